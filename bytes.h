@@ -1,0 +1,69 @@
+/* bytes.h - the two ways in which every file here holds text: a span and a buffer.
+ *
+ * A span is somebody else's bytes: a pointer and a length, never ended by NUL, never freed. A
+ * buffer is our own: it grows as it is written to. A write that finds no memory sets `failed` and
+ * leaves the buffer as it was, so that a writer of twenty pieces checks once, at the end. */
+
+#ifndef BYTES_H
+#define BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct span {
+    const char *at;
+    size_t len;
+};
+
+struct buffer {
+    char *at;
+    size_t len, capacity;
+    bool failed;
+};
+
+/* A string literal as a span, and a C string as one. */
+#define SPAN(literal) ((struct span) { (literal), sizeof(literal) - 1 })
+
+static inline struct span span_of(const char *string)
+{
+    return (struct span) { string, strlen(string) };
+}
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+/* Equal, ASCII letters in either case; for field names, schemes and hosts. */
+bool span_equal_nocase(struct span a, struct span b);
+
+/* The span without the spaces and tabs at its ends (OWS, RFC 9110 5.6.3). */
+struct span span_trim(struct span s);
+
+/* Takes the piece up to `separator` from the front of `*rest` and steps over the separator. At the
+ * end the whole rest is the piece and `rest->at` becomes NULL; false when it was NULL before. */
+bool span_split(struct span *rest, char separator, struct span *piece);
+
+/* Reads decimal digits, nothing else, into `*number`. False when there are none, when anything
+ * else is in the span, or when the number is over `max`. */
+bool span_number(struct span s, unsigned long long max, unsigned long long *number);
+
+/* Makes room for `more` bytes behind `b->len` and returns where they begin; NULL (and `failed`)
+ * when there is no memory. The caller adds what it wrote to `b->len`. */
+char *buffer_reserve(struct buffer *b, size_t more);
+
+void buffer_add(struct buffer *b, struct span s);
+void buffer_add_string(struct buffer *b, const char *string);
+void buffer_add_number(struct buffer *b, unsigned long long number);
+__attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);
+
+/* Gives the memory back; the buffer is empty and usable again. */
+void buffer_free(struct buffer *b);
+
+static inline struct span buffer_span(const struct buffer *b)
+{
+    return (struct span) { b->at, b->len };
+}
+
+#endif

@@ -1,0 +1,761 @@
+/* client.c - one connection: reading requests, sending answers and streams, deadlines.
+ *
+ * Rules that hold everywhere:
+ *  - client_close is the only way out. It leaves the struct standing as CLIENT_CLOSED until
+ *    client_reap, so nobody in the middle of a turn holds a pointer to freed memory; but who called
+ *    anything that may close must look at the state before going on.
+ *  - While an answer is not wholly sent, or not yet known, nothing more is read: what a client
+ * sends ahead waits in the kernel, and costs us nothing.
+ *  - A stream never has two unfinished pieces. What was begun (private bytes, a frame, a snapshot)
+ * is finished before anything else is written, a heartbeat included.
+ *
+ * This file knows sockets and frames, but no URL. */
+
+#include "client.h"
+
+#include "frame.h"
+#include "log.h"
+#include "routes.h"
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The debug build reads by a few bytes, so that every state meets input that is cut anywhere. */
+#ifdef DEBUG
+enum { INPUT_MIN_BYTES = 7 };
+#else
+enum { INPUT_MIN_BYTES = 2048 };
+#endif
+
+enum {
+    INPUT_SPARE_BYTES = 16384, /* over the largest head and body: for chunk lines and trailers */
+    LINGER_BYTES = 65536,
+    SENDFILE_BYTES = 1 << 20, /* in one turn */
+};
+
+/* ==== Deadlines ============================================================================== */
+
+static int64_t timeout_ms(enum deadline kind)
+{
+    switch (kind) {
+    case DEADLINE_HEAD:
+        return 10000;
+    case DEADLINE_BODY:
+    case DEADLINE_ANSWER:
+        return 30000;
+    case DEADLINE_IDLE:
+        return 60000;
+    case DEADLINE_LINGER:
+        return 1000;
+    case DEADLINE_STREAM:
+        return (int64_t)server.options.heartbeat_ms;
+    default:
+        return kind >= DEADLINE_POLL ? 1000 * (kind - DEADLINE_POLL + 1) : 0;
+    }
+}
+
+/* Puts the client last in the queue of this kind: all in it have the same timeout, so it is last.
+ */
+static void set_deadline(struct client *c, enum deadline kind)
+{
+    if (timeout_ms(kind) == 0)
+        kind = DEADLINE_NONE;
+    c->deadline_kind = (uint8_t)kind;
+    c->due_ms = server.mono_ms + timeout_ms(kind);
+    list_remove(&c->deadline);
+    list_append(&server.deadlines[kind], &c->deadline);
+}
+
+/* ==== Coming and going ======================================================================= */
+
+static void watch(struct client *c, uint32_t events)
+{
+    if (c->events == events)
+        return;
+    c->events = events;
+    struct epoll_event event = { .events = events, .data.ptr = c };
+    if (epoll_ctl(server.epoll, EPOLL_CTL_MOD, c->fd, &event) < 0)
+        client_close(c, "epoll");
+}
+
+void client_new(int fd)
+{
+    struct client *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        close(fd);
+        return;
+    }
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
+    if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        close(fd);
+        free(c);
+        return;
+    }
+    c->fd = fd;
+    c->events = event.events;
+    c->state = CLIENT_HEAD;
+    list_init(&c->deadline);
+    set_deadline(c, DEADLINE_HEAD);
+    server.clients++;
+}
+
+enum join client_join(
+    struct client *c, const struct span *rooms, size_t count, struct span name, bool present)
+{
+    c->stream.chunked = !c->in->request.http10;
+    enum join join = hub_join(server.hub, &c->stream, rooms, count, name, present);
+    c->joined = join == JOIN_OK;
+    server.streams += c->joined;
+    return join;
+}
+
+void client_leave(struct client *c)
+{
+    if (!c->joined)
+        return;
+    c->joined = false;
+    server.streams--;
+    hub_leave(server.hub, &c->stream);
+}
+
+static void free_input(struct client *c)
+{
+    if (c->in == NULL)
+        return;
+    hub_forget(&c->in->waiter);
+    free(c->in);
+    c->in = NULL;
+}
+
+static void free_output(struct client *c)
+{
+    if (c->out != NULL && c->out->file >= 0)
+        close(c->out->file);
+    free(c->out);
+    c->out = NULL;
+}
+
+void client_close(struct client *c, const char *reason)
+{
+    if (c->state == CLIENT_CLOSED)
+        return;
+    log_line(LOG_DEBUG, "close fd=%d stream=%d reason=\"%s\"", c->fd, c->joined, reason);
+    client_leave(c);
+    free_input(c);
+    free_output(c);
+    close(c->fd);
+    c->state = CLIENT_CLOSED;
+    list_remove(&c->deadline);
+    list_append(&server.dead, &c->deadline);
+    server.clients--;
+    server_resume_accepting();
+}
+
+void client_reap(void)
+{
+    while (!list_empty(&server.dead)) {
+        struct client *c = CONTAINER(server.dead.next, struct client, deadline);
+        list_remove(&c->deadline);
+        free(c);
+    }
+}
+
+bool client_close_idle(void)
+{
+    struct link *idle = &server.deadlines[DEADLINE_IDLE];
+    if (list_empty(idle))
+        return false;
+    client_close(CONTAINER(idle->next, struct client, deadline), "descriptors");
+    return true;
+}
+
+/* ==== Sending ================================================================================ */
+
+/* Sends what it can. Returns how much, 0 when the socket is full; -1 when the client is gone, and
+ * then it is closed. */
+static ssize_t send_pieces(struct client *c, struct iovec *pieces, int count, int flags)
+{
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
+    ssize_t sent = sendmsg(c->fd, &message, flags | MSG_NOSIGNAL);
+    if (sent >= 0)
+        return sent;
+    if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM)
+        return 0;
+    client_close(c, "reset");
+    return -1;
+}
+
+/* Keeps `bytes` to be sent later; those from `hold` on after the replay. Without memory the client
+ * is closed, and false says so. */
+static bool keep_output(struct client *c, struct span bytes, size_t hold, struct span rest)
+{
+    assert(c->out == NULL);
+    struct output *out = malloc(sizeof *out + bytes.len);
+    if (out == NULL) {
+        client_close(c, "no memory");
+        return false;
+    }
+    *out = (struct output) { .len = bytes.len, .hold = hold, .rest = rest, .file = -1 };
+    if (bytes.len > 0)
+        memcpy(out->bytes, bytes.at, bytes.len);
+    c->out = out;
+    return true;
+}
+
+enum flushed { FLUSHED, FLUSH_BLOCKED, FLUSH_CLOSED };
+
+/* One bounded piece of the file behind the answer. */
+static enum flushed flush_file(struct client *c)
+{
+    struct output *out = c->out;
+    off_t at = (off_t)out->file_at;
+    while (out->file_left > 0) {
+        size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
+        ssize_t sent = sendfile(c->fd, out->file, &at, want);
+        if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+            return FLUSH_BLOCKED;
+        if (sent <= 0) { /* 0: the file became shorter than we said */
+            client_close(c, sent == 0 ? "file cut" : "reset");
+            return FLUSH_CLOSED;
+        }
+        out->file_at = (uint64_t)at;
+        out->file_left -= (uint64_t)sent;
+    }
+    return FLUSHED;
+}
+
+/* Sends the private bytes, up to the hold, then the rest and the file. When all is sent the output
+ * is given back. */
+static enum flushed flush_output(struct client *c)
+{
+    struct output *out = c->out;
+    while (out->sent < out->hold || out->rest.len > 0) {
+        struct iovec pieces[2] = {
+            { out->bytes + out->sent, out->hold - out->sent },
+            { (char *)(uintptr_t)out->rest.at, out->rest.len },
+        };
+        bool more = out->hold < out->len || out->file_left > 0;
+        ssize_t sent = send_pieces(c, pieces, 2, more ? MSG_MORE : 0);
+        if (sent <= 0)
+            return sent < 0 ? FLUSH_CLOSED : FLUSH_BLOCKED;
+        size_t of_bytes = out->hold - out->sent;
+        if ((size_t)sent < of_bytes)
+            of_bytes = (size_t)sent;
+        out->sent += of_bytes;
+        out->rest.at += (size_t)sent - of_bytes;
+        out->rest.len -= (size_t)sent - of_bytes;
+    }
+    if (out->hold < out->len)
+        return FLUSHED;
+    enum flushed flushed = flush_file(c);
+    if (flushed == FLUSHED)
+        free_output(c);
+    return flushed;
+}
+
+/* ==== After an answer ======================================================================== */
+
+/* No more to send; the other side may not know yet. Reads on for a while, or a reset would destroy
+ * what it has not read. */
+static void linger(struct client *c)
+{
+    free_input(c);
+    if (shutdown(c->fd, SHUT_WR) < 0) {
+        client_close(c, "reset");
+        return;
+    }
+    c->state = CLIENT_LINGERING;
+    set_deadline(c, DEADLINE_LINGER);
+    watch(c, EPOLLIN);
+}
+
+/* The answer is sent: the connection ends, or becomes ready for the next request, whose first bytes
+ * may already be there. */
+static void finish_answer(struct client *c)
+{
+    struct input *in = c->in;
+    if (c->close && c->linger) {
+        linger(c);
+        return;
+    }
+    if (c->close) {
+        client_close(c, "answered");
+        return;
+    }
+    c->state = CLIENT_HEAD;
+    if (in != NULL && in->len > in->end) {
+        memmove(in->bytes, in->bytes + in->end, in->len - in->end);
+        in->len -= in->end;
+        http_start(&in->request, server.options.max_body);
+        set_deadline(c, DEADLINE_HEAD);
+    } else {
+        free_input(c);
+        set_deadline(c, DEADLINE_IDLE);
+    }
+    watch(c, EPOLLIN);
+}
+
+static void await_output(struct client *c)
+{
+    c->state = CLIENT_ANSWERING;
+    set_deadline(c, DEADLINE_ANSWER);
+    watch(c, EPOLLOUT);
+}
+
+void client_answer(struct client *c, struct span body)
+{
+    struct buffer *head = &server.scratch;
+    if (head->failed) {
+        client_close(c, "no memory");
+        return;
+    }
+    struct iovec pieces[2] = { { head->at, head->len }, { (char *)(uintptr_t)body.at, body.len } };
+    ssize_t sent = send_pieces(c, pieces, 2, 0);
+    if (sent < 0)
+        return;
+    if ((size_t)sent == head->len + body.len) {
+        finish_answer(c);
+        return;
+    }
+    struct span unsent = buffer_span(head);
+    size_t of_head = (size_t)sent < head->len ? (size_t)sent : head->len;
+    unsent.at += of_head;
+    unsent.len -= of_head;
+    body.at += (size_t)sent - of_head;
+    body.len -= (size_t)sent - of_head;
+    if (keep_output(c, unsent, unsent.len, body))
+        await_output(c);
+}
+
+/* Goes on with an answer that did not fit into the socket before. */
+static void continue_answer(struct client *c)
+{
+    switch (flush_output(c)) {
+    case FLUSHED:
+        finish_answer(c);
+        client_resume(c);
+        return;
+    case FLUSH_BLOCKED:
+        await_output(c); /* something was read: the time starts anew */
+        return;
+    case FLUSH_CLOSED:
+        return;
+    }
+}
+
+void client_answer_file(struct client *c, int file, uint64_t left)
+{
+    struct span head = buffer_span(&server.scratch);
+    if (server.scratch.failed || !keep_output(c, head, head.len, (struct span) { 0 })) {
+        close(file);
+        client_close(c, "no memory");
+        return;
+    }
+    c->out->file = file;
+    c->out->file_left = left;
+    enum flushed flushed = flush_output(c);
+    if (flushed == FLUSHED)
+        finish_answer(c);
+    else if (flushed == FLUSH_BLOCKED)
+        await_output(c);
+}
+
+void client_wait(struct client *c, enum deadline deadline)
+{
+    c->state = CLIENT_WAITING;
+    set_deadline(c, deadline);
+    if (c->joined)
+        watch(c, EPOLLRDHUP);
+}
+
+/* ==== Streams ================================================================================ */
+
+void client_stream(struct client *c, size_t hold)
+{
+    struct span bytes = buffer_span(&server.scratch);
+    c->state = CLIENT_STREAMING;
+    if (server.scratch.failed) {
+        client_close(c, "no memory");
+        return;
+    }
+    free_input(c);
+    size_t sent = 0;
+    if (hold == bytes.len) { /* no replay: most often all goes at once, and nothing is kept */
+        struct iovec piece = { (char *)(uintptr_t)bytes.at, bytes.len };
+        ssize_t n = send_pieces(c, &piece, 1, 0);
+        if (n < 0)
+            return;
+        sent = (size_t)n;
+    }
+    if (sent < bytes.len && !keep_output(c, (struct span) { bytes.at + sent, bytes.len - sent },
+                                hold - sent, (struct span) { 0 }))
+        return;
+    hub_start(server.hub, &c->stream);
+}
+
+/* A piece that goes out at once, or becomes private bytes: a heartbeat, a snapshot. */
+static enum flushed send_now(struct client *c, struct span bytes)
+{
+    struct iovec piece = { (char *)(uintptr_t)bytes.at, bytes.len };
+    ssize_t sent = send_pieces(c, &piece, 1, 0);
+    if (sent < 0)
+        return FLUSH_CLOSED;
+    if ((size_t)sent == bytes.len)
+        return FLUSHED;
+    bytes.at += sent;
+    bytes.len -= (size_t)sent;
+    return keep_output(c, bytes, bytes.len, (struct span) { 0 }) ? FLUSH_BLOCKED : FLUSH_CLOSED;
+}
+
+/* The last words of a stream that has everything: when to come back, and the end of the body. */
+static void end_stream(struct client *c)
+{
+    server.scratch.len = 0;
+    frame_retry(
+        &server.scratch, server.options.retry_ms, server.drain_spread_ms, c->stream.chunked);
+    if (c->stream.chunked)
+        buffer_add(&server.scratch, SPAN("0\r\n\r\n"));
+    client_leave(c);
+    c->close = true;
+    client_answer(c, (struct span) { 0 });
+}
+
+/* Sends all that a stream has coming, or as much as it takes. */
+static enum flushed serve_stream(struct client *c)
+{
+    struct stream *stream = &c->stream;
+    struct gather g;
+    struct span snapshot;
+    enum flushed flushed;
+    for (;;) {
+        if (c->out != NULL && (flushed = flush_output(c)) != FLUSHED)
+            return flushed;
+        if (hub_is_overrun(stream)) {
+            client_close(c, "overrun");
+            return FLUSH_CLOSED;
+        }
+        hub_gather(stream, &g);
+        if (g.bytes > 0) {
+            int flags = hub_is_replaying(stream) ? MSG_MORE : 0; /* `ready` follows */
+            ssize_t sent = send_pieces(c, g.pieces, g.count, flags);
+            if (sent < 0)
+                return FLUSH_CLOSED;
+            hub_advance(&g, (size_t)sent);
+            if ((size_t)sent < g.bytes)
+                return FLUSH_BLOCKED;
+        } else if (hub_is_replaying(stream)) {
+            hub_go_live(stream);
+            if (c->out != NULL)
+                c->out->hold = c->out->len;
+        } else if (hub_next_presence(stream, &snapshot)) {
+            if ((flushed = send_now(c, snapshot)) != FLUSHED)
+                return flushed;
+        } else {
+            return FLUSHED;
+        }
+    }
+}
+
+enum served client_serve(struct stream *stream)
+{
+    struct client *c = CONTAINER(stream, struct client, stream);
+    if (c->state == CLIENT_WAITING)
+        return routes_poll(c, false) ? SERVED_GONE : SERVED_ALL;
+    switch (serve_stream(c)) {
+    case FLUSHED:
+        if (server.draining) {
+            end_stream(c);
+            return SERVED_GONE;
+        }
+        set_deadline(c, DEADLINE_STREAM);
+        watch(c, EPOLLIN);
+        return c->state == CLIENT_CLOSED ? SERVED_GONE : SERVED_ALL;
+    case FLUSH_BLOCKED:
+        watch(c, EPOLLIN | EPOLLOUT);
+        return c->state == CLIENT_CLOSED ? SERVED_GONE : SERVED_BLOCKED;
+    case FLUSH_CLOSED:
+        break;
+    }
+    return SERVED_GONE;
+}
+
+void client_overrun(struct stream *stream)
+{
+    client_close(CONTAINER(stream, struct client, stream), "overrun");
+}
+
+/* A stream got nothing for a while. One that is blocked has bytes waiting anyway, and may be in the
+ * middle of a frame. */
+static void send_heartbeat(struct client *c)
+{
+    struct buffer *out = &server.scratch;
+    set_deadline(c, DEADLINE_STREAM);
+    if (c->stream.blocked)
+        return;
+    out->len = 0;
+    size_t begin = frame_begin(out, c->stream.chunked);
+    buffer_add(out, SPAN("event: heartbeat\ndata: "));
+    buffer_add_number(out, server.unix_ms);
+    buffer_add(out, SPAN("\n"));
+    frame_end(out, begin, c->stream.chunked);
+    if (!out->failed && send_now(c, buffer_span(out)) == FLUSH_BLOCKED)
+        hub_start(server.hub, &c->stream);
+}
+
+/* ==== Reading ================================================================================ */
+
+/* Makes room for more bytes; false when the client had to be closed. */
+static bool grow_input(struct client *c)
+{
+    struct input *in = c->in;
+    if (in != NULL && in->len < in->capacity)
+        return true;
+    size_t most = HTTP_HEAD_MAX_BYTES + server.options.max_body + INPUT_SPARE_BYTES;
+    size_t capacity = in == NULL ? INPUT_MIN_BYTES : in->capacity * 2;
+    if (capacity > most)
+        capacity = most;
+    if (in != NULL && capacity <= in->capacity) {
+        client_close(c, "too long");
+        return false;
+    }
+    struct input *grown = realloc(in, sizeof *in + capacity);
+    if (grown == NULL) {
+        client_close(c, "no memory");
+        return false;
+    }
+    if (in == NULL) {
+        memset(grown, 0, sizeof *grown);
+        http_start(&grown->request, server.options.max_body);
+    }
+    grown->capacity = capacity;
+    c->in = grown;
+    return true;
+}
+
+/* The client waits for our word before it sends the body. If that word does not fit into an empty
+ * socket buffer, something is wrong with it. */
+static void say_continue(struct client *c)
+{
+    struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
+    struct iovec piece = { (char *)(uintptr_t)line.at, line.len };
+    ssize_t sent = send_pieces(c, &piece, 1, 0);
+    if (sent >= 0 && (size_t)sent < line.len)
+        client_close(c, "blocked");
+}
+
+/* True when there is something to go on with. */
+static bool parse_head(struct client *c)
+{
+    struct input *in = c->in;
+    int n = http_parse_head(&in->request, in->bytes, in->len);
+    if (n < 0)
+        routes_refuse(c, -n);
+    if (n <= 0)
+        return false;
+    in->end = (size_t)n;
+    if (!routes_admit(c))
+        return true;
+    c->state = CLIENT_BODY;
+    set_deadline(c, DEADLINE_BODY);
+    if (in->request.expects_continue && in->len == (size_t)n)
+        say_continue(c);
+    return true;
+}
+
+static bool parse_body(struct client *c)
+{
+    struct input *in = c->in;
+    int n = http_parse_body(&in->request, in->bytes, &in->len);
+    if (n < 0)
+        routes_refuse(c, -n);
+    if (n <= 0)
+        return false;
+    in->end = (size_t)n;
+    routes_handle(c);
+    return true;
+}
+
+/* Parses and answers what is there, request by request, until more bytes are needed or an answer
+ * has to be waited for. */
+static void process(struct client *c)
+{
+    bool more = true;
+    while (more) {
+        if (c->state == CLIENT_HEAD && c->in != NULL)
+            more = parse_head(c);
+        else if (c->state == CLIENT_BODY)
+            more = parse_body(c);
+        else
+            more = false;
+    }
+}
+
+void client_resume(struct client *c)
+{
+    process(c);
+}
+
+static void read_request(struct client *c)
+{
+    if (!grow_input(c))
+        return;
+    struct input *in = c->in;
+    ssize_t n = recv(c->fd, in->bytes + in->len, in->capacity - in->len, 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            client_close(c, "reset");
+        return;
+    }
+    if (n == 0) {
+        client_close(c, in->len > 0 ? "cut" : "done");
+        return;
+    }
+    if (c->deadline_kind == DEADLINE_IDLE)
+        set_deadline(c, DEADLINE_HEAD);
+    in->len += (size_t)n;
+    process(c);
+}
+
+/* What a client says while it listens, or after it was refused, is nobody's business; that it hangs
+ * up is. Returns how many bytes were thrown away. */
+static size_t discard(struct client *c)
+{
+    char bytes[4096];
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
+    if (n == 0)
+        client_close(c, "hang-up");
+    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+        client_close(c, "reset");
+    return n > 0 ? (size_t)n : 0;
+}
+
+void client_ready(struct client *c, uint32_t events)
+{
+    const uint32_t gone = EPOLLHUP | EPOLLERR;
+    switch ((enum client_state)c->state) {
+    case CLIENT_CLOSED: /* earlier in this turn */
+        return;
+    case CLIENT_HEAD:
+    case CLIENT_BODY:
+        read_request(c);
+        return;
+    case CLIENT_WAITING: /* a poll ends with its client; a POST is answered when half closed */
+        if (events & (gone | EPOLLRDHUP))
+            client_close(c, "hang-up");
+        else
+            watch(c, 0);
+        return;
+    case CLIENT_ANSWERING:
+        continue_answer(c);
+        return;
+    case CLIENT_STREAMING:
+        if (events & (gone | EPOLLIN))
+            discard(c);
+        if (c->state == CLIENT_STREAMING && (events & EPOLLOUT))
+            hub_wake(server.hub, &c->stream);
+        return;
+    case CLIENT_LINGERING:
+        c->discarded += (uint32_t)discard(c);
+        if (c->state == CLIENT_LINGERING && c->discarded > LINGER_BYTES)
+            client_close(c, "refused");
+        return;
+    }
+}
+
+/* ==== Time =================================================================================== */
+
+static void expire(struct client *c)
+{
+    switch ((enum client_state)c->state) {
+    case CLIENT_HEAD:
+        if (c->in == NULL || c->in->len == 0)
+            client_close(c, "idle");
+        else
+            routes_refuse(c, 408);
+        return;
+    case CLIENT_BODY:
+        routes_refuse(c, 408);
+        return;
+    case CLIENT_WAITING:
+        routes_poll(c, true);
+        return;
+    case CLIENT_STREAMING:
+        send_heartbeat(c);
+        return;
+    case CLIENT_ANSWERING:
+        client_close(c, "stalled");
+        return;
+    case CLIENT_LINGERING:
+        client_close(c, "refused");
+        return;
+    case CLIENT_CLOSED:
+        return;
+    }
+}
+
+int64_t client_expire(void)
+{
+    int64_t next = INT64_MAX;
+    for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
+        struct link *queue = &server.deadlines[kind];
+        if (kind == DEADLINE_NONE)
+            continue;
+        while (!list_empty(queue)) {
+            struct client *c = CONTAINER(queue->next, struct client, deadline);
+            if (c->due_ms > server.mono_ms) {
+                next = c->due_ms < next ? c->due_ms : next;
+                break;
+            }
+            expire(c);
+        }
+    }
+    return next;
+}
+
+/* ==== The end ================================================================================ */
+
+static void drain(struct client *c)
+{
+    c->close = true;
+    if (c->state == CLIENT_STREAMING && !c->stream.blocked)
+        hub_start(server.hub, &c->stream);
+    else if (c->state == CLIENT_WAITING && c->joined)
+        routes_poll(c, true);
+    else if (c->state == CLIENT_HEAD && (c->in == NULL || c->in->len == 0))
+        client_close(c, "drain");
+}
+
+/* All clients, in one list. */
+static void take_all(struct link *all)
+{
+    list_init(all);
+    for (int kind = 0; kind < DEADLINE_COUNT; kind++)
+        list_splice(&server.deadlines[kind], all);
+}
+
+void client_drain_all(void)
+{
+    struct link all;
+    server.drain_spread_ms = server.streams > 1000 ? server.streams : 1000;
+    take_all(&all);
+    while (!list_empty(&all)) {
+        struct client *c = CONTAINER(all.next, struct client, deadline);
+        list_remove(&c->deadline);
+        list_append(&server.deadlines[c->deadline_kind], &c->deadline);
+        drain(c);
+    }
+}
+
+void client_close_all(const char *reason)
+{
+    struct link all;
+    take_all(&all);
+    while (!list_empty(&all))
+        client_close(CONTAINER(all.next, struct client, deadline), reason);
+}

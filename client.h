@@ -1,0 +1,141 @@
+/* client.h - one connection, from accept to close.
+ *
+ *               accept
+ *                 │
+ *                 ▼    head            body             answer sent, keep-alive
+ *      ┌──────► HEAD ───────► BODY ───────► (routes.c) ─────────────┐
+ *      │                                    │  │  │                 │
+ *      │      answer not all sent ANSWERING ◄  │  ▼ WAITING: for the batch, or a long poll
+ *      │                          │            ▼
+ *      └──────────────────────────┴───────  STREAMING ──► closed
+ *
+ * After an answer that ends the connection while the other side may still be sending, LINGERING
+ * reads that away: closing with unread bytes sends a reset, which can destroy the answer. */
+
+#ifndef CLIENT_H
+#define CLIENT_H
+
+#include "http.h"
+#include "hub.h"
+#include "list.h"
+
+struct route;
+
+enum client_state {
+    CLIENT_CLOSED, /* a new struct begins as harmless as a dead one */
+    CLIENT_HEAD,
+    CLIENT_BODY,
+    CLIENT_WAITING,
+    CLIENT_ANSWERING,
+    CLIENT_STREAMING,
+    CLIENT_LINGERING,
+};
+
+/* Equal timeouts make a queue: each of these is one, and every client is in exactly one. */
+enum deadline {
+    DEADLINE_HEAD,
+    DEADLINE_BODY,
+    DEADLINE_ANSWER, /* a response nobody reads */
+    DEADLINE_IDLE,   /* between requests */
+    DEADLINE_LINGER,
+    DEADLINE_STREAM, /* the next heartbeat */
+    DEADLINE_NONE,
+    DEADLINE_POLL, /* a long poll of one second, two, ... */
+    DEADLINE_POLL_LAST = DEADLINE_POLL + 59,
+    DEADLINE_COUNT
+};
+
+/* What a client owns while it reads a request: the bytes, and what the parser made of them. The
+ * bytes behind `end` are the next request's. */
+struct input {
+    struct http_request request;
+    struct waiter waiter;   /* for a POST */
+    struct page_query poll; /* for a page; its room lies in `bytes` */
+    const struct route *route;
+    struct client *client; /* whose it is, for who holds only the waiter */
+    size_t len, capacity, end;
+    char bytes[];
+};
+
+/* What a client owns while an answer, or the beginning of a stream, waits to be sent. */
+struct output {
+    size_t len, sent;
+    size_t hold;      /* of a stream: the bytes from here on come after the replay; else len */
+    struct span rest; /* static bytes to send after these, or empty */
+    int file;         /* or a file, -1 for none */
+    uint64_t file_at, file_left;
+    char bytes[];
+};
+
+struct client {
+    struct stream stream; /* of a stream or a long poll */
+    struct link deadline;
+    int64_t due_ms;
+    struct input *in;
+    struct output *out;
+    int fd;
+    uint32_t events; /* what epoll watches it for */
+    uint8_t state;
+    uint8_t deadline_kind;
+    bool joined;        /* its stream is in the hub */
+    bool close;         /* after this answer */
+    bool linger;        /* and the request may not have been read to its end */
+    uint32_t discarded; /* bytes thrown away while lingering */
+};
+
+/* An idle stream is this struct and nothing else. */
+_Static_assert(sizeof(struct client) <= 192, "an idle stream must stay small");
+
+/* A connection that was just accepted. Without memory it is closed. */
+void client_new(int fd);
+
+/* What epoll reports. */
+void client_ready(struct client *c, uint32_t events);
+
+/* The one way out. The struct stays until the end of the turn. */
+void client_close(struct client *c, const char *reason);
+
+/* Frees those closed in this turn. */
+void client_reap(void);
+
+/* Deals with every deadline that has passed; returns the next one, or INT64_MAX. */
+int64_t client_expire(void);
+
+/* Closes the kept connection that has been idle longest; false when there is none. */
+bool client_close_idle(void);
+
+/* Begins the end: idle connections close, streams are told when to come back, requests in hand are
+ * answered. */
+void client_drain_all(void);
+
+/* Closes all, ready or not. */
+void client_close_all(const char *reason);
+
+/* What the hub calls (struct hub_settings). */
+enum served client_serve(struct stream *stream);
+void client_overrun(struct stream *stream);
+
+/* ---- What routes.c calls: each request ends in exactly one of these ---- */
+
+/* Sends server.scratch as the answer, and behind it `body`, which must stay where it is. */
+void client_answer(struct client *c, struct span body);
+
+/* The same with `left` bytes of a file, which is closed in the end. */
+void client_answer_file(struct client *c, int file, uint64_t left);
+
+/* Puts the client's stream into the hub (hub_join), and takes it out. */
+enum join client_join(
+    struct client *c, const struct span *rooms, size_t count, struct span name, bool present);
+void client_leave(struct client *c);
+
+/* The answer comes later: by client_answer, from the waiter or the poll. */
+void client_wait(struct client *c, enum deadline deadline);
+
+/* The connection is a stream from now on. server.scratch goes out first, but its bytes from `hold`
+ * on only after the replay. The stream has joined. */
+void client_stream(struct client *c, size_t hold);
+
+/* After a late answer: goes on with whatever the client has sent in the meantime. */
+void client_resume(struct client *c);
+
+#endif

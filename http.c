@@ -1,0 +1,938 @@
+/* http.c - bytes to requests, and the heads of responses (RFC 9110, RFC 9112).
+ *
+ * The parser is a row of small steps. Each one begins where the last one stopped (`scanned`), takes
+ * what is there, and says how it went: > 0 go on with the next step, 0 more bytes are needed, < 0
+ * the negated status of the refusal. The request line is read byte by byte, so that nonsense is
+ * refused at its first byte: a TLS hello on the plain port gets its 400 at once. A field line, and
+ * a chunk line, is looked at when it is whole.
+ *
+ *     "\r\n"*   GET   /events?room=a   HTTP/1.1\r\n   Host: a\r\n ... \r\n   body
+ *     EMPTY    METHOD     TARGET         VERSION           FIELDS            BODY or CHUNK_...
+ *
+ * It is strict on purpose. A server behind a proxy is attacked through what the two understand
+ * differently, so everything that RFC 9112 lets a reader repair is refused instead: a bare LF, a
+ * bare CR, a folded line, a space before the colon, two lengths, a length beside a transfer coding.
+ *
+ * Invariants: every place kept is inside the head, so it fits 16 bits; `scanned` never goes back;
+ * a step refuses because of bytes that it has seen, never because of bytes that may come, so that
+ * the answer is the same however the bytes were cut. Nothing here knows of sockets or allocates;
+ * only the writers at the end write to the caller's buffer, which may grow. */
+
+#include "http.h"
+
+#include <assert.h>
+#include <time.h>
+
+enum {
+    EMPTY_LINES_MAX = 4, /* old clients sent one after a body; endless ones are an attack */
+    CHUNK_DIGITS_MAX = 16,
+    CHUNK_LINE_MAX_BYTES = 256,
+    BODY_MAX_BYTES = 1 << 30
+};
+
+enum state {
+    EMPTY,
+    METHOD,
+    TARGET,
+    VERSION,
+    FIELDS,
+    BODY,
+    CHUNK_LINE,
+    CHUNK_DATA,
+    CHUNK_END,
+    TRAILERS,
+    DONE
+};
+
+/* ---- Characters and words --------------------------------------------------------------------
+ *
+ * By hand, not by <ctype.h>: a locale must not decide what HTTP is. */
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_alphanumeric(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_token_char(char c)
+{
+    return is_alphanumeric(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* What a field value or a quoted string may hold: no control byte but the tab. Bytes from 0x80 on
+ * are opaque (RFC 9110 5.5). */
+static bool is_text_char(char c)
+{
+    return c == '\t' || (c != 0x7f && (unsigned char)c >= ' ');
+}
+
+static int hex_value(char c)
+{
+    if (is_digit(c))
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+static struct span span_skip(struct span s, size_t n)
+{
+    return (struct span) { s.at + n, s.len - n };
+}
+
+static void skip_blanks(struct span *rest)
+{
+    while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
+        *rest = span_skip(*rest, 1);
+}
+
+static bool take_char(struct span *rest, char c)
+{
+    if (rest->len == 0 || rest->at[0] != c)
+        return false;
+    *rest = span_skip(*rest, 1);
+    return true;
+}
+
+/* Takes the longest token (RFC 9110 5.6.2) from the front; it may be empty. */
+static struct span take_token(struct span *rest)
+{
+    struct span token = { rest->at, 0 };
+    while (token.len < rest->len && is_token_char(rest->at[token.len]))
+        token.len++;
+    *rest = span_skip(*rest, token.len);
+    return token;
+}
+
+/* Takes a quoted string (RFC 9110 5.6.4) from the front; false when there is none. */
+static bool take_quoted(struct span *rest)
+{
+    struct span s = *rest;
+    if (!take_char(&s, '"'))
+        return false;
+    while (s.len > 0 && s.at[0] != '"') {
+        if (s.at[0] == '\\')
+            s = span_skip(s, 1);
+        if (s.len == 0 || !is_text_char(s.at[0]))
+            return false;
+        s = span_skip(s, 1);
+    }
+    *rest = s;
+    return take_char(rest, '"');
+}
+
+static struct http_part part_of(struct span s, const char *bytes)
+{
+    return (struct http_part) { (uint16_t)(s.at - bytes), (uint16_t)s.len };
+}
+
+/* ---- The fields that were kept --------------------------------------------------------------- */
+
+bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
+    unsigned *cursor, struct span *value)
+{
+    while (*cursor < r->field_count) {
+        unsigned i = (*cursor)++;
+        if (r->fields[i].name == name) {
+            *value = http_span(r->fields[i].value, bytes);
+            return true;
+        }
+    }
+    return false;
+}
+
+struct span http_find(const struct http_request *r, enum http_field name, const char *bytes)
+{
+    struct span value = { NULL, 0 };
+    http_next(r, name, bytes, &(unsigned) { 0 }, &value);
+    return value;
+}
+
+/* A walk over the items of a list: a list may be cut over several fields of one name, and means the
+ * same as if it were not (RFC 9110 5.3). */
+struct walk {
+    const struct http_request *request;
+    const char *bytes;
+    enum http_field name;
+    unsigned cursor;
+    struct span rest; /* of the present field; `at` is NULL before the first and between two */
+};
+
+static bool next_item(struct walk *w, struct span *item)
+{
+    while (!span_split(&w->rest, ',', item))
+        if (!http_next(w->request, w->name, w->bytes, &w->cursor, &w->rest))
+            return false;
+    *item = span_trim(*item);
+    return true;
+}
+
+/* ---- The request line (RFC 9112 3) ----------------------------------------------------------- */
+
+/* Every request begins at offset 0 of its buffer, so an odd offset is behind a CR. */
+static int skip_empty_lines(struct http_request *r, const char *bytes, size_t limit)
+{
+    while (r->scanned < limit) {
+        char c = bytes[r->scanned];
+        bool behind_cr = r->scanned % 2 == 1;
+        if (!behind_cr && is_token_char(c)) {
+            r->position = r->scanned;
+            r->state = METHOD;
+            return 1;
+        }
+        if (c != (behind_cr ? '\n' : '\r') || r->scanned >= (size_t)EMPTY_LINES_MAX * 2)
+            return -400;
+        r->scanned++;
+    }
+    return 0;
+}
+
+static enum http_method method_of(struct span name)
+{
+    static const struct {
+        const char *name;
+        enum http_method method;
+    } methods[] = {
+        { "GET", HTTP_GET },
+        { "HEAD", HTTP_HEAD },
+        { "POST", HTTP_POST },
+        { "OPTIONS", HTTP_OPTIONS },
+        { "PUT", HTTP_KNOWN_METHOD },
+        { "DELETE", HTTP_KNOWN_METHOD },
+        { "CONNECT", HTTP_KNOWN_METHOD },
+        { "TRACE", HTTP_KNOWN_METHOD },
+        { "PATCH", HTTP_KNOWN_METHOD },
+    };
+    for (unsigned i = 0; i < sizeof methods / sizeof methods[0]; i++)
+        if (span_equal(name, span_of(methods[i].name)))
+            return methods[i].method;
+    return HTTP_UNKNOWN_METHOD;
+}
+
+/* Methods are case-sensitive (RFC 9110 9.1): "get" is one that nobody knows. */
+static int read_method(struct http_request *r, const char *bytes, size_t limit)
+{
+    while (r->scanned < limit && is_token_char(bytes[r->scanned]))
+        r->scanned++;
+    if (r->scanned == limit)
+        return 0;
+    if (bytes[r->scanned] != ' ')
+        return -400;
+    struct span name = { bytes + r->position, r->scanned - r->position };
+    r->method = method_of(name);
+    r->authority_form = span_equal(name, SPAN("CONNECT"));
+    r->position = ++r->scanned;
+    r->state = TARGET;
+    return 1;
+}
+
+/* Visible ASCII, no fragment. The target is kept whole as the path until the version has been read:
+ * a client that speaks another protocol is told so, not that its target is wrong. */
+static int read_target(struct http_request *r, const char *bytes, size_t limit)
+{
+    for (; r->scanned < limit; r->scanned++) {
+        char c = bytes[r->scanned];
+        if (c <= ' ' || c > '~' || c == '#')
+            break;
+        if (r->scanned - r->position == HTTP_TARGET_MAX_BYTES)
+            return -414;
+    }
+    if (r->scanned == limit)
+        return 0;
+    struct span target = { bytes + r->position, r->scanned - r->position };
+    if (bytes[r->scanned] != ' ' || target.len == 0)
+        return -400;
+    r->path = part_of(target, bytes);
+    r->position = ++r->scanned;
+    r->state = VERSION;
+    return 1;
+}
+
+/* A higher minor version is read as 1.1, which its sender must put up with (RFC 9110 2.5). */
+static int read_version(struct http_request *r, const char *bytes, size_t limit)
+{
+    static const char form[] = "HTTP/0.0\r\n"; /* 0 is any digit */
+    while (r->scanned < r->position + sizeof form - 1) {
+        if (r->scanned == limit)
+            return 0;
+        char wanted = form[r->scanned - r->position], c = bytes[r->scanned];
+        if (wanted == '0' ? !is_digit(c) : c != wanted)
+            return -400;
+        r->scanned++;
+    }
+    if (bytes[r->position + 5] != '1')
+        return -505;
+    r->http10 = bytes[r->position + 7] == '0';
+    r->position = r->scanned;
+    r->state = FIELDS;
+    return 1;
+}
+
+/* Whether `s` is a registered name (RFC 3986 3.2.2): the unreserved characters, the sub-delimiters
+ * and whole percent triplets. An '@' is none of these: who sends a password here is refused. */
+static bool is_host_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.at[i];
+        if (c == '%' && s.len - i > 2 && hex_value(s.at[i + 1]) >= 0 && hex_value(s.at[i + 2]) >= 0)
+            i += 2;
+        else if (!is_alphanumeric(c) && (c == '\0' || strchr("-._~!$&'()*+,;=", c) == NULL))
+            return false;
+    }
+    return s.len > 0;
+}
+
+/* An IPv6 address in brackets, by its characters only: it is compared, never connected to. */
+static bool is_ip_literal(struct span s)
+{
+    if (s.len < 4 || s.at[0] != '[' || s.at[s.len - 1] != ']')
+        return false;
+    for (size_t i = 1; i < s.len - 1; i++)
+        if (hex_value(s.at[i]) < 0 && s.at[i] != ':' && s.at[i] != '.')
+            return false;
+    return true;
+}
+
+/* host [ ":" port ], the host not empty (RFC 9110 7.2). */
+static bool is_authority(struct span s)
+{
+    size_t digits = 0;
+    while (digits < s.len && is_digit(s.at[s.len - digits - 1]))
+        digits++;
+    struct span port = { s.at + s.len - digits, digits }, host = s;
+    if (digits < s.len && port.at[-1] == ':') {
+        host.len -= digits + 1;
+        if (digits > 0 && !span_number(port, 65535, &(unsigned long long) { 0 }))
+            return false;
+    }
+    return is_host_name(host) || is_ip_literal(host);
+}
+
+/* "http://host" has an authority but no path. The slash before the host takes its place. */
+static void split_query(struct http_request *r, const char *bytes, struct span target)
+{
+    struct span path, query = target;
+    span_split(&query, '?', &path);
+    if (path.len == 0)
+        path = (struct span) { bytes + r->host.start - 1, 1 };
+    r->path = part_of(path, bytes);
+    r->query = query.at != NULL ? part_of(query, bytes) : (struct http_part) { 0 };
+}
+
+/* The absolute form, which a server must accept though only proxies need it (RFC 9112 3.2.2). Its
+ * authority counts, whatever Host says. */
+static int split_absolute(struct http_request *r, const char *bytes, struct span target)
+{
+    static const char *const schemes[] = { "http://", "https://" };
+    for (unsigned i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        struct span scheme = span_of(schemes[i]);
+        if (target.len < scheme.len ||
+            !span_equal_nocase((struct span) { target.at, scheme.len }, scheme))
+            continue;
+        struct span rest = span_skip(target, scheme.len), authority = { rest.at, 0 };
+        while (authority.len < rest.len && strchr("/?", rest.at[authority.len]) == NULL)
+            authority.len++;
+        if (!is_authority(authority))
+            return -400;
+        r->host = part_of(authority, bytes);
+        split_query(r, bytes, span_skip(rest, authority.len));
+        return 1;
+    }
+    return -400;
+}
+
+/* The four forms of a target (RFC 9112 3.2). */
+static int split_target(struct http_request *r, const char *bytes)
+{
+    struct span target = http_span(r->path, bytes);
+    if (r->authority_form) {
+        r->host = r->path;
+        r->path = (struct http_part) { 0 };
+        return is_authority(target) ? 1 : -400;
+    }
+    if (span_equal(target, SPAN("*"))) {
+        r->asterisk = true;
+        r->path = (struct http_part) { 0 };
+        return r->method == HTTP_OPTIONS ? 1 : -400;
+    }
+    if (target.at[0] != '/')
+        return split_absolute(r, bytes, target);
+    split_query(r, bytes, target);
+    return 1;
+}
+
+static int read_request_line(struct http_request *r, const char *bytes, size_t limit)
+{
+    int status = 1;
+    if (r->state == EMPTY)
+        status = skip_empty_lines(r, bytes, limit);
+    if (status > 0 && r->state == METHOD)
+        status = read_method(r, bytes, limit);
+    if (status > 0 && r->state == TARGET)
+        status = read_target(r, bytes, limit);
+    if (status > 0 && r->state == VERSION) {
+        status = read_version(r, bytes, limit);
+        if (status > 0)
+            status = split_target(r, bytes);
+    }
+    return status;
+}
+
+/* ---- Field lines (RFC 9112 5) ---------------------------------------------------------------- */
+
+/* Gives the line from `position` to before its CRLF, and moves on behind it. Only here does the
+ * parser look for a line end, so only here is a bare LF refused; a bare CR is refused by whoever
+ * reads the line, as a control byte.
+ *
+ *     position          scanned        limit
+ *         |  looked at     |  memchr     |
+ *         X - a : b        .  .  \r \n   .
+ */
+static int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
+{
+    const char *from = bytes + r->scanned;
+    const char *end = r->scanned < limit ? memchr(from, '\n', limit - r->scanned) : NULL;
+    if (end == NULL) {
+        r->scanned = limit;
+        return 0;
+    }
+    const char *start = bytes + r->position;
+    if (end == start || end[-1] != '\r')
+        return -400;
+    *line = (struct span) { start, (size_t)(end - start) - 1 };
+    r->position = r->scanned = (size_t)(end + 1 - bytes);
+    return 1;
+}
+
+/* Splits a line into name and value. A space before the colon, and one at the start (a folded
+ * line), ends the name too early and is refused with it (RFC 9112 5.1, 5.2). */
+static bool split_field(struct span line, struct span *name, struct span *value)
+{
+    *name = take_token(&line);
+    if (name->len == 0 || !take_char(&line, ':'))
+        return false;
+    *value = span_trim(line);
+    for (size_t i = 0; i < value->len; i++)
+        if (!is_text_char(value->at[i]))
+            return false;
+    return true;
+}
+
+#define TEXT(literal)                  \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
+
+/* `once`: a field that is no list and may not be doubled (RFC 9110 5.3). Content-Length has its own
+ * rule, see read_length. */
+static const struct {
+    struct span name;
+    bool once;
+} KNOWN_FIELDS[HTTP_OTHER_FIELD] = {
+    [HTTP_ACCEPT_ENCODING] = { TEXT("Accept-Encoding"), false },
+    [HTTP_ACCESS_CONTROL_REQUEST_METHOD] = { TEXT("Access-Control-Request-Method"), true },
+    [HTTP_AUTHORIZATION] = { TEXT("Authorization"), true },
+    [HTTP_CONNECTION] = { TEXT("Connection"), false },
+    [HTTP_CONTENT_LENGTH] = { TEXT("Content-Length"), false },
+    [HTTP_CONTENT_TYPE] = { TEXT("Content-Type"), true },
+    [HTTP_COOKIE] = { TEXT("Cookie"), false },
+    [HTTP_EXPECT] = { TEXT("Expect"), false },
+    [HTTP_FORWARDED] = { TEXT("Forwarded"), false },
+    [HTTP_HOST] = { TEXT("Host"), true },
+    [HTTP_IDEMPOTENCY_KEY] = { TEXT("Idempotency-Key"), true },
+    [HTTP_IF_NONE_MATCH] = { TEXT("If-None-Match"), false },
+    [HTTP_LAST_EVENT_ID] = { TEXT("Last-Event-ID"), true },
+    [HTTP_ORIGIN] = { TEXT("Origin"), true },
+    [HTTP_TRANSFER_ENCODING] = { TEXT("Transfer-Encoding"), false },
+    [HTTP_X_FORWARDED_FOR] = { TEXT("X-Forwarded-For"), false },
+};
+
+static int keep_field(struct http_request *r, const char *bytes, struct span line)
+{
+    struct span name, value;
+    if (!split_field(line, &name, &value))
+        return -400;
+    unsigned known = 0;
+    while (known < HTTP_OTHER_FIELD && !span_equal_nocase(name, KNOWN_FIELDS[known].name))
+        known++;
+    if (known == HTTP_OTHER_FIELD)
+        return 1;
+    if (KNOWN_FIELDS[known].once && http_find(r, (enum http_field)known, bytes).at != NULL)
+        return -400;
+    r->fields[r->field_count].name = (uint8_t)known;
+    r->fields[r->field_count].value = part_of(value, bytes);
+    r->field_count++;
+    return 1;
+}
+
+static int read_fields(struct http_request *r, const char *bytes, size_t limit)
+{
+    struct span line;
+    int status;
+    while ((status = next_line(r, bytes, limit, &line)) > 0 && line.len > 0) {
+        if (++r->seen_fields > HTTP_FIELDS_MAX)
+            return -431;
+        status = keep_field(r, bytes, line);
+        if (status < 0)
+            return status;
+    }
+    return status;
+}
+
+/* ---- What the head means --------------------------------------------------------------------- */
+
+/* One Host in every HTTP/1.1 request, also beside an absolute target that overrides it (RFC 9112
+ * 3.2); it may be empty. */
+static int read_host(struct http_request *r, const char *bytes)
+{
+    struct span host = http_find(r, HTTP_HOST, bytes);
+    if (host.at == NULL)
+        return r->http10 ? 1 : -400;
+    if (host.len > 0 && !is_authority(host))
+        return -400;
+    if (r->host.len == 0)
+        r->host = part_of(host, bytes);
+    return 1;
+}
+
+/* Several lengths are taken only when they are the same to the byte: "5, 05" is an attack (RFC 9112
+ * 6.3, RFC 9110 8.6). */
+static int read_length(struct http_request *r, const char *bytes)
+{
+    struct walk lengths = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_LENGTH };
+    struct span first = { NULL, 0 }, item;
+    while (next_item(&lengths, &item)) {
+        unsigned long long number;
+        if (!span_number(item, INT64_MAX, &number) || (first.at && !span_equal(item, first)))
+            return -400;
+        first = item;
+        r->content_length = number;
+        r->has_length = true;
+    }
+    return 1;
+}
+
+/* The last transfer coding has to be chunked, or nobody knows where the body ends; a length beside
+ * it is how requests are smuggled (RFC 9112 6.1). Chunked has no parameters and comes once (7.1).
+ * An empty item, which a reader of lists may skip, is refused as well. */
+static int read_transfer_coding(struct http_request *r, const char *bytes)
+{
+    struct walk codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
+    struct span item;
+    bool others = false;
+    if (http_find(r, HTTP_TRANSFER_ENCODING, bytes).at == NULL)
+        return 1;
+    if (r->http10 || r->has_length)
+        return -400;
+    while (next_item(&codings, &item)) {
+        struct span coding = take_token(&item);
+        struct span parameters = span_trim(item);
+        if (coding.len == 0 || (parameters.len > 0 && parameters.at[0] != ';') || r->chunked)
+            return -400;
+        r->chunked = span_equal_nocase(coding, SPAN("chunked"));
+        if (r->chunked && parameters.len > 0)
+            return -400;
+        others |= !r->chunked;
+    }
+    r->has_length = true;
+    if (!r->chunked)
+        return -400;
+    return others ? -501 : 1;
+}
+
+/* RFC 9112 9.3: close wins; without a word HTTP/1.1 stays and HTTP/1.0 goes. */
+static void read_connection(struct http_request *r, const char *bytes)
+{
+    struct walk options = { .request = r, .bytes = bytes, .name = HTTP_CONNECTION };
+    struct span option;
+    bool close = false, keep_alive = !r->http10;
+    while (next_item(&options, &option)) {
+        close |= span_equal_nocase(option, SPAN("close"));
+        keep_alive |= span_equal_nocase(option, SPAN("keep-alive"));
+    }
+    r->keep_alive = keep_alive && !close;
+}
+
+/* RFC 9110 10.1.1. An expectation in HTTP/1.0, or without a body to wait for, is ignored. */
+static int read_expect(struct http_request *r, const char *bytes)
+{
+    struct walk expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
+    struct span item;
+    while (!r->http10 && next_item(&expectations, &item)) {
+        if (!span_equal_nocase(item, SPAN("100-continue")))
+            return -417;
+        r->expects_continue = r->chunked || r->content_length > 0;
+    }
+    return 1;
+}
+
+static int finish_head(struct http_request *r, const char *bytes)
+{
+    int status = read_host(r, bytes);
+    if (status > 0)
+        status = read_length(r, bytes);
+    if (status > 0)
+        status = read_transfer_coding(r, bytes);
+    if (status > 0)
+        status = read_expect(r, bytes);
+    if (status < 0)
+        return status;
+    read_connection(r, bytes);
+    if (r->content_length > r->max_body)
+        return -413;
+    r->body_start = r->position;
+    r->state = r->chunked ? CHUNK_LINE : BODY;
+    return (int)r->body_start;
+}
+
+void http_start(struct http_request *r, size_t max_body)
+{
+    *r =
+        (struct http_request) { .max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES };
+}
+
+int http_parse_head(struct http_request *r, const char *bytes, size_t len)
+{
+    assert(r->state <= FIELDS && r->scanned <= len);
+    size_t limit = len < HTTP_HEAD_MAX_BYTES ? len : HTTP_HEAD_MAX_BYTES;
+    int status = read_request_line(r, bytes, limit);
+    if (status > 0)
+        status = read_fields(r, bytes, limit);
+    if (status > 0)
+        return finish_head(r, bytes);
+    return status == 0 && limit == HTTP_HEAD_MAX_BYTES ? -431 : status;
+}
+
+/* ---- The body (RFC 9112 6, 7.1) --------------------------------------------------------------
+ *
+ * While a chunked body is decoded, `position` runs ahead of the end of what was decoded. The gap
+ * between the two holds framing that is of no use any more; it is closed once a call, so that many
+ * small chunks in one buffer cost one move of the rest and not one each.
+ *
+ *     0        body_start          decoded end      position          *len
+ *     |  head      |  decoded body      |  used framing  |  not yet read |
+ *                  |<---- body_len ---->|<---- gap ----->|
+ *
+ * After each call the gap is empty: the decoded body is followed by what was not yet read. */
+
+/* *( BWS ";" BWS name [ BWS "=" BWS value ] ), RFC 9112 7.1.1. No extension means anything here,
+ * but a reader who skips them unchecked can be made to skip a line end. */
+static bool is_chunk_extension(struct span s)
+{
+    while (s.len > 0) {
+        skip_blanks(&s);
+        if (!take_char(&s, ';'))
+            return false;
+        skip_blanks(&s);
+        if (take_token(&s).len == 0)
+            return false;
+        struct span value = s;
+        skip_blanks(&value);
+        if (!take_char(&value, '='))
+            continue;
+        skip_blanks(&value);
+        if (!take_quoted(&value) && take_token(&value).len == 0)
+            return false;
+        s = value;
+    }
+    return true;
+}
+
+/* A chunk line is short and the extensions of one body together are no longer than a head, or a
+ * client could send a megabyte for each byte of its body. */
+static int read_chunk_line(struct http_request *r, const char *bytes, size_t len)
+{
+    struct span line;
+    size_t full = r->position + CHUNK_LINE_MAX_BYTES, limit = len < full ? len : full;
+    int status = next_line(r, bytes, limit, &line);
+    if (status <= 0)
+        return status == 0 && limit == full ? -400 : status;
+    uint64_t size = 0;
+    size_t digits = 0;
+    while (digits < line.len && digits < CHUNK_DIGITS_MAX && hex_value(line.at[digits]) >= 0)
+        size = size << 4 | (unsigned)hex_value(line.at[digits++]);
+    struct span extension = span_skip(line, digits);
+    r->overhead += (uint32_t)extension.len;
+    if (digits == 0 || !is_chunk_extension(extension))
+        return -400;
+    if (r->overhead > HTTP_HEAD_MAX_BYTES)
+        return -431;
+    if (size > r->max_body - r->body_len)
+        return -413;
+    r->chunk_left = size;
+    r->state = size > 0 ? CHUNK_DATA : TRAILERS;
+    return 1;
+}
+
+static int move_chunk_data(struct http_request *r, char *bytes, size_t len)
+{
+    size_t n = len - r->position < r->chunk_left ? len - r->position : (size_t)r->chunk_left;
+    memmove(bytes + r->body_start + r->body_len, bytes + r->position, n);
+    r->body_len += n;
+    r->chunk_left -= n;
+    r->scanned = r->position += n;
+    if (r->chunk_left > 0)
+        return 0;
+    r->state = CHUNK_END;
+    return 1;
+}
+
+/* Anything but CRLF here means that the sender counted otherwise than we do. */
+static int read_chunk_end(struct http_request *r, const char *bytes, size_t len)
+{
+    for (; r->scanned < r->position + 2; r->scanned++) {
+        if (r->scanned == len)
+            return 0;
+        if (bytes[r->scanned] != "\r\n"[r->scanned - r->position])
+            return -400;
+    }
+    r->position = r->scanned;
+    r->state = CHUNK_LINE;
+    return 1;
+}
+
+/* One line of the trailers, which are checked and dropped (RFC 9112 7.1.2), or the empty line that
+ * ends the request. */
+static int read_trailer(struct http_request *r, const char *bytes, size_t len)
+{
+    struct span line, name, value;
+    size_t full = r->position + HTTP_HEAD_MAX_BYTES - r->overhead;
+    size_t limit = len < full ? len : full;
+    int status = next_line(r, bytes, limit, &line);
+    if (status <= 0)
+        return status == 0 && limit == full ? -431 : status;
+    if (line.len == 0) {
+        r->state = DONE;
+        return 1;
+    }
+    r->overhead += (uint32_t)line.len + 2;
+    if (++r->seen_fields > HTTP_FIELDS_MAX)
+        return -431;
+    return split_field(line, &name, &value) ? 1 : -400;
+}
+
+static int read_chunked(struct http_request *r, char *bytes, size_t len)
+{
+    switch (r->state) {
+    case CHUNK_LINE:
+        return read_chunk_line(r, bytes, len);
+    case CHUNK_DATA:
+        return move_chunk_data(r, bytes, len);
+    case CHUNK_END:
+        return read_chunk_end(r, bytes, len);
+    default:
+        assert(r->state == TRAILERS);
+        return read_trailer(r, bytes, len);
+    }
+}
+
+static void close_gap(struct http_request *r, char *bytes, size_t *len)
+{
+    size_t end = r->body_start + r->body_len, gap = r->position - end;
+    if (gap > 0)
+        memmove(bytes + end, bytes + r->position, *len - r->position);
+    r->position -= gap;
+    r->scanned -= gap;
+    *len -= gap;
+}
+
+int http_parse_body(struct http_request *r, char *bytes, size_t *len)
+{
+    assert(r->state >= BODY && r->state < DONE && r->scanned <= *len);
+    if (!r->chunked) {
+        if (*len - r->body_start < r->content_length)
+            return 0;
+        r->body_len = (size_t)r->content_length;
+        r->state = DONE;
+    }
+    while (r->state != DONE) {
+        int status = read_chunked(r, bytes, *len);
+        if (status < 0)
+            return status;
+        if (status == 0)
+            break;
+    }
+    if (r->chunked)
+        close_gap(r, bytes, len);
+    if (r->state != DONE)
+        return 0;
+    r->content_length = r->body_len;
+    return (int)(r->body_start + r->body_len);
+}
+
+/* The decoded bytes become one chunk, together with what the present chunk still lacks. Trailers
+ * that were read are gone, but the line before them must be there. */
+void http_write_back(
+    const struct http_request *r, const char *bytes, size_t len, struct buffer *out)
+{
+    uint64_t size = r->body_len + r->chunk_left;
+    size_t done = r->state > BODY ? r->body_start : 0;
+    buffer_add(out, (struct span) { bytes, done });
+    if (size > 0) {
+        buffer_printf(out, "%llx\r\n", (unsigned long long)size);
+        buffer_add(out, (struct span) { bytes + done, r->body_len });
+        done += r->body_len;
+        if (r->state == CHUNK_LINE || r->state == TRAILERS)
+            buffer_add(out, SPAN("\r\n"));
+    }
+    if (r->state == TRAILERS)
+        buffer_add(out, SPAN("0\r\n"));
+    buffer_add(out, (struct span) { bytes + done, len - done });
+}
+
+/* ---- Reading values -------------------------------------------------------------------------- */
+
+ptrdiff_t http_percent_decode(struct span in, bool plus, char *out)
+{
+    char *to = out;
+    for (size_t i = 0; i < in.len; i++) {
+        char c = in.at[i];
+        if (c == '%') {
+            int high = in.len - i > 2 ? hex_value(in.at[i + 1]) : -1;
+            int low = high >= 0 ? hex_value(in.at[i + 2]) : -1;
+            if (low < 0)
+                return -1;
+            c = (char)(high << 4 | low);
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        *to++ = c;
+    }
+    return to - out;
+}
+
+bool http_is_type(struct span content_type, const char *type)
+{
+    struct span media_type = { NULL, 0 };
+    span_split(&content_type, ';', &media_type);
+    return span_equal_nocase(span_trim(media_type), span_of(type));
+}
+
+/* "q=0.5" and the like (RFC 9110 12.4.2). What is no weight counts as 0: the plain form of a file
+ * is never wrong. */
+static bool is_weight_above_zero(struct span parameter)
+{
+    bool above = false;
+    if ((!take_char(&parameter, 'q') && !take_char(&parameter, 'Q')) || !take_char(&parameter, '='))
+        return false;
+    for (size_t i = 0; i < parameter.len; i++) {
+        char c = parameter.at[i];
+        if (i == 1 ? c != '.' : !is_digit(c))
+            return false;
+        above |= is_digit(c) && c != '0';
+    }
+    return above;
+}
+
+/* What is said of gzip by its name counts more than what "*" says of all others. */
+bool http_accepts_gzip(const struct http_request *r, const char *bytes)
+{
+    struct walk codings = { .request = r, .bytes = bytes, .name = HTTP_ACCEPT_ENCODING };
+    struct span weight, coding;
+    bool named = false, gzip = false, any = false;
+    while (next_item(&codings, &weight)) {
+        span_split(&weight, ';', &coding);
+        coding = span_trim(coding);
+        bool wanted = weight.at == NULL || is_weight_above_zero(span_trim(weight));
+        if (span_equal_nocase(coding, SPAN("gzip")) || span_equal_nocase(coding, SPAN("x-gzip"))) {
+            gzip = wanted;
+            named = true;
+        } else if (span_equal(coding, SPAN("*"))) {
+            any = wanted;
+        }
+    }
+    return named ? gzip : any;
+}
+
+/* Takes an entity tag from the front, quotes included, "W/" not (RFC 9110 8.8.3). A tag may hold
+ * commas, so that this list cannot be split at them. */
+static bool take_etag(struct span *rest, struct span *etag)
+{
+    while (rest->len > 0 && strchr(" \t,", rest->at[0]) != NULL && rest->at[0] != '\0')
+        *rest = span_skip(*rest, 1);
+    if (rest->len > 1 && rest->at[0] == 'W' && rest->at[1] == '/')
+        *rest = span_skip(*rest, 2);
+    const char *end = rest->len > 1 ? memchr(rest->at + 1, '"', rest->len - 1) : NULL;
+    if (end == NULL || rest->at[0] != '"')
+        return false;
+    *etag = (struct span) { rest->at, (size_t)(end - rest->at) + 1 };
+    *rest = span_skip(*rest, etag->len);
+    return true;
+}
+
+bool http_etag_matches(const struct http_request *r, const char *bytes, struct span etag)
+{
+    struct span value, candidate, wanted;
+    unsigned cursor = 0;
+    if (!take_etag(&etag, &wanted))
+        return false;
+    while (http_next(r, HTTP_IF_NONE_MATCH, bytes, &cursor, &value)) {
+        if (span_equal(value, SPAN("*")))
+            return true;
+        while (take_etag(&value, &candidate))
+            if (span_equal(candidate, wanted))
+                return true;
+    }
+    return false;
+}
+
+/* ---- Responses ------------------------------------------------------------------------------- */
+
+const char *http_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+        { 100, "Continue" },
+        { 200, "OK" },
+        { 201, "Created" },
+        { 204, "No Content" },
+        { 304, "Not Modified" },
+        { 400, "Bad Request" },
+        { 401, "Unauthorized" },
+        { 403, "Forbidden" },
+        { 404, "Not Found" },
+        { 405, "Method Not Allowed" },
+        { 408, "Request Timeout" },
+        { 411, "Length Required" },
+        { 413, "Content Too Large" },
+        { 414, "URI Too Long" },
+        { 415, "Unsupported Media Type" },
+        { 417, "Expectation Failed" },
+        { 421, "Misdirected Request" },
+        { 422, "Unprocessable Content" },
+        { 429, "Too Many Requests" },
+        { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" },
+        { 501, "Not Implemented" },
+        { 503, "Service Unavailable" },
+        { 505, "HTTP Version Not Supported" },
+        { 507, "Insufficient Storage" },
+    };
+    for (unsigned i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i].status == status)
+            return reasons[i].reason;
+    return "Unknown";
+}
+
+/* The names are English because nobody here calls setlocale. A year has four digits. */
+void http_date(int64_t seconds, char out[HTTP_DATE_BYTES + 1])
+{
+    const int64_t year_10000 = 253402300800;
+    time_t time = seconds < 0 ? 0 : seconds < year_10000 ? (time_t)seconds : (time_t)year_10000 - 1;
+    struct tm utc;
+    gmtime_r(&time, &utc);
+    size_t len = strftime(out, HTTP_DATE_BYTES + 1, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    assert(len == HTTP_DATE_BYTES);
+}
+
+void http_response_line(struct buffer *out, int status, const char *date)
+{
+    buffer_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_reason(status), date);
+}

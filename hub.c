@@ -1,0 +1,591 @@
+/* hub.c - rooms, and messages from the POST to the ring.
+ *
+ * A message goes one way: hub_publish checks it against what is known, gives it an id, formats its
+ * frame and puts it into the batch of this turn. hub_settle moves the batch into the rings, wakes
+ * the rooms, and tells those who wait. In between nobody can see it: what is not safe is not
+ * history. With memory alone the batch is safe at once; the step is there all the same, because
+ * everything that arrives in one turn then leaves in one send.
+ *
+ * What an operation costs:
+ *
+ *      publish           the frame's bytes, one hash for the room and one for the key
+ *      settle            O(1) a message, however many read it
+ *      drop the oldest   O(1)
+ *      join, leave       O(1) and a bisection in the room's names
+ *      a page            a bisection, and the bytes on it
+ *      rooms             all of them, sorted: for people, not for the hot path
+ */
+
+#include "hub.h"
+
+#include "json.h"
+#include "room.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+    OVERRUN_CHECK_MS = 1000,
+    PRESENCE_MIN_MS = 1000, /* between two snapshots of a room, and */
+    PRESENCE_SCAN_MS = 20,  /* between two looks at the rooms that wait for theirs */
+};
+
+/* A message in the batch. */
+struct publication {
+    struct publication *next;
+    struct room *room;
+    struct key *key;
+    struct id id;
+    enum message_kind kind;
+    struct waiter *waiters;
+    size_t len;
+    char frame[];
+};
+
+/* An idempotency key, for as long as its message is in the batch or in the ring. */
+struct key {
+    struct node node;
+    struct room *room;
+    struct publication *pending; /* while in the batch; then */
+    uint64_t number;             /* the entry in the room's ring */
+    size_t len;
+    char bytes[];
+};
+
+struct hub *hub_new(const struct hub_settings *settings, int64_t mono_ms, uint64_t unix_ms)
+{
+    struct hub *hub = malloc(sizeof *hub);
+    if (hub == NULL)
+        return NULL;
+    struct id start = { unix_ms, 0 };
+    *hub = (struct hub) {
+        .settings = settings,
+        .mono_ms = mono_ms,
+        .unix_ms = unix_ms,
+        .start = start,
+        .last = start,
+        .newest = start,
+        .lost = start,
+        .presence_ms = INT64_MAX,
+        .overrun_ms = mono_ms,
+        .batch_end = &hub->batch,
+    };
+    list_init(&hub->due_rooms);
+    list_init(&hub->changed_rooms);
+    list_init(&hub->silent_rooms);
+    return hub;
+}
+
+void hub_set_clock(struct hub *hub, int64_t mono_ms, uint64_t unix_ms)
+{
+    hub->mono_ms = mono_ms;
+    hub->unix_ms = unix_ms;
+}
+
+struct id hub_newest(const struct hub *hub)
+{
+    return hub->newest;
+}
+
+/* ==== Rooms ================================================================================== */
+
+bool hub_allows(const struct hub *hub, struct span room)
+{
+    const struct hub_settings *s = hub->settings;
+    for (size_t i = 0; i < s->allowed_count; i++)
+        if (span_equal(s->allowed[i], room))
+            return true;
+    return s->allowed_count == 0;
+}
+
+struct room *room_find(struct hub *hub, struct span name)
+{
+    struct node *n = table_find(&hub->rooms, table_hash(name, 0));
+    for (; n != NULL; n = table_find_next(n))
+        if (span_equal(room_name((struct room *)(void *)n), name))
+            return (struct room *)(void *)n;
+    return NULL;
+}
+
+struct room *room_make(struct hub *hub, struct span name, enum join *join)
+{
+    struct room *room = room_find(hub, name);
+    if (room != NULL)
+        return room;
+    *join = JOIN_NO_ROOM;
+    if (hub->settings->max_rooms > 0 && hub->rooms.count >= hub->settings->max_rooms)
+        return NULL;
+    *join = JOIN_NO_MEMORY;
+    room = malloc(sizeof *room + name.len);
+    if (room == NULL)
+        return NULL;
+    *room = (struct room) {
+        .node.hash = table_hash(name, 0),
+        .lost = hub->lost,
+        .told_ms = INT64_MIN / 2,
+        .name_len = (uint8_t)name.len,
+    };
+    memcpy(room->name, name.at, name.len);
+    if (!table_add(&hub->rooms, &room->node)) {
+        free(room);
+        return NULL;
+    }
+    ring_init(&room->ring, hub->settings->history);
+    list_init(&room->idle);
+    list_init(&room->due);
+    list_init(&room->blocked);
+    list_init(&room->due_rooms);
+    list_init(&room->changed_rooms);
+    list_init(&room->silent_rooms);
+    return room;
+}
+
+/* Drops the oldest message of a room; nobody may still want it but the overrun. */
+static void drop_oldest(struct hub *hub, struct room *room)
+{
+    struct entry *oldest = ring_entry(&room->ring, room->ring.first);
+    if (oldest->key != NULL) {
+        table_remove(&hub->keys, &oldest->key->node);
+        free(oldest->key);
+    }
+    room->lost = oldest->id;
+    ring_drop(&room->ring);
+}
+
+static void room_free(struct hub *hub, struct room *room)
+{
+    while (!ring_empty(&room->ring))
+        drop_oldest(hub, room);
+    if (id_before(hub->lost, room->lost))
+        hub->lost = room->lost;
+    table_remove(&hub->rooms, &room->node);
+    list_remove(&room->due_rooms);
+    list_remove(&room->changed_rooms);
+    list_remove(&room->silent_rooms);
+    presence_free(&room->presence);
+    ring_free(&room->ring);
+    free(room);
+}
+
+void room_release(struct hub *hub, struct room *room)
+{
+    if (room->members > 0 || room->pending > 0)
+        return;
+    if (ring_empty(&room->ring)) {
+        room_free(hub, room);
+        return;
+    }
+    room->silent_ms = hub->mono_ms;
+    list_remove(&room->silent_rooms);
+    list_append(&hub->silent_rooms, &room->silent_rooms);
+}
+
+static int compare_rooms(const void *a, const void *b)
+{
+    const struct room *left = *(const struct room *const *)a;
+    const struct room *right = *(const struct room *const *)b;
+    size_t len = left->name_len < right->name_len ? left->name_len : right->name_len;
+    int order = memcmp(left->name, right->name, len);
+    return order != 0 ? order : left->name_len - right->name_len;
+}
+
+/* The rooms that anybody may know of, by name: those with streams or history. The caller frees the
+ * array; NULL without memory. */
+static const struct room **listed_rooms(const struct hub *hub, size_t *count)
+{
+    const struct room **rooms = malloc((hub->rooms.count + 1) * sizeof *rooms);
+    struct node *node = NULL;
+    *count = 0;
+    if (rooms == NULL)
+        return NULL;
+    while ((node = table_walk(&hub->rooms, node)) != NULL) {
+        const struct room *room = (struct room *)(void *)node;
+        if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)))
+            rooms[(*count)++] = room;
+    }
+    qsort(rooms, *count, sizeof *rooms, compare_rooms);
+    return rooms;
+}
+
+void hub_add_rooms(const struct hub *hub, struct buffer *out)
+{
+    size_t count;
+    const struct room **rooms = listed_rooms(hub, &count);
+    out->failed |= rooms == NULL;
+    for (size_t i = 0; i < count; i++) {
+        const struct ring *ring = &rooms[i]->ring;
+        buffer_add_string(out, i > 0 ? ",{\"room\":" : "{\"room\":");
+        json_string_add(out, room_name(rooms[i]));
+        buffer_printf(out, ",\"online\":%u,\"newest\":", rooms[i]->presence.online);
+        id_add_json(out, ring_empty(ring) ? NULL : &ring_entry(ring, ring->next - 1)->id);
+        buffer_add(out, SPAN("}"));
+    }
+    free(rooms);
+}
+
+/* ==== Messages in ============================================================================ */
+
+/* The greater of the clock and the last id plus one: ids grow while the clock steps back. */
+static struct id next_id(struct hub *hub)
+{
+    if (hub->unix_ms > hub->last.ms)
+        hub->last = (struct id) { hub->unix_ms, 0 };
+    else
+        hub->last.seq++;
+    return hub->last;
+}
+
+static struct key *find_key(const struct hub *hub, const struct room *room, struct span bytes)
+{
+    struct node *n = table_find(&hub->keys, table_hash(bytes, (uintptr_t)room));
+    for (; n != NULL; n = table_find_next(n)) {
+        struct key *key = (struct key *)(void *)n;
+        if (key->room == room && span_equal((struct span) { key->bytes, key->len }, bytes))
+            return key;
+    }
+    return NULL;
+}
+
+static struct key *remember_key(struct hub *hub, struct room *room, struct span bytes)
+{
+    struct key *key = malloc(sizeof *key + bytes.len);
+    if (key == NULL)
+        return NULL;
+    *key = (struct key) {
+        .node.hash = table_hash(bytes, (uintptr_t)room), .room = room, .len = bytes.len
+    };
+    memcpy(key->bytes, bytes.at, bytes.len);
+    if (!table_add(&hub->keys, &key->node)) {
+        free(key);
+        return NULL;
+    }
+    return key;
+}
+
+/* A key that was seen: the same message again is answered like the first, another is a conflict.
+ * The same is what gives the same frame. */
+static enum publish repeat(struct hub *hub, const struct message *m, const struct key *key,
+    struct waiter *waiter, struct receipt *receipt)
+{
+    struct publication *pending = key->pending;
+    struct ring *ring = &key->room->ring;
+    struct id id = pending != NULL ? pending->id : ring_entry(ring, key->number)->id;
+    hub->scratch.len = 0;
+    frame_message(&hub->scratch, m, id);
+    if (hub->scratch.failed) {
+        hub->scratch.failed = false;
+        return PUBLISH_NO_MEMORY;
+    }
+    struct span frame = buffer_span(&hub->scratch);
+    if (pending != NULL) {
+        if (!span_equal(frame, (struct span) { pending->frame, pending->len }))
+            return PUBLISH_CONFLICT;
+        waiter->publication = pending;
+        waiter->repeated = true;
+        waiter->next = pending->waiters;
+        pending->waiters = waiter;
+        return PUBLISH_WAIT;
+    }
+    uint64_t offset = ring_entry(ring, key->number)->offset;
+    if (ring_end(ring, key->number) - offset != frame.len || !ring_equal(ring, offset, frame))
+        return PUBLISH_CONFLICT;
+    *receipt = (struct receipt) { id, room_name(key->room), key->room->presence.online };
+    return PUBLISH_REPEATED;
+}
+
+/* Formats the frame and makes the publication; NULL with *why set. */
+static struct publication *prepare(
+    struct hub *hub, struct room *room, const struct message *m, enum publish *why)
+{
+    struct id id = next_id(hub);
+    struct buffer *frame = &hub->scratch;
+    frame->len = 0;
+    frame_message(frame, m, id);
+    *why = PUBLISH_NO_MEMORY;
+    if (frame->failed) {
+        frame->failed = false;
+        return NULL;
+    }
+    if (frame->len > hub->settings->history / 2) {
+        *why = PUBLISH_TOO_LARGE;
+        return NULL;
+    }
+    if (!ring_prepare(&room->ring, frame->len))
+        return NULL;
+    struct publication *p = malloc(sizeof *p + frame->len);
+    if (p == NULL)
+        return NULL;
+    *p = (struct publication) { .room = room, .id = id, .len = frame->len };
+    p->kind = m->kind == MESSAGE_BINARY ? MESSAGE_JSON : m->kind;
+    memcpy(p->frame, frame->at, frame->len);
+    if (m->key.len > 0) {
+        p->key = remember_key(hub, room, m->key);
+        if (p->key == NULL) {
+            free(p);
+            return NULL;
+        }
+        p->key->pending = p;
+    }
+    return p;
+}
+
+enum publish hub_publish(
+    struct hub *hub, const struct message *m, struct waiter *waiter, struct receipt *receipt)
+{
+    enum join join = JOIN_OK;
+    struct room *room = room_make(hub, m->room, &join);
+    if (room == NULL)
+        return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
+    struct key *key = m->key.len > 0 ? find_key(hub, room, m->key) : NULL;
+    if (key != NULL)
+        return repeat(hub, m, key, waiter, receipt);
+    enum publish why;
+    struct publication *p = prepare(hub, room, m, &why);
+    if (p == NULL) {
+        room_release(hub, room);
+        return why;
+    }
+    room->pending++;
+    waiter->publication = p;
+    waiter->repeated = false;
+    waiter->next = NULL;
+    p->waiters = waiter;
+    *hub->batch_end = p;
+    hub->batch_end = &p->next;
+    return PUBLISH_WAIT;
+}
+
+void hub_forget(struct waiter *waiter)
+{
+    if (waiter->publication == NULL)
+        return;
+    struct waiter **at = &waiter->publication->waiters;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    waiter->publication = NULL;
+}
+
+/* Puts one message into its ring. Those who wait for their turn are served before a frame that they
+ * have not been offered goes: only a reader that does not read is ever overrun. */
+static void enter(struct hub *hub, struct publication *p)
+{
+    struct room *room = p->room;
+    struct ring *ring = &room->ring;
+    while (!ring_fits(ring, p->len)) {
+        room_serve_before(hub, room, ring_end(ring, ring->first));
+        drop_oldest(hub, room);
+    }
+    if (p->key != NULL) {
+        p->key->pending = NULL;
+        p->key->number = ring->next;
+    }
+    ring_append(ring, p->id, p->kind, p->key, (struct span) { p->frame, p->len });
+    hub->newest = p->id;
+    room_wake(hub, room);
+}
+
+/* Tells the waiters, one by one: each may go, or publish anew, while it is told. */
+static void answer(struct hub *hub, struct publication *p)
+{
+    struct room *room = p->room;
+    while (p->waiters != NULL) {
+        struct waiter *waiter = p->waiters;
+        struct receipt receipt = { p->id, room_name(room), room->presence.online };
+        hub_forget(waiter);
+        waiter->done(waiter, &receipt);
+    }
+    room->pending--;
+    room_release(hub, room);
+    free(p);
+}
+
+void hub_settle(struct hub *hub)
+{
+    struct publication *batch = hub->batch;
+    hub->batch = NULL;
+    hub->batch_end = &hub->batch;
+    for (struct publication *p = batch; p != NULL; p = p->next)
+        enter(hub, p);
+    for (struct publication *p = batch, *next; p != NULL; p = next) {
+        next = p->next;
+        answer(hub, p);
+    }
+}
+
+/* ==== Reading back =========================================================================== */
+
+const char *room_gap(const struct hub *hub, const struct room *room, const struct start *start)
+{
+    if (start->since == SINCE_UNKNOWN)
+        return "unknown";
+    if (start->since != SINCE_ID)
+        return NULL;
+    if (id_before(hub->last, start->id))
+        return "unknown";
+    if (!id_before(start->id, room != NULL ? room->lost : hub->lost))
+        return NULL;
+    return id_before(start->id, hub->start) ? "restarted" : "expired";
+}
+
+uint64_t room_seek(const struct hub *hub, const struct room *room, const struct start *start)
+{
+    const struct ring *ring = &room->ring;
+    if (room_gap(hub, room, start) != NULL)
+        return ring->first;
+    if (start->since == SINCE_ID)
+        return ring_after(ring, start->id);
+    if (start->since == SINCE_NOW)
+        return ring->next;
+    uint64_t held = ring->next - ring->first;
+    return ring->next - (held < start->count ? held : start->count);
+}
+
+/* The entries of a page, from *first to before *end. A page ends at its limit of messages, or after
+ * HUB_PAGE_BYTES, but never without one. */
+static void page_bounds(const struct hub *hub, const struct room *room, const struct page_query *q,
+    uint64_t *first, uint64_t *end)
+{
+    const struct ring *ring = &room->ring;
+    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
+    if (forwards) {
+        *first = *end = room_seek(hub, room, &q->start);
+    } else {
+        *end = q->has_before ? ring_after(ring, q->before) : ring->next;
+        if (q->has_before && *end > ring->first &&
+            id_equal(ring_entry(ring, *end - 1)->id, q->before))
+            --*end;
+        *first = *end;
+    }
+    uint64_t bytes = 0;
+    for (unsigned count = 0; count < q->limit && bytes <= HUB_PAGE_BYTES; count++) {
+        if (forwards ? *end == ring->next : *first == ring->first)
+            return;
+        uint64_t number = forwards ? (*end)++ : --*first;
+        bytes += ring_end(ring, number) - ring_entry(ring, number)->offset;
+    }
+}
+
+static void add_entry(struct hub *hub, const struct room *room, uint64_t number, struct buffer *out)
+{
+    const struct ring *ring = &room->ring;
+    const struct entry *entry = ring_entry(ring, number);
+    struct buffer *payload = &hub->scratch;
+    payload->len = 0;
+    ring_copy(ring, entry->offset + FRAME_LEAD_BYTES, ring_end(ring, number) - FRAME_TRAIL_BYTES,
+        payload);
+    frame_to_json(out, buffer_span(payload), entry->kind, room_name(room), entry->id);
+    out->failed |= payload->failed;
+    payload->failed = false;
+}
+
+bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *out)
+{
+    struct room *room = room_find(hub, q->room);
+    const struct ring *ring = room != NULL ? &room->ring : NULL;
+    uint64_t first = 0, end = 0;
+    if (room != NULL)
+        page_bounds(hub, room, q, &first, &end);
+    buffer_add(out, SPAN("{\"messages\":["));
+    for (uint64_t number = first; number < end; number++) {
+        if (number > first)
+            buffer_add(out, SPAN(","));
+        add_entry(hub, room, number, out);
+    }
+    buffer_add(out, SPAN("],\"oldest\":"));
+    id_add_json(out, first < end ? &ring_entry(ring, first)->id : NULL);
+    buffer_add(out, SPAN(",\"newest\":"));
+    id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : NULL);
+    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
+    bool more = room != NULL && (forwards ? end < ring->next : first > ring->first);
+    bool gap = room_gap(hub, room, &q->start) != NULL;
+    buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
+    return first < end || gap;
+}
+
+/* ==== Housekeeping =========================================================================== */
+
+/* The more streams, the longer between two snapshots: each costs a send a stream. */
+static int64_t presence_due(const struct room *room)
+{
+    int64_t wait = room->presence.online;
+    return room->told_ms + (wait > PRESENCE_MIN_MS ? wait : PRESENCE_MIN_MS);
+}
+
+void room_changed(struct hub *hub, struct room *room)
+{
+    if (!list_empty(&room->changed_rooms))
+        return;
+    list_append(&hub->changed_rooms, &room->changed_rooms);
+    if (presence_due(room) < hub->presence_ms)
+        hub->presence_ms = presence_due(room);
+}
+
+static void tell_presence(struct hub *hub)
+{
+    int64_t earliest = INT64_MAX;
+    for (struct link *l = hub->changed_rooms.next, *next; l != &hub->changed_rooms; l = next) {
+        next = l->next;
+        struct room *room = CONTAINER(l, struct room, changed_rooms);
+        if (presence_due(room) > hub->mono_ms) {
+            if (presence_due(room) < earliest)
+                earliest = presence_due(room);
+            continue;
+        }
+        room->told_ms = hub->mono_ms;
+        list_remove(&room->changed_rooms);
+        if (!presence_snapshot(&room->presence, room_name(room)))
+            room_changed(hub, room); /* no memory: once more, later */
+        else
+            room_wake(hub, room);
+    }
+    hub->presence_ms = earliest;
+    if (earliest < hub->mono_ms + PRESENCE_SCAN_MS)
+        hub->presence_ms = hub->mono_ms + PRESENCE_SCAN_MS;
+}
+
+/* A stalled reader never wakes, so it does not notice by itself that the ring has passed it. */
+static void end_overrun(struct hub *hub)
+{
+    hub->overrun_ms = hub->mono_ms + OVERRUN_CHECK_MS;
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
+        struct room *room = (struct room *)(void *)n;
+        for (struct link *l = room->blocked.next, *next; l != &room->blocked; l = next) {
+            next = l->next;
+            struct stream *stream = CONTAINER(l, struct member, link)->stream;
+            if (hub_is_overrun(stream))
+                hub->settings->overrun(stream);
+        }
+    }
+}
+
+int64_t hub_tick(struct hub *hub)
+{
+    if (hub->presence_ms <= hub->mono_ms)
+        tell_presence(hub);
+    if (hub->blocked > 0 && hub->overrun_ms <= hub->mono_ms)
+        end_overrun(hub);
+    int64_t ttl = hub->settings->room_ttl_ms, next = hub->presence_ms;
+    while (!list_empty(&hub->silent_rooms)) {
+        struct room *room = CONTAINER(hub->silent_rooms.next, struct room, silent_rooms);
+        if (room->silent_ms + ttl > hub->mono_ms) {
+            next = room->silent_ms + ttl < next ? room->silent_ms + ttl : next;
+            break;
+        }
+        room_free(hub, room);
+    }
+    if (hub->blocked > 0 && hub->overrun_ms < next)
+        next = hub->overrun_ms;
+    return hub->batch != NULL ? hub->mono_ms : next;
+}
+
+void hub_free(struct hub *hub)
+{
+    for (struct node *n; (n = table_walk(&hub->rooms, NULL)) != NULL;)
+        room_free(hub, (struct room *)(void *)n);
+    table_free(&hub->rooms);
+    table_free(&hub->names);
+    table_free(&hub->keys);
+    buffer_free(&hub->scratch);
+    free(hub);
+}

@@ -1,0 +1,158 @@
+/* listen.c - makes listening sockets. What every connection needs set is set here: accepted sockets
+ * inherit it, and no system call is made for each of them. */
+
+#include "listen.h"
+
+#include "options.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+    NOTSENT_BYTES = 16384,
+    USER_TIMEOUT_MS = 60000,
+};
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un local;
+    struct sockaddr_storage room;
+};
+
+__attribute__((noreturn)) static void fail(int code, const char *address, const char *why)
+{
+    fprintf(stderr, "ssechat: --listen %s: %s\n", address, why);
+    exit(code);
+}
+
+static socklen_t parse_unix(const char *text, const char *path, union address *address)
+{
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof address->local.sun_path)
+        fail(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
+    address->local.sun_family = AF_UNIX;
+    memcpy(address->local.sun_path, path, len + 1);
+    return (socklen_t)sizeof address->local;
+}
+
+/* "host:port", the host a number; names are not looked up, but for localhost. */
+static socklen_t parse(const char *text, union address *address)
+{
+    char host[64] = "127.0.0.1";
+    unsigned long long port;
+    memset(address, 0, sizeof *address);
+    if (strncmp(text, "unix:", 5) == 0)
+        return parse_unix(text, text + 5, address);
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
+        fail(EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
+    bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
+    size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
+    if (len >= sizeof host)
+        len = 0; /* no number is that long */
+    if (strncmp(text, "localhost:", 10) != 0)
+        snprintf(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
+    if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
+        address->v6.sin6_family = AF_INET6;
+        address->v6.sin6_port = htons((uint16_t)port);
+        return sizeof address->v6;
+    }
+    if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
+        fail(EXIT_USAGE, text,
+            "the host must be an address: 0.0.0.0:8080 or [::]:8080 is all of "
+            "them, 127.0.0.1:8080 this machine only");
+    address->v4.sin_family = AF_INET;
+    address->v4.sin_port = htons((uint16_t)port);
+    return sizeof address->v4;
+}
+
+/* A socket file that nobody answers behind was left by a server that is gone. */
+static void remove_stale(const union address *address, socklen_t len)
+{
+    struct stat st;
+    if (address->any.sa_family != AF_UNIX || lstat(address->local.sun_path, &st) < 0 ||
+        !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, &address->any, len) < 0 && errno == ECONNREFUSED)
+        unlink(address->local.sun_path);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* NODELAY: what is sent is wanted now. NOTSENT_LOWAT: a slow reader's bytes wait in our ring, once,
+ * not in the kernel, once for each. USER_TIMEOUT: a reader that is gone without a word is noticed.
+ */
+static void set_inherited(int fd)
+{
+    int one = 1, notsent = NOTSENT_BYTES, timeout = USER_TIMEOUT_MS;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof notsent);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+}
+
+int listen_on(const char *text, bool dry)
+{
+    union address address;
+    socklen_t len = parse(text, &address);
+    if (dry)
+        return -1;
+    remove_stale(&address, len);
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && address.any.sa_family != AF_UNIX)
+        set_inherited(fd);
+    if (fd >= 0 && bind(fd, &address.any, len) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    switch (errno) {
+    case EADDRINUSE:
+        fail(EXIT_SYSTEM, text, "another program listens there; end it, or choose another port");
+    case EACCES:
+        fail(EXIT_SYSTEM, text,
+            "not permitted; ports below 1024 are for root, or need the "
+            "capability CAP_NET_BIND_SERVICE");
+    case EADDRNOTAVAIL:
+        fail(EXIT_SYSTEM, text, "this machine does not have that address");
+    default:
+        fail(EXIT_SYSTEM, text, strerror(errno));
+    }
+}
+
+void listen_announce(int fd)
+{
+    union address address;
+    socklen_t len = sizeof address;
+    char host[INET6_ADDRSTRLEN];
+    memset(&address, 0, sizeof address);
+    if (getsockname(fd, &address.any, &len) < 0)
+        return;
+    if (address.any.sa_family == AF_UNIX) {
+        fprintf(stderr, "listening on unix:%s\n", address.local.sun_path);
+    } else if (address.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &address.v6.sin6_addr, host, sizeof host);
+        fprintf(stderr, "listening on http://[%s]:%u\n", host, ntohs(address.v6.sin6_port));
+    } else {
+        inet_ntop(AF_INET, &address.v4.sin_addr, host, sizeof host);
+        fprintf(stderr, "listening on http://%s:%u\n", host, ntohs(address.v4.sin_port));
+    }
+}
+
+void listen_remove(int fd)
+{
+    union address address;
+    socklen_t len = sizeof address;
+    memset(&address, 0, sizeof address);
+    if (getsockname(fd, &address.any, &len) == 0 && address.any.sa_family == AF_UNIX)
+        unlink(address.local.sun_path);
+}

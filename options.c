@@ -1,0 +1,326 @@
+/* options.c - one table says everything about an option: its name, how its value is read, what is
+ * allowed, and what --help prints. */
+
+#include "options.h"
+
+#include "rules.h"
+#include "version.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+extern char **environ;
+
+enum kind { KIND_FLAG, KIND_STRING, KIND_LIST, KIND_COUNT, KIND_SIZE, KIND_TIME, KIND_LEVEL };
+
+struct option {
+    const char *name, *value; /* as in "--name VALUE" */
+    enum kind kind;
+    size_t offset; /* of its field in struct options */
+    uint64_t initial, min, max;
+    bool zero;        /* 0 is allowed, and means no limit or off */
+    unsigned unit_ms; /* of a time without a unit */
+    const char *help;
+};
+
+#define FIELD(field) offsetof(struct options, field)
+
+enum { KIB = 1024, MIB = 1024 * 1024, SECOND = 1000, DAY = 86400000 };
+
+static const struct option options[] = {
+    { "listen", "ADDRESS", KIND_LIST, FIELD(listen), 0, 0, 0, false, 0,
+        "where to listen: 127.0.0.1:8080 (the default), [::]:8080 or\n"
+        "unix:/path; may be repeated; port 0 picks a free one" },
+    { "www", "DIR", KIND_STRING, FIELD(www), 0, 0, 0, false, 0,
+        "serve this folder instead of the chat page" },
+    { "history", "SIZE", KIND_SIZE, FIELD(history), 256 * KIB, 16 * KIB, 1024ull * MIB, false, 0,
+        "memory for the last messages of a room; rounded up to a\n"
+        "power of two (256K)" },
+    { "max-rooms", "N", KIND_COUNT, FIELD(max_rooms), 256, 1, 10000000, true, 0,
+        "rooms there may be at a time (256)" },
+    { "room", "NAME", KIND_LIST, FIELD(rooms), 0, 0, 0, false, 0,
+        "allow this room and no others; may be repeated" },
+    { "room-ttl", "TIME", KIND_TIME, FIELD(room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY, false,
+        SECOND,
+        "drop a room's history after so long without streams and\n"
+        "messages (7d)" },
+    { "max-streams", "N", KIND_COUNT, FIELD(max_streams), 0, 1, 10000000, true, 0,
+        "streams there may be at a time (what the descriptor limit\nallows)" },
+    { "max-body", "SIZE", KIND_SIZE, FIELD(max_body), 64 * KIB, 1, 64 * MIB, false, 0,
+        "largest body of a POST (64K)" },
+    { "heartbeat", "TIME", KIND_TIME, FIELD(heartbeat_ms), 15 * SECOND, SECOND, DAY, true, SECOND,
+        "send a heartbeat to a stream that got nothing for so long\n(15s); 0 is off" },
+    { "retry", "MS", KIND_TIME, FIELD(retry_ms), 3000, 1, DAY, false, 1,
+        "how long clients wait before they reconnect, in\nmilliseconds (3000)" },
+    { "cors", "ORIGIN", KIND_LIST, FIELD(cors), 0, 0, 0, false, 0,
+        "let pages of this origin (https://example.com) read and\n"
+        "post, or of any with *; may be repeated" },
+    { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, 1, DAY, false, SECOND,
+        "time to finish in after SIGTERM (5s)" },
+    { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), LOG_INFO, 0, 0, false, 0,
+        "error, warn, info (the default) or debug" },
+    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0, "check the options, then exit" },
+    { "version", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print the version, then exit" },
+    { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
+};
+
+enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+
+__attribute__((noreturn, format(printf, 2, 3))) static void fail(
+    const char *source, const char *format, ...)
+{
+    va_list args;
+    fprintf(stderr, "ssechat: %s: ", source);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(EXIT_USAGE);
+}
+
+/* ==== Help =================================================================================== */
+
+static void print_option(const struct option *option)
+{
+    const char *text = option->help;
+    int width = printf("  --%s%s%s", option->name, option->value != NULL ? " " : "",
+        option->value != NULL ? option->value : "");
+    for (;;) {
+        int len = (int)strcspn(text, "\n");
+        printf("%*s%.*s\n", 23 - width, "", len, text);
+        if (text[len] == '\0')
+            return;
+        text += len + 1;
+        width = 0;
+    }
+}
+
+static void print_help(void)
+{
+    puts("usage: ssechat [option ...]\n"
+         "\n"
+         "An online chat and event server on Server-Sent Events. Without options it serves\n"
+         "a chat at http://127.0.0.1:8080.\n");
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        print_option(&options[i]);
+    puts("\n"
+         "Sizes take K and M, times s, m, h and d. A count of 0 is no limit. Every option\n"
+         "can also come from the environment: SSECHAT_MAX_ROOMS=10 is --max-rooms 10; what\n"
+         "may be repeated is a list with commas there. The command line wins.\n"
+         "\n"
+         "Exit codes: 0 after SIGTERM or SIGINT, 1 when the system says no, 2 for a wrong\n"
+         "option.");
+}
+
+/* ==== Values ================================================================================= */
+
+/* A number with one of `units` behind it, or none. */
+static uint64_t read_number(const char *source, const struct option *o, const char *text,
+    const char *units, const uint64_t *factors, uint64_t factor)
+{
+    size_t len = strspn(text, "0123456789");
+    const char *unit = text[len] != '\0' ? strchr(units, text[len]) : NULL;
+    unsigned long long number;
+    if (unit != NULL && text[len + 1] == '\0')
+        factor = factors[unit - units];
+    else if (text[len] != '\0')
+        len = 0;
+    if (!span_number((struct span) { text, len }, UINT64_MAX / factor, &number))
+        fail(source, "\"%s\" is no number%s%s", text, *units != '\0' ? "; units are " : "", units);
+    number *= factor;
+    if (number == 0 && o->zero)
+        return 0;
+    if (number < o->min || number > o->max)
+        fail(source, "%s is not from %llu to %llu%s", text, (unsigned long long)(o->min / factor),
+            (unsigned long long)(o->max / factor), o->zero ? ", nor 0" : "");
+    return number;
+}
+
+static uint64_t round_up_to_power_of_two(uint64_t number)
+{
+    uint64_t power = 1;
+    while (power < number)
+        power *= 2;
+    return power;
+}
+
+static void add_value(struct values *values, struct span value)
+{
+    struct span *items = realloc(values->items, (values->count + 1) * sizeof *items);
+    if (items == NULL) {
+        fputs("ssechat: no memory for the options\n", stderr);
+        exit(EXIT_SYSTEM);
+    }
+    items[values->count++] = value;
+    values->items = items;
+}
+
+static enum log_level read_level(const char *source, const char *text)
+{
+    static const char *const names[] = { "error", "warn", "info", "debug" };
+    for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
+        if (strcmp(text, names[i]) == 0)
+            return (enum log_level)i;
+    fail(source, "\"%s\" is none of error, warn, info, debug", text);
+}
+
+static void set(
+    struct options *o, const char *source, const struct option *option, const char *text)
+{
+    static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
+    static const uint64_t times[] = { SECOND, 60 * SECOND, 3600 * SECOND, DAY };
+    void *field = (char *)o + option->offset;
+    if (option->kind != KIND_FLAG && *text == '\0')
+        fail(source, "it has an empty value");
+    switch (option->kind) {
+    case KIND_FLAG:
+        *(bool *)field = true;
+        return;
+    case KIND_STRING:
+        *(const char **)field = text;
+        return;
+    case KIND_LIST:
+        add_value(field, span_of(text));
+        return;
+    case KIND_COUNT:
+        *(uint64_t *)field = read_number(source, option, text, "", NULL, 1);
+        return;
+    case KIND_SIZE:
+        *(uint64_t *)field = read_number(source, option, text, "KkMm", sizes, 1);
+        return;
+    case KIND_TIME:
+        *(uint64_t *)field = read_number(source, option, text, "smhd", times, option->unit_ms);
+        return;
+    case KIND_LEVEL:
+        *(enum log_level *)field = read_level(source, text);
+        return;
+    }
+}
+
+/* ==== Where they come from =================================================================== */
+
+static const struct option *find(struct span name)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (span_equal(span_of(options[i].name), name))
+            return &options[i];
+    return NULL;
+}
+
+static void set_initial(struct options *o)
+{
+    *o = (struct options) { .log_level = LOG_INFO };
+    for (size_t i = 0; i < OPTION_COUNT; i++)
+        if (options[i].kind >= KIND_COUNT && options[i].kind <= KIND_TIME)
+            *(uint64_t *)(void *)((char *)o + options[i].offset) = options[i].initial;
+}
+
+/* SSECHAT_MAX_ROOMS is max-rooms; NULL when there is no such option. */
+static const struct option *find_variable(struct span variable)
+{
+    char name[32];
+    if (variable.len >= sizeof name)
+        return NULL;
+    for (size_t i = 0; i < variable.len; i++) {
+        char c = variable.at[i];
+        name[i] = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : '?';
+    }
+    return find((struct span) { name, variable.len });
+}
+
+static void read_environment(struct options *o)
+{
+    for (char **e = environ; *e != NULL; e++) {
+        struct span rest = span_of(*e), variable, value;
+        if (strncmp(*e, "SSECHAT_", 8) != 0 || !span_split(&rest, '=', &variable))
+            continue;
+        char source[64];
+        snprintf(source, sizeof source, "%.*s", (int)variable.len, variable.at);
+        const struct option *option =
+            find_variable((struct span) { variable.at + 8, variable.len - 8 });
+        if (option == NULL)
+            fail(source, "there is no such option; see --help");
+        if (option->kind == KIND_FLAG)
+            fail(source, "this option goes on the command line only");
+        if (option->kind != KIND_LIST) {
+            set(o, source, option, rest.at);
+            continue;
+        }
+        while (span_split(&rest, ',', &value))
+            add_value((struct values *)(void *)((char *)o + option->offset), span_trim(value));
+    }
+}
+
+/* A list on the command line takes the place of the one in the environment. */
+static void read_arguments(struct options *o, int argc, char **argv)
+{
+    bool seen[OPTION_COUNT] = { false };
+    for (int i = 1; i < argc; i++) {
+        struct span rest = span_of(argv[i]), name;
+        if (strncmp(argv[i], "--", 2) != 0)
+            fail(argv[i], "not an option; see --help");
+        span_split(&rest, '=', &name);
+        char source[64];
+        snprintf(source, sizeof source, "%.*s", (int)name.len, name.at);
+        const struct option *option = find((struct span) { name.at + 2, name.len - 2 });
+        if (option == NULL)
+            fail(source, "there is no such option; see --help");
+        if (strcmp(option->name, "help") == 0) {
+            print_help();
+            exit(0);
+        }
+        if (strcmp(option->name, "version") == 0) {
+            puts("ssechat " SSECHAT_VERSION);
+            exit(0);
+        }
+        if (option->kind == KIND_FLAG && rest.at != NULL)
+            fail(source, "it takes no value");
+        if (option->kind != KIND_FLAG && rest.at == NULL && i + 1 == argc)
+            fail(source, "its value is missing");
+        if (option->kind == KIND_LIST && !seen[option - options])
+            *(struct values *)(void *)((char *)o + option->offset) = (struct values) { 0 };
+        seen[option - options] = true;
+        set(o, source, option,
+            option->kind == KIND_FLAG ? ""
+            : rest.at != NULL         ? rest.at
+                                      : argv[++i]);
+    }
+}
+
+/* ==== What they must be ====================================================================== */
+
+/* scheme://host[:port], as a browser writes it in Origin; or "*". */
+static bool is_origin(struct span origin)
+{
+    struct span scheme, rest = origin;
+    if (span_equal(origin, SPAN("*")))
+        return true;
+    if (!span_split(&rest, ':', &scheme) || rest.at == NULL || scheme.len == 0)
+        return false;
+    return rest.len > 2 && memcmp(rest.at, "//", 2) == 0 && rest.at[2] != '/' &&
+           memchr(rest.at + 2, '/', rest.len - 2) == NULL && memchr(rest.at, ' ', rest.len) == NULL;
+}
+
+static void check(struct options *o)
+{
+    for (size_t i = 0; i < o->rooms.count; i++) {
+        const char *why = rule_room(o->rooms.items[i]);
+        if (why != NULL)
+            fail("--room", "%s", why);
+    }
+    for (size_t i = 0; i < o->cors.count; i++)
+        if (!is_origin(o->cors.items[i]))
+            fail("--cors", "an origin looks like https://example.com, without a path; or it is *");
+    if (o->listen.count == 0)
+        add_value(&o->listen, SPAN("127.0.0.1:8080"));
+    o->history = round_up_to_power_of_two(o->history);
+}
+
+void options_read(struct options *o, int argc, char **argv)
+{
+    set_initial(o);
+    read_environment(o);
+    read_arguments(o, argc, argv);
+    check(o);
+}

@@ -1,0 +1,171 @@
+/* ring.c - the ring of ring.h. It starts small and doubles; when it grows, every byte goes to the
+ * place that its offset has under the new capacity, so no reader notices. */
+
+#include "ring.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* The debug build begins with almost nothing, so that growth and the wrap run all the time. */
+#ifdef DEBUG
+enum { RING_MIN_BYTES = 16, ENTRIES_MIN = 1 };
+#else
+enum { RING_MIN_BYTES = 1024, ENTRIES_MIN = 8 };
+#endif
+
+void ring_init(struct ring *r, size_t limit)
+{
+    assert(limit > 0 && (limit & (limit - 1)) == 0);
+    *r = (struct ring) { .limit = limit };
+}
+
+void ring_free(struct ring *r)
+{
+    free(r->bytes);
+    free(r->entries);
+    *r = (struct ring) { .limit = r->limit };
+}
+
+int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2])
+{
+    assert(r->tail <= from && from <= to && to <= r->head);
+    size_t len = (size_t)(to - from), place = (size_t)from & (r->capacity - 1);
+    if (len == 0)
+        return 0;
+    size_t until_wrap = r->capacity - place;
+    pieces[0] = (struct iovec) { r->bytes + place, len < until_wrap ? len : until_wrap };
+    if (len <= until_wrap)
+        return 1;
+    pieces[1] = (struct iovec) { r->bytes, len - until_wrap };
+    return 2;
+}
+
+/* Gives the ring `capacity` bytes. What it holds may wrap at one place before and at another after,
+ * so it moves in pieces that wrap in neither. */
+static bool grow_bytes(struct ring *r, size_t capacity)
+{
+    char *bytes = malloc(capacity);
+    if (bytes == NULL)
+        return false;
+    for (uint64_t at = r->tail; at < r->head;) {
+        struct iovec piece[2];
+        ring_pieces(r, at, r->head, piece);
+        size_t place = (size_t)at & (capacity - 1), len = piece[0].iov_len;
+        if (len > capacity - place)
+            len = capacity - place;
+        memcpy(bytes + place, piece[0].iov_base, len);
+        at += len;
+    }
+    free(r->bytes);
+    r->bytes = bytes;
+    r->capacity = capacity;
+    return true;
+}
+
+static bool grow_entries(struct ring *r)
+{
+    size_t capacity = r->entry_capacity > 0 ? r->entry_capacity * 2 : ENTRIES_MIN;
+    struct entry *entries = malloc(capacity * sizeof *entries);
+    if (entries == NULL)
+        return false;
+    for (uint64_t n = r->first; n < r->next; n++)
+        entries[n & (capacity - 1)] = *ring_entry(r, n);
+    free(r->entries);
+    r->entries = entries;
+    r->entry_capacity = capacity;
+    return true;
+}
+
+/* Doubles the bytes until `needed` fit, as far as limit and memory allow. */
+static bool reach(struct ring *r, uint64_t needed)
+{
+    if (needed <= r->capacity)
+        return true;
+    size_t capacity = r->capacity > 0 ? r->capacity : RING_MIN_BYTES;
+    while (capacity < needed && capacity < r->limit)
+        capacity *= 2;
+    return capacity >= needed && grow_bytes(r, capacity);
+}
+
+bool ring_prepare(struct ring *r, size_t len)
+{
+    return reach(r, len) && (r->entry_capacity > 0 || grow_entries(r));
+}
+
+bool ring_fits(struct ring *r, size_t len)
+{
+    if (r->next - r->first >= r->entry_capacity && !grow_entries(r))
+        return false;
+    return reach(r, r->head - r->tail + len);
+}
+
+void ring_append(
+    struct ring *r, struct id id, enum message_kind kind, struct key *key, struct span frame)
+{
+    assert(r->head - r->tail + frame.len <= r->capacity);
+    assert(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, id));
+    *ring_entry(r, r->next) = (struct entry) { id, r->head, key, (uint8_t)kind };
+    r->next++;
+    uint64_t from = r->head;
+    r->head += frame.len;
+    struct iovec pieces[2];
+    int count = ring_pieces(r, from, r->head, pieces);
+    for (int i = 0; i < count; i++) {
+        memcpy(pieces[i].iov_base, frame.at, pieces[i].iov_len);
+        frame.at += pieces[i].iov_len;
+    }
+}
+
+void ring_drop(struct ring *r)
+{
+    assert(!ring_empty(r));
+    r->tail = ring_end(r, r->first);
+    r->first++;
+}
+
+void ring_copy(const struct ring *r, uint64_t from, uint64_t to, struct buffer *out)
+{
+    struct iovec pieces[2];
+    int count = ring_pieces(r, from, to, pieces);
+    for (int i = 0; i < count; i++)
+        buffer_add(out, (struct span) { pieces[i].iov_base, pieces[i].iov_len });
+}
+
+bool ring_equal(const struct ring *r, uint64_t from, struct span bytes)
+{
+    struct iovec pieces[2];
+    int count = ring_pieces(r, from, from + bytes.len, pieces);
+    for (int i = 0; i < count; i++) {
+        if (memcmp(pieces[i].iov_base, bytes.at, pieces[i].iov_len) != 0)
+            return false;
+        bytes.at += pieces[i].iov_len;
+    }
+    return true;
+}
+
+uint64_t ring_after(const struct ring *r, struct id id)
+{
+    uint64_t low = r->first, high = r->next;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (id_before(id, ring_entry(r, middle)->id))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+uint64_t ring_at(const struct ring *r, uint64_t offset)
+{
+    assert(r->tail <= offset && offset <= r->head);
+    uint64_t low = r->first, high = r->next;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (ring_end(r, middle) > offset)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}

@@ -1,0 +1,22 @@
+/* routes.h - what each URL does. client.c calls these, in this order, for every request. */
+
+#ifndef ROUTES_H
+#define ROUTES_H
+
+#include "client.h"
+
+/* The head is complete. True to go on and read the body; false when the request was answered
+ * already, because no body can make it right. */
+bool routes_admit(struct client *c);
+
+/* The request is complete: it is answered, or waits, or streams, when this returns. */
+void routes_handle(struct client *c);
+
+/* Answers a request that could not be parsed, or did not arrive in time, and closes. */
+void routes_refuse(struct client *c, int status);
+
+/* A long poll may have something to tell (`timeout`: must tell what there is). False when it goes
+ * on waiting. */
+bool routes_poll(struct client *c, bool timeout);
+
+#endif

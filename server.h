@@ -1,0 +1,40 @@
+/* server.h - the state that the whole program shares. There is one thread and one server, so it is
+ * one variable: a pointer to it in each of ten thousand clients would buy nothing. */
+
+#ifndef SERVER_H
+#define SERVER_H
+
+#include "client.h"
+#include "http.h"
+#include "hub.h"
+#include "list.h"
+#include "options.h"
+
+struct server {
+    struct options options;
+    struct hub *hub;
+    int epoll;
+    int www; /* the folder of --www, or -1 */
+
+    /* The time, read once a turn. */
+    int64_t mono_ms;
+    uint64_t unix_ms;
+    char date[HTTP_DATE_BYTES + 1];
+
+    unsigned clients, streams, max_streams;
+    bool draining;
+    uint64_t drain_spread_ms; /* over how long the clients are told to come back */
+    bool accept_paused;       /* no descriptor was left: until one is closed */
+
+    struct link deadlines[DEADLINE_COUNT]; /* clients, in the order in which they are due */
+    struct link dead;                      /* closed in this turn, freed at its end */
+
+    struct buffer scratch; /* where an answer is put together; it never outlives its function */
+};
+
+extern struct server server;
+
+/* A descriptor came free: accept again if that had stopped. */
+void server_resume_accepting(void);
+
+#endif

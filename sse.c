@@ -1,0 +1,295 @@
+/* sse.c - the program: options, listeners, signals, and the loop.
+ *
+ * One thread, one epoll, and every turn of the loop does the same things in the same order:
+ *
+ *      wait       for sockets, or until the next deadline; not at all while streams are due
+ *      read       whoever has sent something: requests are parsed and answered, messages go into
+ *                 this turn's batch
+ *      settle     the batch goes into the rings, its POSTs are answered, its rooms' streams are due
+ *      flush      a bounded number of due streams; the rest next turn, after looking at the sockets
+ *      tick       presence, deadlines, heartbeats
+ *      reap       the clients that were closed in this turn
+ *
+ * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
+ * less a message costs. */
+
+#include "client.h"
+#include "listen.h"
+#include "log.h"
+#include "options.h"
+#include "server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_PER_TURN = 256,
+    ACCEPTS_PER_TURN = 64,
+    FLUSHES_PER_TURN = 128, /* under a millisecond of sends between two looks at the sockets */
+    LISTENERS_MAX = 16,
+    RESERVED_DESCRIPTORS = 32, /* for requests and `busy` answers, at least */
+};
+
+struct server server = { .www = -1 };
+
+static struct listener {
+    int fd;
+} listeners[LISTENERS_MAX];
+static size_t listener_count;
+static int signals;
+static int64_t drain_until_ms;
+
+/* ==== Time =================================================================================== */
+
+static int64_t clock_ms(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads the clocks, once for a whole turn. */
+static void read_clocks(void)
+{
+    static int64_t date_second = -1;
+    server.mono_ms = clock_ms(CLOCK_MONOTONIC);
+    int64_t unix_ms = clock_ms(CLOCK_REALTIME);
+    server.unix_ms = unix_ms > 0 ? (uint64_t)unix_ms : 0;
+    if (unix_ms / 1000 != date_second) {
+        date_second = unix_ms / 1000;
+        http_date(date_second, server.date);
+    }
+    if (server.hub != NULL)
+        hub_set_clock(server.hub, server.mono_ms, server.unix_ms);
+}
+
+/* ==== Arrivals =============================================================================== */
+
+static void watch_listeners(int operation)
+{
+    for (size_t i = 0; i < listener_count; i++) {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &listeners[i] };
+        epoll_ctl(server.epoll, operation, listeners[i].fd, &event);
+    }
+}
+
+/* No descriptor is left. A kept connection that is idle can go; without one, those who knock have
+ * to wait in the kernel: were the listeners still watched, the loop would spin. */
+static bool make_room(void)
+{
+    if (client_close_idle())
+        return true;
+    log_line(
+        LOG_WARN, "accept paused=1 clients=%u reason=\"no descriptor is left\"", server.clients);
+    watch_listeners(EPOLL_CTL_DEL);
+    server.accept_paused = true;
+    return false;
+}
+
+void server_resume_accepting(void)
+{
+    if (!server.accept_paused || server.draining)
+        return;
+    server.accept_paused = false;
+    watch_listeners(EPOLL_CTL_ADD);
+}
+
+static void accept_clients(const struct listener *listener)
+{
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd >= 0)
+            client_new(fd);
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            if (!make_room())
+                return;
+        } else if (errno == EAGAIN)
+            return;
+        /* else: that one gave up before we came; the next one may not have */
+    }
+}
+
+/* ==== The end ================================================================================ */
+
+static void start_drain(void)
+{
+    struct signalfd_siginfo info;
+    if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
+        return;
+    if (server.draining) { /* asked again: at once, then */
+        drain_until_ms = server.mono_ms;
+        return;
+    }
+    log_line(LOG_INFO, "drain streams=%u clients=%u", server.streams, server.clients);
+    server.draining = true;
+    drain_until_ms = server.mono_ms + (int64_t)server.options.drain_ms;
+    for (size_t i = 0; i < listener_count; i++) {
+        listen_remove(listeners[i].fd);
+        close(listeners[i].fd);
+    }
+    client_drain_all();
+}
+
+/* ==== The loop =============================================================================== */
+
+static void dispatch(const struct epoll_event *event)
+{
+    struct listener *listener = event->data.ptr;
+    if (event->data.ptr == &signals)
+        start_drain();
+    else if (listener >= listeners && listener < listeners + LISTENERS_MAX) {
+        if (!server.draining)
+            accept_clients(listener);
+    } else
+        client_ready(event->data.ptr, event->events);
+}
+
+/* How long to wait for sockets: until the next deadline, or not at all. */
+static int wait_ms(int64_t next, bool due)
+{
+    if (server.draining && drain_until_ms < next)
+        next = drain_until_ms;
+    if (due || next <= server.mono_ms)
+        return 0;
+    return next - server.mono_ms < 3600000 ? (int)(next - server.mono_ms) : 3600000;
+}
+
+static void run(void)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int64_t next = server.mono_ms;
+    bool due = false;
+    while (!server.draining || (server.clients > 0 && server.mono_ms < drain_until_ms)) {
+        int count = epoll_wait(server.epoll, events, EVENTS_PER_TURN, wait_ms(next, due));
+        read_clocks();
+        for (int i = 0; i < count; i++)
+            dispatch(&events[i]);
+        hub_settle(server.hub);
+        due = hub_run(server.hub, FLUSHES_PER_TURN);
+        next = client_expire();
+        int64_t tick = hub_tick(server.hub);
+        if (tick < next)
+            next = tick;
+        client_reap();
+    }
+}
+
+/* ==== The start ============================================================================== */
+
+__attribute__((noreturn)) static void fail(const char *what)
+{
+    fprintf(stderr, "ssechat: %s: %s\n", what, strerror(errno));
+    exit(EXIT_SYSTEM);
+}
+
+/* Raises the descriptor limit as far as it goes, and keeps a part of it from the streams. */
+static void set_limits(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        fail("the descriptor limit");
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    unsigned descriptors = limit.rlim_cur < 1u << 30 ? (unsigned)limit.rlim_cur : 1u << 30;
+    unsigned reserve = descriptors / 32;
+    if (reserve < RESERVED_DESCRIPTORS)
+        reserve = RESERVED_DESCRIPTORS;
+    server.max_streams = descriptors > 2 * reserve ? descriptors - reserve : descriptors / 2;
+    if (server.options.max_streams > 0 && server.options.max_streams < server.max_streams)
+        server.max_streams = (unsigned)server.options.max_streams;
+    log_line(LOG_INFO, "limits descriptors=%u streams=%u", descriptors, server.max_streams);
+}
+
+/* SIGTERM and SIGINT come through the loop like everything else. */
+static void open_loop(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    server.epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = &signals };
+    if (signals < 0 || server.epoll < 0 ||
+        epoll_ctl(server.epoll, EPOLL_CTL_ADD, signals, &event) < 0)
+        fail("epoll");
+}
+
+static void open_www(void)
+{
+    const char *folder = server.options.www;
+    if (folder == NULL)
+        return;
+    server.www = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (server.www < 0) {
+        fprintf(stderr, "ssechat: --www %s: %s\n", folder, strerror(errno));
+        exit(EXIT_SYSTEM);
+    }
+}
+
+static void open_listeners(bool dry)
+{
+    const struct values *addresses = &server.options.listen;
+    if (addresses->count > LISTENERS_MAX) {
+        fprintf(stderr, "ssechat: --listen: at most %d addresses\n", LISTENERS_MAX);
+        exit(EXIT_USAGE);
+    }
+    for (size_t i = 0; i < addresses->count; i++)
+        listeners[i].fd = listen_on(addresses->items[i].at, dry);
+    if (dry)
+        return;
+    listener_count = addresses->count;
+    watch_listeners(EPOLL_CTL_ADD);
+    for (size_t i = 0; i < listener_count; i++)
+        listen_announce(listeners[i].fd);
+}
+
+int main(int argc, char **argv)
+{
+    static struct hub_settings settings;
+    struct options *o = &server.options;
+    options_read(o, argc, argv);
+    log_start(o->log_level);
+    open_www();
+    if (o->check) {
+        open_listeners(true);
+        return 0;
+    }
+    for (int i = 0; i < DEADLINE_COUNT; i++)
+        list_init(&server.deadlines[i]);
+    list_init(&server.dead);
+    settings = (struct hub_settings) {
+        .history = o->history,
+        .max_rooms = (unsigned)o->max_rooms,
+        .room_ttl_ms = (int64_t)o->room_ttl_ms,
+        .allowed = o->rooms.items,
+        .allowed_count = o->rooms.count,
+        .serve = client_serve,
+        .overrun = client_overrun,
+    };
+    open_loop();
+    read_clocks();
+    server.hub = hub_new(&settings, server.mono_ms, server.unix_ms);
+    if (server.hub == NULL)
+        fail("memory");
+    set_limits();
+    open_listeners(false);
+    run();
+    client_close_all("drain");
+    client_reap();
+    hub_free(server.hub);
+    buffer_free(&server.scratch);
+    return 0;
+}

@@ -1,0 +1,845 @@
+#!/usr/bin/env bats
+# http.c, through its driver: what a request means, and what is refused. The driver parses each
+# input whole, cut in two at every point, byte by byte and handed over at every point, always next
+# to an unreadable page; it fails when the results differ.
+
+load helper
+
+# A request as a document: each line gets its CRLF, but for one that ends with a backslash, which
+# gets none. Other bytes are written as printf writes them.
+request() {
+    local line
+    while IFS= read -r line; do
+        case $line in
+        *\\) printf '%b' "${line%\\}" ;;
+        *) printf '%b\r\n' "$line" ;;
+        esac
+    done
+}
+
+# Standard input: the request, a line "means", and what the driver should say.
+document() {
+    local text expected
+    text=$(cat)
+    expected=${text#*$'\n'means$'\n'}
+    run "$UNIT/http" "${1:-65536}" < <(request <<<"${text%%$'\n'means$'\n'*}")
+    if [ "$status" -ne 0 ] || [ "$output" != "$expected" ]; then
+        diff <(printf '%s\n' "$expected") <(printf '%s\n' "$output") || true
+        return 1
+    fi
+}
+
+# Standard input: one line for each case, "status | request", written as printf writes it. The
+# status is that of the last thing the driver says.
+table() {
+    local wanted bytes failed=0 count=0
+    while IFS='|' read -r wanted bytes; do
+        wanted=${wanted% } bytes=${bytes# }
+        count=$((count + 1))
+        run "$UNIT/http" "${1:-65536}" < <(printf '%b' "$bytes")
+        if [ "$status" -ne 0 ] || [ "${output##*$'\n'}" != "$wanted" ]; then
+            printf '%s\n' "$bytes" "expected: $wanted" "got $status: $output"
+            failed=1
+        fi
+    done
+    [ "$count" -gt 0 ] && [ "$failed" -eq 0 ]
+}
+
+# Writes out what the tables of bodies abbreviate.
+short() {
+    sed -e 's#| CHUNKED #| POST TE: chunked\\r\\n\\r\\n#' \
+        -e 's#| POST #| POST / HTTP/1.1\\r\\nHost: a\\r\\n#' \
+        -e 's#TE#Transfer-Encoding#g; s#CL#Content-Length#g'
+}
+
+# The status at the end of standard input.
+verdict() {
+    "$UNIT/http" "$@" | tail -n 1
+}
+
+early() {
+    printf '%b' "$1" | "$UNIT/http" early "${@:2}"
+}
+
+expect() {
+    local expected=$1
+    shift
+    run "$@"
+    if [ "$status" -ne 0 ] || [ "$output" != "$expected" ]; then
+        printf '%s\n' "$*" "expected 0: $expected" "got $status: $output"
+        return 1
+    fi
+}
+
+# So many of one letter.
+letters() {
+    head -c "$1" /dev/zero | tr '\0' "${2:-a}"
+}
+
+# ---- What a request means ------------------------------------------------------------------------
+
+@test "http: a browser opens a stream" {
+    document <<'END'
+GET /events?room=a&name=ann HTTP/1.1
+Host: localhost:8080
+User-Agent: somebody
+Accept: text/event-stream
+last-event-id: 1760000000000-0
+Accept-Encoding:\tgzip, br\t
+Cookie: a=b
+
+means
+GET /events HTTP/1.1
+query: room=a&name=ann
+authority: localhost:8080
+then: keep-alive
+host: localhost:8080
+last-event-id: 1760000000000-0
+accept-encoding: gzip, br
+cookie: a=b
+end
+END
+}
+
+@test "http: a message is posted, and the next request comes with it" {
+    document <<'END'
+POST /messages HTTP/1.1
+HOST: a
+Content-Type: application/json
+Content-Length: 16
+Idempotency-Key: k
+
+{"message":"hi"}\
+HEAD / HTTP/1.1
+host: a
+
+means
+POST /messages HTTP/1.1
+authority: a
+then: keep-alive, has-length
+host: a
+content-type: application/json
+content-length: 16
+idempotency-key: k
+body: {"message":"hi"}
+HEAD / HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+end
+END
+}
+
+@test "http: a chunked body is put together, extensions and trailers are dropped" {
+    document <<'END'
+POST /messages HTTP/1.1
+Host: a
+Transfer-Encoding: Chunked
+
+5
+hello
+0001;plain;name = value ; quoted="a;\\"b"
+,
+00a
+\r\n\x00 world!
+0
+Content-Length: 5
+X-Trailer: anything
+
+GET /next HTTP/1.1
+Host: a
+
+means
+POST /messages HTTP/1.1
+authority: a
+then: keep-alive, has-length, chunked
+host: a
+transfer-encoding: Chunked
+body: hello,\x0d\x0a\x00 world!
+GET /next HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+end
+END
+}
+
+@test "http: empty bodies and empty values are something" {
+    document <<'END'
+POST / HTTP/1.1
+Host:
+Content-Length: 0
+Last-Event-ID:
+
+POST / HTTP/1.1
+Host: a
+Transfer-Encoding: chunked
+
+0
+
+means
+POST / HTTP/1.1
+then: keep-alive, has-length
+host:
+content-length: 0
+last-event-id:
+POST / HTTP/1.1
+authority: a
+then: keep-alive, has-length, chunked
+host: a
+transfer-encoding: chunked
+end
+END
+}
+
+@test "http: HTTP/1.0 closes unless it asks, and needs no Host" {
+    document <<'END'
+GET / HTTP/1.0
+Connection: Keep-Alive
+Expect: a miracle
+
+GET / HTTP/1.0
+
+means
+GET / HTTP/1.0
+then: keep-alive
+connection: Keep-Alive
+expect: a miracle
+GET / HTTP/1.0
+then: close
+end
+END
+}
+
+@test "http: HTTP/1.1 stays unless it says close, in whichever list" {
+    document <<'END'
+GET / HTTP/1.1
+Host: a
+Connection: upgrade, keep-alive
+Connection: foo,\tCLOSE
+
+GET / HTTP/1.7
+Host: a
+Connection: closed
+
+means
+GET / HTTP/1.1
+authority: a
+then: close
+host: a
+connection: upgrade, keep-alive
+connection: foo,\x09CLOSE
+GET / HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+connection: closed
+end
+END
+}
+
+@test "http: 100-continue is an offer only when a body follows" {
+    document <<'END'
+POST / HTTP/1.1
+Host: a
+Content-Length: 2
+Expect: 100-Continue
+
+okGET / HTTP/1.1
+Host: a
+Expect: 100-continue
+
+means
+POST / HTTP/1.1
+authority: a
+then: keep-alive, has-length, expects-continue
+host: a
+content-length: 2
+expect: 100-Continue
+body: ok
+GET / HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+expect: 100-continue
+end
+END
+}
+
+@test "http: the forms of a target" {
+    document <<'END'
+GET HTTP://example.org:81/a?b?c=d HTTP/1.1
+Host: other
+
+GET https://[::1]?q HTTP/1.1
+Host: other
+
+GET http://example.org HTTP/1.0
+
+OPTIONS * HTTP/1.1
+Host: a
+
+CONNECT example.org:443 HTTP/1.1
+Host: example.org
+
+GET /%2e%2e//*"<\\>|~? HTTP/1.1
+Host: a
+
+means
+GET /a HTTP/1.1
+query: b?c=d
+authority: example.org:81
+then: keep-alive
+host: other
+GET / HTTP/1.1
+query: q
+authority: [::1]
+then: keep-alive
+host: other
+GET / HTTP/1.0
+authority: example.org
+then: close
+OPTIONS * HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+known (no path) HTTP/1.1
+authority: example.org:443
+then: keep-alive
+host: example.org
+GET /%2e%2e//*"<\\>|~ HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+end
+END
+}
+
+@test "http: methods are case-sensitive, and some are only known" {
+    document <<'END'
+PUT / HTTP/1.0
+
+DELETE / HTTP/1.0
+
+TRACE / HTTP/1.0
+
+PATCH / HTTP/1.0
+
+get / HTTP/1.0
+
+GETS / HTTP/1.0
+
+!#$%&'*+-.^_`|~09azAZ / HTTP/1.0
+
+means
+known / HTTP/1.0
+then: close
+known / HTTP/1.0
+then: close
+known / HTTP/1.0
+then: close
+known / HTTP/1.0
+then: close
+unknown / HTTP/1.0
+then: close
+unknown / HTTP/1.0
+then: close
+unknown / HTTP/1.0
+then: close
+end
+END
+}
+
+@test "http: field values may hold bytes from 0x80 on, names may not" {
+    document <<'END'
+GET / HTTP/1.0
+Cookie: \xe9\xff
+X-\xe9: a
+
+means
+error 400
+END
+    document <<'END'
+GET / HTTP/1.0
+Cookie: \xe9\xff
+
+means
+GET / HTTP/1.0
+then: close
+cookie: \xe9\xff
+end
+END
+}
+
+@test "http: nearly the same name is another field" {
+    document <<'END'
+POST / HTTP/1.1
+Host: a
+Content-Lengt: 5
+Content-Length2: 5
+Content_Length: 5
+X-Transfer-Encoding: chunked
+Transfer-Encodin: chunked
+
+means
+POST / HTTP/1.1
+authority: a
+then: keep-alive
+host: a
+end
+END
+}
+
+@test "http: a request that is not whole is waited for" {
+    table <<'END'
+more needed | G
+more needed | GET / HTTP/1.1\r\nHost: a\r\n
+more needed | GET / HTTP/1.1\r\nHost: a\r\n\r
+more needed | \r\n
+more needed | POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab
+more needed | POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab
+more needed | POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r
+more needed | POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n
+more needed | POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na: b\r\n\r
+END
+}
+
+# ---- What is refused -----------------------------------------------------------------------------
+
+@test "http: request lines that are none" {
+    table <<'END'
+error 400 | GET /\r\n\r\n
+error 400 | GET / \r\n\r\n
+error 400 | GET  / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /  HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 |  GET / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/1.1 \r\nHost: a\r\n\r\n
+error 400 | GET / http/1.1\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/1.10\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/11\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/1.\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/1,1\r\nHost: a\r\n\r\n
+error 400 | GET / HTTPS/1.1\r\nHost: a\r\n\r\n
+error 400 | GET / FTP\r\nHost: a\r\n\r\n
+error 400 | G(T / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET: / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | \x00GET / HTTP/1.1\r\nHost: a\r\n\r\n
+error 505 | PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n
+error 505 | GET / HTTP/0.9\r\n\r\n
+error 505 | GET / HTTP/3.0\r\n\r\n
+END
+}
+
+@test "http: targets that are none" {
+    table <<'END'
+error 400 | GET a HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET * HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /#a HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET /a\rb HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http:/a HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http:// HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http://?a HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http://me@a/ HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http://me:secret@a/ HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET http://a:b/ HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | CONNECT /a HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | CONNECT http://a/ HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | PUT a:1 HTTP/1.1\r\nHost: a\r\n\r\n
+END
+}
+
+@test "http: line ends, folds and control bytes in the head" {
+    table <<'END'
+error 400 | GET / HTTP/1.1\nHost: a\n\n
+error 400 | GET / HTTP/1.1\r\nHost: a\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\n\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\rX: b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\rY: c\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\r\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\n\r\r\n
+error 400 | GET / HTTP/1.1\r\rHost: a\r\n\r\n
+error 400 | \nGET / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | \r\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\tc\r\n\r\n
+error 400 | GET / HTTP/1.1\r\n Host: a\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost : a\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost\t: a\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX(: b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX\x00: b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\x00\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\x0bc\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\x1bc\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\x7fc\r\n\r\n
+END
+}
+
+@test "http: Host, once and well-formed" {
+    table <<'END'
+error 400 | GET / HTTP/1.1\r\n\r\n
+error 400 | GET http://a/ HTTP/1.1\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n
+error 400 | GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n
+error 400 | GET http://a/ HTTP/1.1\r\nHost: a b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a/b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: me@a\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a?b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a#b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a, b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a\\b\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: \xe9\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a%2\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a%g0\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: :80\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a:80:80\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: ::1\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: [::1\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: []\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n
+error 400 | GET / HTTP/1.1\r\nHost: [::g]\r\n\r\n
+end | GET / HTTP/1.1\r\nHost: [::ffff:192.0.2.1]:65535\r\n\r\n
+end | GET / HTTP/1.1\r\nHost: 192.0.2.1:\r\n\r\n
+end | GET / HTTP/1.1\r\nHost: a%2Fb_c~.example\r\n\r\n
+END
+}
+
+@test "http: fields that may come once" {
+    local name
+    for name in Content-Type Authorization Origin Idempotency-Key Last-Event-ID \
+        Access-Control-Request-Method; do
+        expect "error 400" verdict < <(printf 'GET / HTTP/1.0\r\n%s: a\r\n%s: a\r\n\r\n' \
+            "$name" "${name,,}")
+    done
+    for name in Accept-Encoding Connection Cookie Forwarded If-None-Match X-Forwarded-For \
+        X-Other; do
+        expect "end" verdict < <(printf 'GET / HTTP/1.0\r\n%s: a\r\n%s: a\r\n\r\n' "$name" "$name")
+    done
+}
+
+@test "http: expectations that cannot be met" {
+    table <<'END'
+error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: a\r\n\r\n
+error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n
+error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, a\r\n\r\n
+error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue;a\r\n\r\n
+error 417 | POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\nExpect: a\r\n\r\n
+END
+}
+
+# Each line is a way to make two readers see different requests.
+@test "http: smuggling" {
+    short <<'END' | table
+error 400 | POST CL: 6\r\nTE: chunked\r\n\r\n0\r\n\r\nG
+error 400 | POST TE: chunked\r\nCL: 4\r\n\r\n0\r\n\r\n
+error 400 | POST TE: identity\r\nCL: 4\r\n\r\nabcd
+error 400 | POST TE: xchunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: identity\r\n\r\n0\r\n\r\n
+error 400 | POST TE:\r\n\r\n0\r\n\r\n
+error 400 | POST TE: \x0bchunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked\x0b\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked\x0c\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked\x00\r\n\r\n0\r\n\r\n
+error 400 | POST TE: \xa0chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: \x85chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE:\r\n chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE : chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE\t: chunked\r\n\r\n0\r\n\r\n
+error 400 | POST  TE: chunked\r\n\r\n0\r\n\r\n
+error 400 | POST X: a\nTE: chunked\r\n\r\n0\r\n\r\n
+error 400 | POST X: a\rTE: chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: "chunked"\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chun ked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked a\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked;a=b\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked;\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked,\r\n\r\n0\r\n\r\n
+error 400 | POST TE: ,chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked, chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked, identity\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked, gzip, chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked\r\nTE: chunked\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked\r\nTE: identity\r\n\r\n0\r\n\r\n
+error 400 | POST TE: chunked\r\nTE:\r\n\r\n0\r\n\r\n
+error 501 | POST TE: identity\r\nTE: chunked\r\n\r\n0\r\n\r\n
+error 501 | POST TE: gzip, chunked\r\n\r\n0\r\n\r\n
+error 501 | POST TE: gzip;q=1 ,\tchunked\r\n\r\n0\r\n\r\n
+error 400 | POST CL: 1\r\nCL: 2\r\n\r\nab
+error 400 | POST CL: 1, 2\r\n\r\nab
+error 400 | POST CL: 1\r\nCL: 01\r\n\r\na
+error 400 | POST CL:\r\n\r\n
+error 400 | POST CL: ,\r\n\r\n
+error 400 | POST CL: 1,\r\n\r\na
+error 400 | POST CL: +1\r\n\r\na
+error 400 | POST CL: -1\r\n\r\na
+error 400 | POST CL: 0x1\r\n\r\na
+error 400 | POST CL: 1 0\r\n\r\n0123456789
+error 400 | POST CL: 1\x0b\r\n\r\na
+error 400 | POST CL: 1.0\r\n\r\na
+error 400 | POST CL: 1e1\r\n\r\na
+error 400 | POST CL: 1;a\r\n\r\na
+error 400 | POST CL: 18446744073709551617\r\n\r\na
+error 400 | POST CL: 9223372036854775808\r\n\r\na
+error 400 | POST CL : 1\r\n\r\na
+error 400 | POST CL: 1\n\r\na
+error 400 | POST CL\x00: 1\r\n\r\na
+end | POST CL: 1\r\nCL: 1\r\n\r\na
+end | POST CL: 1, 1\r\n\r\na
+end | POST CL:\t 01 \t\r\n\r\na
+end | POST TE:\t chunked \t\r\n\r\n0\r\n\r\n
+end | POST TE: CHUNKED\r\n\r\n0\r\n\r\n
+END
+    table <<'END'
+error 400 | POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n
+END
+}
+
+@test "http: smuggling inside of a chunked body" {
+    short <<'END' | table
+end | CHUNKED 1\r\na\r\n0\r\n\r\n
+end | CHUNKED 0000000000000001\r\na\r\n0000000000000000\r\n\r\n
+end | CHUNKED a\r\n0123456789\r\n0\r\n\r\n
+end | CHUNKED A\r\n0123456789\r\n0\r\n\r\n
+end | CHUNKED 1 ;a\r\na\r\n0\r\n\r\n
+end | CHUNKED 1\t; a =\tb; c="\\"\xe9"\r\na\r\n0;d\r\n\r\n
+error 400 | CHUNKED 00000000000000001\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 10000000000000001\r\na\r\n0\r\n\r\n
+error 413 | CHUNKED ffffffffffffffff\r\na\r\n0\r\n\r\n
+error 413 | CHUNKED 1\r\na\r\nffffffffffffffff\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED \r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 0x1\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED +1\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED -1\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED  1\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1 \r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1\t\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1_0\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED g\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1\ra\r\n0\r\n\r\n
+error 400 | CHUNKED 1\r\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1\x00\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a \r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;=b\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a=\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a="b\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a="b"c\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a="\\\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a=b c\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a\nb\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a\n\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a\rb\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a="\rb"\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;a="\x00"\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1;\xe9\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 1\r\nab\r\n0\r\n\r\n
+error 400 | CHUNKED 1\r\na\n0\r\n\r\n
+error 400 | CHUNKED 1\r\na\r0\r\n\r\n
+error 400 | CHUNKED 1\r\na0\r\n\r\n
+error 400 | CHUNKED 2\r\na\r\n0\r\n\r\n
+error 400 | CHUNKED 0\r\n\n
+error 400 | CHUNKED 0\r\n\r\r\n
+error 400 | CHUNKED 0\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n
+error 400 | CHUNKED 0\r\na : b\r\n\r\n
+error 400 | CHUNKED 0\r\n a: b\r\n\r\n
+error 400 | CHUNKED 0\r\na: b\n\r\n
+error 400 | CHUNKED 0\r\na: \x00\r\n\r\n
+error 400 | CHUNKED 0\r\na\r\n\r\n
+END
+}
+
+# ---- Limits --------------------------------------------------------------------------------------
+
+@test "http: a body over the limit is refused before it comes" {
+    short <<'END' | table 4
+end | POST CL: 4\r\n\r\nabcd
+error 413 | POST CL: 5\r\n\r\n
+error 413 | POST CL: 9223372036854775807\r\n\r\n
+end | CHUNKED 3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n
+error 413 | CHUNKED 5\r\n
+error 413 | CHUNKED 3\r\nabc\r\n2\r\n
+END
+    expect "end" verdict 0 < <(printf 'POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n')
+    expect "error 413" verdict 0 < <(printf 'POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\n')
+}
+
+@test "http: a target has at most 8,000 bytes" {
+    expect "end" verdict < <(printf 'GET /%s HTTP/1.0\r\n\r\n' "$(letters 7999)")
+    expect "error 414" verdict < <(printf 'GET /%s HTTP/1.0\r\n\r\n' "$(letters 8000)")
+    expect "error 414 at byte 8005" early "GET /$(letters 9000)"
+}
+
+@test "http: a head has at most 16 KiB, with its last line end" {
+    # "GET / HTTP/1.0" and "a: " and three line ends have 23 bytes.
+    expect "end" verdict < <(printf 'GET / HTTP/1.0\r\na: %s\r\n\r\n' "$(letters 16361)")
+    expect "error 431" verdict < <(printf 'GET / HTTP/1.0\r\na: %s\r\n\r\n' "$(letters 16362)")
+    expect "error 431 at byte 16384" early "GET / HTTP/1.0\r\na: $(letters 17000)"
+    expect "error 431 at byte 16384" early "$(letters 17000)"
+}
+
+@test "http: a head has at most 100 fields" {
+    local fields
+    printf -v fields 'f: %s\r\n' {1..100}
+    expect "end" verdict < <(printf 'GET / HTTP/1.0\r\n%s\r\n' "$fields")
+    expect "error 431" verdict < <(printf 'GET / HTTP/1.0\r\n%sf: 101\r\n\r\n' "$fields")
+    printf -v fields 'Cookie: %s\r\n' {1..100}
+    expect "end" verdict < <(printf 'GET / HTTP/1.0\r\n%s\r\n' "$fields")
+    expect "error 431" verdict < <(printf 'GET / HTTP/1.0\r\n%sf: 101' "$fields$fields")
+}
+
+@test "http: chunk lines and trailers have their limits" {
+    local head='POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n' fields chunks
+    expect "end" verdict < <(printf "$head"'0;%s\r\n\r\n' "$(letters 252)")
+    expect "error 400" verdict < <(printf "$head"'0;%s\r\n\r\n' "$(letters 253)")
+    expect "error 400" verdict < <(printf "$head"'0;%s' "$(letters 254)")
+    printf -v fields 'f: %s\r\n' {1..98} # and two in the head
+    expect "end" verdict < <(printf "$head"'0\r\n%s\r\n' "$fields")
+    expect "error 431" verdict < <(printf "$head"'0\r\n%sf: 99\r\n\r\n' "$fields")
+    expect "end" verdict < <(printf "$head"'0\r\na: %s\r\n\r\n' "$(letters 16377)")
+    expect "error 431" verdict < <(printf "$head"'0\r\na: %s\r\n\r\n' "$(letters 16379)")
+    printf -v chunks "1;$(letters 200)"'\r\n%.1s\r\n' {1..100}
+    expect "error 431" verdict < <(printf "$head"'%s0\r\n\r\n' "$chunks")
+}
+
+@test "http: what cannot become a request is refused at once" {
+    expect "error 400 at byte 1" early '\x16\x03\x01\x02'
+    expect "error 400 at byte 1" early '\x00'
+    expect "error 400 at byte 1" early ' GET'
+    expect "error 400 at byte 1" early '\nGET'
+    expect "error 400 at byte 4" early 'GET\tx'
+    expect "error 400 at byte 6" early 'GET /\r\n'
+    expect "error 400 at byte 7" early 'GET / FTP'
+    expect "error 505 at byte 16" early 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+    expect "head at byte 18" early 'GET / HTTP/1.0\r\n\r\nrest'
+}
+
+@test "http: a few empty lines before a request are skipped" {
+    expect "end" verdict < <(printf '\r\n\r\n\r\n\r\nGET / HTTP/1.0\r\n\r\n')
+    expect "error 400 at byte 9" early '\r\n\r\n\r\n\r\n\r\n'
+}
+
+@test "http: a body that is as long as it may be" {
+    expect "end" verdict < <(
+        printf 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n'
+        letters 65536
+    )
+}
+
+# ---- The readers of values -----------------------------------------------------------------------
+
+@test "http: percent-decoding" {
+    local bytes meaning
+    while read -r bytes meaning; do
+        expect "$meaning" "$UNIT/http" decode < <(printf '%s' "$bytes")
+    done <<'END'
+/a /a
+a+b a+b
+%41%7a Az
+%2b%2B ++
+%25%32%30 %20
+%00%c3%A9 \x00\xc3\xa9
+% malformed
+a% malformed
+%4 malformed
+%g1 malformed
+%1g malformed
+%%41 malformed
+END
+    expect "a b + %" "$UNIT/http" form < <(printf 'a+b+%%2b+%%25')
+    expect "" "$UNIT/http" form </dev/null
+}
+
+@test "http: media types" {
+    local answer type
+    while IFS='|' read -r answer type; do
+        expect "${answer% }" "$UNIT/http" type "${type# }" application/json
+    done <<'END'
+yes | application/json
+yes | Application/JSON
+yes | application/json; charset=utf-8
+yes | application/json ;charset=utf-8
+no | application/jsonp
+no | application/jso
+no | application/json, text/plain
+no | text/plain; application/json
+no |
+END
+}
+
+@test "http: whether gzip is wanted" {
+    local answer value
+    while IFS='|' read -r answer value; do
+        expect "${answer% }" "$UNIT/http" gzip "${value# }"
+    done <<'END'
+yes | gzip
+yes | GZIP
+yes | x-gzip
+yes | deflate, gzip;q=1.0, *;q=0.5
+yes | gzip ; q=0.001
+yes | gzip;Q=1
+yes | br,gzip
+yes | *
+yes | ,, gzip
+yes | gzip, *;q=0
+no | gzip;q=0
+no | gzip;q=0.000
+no | gzip;q=0, *
+no | *;q=0
+no | gzip;q=
+no | gzip;q=a
+no | gzip;q
+no | gzips
+no | identity
+no | 
+END
+    expect no "$UNIT/http" gzip
+    expect yes "$UNIT/http" gzip br gzip
+    expect no "$UNIT/http" gzip 'gzip;q=0' '*'
+}
+
+@test "http: entity tags" {
+    local answer value
+    while IFS='|' read -r answer value; do
+        expect "${answer% }" "$UNIT/http" etag '"a,b"' "${value# }"
+    done <<'END'
+yes | "a,b"
+yes | W/"a,b"
+yes | *
+yes | "x", "a,b"
+yes | "x",W/"a,b" , "y"
+yes | , "a,b"
+no | "A,B"
+no | "a"
+no | a,b
+no | "a,b
+no | "x" *
+no | w/"a,b"
+no | 
+END
+    expect no "$UNIT/http" etag '"a,b"'
+    expect yes "$UNIT/http" etag '"a"' '"b"' '"a"'
+    expect yes "$UNIT/http" etag 'W/"a"' '"a"'
+}
+
+@test "http: dates and status lines" {
+    expect "Thu, 01 Jan 1970 00:00:00 GMT" "$UNIT/http" date 0
+    expect "Sun, 06 Nov 1994 08:49:37 GMT" "$UNIT/http" date 784111777
+    expect "Thu, 29 Feb 2024 23:59:59 GMT" "$UNIT/http" date 1709251199
+    expect "Fri, 31 Dec 9999 23:59:59 GMT" "$UNIT/http" date 9223372036854775807
+    expect "Thu, 01 Jan 1970 00:00:00 GMT" "$UNIT/http" date -1
+    expect $'HTTP/1.1 413 Content Too Large\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r' \
+        "$UNIT/http" response 413
+    expect $'HTTP/1.1 299 Unknown\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r' \
+        "$UNIT/http" response 299
+}

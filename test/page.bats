@@ -1,0 +1,628 @@
+#!/usr/bin/env bats
+# The chat page, and EventSource itself, in a real browser against the real server.
+#
+# Every wait is for a condition in the page, never for a time. See page/webdriver.bash for the words
+# of the browser: open_page, click, type_text, script, wait_until.
+
+load helper
+load page/webdriver
+
+setup() {
+  webdriver_start
+}
+
+teardown() {
+  webdriver_stop
+  stop_server
+}
+
+# ---- Words for what a person does and sees ----
+
+CONNECTED='document.querySelector("#status").dataset.state === "connected"'
+
+# Opens the chat at a path of the server, as somebody who has not been there before.
+join_chat() {
+  local name=$1 path=${2:-/}
+  open_page "$URL$path"
+  wait_until "$CONNECTED && document.querySelector('#naming').open"
+  type_text '#name' "$name$ENTER"
+  wait_until "$CONNECTED && document.querySelector('#people .me')"
+}
+
+say() {
+  type_text '#text' "$1$ENTER"
+}
+
+# The messages of the conversation as a JSON list, in their order.
+conversation() {
+  script 'return [...document.querySelectorAll("#log .bubble")].map((b) => b.textContent)'
+}
+
+wait_for_message() {
+  wait_until '[...document.querySelectorAll("#log .bubble")].some((b) => b.textContent === arguments[0])' "$1"
+}
+
+wait_for_notice() {
+  wait_until 'document.querySelector("#notice").innerText.includes(arguments[0])' "$1"
+}
+
+outbox_is_empty() {
+  wait_until '!document.querySelector("#outbox").firstElementChild'
+}
+
+# Posts a JSON body with curl, as any backend would.
+post() {
+  curl -sf -o "$BATS_TEST_TMPDIR/answer" -H 'Content-Type: application/json' \
+    --data-binary "$1" "$URL/messages"
+}
+
+same() {
+  [ "$1" = "$2" ] || {
+    printf 'seen:     %s\nexpected: %s\n' "$1" "$2" >&2
+    return 1
+  }
+}
+
+# ---- Talking ----
+
+@test "what is typed in one tab is read in the other, once in each" {
+  start_server
+  browser
+  join_chat ann
+  local first
+  first=$(this_tab)
+  open_tab
+  open_page "$URL/"
+  wait_until "$CONNECTED"
+  go_to_tab "$first"
+  say 'hello from the first tab'
+  outbox_is_empty
+  same "$(conversation)" '["hello from the first tab"]'
+  open_tab
+  open_page "$URL/"
+  wait_for_message 'hello from the first tab'
+  say 'and back'
+  outbox_is_empty
+  same "$(conversation)" '["hello from the first tab","and back"]'
+  go_to_tab "$first"
+  wait_for_message 'and back'
+  same "$(conversation)" '["hello from the first tab","and back"]'
+}
+
+@test "two people: own messages differ, presence shows both names" {
+  start_server
+  browser
+  join_chat ann
+  local ann=$BROWSER
+  browser
+  join_chat ben
+  say 'hello ann'
+  outbox_is_empty
+  wait_until 'document.querySelector("#log .own")'
+  BROWSER=$ann
+  wait_for_message 'hello ann'
+  same "$(script 'return document.querySelectorAll("#log .own").length')" 0
+  same "$(script 'return document.querySelector("#log .name").textContent')" ben
+  wait_until '[...document.querySelectorAll("#people li")].map((li) => li.textContent).join() === "ann,ben"'
+  wait_until 'document.querySelector("#online").textContent === "2 online"'
+  open_page about:blank
+  BROWSER=${WEBDRIVER_BROWSERS[1]}
+  wait_until '[...document.querySelectorAll("#people li")].map((li) => li.textContent).join() === "ben"'
+}
+
+@test "the name is asked for once, and can be changed" {
+  start_server
+  browser
+  join_chat ann
+  reload_page
+  wait_until "$CONNECTED && document.querySelector('#people .me')"
+  same "$(script 'return document.querySelector("#naming").open')" false
+  click '#rename'
+  type_text '#name' "anna$ENTER"
+  wait_until '[...document.querySelectorAll("#people li")].map((li) => li.textContent).join() === "anna"'
+  say 'it is still me'
+  outbox_is_empty
+  same "$(curl -sf "$URL/messages" | jq -r '.messages[0].name')" anna
+}
+
+@test "who has no name can read, and is asked when writing" {
+  start_server
+  post '{"message": "to everybody"}'
+  browser
+  open_page "$URL/"
+  wait_for_message 'to everybody'
+  click '#just-read'
+  say 'me too'
+  wait_until 'document.querySelector("#naming").open'
+  same "$(script 'return document.querySelector("#text").value')" 'me too'
+}
+
+@test "markup in a message, a name or an event is text" {
+  start_server
+  browser
+  join_chat '<i>ann</i>'
+  local markup='<img src=x onerror="window.broken=1"><script>window.broken=1</script>&amp;'
+  say "$markup"
+  wait_for_message "$markup"
+  post "$(jq -n --arg data "$markup" '{data: $data}')"
+  wait_until 'document.querySelectorAll("#log .bubble").length === 2'
+  same "$(conversation)" "$(jq -nc --arg m "$markup" '[$m, $m]')"
+  same "$(script 'return document.querySelectorAll("#log img, #log script, #log i").length')" 0
+  same "$(script 'return String(window.broken)')" undefined
+  wait_until 'document.querySelector("#people").textContent === "<i>ann</i>"'
+}
+
+@test "http addresses become links, nothing else does" {
+  start_server
+  browser
+  join_chat ann
+  say 'See https://example.org/a?b=c (or http://example.com). Not javascript:alert(1) or ftp://x.'
+  wait_until 'document.querySelectorAll("#log a").length'
+  same "$(script 'return [...document.querySelectorAll("#log a")].map((a) => [a.href, a.textContent, a.rel])')" \
+    '[["https://example.org/a?b=c","https://example.org/a?b=c","noopener noreferrer"],["http://example.com/","http://example.com","noopener noreferrer"]]'
+}
+
+@test "default events that are no chat messages do not break the page" {
+  start_server
+  browser
+  join_chat ann
+  post '{"data": "just text"}'
+  post '{"data": {"message": 7}}'
+  post '{"data": {"message": "x", "name": {"a": 1}, "time": []}}'
+  post '{"data": null, "message": "before null"}'
+  post '{"data": [1]}'
+  post '{"event": "news", "data": "not for the page"}'
+  post '{"message": "still here"}'
+  wait_for_message 'still here'
+  same "$(conversation | jq -c 'del(.[2])')" '["just text","{\"message\":7}","before null","[1]","still here"]'
+}
+
+@test "Enter sends, Shift and Enter does not, nor does Enter in an input method" {
+  start_server
+  browser
+  join_chat ann
+  local shift=$'\ue008'
+  type_text '#text' "one$shift$ENTER${shift}two"
+  same "$(script 'return document.querySelector("#text").value')" $'one\ntwo'
+  script 'document.querySelector("#text").dispatchEvent(
+    new KeyboardEvent("keydown", { key: "Enter", isComposing: true, cancelable: true }))'
+  same "$(script 'return document.querySelector("#text").value')" $'one\ntwo'
+  type_text '#text' "$ENTER"
+  wait_for_message $'one\ntwo'
+  same "$(script 'return document.querySelector("#text").value')" ''
+  type_text '#text' 'by button'
+  click '#send'
+  wait_for_message 'by button'
+}
+
+@test "the length is shown near the limit, and too much is not sent" {
+  start_server
+  browser
+  join_chat ann
+  local fill='const text = document.querySelector("#text");
+    text.value = "😀".repeat(arguments[0]); text.dispatchEvent(new Event("input"));'
+  script "$fill" 4097
+  same "$(script 'return document.querySelector("#count").textContent')" '4097 of 4096 characters'
+  same "$(script 'return document.querySelector("#send").disabled')" true
+  type_text '#text' "$ENTER"
+  same "$(script 'return document.querySelector("#outbox").childElementCount')" 0
+  script "$fill" 4096
+  click '#send'
+  wait_until 'document.querySelector("#log .bubble")?.textContent === "😀".repeat(4096)'
+}
+
+@test "a room of its own, from the address and from the list" {
+  start_server
+  post '{"room": "tea & cake", "message": "elsewhere"}'
+  browser
+  join_chat ann
+  say 'in the lobby'
+  outbox_is_empty
+  wait_until 'document.querySelectorAll("#rooms a").length === 2'
+  script '[...document.querySelectorAll("#rooms a")].at(-1).click()'
+  wait_until "document.title === 'tea & cake · ssechat' && $CONNECTED"
+  wait_for_message elsewhere
+  same "$(conversation)" '["elsewhere"]'
+  type_text '#room' "a+b$ENTER"
+  wait_until "document.title === 'a+b · ssechat' && $CONNECTED"
+}
+
+# ---- History ----
+
+@test "the history is there after a reload, and is not doubled" {
+  start_server
+  browser
+  join_chat ann
+  say one
+  say two
+  outbox_is_empty
+  reload_page
+  wait_until "$CONNECTED"
+  same "$(conversation)" '["one","two"]'
+  same "$(script 'return document.querySelectorAll("#log .own").length')" 2
+  same "$(script 'return document.querySelector("#earlier").hidden')" true
+}
+
+@test "earlier messages are loaded above, in order" {
+  start_server --post-rate 0
+  local i
+  for i in $(seq 120); do post "{\"name\": \"ben\", \"message\": \"$i\"}"; done
+  browser
+  join_chat ann
+  wait_until 'document.querySelectorAll("#log .bubble").length === 50'
+  wait_until '!document.querySelector("#earlier").hidden'
+  click '#earlier'
+  wait_until 'document.querySelectorAll("#log .bubble").length === 100'
+  click '#earlier'
+  wait_until 'document.querySelectorAll("#log .bubble").length === 120'
+  wait_until 'document.querySelector("#earlier").hidden'
+  same "$(conversation)" "$(seq 120 | jq -Rnc '[inputs]')"
+}
+
+@test "who reads further up is not moved, but told of new messages" {
+  start_server --post-rate 0
+  local i
+  for i in $(seq 50); do post "{\"name\": \"ben\", \"message\": \"$i\"}"; done
+  browser
+  join_chat ann
+  wait_until 'document.querySelector("#scroller").scrollTop > 500'
+  script 'document.querySelector("#scroller").scrollTop = 100'
+  wait_until 'document.querySelector("#scroller").scrollTop === 100'
+  # The scroll event comes a frame later; only then the page knows.
+  async_script 'await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))'
+  post '{"name": "ben", "message": "51"}'
+  wait_until 'document.querySelector("#newer").innerText === "1 new message"'
+  same "$(script 'return document.querySelector("#scroller").scrollTop')" 100
+  click '#newer'
+  wait_until 'document.querySelector("#newer").hidden'
+  post '{"name": "ben", "message": "52"}'
+  wait_for_message 52
+  wait_until 'document.querySelector("#log").lastElementChild.getBoundingClientRect().bottom <=
+    document.querySelector("#scroller").getBoundingClientRect().bottom'
+}
+
+# ---- When things fail ----
+
+@test "a lost connection is told, comes back by itself, and the gap is shown" {
+  start_server --retry 200ms
+  browser
+  join_chat ann
+  say 'before the restart'
+  outbox_is_empty
+  stop_server
+  wait_for_notice 'The connection was lost. Reconnecting'
+  same "$(script 'return document.querySelector("#status").innerText')" Reconnecting
+  start_server --retry 200ms --listen "127.0.0.1:$PORT"
+  wait_until "$CONNECTED && document.querySelector('#notice').hidden"
+  wait_until 'document.querySelector("#log .note")?.innerText ===
+    "Some messages are no longer held: the server was restarted."'
+  post '{"message": "after the restart"}'
+  wait_for_message 'after the restart'
+  same "$(conversation)" '["before the restart","after the restart"]'
+}
+
+@test "a message written without a server waits, and is delivered once" {
+  start_server --retry 200ms
+  browser
+  join_chat ann
+  stop_server
+  wait_for_notice 'The connection was lost'
+  say 'is anybody there?'
+  wait_until 'document.querySelector("#outbox .pending[data-state=waiting]")'
+  wait_until 'document.querySelector("#outbox").innerText.includes("Not sent yet")'
+  say 'second'
+  same "$(conversation)" '[]'
+  start_server --retry 200ms --listen "127.0.0.1:$PORT"
+  outbox_is_empty
+  wait_for_message second
+  same "$(conversation)" '["is anybody there?","second"]'
+  same "$(curl -sf "$URL/messages" | jq -c '[.messages[].message]')" '["is anybody there?","second"]'
+}
+
+@test "a message that waits survives a reload, and is delivered once" {
+  start_server
+  browser
+  join_chat ann
+  devtools Network.enable '{}'
+  devtools Network.setBlockedURLs '{"urls": ["*/messages"]}'
+  say 'held up'
+  wait_until 'document.querySelector("#outbox").innerText.includes("Not sent yet")'
+  devtools Network.setBlockedURLs '{"urls": []}'
+  reload_page
+  wait_for_message 'held up'
+  outbox_is_empty
+  same "$(conversation)" '["held up"]'
+  same "$(curl -sf "$URL/messages" | jq '.messages | length')" 1
+}
+
+# The stream may be faster than the answer of the POST, or the answer may be lost. Here it is lost
+# every time: what comes by the stream has to settle the message.
+@test "a message whose answer is lost is settled by the stream" {
+  start_server
+  browser
+  join_chat ann
+  script 'const real = window.fetch; window.posts = 0;
+    window.fetch = async (...asked) => {
+      const answer = await real(...asked);
+      if (asked[1]?.method === "POST") { window.posts += 1; throw new TypeError("lost"); }
+      return answer;
+    }'
+  say 'answer lost'
+  wait_for_message 'answer lost'
+  outbox_is_empty
+  same "$(conversation)" '["answer lost"]'
+  wait_until 'document.querySelector("#log .own")'
+  same "$(curl -sf "$URL/messages" | jq '.messages | length')" 1
+}
+
+@test "a refused message says why, and gives its text back" {
+  start_server --max-body 2K
+  browser
+  join_chat ann
+  local long
+  long=$(printf 'far too long %.0s' {1..300})
+  script 'const text = document.querySelector("#text");
+    text.value = arguments[0]; text.dispatchEvent(new Event("input"));' "$long"
+  click '#send'
+  wait_until 'document.querySelector("#outbox [role=alert]")?.innerText.length > 20'
+  say 'short enough'
+  wait_for_message 'short enough'
+  click '#outbox .delivery button'
+  same "$(script 'return document.querySelector("#text").value')" "$long"
+  outbox_is_empty
+}
+
+@test "a busy server is told in words, and the page comes in when there is room" {
+  start_server --max-streams-per-ip 1
+  curl -sN -o "$BATS_TEST_TMPDIR/stream" "$URL/events" 3>&- &
+  local stream=$! end=$((SECONDS + 10))
+  until grep -q ready "$BATS_TEST_TMPDIR/stream"; do
+    [ "$SECONDS" -lt "$end" ]
+    sleep 0.05
+  done
+  browser
+  open_page "$URL/"
+  wait_for_notice 'Too many connections come from your address'
+  same "$(script 'return document.querySelector("#retry").hidden')" true
+  kill "$stream"
+  wait "$stream" || true
+  WEBDRIVER_WAIT_SECONDS=60 wait_until "$CONNECTED"
+}
+
+@test "a refused stream says why, and goes on trying" {
+  start_server
+  browser
+  open_page "$URL/?room=$(printf 'x%.0s' {1..65})"
+  wait_for_notice 'Trying again in'
+  same "$(script 'return document.querySelector("#status").innerText')" 'Not connected'
+  same "$(script 'return document.querySelector("#retry").hidden')" false
+}
+
+# The server is stopped, not ended: its sockets stay open, as after the sleep of a laptop.
+@test "a connection that went silent is replaced, from the last id on" {
+  start_server --heartbeat 1
+  browser
+  join_chat ann
+  say before
+  outbox_is_empty
+  kill -STOP "$SERVER_PID"
+  wait_for_notice 'The connection went silent'
+  kill -CONT "$SERVER_PID"
+  wait_until "$CONNECTED"
+  say after
+  outbox_is_empty
+  same "$(conversation)" '["before","after"]'
+  same "$(script 'return document.querySelectorAll("#log .note").length')" 0
+}
+
+@test "going away and back resumes the stream" {
+  start_server
+  browser
+  join_chat ann
+  say one
+  outbox_is_empty
+  open_page "$URL/icon.svg"
+  post '{"name": "ben", "message": "two"}'
+  webdriver POST /back '{}'
+  wait_for_message two
+  same "$(conversation)" '["one","two"]'
+}
+
+# ---- The look ----
+
+@test "on a phone nothing has to be scrolled sideways, and the box is in view" {
+  start_server
+  browser
+  devtools Emulation.setDeviceMetricsOverride \
+    '{"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true}'
+  join_chat ann
+  say "$(printf 'Wide%.0s' {1..60}) https://example.org/$(printf 'path/%.0s' {1..40})"
+  outbox_is_empty
+  same "$(script 'return [innerWidth, document.documentElement.scrollWidth,
+    document.querySelector("#scroller").scrollWidth]')" '[390,390,390]'
+  same "$(script 'const box = document.querySelector("#composer").getBoundingClientRect();
+    return box.top > 0 && box.bottom <= innerHeight && innerHeight <= 844')" true
+  same "$(script 'return [...document.querySelectorAll("button, input, #rooms a")]
+    .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 44).length')" 0
+  same "$(script 'return [...document.querySelectorAll("input, textarea")]
+    .filter((e) => parseFloat(getComputedStyle(e).fontSize) < 16).length')" 0
+  same "$(script 'return document.querySelector("#rooms").checkVisibility()')" false
+  click 'header .menu'
+  wait_until 'document.querySelector("#rooms").checkVisibility()'
+  click '#side .menu'
+  wait_until '!document.querySelector("#rooms").checkVisibility()'
+}
+
+@test "dark mode is dark, light mode is light, and both can be read" {
+  start_server
+  browser
+  join_chat ann
+  say hello
+  outbox_is_empty
+  # The ratio of contrast between text and page, as WCAG counts it. 4.5 is asked for.
+  local contrast='const light = (colour) => colour.match(/[\d.]+/g).slice(0, 3)
+      .map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+      .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const page = light(getComputedStyle(document.body).backgroundColor);
+    const text = ["body", "#online", "time", "#rename", ".keys"].map((s) =>
+      light(getComputedStyle(document.querySelector(s)).color));
+    const least = Math.min(...text.map((t) => (Math.max(t, page) + 0.05) / (Math.min(t, page) + 0.05)));
+    return (page < 0.1 ? "dark" : page > 0.8 ? "light" : "grey") + (least >= 4.5 ? "" : " " + least)'
+  local scheme
+  for scheme in light dark; do
+    devtools Emulation.setEmulatedMedia \
+      "{\"features\": [{\"name\": \"prefers-color-scheme\", \"value\": \"$scheme\"}]}"
+    same "$(script "$contrast")" "$scheme"
+  done
+}
+
+# ---- Safety ----
+
+@test "normal use breaks no rule of the policy, and nothing inline runs" {
+  start_server
+  browser
+  join_chat ann
+  say 'hello https://example.org'
+  outbox_is_empty
+  click '#rename'
+  type_text '#name' "anna$ENTER"
+  reload_page
+  wait_for_message 'hello https://example.org'
+  same "$(browser_log)" ''
+  script 'const inline = document.createElement("script");
+    inline.textContent = "window.ran = 1";
+    document.body.append(inline);
+    const div = document.createElement("div");
+    div.innerHTML = "<b onclick=\"window.ran = 2\">x</b><i style=\"color: red\">y</i>";
+    document.body.append(div);
+    div.firstChild.click();'
+  same "$(script 'return String(window.ran)')" undefined
+  same "$(script 'return document.body.lastChild.lastChild.matches("[style]") &&
+    getComputedStyle(document.body.lastChild.lastChild).color === "rgb(255, 0, 0)"')" false
+  wait_until 'true'
+  run browser_log
+  [[ $output == *"Content Security Policy"* ]]
+}
+
+# ---- EventSource itself ----
+
+@test "what was posted is what EventSource hands over, whatever the bytes" {
+  start_server --post-rate 0
+  browser
+  open_page "$URL/healthz"
+  run async_script '
+    const texts = ["", " ", "  two before", "a\nb", "a\rb", "a\r\nb", "a\n\rb", "\n", "\r\n\r\n",
+      "\na\n", "end\n", "data: x", "id: 7", "event: gap\ndata: {}\n\nid: 9", ": comment", ":",
+      "retry: 1", "data", "\ufeffmark", "a\u0000b", "a\u2028b\u2029c\u0085d", "\t tab",
+      "😀 \u05d0\u05d1", "x".repeat(20000), "\n".repeat(300), "a\u000bb\u000cc"];
+    const values = [null, 0, false, {}, [], {"a\nb": "c\r\nd\u2028\u0000"}, ["data: \n\n"], "\n"];
+    const names = ["news", "data: x", ": x", " x", "id", "é😀", "x".repeat(64)];
+    const rooms = ["bytes", "data: x", "é 😀", "a+b&c=d%20"];
+    const wrong = [];
+    const lines = (text) => text.replace(/\r\n|\r/g, "\n");
+    // Posts, and waits for the event that comes of it.
+    async function check(body, name, matches) {
+      const arrived = new Promise((resolve) => source.addEventListener(name, resolve, { once: true }));
+      const answer = await fetch("/messages", { method: "POST", body: JSON.stringify(body),
+        headers: { "Content-Type": "application/json" } });
+      if (answer.status !== 201) {
+        wrong.push([body, answer.status, await answer.text()]);
+        return;
+      }
+      const { id } = await answer.json();
+      const event = await arrived;
+      if (event.lastEventId !== id || !matches(event.data)) wrong.push([body, event.data, id]);
+    }
+    let source;
+    async function listen(room) {
+      source?.close();
+      source = new EventSource("/events?" + new URLSearchParams({ room }));
+      await new Promise((resolve) => source.addEventListener("ready", resolve));
+    }
+    await listen("bytes");
+    for (const data of texts) {
+      await check({ room: "bytes", data }, "message", (got) => got === lines(data));
+      await check({ room: "bytes", event: "text", data }, "text", (got) => got === lines(data));
+    }
+    for (const data of values.slice(1)) {
+      const same = (got) => typeof data === "string" ? got === data
+        : JSON.stringify(JSON.parse(got)) === JSON.stringify(data);
+      await check({ room: "bytes", event: "value", data }, "value", same);
+    }
+    for (const event of names) {
+      await check({ room: "bytes", event, data: "named" }, event, (got) => got === "named");
+    }
+    const chat = texts.filter((text) => text.trim() && text.length <= 4096
+      && !/[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]/.test(text.replace(/\r/g, "")));
+    for (const message of chat) {
+      await check({ room: "bytes", message }, "message", (got) => JSON.parse(got).message === message);
+    }
+    for (const name of ["data: x", "\"quoted\" \\ back", "<b>", "😀".repeat(32)]) {
+      await check({ room: "bytes", name, message: "x" }, "message",
+        (got) => JSON.parse(got).name === name);
+    }
+    for (const room of rooms) {
+      await listen(room);
+      await check({ room, message: "x" }, "message", (got) => JSON.parse(got).room === room);
+    }
+    source.close();
+    return wrong;'
+  same "$output" '[]'
+}
+
+@test "the client of a tutorial: onopen, onmessage, addEventListener" {
+  start_server
+  browser
+  open_page "$URL/healthz"
+  script 'window.seen = [];
+    const source = new EventSource("/events");
+    source.onopen = () => seen.push("open");
+    source.onmessage = (event) => seen.push(event.data);
+    source.addEventListener("news", (event) => seen.push("news " + event.data));'
+  wait_until 'seen[0] === "open"'
+  post '{"data": "plain"}'
+  post '{"event": "news", "data": {"title": "it works"}}'
+  wait_until 'seen.length === 3'
+  same "$(script 'return seen')" '["open","plain","news {\"title\":\"it works\"}"]'
+}
+
+@test "EventSource resumes by itself over a restart of the connection" {
+  start_server --retry 100ms
+  browser
+  open_page "$URL/healthz"
+  script 'window.seen = [];
+    const source = new EventSource("/events");
+    source.onmessage = (event) => seen.push(event.data);
+    source.addEventListener("ready", () => seen.push("ready"));
+    source.addEventListener("gap", (event) => seen.push(JSON.parse(event.data).reason));'
+  wait_until 'seen.length === 1'
+  stop_server
+  start_server --retry 100ms --listen "127.0.0.1:$PORT"
+  post '{"data": "missed?"}'
+  wait_until 'seen.length === 4'
+  same "$(script 'return [...seen].sort()')" '["missed?","ready","ready","restarted"]'
+}
+
+@test "a page of another origin: with credentials where it is allowed, not at all elsewhere" {
+  start_server
+  local other=$URL
+  start_server --cors "$other"
+  browser
+  open_page "$other/healthz"
+  local listen='
+    const base = arguments[0];
+    const source = new EventSource(base + "/events", { withCredentials: true });
+    const ready = await new Promise((resolve) => {
+      source.addEventListener("ready", () => resolve(true));
+      source.onerror = () => resolve(source.readyState !== EventSource.CLOSED && "still trying");
+    });
+    if (!ready) return "refused";
+    const message = new Promise((resolve) => { source.onmessage = (event) => resolve(event.data); });
+    const answer = await fetch(base + "/messages", { method: "POST", credentials: "include",
+      headers: { "Content-Type": "application/json", "Idempotency-Key": "k1" },
+      body: JSON.stringify({ data: "over there" }) });
+    return answer.status + " " + await message;'
+  same "$(async_script "$listen" "$URL")" '201 over there'
+  open_page "$URL/healthz"
+  same "$(async_script "$listen" "$other")" refused
+}

@@ -1,0 +1,486 @@
+/* unit/http - feeds http.c from standard input and says what it understood.
+ *
+ *     http [MAX_BODY]        all pipelined requests of the input, one description after the other
+ *     http early [MAX_BODY]  at which byte, coming one at a time, the first verdict falls
+ *     http decode|form       percent-decodes the input, as a path or as a form's query
+ *     http type CT TYPE      the small readers of values: yes or no
+ *     http gzip VALUE...     (a field for each VALUE)
+ *     http etag ETAG VALUE...
+ *     http date SECONDS
+ *     http response STATUS
+ *
+ * The same input runs again and again: whole, cut in two at every point, one byte at a time, and
+ * handed over to a new parser at every point, as an upgrade does. Every run must end in the same
+ * description. The bytes always end where an unreadable page begins, and move whenever they grow,
+ * so that a read behind the end, or by an old address, stops the program.
+ *
+ * With -DFUZZ this is a libFuzzer target that does the same with one random cut. */
+
+#include "../../http.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The cuts of a long input would take minutes, so that one is cut at a few spread points only. */
+enum { EVERY_CUT_MAX_BYTES = 20000, SPREAD_CUTS = 500 };
+
+/* ---- Bytes in front of a wall ---------------------------------------------------------------- */
+
+struct wall {
+    char *pages, *end; /* `end` is the first byte that nobody may read */
+    size_t len;        /* the bytes held are the last `len` before it */
+};
+
+static void fail(const char *what, size_t at)
+{
+    fprintf(stderr, "unit/http: %s (at %zu)\n", what, at);
+    exit(1);
+}
+
+static struct wall wall_new(size_t capacity)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t size = (capacity / page + 1) * page;
+    char *pages =
+        mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED || mprotect(pages + size, page, PROT_NONE) < 0)
+        fail("no memory for the guarded buffer", size);
+    return (struct wall) { pages, pages + size, 0 };
+}
+
+static void wall_free(struct wall *w)
+{
+    munmap(w->pages, (size_t)(w->end - w->pages) + (size_t)sysconf(_SC_PAGESIZE));
+}
+
+static char *wall_bytes(const struct wall *w)
+{
+    return w->end - w->len;
+}
+
+static void wall_append(struct wall *w, struct span more)
+{
+    memmove(wall_bytes(w) - more.len, wall_bytes(w), w->len);
+    if (more.len > 0)
+        memcpy(w->end - more.len, more.at, more.len);
+    w->len += more.len;
+}
+
+/* The parser took `n` bytes out of the middle; what is left moves up to the wall again. */
+static void wall_shrink(struct wall *w, size_t len)
+{
+    memmove(w->end - len, wall_bytes(w), len);
+    w->len = len;
+}
+
+/* ---- Descriptions ---------------------------------------------------------------------------- */
+
+static void describe_text(struct buffer *out, struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.at[i];
+        if (c == '\\')
+            buffer_add(out, SPAN("\\\\"));
+        else if (c >= ' ' && c <= '~')
+            buffer_add(out, (struct span) { s.at + i, 1 });
+        else
+            buffer_printf(out, "\\x%02x", c);
+    }
+}
+
+static void describe_line(struct buffer *out, const char *name, struct span value)
+{
+    buffer_add_string(out, name);
+    buffer_add_string(out, value.len > 0 ? ": " : ":");
+    describe_text(out, value);
+    buffer_add(out, SPAN("\n"));
+}
+
+static void describe_flags(struct buffer *out, const struct http_request *r)
+{
+    buffer_add_string(out, r->keep_alive ? "then: keep-alive" : "then: close");
+    if (r->has_length)
+        buffer_add(out, SPAN(", has-length"));
+    if (r->chunked)
+        buffer_add(out, SPAN(", chunked"));
+    if (r->expects_continue)
+        buffer_add(out, SPAN(", expects-continue"));
+    buffer_add(out, SPAN("\n"));
+}
+
+static void describe_fields(struct buffer *out, const struct http_request *r, const char *bytes)
+{
+    static const char *const names[HTTP_OTHER_FIELD] = {
+        [HTTP_ACCEPT_ENCODING] = "accept-encoding",
+        [HTTP_ACCESS_CONTROL_REQUEST_METHOD] = "access-control-request-method",
+        [HTTP_AUTHORIZATION] = "authorization",
+        [HTTP_CONNECTION] = "connection",
+        [HTTP_CONTENT_LENGTH] = "content-length",
+        [HTTP_CONTENT_TYPE] = "content-type",
+        [HTTP_COOKIE] = "cookie",
+        [HTTP_EXPECT] = "expect",
+        [HTTP_FORWARDED] = "forwarded",
+        [HTTP_HOST] = "host",
+        [HTTP_IDEMPOTENCY_KEY] = "idempotency-key",
+        [HTTP_IF_NONE_MATCH] = "if-none-match",
+        [HTTP_LAST_EVENT_ID] = "last-event-id",
+        [HTTP_ORIGIN] = "origin",
+        [HTTP_TRANSFER_ENCODING] = "transfer-encoding",
+        [HTTP_X_FORWARDED_FOR] = "x-forwarded-for",
+    };
+    for (unsigned i = 0; i < r->field_count; i++)
+        describe_line(out, names[r->fields[i].name], http_span(r->fields[i].value, bytes));
+}
+
+static void describe_request(struct buffer *out, const struct http_request *r, const char *bytes)
+{
+    static const char *const methods[] = { "GET", "HEAD", "POST", "OPTIONS", "known", "unknown" };
+    buffer_printf(out, "%s ", methods[r->method]);
+    if (r->asterisk)
+        buffer_add(out, SPAN("*"));
+    if (r->authority_form)
+        buffer_add(out, SPAN("(no path)"));
+    describe_text(out, http_span(r->path, bytes));
+    buffer_printf(out, " HTTP/1.%d\n", r->http10 ? 0 : 1);
+    if (r->query.len > 0)
+        describe_line(out, "query", http_span(r->query, bytes));
+    if (r->host.len > 0)
+        describe_line(out, "authority", http_span(r->host, bytes));
+    describe_flags(out, r);
+    describe_fields(out, r, bytes);
+    if (r->body_len > 0)
+        describe_line(out, "body", (struct span) { bytes + r->body_start, r->body_len });
+}
+
+/* ---- One run over the input ------------------------------------------------------------------ */
+
+/* A client as the server has it: its bytes, its parser, and what came out so far. */
+struct client {
+    struct wall in;
+    struct http_request request;
+    size_t max_body, head_len; /* head_len is 0 while the head is read */
+    int error;
+    struct buffer out;
+};
+
+static struct client client_new(size_t capacity, size_t max_body)
+{
+    struct client c = { .in = wall_new(capacity), .max_body = max_body };
+    http_start(&c.request, max_body);
+    return c;
+}
+
+static void client_free(struct client *c)
+{
+    wall_free(&c->in);
+    buffer_free(&c->out);
+}
+
+static void check_part(struct http_part part, size_t head_len)
+{
+    if ((size_t)part.start + part.len > head_len)
+        fail("a part lies outside of the head", part.start);
+}
+
+/* The readers of values must survive every value; what they answer is tested one by one. The query
+ * is decoded in memory of its exact size, so that the sanitizer sees a step too far. */
+static void check_readers(const struct http_request *r, const char *bytes)
+{
+    struct span query = http_span(r->query, bytes);
+    char *decoded = malloc(query.len > 0 ? query.len : 1);
+    if (decoded == NULL)
+        fail("no memory", query.len);
+    if (http_percent_decode(query, true, decoded) > (ptrdiff_t)query.len)
+        fail("the decoded query grew", r->query.start);
+    free(decoded);
+    http_accepts_gzip(r, bytes);
+    http_etag_matches(r, bytes, SPAN("\"a\""));
+    http_is_type(http_find(r, HTTP_CONTENT_TYPE, bytes), "application/json");
+}
+
+/* What must hold of every request, whatever was sent. */
+static void check_request(const struct client *c, size_t end)
+{
+    const struct http_request *r = &c->request;
+    const char *bytes = wall_bytes(&c->in);
+    if (c->head_len > HTTP_HEAD_MAX_BYTES || r->body_start != c->head_len)
+        fail("the body does not begin behind the head", r->body_start);
+    if (end != r->body_start + r->body_len || end > c->in.len || r->body_len > c->max_body ||
+        r->content_length != r->body_len)
+        fail("the lengths do not add up", end);
+    if (r->asterisk || r->authority_form ? r->path.len > 0 : bytes[r->path.start] != '/')
+        fail("no path", r->path.start);
+    check_part(r->path, c->head_len);
+    check_part(r->query, c->head_len);
+    check_part(r->host, c->head_len);
+    for (unsigned i = 0; i < r->field_count; i++)
+        check_part(r->fields[i].value, c->head_len);
+}
+
+/* Parses as far as the bytes go. Returns 0 when more are needed, else the status of a refusal. */
+static int client_parse(struct client *c)
+{
+    while (c->error == 0 && c->in.len > 0) {
+        int end = 0;
+        if (c->head_len == 0) {
+            end = http_parse_head(&c->request, wall_bytes(&c->in), c->in.len);
+            c->head_len = end > 0 ? (size_t)end : 0;
+        }
+        if (c->head_len > 0) {
+            size_t len = c->in.len;
+            char *bytes = wall_bytes(&c->in);
+            end = http_parse_body(&c->request, bytes, &len);
+            if (len > c->in.len)
+                fail("the body grew", len);
+            wall_shrink(&c->in, len);
+        }
+        if (end < 0)
+            c->error = -end;
+        if (end <= 0)
+            break;
+        check_request(c, (size_t)end);
+        check_readers(&c->request, wall_bytes(&c->in));
+        describe_request(&c->out, &c->request, wall_bytes(&c->in));
+        c->in.len -= (size_t)end;
+        c->head_len = 0;
+        http_start(&c->request, c->max_body);
+    }
+    return c->error;
+}
+
+static void client_feed(struct client *c, struct span piece)
+{
+    wall_append(&c->in, piece);
+    client_parse(c);
+}
+
+static void client_finish(struct client *c)
+{
+    if (c->error != 0)
+        buffer_printf(&c->out, "error %d\n", c->error);
+    else
+        buffer_add_string(&c->out, c->in.len > 0 ? "more needed\n" : "end\n");
+    if (c->out.failed)
+        fail("no memory for the description", 0);
+}
+
+/* Puts a new parser on what the old one would hand over. */
+static void client_upgrade(struct client *c)
+{
+    struct buffer saved = { 0 };
+    http_write_back(&c->request, wall_bytes(&c->in), c->in.len, &saved);
+    if (saved.failed)
+        fail("no memory for the hand-over", 0);
+    http_start(&c->request, c->max_body);
+    c->head_len = c->in.len = 0;
+    if (c->error == 0)
+        client_feed(c, buffer_span(&saved));
+    buffer_free(&saved);
+}
+
+/* Feeds the first `cut` bytes, then the rest, `step` bytes at a time. */
+struct plan {
+    size_t cut, step;
+    bool upgrade;
+};
+
+static struct buffer run(struct span input, size_t max_body, struct plan plan)
+{
+    /* A hand-over adds a chunk line to what it was given. */
+    struct client c = client_new(input.len + 64, max_body);
+    client_feed(&c, (struct span) { input.at, plan.cut });
+    if (plan.upgrade)
+        client_upgrade(&c);
+    for (size_t at = plan.cut; at < input.len;) {
+        size_t n = input.len - at < plan.step ? input.len - at : plan.step;
+        client_feed(&c, (struct span) { input.at + at, n });
+        at += n;
+    }
+    client_finish(&c);
+    struct buffer out = c.out;
+    c.out = (struct buffer) { 0 };
+    client_free(&c);
+    return out;
+}
+
+static bool ends_with(struct span s, struct span end)
+{
+    return s.len >= end.len && memcmp(s.at + s.len - end.len, end.at, end.len) == 0;
+}
+
+/* A hand-over forgets how many chunk extensions and trailers there were, so that an input refused
+ * for their number may come further in this run. */
+static void compare(struct span input, size_t max_body, struct span whole, struct plan plan)
+{
+    if (plan.upgrade && ends_with(whole, SPAN("error 431\n")))
+        return;
+    struct buffer other = run(input, max_body, plan);
+    if (!span_equal(whole, buffer_span(&other))) {
+        fprintf(stderr, "whole:\n%.*s\n%s:\n%.*s\n", (int)whole.len, whole.at,
+            plan.upgrade ? "upgraded" : "in pieces", (int)other.len, other.at);
+        fail(plan.step == 1 ? "one byte at a time differs" : "cut in two differs", plan.cut);
+    }
+    buffer_free(&other);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A small max_body, so that 413 is in reach; the cut comes from the input, so that a crash can be
+ * repeated. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const size_t max_body = 64;
+    struct span input = { (const char *)data, size };
+    size_t hash = 2166136261;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ data[i]) * 16777619;
+    size_t cut = hash % (size + 1);
+    struct buffer whole = run(input, max_body, (struct plan) { size, size, false });
+    compare(input, max_body, buffer_span(&whole), (struct plan) { cut, size, false });
+    compare(input, max_body, buffer_span(&whole), (struct plan) { cut, size, true });
+    compare(input, max_body, buffer_span(&whole), (struct plan) { 0, 1, false });
+    buffer_free(&whole);
+    return 0;
+}
+
+#else
+
+static struct buffer read_input(void)
+{
+    struct buffer in = { 0 };
+    for (;;) {
+        char *to = buffer_reserve(&in, 4096);
+        ssize_t n = to != NULL ? read(STDIN_FILENO, to, 4096) : -1;
+        if (n < 0)
+            fail("cannot read the input", in.len);
+        if (n == 0)
+            return in;
+        in.len += (size_t)n;
+    }
+}
+
+static void print(struct buffer *out)
+{
+    fwrite(out->at, 1, out->len, stdout);
+    buffer_free(out);
+}
+
+static void show_requests(struct span input, size_t max_body)
+{
+    struct buffer whole = run(input, max_body, (struct plan) { input.len, input.len, false });
+    size_t step = input.len <= EVERY_CUT_MAX_BYTES ? 1 : input.len / SPREAD_CUTS;
+    for (size_t cut = 0; cut < input.len; cut += step) {
+        compare(input, max_body, buffer_span(&whole), (struct plan) { cut, input.len, false });
+        compare(input, max_body, buffer_span(&whole), (struct plan) { cut, input.len, true });
+    }
+    compare(input, max_body, buffer_span(&whole), (struct plan) { 0, 1, false });
+    print(&whole);
+}
+
+/* Prints after how many bytes the head or the first refusal was there. */
+static void show_early(struct span input, size_t max_body)
+{
+    struct client c = client_new(input.len, max_body);
+    for (size_t n = 0; n < input.len && c.error == 0 && c.head_len == 0 && c.out.len == 0; n++) {
+        client_feed(&c, (struct span) { input.at + n, 1 });
+        if (c.error != 0)
+            printf("error %d at byte %zu\n", c.error, n + 1);
+        else if (c.head_len > 0 || c.out.len > 0)
+            printf("head at byte %zu\n", n + 1);
+    }
+    client_free(&c);
+}
+
+/* In place, in memory of the exact size, so that the sanitizer sees a step too far. */
+static void show_decoded(struct span input, bool plus)
+{
+    char *text = malloc(input.len > 0 ? input.len : 1);
+    if (text == NULL)
+        fail("no memory", input.len);
+    if (input.len > 0)
+        memcpy(text, input.at, input.len);
+    ptrdiff_t len = http_percent_decode((struct span) { text, input.len }, plus, text);
+    struct buffer out = { 0 };
+    if (len < 0)
+        buffer_add(&out, SPAN("malformed"));
+    else
+        describe_text(&out, (struct span) { text, (size_t)len });
+    buffer_add(&out, SPAN("\n"));
+    print(&out);
+    free(text);
+}
+
+/* Makes a request of fields `name` with the values, and asks one of the readers about it. */
+static bool ask(const char *name, char **values, const char *etag)
+{
+    struct buffer text = { 0 };
+    buffer_add(&text, SPAN("GET / HTTP/1.1\r\nHost: a\r\n"));
+    for (; *values != NULL; values++)
+        buffer_printf(&text, "%s: %s\r\n", name, *values);
+    buffer_add(&text, SPAN("\r\n"));
+    struct http_request r;
+    http_start(&r, 0);
+    if (text.failed || http_parse_head(&r, text.at, text.len) <= 0)
+        fail("not a value that a field can hold", text.len);
+    bool answer = etag != NULL ? http_etag_matches(&r, text.at, span_of(etag))
+                               : http_accepts_gzip(&r, text.at);
+    buffer_free(&text);
+    return answer;
+}
+
+static void show_date(const char *seconds)
+{
+    char date[HTTP_DATE_BYTES + 1];
+    http_date(strtoll(seconds, NULL, 10), date);
+    puts(date);
+}
+
+static void show_response(const char *status)
+{
+    struct buffer out = { 0 };
+    http_response_line(&out, atoi(status), "Sun, 06 Nov 1994 08:49:37 GMT");
+    print(&out);
+}
+
+static size_t size_argument(const char *text)
+{
+    return text != NULL ? (size_t)strtoumax(text, NULL, 10) : 65536;
+}
+
+static void show_answer(bool answer)
+{
+    puts(answer ? "yes" : "no");
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "65536";
+    if (strcmp(mode, "type") == 0 && argc == 4) {
+        show_answer(http_is_type(span_of(argv[2]), argv[3]));
+    } else if (strcmp(mode, "gzip") == 0) {
+        show_answer(ask("Accept-Encoding", argv + 2, NULL));
+    } else if (strcmp(mode, "etag") == 0 && argc > 2) {
+        show_answer(ask("If-None-Match", argv + 3, argv[2]));
+    } else if (strcmp(mode, "date") == 0 && argc == 3) {
+        show_date(argv[2]);
+    } else if (strcmp(mode, "response") == 0 && argc == 3) {
+        show_response(argv[2]);
+    } else {
+        struct buffer input = read_input();
+        if (strcmp(mode, "decode") == 0 || strcmp(mode, "form") == 0)
+            show_decoded(buffer_span(&input), strcmp(mode, "form") == 0);
+        else if (strcmp(mode, "early") == 0)
+            show_early(buffer_span(&input), size_argument(argv[2]));
+        else
+            show_requests(buffer_span(&input), size_argument(mode));
+        buffer_free(&input);
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,406 @@
+/* json.c - a driver for json.c: a document comes on standard input.
+ *
+ *     json decode NAME...    each field asked for: its name, its type and its value
+ *     json compact [NAME]    the field, or the whole document, in compact form
+ *     json strings NAME      the strings of an array, one a line, then `end` or `no string`
+ *     json escape            the input as a JSON string
+ *
+ * A decoded value shows bytes outside printable ASCII, and the backslash, as \xHH. A refused
+ * document is `error:` and the sentence, and exit 1.
+ *
+ * On the way every promise of json.h is checked, with the document directly before and directly
+ * behind an unreadable page, and with every beginning of it; a broken promise ends in abort. With
+ * -DFUZZ the same checks are a libFuzzer target. */
+
+#include "../../json.h"
+#include "../../text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+/* Exactly `len` bytes, so that the address sanitizer sees the first one too far. */
+static char *bytes_new(size_t len)
+{
+    char *at = malloc(len > 0 ? len : 1);
+    check(at != NULL, "there is memory");
+    return at;
+}
+
+static struct span copy_of(struct span s)
+{
+    char *at = bytes_new(s.len);
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return (struct span) { at, s.len };
+}
+
+static void span_free(struct span s)
+{
+    free((void *)(uintptr_t)s.at);
+}
+
+/* ---- The promises ------------------------------------------------------------------------- */
+
+/* Makes {"x":VALUE} and finds x in it again. The document is the caller's to free. */
+static struct span wrap(struct span value, struct json_field *x)
+{
+    struct span before = SPAN("{\"x\":");
+    char *at = bytes_new(before.len + value.len + 1);
+    memcpy(at, before.at, before.len);
+    memcpy(at + before.len, value.at, value.len);
+    at[before.len + value.len] = '}';
+    struct span document = { at, before.len + value.len + 1 };
+    *x = (struct json_field) { .name = "x" };
+    check(json_find(document, x, 1) == NULL, "an accepted value is accepted elsewhere");
+    check(span_equal(x->raw, value), "the raw value is the value, no more and no less");
+    return document;
+}
+
+static struct span decoded(struct span raw)
+{
+    char *out = bytes_new(raw.len);
+    struct span text = { out, json_decode(raw, out) };
+    check(text.len + 2 <= raw.len, "a decoded string is no longer than it was written");
+    check(text_is_utf8(text), "a decoded string is UTF-8");
+    struct span place = copy_of(raw);
+    char *same = (char *)(uintptr_t)place.at;
+    check(json_decode(place, same) == text.len, "decoding in place gives the same length");
+    check(text.len == 0 || memcmp(same, out, text.len) == 0, "and the same text");
+    span_free(place);
+    return text;
+}
+
+static struct span escaped(struct span text)
+{
+    char *out = bytes_new(JSON_ESCAPED_MAX(text.len));
+    struct span raw = { out, json_escape(text, out) };
+    check(raw.len <= JSON_ESCAPED_MAX(text.len), "an escaped text fits its bound");
+    return raw;
+}
+
+/* Text to JSON and back again. */
+static void check_text(struct span text)
+{
+    struct json_field x;
+    struct span raw = escaped(text);
+    struct span document = wrap(raw, &x);
+    check(x.type == JSON_STRING, "an escaped text is a string");
+    struct span again = decoded(x.raw);
+    check(span_equal(again, text), "escaping and decoding give the text back");
+    span_free(again);
+    span_free(document);
+    span_free(raw);
+}
+
+static struct span compacted(struct span raw)
+{
+    char *out = bytes_new(raw.len);
+    struct span compact = { out, json_compact(raw, out) };
+    check(compact.len <= raw.len, "the compact form is no longer than it was written");
+    return compact;
+}
+
+static void check_one_line(struct span compact)
+{
+    for (size_t i = 0; i < compact.len; i++)
+        check((unsigned char)compact.at[i] >= ' ', "the compact form is one line");
+}
+
+static void check_compact(struct json_field field)
+{
+    struct json_field x;
+    struct span once = compacted(field.raw), twice = compacted(once);
+    check(span_equal(once, twice), "the compact form of the compact form is itself");
+    check_one_line(once);
+    struct span document = wrap(once, &x);
+    check(x.type == field.type, "the compact form has the same type");
+    span_free(document);
+    span_free(twice);
+    span_free(once);
+}
+
+static void check_strings(struct span raw)
+{
+    struct span rest = raw, string;
+    int found;
+    while ((found = json_next_string(&rest, &string)) == 1)
+        span_free(decoded(string));
+    check(json_next_string(&rest, &string) == found, "the end of an array stays its end");
+}
+
+static void check_field(struct json_field field)
+{
+    if (field.type == JSON_ABSENT)
+        return;
+    struct json_field x;
+    struct span document = wrap(field.raw, &x);
+    check(x.type == field.type, "a value has one type");
+    span_free(document);
+    check_compact(field);
+    if (field.type == JSON_ARRAY)
+        check_strings(field.raw);
+    if (field.type == JSON_STRING) {
+        struct span text = decoded(field.raw);
+        check_text(text);
+        span_free(text);
+    }
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    struct json_field fields[] = {
+        { .name = "message" },
+        { .name = "data" },
+        { .name = "event" },
+        { .name = "room" },
+        { .name = "name" },
+        { .name = "" },
+    };
+    size_t count = sizeof fields / sizeof fields[0];
+    struct span text = { (const char *)data, size };
+    if (json_find(text, fields, count) == NULL) {
+        check(text_is_utf8(text), "an accepted document is UTF-8");
+        for (size_t i = 0; i < count; i++)
+            check_field(fields[i]);
+        struct span whole = compacted(text);
+        check_one_line(whole);
+        check(json_find(whole, NULL, 0) == NULL, "the compact form of a document is accepted");
+        span_free(whole);
+    }
+    if (text_is_utf8(text))
+        check_text(text);
+    return 0;
+}
+
+#else
+
+/* ---- The unreadable pages ----------------------------------------------------------------- */
+
+/*     | unreadable | text ...            | unreadable |      at_start
+ *     | unreadable |            ... text | unreadable |      at_end    */
+struct guarded {
+    char *first;
+    size_t len;
+};
+
+static struct guarded guarded_new(size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (len + page - 1) / page * page;
+    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(at != MAP_FAILED, "there is memory");
+    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    return (struct guarded) { at + page, inner };
+}
+
+static struct span at_start(struct guarded g, struct span text)
+{
+    memcpy(g.first, text.at, text.len);
+    return (struct span) { g.first, text.len };
+}
+
+static struct span at_end(struct guarded g, struct span text)
+{
+    char *at = g.first + g.len - text.len;
+    memcpy(at, text.at, text.len);
+    return (struct span) { at, text.len };
+}
+
+/* Looks for the fields at the given place; what it finds must be what was found before. */
+static void check_place(struct span place, struct span text, const char *problem,
+    const struct json_field *fields, size_t count)
+{
+    struct json_field *here = calloc(count + 1, sizeof *here);
+    check(here != NULL, "there is memory");
+    for (size_t i = 0; i < count; i++)
+        here[i].name = fields[i].name;
+    check(json_find(place, here, count) == problem, "the answer depends on the text alone");
+    for (size_t i = 0; problem == NULL && i < count; i++) {
+        check(here[i].type == fields[i].type, "and so does the type");
+        check(span_equal(here[i].raw, fields[i].raw), "and the value");
+        if (here[i].type != JSON_ABSENT)
+            check(here[i].raw.at - place.at == fields[i].raw.at - text.at, "and its place");
+        check_field(here[i]);
+    }
+    free(here);
+}
+
+/* Every beginning of the document: it must be refused, unless what is cut off is white space. A
+ * long document is cut at a few places only. */
+static void check_beginnings(
+    struct guarded g, struct span text, bool accepted, struct json_field *fields, size_t count)
+{
+    size_t stride = text.len > 4096 ? text.len / 64 : 1;
+    size_t space = 0;
+    while (space < text.len && memchr(" \t\r\n", text.at[text.len - 1 - space], 4) != NULL)
+        space++;
+    for (size_t len = 0; len < text.len; len += stride) {
+        struct span beginning = { text.at, len };
+        const char *problem = json_find(at_end(g, beginning), fields, count);
+        check(
+            problem == json_find(at_start(g, beginning), fields, count), "same text, same answer");
+        if (accepted && len + space < text.len)
+            check(problem != NULL, "a document that was cut off is refused");
+    }
+}
+
+static const char *find(struct span text, struct json_field *fields, size_t count)
+{
+    struct guarded g = guarded_new(text.len);
+    const char *problem = json_find(text, fields, count);
+    check_beginnings(g, text, problem == NULL, fields, count);
+    json_find(text, fields, count);
+    check_place(at_end(g, text), text, problem, fields, count);
+    check_place(at_start(g, text), text, problem, fields, count);
+    return problem;
+}
+
+/* ---- The modes ---------------------------------------------------------------------------- */
+
+static struct span read_input(void)
+{
+    size_t len = 0, capacity = 1 << 16;
+    char *at = bytes_new(capacity);
+    size_t n;
+    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
+        if ((len += n) == capacity) {
+            at = realloc(at, capacity *= 2);
+            check(at != NULL, "there is memory");
+        }
+    struct span input = copy_of((struct span) { at, len });
+    free(at);
+    return input;
+}
+
+static void print_visible(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
+            putchar(s.at[i]);
+        else
+            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
+}
+
+static void print_line(struct span s)
+{
+    fwrite(s.at, 1, s.len, stdout);
+    putchar('\n');
+}
+
+static void print_decoded(struct span raw)
+{
+    struct span text = decoded(raw);
+    print_visible(text);
+    putchar('\n');
+    span_free(text);
+}
+
+static void print_compact(struct span raw)
+{
+    struct span compact = compacted(raw);
+    print_line(compact);
+    span_free(compact);
+}
+
+static void print_field(struct json_field field)
+{
+    static const char *const types[] = {
+        "absent",
+        "null",
+        "boolean",
+        "number",
+        "string",
+        "array",
+        "object",
+    };
+    printf("%s %s", field.name, types[field.type]);
+    if (field.type == JSON_ABSENT) {
+        putchar('\n');
+        return;
+    }
+    putchar(' ');
+    if (field.type == JSON_STRING)
+        print_decoded(field.raw);
+    else
+        print_compact(field.raw);
+}
+
+static void print_strings(struct span raw)
+{
+    struct span rest = raw, string;
+    int found;
+    while ((found = json_next_string(&rest, &string)) == 1)
+        print_decoded(string);
+    puts(found == 0 ? "end" : "no string");
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: json decode|compact|strings|escape [NAME...] <DOCUMENT\n");
+    return 2;
+}
+
+static int show(const char *mode, struct span input, struct json_field *fields, size_t count)
+{
+    if (strcmp(mode, "escape") == 0) {
+        check(text_is_utf8(input), "the text to escape is UTF-8");
+        struct span raw = escaped(input);
+        print_line(raw);
+        check_text(input);
+        span_free(raw);
+        return 0;
+    }
+    const char *problem = find(input, fields, count);
+    if (problem != NULL) {
+        printf("error: %s\n", problem);
+        return 1;
+    }
+    if (strcmp(mode, "compact") == 0 && count == 0)
+        print_compact(input);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(mode, "decode") == 0)
+            print_field(fields[i]);
+        else if (strcmp(mode, "compact") == 0)
+            print_compact(fields[i].raw);
+        else if (fields[i].type == JSON_ARRAY)
+            print_strings(fields[i].raw);
+        else
+            puts("no array");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const modes[] = { "decode", "compact", "strings", "escape" };
+    bool known = false;
+    for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof modes[0]; i++)
+        known = known || strcmp(argv[1], modes[i]) == 0;
+    if (!known)
+        return usage();
+    size_t count = (size_t)argc - 2;
+    struct json_field *fields = calloc(count + 1, sizeof *fields);
+    check(fields != NULL, "there is memory");
+    for (size_t i = 0; i < count; i++)
+        fields[i].name = argv[i + 2];
+    struct span input = read_input();
+    int status = show(argv[1], input, fields, count);
+    span_free(input);
+    free(fields);
+    return status;
+}
+
+#endif

@@ -1,0 +1,283 @@
+/* text.c - a driver for text.c: bytes come on standard input.
+ *
+ *     text utf8        the characters, U+0041 and the like, one a line, then `end` or `not UTF-8`
+ *     text sweep       no input: compares text_next with RFC 3629's grammar, sequence by sequence
+ *     text control     no input: the ranges of characters that are controls
+ *     text space       no input: those that are white space
+ *     text trim        the text without the white space at its ends
+ *     text length      how many characters it has
+ *     text base64      its Base64 form
+ *
+ * On the way the promises of text.h are checked, with the input directly before and directly
+ * behind an unreadable page, and with every beginning of it; a broken promise ends in abort. With
+ * -DFUZZ the same checks are a libFuzzer target. */
+
+#include "../../text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+static char *bytes_new(size_t len)
+{
+    char *at = malloc(len > 0 ? len : 1);
+    check(at != NULL, "there is memory");
+    return at;
+}
+
+/* ---- The promises ------------------------------------------------------------------------- */
+
+static void check_trim(struct span text)
+{
+    struct span trimmed = text_trim(text), again = text_trim(trimmed);
+    check(trimmed.at >= text.at && trimmed.at + trimmed.len <= text.at + text.len,
+        "what is left of a text is a part of it");
+    check(again.at == trimmed.at && again.len == trimmed.len, "trimming twice is trimming once");
+    struct span first = trimmed;
+    check(!text_is_space(text_next(&first)), "what is left begins with no white space");
+}
+
+static void check_base64(struct span data)
+{
+    size_t len = TEXT_BASE64_BYTES(data.len);
+    char *out = bytes_new(len);
+    check(text_base64(data, out) == len, "Base64 is as long as its bound says");
+    free(out);
+}
+
+static void check_text(struct span text)
+{
+    struct span rest = text;
+    size_t characters = 0;
+    int32_t character;
+    for (;;) {
+        struct span before = rest;
+        character = text_next(&rest);
+        size_t taken = before.len - rest.len;
+        check(rest.at == before.at + taken && taken <= 4, "a character has at most four bytes");
+        check((character < 0) == (taken == 0), "what is refused is not taken");
+        if (character < 0)
+            break;
+        characters++;
+    }
+    check(character == -1 || rest.len == 0, "-2 is the end");
+    check(text_is_utf8(text) == (character == -2), "text_is_utf8 and text_next agree");
+    size_t length = text_length(text);
+    check_base64(text);
+    if (character != -2)
+        return;
+    check(length == characters, "the length counts characters");
+    check_trim(text);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    check_text((struct span) { (const char *)data, size });
+    return 0;
+}
+
+#else
+
+/* Puts every beginning of the text before an unreadable page, and the whole behind one. */
+static void check_places(struct span text)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (text.len + page - 1) / page * page;
+    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(at != MAP_FAILED, "there is memory");
+    at += page;
+    check(inner == 0 || mprotect(at, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    size_t stride = text.len > 4096 ? text.len / 64 : 1;
+    for (size_t len = 0; len < text.len; len += stride) {
+        char *place = at + inner - len;
+        memcpy(place, text.at, len);
+        check_text((struct span) { place, len });
+    }
+    memcpy(at + inner - text.len, text.at, text.len);
+    check_text((struct span) { at + inner - text.len, text.len });
+    memcpy(at, text.at, text.len);
+    check_text((struct span) { at, text.len });
+}
+
+/* ---- The sweep ---------------------------------------------------------------------------- */
+
+/* The grammar of RFC 3629 4, for the first two bytes of a character; the others are tails. */
+static const struct {
+    unsigned char len, first_min, first_max, second_min, second_max;
+} grammar[] = {
+    { 1, 0x00, 0x7f, 0x00, 0x00 },
+    { 2, 0xc2, 0xdf, 0x80, 0xbf },
+    { 3, 0xe0, 0xe0, 0xa0, 0xbf },
+    { 3, 0xe1, 0xec, 0x80, 0xbf },
+    { 3, 0xed, 0xed, 0x80, 0x9f },
+    { 3, 0xee, 0xef, 0x80, 0xbf },
+    { 4, 0xf0, 0xf0, 0x90, 0xbf },
+    { 4, 0xf1, 0xf3, 0x80, 0xbf },
+    { 4, 0xf4, 0xf4, 0x80, 0x8f },
+};
+
+static bool is_tail(unsigned char byte)
+{
+    return byte >= 0x80 && byte <= 0xbf;
+}
+
+/* How many of the four bytes the grammar takes as a character; 0 when they begin none. */
+static size_t grammar_length(const unsigned char *b)
+{
+    for (size_t i = 0; i < sizeof grammar / sizeof grammar[0]; i++) {
+        if (b[0] < grammar[i].first_min || b[0] > grammar[i].first_max)
+            continue;
+        if (grammar[i].len > 1 && (b[1] < grammar[i].second_min || b[1] > grammar[i].second_max))
+            return 0;
+        if ((grammar[i].len > 2 && !is_tail(b[2])) || (grammar[i].len > 3 && !is_tail(b[3])))
+            return 0;
+        return grammar[i].len;
+    }
+    return 0;
+}
+
+/* The four bytes with their end cut off everywhere. */
+static void check_sequence(const unsigned char *bytes)
+{
+    size_t length = grammar_length(bytes);
+    for (size_t len = 1; len <= 4; len++) {
+        struct span rest = { (const char *)bytes, len };
+        size_t taken = text_next(&rest) < 0 ? 0 : len - rest.len;
+        check(taken == (length <= len ? length : 0), "text_next is RFC 3629's grammar");
+    }
+}
+
+/* All first and second bytes, and behind them the edges of every range. */
+static void sweep_bytes(void)
+{
+    static const unsigned char edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
+        0xc0, 0xc2, 0xed, 0xf4, 0xff };
+    size_t count = sizeof edges;
+    for (unsigned first = 0; first < 256; first++)
+        for (unsigned second = 0; second < 256; second++)
+            for (size_t i = 0; i < count * count; i++)
+                check_sequence((unsigned char[]) { (unsigned char)first, (unsigned char)second,
+                    edges[i / count], edges[i % count] });
+}
+
+/* Every character, spelled by arithmetic, must come back as itself. */
+static void sweep_characters(void)
+{
+    for (int32_t c = 0; c <= 0x10ffff; c++) {
+        char b[4] = { (char)c };
+        size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+        for (size_t i = 0; len > 1 && i < len; i++)
+            b[i] = (char)(0x80 | ((c >> (6 * (len - 1 - i))) & 0x3f));
+        if (len > 1)
+            b[0] = (char)((0xf00 >> len & 0xff) | (c >> (6 * (len - 1))));
+        bool surrogate = c >= 0xd800 && c <= 0xdfff;
+        struct span rest = { b, len };
+        check(text_next(&rest) == (surrogate ? -1 : c), "every character comes back as itself");
+    }
+}
+
+/* ---- The modes ---------------------------------------------------------------------------- */
+
+static void print_ranges(bool (*belongs)(int32_t character))
+{
+    for (int32_t c = 0; c <= 0x10ffff; c++) {
+        if (!belongs(c))
+            continue;
+        int32_t first = c;
+        while (c < 0x10ffff && belongs(c + 1))
+            c++;
+        if (first == c)
+            printf("%04X\n", (unsigned)c);
+        else
+            printf("%04X-%04X\n", (unsigned)first, (unsigned)c);
+    }
+}
+
+static void print_characters(struct span text)
+{
+    int32_t character;
+    while ((character = text_next(&text)) >= 0)
+        printf("U+%04X\n", (unsigned)character);
+    puts(character == -2 ? "end" : "not UTF-8");
+}
+
+static void print_base64(struct span data)
+{
+    char *out = bytes_new(TEXT_BASE64_BYTES(data.len));
+    fwrite(out, 1, text_base64(data, out), stdout);
+    free(out);
+}
+
+static struct span read_input(void)
+{
+    size_t len = 0, capacity = 1 << 16;
+    char *at = bytes_new(capacity);
+    size_t n;
+    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
+        if ((len += n) == capacity) {
+            at = realloc(at, capacity *= 2);
+            check(at != NULL, "there is memory");
+        }
+    return (struct span) { at, len };
+}
+
+static bool show_without_input(const char *mode)
+{
+    if (strcmp(mode, "control") == 0) {
+        print_ranges(text_is_control);
+    } else if (strcmp(mode, "space") == 0) {
+        print_ranges(text_is_space);
+    } else if (strcmp(mode, "sweep") == 0) {
+        sweep_bytes();
+        sweep_characters();
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool show(const char *mode, struct span input)
+{
+    if (strcmp(mode, "utf8") == 0) {
+        print_characters(input);
+    } else if (strcmp(mode, "trim") == 0) {
+        struct span trimmed = text_trim(input);
+        fwrite(trimmed.at, 1, trimmed.len, stdout);
+    } else if (strcmp(mode, "length") == 0) {
+        printf("%zu\n", text_length(input));
+    } else if (strcmp(mode, "base64") == 0) {
+        print_base64(input);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && show_without_input(argv[1]))
+        return 0;
+    struct span input = read_input();
+    check_places(input);
+    bool known = argc == 2 && show(argv[1], input);
+    free((void *)(uintptr_t)input.at);
+    if (known)
+        return 0;
+    fprintf(stderr, "usage: text utf8|trim|length|base64 <INPUT, or text sweep|control|space\n");
+    return 2;
+}
+
+#endif
