@@ -3,13 +3,14 @@
 
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2
+LDFLAGS ?= -s
 FUZZ_SECONDS ?= 60
 
 # The user's CFLAGS stay the user's; these are ours.
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
 OURS     := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -fno-strict-aliasing -ffunction-sections \
-            -fdata-sections -MMD -MP
+            -fdata-sections -fno-asynchronous-unwind-tables -MMD -MP
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # musl makes the smaller static binary; where it is not installed, the system's libc does.
@@ -19,8 +20,8 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := bytes client files frame http hub json listen log options presence ring routes rules sse \
-           stream table text
+MODULES := answer bytes client files frame http hub json listen log messages options parameters presence \
+           ring routes rules sse stream table text
 PAGE    := index.html style.css chat.js icon.svg
 UNITS   := http json text
 
@@ -44,7 +45,7 @@ build/www/%.gz: www/% | build
 	gzip -9nc $< > $@
 
 build:
-	mkdir -p build/www build/unit build/debug/unit build/fuzz
+	mkdir -p build/www build/unit build/debug/unit build/fuzz build/test build/valgrind
 
 # The debug build: address and undefined-behaviour sanitizers, and buffers of a few bytes, so that
 # growth and wrap run all the time.
@@ -58,8 +59,10 @@ build/debug/%.o: %.c | build
 
 # Drivers for the pure modules; each is also a fuzz target.
 UNIT_http := http.c bytes.c
-UNIT_json := json.c bytes.c
+UNIT_json := json.c text.c bytes.c
 UNIT_text := text.c bytes.c
+UNIT_frame := frame.c json.c text.c table.c bytes.c
+UNIT_hub := hub.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
 
 units: $(UNITS:%=build/unit/%)
 debug-units: $(UNITS:%=build/debug/unit/%)
@@ -75,13 +78,84 @@ build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h) | build
 	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
 
+build/test/crowd: test/crowd.c | build
+	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $<
+
+# For valgrind: a dynamic program, so that it can watch malloc.
+build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h) build/www.o | build
+	$(DEBUG_CC) -O1 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $(MODULES:%=%.c) build/www.o
+
 run: ssechat
 	./ssechat
+
+# The suite, twice: as it is shipped, and with the sanitizers watching.
+test:
+	test/needs test
+	$(MAKE) check
+	$(MAKE) check-debug
+
+TESTS ?= test
+BATS  := bats --print-output-on-failure
+
+check: ssechat units build/test/crowd build/valgrind/ssechat
+	SSECHAT=$(CURDIR)/ssechat UNIT=$(CURDIR)/build/unit $(BATS) $(TESTS)
+
+check-debug: debug debug-units build/test/crowd build/valgrind/ssechat
+	SSECHAT=$(CURDIR)/build/debug/ssechat UNIT=$(CURDIR)/build/debug/unit $(BATS) $(TESTS)
+
+# Each target runs for FUZZ_SECONDS, on a copy of its corpus, which is where it starts.
+fuzz:
+	test/needs fuzz
+	$(MAKE) $(UNITS:%=build/fuzz/%)
+	for unit in $(UNITS); do \
+	    rm -rf build/fuzz/corpus-$$unit && mkdir -p build/fuzz/corpus-$$unit && \
+	    dict=; [ ! -e test/fuzz/$$unit.dict ] || dict=-dict=test/fuzz/$$unit.dict; \
+	    seeds=; [ ! -d test/fuzz/corpus/$$unit ] || seeds=test/fuzz/corpus/$$unit; \
+	    build/fuzz/$$unit -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 \
+	        -artifact_prefix=build/fuzz/ -print_final_stats=1 -verbosity=0 $$dict \
+	        build/fuzz/corpus-$$unit $$seeds || exit 1; \
+	done
+
+SOURCES := $(wildcard *.c *.h test/*.c test/*.h test/unit/*.c test/unit/*.h)
+SCRIPTS := .ci/run test/needs $(wildcard test/*.bash test/*.bats test/page/*.bash)
+
+lint:
+	test/needs lint
+	clang-format --dry-run -Werror $(SOURCES)
+	for cc in gcc clang; do \
+	    $$cc $(filter-out -MMD -MP,$(OURS)) -O2 -Werror -fsyntax-only $(filter %.c,$(SOURCES)) || exit 1; \
+	done
+	clang-tidy --quiet --warnings-as-errors='*' $(MODULES:%=%.c) -- -std=gnu11 -D_GNU_SOURCE
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr -D_GNU_SOURCE $(MODULES:%=%.c)
+	shellcheck $(SCRIPTS)
+
+format:
+	clang-format -i $(SOURCES)
+
+install: ssechat
+	install -D -m 755 ssechat $(DESTDIR)$(PREFIX)/bin/ssechat
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/ssechat
 
 clean:
 	rm -rf build ssechat
 
-.PHONY: all debug units debug-units run clean
+help:
+	@echo 'make            builds ./ssechat, one static binary'
+	@echo 'make run        builds and starts it: http://127.0.0.1:8080'
+	@echo 'make test       everything; installs what the tests need'
+	@echo 'make check      the tests on the plain build  (TESTS=test/www.bats: only those)'
+	@echo 'make check-debug  the tests on the build with sanitizers'
+	@echo 'make debug      that build: build/debug/ssechat'
+	@echo 'make fuzz       libFuzzer on the parsers, FUZZ_SECONDS=60 each'
+	@echo 'make lint       compilers and checkers; make format: clang-format'
+	@echo 'make install    to PREFIX=/usr/local; make uninstall'
+	@echo 'make clean      removes what was built'
+
+.PHONY: all debug units debug-units run test check check-debug fuzz lint format install uninstall \
+        clean help
 .SECONDARY:
 
 -include $(wildcard build/*.d build/debug/*.d)

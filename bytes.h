@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct span {
@@ -33,6 +34,13 @@ static inline struct span span_of(const char *string)
 static inline bool span_equal(struct span a, struct span b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+/* The bytes of a span that lie in a buffer of the caller's own, to be changed where they are; also
+ * for the system's calls that take what they only read without `const`. */
+static inline char *span_bytes(struct span s)
+{
+    return (char *)(uintptr_t)s.at; /* NOLINT(performance-no-int-to-ptr) */
 }
 
 /* Equal, ASCII letters in either case; for field names, schemes and hosts. */

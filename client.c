@@ -13,8 +13,10 @@
 
 #include "client.h"
 
+#include "answer.h"
 #include "frame.h"
 #include "log.h"
+#include "messages.h"
 #include "routes.h"
 #include "server.h"
 
@@ -159,11 +161,11 @@ void client_close(struct client *c, const char *reason)
 
 void client_reap(void)
 {
-    while (!list_empty(&server.dead)) {
-        struct client *c = CONTAINER(server.dead.next, struct client, deadline);
-        list_remove(&c->deadline);
-        free(c);
+    for (struct link *l = server.dead.next, *next; l != &server.dead; l = next) {
+        next = l->next;
+        free(CONTAINER(l, struct client, deadline));
     }
+    list_init(&server.dead);
 }
 
 bool client_close_idle(void)
@@ -238,7 +240,7 @@ static enum flushed flush_output(struct client *c)
     while (out->sent < out->hold || out->rest.len > 0) {
         struct iovec pieces[2] = {
             { out->bytes + out->sent, out->hold - out->sent },
-            { (char *)(uintptr_t)out->rest.at, out->rest.len },
+            { span_bytes(out->rest), out->rest.len },
         };
         bool more = out->hold < out->len || out->file_left > 0;
         ssize_t sent = send_pieces(c, pieces, 2, more ? MSG_MORE : 0);
@@ -315,7 +317,7 @@ void client_answer(struct client *c, struct span body)
         client_close(c, "no memory");
         return;
     }
-    struct iovec pieces[2] = { { head->at, head->len }, { (char *)(uintptr_t)body.at, body.len } };
+    struct iovec pieces[2] = { { head->at, head->len }, { span_bytes(body), body.len } };
     ssize_t sent = send_pieces(c, pieces, 2, 0);
     if (sent < 0)
         return;
@@ -387,7 +389,7 @@ void client_stream(struct client *c, size_t hold)
     free_input(c);
     size_t sent = 0;
     if (hold == bytes.len) { /* no replay: most often all goes at once, and nothing is kept */
-        struct iovec piece = { (char *)(uintptr_t)bytes.at, bytes.len };
+        struct iovec piece = { span_bytes(bytes), bytes.len };
         ssize_t n = send_pieces(c, &piece, 1, 0);
         if (n < 0)
             return;
@@ -402,7 +404,7 @@ void client_stream(struct client *c, size_t hold)
 /* A piece that goes out at once, or becomes private bytes: a heartbeat, a snapshot. */
 static enum flushed send_now(struct client *c, struct span bytes)
 {
-    struct iovec piece = { (char *)(uintptr_t)bytes.at, bytes.len };
+    struct iovec piece = { span_bytes(bytes), bytes.len };
     ssize_t sent = send_pieces(c, &piece, 1, 0);
     if (sent < 0)
         return FLUSH_CLOSED;
@@ -466,7 +468,7 @@ enum served client_serve(struct stream *stream)
 {
     struct client *c = CONTAINER(stream, struct client, stream);
     if (c->state == CLIENT_WAITING)
-        return routes_poll(c, false) ? SERVED_GONE : SERVED_ALL;
+        return messages_poll(c, false) ? SERVED_GONE : SERVED_ALL;
     switch (serve_stream(c)) {
     case FLUSHED:
         if (server.draining) {
@@ -543,7 +545,7 @@ static bool grow_input(struct client *c)
 static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-    struct iovec piece = { (char *)(uintptr_t)line.at, line.len };
+    struct iovec piece = { span_bytes(line), line.len };
     ssize_t sent = send_pieces(c, &piece, 1, 0);
     if (sent >= 0 && (size_t)sent < line.len)
         client_close(c, "blocked");
@@ -555,7 +557,7 @@ static bool parse_head(struct client *c)
     struct input *in = c->in;
     int n = http_parse_head(&in->request, in->bytes, in->len);
     if (n < 0)
-        routes_refuse(c, -n);
+        answer_refuse(c, -n);
     if (n <= 0)
         return false;
     in->end = (size_t)n;
@@ -573,7 +575,7 @@ static bool parse_body(struct client *c)
     struct input *in = c->in;
     int n = http_parse_body(&in->request, in->bytes, &in->len);
     if (n < 0)
-        routes_refuse(c, -n);
+        answer_refuse(c, -n);
     if (n <= 0)
         return false;
     in->end = (size_t)n;
@@ -677,13 +679,13 @@ static void expire(struct client *c)
         if (c->in == NULL || c->in->len == 0)
             client_close(c, "idle");
         else
-            routes_refuse(c, 408);
+            answer_refuse(c, 408);
         return;
     case CLIENT_BODY:
-        routes_refuse(c, 408);
+        answer_refuse(c, 408);
         return;
     case CLIENT_WAITING:
-        routes_poll(c, true);
+        messages_poll(c, true);
         return;
     case CLIENT_STREAMING:
         send_heartbeat(c);
@@ -726,7 +728,7 @@ static void drain(struct client *c)
     if (c->state == CLIENT_STREAMING && !c->stream.blocked)
         hub_start(server.hub, &c->stream);
     else if (c->state == CLIENT_WAITING && c->joined)
-        routes_poll(c, true);
+        messages_poll(c, true);
     else if (c->state == CLIENT_HEAD && (c->in == NULL || c->in->len == 0))
         client_close(c, "drain");
 }

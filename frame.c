@@ -11,7 +11,6 @@
 #include "text.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <time.h>
 
 /* ==== Ids and times ========================================================================== */
@@ -59,12 +58,8 @@ void time_add(struct buffer *out, uint64_t ms)
     time_t seconds = (time_t)(ms / 1000);
     struct tm tm;
     gmtime_r(&seconds, &tm);
-    char *to = buffer_reserve(out, TIME_BYTES + 1);
-    if (to == NULL)
-        return;
-    size_t len = strftime(to, TIME_BYTES + 1, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(to + len, TIME_BYTES + 1 - len, ".%03uZ", (unsigned)(ms % 1000));
-    out->len += TIME_BYTES;
+    buffer_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
 }
 
 void json_string_add(struct buffer *out, struct span text)
@@ -213,7 +208,7 @@ static void text_to_json(struct buffer *out, struct span lines)
 void frame_to_json(
     struct buffer *out, struct span payload, enum message_kind kind, struct span room, struct id id)
 {
-    struct span value, event = SPAN("message"), rest = payload;
+    struct span value = { NULL, 0 }, event = SPAN("message"), rest = payload;
     take_line(&rest, SPAN("id: "), &value);
     take_line(&rest, SPAN("event: "), &event);
     if (kind == MESSAGE_CHAT) {

@@ -20,8 +20,6 @@ enum {
     FRAME_LEAD_BYTES = 10,
     FRAME_TRAIL_BYTES = 2,
     FRAME_ENVELOPE_BYTES = FRAME_LEAD_BYTES + FRAME_TRAIL_BYTES,
-    ID_MAX_BYTES = 41, /* "18446744073709551615-18446744073709551615" */
-    TIME_BYTES = 24,   /* "2025-10-09T08:53:20.000Z" */
 };
 
 /* An event id, written "milliseconds-sequence": the form of a Redis Streams id. */
@@ -46,8 +44,8 @@ void id_add(struct buffer *out, struct id id);
 /* An id as a JSON string, or `null`. */
 void id_add_json(struct buffer *out, const struct id *id);
 
-/* Unix time in milliseconds as RFC 3339 in UTC, TIME_BYTES of it. Past the year 9999 it stays
- * there. */
+/* Unix time in milliseconds as RFC 3339 in UTC: "2025-10-09T08:53:20.000Z". Past the year 9999 it
+ * stays there. */
 void time_add(struct buffer *out, uint64_t ms);
 
 /* `text`, which is UTF-8, as a JSON string with its quotes. */

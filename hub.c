@@ -211,7 +211,10 @@ void hub_add_rooms(const struct hub *hub, struct buffer *out)
 {
     size_t count;
     const struct room **rooms = listed_rooms(hub, &count);
-    out->failed |= rooms == NULL;
+    if (rooms == NULL) {
+        out->failed = true;
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         const struct ring *ring = &rooms[i]->ring;
         buffer_add_string(out, i > 0 ? ",{\"room\":" : "{\"room\":");

@@ -98,21 +98,22 @@ static const char lone[] = "a \\u escape is half of a surrogate pair; write both
 /* The 16 bits behind "\u". */
 static const char *take_unit(struct span *rest, int32_t *unit)
 {
-    *unit = 0;
+    uint32_t bits = 0;
     for (int i = 0; i < 4; i++) {
         char c = rest->len > 0 ? rest->at[0] : '\0';
-        int32_t digit;
+        unsigned digit;
         if (is_digit(c))
-            digit = c - '0';
+            digit = (unsigned)(c - '0');
         else if (c >= 'a' && c <= 'f')
-            digit = c - 'a' + 10;
+            digit = (unsigned)(c - 'a' + 10);
         else if (c >= 'A' && c <= 'F')
-            digit = c - 'A' + 10;
+            digit = (unsigned)(c - 'A' + 10);
         else
             return "a \\u escape must have four hexadecimal digits";
-        *unit = *unit << 4 | digit;
+        bits = bits << 4 | digit;
         skip(rest, 1);
     }
+    *unit = (int32_t)bits;
     return NULL;
 }
 
@@ -146,7 +147,7 @@ static const char *take_escape(struct span *rest, int32_t *character)
     case '"':
     case '\\':
     case '/':
-        *character = c;
+        *character = (unsigned char)c;
         return NULL;
     case 'b':
         *character = '\b';

@@ -17,12 +17,15 @@ static bool to_journal;
 /* systemd tells in JOURNAL_STREAM which device and inode the journal's stream has. */
 void log_start(enum log_level level)
 {
-    unsigned long long device, inode;
+    char ours[48];
     struct stat st;
     const char *stream = getenv("JOURNAL_STREAM");
     max_level = level;
-    to_journal = stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-                 fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+    if (stream == NULL || fstat(STDERR_FILENO, &st) < 0)
+        return;
+    snprintf(ours, sizeof ours, "%llu:%llu", (unsigned long long)st.st_dev,
+        (unsigned long long)st.st_ino);
+    to_journal = strcmp(ours, stream) == 0;
 }
 
 bool log_wants(enum log_level level)

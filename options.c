@@ -128,13 +128,13 @@ static uint64_t read_number(const char *source, const struct option *o, const ch
         len = 0;
     if (!span_number((struct span) { text, len }, UINT64_MAX / factor, &number))
         fail(source, "\"%s\" is no number%s%s", text, *units != '\0' ? "; units are " : "", units);
-    number *= factor;
-    if (number == 0 && o->zero)
+    uint64_t value = number * factor;
+    if (value == 0 && o->zero)
         return 0;
-    if (number < o->min || number > o->max)
+    if (value < o->min || value > o->max)
         fail(source, "%s is not from %llu to %llu%s", text, (unsigned long long)(o->min / factor),
             (unsigned long long)(o->max / factor), o->zero ? ", nor 0" : "");
-    return number;
+    return value;
 }
 
 static uint64_t round_up_to_power_of_two(uint64_t number)

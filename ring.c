@@ -40,21 +40,26 @@ int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec p
     return 2;
 }
 
-/* Gives the ring `capacity` bytes. What it holds may wrap at one place before and at another after,
- * so it moves in pieces that wrap in neither. */
+/* Puts bytes at the place that their offset has in a ring of `capacity` bytes. */
+static void put(char *ring, size_t capacity, uint64_t offset, const char *from, size_t len)
+{
+    size_t place = (size_t)offset & (capacity - 1), until_wrap = capacity - place;
+    size_t first = len < until_wrap ? len : until_wrap;
+    memcpy(ring + place, from, first);
+    memcpy(ring, from + first, len - first);
+}
+
 static bool grow_bytes(struct ring *r, size_t capacity)
 {
     char *bytes = malloc(capacity);
     if (bytes == NULL)
         return false;
-    for (uint64_t at = r->tail; at < r->head;) {
-        struct iovec piece[2];
-        ring_pieces(r, at, r->head, piece);
-        size_t place = (size_t)at & (capacity - 1), len = piece[0].iov_len;
-        if (len > capacity - place)
-            len = capacity - place;
-        memcpy(bytes + place, piece[0].iov_base, len);
-        at += len;
+    struct iovec pieces[2];
+    int count = ring_pieces(r, r->tail, r->head, pieces);
+    uint64_t offset = r->tail;
+    for (int i = 0; i < count; i++) {
+        put(bytes, capacity, offset, pieces[i].iov_base, pieces[i].iov_len);
+        offset += pieces[i].iov_len;
     }
     free(r->bytes);
     r->bytes = bytes;
@@ -106,14 +111,8 @@ void ring_append(
     assert(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, id));
     *ring_entry(r, r->next) = (struct entry) { id, r->head, key, (uint8_t)kind };
     r->next++;
-    uint64_t from = r->head;
+    put(r->bytes, r->capacity, r->head, frame.at, frame.len);
     r->head += frame.len;
-    struct iovec pieces[2];
-    int count = ring_pieces(r, from, r->head, pieces);
-    for (int i = 0; i < count; i++) {
-        memcpy(pieces[i].iov_base, frame.at, pieces[i].iov_len);
-        frame.at += pieces[i].iov_len;
-    }
 }
 
 void ring_drop(struct ring *r)

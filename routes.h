@@ -12,11 +12,4 @@ bool routes_admit(struct client *c);
 /* The request is complete: it is answered, or waits, or streams, when this returns. */
 void routes_handle(struct client *c);
 
-/* Answers a request that could not be parsed, or did not arrive in time, and closes. */
-void routes_refuse(struct client *c, int status);
-
-/* A long poll may have something to tell (`timeout`: must tell what there is). False when it goes
- * on waiting. */
-bool routes_poll(struct client *c, bool timeout);
-
 #endif

@@ -333,6 +333,7 @@ void hub_wake(struct hub *hub, struct stream *stream)
 /* While it is served, a stream is in no list; then it is in the same one in each of its rooms. */
 static void serve(struct hub *hub, struct stream *stream)
 {
+    assert(stream != NULL);
     for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_remove(&m->link);
     hub->blocked -= stream->blocked;

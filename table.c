@@ -111,13 +111,13 @@ struct node *table_find(const struct table *t, uint64_t hash)
     return node;
 }
 
-struct node *table_find_next(const struct node *node)
+struct node *table_find_next(struct node *node)
 {
     uint64_t hash = node->hash;
     do
         node = node->next;
     while (node != NULL && node->hash != hash);
-    return (struct node *)(uintptr_t)node;
+    return node;
 }
 
 struct node *table_walk(const struct table *t, const struct node *node)

@@ -32,7 +32,7 @@ void table_remove(struct table *t, struct node *node);
 /* The first node with this hash and the next one after it; NULL when there is none. The caller
  * compares the keys. */
 struct node *table_find(const struct table *t, uint64_t hash);
-struct node *table_find_next(const struct node *node);
+struct node *table_find_next(struct node *node);
 
 /* Walks over all nodes, in no order: the one after `node`, or the first when it is NULL. The table
  * must not change in between. */
