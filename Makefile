@@ -34,18 +34,18 @@ all: ssechat
 ssechat: $(OBJECTS)
 	$(CC) $(CFLAGS) $(LDFLAGS) -static -Wl,--gc-sections -o $@ $(OBJECTS)
 
-build/%.o: %.c | build
+build/%.o: %.c
+	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(OURS) -c -o $@ $<
 
-build/www.o: www.S $(PAGE:%=www/%) $(GZIPPED) | build
+build/www.o: www.S $(PAGE:%=www/%) $(GZIPPED)
+	@mkdir -p $(@D)
 	$(CC) -c -o $@ www.S
 
 # -n: no name and no time in it, so that the same page makes the same binary.
-build/www/%.gz: www/% | build
+build/www/%.gz: www/%
+	@mkdir -p $(@D)
 	gzip -9nc $< > $@
-
-build:
-	mkdir -p build/www build/unit build/debug/unit build/fuzz build/test build/valgrind
 
 # The debug build: address and undefined-behaviour sanitizers, and buffers of a few bytes, so that
 # growth and wrap run all the time.
@@ -54,7 +54,8 @@ debug: build/debug/ssechat
 build/debug/ssechat: $(DEBUG)
 	$(DEBUG_CC) -g $(SANITIZE) -o $@ $(DEBUG)
 
-build/debug/%.o: %.c | build
+build/debug/%.o: %.c
+	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CPPFLAGS) -O1 -g -DDEBUG $(OURS) $(SANITIZE) -c -o $@ $<
 
 # Drivers for the pure modules; each is also a fuzz target.
@@ -68,21 +69,26 @@ units: $(UNITS:%=build/unit/%)
 debug-units: $(UNITS:%=build/debug/unit/%)
 
 .SECONDEXPANSION:
-build/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h) | build
+build/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
+	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CPPFLAGS) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(UNIT_$*)
 
-build/debug/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h) | build
+build/debug/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
+	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CPPFLAGS) -O1 -g -DDEBUG $(filter-out -MMD -MP,$(OURS)) $(SANITIZE) -o $@ $< $(UNIT_$*)
 
-build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h) | build
+build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
+	@mkdir -p $(@D)
 	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
 
-build/test/crowd: test/crowd.c | build
+build/test/crowd: test/crowd.c
+	@mkdir -p $(@D)
 	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $<
 
 # For valgrind: a dynamic program, so that it can watch malloc.
-build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h) build/www.o | build
+build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h) build/www.o
+	@mkdir -p $(@D)
 	$(DEBUG_CC) -O1 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $(MODULES:%=%.c) build/www.o
 
 run: ssechat
