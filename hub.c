@@ -349,6 +349,7 @@ enum publish hub_publish(
         return why;
     }
     room->pending++;
+    list_remove(&room->silent_rooms);
     waiter->publication = p;
     waiter->repeated = false;
     waiter->next = NULL;
