@@ -701,22 +701,30 @@ static void expire(struct client *c)
     }
 }
 
-int64_t client_expire(void)
+/* The one in this queue that is due first; NULL when it is empty, or has no deadline. */
+static struct client *first_due(int kind)
 {
-    int64_t next = INT64_MAX;
-    for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
-        struct link *queue = &server.deadlines[kind];
-        if (kind == DEADLINE_NONE)
-            continue;
-        while (!list_empty(queue)) {
-            struct client *c = CONTAINER(queue->next, struct client, deadline);
-            if (c->due_ms > server.mono_ms) {
-                next = c->due_ms < next ? c->due_ms : next;
-                break;
-            }
+    struct link *queue = &server.deadlines[kind];
+    if (kind == DEADLINE_NONE || list_empty(queue))
+        return NULL;
+    return CONTAINER(queue->next, struct client, deadline);
+}
+
+void client_expire(void)
+{
+    struct client *c;
+    for (int kind = 0; kind < DEADLINE_COUNT; kind++)
+        while ((c = first_due(kind)) != NULL && c->due_ms <= server.mono_ms)
             expire(c);
-        }
-    }
+}
+
+int64_t client_next_ms(void)
+{
+    const struct client *c;
+    int64_t next = INT64_MAX;
+    for (int kind = 0; kind < DEADLINE_COUNT; kind++)
+        if ((c = first_due(kind)) != NULL && c->due_ms < next)
+            next = c->due_ms;
     return next;
 }
 

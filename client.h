@@ -98,8 +98,11 @@ void client_close(struct client *c, const char *reason);
 /* Frees those closed in this turn. */
 void client_reap(void);
 
-/* Deals with every deadline that has passed; returns the next one, or INT64_MAX. */
-int64_t client_expire(void);
+/* Deals with every deadline that has passed. */
+void client_expire(void);
+
+/* When the next one passes, or INT64_MAX. */
+int64_t client_next_ms(void);
 
 /* Closes the kept connection that has been idle longest; false when there is none. */
 bool client_close_idle(void);

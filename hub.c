@@ -563,24 +563,36 @@ static void end_overrun(struct hub *hub)
     }
 }
 
-int64_t hub_tick(struct hub *hub)
+static struct room *longest_silent(const struct hub *hub)
 {
+    return list_empty(&hub->silent_rooms)
+               ? NULL
+               : CONTAINER(hub->silent_rooms.next, struct room, silent_rooms);
+}
+
+void hub_tick(struct hub *hub)
+{
+    struct room *room;
     if (hub->presence_ms <= hub->mono_ms)
         tell_presence(hub);
     if (hub->blocked > 0 && hub->overrun_ms <= hub->mono_ms)
         end_overrun(hub);
-    int64_t ttl = hub->settings->room_ttl_ms, next = hub->presence_ms;
-    while (!list_empty(&hub->silent_rooms)) {
-        struct room *room = CONTAINER(hub->silent_rooms.next, struct room, silent_rooms);
-        if (room->silent_ms + ttl > hub->mono_ms) {
-            next = room->silent_ms + ttl < next ? room->silent_ms + ttl : next;
-            break;
-        }
+    while ((room = longest_silent(hub)) != NULL &&
+           room->silent_ms + hub->settings->room_ttl_ms <= hub->mono_ms)
         room_free(hub, room);
-    }
+}
+
+int64_t hub_next_ms(const struct hub *hub)
+{
+    if (hub->batch != NULL || !list_empty(&hub->due_rooms))
+        return hub->mono_ms;
+    const struct room *room = longest_silent(hub);
+    int64_t next = hub->presence_ms;
+    if (room != NULL && room->silent_ms + hub->settings->room_ttl_ms < next)
+        next = room->silent_ms + hub->settings->room_ttl_ms;
     if (hub->blocked > 0 && hub->overrun_ms < next)
         next = hub->overrun_ms;
-    return hub->batch != NULL ? hub->mono_ms : next;
+    return next;
 }
 
 void hub_free(struct hub *hub)

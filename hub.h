@@ -181,8 +181,8 @@ bool hub_next_presence(struct stream *stream, struct span *frame);
 /* The stream can take more: it is the next to be served. */
 void hub_wake(struct hub *hub, struct stream *stream);
 
-/* Serves at most `count` streams that are due. Returns whether some are left. */
-bool hub_run(struct hub *hub, unsigned count);
+/* Serves at most `count` streams that are due. */
+void hub_run(struct hub *hub, unsigned count);
 
 /* ---- Reading back, and housekeeping ---- */
 
@@ -201,8 +201,11 @@ bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *ou
 /* Writes the elements of GET /rooms. */
 void hub_add_rooms(const struct hub *hub, struct buffer *out);
 
-/* Presence snapshots, overrun streams, silent rooms: whatever is due by now. Returns when it wants
- * to be called again (monotonic milliseconds), or INT64_MAX. */
-int64_t hub_tick(struct hub *hub);
+/* Presence snapshots, overrun streams, silent rooms: whatever is due by now. */
+void hub_tick(struct hub *hub);
+
+/* When there is something to do again without anybody's doing: monotonic milliseconds, in the past
+ * when a batch or a stream is waiting; INT64_MAX for never. */
+int64_t hub_next_ms(const struct hub *hub);
 
 #endif

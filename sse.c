@@ -6,8 +6,9 @@
  *      read       whoever has sent something: requests are parsed and answered, messages go into
  *                 this turn's batch
  *      settle     the batch goes into the rings, its POSTs are answered, its rooms' streams are due
+ *      tick       what the hub does now and then: presence
  *      flush      a bounded number of due streams; the rest next turn, after looking at the sockets
- *      tick       presence, deadlines, heartbeats
+ *      expire     deadlines, heartbeats
  *      reap       the clients that were closed in this turn
  *
  * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
@@ -154,31 +155,30 @@ static void dispatch(const struct epoll_event *event)
 }
 
 /* How long to wait for sockets: until the next deadline, or not at all. */
-static int wait_ms(int64_t next, bool due)
+static int wait_ms(void)
 {
+    const int64_t longest = 3600000;
+    int64_t next = client_next_ms(), hub_next = hub_next_ms(server.hub);
+    if (hub_next < next)
+        next = hub_next;
     if (server.draining && drain_until_ms < next)
         next = drain_until_ms;
-    if (due || next <= server.mono_ms)
-        return 0;
-    return next - server.mono_ms < 3600000 ? (int)(next - server.mono_ms) : 3600000;
+    int64_t wait = next - server.mono_ms;
+    return (int)(wait < 0 ? 0 : wait < longest ? wait : longest);
 }
 
 static void run(void)
 {
     struct epoll_event events[EVENTS_PER_TURN];
-    int64_t next = server.mono_ms;
-    bool due = false;
     while (!server.draining || (server.clients > 0 && server.mono_ms < drain_until_ms)) {
-        int count = epoll_wait(server.epoll, events, EVENTS_PER_TURN, wait_ms(next, due));
+        int count = epoll_wait(server.epoll, events, EVENTS_PER_TURN, wait_ms());
         read_clocks();
         for (int i = 0; i < count; i++)
             dispatch(&events[i]);
         hub_settle(server.hub);
-        due = hub_run(server.hub, FLUSHES_PER_TURN);
-        next = client_expire();
-        int64_t tick = hub_tick(server.hub);
-        if (tick < next)
-            next = tick;
+        hub_tick(server.hub);
+        hub_run(server.hub, FLUSHES_PER_TURN);
+        client_expire();
         client_reap();
     }
 }

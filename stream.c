@@ -362,7 +362,7 @@ void room_serve_before(struct hub *hub, struct room *room, uint64_t end)
     }
 }
 
-bool hub_run(struct hub *hub, unsigned count)
+void hub_run(struct hub *hub, unsigned count)
 {
     while (!list_empty(&hub->due_rooms)) {
         struct room *room = CONTAINER(hub->due_rooms.next, struct room, due_rooms);
@@ -371,8 +371,7 @@ bool hub_run(struct hub *hub, unsigned count)
             continue;
         list_append(&hub->due_rooms, &room->due_rooms);
         if (count-- == 0)
-            return true;
+            return;
         serve(hub, CONTAINER(room->due.next, struct member, link)->stream);
     }
-    return false;
 }

@@ -13,7 +13,7 @@ setup() {
 
 teardown() {
   webdriver_stop
-  stop_server
+  stop_all
 }
 
 # ---- Words for what a person does and sees ----
@@ -39,28 +39,22 @@ conversation() {
 }
 
 wait_for_message() {
-  wait_until '[...document.querySelectorAll("#log .bubble")].some((b) => b.textContent === arguments[0])' "$1"
+  wait_until '[...document.querySelectorAll("#log .bubble")]
+    .some((b) => b.textContent === arguments[0])' "$1"
 }
 
 wait_for_notice() {
   wait_until 'document.querySelector("#notice").innerText.includes(arguments[0])' "$1"
 }
 
+# Presence comes within a second or two, and does not wait for the heartbeat after 15 seconds.
+wait_for_people() {
+  WEBDRIVER_WAIT_SECONDS=10 wait_until '[...document.querySelectorAll("#people li")]
+    .map((li) => li.textContent).join() === arguments[0]' "$1"
+}
+
 outbox_is_empty() {
   wait_until '!document.querySelector("#outbox").firstElementChild'
-}
-
-# Posts a JSON body with curl, as any backend would.
-post() {
-  curl -sf -o "$BATS_TEST_TMPDIR/answer" -H 'Content-Type: application/json' \
-    --data-binary "$1" "$URL/messages"
-}
-
-same() {
-  [ "$1" = "$2" ] || {
-    printf 'seen:     %s\nexpected: %s\n' "$1" "$2" >&2
-    return 1
-  }
 }
 
 # ---- Talking ----
@@ -103,11 +97,11 @@ same() {
   wait_for_message 'hello ann'
   same "$(script 'return document.querySelectorAll("#log .own").length')" 0
   same "$(script 'return document.querySelector("#log .name").textContent')" ben
-  wait_until '[...document.querySelectorAll("#people li")].map((li) => li.textContent).join() === "ann,ben"'
+  wait_for_people ann,ben
   wait_until 'document.querySelector("#online").textContent === "2 online"'
   open_page about:blank
   BROWSER=${WEBDRIVER_BROWSERS[1]}
-  wait_until '[...document.querySelectorAll("#people li")].map((li) => li.textContent).join() === "ben"'
+  wait_for_people ben
 }
 
 @test "the name is asked for once, and can be changed" {
@@ -119,7 +113,7 @@ same() {
   same "$(script 'return document.querySelector("#naming").open')" false
   click '#rename'
   type_text '#name' "anna$ENTER"
-  wait_until '[...document.querySelectorAll("#people li")].map((li) => li.textContent).join() === "anna"'
+  wait_for_people anna
   say 'it is still me'
   outbox_is_empty
   same "$(curl -sf "$URL/messages" | jq -r '.messages[0].name')" anna
@@ -127,7 +121,7 @@ same() {
 
 @test "who has no name can read, and is asked when writing" {
   start_server
-  post '{"message": "to everybody"}'
+  accepts '{"message": "to everybody"}'
   browser
   open_page "$URL/"
   wait_for_message 'to everybody'
@@ -144,12 +138,12 @@ same() {
   local markup='<img src=x onerror="window.broken=1"><script>window.broken=1</script>&amp;'
   say "$markup"
   wait_for_message "$markup"
-  post "$(jq -n --arg data "$markup" '{data: $data}')"
+  accepts "$(jq -n --arg data "$markup" '{data: $data}')"
   wait_until 'document.querySelectorAll("#log .bubble").length === 2'
   same "$(conversation)" "$(jq -nc --arg m "$markup" '[$m, $m]')"
   same "$(script 'return document.querySelectorAll("#log img, #log script, #log i").length')" 0
   same "$(script 'return String(window.broken)')" undefined
-  wait_until 'document.querySelector("#people").textContent === "<i>ann</i>"'
+  wait_for_people '<i>ann</i>'
 }
 
 @test "http addresses become links, nothing else does" {
@@ -158,23 +152,29 @@ same() {
   join_chat ann
   say 'See https://example.org/a?b=c (or http://example.com). Not javascript:alert(1) or ftp://x.'
   wait_until 'document.querySelectorAll("#log a").length'
-  same "$(script 'return [...document.querySelectorAll("#log a")].map((a) => [a.href, a.textContent, a.rel])')" \
-    '[["https://example.org/a?b=c","https://example.org/a?b=c","noopener noreferrer"],["http://example.com/","http://example.com","noopener noreferrer"]]'
+  local links='[...document.querySelectorAll("#log a")]'
+  same "$(script "return $links.map((a) => a.href)")" \
+    '["https://example.org/a?b=c","http://example.com/"]'
+  same "$(script "return $links.map((a) => a.textContent)")" \
+    '["https://example.org/a?b=c","http://example.com"]'
+  same "$(script "return $links.map((a) => a.rel)")" \
+    '["noopener noreferrer","noopener noreferrer"]'
 }
 
 @test "default events that are no chat messages do not break the page" {
   start_server
   browser
   join_chat ann
-  post '{"data": "just text"}'
-  post '{"data": {"message": 7}}'
-  post '{"data": {"message": "x", "name": {"a": 1}, "time": []}}'
-  post '{"data": null, "message": "before null"}'
-  post '{"data": [1]}'
-  post '{"event": "news", "data": "not for the page"}'
-  post '{"message": "still here"}'
+  accepts '{"data": "just text"}'
+  accepts '{"data": {"message": 7}}'
+  accepts '{"data": {"message": "x", "name": {"a": 1}, "time": []}}'
+  accepts '{"data": null, "message": "before null"}'
+  accepts '{"data": [1]}'
+  accepts '{"event": "news", "data": "not for the page"}'
+  accepts '{"message": "still here"}'
   wait_for_message 'still here'
-  same "$(conversation | jq -c 'del(.[2])')" '["just text","{\"message\":7}","before null","[1]","still here"]'
+  same "$(conversation | jq -c 'del(.[2])')" \
+    '["just text","{\"message\":7}","before null","[1]","still here"]'
 }
 
 @test "Enter sends, Shift and Enter does not, nor does Enter in an input method" {
@@ -213,7 +213,7 @@ same() {
 
 @test "a room of its own, from the address and from the list" {
   start_server
-  post '{"room": "tea & cake", "message": "elsewhere"}'
+  accepts '{"room": "tea & cake", "message": "elsewhere"}'
   browser
   join_chat ann
   say 'in the lobby'
@@ -246,7 +246,7 @@ same() {
 @test "earlier messages are loaded above, in order" {
   start_server
   local i
-  for i in $(seq 120); do post "{\"name\": \"ben\", \"message\": \"$i\"}"; done
+  for i in $(seq 120); do accepts "{\"name\": \"ben\", \"message\": \"$i\"}"; done
   browser
   join_chat ann
   wait_until 'document.querySelectorAll("#log .bubble").length === 50'
@@ -262,23 +262,51 @@ same() {
 @test "who reads further up is not moved, but told of new messages" {
   start_server
   local i
-  for i in $(seq 50); do post "{\"name\": \"ben\", \"message\": \"$i\"}"; done
+  for i in $(seq 50); do accepts "{\"name\": \"ben\", \"message\": \"$i\"}"; done
   browser
   join_chat ann
   wait_until 'document.querySelector("#scroller").scrollTop > 500'
   script 'document.querySelector("#scroller").scrollTop = 100'
   wait_until 'document.querySelector("#scroller").scrollTop === 100'
   # The scroll event comes a frame later; only then the page knows.
-  async_script 'await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))'
-  post '{"name": "ben", "message": "51"}'
+  async_script 'const frame = () => new Promise(requestAnimationFrame);
+    await frame();
+    await frame();'
+  accepts '{"name": "ben", "message": "51"}'
   wait_until 'document.querySelector("#newer").innerText === "1 new message"'
   same "$(script 'return document.querySelector("#scroller").scrollTop')" 100
   click '#newer'
   wait_until 'document.querySelector("#newer").hidden'
-  post '{"name": "ben", "message": "52"}'
+  accepts '{"name": "ben", "message": "52"}'
   wait_for_message 52
   wait_until 'document.querySelector("#log").lastElementChild.getBoundingClientRect().bottom <=
     document.querySelector("#scroller").getBoundingClientRect().bottom'
+}
+
+@test "a long day does not make the page grow for ever" {
+  start_server
+  browser
+  join_chat ann
+  async_script 'for (let i = 1; i <= 1200; i += 1) {
+    await fetch("/messages", { method: "POST", headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ name: "ben", message: String(i) }) });
+  }'
+  wait_for_message 1200
+  wait_until 'document.querySelector("#log").childElementCount <= 1050'
+  same "$(conversation | jq -c '[(map(tonumber) | . == sort), last]')" '[true,"1200"]'
+  same "$(script 'return document.querySelector("#earlier").hidden')" false
+}
+
+@test "the title counts what came while the page was hidden" {
+  start_server
+  browser
+  join_chat ann
+  webdriver POST /window/minimize '{}'
+  wait_until 'document.hidden'
+  accepts '{"name": "ben", "message": "psst"}'
+  wait_until 'document.title === "(1) lobby · ssechat"'
+  webdriver POST /window/maximize '{}'
+  wait_until 'document.title === "lobby · ssechat"'
 }
 
 # ---- When things fail ----
@@ -296,7 +324,7 @@ same() {
   wait_until "$CONNECTED && document.querySelector('#notice').hidden"
   wait_until 'document.querySelector("#log .note")?.innerText ===
     "Some messages are no longer held: the server was restarted."'
-  post '{"message": "after the restart"}'
+  accepts '{"message": "after the restart"}'
   wait_for_message 'after the restart'
   same "$(conversation)" '["before the restart","after the restart"]'
 }
@@ -316,7 +344,8 @@ same() {
   outbox_is_empty
   wait_for_message second
   same "$(conversation)" '["is anybody there?","second"]'
-  same "$(curl -sf "$URL/messages" | jq -c '[.messages[].message]')" '["is anybody there?","second"]'
+  same "$(curl -sf "$URL/messages" | jq -c '[.messages[].message]')" \
+    '["is anybody there?","second"]'
 }
 
 @test "a message that waits survives a reload, and is delivered once" {
@@ -374,18 +403,12 @@ same() {
 
 @test "a busy server is told in words, and the page comes in when there is room" {
   start_server --max-streams 1
-  curl -sN "$URL/events" >"$BATS_TEST_TMPDIR/stream" 3>&- &
-  local stream=$! end=$((SECONDS + 10))
-  until grep -q ready "$BATS_TEST_TMPDIR/stream"; do
-    [ "$SECONDS" -lt "$end" ]
-    sleep 0.05
-  done
+  listen "$BATS_TEST_TMPDIR/stream" ''
   browser
   open_page "$URL/"
   wait_for_notice 'The server is full at the moment'
   same "$(script 'return document.querySelector("#retry").hidden')" true
-  kill "$stream"
-  wait "$stream" || true
+  kill "$CLIENT_PID"
   WEBDRIVER_WAIT_SECONDS=60 wait_until "$CONNECTED"
 }
 
@@ -422,7 +445,7 @@ same() {
   say one
   outbox_is_empty
   open_page "$URL/icon.svg"
-  post '{"name": "ben", "message": "two"}'
+  accepts '{"name": "ben", "message": "two"}'
   webdriver POST /back '{}'
   wait_for_message two
   same "$(conversation)" '["one","two"]'
@@ -464,10 +487,12 @@ same() {
       .map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
       .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
     const page = light(getComputedStyle(document.body).backgroundColor);
-    const text = ["body", "#online", "time", "#rename", ".keys"].map((s) =>
-      light(getComputedStyle(document.querySelector(s)).color));
-    const least = Math.min(...text.map((t) => (Math.max(t, page) + 0.05) / (Math.min(t, page) + 0.05)));
-    return (page < 0.1 ? "dark" : page > 0.8 ? "light" : "grey") + (least >= 4.5 ? "" : " " + least)'
+    const ratios = ["body", "#online", "time", "#rename", ".keys"]
+      .map((css) => light(getComputedStyle(document.querySelector(css)).color))
+      .map((text) => (Math.max(text, page) + 0.05) / (Math.min(text, page) + 0.05));
+    const least = Math.min(...ratios);
+    return (page < 0.1 ? "dark" : page > 0.8 ? "light" : "grey")
+      + (least >= 4.5 ? "" : " " + least);'
   local scheme
   for scheme in light dark; do
     devtools Emulation.setEmulatedMedia \
@@ -499,7 +524,6 @@ same() {
   same "$(script 'return String(window.ran)')" undefined
   same "$(script 'return document.body.lastChild.lastChild.matches("[style]") &&
     getComputedStyle(document.body.lastChild.lastChild).color === "rgb(255, 0, 0)"')" false
-  wait_until 'true'
   run browser_log
   [[ $output == *"Content Security Policy"* ]]
 }
@@ -522,7 +546,8 @@ same() {
     const lines = (text) => text.replace(/\r\n|\r/g, "\n");
     // Posts, and waits for the event that comes of it.
     async function check(body, name, matches) {
-      const arrived = new Promise((resolve) => source.addEventListener(name, resolve, { once: true }));
+      const arrived = new Promise((resolve) =>
+        source.addEventListener(name, resolve, { once: true }));
       const answer = await fetch("/messages", { method: "POST", body: JSON.stringify(body),
         headers: { "Content-Type": "application/json" } });
       if (answer.status !== 201) {
@@ -555,7 +580,8 @@ same() {
     const chat = texts.filter((text) => text.trim() && text.length <= 4096
       && !/[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]/.test(text.replace(/\r/g, "")));
     for (const message of chat) {
-      await check({ room: "bytes", message }, "message", (got) => JSON.parse(got).message === message);
+      await check({ room: "bytes", message }, "message",
+        (got) => JSON.parse(got).message === message);
     }
     for (const name of ["data: x", "\"quoted\" \\ back", "<b>", "😀".repeat(32)]) {
       await check({ room: "bytes", name, message: "x" }, "message",
@@ -580,8 +606,8 @@ same() {
     source.onmessage = (event) => seen.push(event.data);
     source.addEventListener("news", (event) => seen.push("news " + event.data));'
   wait_until 'seen[0] === "open"'
-  post '{"data": "plain"}'
-  post '{"event": "news", "data": {"title": "it works"}}'
+  accepts '{"data": "plain"}'
+  accepts '{"event": "news", "data": {"title": "it works"}}'
   wait_until 'seen.length === 3'
   same "$(script 'return seen')" '["open","plain","news {\"title\":\"it works\"}"]'
 }
@@ -598,7 +624,7 @@ same() {
   wait_until 'seen.length === 1'
   stop_server
   start_server --retry 100 --listen "127.0.0.1:$PORT"
-  post '{"data": "missed?"}'
+  accepts '{"data": "missed?"}'
   wait_until 'seen.length === 4'
   same "$(script 'return [...seen].sort()')" '["missed?","ready","ready","restarted"]'
 }
@@ -617,7 +643,9 @@ same() {
       source.onerror = () => resolve(source.readyState !== EventSource.CLOSED && "still trying");
     });
     if (!ready) return "refused";
-    const message = new Promise((resolve) => { source.onmessage = (event) => resolve(event.data); });
+    const message = new Promise((resolve) => {
+      source.onmessage = (event) => resolve(event.data);
+    });
     const answer = await fetch(base + "/messages", { method: "POST", credentials: "include",
       headers: { "Content-Type": "application/json", "Idempotency-Key": "k1" },
       body: JSON.stringify({ data: "over there" }) });

@@ -190,8 +190,8 @@ function draw(item, own) {
   return node;
 }
 
-// Compares a message with the one above it: it may begin a day, or go on in a group. The style sheet
-// draws both, so nothing has to be moved when messages are put in above, or the oldest leave.
+// Compares a message with the one above it: it may begin a day, or go on in a group. The style
+// sheet draws both, so nothing has to move when messages are put in above, or the oldest leave.
 function relate(node) {
   if (!node) return;
   const above = node.previousElementSibling;
@@ -205,7 +205,7 @@ function relate(node) {
 
 // ---- The conversation: order, bounds, scrolling, what is unread ----
 
-const shown = new Set();       // ids on the page. A reconnect may bring one again; it is then skipped
+const shown = new Set();       // ids on the page; one that comes again is skipped
 let oldest = '';               // where "load earlier" goes on
 let pinned = true;             // the reader is at the bottom, and stays there
 let lastTop = 0;
@@ -248,8 +248,8 @@ function keepingPlace(change) {
   lastTop = $.scroller.scrollTop;
 }
 
-// The page must not grow for ever. Somebody who reads further up is given more room. Fifty at a time,
-// because each time makes the browser measure the whole page.
+// The page must not grow for ever. Somebody who reads further up is given more room. Fifty leave at
+// a time, because each time the browser measures the whole page.
 function trim() {
   const limit = pinned ? KEPT : 2 * KEPT;
   if ($.log.childElementCount <= limit + 50) return;
@@ -271,7 +271,7 @@ function append(node) {
   trim();
 }
 
-// One message from the stream. `settle` finds out whether it is ours, and takes it out of the outbox.
+// One message from the stream. If it is ours, `settle` takes it out of the outbox.
 function receive(item) {
   const ours = settle(item);
   if (shown.has(item.id)) return;
@@ -300,8 +300,8 @@ function note(text) {
   append(make('p', 'note', make('span', '', text)));
 }
 
-// Earlier messages come as JSON and go in above. A page of them can hold nothing but events that are
-// not shown here; then the one before it is asked for at once.
+// Earlier messages come as JSON and go in above. A page of them may hold nothing but events that
+// are not shown here; then the one before it is asked for at once.
 async function loadEarlier() {
   $.earlier.disabled = true;
   $.earlier.textContent = 'Load earlier messages';
@@ -441,9 +441,9 @@ function onReady({ rooms, heartbeat }) {
     .then((page) => { $.earlier.hidden = !page.messages.length; }, () => {});
 }
 
-// An EventSource that lost its connection tries again by itself, after the `retry:` the server gave.
-// Any answer but 200 closes it for good, also the 502 of a proxy whose server restarts. Then it is
-// upon the page to go on.
+// An EventSource that lost its connection tries again by itself, after the `retry:` the server
+// gave. Any answer but 200 closes it for good, also the 502 of a proxy whose server restarts. Then
+// it is upon the page to go on.
 async function onStreamError() {
   breaks += 1;
   showOnline();
@@ -455,7 +455,7 @@ async function onStreamError() {
   }
   const failed = stream;
   refusals += 1;
-  showState('closed', 'The server refused the connection.', true);
+  showState('closed', 'The server refused the stream.', true);
   const { detail, final } = await whyRefused(failed.url);
   if (failed !== stream) return;   // somebody pressed the button meanwhile
   // A 4xx will hardly mend itself, so the page asks ever more rarely.
@@ -472,7 +472,7 @@ async function whyRefused(url) {
     const answer = await fetch(url, { signal: abort.signal });
     if (answer.ok) return { detail: 'What answered was no event stream.' };
     const final = answer.status < 500 && answer.status !== 429;
-    return { detail: `The server refused the connection: ${await problemOf(answer)}`, final };
+    return { detail: `The server refused: ${await problemOf(answer)}`, final };
   } catch {
     return { detail: 'The server does not answer.' };
   } finally {
@@ -522,9 +522,9 @@ window.addEventListener('pagehide', () => {
 window.addEventListener('pageshow', (event) => { if (event.persisted) connect(); });
 
 // ---- The outbox: what was written and is not in the conversation yet ----
-// An entry is { key, body, state, node }. Its state is `waiting` until the server has answered, then
-// `accepted` until it comes back in the stream, or `refused` until the writer takes it back. `body`
-// never changes: a repeated POST has to be the same one, under the same key.
+// An entry is { key, body, state, node }. Its state is `waiting` until the server has answered,
+// then `accepted` until it comes back in the stream, or `refused` until the writer takes it back.
+// `body` never changes: a repeated POST has to be the same one, under the same key.
 
 let outbox = [];
 let sending = false;
@@ -656,8 +656,8 @@ function settle(item) {
   return true;
 }
 
-// What was accepted before the stream broke is replayed by the next one, before its `ready`. If it was
-// not, it is lost to a gap, and takes its place now.
+// What was accepted before the stream broke is replayed by the next one, before its `ready`. If it
+// was not, it is lost to a gap, and takes its place now.
 function settleAccepted() {
   for (const { id, body, node } of outbox.filter((entry) => entry.id && entry.breaks !== breaks)) {
     receive({ ...body, id, time: node.querySelector('time').dateTime });

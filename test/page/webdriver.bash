@@ -17,6 +17,7 @@ WEBDRIVER_WAIT_SECONDS=${WEBDRIVER_WAIT_SECONDS:-30}
 webdriver_start() {
   WEBDRIVER_LOG=$BATS_TEST_TMPDIR/chromedriver.log
   WEBDRIVER_BROWSERS=()
+  : >"$WEBDRIVER_LOG"
   chromedriver --port=0 >"$WEBDRIVER_LOG" 2>&1 3>&- &
   WEBDRIVER_PID=$!
   local port='' end=$((SECONDS + WEBDRIVER_WAIT_SECONDS))
@@ -139,22 +140,19 @@ type_text() {
 
 # Runs the body of a function in the page: its text, then strings, which it finds in `arguments`.
 script() {
-  webdriver POST /execute/sync "$(jq -n '{script: $ARGS.positional[0], args: $ARGS.positional[1:]}' \
-    --args -- "$@")"
+  webdriver POST /execute/sync "$(script_body "$@")"
 }
 
-# The same for a body that may `await`, and whose value is what it returns in the end.
+# The same for a body that may `await`. It prints what that returns in the end.
 async_script() {
   local body='const done = arguments[arguments.length - 1];
     (async function () { '$1' }).apply(null, arguments)
       .then(done, (error) => done("failed: " + error));'
-  shift
-  script_async "$body" "$@"
+  webdriver POST /execute/async "$(script_body "$body" "${@:2}")"
 }
 
-script_async() {
-  webdriver POST /execute/async \
-    "$(jq -n '{script: $ARGS.positional[0], args: $ARGS.positional[1:]}' --args -- "$@")"
+script_body() {
+  jq -n '{script: $ARGS.positional[0], args: $ARGS.positional[1:]}' --args -- "$@"
 }
 
 # Waits until an expression is true in the page. A page that is just loading counts as not yet.
@@ -169,7 +167,8 @@ wait_until() {
   done
   {
     echo "never came true: $condition ($*): $seen"
-    echo "the page: $(script 'return location.href + "\n" + document.body.innerText' 2>&1)"
+    echo 'the page:'
+    script 'return location + "\n" + document.body.innerText.slice(-1500)' 2>&1
   } >&2
   return 1
 }
@@ -177,7 +176,8 @@ wait_until() {
 # What the browser has written to its console since the last look, one entry a line. Refusals by the
 # content security policy are among it.
 browser_log() {
-  webdriver POST /se/log '{"type": "browser"}' | jq -r '.[] | .level + " " + .source + " " + .message'
+  webdriver POST /se/log '{"type": "browser"}' |
+    jq -r '.[] | .level + " " + .source + " " + .message'
 }
 
 # A command of the developer tools, for what WebDriver has no word for: media, network.
