@@ -37,6 +37,7 @@ enum {
     ACCEPTS_PER_TURN = 64,
     FLUSHES_PER_TURN = 128, /* under a millisecond of sends between two looks at the sockets */
     LISTENERS_MAX = 16,
+    SCRATCH_KEPT_BYTES = 65536,
     RESERVED_DESCRIPTORS = 32, /* for requests and `busy` answers, at least */
 };
 
@@ -180,6 +181,8 @@ static void run(void)
         hub_run(server.hub, FLUSHES_PER_TURN);
         client_expire();
         client_reap();
+        if (server.scratch.capacity > SCRATCH_KEPT_BYTES)
+            buffer_free(&server.scratch);
     }
 }
 
