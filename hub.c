@@ -548,7 +548,8 @@ static void tell_presence(struct hub *hub)
         hub->presence_ms = hub->mono_ms + PRESENCE_SCAN_MS;
 }
 
-/* A stalled reader never wakes, so it does not notice by itself that the ring has passed it. */
+/* A stalled reader never wakes, so it does not notice by itself that the ring has passed it. When
+ * it leaves, its other rooms may go with it; this one has history, and stays. */
 static void end_overrun(struct hub *hub)
 {
     hub->overrun_ms = hub->mono_ms + OVERRUN_CHECK_MS;
@@ -556,9 +557,9 @@ static void end_overrun(struct hub *hub)
         struct room *room = (struct room *)(void *)n;
         for (struct link *l = room->blocked.next, *next; l != &room->blocked; l = next) {
             next = l->next;
-            struct stream *stream = CONTAINER(l, struct member, link)->stream;
-            if (hub_is_overrun(stream))
-                hub->settings->overrun(stream);
+            struct member *m = CONTAINER(l, struct member, link);
+            if (m->cursor < room->ring.tail)
+                hub->settings->overrun(m->stream);
         }
     }
 }

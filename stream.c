@@ -356,8 +356,8 @@ void room_serve_before(struct hub *hub, struct room *room, uint64_t end)
 {
     while (!list_empty(&room->due)) {
         struct member *m = CONTAINER(room->due.next, struct member, link);
-        if (m->cursor >= end)
-            return;
+        if (m->cursor >= end && !m->stream->blocked)
+            return; /* those that were woken are all in front, the rest is in order */
         serve(hub, m->stream);
     }
 }
