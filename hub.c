@@ -531,17 +531,16 @@ static void tell_presence(struct hub *hub)
     for (struct link *l = hub->changed_rooms.next, *next; l != &hub->changed_rooms; l = next) {
         next = l->next;
         struct room *room = CONTAINER(l, struct room, changed_rooms);
-        if (presence_due(room) > hub->mono_ms) {
-            if (presence_due(room) < earliest)
-                earliest = presence_due(room);
-            continue;
+        if (presence_due(room) <= hub->mono_ms) {
+            room->told_ms = hub->mono_ms;
+            if (presence_snapshot(&room->presence, room_name(room))) {
+                list_remove(&room->changed_rooms);
+                room_wake(hub, room);
+                continue;
+            } /* else there was no memory: once more, later */
         }
-        room->told_ms = hub->mono_ms;
-        list_remove(&room->changed_rooms);
-        if (!presence_snapshot(&room->presence, room_name(room)))
-            room_changed(hub, room); /* no memory: once more, later */
-        else
-            room_wake(hub, room);
+        if (presence_due(room) < earliest)
+            earliest = presence_due(room);
     }
     hub->presence_ms = earliest;
     if (earliest < hub->mono_ms + PRESENCE_SCAN_MS)

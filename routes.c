@@ -111,6 +111,7 @@ static void get_events(struct client *c)
         !answer_check_rooms(c, p.rooms, p.room_count))
         return;
     if (answer_is_head(c)) {
+        c->close |= c->in->request.http10; /* a stream to 1.0 ends with the connection */
         begin_stream(c, c->close ? "close" : "keep-alive");
         client_answer(c, (struct span) { NULL, 0 });
         return;

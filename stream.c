@@ -42,14 +42,8 @@ static enum join add_members(
         struct room *room = room_make(hub, rooms[i], &join);
         if (room == NULL)
             return join;
-        if (stream->present && !presence_join(&room->presence, stream->name)) {
-            room_release(hub, room);
-            return JOIN_NO_MEMORY;
-        }
         room->members++;
         list_remove(&room->silent_rooms);
-        if (stream->present)
-            room_changed(hub, room);
         member->room = room;
         member->cursor = room->ring.head;
         member->limit = UINT64_MAX;
@@ -57,11 +51,27 @@ static enum join add_members(
     return JOIN_OK;
 }
 
+/* Shows the stream in all its rooms, or in none. */
+static bool appear(struct hub *hub, struct stream *stream)
+{
+    for (struct member *m = &stream->first; m != NULL; m = m->also) {
+        if (presence_join(&m->room->presence, stream->name))
+            continue;
+        for (struct member *undo = &stream->first; undo != m; undo = undo->also)
+            presence_leave(&undo->room->presence, stream->name);
+        return false;
+    }
+    for (struct member *m = &stream->first; m != NULL; m = m->also)
+        room_changed(hub, m->room);
+    stream->present = true;
+    return true;
+}
+
 enum join hub_join(struct hub *hub, struct stream *stream, const struct span *rooms, size_t count,
     struct span name, bool present)
 {
     assert(count >= 1 && count <= HUB_STREAM_ROOMS_MAX);
-    *stream = (struct stream) { .chunked = stream->chunked, .present = present };
+    *stream = (struct stream) { .chunked = stream->chunked };
     list_init(&stream->first.link);
     if (present && name.len > 0) {
         stream->name = name_hold(&hub->names, name);
@@ -69,6 +79,8 @@ enum join hub_join(struct hub *hub, struct stream *stream, const struct span *ro
             return JOIN_NO_MEMORY;
     }
     enum join join = add_members(hub, stream, rooms, count);
+    if (join == JOIN_OK && present && !appear(hub, stream))
+        join = JOIN_NO_MEMORY;
     if (join != JOIN_OK)
         hub_leave(hub, stream);
     return join;
@@ -324,10 +336,11 @@ void room_wake(struct hub *hub, struct room *room)
 
 void hub_wake(struct hub *hub, struct stream *stream)
 {
-    struct member *first = &stream->first;
-    list_remove(&first->link);
-    list_prepend(&first->room->due, &first->link);
-    mark_due(hub, first->room);
+    for (struct member *m = &stream->first; m != NULL; m = m->also) {
+        list_remove(&m->link);
+        list_prepend(&m->room->due, &m->link);
+        mark_due(hub, m->room);
+    }
 }
 
 /* While it is served, a stream is in no list; then it is in the same one in each of its rooms. */

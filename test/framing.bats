@@ -1,0 +1,263 @@
+#!/usr/bin/env bats
+# Nobody can forge a line of a stream. Whatever a field holds, it is refused, or it arrives as what
+# was sent; what arrives is read as an EventSource reads it.
+# shellcheck disable=SC2016,SC2153
+
+load helper
+
+# Texts that a careless server would let through, one JSON string a line.
+nasty_texts() {
+  cat <<'END'
+"a\rb"
+"a\nb"
+"a\r\nb"
+"a\n\nb"
+"a\u0000b"
+"a\u0085b"
+"a\u2028b"
+"a\u2029b"
+"a\u202eb"
+"a\ud800b"
+"a\udc00b"
+"a\ud83d\ud83db"
+"\r"
+"\n"
+"\r\n\r\n"
+"\u0000"
+"x\n\nid: 1-0\nevent: forged\ndata: forged\n\n"
+"x\r\revent: forged\rdata: forged\r\r"
+"x\r\n\r\nevent: forged\r\ndata: forged\r\n\r\n"
+"data: forged"
+"id: 1-0"
+"event: forged"
+"retry: 1"
+": forged"
+"data"
+":"
+" a b "
+"a \n b"
+"\ufeffa"
+"\u00e9\u4e2d😀"
+"\"},{\"forged\":\""
+"\\n\\ndata: forged"
+"%0Adata: forged"
+"0\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
+END
+}
+
+# The same without those that jq cannot read, because they are no text.
+whole_texts() {
+  nasty_texts | grep -v '\\ud8\|\\udc'
+}
+
+# What jq makes of a JSON text; null when that is none.
+made_of() {
+  jq -c "$2" 2>/dev/null <<<"$1" || printf null
+}
+
+# Posts a JSON body that holds a nasty text, and notes what became of it: a line of JSON with the
+# status, the id, and what a reader should find.
+try() {
+  post "$1"
+  [ "$STATUS" = 201 ] || [ "$STATUS" = 400 ] || {
+    printf '%s: %s %s\n' "$1" "$STATUS" "$BODY"
+    return 1
+  }
+  jq -c --argjson expected "$2" '{status, id, expected: $expected}' <<<"$BODY" >>tried
+}
+
+# Every event of the file `stream` is one that was accepted, and says what it should: $1 is jq code
+# that takes it from the event. Nothing else is there.
+arrived_as_sent() {
+  accepts '{"room":"end","message":"the end"}'
+  await_text stream 'the end'
+  events stream | jq -c 'select(.id and .event != "ready" and (.data | contains("the end") | not))' >arrived
+  same "$(jq -c '[.id, ('"$1"')]' arrived)" \
+    "$(jq -c 'select(.id) | [.id, .expected]' tried)"
+  same "$(events stream | jq -r '.event // "retry"' | grep -cE '^(forged|error|open)$')" 0
+  # And line by line: nothing begins as no line of ours does.
+  same "$(tr '\r' '\n' <stream | grep -vcaE '^$|^(id|event|retry|data): ')" 0
+}
+
+# How many were accepted, and refused.
+tally() {
+  same "$(jq -s -c 'map(.status // "accepted") | [map(select(. == "accepted")), map(select(. == 400))] | map(length)' tried)" "$1"
+}
+
+@test "in a chat message" {
+  local text
+  start_server
+  listen stream 'room=lobby,end'
+  while read -r text; do
+    try "{\"message\":$text}" "$(made_of "$text" .)"
+  done < <(nasty_texts)
+  arrived_as_sent '.data | fromjson | .message'
+  tally '[22,12]'
+}
+
+@test "in a name, whose white space at the ends goes" {
+  local text
+  start_server
+  listen stream 'room=lobby,end'
+  while read -r text; do
+    try "{\"message\":\"x\",\"name\":$text}" "$(made_of "$text" 'sub("^ +"; "") | sub(" +$"; "")')"
+  done < <(nasty_texts)
+  arrived_as_sent '.data | fromjson | .name'
+  tally '[13,21]'
+}
+
+@test "in text data, whose line ends become LF" {
+  local text
+  start_server
+  listen stream 'room=lobby,end'
+  while read -r text; do
+    try "{\"data\":$text}" "$(made_of "$text" 'split("\r\n") | join("\n") | split("\r") | join("\n")')"
+  done < <(nasty_texts)
+  arrived_as_sent '.data'
+  tally '[31,3]'
+}
+
+@test "in JSON data, in its values and in its keys" {
+  local text
+  start_server
+  listen stream 'room=lobby,end'
+  while read -r text; do
+    try "{\"data\":[$text,{$text:1}]}" "$(made_of "$text" '[., {(.): 1}]')"
+  done < <(nasty_texts)
+  arrived_as_sent '.data | fromjson'
+  tally '[31,3]'
+}
+
+@test "in the white space of JSON data" {
+  start_server
+  listen stream 'room=lobby,end'
+  try '{"data":{"a"'$'\r\n\r\n'':'$'\n\n'' 1 ,'$'\r\r''"b":[ ]}}' '"{\"a\":1,\"b\":[]}"'
+  arrived_as_sent '.data'
+}
+
+@test "in an event's name" {
+  local text
+  start_server
+  listen stream 'room=lobby,end'
+  while read -r text; do
+    try "{\"data\":\"x\",\"event\":$text}" "$(made_of "$text" .)"
+  done < <(nasty_texts)
+  arrived_as_sent '.event'
+  tally '[13,21]'
+}
+
+@test "in a room's name" {
+  local text rooms
+  start_server
+  rooms=$(whole_texts | grep -v '[,/]' | jq -r 'select(test("[[:cntrl:]\u2028-\u202e\ufffd]") | not) | @uri' | paste -sd ,)
+  same "$(tr ',' '\n' <<<"$rooms" | wc -l)" 12
+  listen stream "room=${rooms}&room=end"
+  while read -r text; do
+    try "{\"message\":\"x\",\"room\":$text}" "$(made_of "$text" .)"
+  done < <(nasty_texts)
+  arrived_as_sent '.data | fromjson | .room'
+  tally '[12,22]'
+  # The rooms of `ready` and of presence are what was asked for, too.
+  events_of stream ready '.data.rooms[].room' >rooms
+  same "$(head -n 12 rooms)" "$(jq -c 'select(.id) | .expected' tried)"
+  same "$(events_of stream presence .data.room | head -n 13)" "$(cat rooms)"
+}
+
+@test "in an Idempotency-Key" {
+  local key
+  start_server
+  listen stream 'room=lobby,end'
+  for key in 'data:forged' 'id:' 'a"b' 'a\n' '"},"x":"' "$(times 64 '"')" "$(times 64 \\)"; do
+    accepts '{"message":"x"}' -H "Idempotency-Key: $key"
+    jq -c --argjson expected "$(quote "$key")" '{id, expected: $expected}' <<<"$BODY" >>tried
+  done
+  for key in '%0A' 'a\rb' 'a\nb' 'a\r\nEvil: 1' 'a\r\n b' '\0' 'a b' '\x7f' '\xc2\x85' '\xe2\x80\xa8' ''; do
+    same "$(raw "POST /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 15\r\nIdempotency-Key: $key\r\n\r\n{\"message\":\"x\"}" | head -n 1 | cut -c 1-12)" \
+      "HTTP/1.1 $([ "$key" = '%0A' ] || [ "$key" = 'a\r\nEvil: 1' ] && printf 201 || printf 400)"
+  done
+  sed -i '/"data":"forged"/d' tried
+  accepts '{"room":"end","message":"the end"}'
+  await_text stream 'the end'
+  same "$(events stream | jq -c 'select(.id and .event == "message") | (.data | fromjson | .key)')" \
+    "$(jq -c .expected tried)"$'\n"%0A"\n"a"\nnull'
+}
+
+@test "in the parameters of a stream" {
+  local text query
+  start_server
+  whole_texts | jq -r '@uri' >texts
+  while read -r text; do
+    for query in "room=$text" "name=$text" "last_event_id=$text" "history=$text"; do
+      rm -f stream
+      curl -sN -m 120 -o stream "$URL/events?$query" 3>&- &
+      CLIENT_PID=$!
+      eventually "[ -s stream ] && { grep -q '^event: presence' stream || grep -q '\"status\":400' stream; }"
+      kill "$CLIENT_PID" 2>/dev/null || true
+      ! grep -q '^event: presence' stream || {
+        same "$(tr '\r' '\n' <stream | grep -vcaE '^$|^(id|event|retry|data): ')" 0
+        same "$(names stream | sed -E 's/ gap//; s/( presence)+$/ presence/')" 'retry ready presence'
+        [[ $query != name=* ]] ||
+          same "$(events_of stream presence '.data.names[0] | @uri' | jq -r .)" \
+            "$(sed -E 's/^(%20)+//; s/(%20)+$//' <<<"$text")"
+      }
+    done
+  done <texts
+}
+
+@test "in the parameters of a binary message" {
+  local text query
+  start_server
+  listen stream ''
+  while read -r text; do
+    for query in "name=$text" "event=$text"; do
+      ask "/messages?$query" -H 'Content-Type: application/octet-stream' --data-raw x
+      [ "$STATUS" = 201 ] || [ "$STATUS" = 400 ]
+      [ "$STATUS" != 201 ] || printf '%s\n' "$query" >>sent
+    done
+  done < <(whole_texts | jq -r '@uri')
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events stream | jq -r .event | grep -cE '^(forged|error|open)$')" 0
+  same "$(tr '\r' '\n' <stream | grep -vcaE '^$|^(id|event|retry|data): ')" 0
+  same "$(events stream | jq -r 'select(.id and .event != "ready" and (.data | contains("the end") | not))
+      | if .event != "message" then "event=\(.event | @uri)" else "name=\(.data | fromjson | .name | @uri)" end')" \
+    "$(sed -E '/^name=/{s/=(%20)+/=/; s/(%20)+$//}' sent)"
+}
+
+@test "raw bytes that are no UTF-8 are refused in every field" {
+  local field bytes body
+  start_server
+  for bytes in '\xff' '\xc0\x80' '\xed\xa0\x80' '\xe2\x80' '\xf4\x90\x80\x80' '\x80'; do
+    for field in message data event room name extra; do
+      body=$(printf '{"data":"x","%s":"a' "$field")
+      [ "$field" = event ] || [ "$field" = extra ] || body=$(printf '{"message":"x","%s":"a' "$field")
+      printf '%s%b"}' "$body" "$bytes" >body
+      ask /messages -H 'Content-Type: application/json' --data-binary @body
+      is_problem 400
+    done
+  done
+}
+
+@test "raw control characters are refused in every field" {
+  local byte
+  start_server
+  for byte in '\0' '\n' '\r' '\t' '\x1f'; do
+    printf '{"message":"a%bb"}' "$byte" >body
+    ask /messages -H 'Content-Type: application/json' --data-binary @body
+    is_problem 400
+    printf '{"data":{"k%by":"a"}}' "$byte" >body
+    ask /messages -H 'Content-Type: application/json' --data-binary @body
+    is_problem 400
+  done
+}
+
+@test "a random text arrives byte for byte" {
+  start_server
+  listen stream ''
+  head -c 9000 /dev/urandom | tr -d '\200-\377' | tr '\0-\10\13\14\16-\37\177' ' ' |
+    head -c 4096 | jq -Rs '{message: ("." + .[:4000])}' >body
+  ask /messages -H 'Content-Type: application/json' --data-binary @body
+  same "$STATUS" 201
+  await_text stream '"message"'
+  same "$(events_of stream message .data.message)" "$(jq -c .message body)"
+}

@@ -1,0 +1,622 @@
+#!/usr/bin/env bats
+# POST /messages: what is accepted, what is refused and how, what it becomes.
+# shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2093,SC2153
+
+load helper
+
+# A JSON body in the file `body`, for curl's @body: too long for a command line.
+post_file() {
+  ask /messages -H 'Content-Type: application/json' --data-binary @body
+}
+
+# ---- The answer ----
+
+@test "the answer is 201 with id, room, time and online" {
+  start_server
+  listen stream 'room=den'
+  accepts '{"room":"den","message":"hello"}'
+  same "$(field Content-Type)" application/json
+  same "$(jq -c keys_unsorted <<<"$BODY")" '["id","room","time","online"]'
+  same "$(jq -c '[.room, .online]' <<<"$BODY")" '["den",1]'
+  await_text stream hello
+  same "$(jq -c '[.id, .time]' <<<"$BODY")" "$(events_of stream message '[.id, .data.time]')"
+}
+
+@test "ids grow, also within a millisecond, and are global" {
+  local i
+  start_server
+  for i in {1..40}; do
+    accepts "{\"room\":\"r$((i % 3))\",\"message\":\"x\"}"
+    printf '%s\n' "$ID"
+  done >ids
+  same "$(sort -V -u ids)" "$(cat ids)"
+}
+
+# ---- message ----
+
+@test "message: 1 to 4096 characters, whatever their bytes" {
+  local c
+  start_server
+  accepts '{"message":"x"}'
+  refuses 400 '{"message":""}'
+  for c in a é 中 😀; do
+    accepts "{\"message\":\"$(times 4096 "$c")\"}"
+    refuses 400 "{\"message\":\"$(times 4097 "$c")\"}"
+  done
+  accepts "{\"message\":\"$(times 4096 '\ud83d\ude00')\"}"
+  refuses 400 "{\"message\":\"$(times 4097 '\u0061')\"}"
+}
+
+@test "message: at least one character that is no white space; kept as posted" {
+  local text
+  start_server
+  listen stream ''
+  for text in ' ' '\t' '\n' '\r\n' '\u00a0' '\u3000' ' \u2003\n '; do
+    refuses 400 "{\"message\":\"$text\"}"
+  done
+  accepts '{"message":" \t a\n\n b \r\n"}'
+  await_text stream '"message"'
+  same "$(events_of stream message .data.message)" '" \t a\n\n b \r\n"'
+}
+
+@test "message: no control characters but tab, CR and LF" {
+  local c
+  start_server
+  for c in 0000 0001 0008 000b 000c 000e 001b 001f 007f 0080 0085 009f 2028 2029 202a 202e 2066 2069; do
+    refuses 400 "{\"message\":\"a\\u$c\"}"
+  done
+  for c in 0009 000a 000d 0020 007e 00a0 00ad 200b 200d 200e 2027 202f 2065 206a feff ffff; do
+    accepts "{\"message\":\"a\\u$c\"}"
+  done
+}
+
+# ---- data ----
+
+@test "data: a text is sent as it is, its lines split" {
+  start_server
+  listen stream ''
+  accepts '{"data":"one\ntwo\r\nthree\rfour\n"}'
+  accepts '{"data":""}'
+  accepts '{"data":" x"}'
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events stream | jq -c 'select(.event == "message") | .data' | head -n 3)" \
+    $'"one\\ntwo\\nthree\\nfour\\n"\n""\n" x"'
+  same "$(grep -c '^data: $' stream)" 2
+  same "$(grep '^data: ' stream | sed -n '/one/,/four/p')" $'data: one\ndata: two\ndata: three\ndata: four'
+}
+
+@test "data: any other JSON arrives as compact JSON, its numbers as they were written" {
+  start_server
+  listen stream ''
+  while IFS='|' read -r sent expected; do
+    accepts "{\"data\":$sent}"
+    printf 'data: %s\n' "$expected" >>wanted
+  done <<'END'
+{ "a" : [ 1 , 2.50 , -0 , 1E+2 ] , "b" : { } }|{"a":[1,2.50,-0,1E+2],"b":{}}
+[ ]|[]
+ true |true
+false|false
+12345678901234567890.0123456789|12345678901234567890.0123456789
+[null, " a  b ", "\u00e9\/\n"]|[null," a  b ","\u00e9\/\n"]
+{"a":1,"a":2}|{"a":1,"a":2}
+END
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(grep '^data: ' stream | grep -v '"rooms"\|"online"\|the end')" "$(cat wanted)"
+}
+
+@test "data may be as long as the body" {
+  start_server
+  listen stream ''
+  printf '{"data":"%s"}' "$(times 65525 x)" >body
+  same "$(wc -c <body)" 65536
+  post_file
+  same "$STATUS" 201
+  await_text stream 'data: x'
+  same "$(events_of stream message '.data | length')" 65525
+}
+
+# ---- event ----
+
+@test "event: 1 to 64 bytes, no control characters" {
+  local name
+  start_server
+  listen stream ''
+  for name in news 'goals & cards' "$(times 64 x)" "$(times 16 😀)" ready2 Ready message 'a:b' open.; do
+    accepts "{\"event\":\"$name\",\"data\":1}"
+    printf '%s\n' "$name" >>wanted
+  done
+  for name in '' "$(times 65 x)" "$(times 15 😀)aaaaa" 'a\nb' 'a\rb' 'a\tb' '\u0000' '\u007f' '\u2028'; do
+    refuses 400 "{\"event\":\"$name\",\"data\":1}"
+  done
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events stream | jq -r 'select(.data == "1") | .event')" "$(cat wanted)"
+}
+
+@test "event: the server's own names and the browser's are refused" {
+  local name
+  start_server
+  for name in ready gap presence heartbeat busy open error; do
+    refuses 400 "{\"event\":\"$name\",\"data\":1}"
+    ask "/messages?event=$name" -H 'Content-Type: application/octet-stream' --data-raw x
+    is_problem 400
+  done
+}
+
+@test "event goes with data only" {
+  start_server
+  refuses 400 '{"message":"x","event":"news"}'
+  accepts '{"message":"x","event":null}'
+}
+
+# ---- room ----
+
+@test "room: 1 to 64 bytes, no control characters, comma or slash" {
+  local name
+  start_server
+  for name in a "$(times 64 x)" "$(times 16 😀)" '~secret' 'a b' ' a ' '..' '"'; do
+    accepts "$(jq -nc --arg room "$name" '{$room, message: "x"}')"
+    same "$(jq -r .room <<<"$BODY")" "$name"
+  done
+  for name in '' "$(times 65 x)" "$(times 16 😀)x" 'a,b' 'a/b' ',' '/' 'a\nb' '\u0000' '\u0085' '\u202e'; do
+    refuses 400 "{\"room\":\"$name\",\"message\":\"x\"}"
+  done
+}
+
+@test "room: lobby when none is given" {
+  start_server
+  accepts '{"message":"x"}'
+  same "$(jq -r .room <<<"$BODY")" lobby
+  accepts '{"message":"x","room":null}'
+  same "$(jq -r .room <<<"$BODY")" lobby
+}
+
+@test "with --room other rooms are 403" {
+  start_server --room kitchen
+  accepts '{"room":"kitchen","message":"x"}'
+  refuses 403 '{"room":"hall","message":"x"}'
+  refuses 403 '{"message":"x"}'
+  ask '/messages?room=hall'
+  is_problem 403
+}
+
+# ---- name ----
+
+@test "name: 1 to 32 characters, white space at its ends dropped, anonymous without one" {
+  local name
+  start_server
+  listen stream ''
+  accepts '{"message":"x"}'
+  accepts '{"message":"x","name":null}'
+  accepts '{"message":"x","name":"  Ann \u00a0"}'
+  accepts '{"message":"x","name":"Ann  Lee"}'
+  accepts "{\"message\":\"x\",\"name\":\"$(times 32 😀)\"}"
+  accepts "{\"message\":\"x\",\"name\":\" $(times 32 é) \"}"
+  for name in '' ' ' '\u3000' "$(times 33 a)" "$(times 33 😀)" 'a\nb' 'a\tb' '\u0000' 'a\u202e' '\ta'; do
+    refuses 400 "{\"message\":\"x\",\"name\":\"$name\"}"
+  done
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events_of stream message .data.name | head -n 6 | jq -r .)" \
+    "$(printf '%s\n' anonymous anonymous Ann 'Ann  Lee' "$(times 32 😀)" "$(times 32 é)")"
+}
+
+@test "name goes with message only" {
+  start_server
+  refuses 400 '{"data":"x","name":"ann"}'
+  accepts '{"data":"x","name":null}'
+}
+
+# ---- The body ----
+
+@test "either message or data" {
+  start_server
+  refuses 400 '{}'
+  refuses 400 '{"room":"x"}'
+  refuses 400 '{"message":"x","data":"x"}'
+  refuses 400 '{"message":"x","data":{}}'
+  refuses 400 '{"message":null,"data":null}'
+  refuses 400 '{"data":null}'
+  accepts '{"message":"x","data":null}'
+  accepts '{"message":null,"data":0}'
+}
+
+@test "fields that are no text are 400" {
+  local field value
+  start_server
+  for value in 1 true '[]' '{}' '["x"]'; do
+    for field in message room name; do
+      refuses 400 "{\"message\":\"x\",\"$field\":$value}"
+    done
+    refuses 400 "{\"message\":$value}"
+    refuses 400 "{\"data\":1,\"event\":$value}"
+  done
+}
+
+@test "unknown fields are ignored, those that came twice are 400" {
+  local name
+  start_server
+  accepts '{"id":7,"x":{"message":"y"},"message":"x","Message":[],"":0}'
+  for name in message room name; do
+    refuses 400 "{\"message\":\"x\",\"$name\":\"x\",\"$name\":\"x\"}"
+  done
+  refuses 400 '{"data":1,"data":1}'
+  refuses 400 '{"data":1,"data":null}'
+  refuses 400 '{"message":"x","m\u0065ssage":"x"}'
+}
+
+@test "names of fields may be escaped" {
+  start_server
+  accepts '{"\u006dessage":"x","r\u006fom":"den"}'
+  same "$(jq -r .room <<<"$BODY")" den
+}
+
+@test "the whole body must be JSON as RFC 8259 has it" {
+  local body
+  start_server
+  while read -r body; do
+    refuses 400 "$body"
+  done <<'END'
+{"message":"x"
+{"message":"x"}}
+{"message":"x"} x
+{"message":"x",}
+{message:"x"}
+{'message':'x'}
+{"message":"x","a":01}
+{"message":"x","a":1.}
+{"message":"x","a":.5}
+{"message":"x","a":+1}
+{"message":"x","a":NaN}
+{"message":"x","a":tru}
+{"message":"x","a":"\x"}
+{"message":"x","a":"\u12g4"}
+{"message":"x","a":"\ud800"}
+{"message":"x","a":[1 2]}
+{"message":"x" "a":1}
+{"message":"x"/**/}
+["message","x"]
+"message"
+message=x
+null
+END
+  ask /messages -X POST -H 'Content-Type: application/json' -H 'Content-Length: 0'
+  is_problem 400
+  printf '\xef\xbb\xbf{"message":"x"}' >body
+  post_file
+  is_problem 400
+  printf '{"message":"x"}\0' >body
+  post_file
+  is_problem 400
+  printf ' \r\n\t{"message":"x"}\n\n ' >body
+  post_file
+  same "$STATUS" 201
+}
+
+@test "a body is at most 64 levels deep" {
+  start_server
+  accepts "{\"data\":$(times 63 '[')$(times 63 ']')}"
+  refuses 400 "{\"data\":$(times 64 '[')$(times 64 ']')}"
+  accepts "{\"message\":\"x\",\"extra\":$(times 63 '[')$(times 63 ']')}"
+  refuses 400 "{\"message\":\"x\",\"extra\":$(times 30000 '[')$(times 30000 ']')}"
+}
+
+# ---- The head ----
+
+@test "the type must be JSON, whatever its parameters" {
+  local type
+  start_server
+  for type in 'application/json; charset=utf-8' 'application/json;charset="UTF-8"; x=y' \
+    'Application/JSON' 'application/json ;a=b'; do
+    ask /messages -H "Content-Type: $type" --data-raw '{"message":"x"}'
+    same "$STATUS" 201
+  done
+  for type in text/plain application/x-www-form-urlencoded application/jsonp application/json2 \
+    'multipart/form-data; boundary=application/json' 'text/plain; application/json' application json; do
+    ask /messages -H "Content-Type: $type" --data-raw '{"message":"x"}'
+    is_problem 415
+  done
+  ask /messages -H 'Content-Type:' --data-raw '{"message":"x"}'
+  is_problem 415
+  ask /messages -H 'Content-Type;' --data-raw '{"message":"x"}'
+  is_problem 415
+}
+
+@test "a POST must say how long it is" {
+  start_server
+  contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n')" \
+    'HTTP/1.1 411 Length Required'
+}
+
+@test "a body over --max-body is refused before it is read" {
+  start_server
+  contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 65537\r\n\r\n')" \
+    'HTTP/1.1 413 Content Too Large'
+  contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 99999999999999999999\r\n\r\n')" \
+    'HTTP/1.1 4'
+  contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n')" \
+    'HTTP/1.1 413 Content Too Large'
+  printf '{"message":"x"}%*s' 65522 '' >body
+  post_file
+  is_problem 413
+  printf '{"message":"x"}%*s' 65521 '' >body
+  post_file
+  same "$STATUS" 201
+}
+
+@test "the answer to a body that is too large is not lost, also when much of it is on its way" {
+  start_server
+  head -c 4000000 /dev/zero >body
+  ask /messages -H 'Content-Type: application/json' -H 'Expect:' --data-binary @body ||
+    same "$?" 55 # it could not send all; what it was told it knows all the same
+  same "$STATUS" 413
+}
+
+@test "--max-body sets the limit" {
+  start_server --max-body 100
+  printf '{"message":"x"}%*s' 85 '' >body
+  post_file
+  same "$STATUS" 201
+  printf '{"message":"x"}%*s' 86 '' >body
+  post_file
+  is_problem 413
+}
+
+@test "a message whose frame is over half of the history is 413" {
+  start_server --history 16K
+  accepts "{\"data\":\"$(times 8000 x)\"}"
+  refuses 413 "{\"data\":\"$(times 8200 x)\"}"
+  refuses 413 "{\"data\":\"$(times 2000 '\n')\"}"
+  accepts '{"message":"x"}'
+}
+
+@test "a chunked body, in chunks of any size, with extensions and trailers" {
+  local answer
+  start_server
+  answer=$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0000a;x="y"\r\n"message":\r\n4\r\n"x"}\r\n0\r\nTrailer: y\r\n\r\n')
+  contains "$answer" 'HTTP/1.1 201 Created'
+  ask /messages -H 'Content-Type: application/json' -H 'Transfer-Encoding: chunked' --data-raw '{"message":"x"}'
+  same "$STATUS" 201
+}
+
+@test "Expect: 100-continue is answered before the body, and not when the head is refused" {
+  local connection line
+  start_server
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'POST /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 15\r\n\r\n' >&"$connection"
+  read -r -t 20 line <&"$connection"
+  same "$line" $'HTTP/1.1 100 Continue\r'
+  printf '{"message":"x"}' >&"$connection"
+  contains "$(timeout 20 cat <&"$connection")" 'HTTP/1.1 201 Created'
+  exec {connection}>&-
+  same "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nExpect: 100-continue\r\nContent-Length: 15\r\n\r\n' | head -n 1)" \
+    $'HTTP/1.1 415 Unsupported Media Type\r'
+  contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\nContent-Length: 15\r\n\r\n')" 'HTTP/1.1 417 '
+}
+
+# ---- Binary ----
+
+@test "octets arrive as Base64, with room, name and event from the query" {
+  start_server
+  listen stream 'room=cam'
+  head -c 3000 /dev/urandom >octets
+  ask '/messages?room=cam&name=front+door&event=image' -H 'Content-Type: application/octet-stream' \
+    --data-binary @octets
+  same "$STATUS" 201
+  same "$(jq -r .room <<<"$BODY")" cam
+  await stream image
+  same "$(events_of stream image '.data | keys_unsorted')" '["id","room","name","encoding","data","time"]'
+  same "$(events_of stream image '[.data.room, .data.name, .data.encoding, .data.id == .id]')" \
+    '["cam","front door","base64",true]'
+  events_of stream image .data.data | jq -r . | base64 -d | cmp - octets
+}
+
+@test "octets may be the default event of the lobby; none are 400" {
+  start_server
+  listen stream ''
+  ask /messages -H 'Content-Type: application/octet-stream; x=y' --data-raw 'hi'
+  same "$STATUS" 201
+  await_text stream aGk=
+  same "$(events_of stream message '[.data.room, .data.name, .data.data]')" '["lobby","anonymous","aGk="]'
+  ask /messages -X POST -H 'Content-Type: application/octet-stream' -H 'Content-Length: 0'
+  is_problem 400
+  ask '/messages?room=a,b' -H 'Content-Type: application/octet-stream' --data-raw 'hi'
+  is_problem 400
+}
+
+# ---- Idempotency-Key ----
+
+@test "a key: the same again is 200 with the first answer, and no second message" {
+  local first
+  start_server
+  listen stream ''
+  accepts '{"message":"hello","name":"ann"}' -H 'Idempotency-Key: k1'
+  first=$(jq -c '[.id, .room, .time]' <<<"$BODY")
+  post '{ "name" : "ann", "message" : "hell\u006f" }' -H 'Idempotency-Key: k1'
+  same "$STATUS $(jq -c '[.id, .room, .time]' <<<"$BODY")" "200 $first"
+  same "$(jq -c keys_unsorted <<<"$BODY")" '["id","room","time","online"]'
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events_of stream message .data.message | paste -sd ' ')" '"hello" "the end"'
+  same "$(events_of stream message .data.key | paste -sd ' ')" '"k1" null'
+  same "$(events_of stream message '.data | keys_unsorted' | head -n 1)" '["id","room","name","message","time","key"]'
+}
+
+@test "a key: with another message it is 422" {
+  start_server
+  accepts '{"message":"hello"}' -H 'Idempotency-Key: k1'
+  refuses 422 '{"message":"hello!"}' -H 'Idempotency-Key: k1'
+  refuses 422 '{"message":"hello","name":"ann"}' -H 'Idempotency-Key: k1'
+  refuses 422 '{"data":"hello"}' -H 'Idempotency-Key: k1'
+  accepts '{"data":{"a":[1]}}' -H 'Idempotency-Key: k2'
+  post '{"data": {"a": [1]}}' -H 'Idempotency-Key: k2'
+  same "$STATUS" 200
+  refuses 422 '{"data":{"a":[2]}}' -H 'Idempotency-Key: k2'
+}
+
+@test "a key: in another room it is another message; without one all are new" {
+  start_server
+  accepts '{"message":"x"}' -H 'Idempotency-Key: k1'
+  accepts '{"message":"x","room":"den"}' -H 'Idempotency-Key: k1'
+  accepts '{"message":"x"}' -H 'Idempotency-Key: K1'
+  accepts '{"message":"x"}'
+  accepts '{"message":"x"}'
+}
+
+@test "a key: a refused POST does not use it up" {
+  start_server --max-rooms 1
+  accepts '{"message":"x"}'
+  refuses 400 '{"message":""}' -H 'Idempotency-Key: k1'
+  refuses 503 '{"message":"x","room":"den"}' -H 'Idempotency-Key: k1'
+  refuses 400 '{"message":"x","room":"a/b"}' -H 'Idempotency-Key: k1'
+  accepts '{"message":"y"}' -H 'Idempotency-Key: k1'
+}
+
+@test "a key is forgotten with its message" {
+  start_server --history 16K
+  accepts '{"message":"x"}' -H 'Idempotency-Key: k1'
+  for _ in {1..6}; do
+    accepts "{\"data\":\"$(times 4000 x)\"}"
+  done
+  accepts '{"message":"y"}' -H 'Idempotency-Key: k1'
+}
+
+@test "a key: 1 to 64 visible ASCII characters" {
+  start_server
+  accepts '{"message":"x"}' -H "Idempotency-Key: $(times 64 k)"
+  accepts '{"message":"x"}' -H 'Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324"'
+  refuses 400 '{"message":"x"}' -H "Idempotency-Key: $(times 65 k)"
+  refuses 400 '{"message":"x"}' -H 'Idempotency-Key;'
+  refuses 400 '{"message":"x"}' -H 'Idempotency-Key: a b'
+  refuses 400 '{"message":"x"}' -H 'Idempotency-Key: é'
+}
+
+@test "a key: the same at the same time is one message" {
+  local i connections=()
+  start_server
+  listen stream ''
+  kill -s STOP "$SERVER_PID"
+  for i in {1..5}; do
+    exec {connections[i]}<>"/dev/tcp/127.0.0.1/$PORT"
+    printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nConnection: close\r\nContent-Length: 15\r\n\r\n{"message":"%s"}' \
+      "$([ "$i" = 5 ] && printf y || printf x)" >&"${connections[i]}"
+  done
+  kill -s CONT "$SERVER_PID"
+  for i in {1..5}; do
+    timeout 20 cat <&"${connections[i]}" >"answer.$i"
+    exec {connections[i]}>&-
+  done
+  # Which was first is the kernel's choice; all others must agree with it.
+  same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | grep -c 201)" 1
+  same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | grep -c '20[01]\|422')" 5
+  same "$(tail -qn 1 answer.? | jq -r '.id // empty' | sort -u | wc -l)" 1
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events_of stream message | wc -l)" 2
+}
+
+# ---- Origin and CORS ----
+
+@test "an Origin must be the Host's, whatever the scheme and with or without the default port" {
+  local origin host answer
+  start_server
+  while read -r answer origin host; do
+    ask /messages -H 'Content-Type: application/json' -H "Origin: $origin" ${host:+-H "Host: $host"} \
+      --data-raw '{"message":"x"}'
+    same "$STATUS $origin $host" "$answer $origin $host"
+  done <<END
+201 http://127.0.0.1:$PORT
+201 https://127.0.0.1:$PORT
+201 http://chat.example chat.example
+201 http://chat.example:80 chat.example
+201 http://chat.example chat.example:80
+201 https://chat.example chat.example
+201 https://chat.example:443 chat.example
+201 https://chat.example chat.example:443
+201 http://Chat.Example chat.example
+201 http://chat.example:8080 chat.example:8080
+201 http://[::1]:8080 [::1]:8080
+403 http://chat.example:8080 chat.example
+403 http://chat.example chat.example:8080
+403 http://evil.example chat.example
+403 http://chat.example.evil chat.example
+403 http://evil.chat.example chat.example
+403 null chat.example
+403 chat.example chat.example
+403 file:// chat.example
+403 http:// chat.example
+END
+}
+
+@test "a foreign Origin is 403, with a word about proxies" {
+  start_server
+  refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
+  contains "$(jq -r .detail <<<"$BODY")" Host
+  contains "$(jq -r .detail <<<"$BODY")" proxy
+  lacks "$BODY" evil
+  same "$(field Access-Control-Allow-Origin)" ''
+}
+
+@test "--cors lets an origin post and read, with credentials" {
+  local origin=https://app.example
+  start_server --cors "$origin" --cors http://localhost:3000
+  post '{"message":"x"}' -H "Origin: $origin"
+  same "$STATUS $(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" "201 $origin true"
+  contains "$(field Vary)" Origin
+  listen stream '' -H 'Origin: http://localhost:3000' -D fields
+  HEAD=$(tr -d '\r' <fields)
+  same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" 'http://localhost:3000 true'
+  contains "$(field Vary)" Origin
+  for path in /messages /rooms /healthz / /nothing; do
+    ask "$path" -H "Origin: $origin"
+    same "$(field Access-Control-Allow-Origin)" "$origin"
+  done
+  refuses 403 '{"message":"x"}' -H 'Origin: https://other.example'
+  same "$(field Access-Control-Allow-Origin)" ''
+  contains "$(field Vary)" Origin
+  refuses 403 '{"message":"x"}' -H "Origin: $origin.evil"
+  refuses 403 '{"message":"x"}' -H 'Origin: null'
+  refuses 400 '{"message":""}' -H "Origin: $origin"
+  same "$(field Access-Control-Allow-Origin)" "$origin"
+}
+
+@test "--cors * lets all, never with credentials" {
+  start_server --cors '*'
+  accepts '{"message":"x"}' -H 'Origin: https://anybody.example'
+  same "$(field Access-Control-Allow-Origin)" '*'
+  same "$(field Access-Control-Allow-Credentials)" ''
+  accepts '{"message":"x"}' -H 'Origin: null'
+  same "$(field Access-Control-Allow-Origin)" '*'
+}
+
+@test "--cors with an origin and *: only the named one gets credentials" {
+  start_server --cors '*' --cors https://app.example
+  accepts '{"message":"x"}' -H 'Origin: https://app.example'
+  same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" 'https://app.example true'
+  accepts '{"message":"x"}' -H 'Origin: https://other.example'
+  same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" '* '
+}
+
+@test "without --cors nothing is said of it" {
+  start_server
+  ask /rooms -H 'Origin: https://evil.example'
+  same "$STATUS" 200
+  same "$(grep -i 'access-control' <<<"$HEAD")" ''
+}
+
+@test "the preflight of an allowed origin" {
+  start_server --cors https://app.example
+  ask /messages -X OPTIONS -H 'Origin: https://app.example' \
+    -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type,idempotency-key'
+  same "$STATUS$BODY" 204
+  same "$(field Access-Control-Allow-Origin)" https://app.example
+  contains "$(field Access-Control-Allow-Methods)" POST
+  for name in Content-Type Authorization Idempotency-Key Last-Event-ID; do
+    contains "$(field Access-Control-Allow-Headers)" "$name"
+  done
+  contains "$(field Vary)" Origin
+  ask /messages -X OPTIONS -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: POST'
+  same "$(field Access-Control-Allow-Origin)$(field Access-Control-Allow-Methods)" ''
+}

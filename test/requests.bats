@@ -1,0 +1,282 @@
+#!/usr/bin/env bats
+# HTTP as a client meets it: methods, errors, connections that are kept, pieces of any size.
+# shellcheck disable=SC2016,SC2153
+
+load helper
+
+# The statuses of the answers in standard input, in their order.
+statuses() {
+  grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
+}
+
+# ---- Methods and paths ----
+
+@test "HEAD answers with the head that GET has" {
+  local path get
+  start_server
+  accepts '{"message":"x"}'
+  for path in / /index.html /style.css /chat.js /messages '/messages?limit=1' /rooms /healthz /nothing '/messages?limit=x'; do
+    ask "$path"
+    get=$STATUS$(sed '/^Date/d' <<<"$HEAD")
+    ask "$path" -I
+    same "$STATUS$(sed '/^Date/d' <<<"$HEAD")" "$get"
+    same "$(wc -c <answer.head)" "$(wc -c <answer.body)" # curl -I prints the head
+  done
+  # Not one byte of a body: the next answer begins at once.
+  same "$(raw 'HEAD /messages HTTP/1.1\r\nHost: h\r\n\r\nHEAD /nothing HTTP/1.1\r\nHost: h\r\n\r\nHEAD /events HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' |
+    tr -d '\r' | grep -v '^[A-Z][-A-Za-z]*: ' | paste -sd '|')" \
+    'HTTP/1.1 200 OK||HTTP/1.1 404 Not Found||HTTP/1.1 200 OK||HTTP/1.1 200 OK||{"status":"ok"}'
+}
+
+@test "unknown paths are 404, whatever the method" {
+  local path method
+  start_server
+  for path in /nothing /events/ /messages/ /Events /index.htm // '/%2e' '/..%2f' /metrics; do
+    for method in GET -I POST PUT DELETE OPTIONS; do
+      if [ "$method" = -I ]; then
+        ask "$path" --path-as-is -I
+      else
+        ask "$path" --path-as-is -X "$method"
+      fi
+      same "$method $path $STATUS" "$method $path 404"
+    done
+  done
+}
+
+@test "methods that a path does not take are 405, with Allow" {
+  local path method
+  start_server
+  for path in /events /rooms /healthz / /style.css; do
+    for method in POST PUT DELETE PATCH TRACE; do
+      ask "$path" -X "$method"
+      is_problem 405
+      same "$(field Allow)" 'GET, HEAD, OPTIONS'
+    done
+  done
+  ask /messages -X DELETE
+  is_problem 405
+  same "$(field Allow)" 'GET, HEAD, POST, OPTIONS'
+}
+
+@test "methods that nobody knows are 501" {
+  local method
+  start_server
+  for method in BREW get GETT PROPFIND; do
+    ask /events -X "$method"
+    is_problem 501
+  done
+}
+
+@test "OPTIONS says what a path takes, and what the server takes" {
+  start_server
+  ask /messages -X OPTIONS
+  same "$STATUS $(field Allow)" '204 GET, HEAD, POST, OPTIONS'
+  ask /events -X OPTIONS
+  same "$STATUS $(field Allow)" '204 GET, HEAD, OPTIONS'
+  ask / -X OPTIONS
+  same "$STATUS $(field Allow)" '204 GET, HEAD, OPTIONS'
+  ask '' -X OPTIONS --request-target '*'
+  same "$STATUS $(field Allow)" '204 GET, HEAD, POST, OPTIONS'
+  same "$(field Content-Length)$BODY" ''
+}
+
+@test "an absolute target, and a path that is percent-encoded" {
+  start_server
+  contains "$(raw 'GET http://any.example/healthz HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n')" 'HTTP/1.1 200 '
+  ask '/index%2ehtml'
+  same "$STATUS" 200
+}
+
+# ---- Errors ----
+
+@test "errors are problem+json, and repeat nothing of the request" {
+  local marker=Zq7xW
+  start_server --room known
+  while read -r status path arguments; do
+    # shellcheck disable=SC2086
+    ask "$path" $arguments
+    is_problem "$status"
+    lacks "$HEAD$BODY" "$marker"
+  done <<END
+404 /$marker
+400 /events?history=$marker
+400 /messages?after=$marker
+403 /events?room=$marker
+405 /rooms -X PUT -d $marker
+501 /rooms -X $marker
+415 /messages -d $marker
+400 /messages -HContent-Type:application/json -d $marker
+400 /messages -HContent-Type:application/json -d {"data":1,"event":"$marker$(times 64 x)"}
+403 /messages -HOrigin:https://$marker -d $marker
+400 /messages -HContent-Type:application/json -HIdempotency-Key:$marker$(times 64 x) -d $marker
+END
+  contains "$(field Content-Length)" "${#BODY}" || same "$(field Content-Length)" $((${#BODY} + 1))
+}
+
+@test "requests that are not HTTP are refused, and the connection closed" {
+  local status bytes
+  start_server
+  while read -r status bytes; do
+    same "$bytes: $(raw "$bytes" | statuses)" "$bytes: $status"
+  done <<END
+400 GET / HTTP/1.1\r\n\r\n
+400 GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n
+400 GET / HTTP/1.1\r\nHost : a\r\n\r\n
+400 GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n
+400 GET / HTTP/1.1\nHost: a\n\n
+400 GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n
+400 GET / HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n
+400 GET  / HTTP/1.1\r\nHost: a\r\n\r\n
+400 GET / HTTP/1.1 \r\nHost: a\r\n\r\n
+400 GET nothing HTTP/1.1\r\nHost: a\r\n\r\n
+400 GET / http/1.1\r\nHost: a\r\n\r\n
+505 GET / HTTP/2.0\r\nHost: a\r\n\r\n
+400 POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n
+400 POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n
+400 POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\n
+400 POST /messages HTTP/1.1\r\nHost: a\r\nContent-Length: 3x\r\n\r\n
+501 POST /messages HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n
+400 POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n
+400 POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n
+414 GET /$(times 8000 x) HTTP/1.1\r\nHost: a\r\n\r\n
+431 GET / HTTP/1.1\r\nHost: a\r\nX: $(times 16384 x)\r\n\r\n
+431 GET / HTTP/1.1\r\nHost: a\r\n$(times 100 'X: y\r\n')\r\n
+400 \x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n
+END
+}
+
+@test "limits of a target and of a head" {
+  start_server
+  same "$(raw "GET /$(times 7999 x) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" | statuses)" 404
+  same "$(raw "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: $(times 16000 x)\r\n\r\n" | statuses)" 200
+  same "$(raw "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n$(times 98 'X: y\r\n')\r\n" | statuses)" 200
+}
+
+@test "after an error in the framing nothing more is taken from the connection" {
+  start_server
+  same "$(raw 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 415
+  same "$(raw 'GET / HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 400
+  same "$(raw 'PUT /rooms HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 405
+}
+
+@test "after an error in what was said the connection goes on" {
+  start_server
+  same "$(raw 'GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nPOST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' | statuses)" \
+    '404 400 200'
+}
+
+# ---- Connections ----
+
+@test "a connection is kept, and closed when asked" {
+  start_server
+  ask /healthz
+  same "$(field Connection)" ''
+  same "$(curl -sS -o /dev/null -o /dev/null -w '%{num_connects}' "$URL/healthz" "$URL/rooms")" 10
+  ask /healthz -H 'Connection: close'
+  same "$(field Connection)" close
+  same "$(raw 'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 200
+}
+
+@test "HTTP/1.0: closed, or kept when asked" {
+  start_server
+  same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 200
+  contains "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | tr -d '\r')" $'\nConnection: close\n'
+  same "$(raw 'GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /rooms HTTP/1.0\r\n\r\n' | statuses)" '200 200'
+  contains "$(raw 'GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /rooms HTTP/1.0\r\n\r\n' | tr -d '\r')" \
+    $'\nConnection: keep-alive\n'
+  same "$(raw 'POST /messages HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}' | statuses)" 201
+  same "$(raw 'HEAD /events HTTP/1.0\r\n\r\n' | statuses)" 200
+}
+
+@test "HTTP/1.0: an answer that says close is followed by the close" {
+  start_server
+  HEAD=$(raw 'HEAD /events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n' | tr -d '\r')
+  [ "$(field Connection)" = keep-alive ] || lacks "$HEAD" 'does not close'
+}
+
+@test "a request whose sender has closed its half is answered" {
+  start_server
+  same "$(printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | timeout 20 "$CROWD" "$PORT" send | statuses)" 200
+  same "$(printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}' | timeout 20 "$CROWD" "$PORT" send | statuses)" 201
+}
+
+@test "requests that come in one piece are answered in order" {
+  local requests='' i
+  start_server
+  for i in {1..20}; do
+    requests+="POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"message\":\"$((i + 100))\"}"
+  done
+  same "$(raw "${requests}GET /messages?limit=20 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" | tail -n 1 | jq -c '[.messages[].message | tonumber] == [range(101; 121)]')" true
+}
+
+# What differs from one run to the next.
+normal() {
+  sed -E 's/[0-9]{13}-[0-9]+/ID/g; s/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g; s/^Date: .*/DATE/; s/^Content-Length: .*/LENGTH/'
+}
+
+# Two requests in one piece; then cut in two at every byte. The answers must be the same.
+cut_everywhere() {
+  local bytes connection i whole
+  printf -v bytes '%b' "$1"
+  raw "$1" >/dev/null # from the third time on the answers stay the same
+  raw "$1" >/dev/null
+  whole=$(raw "$1" | normal)
+  same "$(statuses <<<"$whole")" "$2"
+  for ((i = 1; i < ${#bytes}; i++)); do
+    exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+    printf '%s' "${bytes:0:i}" >&"$connection"
+    # A reader of nothing: a millisecond, in which the server takes the first part.
+    read -r -t 0.001 -u "$PAUSE" || true
+    printf '%s' "${bytes:i}" >&"$connection"
+    timeout 20 cat <&"$connection" >"cut.$((i % 16))"
+    exec {connection}>&-
+    [ "$(normal <"cut.$((i % 16))")" = "$whole" ] || {
+      printf 'cut at %s:\n' "$i"
+      diff <(printf '%s\n' "$whole") <(normal <"cut.$((i % 16))")
+      return 1
+    }
+  done
+}
+
+@test "two pipelined requests, cut anywhere, are answered like the whole" {
+  start_server
+  exec {PAUSE}<> <(:)
+  cut_everywhere 'POST /messages?x=%20y HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 15\r\n\r\n{"message":"x"}GET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '200 200'
+}
+
+@test "two pipelined requests with chunks, cut anywhere, are answered like the whole" {
+  start_server
+  exec {PAUSE}<> <(:)
+  cut_everywhere 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n8;a=b\r\n{"messag\r\n7\r\ne":"x"}\r\n0\r\nT: u\r\n\r\nGET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '201 200'
+}
+
+@test "a large answer to a slow reader arrives whole, and so does the next one" {
+  local connection
+  start_server
+  for _ in {1..3}; do
+    accepts "{\"data\":\"$(times 60000 x)\"}"
+  done
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  for _ in {1..30}; do
+    printf 'GET /messages HTTP/1.1\r\nHost: a\r\n\r\n' >&"$connection"
+  done
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >&"$connection"
+  sleep 0.3
+  timeout 20 cat <&"$connection" >answers
+  exec {connection}>&-
+  same "$(statuses <answers)" "$(times 30 '200 ')200"
+  same "$(tail -n 1 answers)" '{"status":"ok"}'
+  between "$(wc -c <answers)" 3600000 4000000
+}
+
+@test "a head that takes too long is 408; a connection that says nothing is closed without a word" {
+  local slow silent
+  start_server
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT" {silent}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /healthz HTTP/1.1\r\nHo' >&"$slow"
+  SECONDS=0
+  same "$(timeout 20 cat <&"$slow" | statuses)" 408
+  between "$SECONDS" 9 14
+  same "$(timeout 5 cat <&"$silent")" ''
+  exec {slow}>&- {silent}>&-
+}

@@ -1,0 +1,706 @@
+/* frame.c - a driver for frame.c: a message comes on standard input, a field a line, in the order
+ * kind (chat, text, json, binary), id, room, name, event, key; all that follows is the body.
+ *
+ *     frame message       its frame, in its envelope
+ *     frame json          what GET /messages shows of it, read back from the frame
+ *     frame id TEXT...    each text as an id: its two numbers, or `refused`
+ *     frame time MS...    each time in words
+ *     frame retry FROM SPREAD COUNT   so many `retry:` events; how many different times
+ *     frame lines         every short mix of line ends as data; how many
+ *     frame calendar      the first and the last day of every month up to 9999; how many
+ *     frame parse         the input is an event stream: each of its events
+ *
+ * A message that breaks a rule is `error:` and the sentence, and exit 1.
+ *
+ * On the way everything that was written is read again by a parser that knows nothing of frame.c
+ * and follows the HTML Standard alone (9.2.6, "Interpreting an event stream"); a broken promise
+ * ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
+
+#include "../../frame.h"
+#include "../../json.h"
+#include "../../rules.h"
+#include "../../text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+/* ---- The reference parser ----------------------------------------------------------------- */
+
+/* The names are those of the standard. */
+struct parser {
+    struct buffer data, type, last_id;
+    bool has_retry;
+    uint64_t retry;
+    void (*dispatch)(struct parser *, struct span type, struct span data, struct span id);
+
+    unsigned events; /* what keep_event saw */
+    struct buffer event_type, event_data, event_id;
+};
+
+static void keep_event(struct parser *p, struct span type, struct span data, struct span id)
+{
+    p->events++;
+    p->event_type.len = p->event_data.len = p->event_id.len = 0;
+    buffer_add(&p->event_type, type);
+    buffer_add(&p->event_data, data);
+    buffer_add(&p->event_id, id);
+}
+
+static void parser_free(struct parser *p)
+{
+    struct buffer *buffers[] = { &p->data, &p->type, &p->last_id, &p->event_type, &p->event_data,
+        &p->event_id };
+    for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++)
+        buffer_free(buffers[i]);
+}
+
+static void dispatch_event(struct parser *p)
+{
+    if (p->data.len > 0) {
+        struct span data = { p->data.at, p->data.len - 1 }; /* without the last line feed */
+        struct span type = p->type.len > 0 ? buffer_span(&p->type) : SPAN("message");
+        p->dispatch(p, type, data, buffer_span(&p->last_id));
+    }
+    p->data.len = p->type.len = 0;
+}
+
+static void process_field(struct parser *p, struct span name, struct span value)
+{
+    unsigned long long number;
+    if (span_equal(name, SPAN("event"))) {
+        p->type.len = 0;
+        buffer_add(&p->type, value);
+    } else if (span_equal(name, SPAN("data"))) {
+        buffer_add(&p->data, value);
+        buffer_add(&p->data, SPAN("\n"));
+    } else if (span_equal(name, SPAN("id"))) {
+        if (value.len > 0 && memchr(value.at, '\0', value.len) != NULL)
+            return;
+        p->last_id.len = 0;
+        buffer_add(&p->last_id, value);
+    } else if (span_equal(name, SPAN("retry")) && span_number(value, UINT64_MAX, &number)) {
+        p->has_retry = true;
+        p->retry = number;
+    }
+}
+
+static void process_line(struct parser *p, struct span line)
+{
+    struct span name, value = line;
+    if (line.len == 0) {
+        dispatch_event(p);
+        return;
+    }
+    span_split(&value, ':', &name);
+    if (value.at == NULL)
+        value.len = 0;
+    else if (name.len == 0)
+        return; /* a comment */
+    if (value.len > 0 && value.at[0] == ' ') {
+        value.at++;
+        value.len--;
+    }
+    process_field(p, name, value);
+}
+
+/* A whole stream. A line without an end is not one, and an event without an empty line neither. */
+static void parse_stream(struct parser *p, struct span s)
+{
+    if (s.len >= 3 && memcmp(s.at, "\xef\xbb\xbf", 3) == 0)
+        s = (struct span) { s.at + 3, s.len - 3 };
+    for (size_t i = 0, start = 0; i < s.len; i++) {
+        if (s.at[i] != '\n' && s.at[i] != '\r')
+            continue;
+        process_line(p, (struct span) { s.at + start, i - start });
+        if (s.at[i] == '\r' && i + 1 < s.len && s.at[i + 1] == '\n')
+            i++;
+        start = i + 1;
+    }
+}
+
+/* Takes one chunk (RFC 9112 7.1) from the front of `*rest`. */
+static bool take_chunk(struct span *rest, struct span *data)
+{
+    size_t size = 0, i = 0;
+    for (; i < rest->len && i < 16; i++) {
+        const char *digits = "0123456789abcdef0123456789ABCDEF";
+        const char *digit = rest->at[i] != '\0' ? strchr(digits, rest->at[i]) : NULL;
+        if (digit == NULL)
+            break;
+        size = size * 16 + (size_t)(digit - digits) % 16;
+    }
+    if (i == 0 || rest->len < i + 2 || memcmp(rest->at + i, "\r\n", 2) != 0)
+        return false;
+    i += 2;
+    if (rest->len - i < size || rest->len - i - size < 2 ||
+        memcmp(rest->at + i + size, "\r\n", 2) != 0)
+        return false;
+    *data = (struct span) { rest->at + i, size };
+    *rest = (struct span) { rest->at + i + size + 2, rest->len - i - size - 2 };
+    return true;
+}
+
+/* ---- What is to be expected --------------------------------------------------------------- */
+
+/* Each line end becomes a line feed, as a stream cannot say which one it was. */
+static void add_normalised(struct buffer *out, struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.at[i];
+        if (c == '\n' && i > 0 && text.at[i - 1] == '\r')
+            continue;
+        if (c == '\r')
+            c = '\n';
+        buffer_add(out, (struct span) { &c, 1 });
+    }
+}
+
+static int days_in(int year, int month)
+{
+    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    return days[month - 1] + (month == 2 && leap);
+}
+
+/* By counting years and months from 1970 on. */
+static void add_expected_time(struct buffer *out, uint64_t ms)
+{
+    const uint64_t day_ms = 86400000;
+    uint64_t days = ms / day_ms, left = ms % day_ms;
+    int year = 1970, month = 1;
+    while (year <= 9999 && days >= (uint64_t)(days_in(year, 2) + 337))
+        days -= (uint64_t)(days_in(year++, 2) + 337);
+    if (year > 9999) {
+        buffer_add(out, SPAN("9999-12-31T23:59:59.999Z"));
+        return;
+    }
+    while (days >= (uint64_t)days_in(year, month))
+        days -= (uint64_t)days_in(year, month++);
+    buffer_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", year, month, (int)days + 1,
+        (int)(left / 3600000), (int)(left / 60000 % 60), (int)(left / 1000 % 60),
+        (int)(left % 1000));
+}
+
+static void check_time(uint64_t ms)
+{
+    struct buffer time = { 0 }, expected = { 0 };
+    time_add(&time, ms);
+    add_expected_time(&expected, ms);
+    check(span_equal(buffer_span(&time), buffer_span(&expected)), "a time is what it is");
+    buffer_free(&time);
+    buffer_free(&expected);
+}
+
+static int base64_value(char c)
+{
+    const char *alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const char *at = c != '\0' ? strchr(alphabet, c) : NULL;
+    return at != NULL ? (int)(at - alphabet) : -1;
+}
+
+static void add_from_base64(struct buffer *out, struct span s)
+{
+    check(s.len % 4 == 0, "Base64 comes in fours");
+    for (; s.len > 0; s.at += 4, s.len -= 4) {
+        unsigned bits = 0;
+        int padding = 0;
+        for (int i = 0; i < 4; i++) {
+            bool pad = s.at[i] == '=' && s.len == 4 && i >= 2;
+            int value = pad ? 0 : base64_value(s.at[i]);
+            check(value >= 0 && (pad || padding == 0), "Base64 has its letters, padding last");
+            padding += pad;
+            bits = bits << 6 | (unsigned)value;
+        }
+        char bytes[3] = { (char)(bits >> 16), (char)(bits >> 8), (char)bits };
+        buffer_add(out, (struct span) { bytes, (size_t)(3 - padding) });
+    }
+}
+
+/* ---- The promises ------------------------------------------------------------------------- */
+
+/* An object's fields, in the order in which they were asked for. */
+static struct json_field field_of(struct span object, const char *name)
+{
+    struct json_field field = { .name = name };
+    check(json_find(object, &field, 1) == NULL, "it is a JSON object");
+    return field;
+}
+
+static void check_absent(struct span object, const char *name)
+{
+    check(field_of(object, name).type == JSON_ABSENT, "a field that was not given is not there");
+}
+
+static void check_text(struct span object, const char *name, struct span expected)
+{
+    struct json_field field = field_of(object, name);
+    check(field.type == JSON_STRING, "the field is there, and a string");
+    char *text = malloc(field.raw.len);
+    check(text != NULL, "there is memory");
+    struct span decoded = { text, json_decode(field.raw, text) };
+    check(span_equal(decoded, expected), "the field decodes to what came in");
+    free(text);
+}
+
+static void check_id(struct span object, struct id id)
+{
+    struct buffer text = { 0 }, time = { 0 };
+    struct id again;
+    id_add(&text, id);
+    check(id_parse(buffer_span(&text), &again) && id_equal(id, again), "an id reads back");
+    check_text(object, "id", buffer_span(&text));
+    add_expected_time(&time, id.ms);
+    check_text(object, "time", buffer_span(&time));
+    buffer_free(&text);
+    buffer_free(&time);
+}
+
+/* The object of a chat message, or of a binary one. */
+static void check_object(struct span object, const struct message *m, struct id id)
+{
+    check(memchr(object.at, '\n', object.len) == NULL, "the object is one line");
+    check_id(object, id);
+    check_text(object, "room", m->room);
+    check_text(object, "name", m->name);
+    if (m->kind == MESSAGE_CHAT) {
+        check_text(object, "message", m->body);
+        check_absent(object, "data");
+    } else {
+        struct buffer bytes = { 0 };
+        struct json_field data = field_of(object, "data");
+        check(data.type == JSON_STRING, "Base64 is a string");
+        add_from_base64(&bytes, (struct span) { data.raw.at + 1, data.raw.len - 2 });
+        check(span_equal(buffer_span(&bytes), m->body), "Base64 decodes to what came in");
+        check_text(object, "encoding", SPAN("base64"));
+        check_absent(object, "message");
+        buffer_free(&bytes);
+    }
+    if (m->key.len > 0)
+        check_text(object, "key", m->key);
+    else
+        check_absent(object, "key");
+}
+
+/* The payload is one event: what a browser would make of it. */
+static void check_payload(struct span payload, const struct message *m, struct id id)
+{
+    struct parser p = { .dispatch = keep_event };
+    struct buffer text = { 0 };
+    parse_stream(&p, payload);
+    check(p.events == 1 && p.data.len == 0 && p.type.len == 0, "a frame is one event, and whole");
+    check(!p.has_retry, "a message sets no retry");
+    id_add(&text, id);
+    check(span_equal(buffer_span(&p.event_id), buffer_span(&text)), "its id is the message's");
+    struct span type = m->event.len > 0 ? m->event : SPAN("message");
+    check(span_equal(buffer_span(&p.event_type), type), "its name is the message's");
+    text.len = 0;
+    if (m->kind == MESSAGE_CHAT || m->kind == MESSAGE_BINARY) {
+        check_object(buffer_span(&p.event_data), m, id);
+    } else {
+        add_normalised(&text, m->body);
+        check(span_equal(buffer_span(&p.event_data), buffer_span(&text)), "its data is the body");
+    }
+    buffer_free(&text);
+    parser_free(&p);
+}
+
+/* What GET /messages shows of it. */
+static void check_json(struct span json, const struct message *m, struct id id)
+{
+    struct buffer text = { 0 };
+    check(memchr(json.at, '\n', json.len) == NULL, "the element is one line");
+    if (m->kind == MESSAGE_CHAT) {
+        check_object(json, m, id);
+        return;
+    }
+    check_id(json, id);
+    check_text(json, "room", m->room);
+    check_text(json, "event", m->event.len > 0 ? m->event : SPAN("message"));
+    struct json_field data = field_of(json, "data");
+    if (m->kind == MESSAGE_TEXT) {
+        add_normalised(&text, m->body);
+        check_text(json, "data", buffer_span(&text));
+    } else if (m->kind == MESSAGE_JSON) {
+        check(span_equal(data.raw, m->body), "JSON stays as it is");
+    } else {
+        check_object(data.raw, m, id);
+    }
+    buffer_free(&text);
+}
+
+/* Writes the frame behind other bytes, which must stay, and takes its payload out again. */
+static struct span write_frame(struct buffer *out, const struct message *m, struct id id)
+{
+    struct span before = SPAN("before"), payload, rest;
+    buffer_add(out, before);
+    frame_message(out, m, id);
+    check(!out->failed, "there is memory");
+    check(memcmp(out->at, before.at, before.len) == 0, "what was there stays");
+    rest = (struct span) { out->at + before.len, out->len - before.len };
+    struct span frame = rest;
+    check(text_is_utf8(frame), "a frame is UTF-8");
+    check(take_chunk(&rest, &payload) && rest.len == 0, "a frame is one chunk, and nothing more");
+    check(payload.at - frame.at == FRAME_LEAD_BYTES, "the lead has its size");
+    check(frame.len - payload.len == FRAME_ENVELOPE_BYTES, "the envelope has its size");
+    return payload;
+}
+
+static void read_back(
+    struct buffer *out, struct span payload, const struct message *m, struct id id)
+{
+    enum message_kind kind = m->kind == MESSAGE_BINARY ? MESSAGE_JSON : m->kind;
+    frame_to_json(out, payload, kind, m->room, id);
+    check(!out->failed, "there is memory");
+}
+
+static void check_message(const struct message *m, struct id id)
+{
+    struct buffer out = { 0 }, json = { 0 };
+    struct span payload = write_frame(&out, m, id);
+    check_payload(payload, m, id);
+    read_back(&json, payload, m, id);
+    check_json(buffer_span(&json), m, id);
+    buffer_free(&out);
+    buffer_free(&json);
+}
+
+/* frame_begin to frame_end, with and without the envelope: the same event, with no id. */
+static void check_data(struct span text)
+{
+    struct buffer plain = { 0 }, chunked = { 0 }, expected = { 0 };
+    struct parser p = { .dispatch = keep_event };
+    size_t begin = frame_begin(&plain, false);
+    frame_data(&plain, text);
+    frame_end(&plain, begin, false);
+    begin = frame_begin(&chunked, true);
+    frame_data(&chunked, text);
+    frame_end(&chunked, begin, true);
+    struct span rest = buffer_span(&chunked), payload;
+    check(take_chunk(&rest, &payload) && rest.len == 0, "with its envelope it is one chunk");
+    check(span_equal(payload, buffer_span(&plain)), "without it is the same");
+    parse_stream(&p, payload);
+    check(p.events == 1 && p.event_id.len == 0, "data is one event, without an id");
+    add_normalised(&expected, text);
+    check(span_equal(buffer_span(&p.event_data), buffer_span(&expected)), "and with all lines");
+    buffer_free(&plain);
+    buffer_free(&chunked);
+    buffer_free(&expected);
+    parser_free(&p);
+}
+
+/* An id has one spelling. */
+static bool check_spelling(struct span text, struct id *id)
+{
+    struct buffer again = { 0 };
+    bool accepted = id_parse(text, id);
+    if (accepted) {
+        id_add(&again, *id);
+        check(span_equal(buffer_span(&again), text), "an accepted id is written the same way");
+    }
+    buffer_free(&again);
+    return accepted;
+}
+
+/* ---- Messages from outside ---------------------------------------------------------------- */
+
+/* A message's body may be a compacted copy, which `body` owns. */
+struct input {
+    struct message message;
+    struct id id;
+    char *body;
+};
+
+static bool read_kind(struct span word, enum message_kind *kind)
+{
+    static const char *const kinds[] = { "chat", "text", "json", "binary" };
+    for (unsigned i = 0; i < 4; i++)
+        if (span_equal(span_of(kinds[i]), word)) {
+            *kind = (enum message_kind)i;
+            return true;
+        }
+    return false;
+}
+
+/* A body of JSON is anything that may be a field's value. */
+static const char *compact_body(struct input *in)
+{
+    struct buffer document = { 0 };
+    struct json_field x = { .name = "x" };
+    buffer_add(&document, SPAN("{\"x\":"));
+    buffer_add(&document, in->message.body);
+    buffer_add(&document, SPAN("}"));
+    const char *why = json_find(buffer_span(&document), &x, 1);
+    if (why == NULL) {
+        in->body = malloc(x.raw.len);
+        check(in->body != NULL, "there is memory");
+        in->message.body = (struct span) { in->body, json_compact(x.raw, in->body) };
+    }
+    buffer_free(&document);
+    return why;
+}
+
+static const char *check_rules(struct input *in)
+{
+    struct message *m = &in->message;
+    const char *why = rule_room(m->room);
+    bool named = m->kind == MESSAGE_CHAT || m->kind == MESSAGE_BINARY;
+    if (why == NULL && named)
+        why = rule_name(&m->name);
+    if (why == NULL && m->event.len > 0)
+        why = m->kind == MESSAGE_CHAT ? "A chat message has no event." : rule_event(m->event);
+    if (why == NULL && m->key.len > 0)
+        why = rule_key(m->key);
+    if (why != NULL)
+        return why;
+    switch (m->kind) {
+    case MESSAGE_CHAT:
+        return rule_message(m->body);
+    case MESSAGE_TEXT:
+        return text_is_utf8(m->body) ? NULL : "A text must be UTF-8.";
+    case MESSAGE_JSON:
+        return compact_body(in);
+    case MESSAGE_BINARY:
+        return m->body.len > 0 ? NULL : "Bytes must not be missing.";
+    }
+    return NULL;
+}
+
+static const char *read_message(struct span text, struct input *in)
+{
+    struct message *m = &in->message;
+    struct span kind, id;
+    *in = (struct input) { 0 };
+    if (!span_split(&text, '\n', &kind) || !span_split(&text, '\n', &id) ||
+        !span_split(&text, '\n', &m->room) || !span_split(&text, '\n', &m->name) ||
+        !span_split(&text, '\n', &m->event) || !span_split(&text, '\n', &m->key) || text.at == NULL)
+        return "A field is missing.";
+    m->body = text;
+    if (!check_spelling(id, &in->id))
+        return "This is no id.";
+    if (!read_kind(kind, &m->kind))
+        return "There is no such kind.";
+    return check_rules(in);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    struct span text = { (const char *)data, size };
+    struct input in;
+    if (read_message(text, &in) == NULL)
+        check_message(&in.message, in.id);
+    check_time(in.id.ms);
+    check_data(text);
+    free(in.body);
+    return 0;
+}
+
+#else
+
+/* ---- The modes ---------------------------------------------------------------------------- */
+
+static void print(struct span s)
+{
+    fwrite(s.at, 1, s.len, stdout);
+}
+
+static struct buffer read_input(void)
+{
+    struct buffer input = { 0 };
+    char bytes[4096];
+    size_t n;
+    buffer_reserve(&input, 1);
+    while ((n = fread(bytes, 1, sizeof bytes, stdin)) > 0)
+        buffer_add(&input, (struct span) { bytes, n });
+    check(!input.failed, "there is memory");
+    return input;
+}
+
+static int show_message(bool as_json)
+{
+    struct buffer text = read_input(), out = { 0 };
+    struct input in;
+    const char *why = read_message(buffer_span(&text), &in);
+    if (why != NULL) {
+        printf("error: %s\n", why);
+    } else {
+        check_message(&in.message, in.id);
+        frame_message(&out, &in.message, in.id);
+        struct span frame = buffer_span(&out);
+        struct span payload = { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES };
+        struct buffer json = { 0 };
+        read_back(&json, payload, &in.message, in.id);
+        print(as_json ? buffer_span(&json) : frame);
+        buffer_free(&json);
+    }
+    free(in.body);
+    buffer_free(&out);
+    buffer_free(&text);
+    return why != NULL;
+}
+
+static void show_id(const char *text)
+{
+    struct id id;
+    if (check_spelling(span_of(text), &id))
+        printf("%" PRIu64 " %" PRIu64 "\n", id.ms, id.seq);
+    else
+        puts("refused");
+}
+
+static uint64_t number_of(const char *text)
+{
+    unsigned long long number;
+    check(span_number(span_of(text), UINT64_MAX, &number), "a number is given");
+    return number;
+}
+
+static void show_time(const char *ms)
+{
+    struct buffer out = { 0 };
+    check_time(number_of(ms));
+    time_add(&out, number_of(ms));
+    buffer_add(&out, SPAN("\n"));
+    print(buffer_span(&out));
+    buffer_free(&out);
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+static void check_retries(uint64_t from, uint64_t spread, size_t count)
+{
+    uint64_t *times = calloc(count + 1, sizeof *times);
+    check(times != NULL, "there is memory");
+    for (size_t i = 0; i < count; i++) {
+        struct buffer out = { 0 };
+        struct parser p = { .dispatch = keep_event };
+        bool chunked = i % 2 == 0;
+        frame_retry(&out, from, spread, chunked);
+        struct span rest = buffer_span(&out), payload = rest;
+        if (chunked)
+            check(take_chunk(&rest, &payload) && rest.len == 0, "a retry is one chunk");
+        parse_stream(&p, payload);
+        check(p.has_retry && p.events == 0 && p.last_id.len == 0, "it is a retry and nothing else");
+        check(p.retry >= from && p.retry - from <= spread, "its time is in its bounds");
+        times[i] = p.retry;
+        buffer_free(&out);
+        parser_free(&p);
+    }
+    size_t different = count > 0;
+    qsort(times, count, sizeof *times, compare_times);
+    for (size_t i = 1; i < count; i++)
+        different += times[i] != times[i - 1];
+    printf("%zu\n", different);
+    free(times);
+}
+
+/* Every text of up to seven of these; after an `i` it could pass for another field. */
+static void check_lines(void)
+{
+    static const char alphabet[] = { 'i', '\r', '\n', ' ', ':', '\0' };
+    const size_t letters = sizeof alphabet;
+    size_t texts = 0, of_this_length = 1;
+    for (size_t len = 0; len <= 7; len++, of_this_length *= letters) {
+        for (size_t number = 0; number < of_this_length; number++, texts++) {
+            char *text = malloc(len + 1); /* its own, so that the sanitizer sees its end */
+            check(text != NULL, "there is memory");
+            for (size_t i = 0, left = number; i < len; i++, left /= letters)
+                text[i] = alphabet[left % letters];
+            check_data((struct span) { text, len });
+            free(text);
+        }
+    }
+    printf("%zu\n", texts);
+}
+
+static void check_calendar(void)
+{
+    const uint64_t day_ms = 86400000;
+    uint64_t first = 0;
+    size_t times = 0;
+    for (int month = 0; month < (9999 - 1969) * 12; month++) {
+        uint64_t next = first + (uint64_t)days_in(1970 + month / 12, month % 12 + 1) * day_ms;
+        check_time(first);
+        check_time(next - day_ms + (uint64_t)month * 7919 % day_ms);
+        check_time(next - 1);
+        first = next;
+        times += 3;
+    }
+    check_time(first);
+    check_time(UINT64_MAX);
+    printf("%zu\n", times + 2);
+}
+
+static void print_visible(const char *name, struct span s)
+{
+    printf("%s=", name);
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
+            putchar(s.at[i]);
+        else
+            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
+}
+
+static void print_event(struct parser *p, struct span type, struct span data, struct span id)
+{
+    p->events++;
+    print_visible("event", type);
+    print_visible(" id", id);
+    print_visible(" data", data);
+    putchar('\n');
+}
+
+static void show_stream(void)
+{
+    struct buffer text = read_input();
+    struct parser p = { .dispatch = print_event };
+    parse_stream(&p, buffer_span(&text));
+    if (p.has_retry)
+        printf("retry=%" PRIu64 "\n", p.retry);
+    parser_free(&p);
+    buffer_free(&text);
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "";
+    if (strcmp(mode, "message") == 0 || strcmp(mode, "json") == 0)
+        return show_message(strcmp(mode, "json") == 0);
+    if (strcmp(mode, "id") == 0) {
+        for (int i = 2; i < argc; i++)
+            show_id(argv[i]);
+    } else if (strcmp(mode, "time") == 0) {
+        for (int i = 2; i < argc; i++)
+            show_time(argv[i]);
+    } else if (strcmp(mode, "retry") == 0 && argc == 5) {
+        check_retries(number_of(argv[2]), number_of(argv[3]), (size_t)number_of(argv[4]));
+    } else if (strcmp(mode, "lines") == 0) {
+        check_lines();
+    } else if (strcmp(mode, "calendar") == 0) {
+        check_calendar();
+    } else if (strcmp(mode, "parse") == 0) {
+        show_stream();
+    } else {
+        fprintf(stderr, "usage: frame message|json|id|time|retry|lines|calendar|parse ...\n");
+        return 2;
+    }
+    return 0;
+}
+
+#endif

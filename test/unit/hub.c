@@ -1,0 +1,1550 @@
+/* hub.c - a driver for the hub: a random walk with a model beside it, and no socket anywhere.
+ *
+ *     hub SEED STEPS
+ *
+ * The driver plays the rest of the program. It publishes, settles, lets time pass, and has readers
+ * that take all they are offered, or a few bytes, or nothing. Beside the hub it keeps a model that
+ * is as plain as it can be: every message there ever was, which of them each room holds, and how
+ * far each reader has come. Whatever the hub says and each byte that a reader gets is held against
+ * the model. On failure it prints the seed and the step, and ends in abort.
+ *
+ * The same seed walks the same way. With -DFUZZ the fuzzer's bytes take the place of the seed. */
+
+#include "../../hub.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum {
+    PLACES = 8,
+    SEATS = 5,
+    NAMES = 130,
+    READERS = 130, /* only in a crowd; else */
+    READERS_FEW = 20,
+    ASKERS = 40,
+    KEYS = 6,
+    SECOND_MS = 1000,
+};
+
+/* ==== Chance ================================================================================= */
+
+static uint64_t seed;
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+#ifdef FUZZ
+
+static struct span bytes;
+
+static uint32_t draw(uint32_t below)
+{
+    uint32_t number = 0;
+    for (uint32_t most = 1; most < below && bytes.len > 0; most <<= 8) {
+        number = number << 8 | (unsigned char)bytes.at[0];
+        bytes.at++;
+        bytes.len--;
+    }
+    return number % below;
+}
+
+#else
+
+static uint64_t state, step;
+
+/* A number from 0 to below - 1 (Vigna's SplitMix64). */
+static uint32_t draw(uint32_t below)
+{
+    uint64_t z = state += 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return (uint32_t)((z ^ z >> 31) >> 32) % below;
+}
+
+#endif
+
+/* Once in so many times; never when a fuzzer's bytes are at their end. */
+static bool chance(uint32_t in)
+{
+    return draw(in) == in - 1;
+}
+
+/* The hash's secret comes from the seed too: the order of a table is part of the walk. */
+ssize_t getrandom(void *to, size_t len, unsigned flags)
+{
+    (void)flags;
+    memset(to, (int)(seed % 255) + 1, len);
+    return (ssize_t)len;
+}
+
+/* ==== The model ============================================================================== */
+
+/* A message, from the POST on and for ever. */
+struct post {
+    struct message m;
+    struct id id;
+    struct buffer frame;
+    bool entered; /* it is in its place's history, or was */
+};
+
+struct posts {
+    struct post **at;
+    size_t count, capacity;
+};
+
+/* A room. Its posts are all that ever entered; it holds those from `first` on. */
+struct place {
+    struct posts posts;
+    size_t first, held_bytes;
+    struct id lost;    /* what it has lost as far as it can know */
+    struct id dropped; /* the newest that was dropped in truth */
+    bool exists;
+    unsigned members, pending, online;
+    unsigned named[NAMES]; /* streams by name; name 0 is none */
+    int64_t silent_ms;
+};
+
+/* A reader's place in one room. */
+struct seat {
+    struct place *place;
+    size_t at, limit; /* posts: the next to come, and where the replay ends */
+    unsigned presences;
+    struct buffer presence; /* the last one it got */
+};
+
+struct reader {
+    struct stream stream;
+    bool joined, poll, slow;
+    bool blocked, woken;
+    bool lost_before_woken; /* it was overrun already when it was woken */
+    bool live;              /* it got its `ready` */
+    size_t budget;          /* bytes it takes until it blocks */
+    unsigned name, count;
+    struct seat seats[SEATS];
+    struct id last, ready;
+    int64_t joined_ms;
+    struct buffer out; /* private bytes; those from `hold` on come after the replay */
+    size_t sent, hold;
+    struct buffer in;       /* what came of a frame that is not complete */
+    struct buffer expected; /* the payloads that are not from a ring, in order */
+    size_t expected_at;
+    struct page_query query; /* of a poll */
+};
+
+/* Somebody who waits for what becomes of a POST. */
+struct asker {
+    struct waiter waiter;
+    struct post *post;
+    bool waits, repeated;
+};
+
+static struct world {
+    struct hub_settings settings;
+    struct hub *hub;
+    int64_t mono_ms;
+    uint64_t unix_ms;
+    struct id start, last, newest, lost;
+    struct place places[PLACES];
+    unsigned place_count;
+    struct reader readers[READERS];
+    unsigned reader_count;
+    struct asker askers[ASKERS];
+    struct posts batch;    /* published and not settled */
+    struct posts entering; /* being settled: those up to `entered` are in */
+    size_t entered;
+    bool calm;       /* nobody does anything by chance */
+    bool pressed;    /* many messages are large: histories are short */
+    unsigned served; /* how many were */
+    uint64_t told;   /* presence events that readers got */
+    struct buffer scratch, expected;
+} w;
+
+/* In byte order, as the hub lists them. */
+static const struct spelling {
+    const char *raw, *json;
+} spellings[PLACES] = {
+    { "\"quoted\"", "\"\\\"quoted\\\"\"" },
+    { "a", "\"a\"" },
+    { "ab", "\"ab\"" },
+    { "lobby", "\"lobby\"" },
+    { "lobby 2", "\"lobby 2\"" },
+    { "z\\", "\"z\\\\\"" },
+    { "~hidden", "\"~hidden\"" },
+    { "\xc3\xa9", "\"\xc3\xa9\"" },
+};
+
+static unsigned number_of(const struct place *place)
+{
+    return (unsigned)(place - w.places);
+}
+
+static struct span name_of(const struct place *place)
+{
+    return span_of(spellings[number_of(place)].raw);
+}
+
+static const char *json_of(const struct place *place)
+{
+    return spellings[number_of(place)].json;
+}
+
+/* In byte order too; every second one begins like the one before. */
+static struct span reader_name(unsigned number)
+{
+    static char names[NAMES][16];
+    if (number == 0)
+        return (struct span) { NULL, 0 };
+    snprintf(
+        names[number], sizeof names[number], "n%03u%s", number / 2, number % 2 ? " \xc3\xa9" : "");
+    return span_of(names[number]);
+}
+
+static void push(struct posts *posts, struct post *post)
+{
+    if (posts->count == posts->capacity) {
+        posts->capacity = posts->capacity > 0 ? 2 * posts->capacity : 16;
+        posts->at = realloc(posts->at, posts->capacity * sizeof *posts->at);
+        check(posts->at != NULL, "there is memory");
+    }
+    posts->at[posts->count++] = post;
+}
+
+static void post_free(struct post *post)
+{
+    free((void *)(uintptr_t)post->m.body.at);
+    buffer_free(&post->frame);
+    free(post);
+}
+
+static struct post *post_of(const struct place *place, size_t number)
+{
+    return place->posts.at[number];
+}
+
+static const struct id *oldest_of(const struct place *place)
+{
+    return place->first < place->posts.count ? &post_of(place, place->first)->id : NULL;
+}
+
+static const struct id *newest_of(const struct place *place)
+{
+    return oldest_of(place) != NULL ? &post_of(place, place->posts.count - 1)->id : NULL;
+}
+
+/* The first held post after `id`. */
+static size_t after(const struct place *place, struct id id)
+{
+    size_t number = place->posts.count;
+    while (number > place->first && id_before(id, post_of(place, number - 1)->id))
+        number--;
+    return number;
+}
+
+static bool may_make(const struct place *place)
+{
+    return place->exists || w.settings.max_rooms == 0 || w.place_count < w.settings.max_rooms;
+}
+
+static void make(struct place *place)
+{
+    if (place->exists)
+        return;
+    place->exists = true;
+    place->lost = w.lost;
+    w.place_count++;
+}
+
+static void drop(struct place *place)
+{
+    const struct post *post = post_of(place, place->first++);
+    place->held_bytes -= post->frame.len;
+    place->lost = place->dropped = post->id;
+}
+
+static void vanish(struct place *place)
+{
+    while (oldest_of(place) != NULL)
+        drop(place);
+    if (id_before(w.lost, place->lost))
+        w.lost = place->lost;
+    place->exists = false;
+    w.place_count--;
+}
+
+/* Somebody or something has left the room. */
+static void release(struct place *place)
+{
+    if (!place->exists || place->members > 0 || place->pending > 0)
+        return;
+    place->silent_ms = w.mono_ms;
+    if (oldest_of(place) == NULL)
+        vanish(place);
+}
+
+static void expire(void)
+{
+    for (struct place *p = w.places; p < w.places + PLACES; p++)
+        if (p->exists && p->members == 0 && p->pending == 0 &&
+            p->silent_ms + w.settings.room_ttl_ms <= w.mono_ms)
+            vanish(p);
+}
+
+static struct place *place_of(const struct post *post)
+{
+    for (struct place *p = w.places; p < w.places + PLACES; p++)
+        if (span_equal(name_of(p), post->m.room))
+            return p;
+    abort();
+}
+
+static void enter(struct post *post)
+{
+    struct place *place = place_of(post);
+    while (place->held_bytes + post->frame.len > w.settings.history)
+        drop(place);
+    push(&place->posts, post);
+    place->held_bytes += post->frame.len;
+    post->entered = true;
+    w.newest = post->id;
+}
+
+/* What the hub says that a room's oldest message is. False when there is none. */
+static bool ask_oldest(const struct place *place, struct id *id)
+{
+    struct page_query q = { .room = name_of(place), .start.since = SINCE_UNKNOWN, .limit = 1 };
+    struct span key = SPAN("],\"oldest\":\"");
+    w.scratch.len = 0;
+    hub_add_page(w.hub, &q, &w.scratch);
+    struct span text = { memmem(w.scratch.at, w.scratch.len, key.at, key.len), 0 };
+    if (text.at == NULL)
+        return false;
+    text.at += key.len;
+    while (text.at[text.len] != '"')
+        text.len++;
+    check(id_parse(text, id), "a page's oldest is an id");
+    return true;
+}
+
+/* In the middle of a settlement streams are served, and the model has to be where the hub is: all
+ * up to the newest have entered, and some of those have gone that the next one has no room with. */
+static void sync_model(void)
+{
+    struct id newest = hub_newest(w.hub), oldest;
+    while (w.entered < w.entering.count && !id_before(newest, w.entering.at[w.entered]->id))
+        enter(w.entering.at[w.entered++]);
+    check(id_equal(w.newest, newest), "the newest id is that of the newest message");
+    if (w.entered == w.entering.count)
+        return;
+    const struct post *next = w.entering.at[w.entered];
+    struct place *place = place_of(next);
+    bool any = ask_oldest(place, &oldest);
+    while (oldest_of(place) != NULL && !(any && id_equal(*oldest_of(place), oldest))) {
+        check(place->held_bytes + next->frame.len > w.settings.history,
+            "a message is dropped only when there is no room for the next");
+        drop(place);
+    }
+}
+
+/* ==== Messages in ============================================================================ */
+
+static struct id next_id(void)
+{
+    if (w.unix_ms > w.last.ms)
+        w.last = (struct id) { w.unix_ms, 0 };
+    else
+        w.last.seq++;
+    return w.last;
+}
+
+static struct post *find_in(const struct posts *posts, size_t from, const struct message *m)
+{
+    for (size_t i = from; i < posts->count; i++)
+        if (span_equal(posts->at[i]->m.key, m->key) && span_equal(posts->at[i]->m.room, m->room))
+            return posts->at[i];
+    return NULL;
+}
+
+/* The message that used this one's key in its room and is held or on its way. */
+static struct post *find_key(const struct place *place, const struct message *m)
+{
+    struct post *post = NULL;
+    if (m->key.len > 0)
+        post = find_in(&place->posts, place->first, m);
+    if (m->key.len > 0 && post == NULL)
+        post = find_in(&w.entering, w.entered, m);
+    if (m->key.len > 0 && post == NULL)
+        post = find_in(&w.batch, 0, m);
+    return post;
+}
+
+static struct asker *free_asker(void)
+{
+    for (struct asker *a = w.askers; a < w.askers + ASKERS; a++)
+        if (!a->waits)
+            return a;
+    return NULL;
+}
+
+static void publish(struct message m);
+static void publish_anew(void);
+
+/* What the hub calls. */
+static void done(struct waiter *waiter, const struct receipt *receipt)
+{
+    struct asker *a = (struct asker *)(void *)((char *)waiter - offsetof(struct asker, waiter));
+    sync_model();
+    check(a->waits && waiter->publication == NULL, "who waits is told once");
+    check(a->post->entered, "and when the message is in the history");
+    check(waiter->repeated == a->repeated, "and whether it was a repetition");
+    check(id_equal(receipt->id, a->post->id), "and its id");
+    check(span_equal(receipt->room, a->post->m.room), "and its room");
+    check(receipt->online == place_of(a->post)->online, "and how many are there");
+    a->waits = false;
+    if (chance(8))
+        publish_anew();
+    for (struct asker *other = w.askers; chance(8) && other < w.askers + ASKERS; other++)
+        if (other->waits && other->post == a->post) {
+            hub_forget(&other->waiter);
+            other->waits = false;
+        }
+}
+
+static void check_first(const struct message *m, struct asker *a, struct post *first)
+{
+    struct receipt receipt = { 0 };
+    w.scratch.len = 0;
+    frame_message(&w.scratch, m, first->id);
+    bool same = span_equal(buffer_span(&w.scratch), buffer_span(&first->frame));
+    enum publish expected = first->entered ? PUBLISH_REPEATED : PUBLISH_WAIT;
+    enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
+    check(result == (same ? expected : PUBLISH_CONFLICT), "a key that is known is recognised");
+    if (result == PUBLISH_WAIT) {
+        a->post = first;
+        a->waits = a->repeated = true;
+    } else if (result == PUBLISH_REPEATED) {
+        check(id_equal(receipt.id, first->id), "a repetition gets the first one's id");
+        check(span_equal(receipt.room, m->room), "and room");
+        check(receipt.online == place_of(first)->online, "and how many are there now");
+    }
+}
+
+static void check_new(const struct message *m, struct asker *a, struct place *place)
+{
+    struct receipt receipt;
+    struct post *post = calloc(1, sizeof *post);
+    check(post != NULL, "there is memory");
+    *post = (struct post) { .m = *m, .id = next_id() };
+    frame_message(&post->frame, m, post->id);
+    enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
+    if (post->frame.len > w.settings.history / 2) {
+        check(result == PUBLISH_TOO_LARGE, "a frame over half of the history is refused");
+        release(place);
+        post_free(post);
+        return;
+    }
+    check(result == PUBLISH_WAIT, "a new message is accepted");
+    make(place);
+    place->pending++;
+    push(&w.batch, post);
+    a->post = post;
+    a->waits = true;
+    a->repeated = false;
+}
+
+/* Takes m.body over. */
+static void publish(struct message m)
+{
+    struct asker *a = free_asker();
+    struct place *place = place_of(&(struct post) { .m = m });
+    struct post *first = find_key(place, &m);
+    if (a != NULL)
+        a->waiter.done = done;
+    if (a != NULL && !may_make(place)) {
+        struct receipt receipt;
+        check(hub_publish(w.hub, &m, &a->waiter, &receipt) == PUBLISH_NO_ROOM,
+            "a message does not make a room too many");
+    } else if (a != NULL && first != NULL) {
+        check_first(&m, a, first);
+    } else if (a != NULL) {
+        check_new(&m, a, place);
+        return;
+    }
+    free((void *)(uintptr_t)m.body.at);
+}
+
+/* Most are short, some take a good part of the smallest history, a few are too large for it. */
+static size_t draw_size(void)
+{
+    if (w.pressed && chance(2))
+        return draw(7000);
+    switch (draw(16)) {
+    case 0:
+        return draw(10000);
+    case 1:
+    case 2:
+        return draw(4000);
+    case 3:
+    case 4:
+    case 5:
+        return draw(600);
+    default:
+        return draw(60);
+    }
+}
+
+static struct span draw_body(enum message_kind kind)
+{
+    static const char *const pieces[] = { "a", "bc ", "\"", "\xc3\xa9", "\n", "\r\n", "\r",
+        "id: 1-0" };
+    struct buffer body = { 0 };
+    size_t size = draw_size();
+    buffer_add_string(&body, kind == MESSAGE_JSON ? "{\"n\":\"" : ".");
+    if (kind == MESSAGE_JSON)
+        buffer_add_number(&body, draw(1000));
+    else
+        for (int i = (int)draw(12); i > 0; i--)
+            buffer_add_string(&body, pieces[draw(8)]);
+    while (body.len < size)
+        buffer_add(&body, (struct span) { "0123456789abcdefghijklmnopqrstuv", 32 });
+    if (kind == MESSAGE_JSON)
+        buffer_add(&body, SPAN("\"}"));
+    check(!body.failed, "there is memory");
+    return buffer_span(&body);
+}
+
+static void publish_new(void)
+{
+    static const char *const events[] = { "", "", "news", "a b" };
+    static const char *const keys[KEYS] = { "k", "k1", "k2", "key-3", "key-4", "key-5" };
+    /* Half of them go into one room, so that its history is always short. */
+    const struct place *place = &w.places[chance(2) ? 3 : draw(PLACES)];
+    struct message m = { .kind = (enum message_kind)draw(4), .room = name_of(place) };
+    if (m.kind == MESSAGE_CHAT || m.kind == MESSAGE_BINARY)
+        m.name = reader_name(1 + draw(3));
+    if (m.kind != MESSAGE_CHAT)
+        m.event = span_of(events[draw(4)]);
+    if (chance(3))
+        m.key = span_of(keys[draw(KEYS)]);
+    m.body = draw_body(m.kind);
+    publish(m);
+}
+
+static struct span copy_of(struct span s)
+{
+    char *at = malloc(s.len + 1);
+    check(at != NULL, "there is memory");
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return (struct span) { at, s.len };
+}
+
+/* The same POST again, a little later or much later. */
+static void publish_again(void)
+{
+    const struct place *place = &w.places[draw(PLACES)];
+    const struct posts *posts = w.batch.count > 0 && chance(2) ? &w.batch : &place->posts;
+    size_t recent = posts->count < 50 ? posts->count : 50;
+    if (recent == 0)
+        return;
+    struct message m = posts->at[posts->count - 1 - draw((uint32_t)recent)]->m;
+    m.body = copy_of(m.body);
+    if (chance(8))
+        m.name = m.kind == MESSAGE_CHAT ? SPAN("somebody else") : m.name;
+    publish(m);
+}
+
+static void publish_anew(void)
+{
+    if (chance(4))
+        publish_again();
+    else
+        publish_new();
+}
+
+static void forget_one(void)
+{
+    struct asker *a = &w.askers[draw(ASKERS)];
+    hub_forget(&a->waiter);
+    a->waits = false;
+}
+
+/* ==== What there is to read ================================================================== */
+
+static const char *gap_of(const struct place *place, const struct start *start)
+{
+    if (start->since == SINCE_UNKNOWN)
+        return "unknown";
+    if (start->since != SINCE_ID)
+        return NULL;
+    if (id_before(w.last, start->id))
+        return "unknown";
+    bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
+    check(gap || !id_before(start->id, place->dropped), "what is lost has a gap");
+    if (!gap)
+        return NULL;
+    return id_before(start->id, w.start) ? "restarted" : "expired";
+}
+
+static size_t begin_of(const struct place *place, const struct start *start)
+{
+    size_t held = place->posts.count - place->first;
+    if (gap_of(place, start) != NULL)
+        return place->first;
+    if (start->since == SINCE_ID)
+        return after(place, start->id);
+    if (start->since == SINCE_NOW)
+        return place->posts.count;
+    return place->posts.count - (held < start->count ? held : start->count);
+}
+
+/* The page from post `*from` to before `*to`. */
+static void bounds_of(
+    const struct place *place, const struct page_query *q, bool forwards, size_t *from, size_t *to)
+{
+    size_t total = 0;
+    *from = *to = forwards ? begin_of(place, &q->start) : place->posts.count;
+    while (!forwards && q->has_before && *from > place->first &&
+           !id_before(post_of(place, *from - 1)->id, q->before))
+        *from = *to = *from - 1;
+    for (unsigned i = 0; i < q->limit && total <= HUB_PAGE_BYTES; i++) {
+        if (forwards ? *to == place->posts.count : *from == place->first)
+            return;
+        total += post_of(place, forwards ? (*to)++ : --*from)->frame.len;
+    }
+}
+
+/* Asks for a page and compares it. Returns whether it tells anything. */
+static bool check_page(const struct page_query *q)
+{
+    const struct place *place = place_of(&(struct post) { .m.room = q->room });
+    struct buffer *page = &w.scratch, *out = &w.expected;
+    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
+    bool gap = gap_of(place, &q->start) != NULL;
+    size_t from, to;
+    bounds_of(place, q, forwards, &from, &to);
+    out->len = 0;
+    buffer_add(out, SPAN("{\"messages\":["));
+    for (size_t i = from; i < to; i++) {
+        const struct post *post = post_of(place, i);
+        struct span frame = buffer_span(&post->frame);
+        buffer_add_string(out, i > from ? "," : "");
+        frame_to_json(out,
+            (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
+            post->m.kind, q->room, post->id);
+    }
+    buffer_add(out, SPAN("],\"oldest\":"));
+    id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
+    buffer_add(out, SPAN(",\"newest\":"));
+    id_add_json(out, from < to ? &post_of(place, to - 1)->id : NULL);
+    bool more = forwards ? to < place->posts.count : from > place->first;
+    buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
+    page->len = 0;
+    bool tells = hub_add_page(w.hub, q, page);
+    check(span_equal(buffer_span(page), buffer_span(out)), "a page shows what is held");
+    check(tells == (gap || from < to), "a page says whether it tells anything");
+    return tells;
+}
+
+static void check_rooms(void)
+{
+    struct buffer *rooms = &w.scratch, *out = &w.expected;
+    rooms->len = out->len = 0;
+    for (const struct place *p = w.places; p < w.places + PLACES; p++) {
+        if (!p->exists || name_of(p).at[0] == '~' || (p->online == 0 && oldest_of(p) == NULL))
+            continue;
+        buffer_printf(out, "%s{\"room\":%s,\"online\":%u,\"newest\":", out->len > 0 ? "," : "",
+            json_of(p), p->online);
+        id_add_json(out, newest_of(p));
+        buffer_add(out, SPAN("}"));
+    }
+    hub_add_rooms(w.hub, rooms);
+    check(span_equal(buffer_span(rooms), buffer_span(out)), "the rooms are those there are");
+}
+
+static void add_presence(struct buffer *out, const struct place *place)
+{
+    unsigned shown = 0;
+    buffer_printf(out, "event: presence\ndata: {\"room\":%s,\"online\":%u,\"names\":[",
+        json_of(place), place->online);
+    for (unsigned i = 1; i < NAMES && shown < 100; i++)
+        if (place->named[i] > 0) {
+            buffer_add_string(out, shown++ > 0 ? ",\"" : "\"");
+            buffer_add(out, reader_name(i));
+            buffer_add(out, SPAN("\""));
+        }
+    buffer_add(out, SPAN("]}\n\n"));
+}
+
+/* Sometimes an id of a message, sometimes one beside it, sometimes one from elsewhere. */
+static struct id draw_id(void)
+{
+    const struct place *place = &w.places[draw(PLACES)];
+    uint32_t kind = draw(10);
+    struct id id = w.newest;
+    if (kind < 7 && place->posts.count > 0) {
+        size_t most = chance(3) ? place->posts.count : place->posts.count - place->first;
+        if (most > 0)
+            id = post_of(place, place->posts.count - 1 - draw((uint32_t)most))->id;
+    }
+    if (kind == 5)
+        id.seq++;
+    if (kind == 6)
+        id.ms--;
+    if (kind == 7)
+        id = (struct id) { w.start.ms - draw(2), draw(3) };
+    if (kind == 8)
+        id = (struct id) { draw(2) > 0 ? UINT64_MAX : 0, UINT64_MAX };
+    return id;
+}
+
+static void ask_page(void)
+{
+    struct page_query q = { .room = name_of(&w.places[draw(PLACES)]), .limit = 1 + draw(12) };
+    if (chance(4))
+        q.limit = HUB_HISTORY_MAX;
+    switch (draw(4)) {
+    case 0:
+        break;
+    case 1:
+        q.has_before = true;
+        q.before = draw_id();
+        break;
+    default:
+        q.start = (struct start) { .since = chance(8) ? SINCE_UNKNOWN : SINCE_ID, .id = draw_id() };
+    }
+    check_page(&q);
+}
+
+/* ==== What a reader gets ===================================================================== */
+
+/* An event's fields, as lines that end in LF: frames are written in this form alone. */
+struct event {
+    struct span type, id;
+};
+
+static struct event parse_event(struct span payload)
+{
+    struct event event = { SPAN("message"), { NULL, 0 } };
+    struct span line;
+    bool data = false;
+    while (span_split(&payload, '\n', &line) && line.len > 0) {
+        struct span name;
+        span_split(&line, ':', &name);
+        check(line.len > 0 && line.at[0] == ' ', "a line is `name: value`");
+        line.at++;
+        line.len--;
+        if (span_equal(name, SPAN("id")) && event.id.at == NULL)
+            event.id = line;
+        else if (span_equal(name, SPAN("event")) && !data)
+            event.type = line;
+        else
+            check(span_equal(name, SPAN("data")), "a line is of a known kind");
+        data |= span_equal(name, SPAN("data"));
+    }
+    check(data && payload.at != NULL && payload.len == 0, "a frame is one event, and whole");
+    return event;
+}
+
+/* What was written for this reader alone. */
+static void get_private(struct reader *r, struct span payload, const struct event *event)
+{
+    struct span left = { r->expected.at + r->expected_at, r->expected.len - r->expected_at };
+    check(left.len >= payload.len && memcmp(left.at, payload.at, payload.len) == 0,
+        "private events come in order");
+    r->expected_at += payload.len;
+    if (span_equal(event->type, SPAN("gap")))
+        check(r->last.ms == 0 && !r->live, "a gap is told before anything else");
+    if (!span_equal(event->type, SPAN("ready")))
+        return;
+    for (unsigned i = 0; i < r->count; i++)
+        check(r->seats[i].at == r->seats[i].limit, "the replay is complete before `ready`");
+    check(id_parse(event->id, &r->ready), "`ready` has an id");
+    check(!id_before(r->ready, r->last), "no replayed message is newer than `ready`");
+    r->live = true;
+}
+
+static bool has_all(const struct reader *r)
+{
+    for (unsigned i = 0; i < r->count; i++)
+        if (r->seats[i].at != r->seats[i].place->posts.count)
+            return false;
+    return true;
+}
+
+static void get_presence(struct reader *r, struct span payload)
+{
+    struct seat *seat = NULL;
+    check(r->live, "presence comes after `ready`");
+    for (unsigned i = 0; i < r->count; i++) {
+        w.scratch.len = 0;
+        buffer_printf(
+            &w.scratch, "event: presence\ndata: {\"room\":%s,", json_of(r->seats[i].place));
+        if (payload.len > w.scratch.len && memcmp(payload.at, w.scratch.at, w.scratch.len) == 0)
+            seat = &r->seats[i];
+    }
+    check(seat != NULL, "presence is of one of the reader's rooms");
+    seat->presences++;
+    w.told++;
+    check(seat->presences <= (w.mono_ms - r->joined_ms) / SECOND_MS + 1,
+        "presence comes once a second at most");
+    seat->presence.len = 0;
+    buffer_add(&seat->presence, payload);
+}
+
+static void get_message(struct reader *r, struct span payload, const struct event *event)
+{
+    struct id id;
+    struct seat *seat = NULL;
+    check(id_parse(event->id, &id), "a message has an id");
+    check(id_before(r->last, id), "ids grow, and no message comes twice");
+    for (unsigned i = 0; i < r->count; i++) {
+        struct seat *s = &r->seats[i];
+        if (s->at < s->place->posts.count && id_equal(post_of(s->place, s->at)->id, id))
+            seat = s;
+    }
+    check(seat != NULL, "a message is the next one of a room of the reader's");
+    check(seat->at >= seat->place->first, "a message is one that is held");
+    check(r->live ? id_before(r->ready, id) : seat->at < seat->limit, "replay first, then live");
+    struct span frame = buffer_span(&post_of(seat->place, seat->at)->frame);
+    frame = (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES };
+    check(span_equal(payload, frame), "a message is what was published");
+    seat->at++;
+    r->last = id;
+}
+
+static void get_payload(struct reader *r, struct span payload)
+{
+    struct event event = parse_event(payload);
+    if (event.id.at != NULL && !span_equal(event.type, SPAN("ready")))
+        get_message(r, payload, &event);
+    else if (r->expected_at < r->expected.len)
+        get_private(r, payload, &event);
+    else
+        get_presence(r, payload);
+}
+
+/* Finds a whole frame at the front: its payload, and how long it is. 0 when more has to come. */
+static size_t find_frame(const struct reader *r, struct span in, struct span *payload)
+{
+    if (!r->stream.chunked) {
+        const char *end = in.len > 0 ? memmem(in.at, in.len, "\n\n", 2) : NULL;
+        *payload = (struct span) { in.at, end != NULL ? (size_t)(end + 2 - in.at) : 0 };
+        return payload->len;
+    }
+    if (in.len < FRAME_LEAD_BYTES)
+        return 0;
+    char digits[9] = { 0 }, *end;
+    memcpy(digits, in.at, 8);
+    size_t size = strtoul(digits, &end, 16);
+    check(end == digits + 8 && memcmp(in.at + 8, "\r\n", 2) == 0, "a chunk begins with its size");
+    check(size > 0, "no chunk ends the stream");
+    if (in.len < size + FRAME_ENVELOPE_BYTES)
+        return 0;
+    *payload = (struct span) { in.at + FRAME_LEAD_BYTES, size };
+    check(memcmp(payload->at + size, "\r\n", 2) == 0, "a chunk ends where it ends");
+    return size + FRAME_ENVELOPE_BYTES;
+}
+
+/* The reader takes what it can; how much is returned. */
+static size_t take(struct reader *r, struct span s)
+{
+    size_t n = s.len < r->budget ? s.len : r->budget, len;
+    if (r->slow)
+        r->budget -= n;
+    buffer_add(&r->in, (struct span) { s.at, n });
+    struct span rest = buffer_span(&r->in), payload;
+    while ((len = find_frame(r, rest, &payload)) > 0) {
+        get_payload(r, payload);
+        rest = (struct span) { rest.at + len, rest.len - len };
+    }
+    if (rest.len > 0 && rest.len < r->in.len)
+        memmove(r->in.at, rest.at, rest.len);
+    r->in.len = rest.len;
+    return n;
+}
+
+/* ==== Serving ================================================================================ */
+
+static void forget_reader(struct reader *r)
+{
+    buffer_free(&r->out);
+    buffer_free(&r->in);
+    buffer_free(&r->expected);
+    for (unsigned i = 0; i < SEATS; i++)
+        buffer_free(&r->seats[i].presence);
+    *r = (struct reader) { 0 };
+}
+
+static void leave(struct reader *r)
+{
+    hub_leave(w.hub, &r->stream);
+    for (unsigned i = 0; i < r->count; i++) {
+        struct place *place = r->seats[i].place;
+        place->members--;
+        place->online -= !r->poll;
+        place->named[r->name] -= !r->poll;
+        release(place);
+    }
+    forget_reader(r);
+}
+
+static bool is_overrun(const struct reader *r)
+{
+    bool overrun = false;
+    for (unsigned i = 0; i < r->count; i++)
+        overrun |= r->seats[i].at < r->seats[i].place->first;
+    check(hub_is_overrun(&r->stream) == overrun, "overrun is who misses a message");
+    return overrun;
+}
+
+/* Sends the private bytes, up to the hold. False when the reader blocks. */
+static bool flush(struct reader *r)
+{
+    r->sent += take(r, (struct span) { r->out.at + r->sent, r->hold - r->sent });
+    if (r->sent < r->hold)
+        return false;
+    if (r->sent == r->out.len)
+        r->out.len = r->sent = r->hold = 0;
+    return true;
+}
+
+/* Sends what can be sent at once; the rest becomes private bytes. */
+static bool send_now(struct reader *r, struct span s)
+{
+    check(r->out.len == 0 && r->in.len == 0, "a stream has one unfinished piece at most");
+    size_t n = take(r, s);
+    buffer_add(&r->out, (struct span) { s.at + n, s.len - n });
+    r->hold = r->out.len;
+    return r->out.len == 0;
+}
+
+/* Sends what the rings have for it; `bytes` is how much that is. */
+static bool send_rings(struct reader *r, size_t *offered)
+{
+    struct gather g;
+    size_t sent = 0, total = 0;
+    hub_gather(&r->stream, &g);
+    check(g.count <= GATHER_PIECES, "there are no more pieces than fit");
+    *offered = g.bytes;
+    for (int i = 0; i < g.count; i++) {
+        check(g.pieces[i].iov_len > 0, "no piece is empty");
+        total += g.pieces[i].iov_len;
+    }
+    check(total == g.bytes, "the pieces are as long as they are together");
+    if (r->slow && g.count > 0 && r->budget > g.pieces[0].iov_len && chance(4))
+        r->budget = g.pieces[0].iov_len; /* a short write may end where a piece ends */
+    for (int i = 0; i < g.count; i++) {
+        size_t n = take(r, (struct span) { g.pieces[i].iov_base, g.pieces[i].iov_len });
+        sent += n;
+        if (n < g.pieces[i].iov_len)
+            break;
+    }
+    hub_advance(&g, sent);
+    if (g.bytes > 0)
+        check(hub_in_frame(&r->stream) == (r->in.len > 0), "the hub knows who is in a frame");
+    return sent == g.bytes;
+}
+
+static enum served serve_poll(struct reader *r)
+{
+    if (!check_page(&r->query))
+        return SERVED_ALL;
+    leave(r);
+    if (chance(4))
+        publish_anew();
+    return SERVED_GONE;
+}
+
+/* The stream is past the end of a ring: it must have had its chance. */
+static void check_excuse(const struct reader *r, bool was_blocked, bool was_woken)
+{
+    check(was_blocked, "only a stream that is blocked is overrun");
+    /* In several rooms a stream that was woken is due in the first one alone. */
+    check(
+        !was_woken || r->lost_before_woken || r->count > 1, "a stream that is due is not overrun");
+}
+
+static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)
+{
+    struct span snapshot;
+    size_t offered;
+    for (;;) {
+        if (!flush(r))
+            return SERVED_BLOCKED;
+        if (is_overrun(r)) {
+            check_excuse(r, was_blocked, was_woken);
+            check(hub_in_frame(&r->stream), "what was cut for ever counts as cut");
+            leave(r);
+            return SERVED_GONE;
+        }
+        if (!send_rings(r, &offered))
+            return SERVED_BLOCKED;
+        if (offered > 0)
+            continue;
+        if (hub_is_replaying(&r->stream)) {
+            hub_go_live(&r->stream);
+            r->hold = r->out.len;
+        } else if (hub_next_presence(&r->stream, &snapshot)) {
+            check(has_all(r), "presence comes to who has everything");
+            if (!send_now(r, snapshot))
+                return SERVED_BLOCKED;
+        } else {
+            break;
+        }
+    }
+    check(has_all(r) && r->in.len == 0, "who waits has everything");
+    return SERVED_ALL;
+}
+
+/* What the hub calls. */
+static enum served serve(struct stream *stream)
+{
+    struct reader *r = (struct reader *)(void *)((char *)stream - offsetof(struct reader, stream));
+    bool was_blocked = r->blocked, was_woken = r->woken;
+    w.served++;
+    sync_model();
+    check(r->joined, "who is served is there");
+    r->blocked = r->woken = false;
+    if (r->poll)
+        return serve_poll(r);
+    if (!w.calm && chance(200)) {
+        leave(r);
+        return SERVED_GONE;
+    }
+    enum served served = serve_stream(r, was_blocked, was_woken);
+    if (served == SERVED_BLOCKED)
+        r->blocked = true;
+    return served;
+}
+
+static void overrun(struct stream *stream)
+{
+    struct reader *r = (struct reader *)(void *)((char *)stream - offsetof(struct reader, stream));
+    check(r->joined && is_overrun(r), "who is told that it is overrun is overrun");
+    check(r->blocked, "and blocked");
+    leave(r);
+}
+
+/* ==== Coming and going ======================================================================= */
+
+struct plan {
+    unsigned places[SEATS], count, name;
+    bool poll;
+    struct start start;
+};
+
+/* The model's side of hub_join. False when there would be a room too many. */
+static bool plan_fits(const struct plan *plan)
+{
+    unsigned i = 0;
+    for (; i < plan->count && may_make(&w.places[plan->places[i]]); i++)
+        make(&w.places[plan->places[i]]);
+    if (i == plan->count)
+        return true;
+    for (unsigned j = 0; j < i; j++)
+        release(&w.places[plan->places[j]]);
+    return false;
+}
+
+static bool join(struct reader *r, const struct plan *plan)
+{
+    struct span rooms[SEATS];
+    for (unsigned i = 0; i < plan->count; i++)
+        rooms[i] = name_of(&w.places[plan->places[i]]);
+    *r = (struct reader) { .poll = plan->poll, .name = plan->name, .joined_ms = w.mono_ms };
+    r->slow = chance(2);
+    r->budget = r->slow ? draw(2000) : SIZE_MAX;
+    r->stream.chunked = !chance(3);
+    bool fits = plan_fits(plan);
+    enum join result =
+        hub_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
+    check(result == (fits ? JOIN_OK : JOIN_NO_ROOM), "a stream gets in when there are rooms");
+    if (!fits)
+        return false;
+    r->joined = true;
+    r->count = plan->count;
+    for (unsigned i = 0; i < plan->count; i++) {
+        struct place *place = &w.places[plan->places[i]];
+        r->seats[i] = (struct seat) { .place = place, .at = place->posts.count };
+        place->members++;
+        place->online += !plan->poll;
+        place->named[plan->name] += !plan->poll;
+    }
+    return true;
+}
+
+/* The gaps that the model sees, and where it would begin. Returns whether there is a replay. */
+static bool expect_seek(struct reader *r, const struct start *start)
+{
+    bool replay = false;
+    for (unsigned i = 0; i < r->count; i++) {
+        struct seat *seat = &r->seats[i];
+        const char *reason = gap_of(seat->place, start);
+        if (reason != NULL) {
+            buffer_printf(
+                &r->expected, "event: gap\ndata: {\"room\":%s,\"after\":", json_of(seat->place));
+            id_add_json(&r->expected, start->since == SINCE_ID ? &start->id : NULL);
+            buffer_add(&r->expected, SPAN(",\"oldest\":"));
+            id_add_json(&r->expected, oldest_of(seat->place));
+            buffer_printf(&r->expected, ",\"reason\":\"%s\"}\n\n", reason);
+        }
+        seat->at = begin_of(seat->place, start);
+        seat->limit = seat->place->posts.count;
+        replay |= seat->at < seat->limit;
+    }
+    return replay;
+}
+
+static void expect_ready(struct reader *r)
+{
+    buffer_add(&r->expected, SPAN("id: "));
+    id_add(&r->expected, w.newest);
+    buffer_add(&r->expected, SPAN("\nevent: ready\ndata: {\"rooms\":["));
+    for (unsigned i = 0; i < r->count; i++)
+        buffer_printf(&r->expected, "%s{\"room\":%s,\"online\":%u}", i > 0 ? "," : "",
+            json_of(r->seats[i].place), r->seats[i].place->online);
+    buffer_add(&r->expected, SPAN("]}\n\n"));
+    for (unsigned i = 0; i < r->count; i++) {
+        add_presence(&r->expected, r->seats[i].place);
+        add_presence(&r->seats[i].presence, r->seats[i].place);
+    }
+}
+
+/* A stream begins as it does in the program: gaps, replay, `ready`, presence. */
+static void start_stream(struct reader *r, const struct start *start)
+{
+    bool replay = expect_seek(r, start), chunked = r->stream.chunked;
+    expect_ready(r);
+    check(hub_seek(w.hub, &r->stream, start, &r->out) == replay, "the hub knows what to replay");
+    r->hold = r->out.len;
+    size_t begin = frame_begin(&r->out, chunked);
+    buffer_add(&r->out, SPAN("id: "));
+    id_add(&r->out, hub_newest(w.hub));
+    buffer_add(&r->out, SPAN("\nevent: ready\ndata: {\"rooms\":["));
+    hub_add_online(&r->stream, &r->out);
+    buffer_add(&r->out, SPAN("]}\n"));
+    frame_end(&r->out, begin, chunked);
+    hub_add_presence(&r->stream, &r->out);
+    if (!replay)
+        r->hold = r->out.len;
+    hub_start(w.hub, &r->stream);
+}
+
+static void start_poll(struct reader *r)
+{
+    hub_start(w.hub, &r->stream);
+    check(r->joined, "a poll with nothing to tell waits");
+}
+
+static struct reader *draw_reader(void)
+{
+    return &w.readers[draw(w.reader_count)];
+}
+
+static struct start draw_start(void)
+{
+    struct start start = { .id = draw_id() };
+    switch (draw(8)) {
+    case 0:
+    case 1:
+        start.since = SINCE_NOW;
+        break;
+    case 2:
+    case 3:
+        start.since = SINCE_LAST;
+        start.count = chance(4) ? HUB_HISTORY_MAX : 1 + draw(10);
+        break;
+    case 4:
+        start.since = chance(2) ? SINCE_UNKNOWN : SINCE_ID;
+        break;
+    default:
+        start.since = SINCE_ID;
+    }
+    return start;
+}
+
+static void come(struct reader *r)
+{
+    struct plan plan = { .count = chance(2) ? 1 + draw(SEATS) : 1, .name = draw(12) };
+    unsigned first = draw(PLACES), stride = 1 + 2 * draw(PLACES / 2); /* so that all differ */
+    for (unsigned i = 0; i < plan.count; i++)
+        plan.places[i] = (first + i * stride) % PLACES;
+    plan.start = draw_start();
+    plan.poll = chance(6);
+    if (!plan.poll) {
+        if (join(r, &plan))
+            start_stream(r, &plan.start);
+        else
+            forget_reader(r);
+        return;
+    }
+    struct page_query q = { .room = name_of(&w.places[plan.places[0]]), .limit = 1 + draw(20) };
+    q.start = (struct start) { .since = SINCE_ID, .id = chance(2) ? w.newest : draw_id() };
+    plan.count = 1;
+    plan.name = 0;
+    if (check_page(&q))
+        return;
+    if (!join(r, &plan)) {
+        forget_reader(r);
+        return;
+    }
+    r->query = q;
+    start_poll(r);
+}
+
+static void wake(struct reader *r)
+{
+    static const uint32_t most[] = { 1, 2, 30, 3000, 20000 };
+    if (!r->joined || !r->blocked)
+        return;
+    r->budget = draw(most[draw(5)]);
+    if (!r->woken)
+        r->lost_before_woken = is_overrun(r);
+    r->woken = true;
+    hub_wake(w.hub, &r->stream);
+}
+
+/* Something that is not from a ring: between two frames, or not at all. */
+static void beat(struct reader *r)
+{
+    if (!r->joined || r->poll || r->blocked)
+        return;
+    w.scratch.len = 0;
+    size_t begin = frame_begin(&w.scratch, r->stream.chunked);
+    buffer_printf(&w.scratch, "event: heartbeat\ndata: %" PRIu64 "\n", w.unix_ms);
+    frame_end(&w.scratch, begin, r->stream.chunked);
+    buffer_printf(&r->expected, "event: heartbeat\ndata: %" PRIu64 "\n\n", w.unix_ms);
+    struct buffer frame = w.scratch; /* what the reader checks has a use for w.scratch */
+    w.scratch = (struct buffer) { 0 };
+    if (!send_now(r, buffer_span(&frame)) || chance(2))
+        hub_start(w.hub, &r->stream);
+    buffer_free(&frame);
+}
+
+/* Everybody comes into one room: more names than a snapshot shows. */
+static void crowd(void)
+{
+    for (unsigned i = 0; i < w.reader_count; i++) {
+        struct plan plan = { .places = { 3 }, .count = 1, .name = i % NAMES };
+        if (!w.readers[i].joined) {
+            if (join(&w.readers[i], &plan))
+                start_stream(&w.readers[i], &plan.start);
+            else
+                forget_reader(&w.readers[i]);
+        }
+    }
+}
+
+/* ==== The turns of the loop ================================================================== */
+
+static void settle(void)
+{
+    struct posts empty = { 0 };
+    w.entering = w.batch;
+    w.batch = empty;
+    w.entered = 0;
+    hub_settle(w.hub);
+    sync_model();
+    check(w.entered == w.entering.count, "what was published is settled");
+    for (size_t i = 0; i < w.entering.count; i++) {
+        struct place *place = place_of(w.entering.at[i]);
+        place->pending--;
+        release(place);
+    }
+    for (struct asker *a = w.askers; a < w.askers + ASKERS; a++)
+        check(!a->waits || !a->post->entered, "who waits is told when it is settled");
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
+        if (r->joined && !r->poll && is_overrun(r))
+            check_excuse(r, r->blocked, r->woken);
+    free(w.entering.at);
+    w.entering = empty;
+    w.entered = 0;
+}
+
+static void run(unsigned count)
+{
+    w.served = 0;
+    hub_run(w.hub, count);
+    check(w.served <= count, "no more are served than may be");
+    bool left = hub_next_ms(w.hub) <= w.mono_ms;
+    for (struct reader *r = w.readers; !left && r < w.readers + w.reader_count; r++) {
+        if (r->joined && r->poll)
+            check(!check_page(&r->query), "a poll with something to tell is answered");
+        else if (r->joined)
+            check(r->blocked ? !r->woken : has_all(r), "nobody is left when nobody is left");
+    }
+}
+
+static void tick(void)
+{
+    hub_tick(w.hub);
+    expire();
+    int64_t next = hub_next_ms(w.hub);
+    check(w.batch.count == 0 || next <= w.mono_ms, "a batch does not wait");
+    for (const struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
+        if (r->joined && r->blocked)
+            check(next <= w.mono_ms + SECOND_MS, "who is blocked is looked at once a second");
+    for (const struct place *p = w.places; p < w.places + PLACES; p++)
+        if (p->exists && p->members == 0 && p->pending == 0)
+            check(next <= p->silent_ms + w.settings.room_ttl_ms, "a silent room has its time");
+}
+
+static void pass_time(int64_t ms)
+{
+    w.mono_ms += ms;
+    w.unix_ms += (uint64_t)ms;
+    hub_set_clock(w.hub, w.mono_ms, w.unix_ms);
+}
+
+static void set_clock(void)
+{
+    static const uint32_t most[] = { 2, 30, 300, 3000 };
+    if (chance(8))
+        w.unix_ms -= draw(10000);
+    if (chance(50))
+        w.unix_ms += draw(10000000);
+    pass_time(draw(most[draw(4)]));
+    if (chance(60))
+        pass_time(w.settings.room_ttl_ms);
+}
+
+/* A stream that does not get in, for there is a room too many among its rooms, changes nothing for
+ * those who are in the others. To be called at rest. */
+static void check_refusal(void)
+{
+    struct plan plan = { .count = 2, .name = 1 };
+    struct reader *r = w.readers;
+    while (r < w.readers + w.reader_count && r->joined)
+        r++;
+    for (unsigned i = 0; i < PLACES; i++) {
+        if (w.places[i].online > 0)
+            plan.places[0] = i;
+        if (!may_make(&w.places[i]))
+            plan.places[1] = i;
+    }
+    if (r == w.readers + w.reader_count || w.places[plan.places[0]].online == 0 ||
+        may_make(&w.places[plan.places[1]]))
+        return;
+    uint64_t told = w.told;
+    check(!join(r, &plan), "a stream does not make a room too many");
+    forget_reader(r);
+    pass_time(SECOND_MS + 1);
+    tick();
+    run(READERS);
+    check(w.told == told, "nobody hears of who did not get in");
+}
+
+/* Everybody takes everything, and there is time enough: all readers must know all there is. */
+static void come_to_rest(void)
+{
+    w.calm = true;
+    settle(); /* what is told may publish anew */
+    while (w.batch.count > 0)
+        settle();
+    pass_time(SECOND_MS + 1);
+    tick();
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
+        if (!r->joined)
+            continue;
+        check(r->poll || r->woken || !is_overrun(r), "who is overrun goes within a second");
+        r->budget = SIZE_MAX;
+        r->slow = false;
+        wake(r);
+        r->budget = SIZE_MAX;
+    }
+    for (int turn = 0; turn < 4; turn++) {
+        for (int i = 0; hub_next_ms(w.hub) <= w.mono_ms; i++) {
+            check(i < 10000, "everybody is served in the end");
+            settle();
+            run(1 + draw(3));
+            tick();
+        }
+        pass_time(SECOND_MS + 1);
+        tick();
+    }
+    run(READERS);
+    check(hub_next_ms(w.hub) > w.mono_ms, "at rest there is nothing to do");
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
+        if (!r->joined || r->poll)
+            continue;
+        check(!r->blocked && r->live && has_all(r), "everybody has all messages");
+        check(r->out.len == 0 && r->in.len == 0 && r->expected_at == r->expected.len,
+            "and all that was for them alone");
+        for (unsigned i = 0; i < r->count; i++) {
+            w.expected.len = 0;
+            add_presence(&w.expected, r->seats[i].place);
+            check(span_equal(buffer_span(&w.expected), buffer_span(&r->seats[i].presence)),
+                "and knows who is there");
+        }
+    }
+    check_rooms();
+    check_refusal();
+    w.calm = false;
+}
+
+/* One step. */
+static void walk(void)
+{
+    struct reader *r = draw_reader();
+    uint32_t what = draw(100);
+    if (what < 35)
+        publish_new();
+    else if (what < 40)
+        publish_again();
+    else if (what < 48)
+        settle();
+    else if (what < 58 && !r->joined)
+        come(r);
+    else if (what < 60 && r->joined)
+        leave(r);
+    else if (what < 68)
+        wake(r);
+    else if (what < 76)
+        run(draw(6));
+    else if (what < 78)
+        run(READERS);
+    else if (what < 84)
+        set_clock();
+    else if (what < 88)
+        tick();
+    else if (what < 91)
+        ask_page();
+    else if (what < 94)
+        beat(r);
+    else if (what < 97)
+        forget_one();
+    else if (what < 98)
+        check_rooms();
+    else if (what < 99 && chance(8))
+        come_to_rest();
+    else if (w.reader_count > READERS_FEW && chance(16))
+        crowd();
+}
+
+/* ==== The beginning and the end ============================================================== */
+
+static void check_allowed(void)
+{
+    struct span only[] = { SPAN("lobby"), SPAN("news") };
+    w.settings.allowed = only;
+    w.settings.allowed_count = 2;
+    check(hub_allows(w.hub, SPAN("news")), "a room that is named is allowed");
+    check(!hub_allows(w.hub, SPAN("new")), "another is not");
+    w.settings.allowed = NULL;
+    w.settings.allowed_count = 0;
+    check(hub_allows(w.hub, SPAN("new")), "without names all are");
+}
+
+static void begin(void)
+{
+    static const size_t histories[] = { 16384, 16384, 32768, 262144 };
+    static const unsigned max_rooms[] = { 0, 3, 6, PLACES };
+    w = (struct world) { .mono_ms = 1 + draw(1000), .unix_ms = 1760000000000 };
+    w.settings = (struct hub_settings) {
+        .history = histories[draw(4)],
+        .max_rooms = max_rooms[draw(4)],
+        .room_ttl_ms = chance(2) ? 3000 : 60000,
+        .serve = serve,
+        .overrun = overrun,
+    };
+    w.pressed = chance(2);
+    w.reader_count = chance(8) ? READERS : 2 + draw(READERS_FEW - 1);
+    w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
+    w.hub = hub_new(&w.settings, w.mono_ms, w.unix_ms);
+    check(w.hub != NULL, "there is memory");
+    check_allowed();
+}
+
+static void free_posts(struct posts *posts)
+{
+    for (size_t i = 0; i < posts->count; i++)
+        post_free(posts->at[i]);
+    free(posts->at);
+}
+
+static void end(void)
+{
+    come_to_rest();
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
+        if (r->joined)
+            leave(r);
+    check_rooms();
+    if (chance(2)) { /* else hub_free has rooms to free */
+        pass_time(w.settings.room_ttl_ms);
+        tick();
+        check(w.place_count == 0, "no room outlives its time");
+        check_rooms();
+        pass_time(SECOND_MS);
+        tick();
+        check(hub_next_ms(w.hub) == INT64_MAX, "an empty hub sleeps");
+    }
+    hub_free(w.hub);
+    for (struct place *p = w.places; p < w.places + PLACES; p++)
+        free_posts(&p->posts);
+    free_posts(&w.batch);
+    buffer_free(&w.scratch);
+    buffer_free(&w.expected);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    bytes = (struct span) { (const char *)data, size };
+    begin();
+    while (bytes.len > 0)
+        walk();
+    end();
+    return 0;
+}
+
+#else
+
+static void say_where(void)
+{
+    fprintf(stderr, "seed %" PRIu64 ", step %" PRIu64 "\n", seed, step);
+}
+
+static void die(int signal_number)
+{
+    (void)signal_number;
+    say_where();
+    _exit(1);
+}
+
+/* The sanitizers end the program in their own way; where they are not, this is nowhere. */
+__attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
+
+int main(int argc, char **argv)
+{
+    unsigned long long first, steps;
+    if (argc != 3 || !span_number(span_of(argv[1]), UINT64_MAX, &first) ||
+        !span_number(span_of(argv[2]), UINT64_MAX, &steps)) {
+        fprintf(stderr, "usage: hub SEED STEPS\n");
+        return 2;
+    }
+    signal(SIGABRT, die);
+    if (__sanitizer_set_death_callback != NULL)
+        __sanitizer_set_death_callback(say_where);
+    else
+        signal(SIGSEGV, die);
+    state = seed = first;
+    begin();
+    for (step = 1; step <= steps; step++)
+        walk();
+    end();
+    return 0;
+}
+
+#endif
