@@ -251,9 +251,12 @@ static void open_listeners(bool dry)
     }
     for (size_t i = 0; i < addresses->count; i++)
         listeners[i].fd = listen_on(addresses->items[i].at, dry);
-    if (dry)
-        return;
-    listener_count = addresses->count;
+    listener_count = dry ? 0 : addresses->count;
+}
+
+/* From here on clients may come. */
+static void announce_listeners(void)
+{
     watch_listeners(EPOLL_CTL_ADD);
     for (size_t i = 0; i < listener_count; i++)
         listen_announce(listeners[i].fd);
@@ -287,8 +290,9 @@ int main(int argc, char **argv)
     server.hub = hub_new(&settings, server.mono_ms, server.unix_ms);
     if (server.hub == NULL)
         fail("memory");
-    set_limits();
     open_listeners(false);
+    set_limits();
+    announce_listeners();
     run();
     client_close_all("drain");
     client_reap();

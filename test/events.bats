@@ -604,6 +604,21 @@ is_busy() {
   grep -q '^1 x' <(sed 's/^data: //' slow)
 }
 
+@test "a reader that is closed takes the rooms along that only it was in" {
+  local slow
+  start_server --history 16K --log-level debug
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /events?room=a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p HTTP/1.1\r\nHost: h\r\n\r\n' >&"$slow"
+  for _ in {1..400}; do
+    accepts "{\"room\":\"h\",\"data\":\"$(times 7000 x)\"}"
+    ! grep -q 'reason="overrun"' "$SERVER_LOG" || break
+  done
+  eventually "grep -q 'reason=\"overrun\"' '$SERVER_LOG'"
+  exec {slow}>&-
+  ask /rooms
+  same "$(jq -c '[.rooms[] | [.room, .online]]' <<<"$BODY")" '[["h",0]]'
+}
+
 @test "streams that stall for a while get everything, once" {
   local i
   start_server --history 4M

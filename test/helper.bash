@@ -21,9 +21,9 @@ export LC_ALL=C.UTF-8
 unset ${!SSECHAT_@}
 
 SERVER_PID=
-SERVERS=() # process ids; their logs are in SERVER_LOGS, in the same order
-SERVER_LOGS=()
-CLIENTS=() # what runs in the background and reads
+SERVER_COUNT=0
+declare -A SERVERS=() # those that run, by process id: their logs
+CLIENTS=()            # process ids of what runs in the background and reads
 
 # A test that is skipped has shown nothing. A person may live with that; the gate may not.
 if [ -n "${CI:-}" ]; then
@@ -84,19 +84,23 @@ eventually() {
 
 # ---- Servers ----
 
-# Starts a server with these options, on a free port unless they have --listen. Sets URL, PORT,
-# SERVER_PID and SERVER_LOG. A second call starts a second server; the variables are then of that.
+# Starts a server with these options, on a free port unless they have --listen, and waits until it
+# listens. Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a second server; the
+# variables are then of that.
 start_server() {
-  local listen=(--listen 127.0.0.1:0)
-  [[ " $*" != *" --listen"* ]] || listen=()
-  SERVER_LOG=$BATS_TEST_TMPDIR/server.${#SERVERS[@]}.log
+  local listen=(--listen 127.0.0.1:0) count=1
+  if [[ " $*" == *" --listen"* ]]; then
+    listen=()
+    count=$(grep -o -- ' --listen' <<<" $*" | wc -l)
+  fi
+  SERVER_COUNT=$((SERVER_COUNT + 1))
+  SERVER_LOG=$BATS_TEST_TMPDIR/server.$SERVER_COUNT.log
   : >"$SERVER_LOG"
   "$SSECHAT" "${listen[@]}" "$@" </dev/null >/dev/null 2>"$SERVER_LOG" 3>&- &
   SERVER_PID=$!
-  SERVERS+=("$SERVER_PID")
-  SERVER_LOGS+=("$SERVER_LOG")
-  until grep -q '^listening on ' "$SERVER_LOG"; do
-    is_running "$SERVER_PID" || grep -q '^listening on ' "$SERVER_LOG" || {
+  SERVERS[$SERVER_PID]=$SERVER_LOG
+  until listens "$count"; do
+    is_running "$SERVER_PID" || listens "$count" || {
       printf 'the server did not start: %s\n' "$(<"$SERVER_LOG")" >&2
       return 1
     }
@@ -104,6 +108,10 @@ start_server() {
   done
   URL=$(sed -n 's/^listening on \(http:.*\)/\1/p' "$SERVER_LOG" | head -n 1)
   PORT=${URL##*:}
+}
+
+listens() {
+  [ "$(grep -c '^listening on ' "$SERVER_LOG")" -ge "$1" ]
 }
 
 # Whether a child still runs: bash takes note of those that ended.
@@ -114,28 +122,22 @@ is_running() {
 # Ends the server that was started last, or the one whose process id is the second argument, with a
 # signal (TERM), and waits for its end, which must be a good one.
 stop_server() {
-  local signal=${1:-TERM} pid=${2:-$SERVER_PID} status=0 i
+  local signal=${1:-TERM} pid=${2:-$SERVER_PID} status=0 log deadline=$((SECONDS + 20))
   [ -n "$pid" ] || return 0
+  log=${SERVERS[$pid]}
+  unset "SERVERS[$pid]"
+  [ "$pid" != "$SERVER_PID" ] || SERVER_PID=
   kill -s "$signal" "$pid" 2>/dev/null || true
-  local deadline=$((SECONDS + 20))
   while is_running "$pid" && ((SECONDS < deadline)); do
     sleep 0.01
   done
-  if is_running "$pid"; then
-    printf 'the server does not end\n' >&2
-    kill -s KILL "$pid"
-  fi
+  ! is_running "$pid" || kill -s KILL "$pid"
   wait "$pid" || status=$?
-  [ "$pid" != "$SERVER_PID" ] || SERVER_PID=
-  for i in "${!SERVERS[@]}"; do
-    [ "${SERVERS[i]}" = "$pid" ] || continue
-    unset "SERVERS[i]"
-    check_log "${SERVER_LOGS[i]}" || status=1
-  done
-  if [ "$status" -ne 0 ]; then
-    printf 'the server ended with %s\n' "$status" >&2
+  check_log "$log" || status="$status, and has something to say"
+  [ "$status" = 0 ] || {
+    printf 'the server ended with %s\n%s\n' "$status" "$(tail -n 100 "$log")" >&2
     return 1
-  fi
+  }
 }
 
 # What a sanitizer has to say is a failure, whatever the test thinks.
@@ -150,7 +152,7 @@ stop_all() {
     kill "$pid" 2>/dev/null || true
   done
   CLIENTS=()
-  for pid in "${SERVERS[@]}"; do
+  for pid in "${!SERVERS[@]}"; do
     kill -s CONT "$pid" 2>/dev/null || true
     stop_server TERM "$pid" || failed=1
   done

@@ -968,9 +968,7 @@ static enum served serve_poll(struct reader *r)
 static void check_excuse(const struct reader *r, bool was_blocked, bool was_woken)
 {
     check(was_blocked, "only a stream that is blocked is overrun");
-    /* In several rooms a stream that was woken is due in the first one alone. */
-    check(
-        !was_woken || r->lost_before_woken || r->count > 1, "a stream that is due is not overrun");
+    check(!was_woken || r->lost_before_woken, "a stream that is due is not overrun");
 }
 
 static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)

@@ -1,0 +1,391 @@
+#!/usr/bin/env bats
+# The program: its options, its listeners, its end, what it costs.
+# shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2153
+
+bats_require_minimum_version 1.5.0
+load helper
+
+# Runs the program, which must end by itself with an exit code; all it says is one line on standard
+# error.
+refused() {
+  local status=0 expected=$1
+  shift
+  timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
+  same "$status ssechat $* says: $(<err)" "$expected ssechat $* says: $(grep -E '^ssechat: .{10,}' err)"
+  same "$(wc -l <err) $(wc -c <out)" '1 0'
+}
+
+# ---- Options ----
+
+@test "--help names every option and both exit codes, --version one line" {
+  local option
+  run -0 "$SSECHAT" --help
+  for option in listen www history max-rooms room room-ttl max-streams max-body heartbeat retry cors \
+    drain log-level check version help; do
+    contains "$output" "  --$option"
+  done
+  contains "$output" 'usage: ssechat'
+  run -0 "$SSECHAT" --version
+  same "$(grep -cE '^ssechat [0-9]+\.[0-9]+' <<<"$output")" 1
+  same "${#lines[@]}" 1
+}
+
+@test "--check says nothing when all is well, and does not listen" {
+  start_server
+  run -0 "$SSECHAT" --check --listen "127.0.0.1:$PORT" --history 1M --room a --cors https://a.example
+  same "$output" ''
+  refused 2 --check --history 1
+  refused 1 --check --www ./nothing
+}
+
+@test "wrong options are one sentence, and exit code 2" {
+  refused 2 --nothing
+  refused 2 nothing
+  refused 2 -h
+  refused 2 --listen
+  refused 2 --check=yes
+  refused 2 --listen ''
+  refused 2 --listen 8080
+  refused 2 --listen 127.0.0.1
+  refused 2 --listen 127.0.0.1:
+  refused 2 --listen 127.0.0.1:65536
+  refused 2 --listen 127.0.0.1:x
+  refused 2 --listen chat.example:80
+  refused 2 --listen 300.0.0.1:80
+  refused 2 --listen '[::1:80'
+  refused 2 --listen "$(times 1000 9):80"
+  refused 2 --listen unix:
+  refused 2 --listen "unix:/$(times 107 x)"
+  refused 2 --history 15K
+  refused 2 --history 0
+  refused 2 --history 16X
+  refused 2 --history -1
+  refused 2 --history 99999999999999999999
+  refused 2 --max-rooms 1.5
+  refused 2 --max-rooms x
+  refused 2 --room ''
+  refused 2 --room a/b
+  refused 2 --room "$(times 65 x)"
+  refused 2 --room-ttl 0
+  refused 2 --max-body 0
+  refused 2 --heartbeat 1y
+  refused 2 --retry 0
+  refused 2 --drain 0
+  refused 2 --cors example.com
+  refused 2 --cors https://example.com/
+  refused 2 --log-level loud
+}
+
+@test "values may follow a = or come alone; units" {
+  run -0 "$SSECHAT" --check --history=64k --history 1M --room-ttl=2h --heartbeat=0 --retry 2s --max-rooms=0 \
+    --max-streams 0 --listen=127.0.0.1:0 --listen '[::]:0' --listen localhost:0 --log-level debug
+}
+
+@test "what the system refuses is one sentence, and exit code 1" {
+  start_server
+  refused 1 --listen "127.0.0.1:$PORT"
+  contains "$(cat err)" "127.0.0.1:$PORT"
+  refused 1 --listen 203.0.113.1:0
+  refused 1 --listen unix:/nowhere/at/all
+  refused 1 --listen 127.0.0.1:0 --www ./nothing
+  contains "$(cat err)" './nothing'
+  printf x >file
+  refused 1 --listen 127.0.0.1:0 --www file
+}
+
+@test "options come from the environment, too; the command line wins" {
+  SSECHAT_HEARTBEAT=7 SSECHAT_RETRY=1000 SSECHAT_MAX_STREAMS=1 SSECHAT_CORS='https://a.example,https://b.example' \
+    start_server --retry 2000
+  listen stream ''
+  same "$(events_of stream ready .data.heartbeat)" 7
+  between "$(events stream | jq 'select(.retry).retry')" 2000 3000
+  ask /events -H 'Origin: https://b.example'
+  contains "$BODY" '"full"'
+  same "$(field Access-Control-Allow-Origin)" https://b.example
+}
+
+@test "a list on the command line takes the place of the environment's" {
+  SSECHAT_ROOM=a,b start_server
+  ask '/messages?room=b'
+  same "$STATUS" 200
+  SSECHAT_ROOM=a,b start_server --room c
+  ask '/messages?room=b'
+  same "$STATUS" 403
+  ask '/messages?room=c'
+  same "$STATUS" 200
+}
+
+@test "wrong variables are one sentence that names them, and exit code 2" {
+  SSECHAT_HISTORY=1 refused 2
+  contains "$(cat err)" SSECHAT_HISTORY
+  SSECHAT_NOTHING=1 refused 2
+  contains "$(cat err)" SSECHAT_NOTHING
+  SSECHAT_LISTEN=nowhere refused 2
+  SSECHAT_ROOM=a/b refused 2
+}
+
+@test "quiet when all is well: with --log-level warn one line, where it listens" {
+  start_server --log-level warn
+  listen stream 'name=ann'
+  accepts '{"message":"x"}'
+  refuses 400 '{}'
+  kill "$CLIENT_PID"
+  eventually 'ask /rooms; [ "$(jq ".rooms[0].online" <<<"$BODY")" = 0 ]'
+  stop_server
+  same "$(cat "$SERVER_LOG")" "listening on http://127.0.0.1:$PORT"
+}
+
+# ---- Listeners ----
+
+@test "a unix socket: served like any other, its file removed in the end" {
+  start_server --listen "unix:$PWD/socket"
+  same "$(grep '^listening' "$SERVER_LOG")" "listening on unix:$PWD/socket"
+  URL=http://localhost
+  ask /healthz --unix-socket socket
+  same "$STATUS" 200
+  listen stream '' --unix-socket socket
+  post '{"message":"hello"}' --unix-socket socket
+  await_text stream hello
+  stop_server
+  [ ! -e socket ]
+}
+
+@test "a unix socket that a dead server left is replaced; one that is used, or is no socket, is not" {
+  start_server --listen "unix:$PWD/socket"
+  kill -s KILL "$SERVER_PID"
+  wait "$SERVER_PID" || true
+  unset 'SERVERS[$SERVER_PID]'
+  [ -S socket ]
+  start_server --listen "unix:$PWD/socket"
+  URL=http://localhost
+  ask /healthz --unix-socket socket
+  same "$STATUS" 200
+  refused 1 --listen "unix:$PWD/socket"
+  ask /healthz --unix-socket socket
+  same "$STATUS" 200
+  printf 'precious' >file
+  refused 1 --listen "unix:$PWD/file"
+  same "$(cat file)" precious
+}
+
+@test "IPv6" {
+  grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
+  start_server --listen '[::1]:0'
+  same "$(grep -c '^listening on http://\[::1\]:[0-9]*$' "$SERVER_LOG")" 1
+  ask /healthz -g
+  same "$STATUS" 200
+  listen stream '' -g
+}
+
+@test "several listeners share one server" {
+  local second
+  start_server --listen 127.0.0.1:0 --listen 127.0.0.1:0 --listen "unix:$PWD/socket"
+  same "$(grep -c '^listening on ' "$SERVER_LOG")" 3
+  second=$(grep '^listening on http' "$SERVER_LOG" | sed -n '2s/^listening on //p')
+  listen stream ''
+  curl -sf -o answer -H 'Content-Type: application/json' -d '{"message":"hello"}' "$second/messages"
+  await_text stream hello
+}
+
+# ---- The end ----
+
+@test "SIGTERM: each stream is told when to come back and ends properly; exit code 0" {
+  local words
+  start_server --retry 3000
+  crowd 50 /events
+  kill -s TERM "$SERVER_PID"
+  tell wait-close
+  read -r -a words <<<"$ANSWER"
+  same "${words[*]:0:6}" 'closed 50 ended 50 retry 50'
+  between "${words[7]}" 25 50
+  between "${words[9]}" 3000 4000
+  between "${words[11]}" 3000 4000
+  stop_server
+}
+
+@test "SIGTERM: over several rooms, over HTTP/1.0" {
+  start_server
+  listen many 'room=a,b,c'
+  listen old '' -0
+  kill -s TERM "$SERVER_PID"
+  eventually 'tail -n 2 many | grep -q "^retry: " && tail -n 2 old | grep -q "^retry: "'
+  await_end "$CLIENT_PID"
+  same "$CLIENT_STATUS" 0
+  stop_server
+}
+
+@test "SIGINT does the same" {
+  start_server
+  listen stream ''
+  stop_server INT
+  await_end "$CLIENT_PID"
+  same "$CLIENT_STATUS" 0
+  tail -n 2 stream | grep -q '^retry: '
+}
+
+@test "SIGTERM: a request in hand is still answered, new connections are not taken, idle ones are closed" {
+  local post idle line
+  start_server
+  exec {post}<>"/dev/tcp/127.0.0.1/$PORT" {idle}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$idle"
+  read -r -t 20 line <&"$idle"
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"mess' >&"$post"
+  ask /healthz # by now it has read that
+  kill -s TERM "$SERVER_PID"
+  contains "$(timeout 20 cat <&"$idle")" '"ok"'
+  run curl -s "$URL/healthz"
+  same "$status" 7
+  printf 'age":"x"}' >&"$post"
+  line=$(timeout 20 cat <&"$post")
+  contains "$line" 'HTTP/1.1 201 Created'
+  contains "$line" 'Connection: close'
+  exec {post}>&- {idle}>&-
+  stop_server
+}
+
+@test "SIGTERM: a poll is answered" {
+  start_server
+  curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
+  CLIENTS+=($!)
+  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 2 ]"
+  sleep 0.1
+  stop_server
+  eventually '[ -s page ]'
+  same "$(jq -c .messages page)" '[]'
+}
+
+@test "SIGTERM: a reader that does not read is waited for as long as --drain says, and cut" {
+  local slow
+  start_server --drain 1
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /events HTTP/1.1\r\nHost: h\r\n\r\n' >&"$slow"
+  ask /healthz
+  for _ in {1..100}; do
+    accepts "{\"data\":\"$(times 30000 x)\"}"
+  done
+  SECONDS=0
+  stop_server
+  between "$SECONDS" 0 3
+  timeout 20 cat <&"$slow" >slow
+  exec {slow}>&-
+  [ "$(tail -c 5 slow | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]
+}
+
+@test "SIGTERM twice does not wait" {
+  local slow
+  start_server --drain 60
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"mess' >&"$slow"
+  ask /healthz
+  kill -s TERM "$SERVER_PID"
+  eventually "grep -q drain '$SERVER_LOG'"
+  SECONDS=0
+  stop_server
+  between "$SECONDS" 0 3
+  exec {slow}>&-
+}
+
+# ---- What it costs ----
+
+# Starts a server that may have so many descriptors.
+start_limited() {
+  local limit=$1 program=$SSECHAT
+  shift
+  is_sanitized && SANITIZED=1
+  printf '#!/bin/sh\nulimit -n %d\nexec "%s" "$@"\n' "$limit" "$program" >limited
+  chmod +x limited
+  SSECHAT=$PWD/limited start_server "$@"
+}
+
+@test "when descriptors run out, idle connections make room, and nothing else is lost" {
+  local i kept=() line
+  start_limited 100
+  crowd 68 /events
+  ask /events
+  contains "$BODY" '"full"'
+  for i in {1..60}; do
+    exec {kept[i]}<>"/dev/tcp/127.0.0.1/$PORT"
+    printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"${kept[i]}"
+    read -r -t 20 line <&"${kept[i]}"
+    same "$line" $'HTTP/1.1 200 OK\r'
+  done
+  accepts '{"message":"hello all"}'
+  tell 'count 1 hello all'
+  same "$ANSWER" ok
+}
+
+@test "when descriptors run out and none is idle, those who knock wait, and are served in the end" {
+  local i silent=()
+  start_limited 80
+  for i in {1..90}; do
+    exec {silent[i]}<>"/dev/tcp/127.0.0.1/$PORT"
+    printf 'GET /he' >&"${silent[i]}"
+  done
+  eventually "grep -q 'accept paused' '$SERVER_LOG'"
+  for i in {1..90}; do
+    exec {silent[i]}>&-
+  done
+  ask /healthz
+  same "$STATUS" 200
+}
+
+@test "the binary is static" {
+  is_sanitized && return 0
+  run ldd "$SSECHAT"
+  same "$(grep -cE 'not a dynamic executable|statically linked' <<<"$output")" 1
+  same "$(readelf -d "$SSECHAT" | grep -c NEEDED)" 0
+  same "$(readelf -lW "$SSECHAT" | grep -c INTERP)" 0
+  # And its stack holds no code.
+  same "$(readelf -lW "$SSECHAT" | sed -n 's/.*GNU_STACK.* \(RW[ E]\) .*/\1/p')" 'RW '
+}
+
+# The memory that is the server's own, in kilobytes.
+private_memory() {
+  awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$SERVER_PID/smaps_rollup"
+}
+
+@test "1,000 idle streams cost under 512 KB of memory in all" {
+  local before after
+  is_sanitized && return 0 # its memory is the sanitizer's
+  start_server
+  crowd 1 /events
+  accepts '{"message":"x"}'
+  before=$(private_memory)
+  crowd 1000 /events
+  tell 'count 1 event: ready'
+  after=$(private_memory)
+  printf '# %d KB\n' $((after - before))
+  between $((after - before)) 0 511
+}
+
+# ---- As tutorials have it ----
+
+@test "a stream greets at once, and a script's news every moment arrive by their name" {
+  local i
+  start_server --heartbeat 1
+  listen stream ''
+  (
+    for i in 1 2 3; do
+      curl -sf -o /dev/null -H 'Content-Type: application/json' \
+        -d "{\"event\":\"news\",\"data\":\"headline $i\nmore of $i\"}" "$URL/messages"
+      sleep 0.1
+    done
+  ) 3>&-
+  await stream news 3
+  await stream heartbeat
+  same "$(events_of stream news .data | tr '\n' ' ')" \
+    '"headline 1\nmore of 1" "headline 2\nmore of 2" "headline 3\nmore of 3" '
+  same "$(grep '^data: more' stream | head -n 1)" 'data: more of 1'
+  same "$(events_of stream news '.id | type' | sort -u)" '"string"'
+}
+
+@test "a form's message comes back to every client as JSON" {
+  start_server
+  listen one ''
+  listen two ''
+  accepts '{"message":"hi there"}'
+  await_text one hi
+  await_text two hi
+  same "$(events_of one message .data.message)" '"hi there"'
+  same "$(events_of one message)" "$(events_of two message)"
+}

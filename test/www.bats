@@ -1,0 +1,346 @@
+#!/usr/bin/env bats
+# The page in the binary, and the folder of --www.
+# shellcheck disable=SC1083,SC2016,SC2093,SC2094,SC2153
+
+load helper
+
+# ---- The page in the binary ----
+
+PAGES='/ /index.html /style.css /chat.js /icon.svg'
+
+@test "the page's files have their types" {
+  local path type
+  start_server
+  while read -r path type; do
+    ask "$path"
+    same "$STATUS $path $(field Content-Type)" "200 $path $type"
+    same "$(field Content-Length)" "$(wc -c <answer.body)"
+  done <<'END'
+/ text/html; charset=utf-8
+/index.html text/html; charset=utf-8
+/style.css text/css; charset=utf-8
+/chat.js text/javascript; charset=utf-8
+/icon.svg image/svg+xml
+END
+}
+
+@test "what the page refers to is there" {
+  local path
+  start_server
+  ask /
+  while read -r path; do
+    ask "/${path#/}"
+    same "$path $STATUS" "$path 200"
+  done < <(grep -oE '(src|href)="[^"#:]+"' <<<"$BODY" | cut -d '"' -f 2)
+}
+
+@test "the page's files say how they may be used" {
+  local path
+  start_server
+  for path in $PAGES; do
+    ask "$path"
+    same "$(field Cache-Control)" no-cache
+    same "$(field X-Content-Type-Options)" nosniff
+    same "$(field Referrer-Policy)" no-referrer
+    contains "$(field Vary)" Accept-Encoding
+    contains "$(field Content-Security-Policy)" "default-src 'none'"
+    contains "$(field Content-Security-Policy)" "frame-ancestors 'none'"
+    lacks "$(field Content-Security-Policy)" unsafe
+    [[ $(field ETag) =~ ^\"[^\"]+\"$ ]]
+  done
+}
+
+@test "gzip: the same bytes, with a tag of their own" {
+  local path tag
+  start_server
+  for path in $PAGES; do
+    ask "$path"
+    cp answer.body plain
+    tag=$(field ETag)
+    same "$(field Content-Encoding)" ''
+    ask "$path" -H 'Accept-Encoding: gzip'
+    same "$(field Content-Encoding)" gzip
+    same "$(field Content-Length)" "$(wc -c <answer.body)"
+    contains "$(field Vary)" Accept-Encoding
+    gzip -dc answer.body | cmp - plain
+    [ "$(field ETag)" != "$tag" ]
+  done
+}
+
+@test "gzip: only for those who take it" {
+  local accept encoding
+  start_server
+  while IFS='|' read -r encoding accept; do
+    ask / -H "Accept-Encoding: $accept"
+    same "$accept: $(field Content-Encoding)" "$accept: $encoding"
+  done <<'END'
+gzip|gzip, deflate, br, zstd
+gzip|br;q=1.0, gzip;q=0.8, *;q=0.1
+gzip|GZIP
+gzip|*
+|gzip;q=0
+|gzip;q=0.000, *
+|identity
+|br, deflate
+|*;q=0
+|gzipped
+END
+}
+
+@test "If-None-Match: 304 without a body, for the form that is asked for" {
+  local plain zipped value
+  start_server
+  ask /chat.js
+  plain=$(field ETag)
+  ask /chat.js -H 'Accept-Encoding: gzip'
+  zipped=$(field ETag)
+  for value in "$plain" "W/$plain" "\"x\", $plain" '*'; do
+    ask /chat.js -H "If-None-Match: $value"
+    same "$STATUS$BODY" 304
+    same "$(field ETag)" "$plain"
+    contains "$(field Vary)" Accept-Encoding
+    same "$(field Cache-Control)" no-cache
+  done
+  ask /chat.js -H "If-None-Match: $zipped" -H 'Accept-Encoding: gzip'
+  same "$STATUS $(field ETag)" "304 $zipped"
+  ask /chat.js -H "If-None-Match: $zipped"
+  same "$STATUS" 200
+  ask /chat.js -H "If-None-Match: $plain" -H 'Accept-Encoding: gzip'
+  same "$STATUS" 200
+  ask /chat.js -H 'If-None-Match: "x"'
+  same "$STATUS" 200
+  ask /chat.js -I -H "If-None-Match: $plain"
+  same "$STATUS" 304
+  # The connection goes on behind a 304.
+  same "$(raw "GET /chat.js HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" | tail -n 1)" \
+    '{"status":"ok"}'
+}
+
+@test "the tag is the same in every process" {
+  local tag
+  start_server
+  ask /
+  tag=$(field ETag)
+  start_server
+  ask / -H "If-None-Match: $tag"
+  same "$STATUS" 304
+}
+
+@test "a query does not change which file it is" {
+  start_server
+  ask '/style.css?v=2'
+  same "$STATUS" 200
+}
+
+# ---- A folder ----
+
+# Starts a server with the folder `site`.
+start_site() {
+  mkdir -p site
+  start_server --www site
+}
+
+# The status of a path, sent as it is written.
+status_of() {
+  ask "$1" --path-as-is -m 10
+  printf '%s' "$STATUS"
+}
+
+@test "a folder: its files instead of the page, with their types" {
+  local name type
+  mkdir -p site/sub
+  printf 'home' >site/index.html
+  start_site
+  ask /
+  same "$STATUS $BODY $(field Content-Type)" '200 home text/html; charset=utf-8'
+  same "$(status_of /style.css)" 404
+  while read -r name type; do
+    printf '%s' "$name" >"site/$name"
+    ask "/$name"
+    same "$name $BODY $(field Content-Type)" "$name $name $type"
+    same "$(field X-Content-Type-Options)" nosniff
+  done <<'END'
+page.html text/html; charset=utf-8
+PAGE.HTML text/html; charset=utf-8
+a.css text/css; charset=utf-8
+a.js text/javascript; charset=utf-8
+a.mjs text/javascript; charset=utf-8
+a.json application/json
+a.txt text/plain; charset=utf-8
+a.svg image/svg+xml
+a.png image/png
+a.jpg image/jpeg
+a.webp image/webp
+a.ico image/x-icon
+a.woff2 font/woff2
+a.wasm application/wasm
+a.tar.gz application/octet-stream
+README application/octet-stream
+END
+}
+
+@test "a folder: names are percent-decoded, once" {
+  mkdir -p 'site/a b'
+  printf 1 >'site/a b/ü+x.txt'
+  printf 2 >'site/%41'
+  start_site
+  ask '/a%20b/%C3%BC+x.txt'
+  same "$STATUS $BODY" '200 1'
+  ask '/%2541'
+  same "$STATUS $BODY" '200 2'
+  same "$(status_of '/A')" 404
+}
+
+@test "a folder: index.html of a folder, and no listing" {
+  mkdir -p site/sub site/none
+  printf sub >site/sub/index.html
+  printf secret >site/none/file
+  start_site
+  ask /sub/
+  same "$STATUS $BODY" '200 sub'
+  ask /none/
+  is_problem 404
+  lacks "$BODY" file
+  same "$(status_of /none)" 404
+  same "$(status_of /)" 404
+  same "$(status_of /sub/index.html/)" 404
+}
+
+@test "a folder: the server's own URLs stay its own" {
+  mkdir -p site
+  printf mine >site/healthz
+  start_site
+  ask /healthz
+  same "$BODY" '{"status":"ok"}'
+  listen stream ''
+}
+
+@test "a folder: nothing outside it, by no spelling" {
+  local path
+  mkdir -p site/sub
+  printf secret >secret
+  printf inside >site/inside
+  start_site
+  for path in /../secret /sub/../../secret /%2e%2e/secret /.%2e/secret /..%2fsecret /%2e%2e%2fsecret \
+    /sub/..%2f..%2fsecret //secret "/$PWD/secret" "/%2f$PWD/secret" '/..\secret' '/..%5csecret' \
+    /sub/../inside /./inside /sub%2f..%2finside //inside /inside/ /inside%00 /inside%00.txt /%00 \
+    /site/secret '/inside%2' '/inside%zz'; do
+    ask "$path" --path-as-is
+    [ "$STATUS" = 404 ] || [ "$STATUS" = 400 ] || same "$path $STATUS" "$path 404"
+    lacks "$BODY" secret
+  done
+  same "$(status_of /inside)" 200
+}
+
+@test "a folder: no dot files" {
+  local path
+  mkdir -p site/.git site/sub/.hidden
+  touch site/.env site/.git/config site/sub/.htpasswd site/sub/.hidden/file site/..data
+  start_site
+  for path in /.env /.git/config /.git/ /sub/.htpasswd /sub/.hidden/file /%2eenv /..data; do
+    same "$path $(status_of "$path")" "$path 404"
+  done
+}
+
+@test "a folder: links are followed inside it, and never out of it" {
+  local path
+  mkdir -p site/sub outside
+  printf inside >site/sub/file
+  printf secret >outside/secret
+  ln -s sub/file site/link
+  ln -s sub site/folder
+  ln -s ../sub/file site/sub/up
+  ln -s ../outside/secret site/out
+  ln -s "$PWD/outside/secret" site/absolute
+  ln -s ../outside site/outside
+  ln -s /proc/self/environ site/environ
+  ln -s loop site/loop
+  ln -s nothing site/dangling
+  start_site
+  for path in /link /folder/file /sub/up; do
+    ask "$path"
+    same "$path $STATUS $BODY" "$path 200 inside"
+  done
+  for path in /out /absolute /outside/secret /environ /loop /dangling; do
+    same "$path $(status_of "$path")" "$path 404"
+  done
+}
+
+@test "a folder: what is no file is 404, and does not block" {
+  mkdir -p site
+  mkfifo site/fifo
+  ln -s /dev/zero site/zero
+  start_server --listen "unix:$PWD/site/socket" --listen 127.0.0.1:0 --www site
+  SECONDS=0
+  same "$(status_of /fifo)" 404
+  same "$(status_of /socket)" 404
+  same "$(status_of /zero)" 404
+  same "$(status_of /healthz)" 200
+  between "$SECONDS" 0 4
+}
+
+@test "a folder: a file that changes is seen at the next request, one that comes or goes, too" {
+  local tag
+  mkdir -p site
+  printf one >site/file.txt
+  start_site
+  ask /file.txt
+  tag=$(field ETag)
+  same "$BODY $(field Cache-Control)" 'one no-cache'
+  ask /file.txt -H "If-None-Match: $tag"
+  same "$STATUS$BODY" 304
+  printf two >site/file.txt
+  ask /file.txt -H "If-None-Match: $tag"
+  same "$STATUS $BODY" '200 two'
+  printf three >site/new
+  mv site/new site/file.txt
+  ask /file.txt
+  same "$STATUS $BODY" '200 three'
+  rm site/file.txt
+  same "$(status_of /file.txt)" 404
+}
+
+@test "a folder: HEAD, and a file of no bytes" {
+  mkdir -p site
+  printf hello >site/file.txt
+  : >site/empty
+  start_site
+  ask /file.txt -I
+  same "$STATUS $(field Content-Length)" '200 5'
+  ask /empty
+  same "$STATUS $(field Content-Length)$BODY" '200 0'
+  same "$(raw 'HEAD /file.txt HTTP/1.1\r\nHost: h\r\n\r\nGET /empty HTTP/1.1\r\nHost: h\r\n\r\nGET /file.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' | tail -n 1)" hello
+}
+
+@test "a folder: a file of 10 MB reaches a slow reader whole, and the connection goes on" {
+  local connection
+  mkdir -p site
+  head -c 10000000 /dev/urandom >site/big
+  start_site
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' >&"$connection"
+  head -c 100000 <&"$connection" >got
+  sleep 0.2
+  ask /healthz # others are served meanwhile
+  same "$STATUS" 200
+  timeout 20 cat <&"$connection" >>got
+  exec {connection}>&-
+  tail -n 1 got | grep -q '{"status":"ok"}'
+  # Behind the head, which ends with the first empty line.
+  tail -c +$(($(sed '/^\r$/q' got | wc -c) + 1)) got | head -c 10000000 | cmp - site/big
+}
+
+@test "a folder: a file that is cut while it is sent ends the connection, not the server" {
+  local connection
+  mkdir -p site
+  head -c 30000000 /dev/zero >site/big
+  start_site
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /big HTTP/1.1\r\nHost: h\r\n\r\n' >&"$connection"
+  head -c 100000 <&"$connection" >/dev/null
+  : >site/big
+  timeout 20 cat <&"$connection" >rest
+  exec {connection}>&-
+  between "$(wc -c <rest)" 0 29000000
+  same "$(status_of /healthz)" 200
+}
