@@ -54,9 +54,7 @@ void answer_add_cors(struct buffer *out, const struct client *c)
 /* Begins an answer in server.scratch: the lines that every head has. */
 struct buffer *answer_begin(struct client *c, int status)
 {
-    struct buffer *out = &server.scratch;
-    out->len = 0;
-    out->failed = false;
+    struct buffer *out = server_scratch();
     http_response_line(out, status, server.date);
     if (c->close)
         buffer_add(out, SPAN("Connection: close\r\n"));
@@ -132,7 +130,7 @@ void answer_refuse(struct client *c, int status)
     }
     /* What was parsed so far may be half a request: nothing of it shapes the answer. */
     http_start(&c->in->request, server.options.max_body);
-    c->close = c->linger = true;
+    c->close = true;
     answer_problem(c, status, detail);
 }
 

@@ -1,4 +1,4 @@
-/* bytes.c - spans and growing buffers. The only place that grows memory by doubling. */
+/* bytes.c - spans and growing buffers. */
 
 #include "bytes.h"
 

@@ -1,12 +1,13 @@
 /* client.c - one connection: reading requests, sending answers and streams, deadlines.
  *
  * Rules that hold everywhere:
- *  - client_close is the only way out. It leaves the struct standing as CLIENT_CLOSED until
- *    client_reap, so nobody in the middle of a turn holds a pointer to freed memory; but who called
- *    anything that may close must look at the state before going on.
- *  - While an answer is not wholly sent, or not yet known, nothing more is read: what a client
- * sends ahead waits in the kernel, and costs us nothing.
- *  - A stream never has two unfinished pieces. What was begun (private bytes, a frame, a snapshot)
+ *
+ * - client_close is the only way out. It leaves the struct standing as CLIENT_CLOSED until
+ *   client_reap, so nobody in the middle of a turn holds a pointer to freed memory; but who called
+ *   anything that may close must look at the state before going on.
+ * - While an answer is not wholly sent, or not yet known, nothing more is read: what a client sends
+ *   ahead waits in the kernel, and costs us nothing.
+ * - A stream never has two unfinished pieces. What was begun (private bytes, a frame, a snapshot)
  * is finished before anything else is written, a heartbeat included.
  *
  * This file knows sockets and frames, but no URL. */
@@ -16,7 +17,6 @@
 #include "answer.h"
 #include "frame.h"
 #include "log.h"
-#include "messages.h"
 #include "routes.h"
 #include "server.h"
 
@@ -38,7 +38,7 @@ enum { INPUT_MIN_BYTES = 2048 };
 enum {
     INPUT_SPARE_BYTES = 16384, /* over the largest head and body: for chunk lines and trailers */
     LINGER_BYTES = 65536,
-    SENDFILE_BYTES = 1 << 20, /* in one turn */
+    SENDFILE_BYTES = 256 << 10, /* in one turn */
 };
 
 /* ==== Deadlines ============================================================================== */
@@ -55,7 +55,7 @@ static int64_t timeout_ms(enum deadline kind)
         return 60000;
     case DEADLINE_LINGER:
         return 1000;
-    case DEADLINE_STREAM:
+    case DEADLINE_STREAM: /* 0 is off */
         return (int64_t)server.options.heartbeat_ms;
     default:
         return kind >= DEADLINE_POLL ? 1000 * (kind - DEADLINE_POLL + 1) : 0;
@@ -66,7 +66,7 @@ static int64_t timeout_ms(enum deadline kind)
  */
 static void set_deadline(struct client *c, enum deadline kind)
 {
-    if (timeout_ms(kind) == 0)
+    if (kind == DEADLINE_STREAM && timeout_ms(kind) == 0)
         kind = DEADLINE_NONE;
     c->deadline_kind = (uint8_t)kind;
     c->due_ms = server.mono_ms + timeout_ms(kind);
@@ -137,10 +137,13 @@ static void free_input(struct client *c)
 
 static void free_output(struct client *c)
 {
-    if (c->out != NULL && c->out->file >= 0)
-        close(c->out->file);
+    int file = c->out != NULL ? c->out->file : -1;
     free(c->out);
     c->out = NULL;
+    if (file >= 0) {
+        close(file);
+        server_resume_accepting();
+    }
 }
 
 void client_close(struct client *c, const char *reason)
@@ -212,24 +215,25 @@ static bool keep_output(struct client *c, struct span bytes, size_t hold, struct
 
 enum flushed { FLUSHED, FLUSH_BLOCKED, FLUSH_CLOSED };
 
-/* One bounded piece of the file behind the answer. */
+/* One bounded piece of the file behind the answer; the others have their turn before the next one.
+ */
 static enum flushed flush_file(struct client *c)
 {
     struct output *out = c->out;
     off_t at = (off_t)out->file_at;
-    while (out->file_left > 0) {
-        size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
-        ssize_t sent = sendfile(c->fd, out->file, &at, want);
-        if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-            return FLUSH_BLOCKED;
-        if (sent <= 0) { /* 0: the file became shorter than we said */
-            client_close(c, sent == 0 ? "file cut" : "reset");
-            return FLUSH_CLOSED;
-        }
-        out->file_at = (uint64_t)at;
-        out->file_left -= (uint64_t)sent;
+    if (out->file_left == 0)
+        return FLUSHED;
+    size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
+    ssize_t sent = sendfile(c->fd, out->file, &at, want);
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+        return FLUSH_BLOCKED;
+    if (sent <= 0) { /* 0: the file became shorter than we said */
+        client_close(c, sent == 0 ? "file cut" : "reset");
+        return FLUSH_CLOSED;
     }
-    return FLUSHED;
+    out->file_at = (uint64_t)at;
+    out->file_left -= (uint64_t)sent;
+    return out->file_left == 0 ? FLUSHED : FLUSH_BLOCKED;
 }
 
 /* Sends the private bytes, up to the hold, then the rest and the file. When all is sent the output
@@ -277,17 +281,23 @@ static void linger(struct client *c)
     watch(c, EPOLLIN);
 }
 
-/* The answer is sent: the connection ends, or becomes ready for the next request, whose first bytes
- * may already be there. */
+/* Whether only line ends were sent: some clients put one behind a body (RFC 9112 2.2). */
+static bool is_blank(const struct input *in)
+{
+    size_t i = 0;
+    while (in != NULL && i < in->len && (in->bytes[i] == '\r' || in->bytes[i] == '\n'))
+        i++;
+    return in == NULL || i == in->len;
+}
+
+/* The answer is sent: the connection ends, or becomes ready for the next request. If that is
+ * already there, it has its turn in the next turn of the loop: who sends a hundred at once must not
+ * keep the others waiting. */
 static void finish_answer(struct client *c)
 {
     struct input *in = c->in;
-    if (c->close && c->linger) {
-        linger(c);
-        return;
-    }
     if (c->close) {
-        client_close(c, "answered");
+        linger(c);
         return;
     }
     c->state = CLIENT_HEAD;
@@ -295,10 +305,11 @@ static void finish_answer(struct client *c)
         memmove(in->bytes, in->bytes + in->end, in->len - in->end);
         in->len -= in->end;
         http_start(&in->request, server.options.max_body);
-        set_deadline(c, DEADLINE_HEAD);
+        set_deadline(c, DEADLINE_READY);
     } else {
         free_input(c);
         set_deadline(c, DEADLINE_IDLE);
+        server_resume_accepting(); /* this one can be closed for another */
     }
     watch(c, EPOLLIN);
 }
@@ -341,7 +352,6 @@ static void continue_answer(struct client *c)
     switch (flush_output(c)) {
     case FLUSHED:
         finish_answer(c);
-        client_resume(c);
         return;
     case FLUSH_BLOCKED:
         await_output(c); /* something was read: the time starts anew */
@@ -368,12 +378,21 @@ void client_answer_file(struct client *c, int file, uint64_t left)
         await_output(c);
 }
 
-void client_wait(struct client *c, enum deadline deadline)
+void client_wait(struct client *c)
 {
     c->state = CLIENT_WAITING;
-    set_deadline(c, deadline);
-    if (c->joined)
-        watch(c, EPOLLRDHUP);
+    set_deadline(c, DEADLINE_NONE);
+}
+
+void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout))
+{
+    assert(c->joined && seconds >= 1 && seconds <= CLIENT_POLL_MAX_SECONDS);
+    c->in->poll = poll;
+    c->state = CLIENT_WAITING;
+    set_deadline(c, DEADLINE_POLL + (seconds - 1));
+    watch(c, EPOLLRDHUP);
+    if (c->state == CLIENT_WAITING)
+        hub_start(server.hub, &c->stream);
 }
 
 /* ==== Streams ================================================================================ */
@@ -418,11 +437,10 @@ static enum flushed send_now(struct client *c, struct span bytes)
 /* The last words of a stream that has everything: when to come back, and the end of the body. */
 static void end_stream(struct client *c)
 {
-    server.scratch.len = 0;
-    frame_retry(
-        &server.scratch, server.options.retry_ms, server.drain_spread_ms, c->stream.chunked);
+    struct buffer *out = server_scratch();
+    frame_retry(out, server.options.retry_ms, server.drain_spread_ms, c->stream.chunked);
     if (c->stream.chunked)
-        buffer_add(&server.scratch, SPAN("0\r\n\r\n"));
+        buffer_add(out, SPAN("0\r\n\r\n"));
     client_leave(c);
     c->close = true;
     client_answer(c, (struct span) { 0 });
@@ -468,7 +486,7 @@ enum served client_serve(struct stream *stream)
 {
     struct client *c = CONTAINER(stream, struct client, stream);
     if (c->state == CLIENT_WAITING)
-        return messages_poll(c, false) ? SERVED_GONE : SERVED_ALL;
+        return hub_is_behind(stream) && c->in->poll(c, false) ? SERVED_GONE : SERVED_ALL;
     switch (serve_stream(c)) {
     case FLUSHED:
         if (server.draining) {
@@ -496,11 +514,10 @@ void client_overrun(struct stream *stream)
  * middle of a frame. */
 static void send_heartbeat(struct client *c)
 {
-    struct buffer *out = &server.scratch;
     set_deadline(c, DEADLINE_STREAM);
     if (c->stream.blocked)
         return;
-    out->len = 0;
+    struct buffer *out = server_scratch();
     size_t begin = frame_begin(out, c->stream.chunked);
     buffer_add(out, SPAN("event: heartbeat\ndata: "));
     buffer_add_number(out, server.unix_ms);
@@ -551,56 +568,42 @@ static void say_continue(struct client *c)
         client_close(c, "blocked");
 }
 
-/* True when there is something to go on with. */
-static bool parse_head(struct client *c)
+static void parse_head(struct client *c)
 {
     struct input *in = c->in;
     int n = http_parse_head(&in->request, in->bytes, in->len);
     if (n < 0)
         answer_refuse(c, -n);
     if (n <= 0)
-        return false;
+        return;
     in->end = (size_t)n;
     if (!routes_admit(c))
-        return true;
+        return;
     c->state = CLIENT_BODY;
     set_deadline(c, DEADLINE_BODY);
     if (in->request.expects_continue && in->len == (size_t)n)
         say_continue(c);
-    return true;
 }
 
-static bool parse_body(struct client *c)
+static void parse_body(struct client *c)
 {
     struct input *in = c->in;
     int n = http_parse_body(&in->request, in->bytes, &in->len);
     if (n < 0)
         answer_refuse(c, -n);
     if (n <= 0)
-        return false;
+        return;
     in->end = (size_t)n;
     routes_handle(c);
-    return true;
 }
 
-/* Parses and answers what is there, request by request, until more bytes are needed or an answer
- * has to be waited for. */
+/* Parses what is there, and answers one request if it is whole. */
 static void process(struct client *c)
 {
-    bool more = true;
-    while (more) {
-        if (c->state == CLIENT_HEAD && c->in != NULL)
-            more = parse_head(c);
-        else if (c->state == CLIENT_BODY)
-            more = parse_body(c);
-        else
-            more = false;
-    }
-}
-
-void client_resume(struct client *c)
-{
-    process(c);
+    if (c->state == CLIENT_HEAD && c->in != NULL)
+        parse_head(c);
+    if (c->state == CLIENT_BODY)
+        parse_body(c);
 }
 
 static void read_request(struct client *c)
@@ -676,7 +679,7 @@ static void expire(struct client *c)
 {
     switch ((enum client_state)c->state) {
     case CLIENT_HEAD:
-        if (c->in == NULL || c->in->len == 0)
+        if (is_blank(c->in))
             client_close(c, "idle");
         else
             answer_refuse(c, 408);
@@ -685,7 +688,7 @@ static void expire(struct client *c)
         answer_refuse(c, 408);
         return;
     case CLIENT_WAITING:
-        messages_poll(c, true);
+        c->in->poll(c, true);
         return;
     case CLIENT_STREAMING:
         send_heartbeat(c);
@@ -710,11 +713,26 @@ static struct client *first_due(int kind)
     return CONTAINER(queue->next, struct client, deadline);
 }
 
+/* Those whose next request waits in their buffer: one request for each. */
+static void process_ready(void)
+{
+    struct link ready;
+    list_init(&ready);
+    list_splice(&server.deadlines[DEADLINE_READY], &ready);
+    while (!list_empty(&ready)) {
+        struct client *c = CONTAINER(ready.next, struct client, deadline);
+        set_deadline(c, DEADLINE_HEAD);
+        process(c);
+    }
+}
+
 void client_expire(void)
 {
     struct client *c;
+    process_ready();
     for (int kind = 0; kind < DEADLINE_COUNT; kind++)
-        while ((c = first_due(kind)) != NULL && c->due_ms <= server.mono_ms)
+        while (
+            kind != DEADLINE_READY && (c = first_due(kind)) != NULL && c->due_ms <= server.mono_ms)
             expire(c);
 }
 
@@ -730,14 +748,17 @@ int64_t client_next_ms(void)
 
 /* ==== The end ================================================================================ */
 
+/* What has already arrived is still answered. */
 static void drain(struct client *c)
 {
     c->close = true;
     if (c->state == CLIENT_STREAMING && !c->stream.blocked)
         hub_start(server.hub, &c->stream);
     else if (c->state == CLIENT_WAITING && c->joined)
-        messages_poll(c, true);
-    else if (c->state == CLIENT_HEAD && (c->in == NULL || c->in->len == 0))
+        c->in->poll(c, true);
+    else if (c->state == CLIENT_HEAD && is_blank(c->in))
+        read_request(c);
+    if (c->state == CLIENT_HEAD && is_blank(c->in))
         client_close(c, "drain");
 }
 

@@ -9,8 +9,8 @@
  *      │                          │            ▼
  *      └──────────────────────────┴───────  STREAMING ──► closed
  *
- * After an answer that ends the connection while the other side may still be sending, LINGERING
- * reads that away: closing with unread bytes sends a reset, which can destroy the answer. */
+ * After an answer that ends the connection, LINGERING reads what the other side may still be
+ * sending: closing with unread bytes sends a reset, which can destroy the answer (RFC 9112 9.6). */
 
 #ifndef CLIENT_H
 #define CLIENT_H
@@ -19,6 +19,7 @@
 #include "hub.h"
 #include "list.h"
 
+struct client;
 struct route;
 
 enum client_state {
@@ -38,6 +39,7 @@ enum deadline {
     DEADLINE_ANSWER, /* a response nobody reads */
     DEADLINE_IDLE,   /* between requests */
     DEADLINE_LINGER,
+    DEADLINE_READY, /* none: the next request is in the buffer, and has its turn in the next turn */
     DEADLINE_STREAM, /* the next heartbeat */
     DEADLINE_NONE,
     DEADLINE_POLL, /* a long poll of one second, two, ... */
@@ -49,8 +51,9 @@ enum deadline {
  * bytes behind `end` are the next request's. */
 struct input {
     struct http_request request;
-    struct waiter waiter;   /* for a POST */
-    struct page_query poll; /* for a page; its room lies in `bytes` */
+    struct waiter waiter;                        /* for a POST */
+    struct page_query query;                     /* for a page; its room lies in `bytes` */
+    bool (*poll)(struct client *, bool timeout); /* for a long poll: see client_poll */
     const struct route *route;
     struct client *client; /* whose it is, for who holds only the waiter */
     size_t len, capacity, end;
@@ -79,7 +82,6 @@ struct client {
     uint8_t deadline_kind;
     bool joined;        /* its stream is in the hub */
     bool close;         /* after this answer */
-    bool linger;        /* and the request may not have been read to its end */
     uint32_t discarded; /* bytes thrown away while lingering */
 };
 
@@ -88,6 +90,8 @@ _Static_assert(sizeof(struct client) <= 192, "an idle stream must stay small");
 
 /* A connection that was just accepted. Without memory it is closed. */
 void client_new(int fd);
+
+enum { CLIENT_POLL_MAX_SECONDS = DEADLINE_POLL_LAST - DEADLINE_POLL + 1 };
 
 /* What epoll reports. */
 void client_ready(struct client *c, uint32_t events);
@@ -131,14 +135,16 @@ enum join client_join(
     struct client *c, const struct span *rooms, size_t count, struct span name, bool present);
 void client_leave(struct client *c);
 
-/* The answer comes later: by client_answer, from the waiter or the poll. */
-void client_wait(struct client *c, enum deadline deadline);
+/* The answer comes later, from the message's waiter. */
+void client_wait(struct client *c);
+
+/* The answer comes when `poll` returns true, and has then been sent: it is asked whenever the
+ * joined stream has something new, and after `seconds` (1 to 60) with `timeout`, when it must
+ * answer. */
+void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout));
 
 /* The connection is a stream from now on. server.scratch goes out first, but its bytes from `hold`
  * on only after the replay. The stream has joined. */
 void client_stream(struct client *c, size_t hold);
-
-/* After a late answer: goes on with whatever the client has sent in the meantime. */
-void client_resume(struct client *c);
 
 #endif

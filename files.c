@@ -1,8 +1,7 @@
 /* files.c - finds what a path names, in the binary or in a folder.
  *
  * In the folder the kernel does the guarding: openat2(2) with RESOLVE_BENEATH follows no link and
- * no
- * ".." out of it. Where the kernel does not know openat2 (before 5.6), or a filter forbids it,
+ * no ".." out of it. Where the kernel does not know openat2 (before 5.6), or a filter forbids it,
  * links are not followed at all. */
 
 #include "files.h"
@@ -95,8 +94,10 @@ static int open_without_links(int root, const char *path)
         memcpy(name, path, len);
         name[len] = '\0';
         int fd = openat(folder, name, slash != NULL ? flags | O_DIRECTORY : flags);
+        int error = errno;
         if (folder != root)
             close(folder);
+        errno = error;
         if (fd < 0 || slash == NULL)
             return fd;
         folder = fd;
@@ -132,20 +133,23 @@ int files_open(int root, struct span path, struct stat *st)
 {
     static const char index[] = "index.html";
     char name[4096];
+    if (path.len == 0 || path.at[0] != '/' || path.len + sizeof index > sizeof name)
+        return FILES_NONE;
     path.at++, path.len--;
     bool folder = path.len == 0 || path.at[path.len - 1] == '/';
-    if (path.len + sizeof index > sizeof name)
-        return -1;
     memcpy(name, path.at, path.len);
     memcpy(name + path.len, folder ? index : "", folder ? sizeof index : 1);
     if (!is_plain((struct span) { name, path.len + (folder ? sizeof index - 1 : 0) }))
-        return -1;
+        return FILES_NONE;
     int fd = open_beneath(root, name);
     if (fd < 0)
-        return -1;
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO ||
+                       errno == EAGAIN
+                   ? FILES_SHORTAGE
+                   : FILES_NONE;
     if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
         close(fd);
-        return -1;
+        return FILES_NONE;
     }
     return fd;
 }

@@ -18,8 +18,10 @@ struct page_file {
 const struct page_file *files_find(struct span path);
 
 /* Opens the regular file at `path` (decoded, begins with '/') below the folder `root`. A path that
- * ends in '/' means the index.html there. Returns a descriptor and fills in `st`; -1 when there is
- * no such file: also for what lies outside, hidden files, and all that is no regular file. */
+ * ends in '/' means the index.html there. Returns a descriptor and fills in `st`; FILES_NONE when
+ * there is no such file: also for what lies outside, hidden files, and all that is no regular file;
+ * FILES_SHORTAGE when nobody can tell now. */
+enum { FILES_NONE = -1, FILES_SHORTAGE = -2 };
 int files_open(int root, struct span path, struct stat *st);
 
 /* The media type for a file name, by its ending. */

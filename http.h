@@ -29,7 +29,8 @@ enum http_method {
     HTTP_UNKNOWN_METHOD
 };
 
-/* The fields that somebody here reads; all others are checked for syntax, counted and forgotten. */
+/* The fields that this server, or one that grows out of it, reads; all others are checked for
+ * syntax, counted and forgotten. */
 enum http_field {
     HTTP_ACCEPT_ENCODING,
     HTTP_ACCESS_CONTROL_REQUEST_METHOD,

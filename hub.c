@@ -18,16 +18,15 @@
 
 #include "hub.h"
 
-#include "json.h"
 #include "room.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 enum {
     OVERRUN_CHECK_MS = 1000,
-    PRESENCE_MIN_MS = 1000, /* between two snapshots of a room, and */
-    PRESENCE_SCAN_MS = 20,  /* between two looks at the rooms that wait for theirs */
+    PRESENCE_MIN_MS = 1000, /* between two snapshots of a room */
+    PRESENCE_SCAN_MS = 20,  /* between two looks at the rooms that wait for one */
+    SCRATCH_KEPT_BYTES = 65536,
 };
 
 /* A message in the batch. */
@@ -415,6 +414,8 @@ void hub_settle(struct hub *hub)
         next = p->next;
         answer(hub, p);
     }
+    if (hub->scratch.capacity > SCRATCH_KEPT_BYTES)
+        buffer_free(&hub->scratch);
 }
 
 /* ==== Reading back =========================================================================== */
@@ -499,7 +500,8 @@ bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *ou
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, first < end ? &ring_entry(ring, first)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
-    id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : NULL);
+    const struct id *newest = q->polls ? &hub->newest : NULL;
+    id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : newest);
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     bool more = room != NULL && (forwards ? end < ring->next : first > ring->first);
     bool gap = room_gap(hub, room, &q->start) != NULL;

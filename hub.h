@@ -145,7 +145,7 @@ void hub_add_presence(struct stream *stream, struct buffer *out);
 /* Gives a new stream its first turn. */
 void hub_start(struct hub *hub, struct stream *stream);
 
-/* What to send next, as pieces of the rings; valid until the next message enters. */
+/* What to send next, as pieces of the rings; valid until the next hub_publish or hub_settle. */
 enum { GATHER_PIECES = 64 };
 struct gather {
     struct iovec pieces[GATHER_PIECES];
@@ -165,6 +165,9 @@ void hub_advance(const struct gather *g, size_t sent);
 
 /* Whether the last byte sent was in the middle of a frame. */
 bool hub_in_frame(const struct stream *stream);
+
+/* Whether there is any message that it has not been given. */
+bool hub_is_behind(const struct stream *stream);
 
 /* Whether a ring has passed one of the cursors. */
 bool hub_is_overrun(const struct stream *stream);
@@ -193,6 +196,7 @@ struct page_query {
     bool has_before;    /* backwards from `before`, without it */
     struct id before;
     unsigned limit;
+    bool polls; /* an empty page tells as `newest` where to go on from */
 };
 
 /* Writes the page as JSON. Returns whether it tells anything: messages, or a gap. */

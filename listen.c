@@ -103,39 +103,50 @@ static void set_inherited(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
 }
 
-int listen_on(const char *text, bool dry)
+/* What the operator can do about it. */
+static const char *advice(int family, int error)
 {
-    union address address;
-    socklen_t len = parse(text, &address);
-    if (dry)
-        return -1;
-    remove_stale(&address, len);
-    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && address.any.sa_family != AF_UNIX)
-        set_inherited(fd);
-    if (fd >= 0 && bind(fd, &address.any, len) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    switch (errno) {
-    case EADDRINUSE:
-        fail(EXIT_SYSTEM, text, "another program listens there; end it, or choose another port");
-    case EACCES:
-        fail(EXIT_SYSTEM, text,
-            "not permitted; ports below 1024 are for root, or need the "
-            "capability CAP_NET_BIND_SERVICE");
-    case EADDRNOTAVAIL:
-        fail(EXIT_SYSTEM, text, "this machine does not have that address");
-    default:
-        fail(EXIT_SYSTEM, text, strerror(errno));
-    }
+    if (error == EADDRINUSE)
+        return family == AF_UNIX ? "another program listens there, or a file is in the way"
+                                 : "another program listens there; end it, or choose another port";
+    if (error == EACCES && family != AF_UNIX)
+        return "not permitted; ports below 1024 are for root, or need the capability "
+               "CAP_NET_BIND_SERVICE";
+    if (error == EADDRNOTAVAIL)
+        return "this machine does not have that address";
+    return strerror(error);
 }
 
-void listen_announce(int fd)
+struct listener listen_on(const char *text, bool dry)
+{
+    struct listener listener = { .fd = -1 };
+    union address address;
+    struct stat st;
+    socklen_t len = parse(text, &address);
+    if (dry)
+        return listener;
+    int family = address.any.sa_family;
+    remove_stale(&address, len);
+    listener.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (listener.fd >= 0 && family != AF_UNIX)
+        set_inherited(listener.fd);
+    if (listener.fd < 0 || bind(listener.fd, &address.any, len) < 0 ||
+        listen(listener.fd, BACKLOG) < 0)
+        fail(EXIT_SYSTEM, text, advice(family, errno));
+    if (family == AF_UNIX && lstat(address.local.sun_path, &st) == 0) {
+        listener.device = st.st_dev;
+        listener.inode = st.st_ino;
+    }
+    return listener;
+}
+
+void listen_announce(const struct listener *listener)
 {
     union address address;
     socklen_t len = sizeof address;
     char host[INET6_ADDRSTRLEN];
     memset(&address, 0, sizeof address);
-    if (getsockname(fd, &address.any, &len) < 0)
+    if (getsockname(listener->fd, &address.any, &len) < 0)
         return;
     if (address.any.sa_family == AF_UNIX) {
         fprintf(stderr, "listening on unix:%s\n", address.local.sun_path);
@@ -148,11 +159,15 @@ void listen_announce(int fd)
     }
 }
 
-void listen_remove(int fd)
+void listen_close(const struct listener *listener)
 {
     union address address;
+    struct stat st;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
-    if (getsockname(fd, &address.any, &len) == 0 && address.any.sa_family == AF_UNIX)
+    if (getsockname(listener->fd, &address.any, &len) == 0 && address.any.sa_family == AF_UNIX &&
+        lstat(address.local.sun_path, &st) == 0 && st.st_dev == listener->device &&
+        st.st_ino == listener->inode)
         unlink(address.local.sun_path);
+    close(listener->fd);
 }

@@ -12,9 +12,10 @@
 #include "rules.h"
 #include "server.h"
 
+#include <stdio.h>
+
 enum {
     LIMIT_DEFAULT = 50,
-    WAIT_MAX_SECONDS = 60,
 };
 
 /* ==== POST /messages ========================================================================= */
@@ -49,9 +50,12 @@ static const char *read_json(struct span body, struct message *m)
 {
     struct json_field fields[FIELD_COUNT] = { { .name = "message" }, { .name = "data" },
         { .name = "event" }, { .name = "room" }, { .name = "name" } };
+    static char sentence[256];
     const char *why = json_find(body, fields, FIELD_COUNT);
-    if (why != NULL)
-        return why;
+    if (why != NULL) {
+        snprintf(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
+        return sentence;
+    }
     bool has_data = fields[FIELD_DATA].type > JSON_NULL;
     bool has_message = fields[FIELD_MESSAGE].type > JSON_NULL;
     if (has_data == has_message)
@@ -128,7 +132,6 @@ static void published(struct waiter *waiter, const struct receipt *receipt)
 {
     struct client *c = CONTAINER(waiter, struct input, waiter)->client;
     answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
-    client_resume(c);
 }
 
 void messages_post(struct client *c)
@@ -154,7 +157,7 @@ void messages_post(struct client *c)
     in->waiter.done = published;
     switch (hub_publish(server.hub, &m, &in->waiter, &receipt)) {
     case PUBLISH_WAIT:
-        client_wait(c, DEADLINE_NONE);
+        client_wait(c);
         return;
     case PUBLISH_REPEATED:
         answer_receipt(c, 200, &receipt);
@@ -214,20 +217,19 @@ static bool read_page(struct client *c, struct buffer *page)
 {
     page->len = 0;
     page->failed = false;
-    bool any = hub_add_page(server.hub, &c->in->poll, page);
+    bool any = hub_add_page(server.hub, &c->in->query, page);
     buffer_add(page, SPAN("\n"));
     return any;
 }
 
 /* A page may be large; the memory for it is not kept. */
-bool messages_poll(struct client *c, bool timeout)
+static bool poll(struct client *c, bool timeout)
 {
     struct buffer page = { 0 };
     bool answer = read_page(c, &page) || timeout;
     if (answer) {
         client_leave(c);
         answer_page(c, &page);
-        client_resume(c);
     }
     buffer_free(&page);
     return answer;
@@ -250,18 +252,19 @@ static const char *read_page_query(
         q->limit == 0)
         return "limit is a number of messages from 1 on.";
     if (!parameters_count(p->values[PARAM_WAIT], 0, UINT32_MAX, wait_seconds) ||
-        *wait_seconds > WAIT_MAX_SECONDS)
+        *wait_seconds > CLIENT_POLL_MAX_SECONDS)
         return "wait is a number of seconds, 60 at most.";
     if (*wait_seconds > 0 && before.at != NULL)
         return "wait goes with after, not with before: older messages do not arrive.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
+    q->polls = *wait_seconds > 0;
     return NULL;
 }
 
 void messages_get(struct client *c)
 {
     struct parameters p;
-    struct page_query *q = &c->in->poll;
+    struct page_query *q = &c->in->query;
     unsigned wait;
     if (!parameters_read(c, &p))
         return;
@@ -287,6 +290,5 @@ void messages_get(struct client *c)
             c, 503, "There are as many streams or rooms as there may be; ask without wait.");
         return;
     }
-    client_wait(c, DEADLINE_POLL + (wait - 1));
-    hub_start(server.hub, &c->stream);
+    client_poll(c, wait, poll);
 }

@@ -12,8 +12,4 @@ int messages_check_post(const struct client *c, const char **why);
 void messages_post(struct client *c);
 void messages_get(struct client *c);
 
-/* A long poll may have something to tell (`timeout`: must tell what there is). False when it goes
- * on waiting. */
-bool messages_poll(struct client *c, bool timeout);
-
 #endif

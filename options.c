@@ -56,7 +56,7 @@ static const struct option options[] = {
     { "cors", "ORIGIN", KIND_LIST, FIELD(cors), 0, 0, 0, false, 0,
         "let pages of this origin (https://example.com) read and\n"
         "post, or of any with *; may be repeated" },
-    { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, 1, DAY, false, SECOND,
+    { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, SECOND, DAY, false, SECOND,
         "time to finish in after SIGTERM (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), LOG_INFO, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
@@ -131,9 +131,15 @@ static uint64_t read_number(const char *source, const struct option *o, const ch
     uint64_t value = number * factor;
     if (value == 0 && o->zero)
         return 0;
+    uint64_t base = o->unit_ms > 0 ? o->unit_ms : 1;
     if (value < o->min || value > o->max)
-        fail(source, "%s is not from %llu to %llu%s", text, (unsigned long long)(o->min / factor),
-            (unsigned long long)(o->max / factor), o->zero ? ", nor 0" : "");
+        fail(source, "%s is not from %llu to %llu%s%s", text, (unsigned long long)(o->min / base),
+            (unsigned long long)(o->max / base),
+            o->kind == KIND_SIZE   ? " bytes"
+            : o->unit_ms == SECOND ? " seconds"
+            : o->unit_ms == 1      ? " milliseconds"
+                                   : "",
+            o->zero ? ", nor 0" : "");
     return value;
 }
 
@@ -229,6 +235,14 @@ static const struct option *find_variable(struct span variable)
     return find((struct span) { name, variable.len });
 }
 
+/* Makes a C string of a piece of the environment, where it lies. */
+static const char *cut_out(struct span s)
+{
+    char *text = span_bytes(s);
+    text[s.len] = '\0'; /* a comma, a space or the end stood there */
+    return text;
+}
+
 static void read_environment(struct options *o)
 {
     for (char **e = environ; *e != NULL; e++) {
@@ -239,8 +253,11 @@ static void read_environment(struct options *o)
         snprintf(source, sizeof source, "%.*s", (int)variable.len, variable.at);
         const struct option *option =
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
-        if (option == NULL)
-            fail(source, "there is no such option; see --help");
+        if (option == NULL) {
+            /* Others may set such names too: Kubernetes does, for a service called ssechat. */
+            fprintf(stderr, "ssechat: %s: there is no such option; it is ignored\n", source);
+            continue;
+        }
         if (option->kind == KIND_FLAG)
             fail(source, "this option goes on the command line only");
         if (option->kind != KIND_LIST) {
@@ -248,7 +265,7 @@ static void read_environment(struct options *o)
             continue;
         }
         while (span_split(&rest, ',', &value))
-            add_value((struct values *)(void *)((char *)o + option->offset), span_trim(value));
+            set(o, source, option, cut_out(span_trim(value)));
     }
 }
 
@@ -279,7 +296,7 @@ static void read_arguments(struct options *o, int argc, char **argv)
         if (option->kind != KIND_FLAG && rest.at == NULL && i + 1 == argc)
             fail(source, "its value is missing");
         if (option->kind == KIND_LIST && !seen[option - options])
-            *(struct values *)(void *)((char *)o + option->offset) = (struct values) { 0 };
+            ((struct values *)(void *)((char *)o + option->offset))->count = 0;
         seen[option - options] = true;
         set(o, source, option,
             option->kind == KIND_FLAG ? ""

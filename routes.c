@@ -35,9 +35,7 @@ struct route {
 /* The head of a stream. The space after it is the body's; 1.0 clients read it to the close. */
 static struct buffer *begin_stream(struct client *c, const char *connection)
 {
-    struct buffer *out = &server.scratch;
-    out->len = 0;
-    out->failed = false;
+    struct buffer *out = server_scratch();
     http_response_line(out, 200, server.date);
     answer_add_cors(out, c);
     buffer_add(out, SPAN("Content-Type: text/event-stream\r\n"
@@ -168,8 +166,8 @@ static bool read_path(const struct client *c, struct span *path)
     return slashes == 0 && memchr(path->at, '\0', path->len) == NULL;
 }
 
-/* The fields that both kinds of file share. True when the client has it already: answered. */
-static bool answer_unchanged(struct client *c, const char *etag, const char *fields)
+/* Begins the answer for a file. True when the client has the file already: then that is all. */
+static bool begin_file(struct client *c, const char *etag, const char *fields)
 {
     bool unchanged = http_etag_matches(&c->in->request, c->in->bytes, span_of(etag));
     struct buffer *out = answer_begin(c, unchanged ? 304 : 200);
@@ -192,7 +190,7 @@ static void answer_page_file(struct client *c, const struct page_file *file)
                          "Content-Security-Policy: default-src 'none'; script-src 'self'; "
                          "style-src 'self'; img-src 'self'; connect-src 'self'; "
                          "form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
-    if (answer_unchanged(c, gzip ? file->gzip_etag : file->etag, fields))
+    if (begin_file(c, gzip ? file->gzip_etag : file->etag, fields))
         return;
     buffer_printf(&server.scratch, "Content-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", file->type,
         gzip ? "Content-Encoding: gzip\r\n" : "", body.len);
@@ -204,7 +202,7 @@ static void answer_www_file(struct client *c, int file, struct span path, const 
 {
     char etag[96];
     files_etag(st, etag, sizeof etag);
-    if (answer_unchanged(c, etag, "")) {
+    if (begin_file(c, etag, "")) {
         close(file);
         return;
     }
@@ -223,7 +221,7 @@ static void get_file(struct client *c)
     struct span path;
     struct stat st;
     const struct page_file *page = NULL;
-    int file = -1;
+    int file = FILES_NONE;
     if (read_path(c, &path)) {
         if (server.www < 0)
             page = files_find(path);
@@ -234,6 +232,8 @@ static void get_file(struct client *c)
         answer_page_file(c, page);
     else if (file >= 0)
         answer_www_file(c, file, path, &st);
+    else if (file == FILES_SHORTAGE)
+        answer_problem(c, 503, "The server cannot open files now; try again.");
     else
         answer_problem(c, 404,
             "There is nothing at this path. Streams are at /events, messages at "
@@ -296,8 +296,9 @@ static void answer_options(struct client *c, const struct route *route)
     client_answer(c, (struct span) { NULL, 0 });
 }
 
-/* The method does not fit the path, or the path is nothing: answers, and returns false. */
-static bool check_method(struct client *c, const struct route *route)
+/* Looks at the method, and at the head of a POST. True when the request can go on; false when it
+ * has its answer: an error, or that of OPTIONS. */
+static bool admit(struct client *c, const struct route *route)
 {
     enum http_method method = c->in->request.method;
     const char *why;
@@ -305,6 +306,10 @@ static bool check_method(struct client *c, const struct route *route)
         return true;
     if (method == HTTP_UNKNOWN_METHOD) {
         answer_problem(c, 501, "This method is unknown here; use GET, HEAD, POST or OPTIONS.");
+        return false;
+    }
+    if (c->in->request.authority_form) {
+        answer_problem_with(c, 405, "Allow: GET, HEAD, POST, OPTIONS\r\n", "This is no proxy.");
         return false;
     }
     if (c->in->request.asterisk) {
@@ -341,11 +346,9 @@ bool routes_admit(struct client *c)
     c->in->route = find_route(path);
     /* If the answer comes now, an unread body must not be taken for the next request. */
     c->close = !keep || has_body;
-    c->linger = has_body;
-    if (!check_method(c, c->in->route))
+    if (!admit(c, c->in->route))
         return false;
     c->close = !keep;
-    c->linger = false;
     return true;
 }
 

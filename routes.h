@@ -1,4 +1,5 @@
-/* routes.h - what each URL does. client.c calls these, in this order, for every request. */
+/* routes.h - what each URL does. client.c calls these for every request: first the one, and, unless
+ * that has answered, then the other. */
 
 #ifndef ROUTES_H
 #define ROUTES_H

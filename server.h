@@ -24,7 +24,8 @@ struct server {
     unsigned clients, streams, max_streams;
     bool draining;
     uint64_t drain_spread_ms; /* over how long the clients are told to come back */
-    bool accept_paused;       /* no descriptor was left: until one is closed */
+    bool accept_paused;       /* no descriptor was left: until one is free, or */
+    int64_t accept_again_ms;  /* the shortage, which may not be ours, may be over */
 
     struct link deadlines[DEADLINE_COUNT]; /* clients, in the order in which they are due */
     struct link dead;                      /* closed in this turn, freed at its end */
@@ -33,6 +34,14 @@ struct server {
 };
 
 extern struct server server;
+
+/* The scratch buffer, empty. */
+static inline struct buffer *server_scratch(void)
+{
+    server.scratch.len = 0;
+    server.scratch.failed = false;
+    return &server.scratch;
+}
 
 /* A descriptor came free: accept again if that had stopped. */
 void server_resume_accepting(void);

@@ -22,6 +22,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,14 +40,14 @@ enum {
     FLUSHES_PER_TURN = 128, /* under a millisecond of sends between two looks at the sockets */
     LISTENERS_MAX = 16,
     SCRATCH_KEPT_BYTES = 65536,
+    ACCEPT_AGAIN_MS = 1000,
+    LOG_PAUSE_MS = 60000,
     RESERVED_DESCRIPTORS = 32, /* for requests and `busy` answers, at least */
 };
 
 struct server server = { .www = -1 };
 
-static struct listener {
-    int fd;
-} listeners[LISTENERS_MAX];
+static struct listener listeners[LISTENERS_MAX];
 static size_t listener_count;
 static int signals;
 static int64_t drain_until_ms;
@@ -84,16 +86,25 @@ static void watch_listeners(int operation)
     }
 }
 
-/* No descriptor is left. A kept connection that is idle can go; without one, those who knock have
- * to wait in the kernel: were the listeners still watched, the loop would spin. */
-static bool make_room(void)
+/* No descriptor is left, and somebody knocks. A kept connection that is idle can go; without one,
+ * he has to wait in the kernel: were the listeners still watched, the loop would spin. The shortage
+ * may be the machine's and not ours, so after a while it is tried again in any case. */
+static bool make_room(const struct listener *listener)
 {
+    static int64_t logged_ms = INT64_MIN / 2;
+    struct pollfd knock = { .fd = listener->fd, .events = POLLIN };
+    if (poll(&knock, 1, 0) <= 0)
+        return false;
     if (client_close_idle())
         return true;
-    log_line(
-        LOG_WARN, "accept paused=1 clients=%u reason=\"no descriptor is left\"", server.clients);
+    if (server.mono_ms - logged_ms > LOG_PAUSE_MS) {
+        logged_ms = server.mono_ms;
+        log_line(LOG_WARN, "accept paused=1 clients=%u reason=\"no descriptor is left\"",
+            server.clients);
+    }
     watch_listeners(EPOLL_CTL_DEL);
     server.accept_paused = true;
+    server.accept_again_ms = server.mono_ms + ACCEPT_AGAIN_MS;
     return false;
 }
 
@@ -105,18 +116,18 @@ void server_resume_accepting(void)
     watch_listeners(EPOLL_CTL_ADD);
 }
 
-static void accept_clients(const struct listener *listener)
+static void accept_clients(const struct listener *listener, int most)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    while (most-- > 0) {
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
             client_new(fd);
-        else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            if (!make_room())
-                return;
-        } else if (errno == EAGAIN)
+        else if (errno == EAGAIN)
             return;
-        /* else: that one gave up before we came; the next one may not have */
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            if (!make_room(listener))
+                return;
+        /* any other error: that one gave up before we came; the next one may not have */
     }
 }
 
@@ -132,12 +143,12 @@ static void start_drain(void)
         return;
     }
     log_line(LOG_INFO, "drain streams=%u clients=%u", server.streams, server.clients);
+    for (size_t i = 0; i < listener_count; i++) { /* who has knocked is let in */
+        accept_clients(&listeners[i], INT_MAX);
+        listen_close(&listeners[i]);
+    }
     server.draining = true;
     drain_until_ms = server.mono_ms + (int64_t)server.options.drain_ms;
-    for (size_t i = 0; i < listener_count; i++) {
-        listen_remove(listeners[i].fd);
-        close(listeners[i].fd);
-    }
     client_drain_all();
 }
 
@@ -150,7 +161,7 @@ static void dispatch(const struct epoll_event *event)
         start_drain();
     else if (listener >= listeners && listener < listeners + LISTENERS_MAX) {
         if (!server.draining)
-            accept_clients(listener);
+            accept_clients(listener, ACCEPTS_PER_TURN);
     } else
         client_ready(event->data.ptr, event->events);
 }
@@ -164,6 +175,8 @@ static int wait_ms(void)
         next = hub_next;
     if (server.draining && drain_until_ms < next)
         next = drain_until_ms;
+    if (server.accept_paused && server.accept_again_ms < next)
+        next = server.accept_again_ms;
     int64_t wait = next - server.mono_ms;
     return (int)(wait < 0 ? 0 : wait < longest ? wait : longest);
 }
@@ -180,6 +193,8 @@ static void run(void)
         hub_tick(server.hub);
         hub_run(server.hub, FLUSHES_PER_TURN);
         client_expire();
+        if (server.accept_paused && server.accept_again_ms <= server.mono_ms)
+            server_resume_accepting();
         client_reap();
         if (server.scratch.capacity > SCRATCH_KEPT_BYTES)
             buffer_free(&server.scratch);
@@ -250,7 +265,7 @@ static void open_listeners(bool dry)
         exit(EXIT_USAGE);
     }
     for (size_t i = 0; i < addresses->count; i++)
-        listeners[i].fd = listen_on(addresses->items[i].at, dry);
+        listeners[i] = listen_on(addresses->items[i].at, dry);
     listener_count = dry ? 0 : addresses->count;
 }
 
@@ -259,7 +274,7 @@ static void announce_listeners(void)
 {
     watch_listeners(EPOLL_CTL_ADD);
     for (size_t i = 0; i < listener_count; i++)
-        listen_announce(listeners[i].fd);
+        listen_announce(&listeners[i]);
 }
 
 int main(int argc, char **argv)

@@ -16,7 +16,6 @@
 
 #include "hub.h"
 
-#include "json.h"
 #include "room.h"
 
 #include <assert.h>
@@ -281,6 +280,14 @@ bool hub_in_frame(const struct stream *stream)
             ring_entry(ring, ring_at(ring, m->cursor))->offset != m->cursor)
             return true;
     }
+    return false;
+}
+
+bool hub_is_behind(const struct stream *stream)
+{
+    for (const struct member *m = &stream->first; m != NULL; m = m->also)
+        if (m->cursor < m->room->ring.head)
+            return true;
     return false;
 }
 

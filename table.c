@@ -21,13 +21,12 @@ static void sip_round(uint64_t v[4])
     v[2] += v[1], v[1] = rotate(v[1], 17) ^ v[2], v[2] = rotate(v[2], 32);
 }
 
-/* The secret is drawn at the first use. Without randomness (a kernel that just booted) it is what
- * the stack's address gives: weaker, but no reason not to start. */
+/* The secret is drawn at the first use. Only a kernel that has just booted makes us wait for it. */
 static const uint64_t *secret(void)
 {
     static uint64_t key[2];
-    if (key[0] == 0 && getrandom(key, sizeof key, GRND_NONBLOCK) != (ssize_t)sizeof key)
-        key[0] = key[1] = (uint64_t)(uintptr_t)&key | 1;
+    if (key[0] == 0 && getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+        abort();
     return key;
 }
 

@@ -232,12 +232,13 @@ times() {
   yes "$2" | head -n "$1" | tr -d '\n'
 }
 
-# Sends bytes, written as printf writes them, over a connection of their own, and prints what comes
-# back up to the close. The server must be the one to close.
+# Sends bytes, written as printf writes them, in one piece over a connection of their own, and prints
+# what comes back up to the close. The server must be the one to close.
 raw() {
-  local connection
+  local connection request=$BATS_TEST_TMPDIR/request
+  printf '%b' "$1" >"$request" # bash would send it line by line
   exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
-  printf '%b' "$1" >&"$connection"
+  cat "$request" >&"$connection"
   timeout 20 cat <&"$connection" || printf '\n(the server does not close)\n'
   exec {connection}>&-
 }

@@ -238,15 +238,21 @@ poll() {
   same "$(page 'wait=1')" ''
 }
 
-@test "wait: when the time is over the page is empty, and its newest is null" {
+@test "wait: when the time is over the page is empty, and says from where to go on" {
   local before after
   start_server
   fill lobby 1
   before=$(date +%s%3N)
-  ask "/messages?after=$ID&wait=1"
+  ask '/messages?wait=1'
   after=$(date +%s%3N)
-  same "$BODY" '{"messages":[],"oldest":null,"newest":null,"more":false,"gap":false}'
+  same "$BODY" "{\"messages\":[],\"oldest\":null,\"newest\":\"$ID\",\"more\":false,\"gap\":false}"
   between $((after - before)) 950 5000
+  # What comes between two polls is not lost, not even the first message of a server.
+  start_server
+  ask '/messages?wait=1'
+  after=$(jq -r .newest <<<"$BODY")
+  accepts '{"message":"first"}'
+  same "$(page "after=$after&wait=60")" first
 }
 
 @test "wait: a client that is gone is forgotten; the connection goes on for one that stays" {

@@ -214,25 +214,25 @@ normal() {
   sed -E 's/[0-9]{13}-[0-9]+/ID/g; s/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g; s/^Date: .*/DATE/; s/^Content-Length: .*/LENGTH/'
 }
 
-# Two requests in one piece; then cut in two at every byte. The answers must be the same.
+# Two requests in one piece; then in two pieces, cut at every byte. The answers must be the same.
 cut_everywhere() {
-  local bytes connection i whole
-  printf -v bytes '%b' "$1"
+  local connection i size whole
   raw "$1" >/dev/null # from the third time on the answers stay the same
   raw "$1" >/dev/null
   whole=$(raw "$1" | normal)
   same "$(statuses <<<"$whole")" "$2"
-  for ((i = 1; i < ${#bytes}; i++)); do
+  size=$(wc -c <request)
+  for ((i = 1; i < size; i++)); do
     exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
-    printf '%s' "${bytes:0:i}" >&"$connection"
+    head -c "$i" request >&"$connection"
     # A reader of nothing: a millisecond, in which the server takes the first part.
     read -r -t 0.001 -u "$PAUSE" || true
-    printf '%s' "${bytes:i}" >&"$connection"
-    timeout 20 cat <&"$connection" >"cut.$((i % 16))"
+    tail -c +$((i + 1)) request >&"$connection"
+    timeout 20 cat <&"$connection" >answer
     exec {connection}>&-
-    [ "$(normal <"cut.$((i % 16))")" = "$whole" ] || {
+    [ "$(normal <answer)" = "$whole" ] || {
       printf 'cut at %s:\n' "$i"
-      diff <(printf '%s\n' "$whole") <(normal <"cut.$((i % 16))")
+      diff <(printf '%s\n' "$whole") <(normal <answer)
       return 1
     }
   done
