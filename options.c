@@ -30,8 +30,9 @@ enum { KIB = 1024, MIB = 1024 * 1024, SECOND = 1000, DAY = 86400000 };
 
 static const struct option options[] = {
     { "listen", "ADDRESS", KIND_LIST, FIELD(listen), 0, 0, 0, false, 0,
-        "where to listen: 127.0.0.1:8080 (the default), [::]:8080 or\n"
-        "unix:/path; may be repeated; port 0 picks a free one" },
+        "where to listen: 127.0.0.1:8080 (the default),\n"
+        "[::]:8080, unix:/path; may be repeated; port 0 is any\n"
+        "free one" },
     { "www", "DIR", KIND_STRING, FIELD(www), 0, 0, 0, false, 0,
         "serve this folder instead of the chat page" },
     { "history", "SIZE", KIND_SIZE, FIELD(history), 256 * KIB, 16 * KIB, 1024ull * MIB, false, 0,

@@ -6,8 +6,8 @@
  * The second form sends standard input, closes its half of the connection, and prints what comes
  * back, up to the close. The first form is the crowd. It opens COUNT streams of PATH on 127.0.0.1,
  * waits until each has its `ready` event and prints "ready COUNT". A '#' in PATH becomes the number
- * of the stream, in four digits. Then it takes commands from standard input, one a line, and answers
- * each with one line:
+ * of the stream, in four digits. Then it takes commands from standard input, one a line, and
+ * answers each with one line:
  *
  *      count N TEXT    waits until every stream has seen TEXT N times: "ok"
  *      segments        the most TCP segments with data that any stream has received
@@ -126,8 +126,7 @@ static void end_head(struct stream *s)
 {
     if (strncmp(s->body, "HTTP/1.1 200 ", 13) != 0)
         fail("stream %d: %.*s", number_of(s), (int)strcspn(s->body, "\r"), s->body);
-    s->state =
-        strstr(s->body, "\r\nTransfer-Encoding: chunked\r\n") != NULL ? CHUNK_SIZE : PLAIN;
+    s->state = strstr(s->body, "\r\nTransfer-Encoding: chunked\r\n") != NULL ? CHUNK_SIZE : PLAIN;
     s->body_start = s->len;
     s->line_len = 0;
 }
@@ -233,8 +232,8 @@ static void send_request(struct stream *s)
     char number[16] = "";
     if (path[before] == '#')
         snprintf(number, sizeof number, "%04d", number_of(s));
-    int len = snprintf(request, sizeof request,
-        "GET %.*s%s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", (int)before, path, number, after);
+    int len = snprintf(request, sizeof request, "GET %.*s%s%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        (int)before, path, number, after);
     if (len >= (int)sizeof request)
         fail("the path is too long");
     if (send(s->fd, request, (size_t)len, MSG_NOSIGNAL) != len)

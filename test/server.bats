@@ -123,6 +123,20 @@ refused() {
   SSECHAT_ROOM=a/b refused 2
 }
 
+@test "a list in the environment: a place to listen for each of its pieces" {
+  SSECHAT_LISTEN='127.0.0.1:0, 127.0.0.2:0' run timeout -s TERM 1 "$SSECHAT"
+  same "$(grep -c '^listening on' <<<"$output")" 2
+  contains "$output" 'listening on http://127.0.0.2:'
+}
+
+@test "CONNECT is not for us, whatever is served" {
+  mkdir site
+  start_server --www site
+  contains "$(raw 'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n')" ' 405 '
+  ask /healthz
+  same "$STATUS" 200
+}
+
 @test "variables of another program are named, and ignored" {
   SSECHAT_SERVICE_PORT=1 run -0 "$SSECHAT" --check
   same "${#lines[@]}" 1
