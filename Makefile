@@ -20,8 +20,8 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := answer bytes client files frame http hub json listen log messages options parameters presence \
-           ring routes rules sse stream table text
+MODULES := answer bytes client crc32 files frame http hub journal json listen log messages options \
+           parameters presence ring routes rules sse stream table text
 PAGE    := index.html style.css chat.js icon.svg
 UNITS   := http json text frame hub
 

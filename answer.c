@@ -89,7 +89,7 @@ void answer_problem_with(struct client *c, int status, const char *fields, const
     buffer_add(&body, SPAN("}\n"));
     struct buffer *out = answer_begin(c, status);
     buffer_add_string(out, fields);
-    if (status == 429 || status == 503)
+    if (status == 429 || status == 503 || status == 507)
         buffer_printf(out, "Retry-After: %d\r\n", RETRY_AFTER_SECONDS);
     out->failed |= body.failed;
     body.failed = false;

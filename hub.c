@@ -1,10 +1,10 @@
 /* hub.c - rooms, and messages from the POST to the ring.
  *
  * A message goes one way: hub_publish checks it against what is known, gives it an id, formats its
- * frame and puts it into the batch of this turn. hub_settle moves the batch into the rings, wakes
- * the rooms, and tells those who wait. In between nobody can see it: what is not safe is not
- * history. With memory alone the batch is safe at once; the step is there all the same, because
- * everything that arrives in one turn then leaves in one send.
+ * frame and puts it into the batch of this turn. hub_settle stores the batch in the journal, moves
+ * it into the rings, wakes the rooms, and tells those who wait. In between nobody can see it: what
+ * is not safe is not history. With memory alone the batch is safe at once; the step is there all
+ * the same, because everything that arrives in one turn then leaves in one send.
  *
  * What an operation costs:
  *
@@ -27,28 +27,6 @@ enum {
     PRESENCE_MIN_MS = 1000, /* between two snapshots of a room */
     PRESENCE_SCAN_MS = 20,  /* between two looks at the rooms that wait for one */
     SCRATCH_KEPT_BYTES = 65536,
-};
-
-/* A message in the batch. */
-struct publication {
-    struct publication *next;
-    struct room *room;
-    struct key *key;
-    struct id id;
-    enum message_kind kind;
-    struct waiter *waiters;
-    size_t len;
-    char frame[];
-};
-
-/* An idempotency key, for as long as its message is in the batch or in the ring. */
-struct key {
-    struct node node;
-    struct room *room;
-    struct publication *pending; /* while in the batch; then */
-    uint64_t number;             /* the entry in the room's ring */
-    size_t len;
-    char bytes[];
 };
 
 struct hub *hub_new(const struct hub_settings *settings, int64_t mono_ms, uint64_t unix_ms)
@@ -106,16 +84,10 @@ struct room *room_find(struct hub *hub, struct span name)
     return NULL;
 }
 
-struct room *room_make(struct hub *hub, struct span name, enum join *join)
+/* A new room, whatever the limits; NULL without memory. */
+static struct room *room_new(struct hub *hub, struct span name)
 {
-    struct room *room = room_find(hub, name);
-    if (room != NULL)
-        return room;
-    *join = JOIN_NO_ROOM;
-    if (hub->settings->max_rooms > 0 && hub->rooms.count >= hub->settings->max_rooms)
-        return NULL;
-    *join = JOIN_NO_MEMORY;
-    room = malloc(sizeof *room + name.len);
+    struct room *room = malloc(sizeof *room + name.len);
     if (room == NULL)
         return NULL;
     *room = (struct room) {
@@ -139,15 +111,32 @@ struct room *room_make(struct hub *hub, struct span name, enum join *join)
     return room;
 }
 
+struct room *room_make(struct hub *hub, struct span name, enum join *join)
+{
+    struct room *room = room_find(hub, name);
+    unsigned max = hub->settings->max_rooms;
+    *join = JOIN_NO_ROOM;
+    if (room == NULL && (max == 0 || hub->rooms.count < max)) {
+        *join = JOIN_NO_MEMORY;
+        room = room_new(hub, name);
+    }
+    return room;
+}
+
+static void forget_key(struct hub *hub, struct key *key)
+{
+    table_remove(&hub->keys, &key->node);
+    free(key);
+}
+
 /* Drops the oldest message of a room; nobody may still want it but the overrun. */
 static void drop_oldest(struct hub *hub, struct room *room)
 {
     struct entry *oldest = ring_entry(&room->ring, room->ring.first);
-    if (oldest->key != NULL) {
-        table_remove(&hub->keys, &oldest->key->node);
-        free(oldest->key);
-    }
+    if (oldest->key != NULL)
+        forget_key(hub, oldest->key);
     room->lost = oldest->id;
+    hub->held -= ring_end(&room->ring, room->ring.first) - oldest->offset;
     ring_drop(&room->ring);
 }
 
@@ -186,6 +175,20 @@ static int compare_rooms(const void *a, const void *b)
     size_t len = left->name_len < right->name_len ? left->name_len : right->name_len;
     int order = memcmp(left->name, right->name, len);
     return order != 0 ? order : left->name_len - right->name_len;
+}
+
+static uint64_t newest_ms(const struct room *room)
+{
+    const struct ring *ring = &room->ring;
+    return ring_empty(ring) ? 0 : ring_entry(ring, ring->next - 1)->id.ms;
+}
+
+/* The one with the older newest message first. */
+static int compare_age(const void *a, const void *b)
+{
+    uint64_t left = newest_ms(*(const struct room *const *)a);
+    uint64_t right = newest_ms(*(const struct room *const *)b);
+    return (left > right) - (left < right);
 }
 
 /* The rooms that anybody may know of, by name: those with streams or history. The caller frees the
@@ -369,6 +372,11 @@ void hub_forget(struct waiter *waiter)
     waiter->publication = NULL;
 }
 
+void hub_keep_in(struct hub *hub, struct journal *journal)
+{
+    hub->journal = journal;
+}
+
 /* Puts one message into its ring. Those who wait for their turn are served before a frame that they
  * have not been offered goes: only a reader that does not read is ever overrun. */
 static void enter(struct hub *hub, struct publication *p)
@@ -384,19 +392,20 @@ static void enter(struct hub *hub, struct publication *p)
         p->key->number = ring->next;
     }
     ring_append(ring, p->id, p->kind, p->key, (struct span) { p->frame, p->len });
+    hub->held += p->len;
     hub->newest = p->id;
     room_wake(hub, room);
 }
 
 /* Tells the waiters, one by one: each may go, or publish anew, while it is told. */
-static void answer(struct hub *hub, struct publication *p)
+static void answer(struct hub *hub, struct publication *p, enum stored stored)
 {
     struct room *room = p->room;
     while (p->waiters != NULL) {
         struct waiter *waiter = p->waiters;
         struct receipt receipt = { p->id, room_name(room), room->presence.online };
         hub_forget(waiter);
-        waiter->done(waiter, &receipt);
+        waiter->done(waiter, stored, &receipt);
     }
     room->pending--;
     room_release(hub, room);
@@ -408,14 +417,131 @@ void hub_settle(struct hub *hub)
     struct publication *batch = hub->batch;
     hub->batch = NULL;
     hub->batch_end = &hub->batch;
-    for (struct publication *p = batch; p != NULL; p = p->next)
-        enter(hub, p);
+    if (batch == NULL)
+        return;
+    enum stored stored = STORED;
+    if (hub->journal != NULL)
+        stored = hub->settings->store(hub->journal, batch);
+    for (struct publication *p = batch; p != NULL; p = p->next) {
+        if (stored == STORED)
+            enter(hub, p);
+        else if (p->key != NULL)
+            forget_key(hub, p->key);
+    }
     for (struct publication *p = batch, *next; p != NULL; p = next) {
         next = p->next;
-        answer(hub, p);
+        answer(hub, p, stored);
     }
     if (hub->scratch.capacity > SCRATCH_KEPT_BYTES)
         buffer_free(&hub->scratch);
+}
+
+/* ==== What a journal brings back ============================================================= */
+
+void hub_restore_begin(struct hub *hub)
+{
+    hub->start = hub->newest = hub->lost = (struct id) { 0, 0 };
+}
+
+void hub_restore_damage(struct hub *hub)
+{
+    hub->damage = true;
+}
+
+void hub_restore_state(struct hub *hub, struct id start, struct id last, struct id lost)
+{
+    hub->start = start;
+    hub->lost = lost;
+    if (id_before(hub->last, last))
+        hub->last = last;
+}
+
+bool hub_restore_lost(struct hub *hub, struct span name, struct id lost)
+{
+    struct room *room = room_find(hub, name);
+    if (room == NULL)
+        room = room_new(hub, name);
+    if (room == NULL)
+        return false;
+    room->lost = lost;
+    return true;
+}
+
+bool hub_restore(struct hub *hub, struct span name, struct id id, enum message_kind kind,
+    struct span key_bytes, struct span payload)
+{
+    struct room *room = room_find(hub, name);
+    if (room == NULL)
+        room = room_new(hub, name);
+    if (room == NULL)
+        return false;
+    struct ring *ring = &room->ring;
+    struct buffer *frame = &hub->scratch;
+    struct key *key = NULL;
+    frame->len = 0;
+    size_t begin = frame_begin(frame, true);
+    buffer_add(frame, payload);
+    frame->len -= frame->failed ? 0 : 1; /* the empty line is frame_end's */
+    frame_end(frame, begin, true);
+    bool follows = ring_empty(ring) || id_before(ring_entry(ring, ring->next - 1)->id, id);
+    if (frame->failed || !follows || !ring_prepare(ring, frame->len)) {
+        frame->failed = false;
+        return false;
+    }
+    if (key_bytes.len > 0 && (key = remember_key(hub, room, key_bytes)) == NULL)
+        return false;
+    if (key != NULL)
+        key->number = ring->next;
+    while (!ring_fits(ring, frame->len))
+        drop_oldest(hub, room);
+    ring_append(ring, id, kind, key, buffer_span(frame));
+    hub->held += frame->len;
+    if (id_before(hub->newest, id))
+        hub->newest = id;
+    if (id_before(hub->last, id))
+        hub->last = id;
+    return true;
+}
+
+/* The hub's own past, when all messages are there. A journal without its state (it was damaged, or
+ * is new) begins with the process. Of what was damaged nobody knows the room or the id: everybody
+ * who was away is told of a gap, by an id that nobody has seen yet. */
+static void restore_past(struct hub *hub)
+{
+    struct id none = { 0, 0 };
+    if (id_equal(hub->start, none))
+        hub->start = hub->lost = (struct id) { hub->unix_ms, 0 };
+    if (hub->damage)
+        hub->lost = next_id(hub);
+    if (id_before(hub->newest, hub->lost))
+        hub->newest = hub->lost; /* what `ready` tells a new reader must not be behind a gap */
+}
+
+/* A restored room has been silent since its newest message, whenever that was. */
+void hub_restored(struct hub *hub)
+{
+    size_t count = hub->rooms.count, i = 0;
+    restore_past(hub);
+    struct room **rooms = malloc((count + 1) * sizeof *rooms);
+    if (rooms == NULL)
+        return;
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
+        rooms[i++] = (struct room *)(void *)n;
+    qsort(rooms, count, sizeof *rooms, compare_age);
+    unsigned max = hub->settings->max_rooms;
+    for (i = 0; i < count; i++) {
+        if (ring_empty(&rooms[i]->ring) || (max > 0 && count - i > max)) {
+            room_free(hub, rooms[i]);
+            continue;
+        }
+        if (hub->damage)
+            rooms[i]->lost = hub->lost;
+        room_release(hub, rooms[i]);
+        uint64_t newest = newest_ms(rooms[i]);
+        if (newest < hub->unix_ms)
+            rooms[i]->silent_ms -= (int64_t)(hub->unix_ms - newest);
+    }
+    free(rooms);
 }
 
 /* ==== Reading back =========================================================================== */
@@ -436,7 +562,8 @@ const char *room_gap(const struct hub *hub, const struct room *room, const struc
 uint64_t room_seek(const struct hub *hub, const struct room *room, const struct start *start)
 {
     const struct ring *ring = &room->ring;
-    if (room_gap(hub, room, start) != NULL)
+    if (start->since == SINCE_UNKNOWN ||
+        (start->since == SINCE_ID && id_before(hub->last, start->id)))
         return ring->first;
     if (start->since == SINCE_ID)
         return ring_after(ring, start->id);

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 struct hub;
+struct journal;
 struct name;
 struct publication;
 struct room;
@@ -33,12 +34,20 @@ enum served {
     SERVED_GONE,    /* it called hub_leave */
 };
 
+/* What became of a batch where messages are kept: all of it is safe, or nothing of it happened. */
+enum stored {
+    STORED,
+    STORED_FULL,   /* no space is left; there may be some later */
+    STORED_FAILED, /* or anything else */
+};
+
 struct hub_settings {
     size_t history;       /* bytes a room, a power of two */
     unsigned max_rooms;   /* 0: no limit */
     int64_t room_ttl_ms;  /* after which a silent room without streams is dropped */
     struct span *allowed; /* the only rooms there may be; none: any */
     size_t allowed_count;
+    enum stored (*store)(struct journal *, const struct publication *batch);
     enum served (*serve)(struct stream *);
     void (*overrun)(struct stream *); /* the ring has passed its cursor: it must leave */
 };
@@ -68,7 +77,7 @@ struct waiter {
     struct waiter *next;
     struct publication *publication; /* NULL when nothing is awaited */
     bool repeated;                   /* its key was in the batch already: the first one's result */
-    void (*done)(struct waiter *, const struct receipt *);
+    void (*done)(struct waiter *, enum stored, const struct receipt *);
 };
 
 enum publish {
@@ -86,8 +95,33 @@ enum publish hub_publish(
 
 void hub_forget(struct waiter *waiter);
 
-/* Puts this turn's batch into the rings, in order, and tells the waiters. */
+/* Stores this turn's batch, puts it into the rings, in order, and tells the waiters. What cannot be
+ * stored is forgotten: its ids are never given again. */
 void hub_settle(struct hub *hub);
+
+/* Where messages are kept from now on; NULL, as in the beginning, is in memory only. */
+void hub_keep_in(struct hub *hub, struct journal *journal);
+
+/* ---- What a journal brings back, before anything else happens ---- */
+
+/* From here on the hub's past is what is restored. */
+void hub_restore_begin(struct hub *hub);
+
+/* Something that was there cannot be read any more: whoever was away must be told of a gap. */
+void hub_restore_damage(struct hub *hub);
+
+/* The hub's own: when its memory began, the newest id given, the newest that a dropped room lost.
+ */
+void hub_restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
+
+/* Each returns false when there is no memory, or the id is not after the room's last one. `payload`
+ * is a frame without its envelope. */
+bool hub_restore_lost(struct hub *hub, struct span room, struct id lost);
+bool hub_restore(struct hub *hub, struct span room, struct id id, enum message_kind kind,
+    struct span key, struct span payload);
+
+/* That was all: rooms over the limit go, the longest silent first. */
+void hub_restored(struct hub *hub);
 
 /* The newest id that is in a ring; the hub's start when there is none. */
 struct id hub_newest(const struct hub *hub);

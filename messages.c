@@ -127,11 +127,20 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
     answer_end(c, "application/json", buffer_span(&body));
 }
 
-/* The batch with the client's message is safe. */
-static void published(struct waiter *waiter, const struct receipt *receipt)
+/* The batch with the client's message is safe, or refused. */
+static void published(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
 {
     struct client *c = CONTAINER(waiter, struct input, waiter)->client;
-    answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
+    if (stored == STORED)
+        answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
+    else if (stored == STORED_FULL)
+        answer_problem(c, 507,
+            "The disk of the server's journal is full; nothing was published. Try "
+            "again when there is room.");
+    else
+        answer_problem(c, 503,
+            "The server's journal cannot be written now; nothing was published. "
+            "Try again.");
 }
 
 void messages_post(struct client *c)

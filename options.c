@@ -12,7 +12,16 @@
 
 extern char **environ;
 
-enum kind { KIND_FLAG, KIND_STRING, KIND_LIST, KIND_COUNT, KIND_SIZE, KIND_TIME, KIND_LEVEL };
+enum kind {
+    KIND_FLAG,
+    KIND_STRING,
+    KIND_LIST,
+    KIND_COUNT,
+    KIND_SIZE,
+    KIND_TIME,
+    KIND_LEVEL,
+    KIND_SYNC
+};
 
 struct option {
     const char *name, *value; /* as in "--name VALUE" */
@@ -57,6 +66,11 @@ static const struct option options[] = {
     { "cors", "ORIGIN", KIND_LIST, FIELD(cors), 0, 0, 0, false, 0,
         "let pages of this origin (https://example.com) read and\n"
         "post, or of any with *; may be repeated" },
+    { "journal", "FILE", KIND_STRING, FIELD(journal), 0, 0, 0, false, 0,
+        "keep messages in this file, over restarts and crashes" },
+    { "sync", "WHEN", KIND_SYNC, FIELD(sync), 0, 0, 0, false, 0,
+        "always (the default): a message counts when it is on the\n"
+        "disk; none: when the kernel has it" },
     { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, SECOND, DAY, false, SECOND,
         "time to finish in after SIGTERM (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), LOG_INFO, 0, 0, false, 0,
@@ -199,6 +213,11 @@ static void set(
     case KIND_TIME:
         *(uint64_t *)field = read_number(source, option, text, "smhd", times, option->unit_ms);
         return;
+    case KIND_SYNC:
+        if (strcmp(text, "always") != 0 && strcmp(text, "none") != 0)
+            fail(source, "\"%s\" is neither always nor none", text);
+        *(bool *)field = strcmp(text, "always") == 0;
+        return;
     case KIND_LEVEL:
         *(enum log_level *)field = read_level(source, text);
         return;
@@ -217,7 +236,7 @@ static const struct option *find(struct span name)
 
 static void set_initial(struct options *o)
 {
-    *o = (struct options) { .log_level = LOG_INFO };
+    *o = (struct options) { .log_level = LOG_INFO, .sync = true };
     for (size_t i = 0; i < OPTION_COUNT; i++)
         if (options[i].kind >= KIND_COUNT && options[i].kind <= KIND_TIME)
             *(uint64_t *)(void *)((char *)o + options[i].offset) = options[i].initial;

@@ -25,7 +25,9 @@ struct options {
     uint64_t max_body;     /* bytes */
     uint64_t heartbeat_ms; /* 0: off */
     uint64_t retry_ms;
-    struct values cors; /* origins, or "*" */
+    struct values cors;  /* origins, or "*" */
+    const char *journal; /* NULL: memory only */
+    bool sync;           /* before a message counts */
     uint64_t drain_ms;
     enum log_level log_level;
     bool check;

@@ -8,6 +8,28 @@
 #include "ring.h"
 #include "table.h"
 
+/* A message in the batch. */
+struct publication {
+    struct publication *next;
+    struct room *room;
+    struct key *key; /* NULL when it has none */
+    struct id id;
+    enum message_kind kind;
+    struct waiter *waiters;
+    size_t len;
+    char frame[];
+};
+
+/* An idempotency key, for as long as its message is in the batch or in the ring. */
+struct key {
+    struct node node;
+    struct room *room;
+    struct publication *pending; /* while in the batch; then */
+    uint64_t number;             /* the entry in the room's ring */
+    size_t len;
+    char bytes[];
+};
+
 struct room {
     struct node node;
     struct ring ring;
@@ -42,7 +64,10 @@ struct hub {
     struct id newest; /* the newest id in a ring */
     struct id lost;   /* the newest that a dropped room took along: what a new room has lost */
 
+    struct journal *journal; /* NULL: memory only */
     struct publication *batch, **batch_end;
+    uint64_t held; /* bytes in all rings */
+    bool damage;   /* while restoring: something was there that cannot be read any more */
     struct link due_rooms;
     struct link changed_rooms;
     struct link silent_rooms; /* the longest silent first */

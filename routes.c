@@ -12,6 +12,7 @@
 #include "answer.h"
 #include "files.h"
 #include "frame.h"
+#include "journal.h"
 #include "messages.h"
 #include "parameters.h"
 #include "server.h"
@@ -146,6 +147,11 @@ static void get_rooms(struct client *c)
 
 static void get_health(struct client *c)
 {
+    const char *trouble = server.journal != NULL ? journal_trouble(server.journal) : NULL;
+    if (trouble != NULL) {
+        answer_problem(c, 503, trouble);
+        return;
+    }
     answer_begin(c, 200);
     answer_end(c, "application/json", SPAN("{\"status\":\"ok\"}\n"));
 }

@@ -13,6 +13,7 @@
 struct server {
     struct options options;
     struct hub *hub;
+    struct journal *journal; /* or NULL */
     int epoll;
     int www; /* the folder of --www, or -1 */
 

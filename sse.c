@@ -5,16 +5,16 @@
  *      wait       for sockets, or until the next deadline; not at all while streams are due
  *      read       whoever has sent something: requests are parsed and answered, messages go into
  *                 this turn's batch
- *      settle     the batch goes into the rings, its POSTs are answered, its rooms' streams are due
- *      tick       what the hub does now and then: presence
- *      flush      a bounded number of due streams; the rest next turn, after looking at the sockets
- *      expire     deadlines, heartbeats
- *      reap       the clients that were closed in this turn
+ *      settle     the batch goes to the disk (--journal) and into the rings; its POSTs are
+ * answered, its rooms' streams are due tick       what the hub does now and then: presence flush a
+ * bounded number of due streams; the rest next turn, after looking at the sockets expire deadlines,
+ * heartbeats reap       the clients that were closed in this turn
  *
  * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
  * less a message costs. */
 
 #include "client.h"
+#include "journal.h"
 #include "listen.h"
 #include "log.h"
 #include "options.h"
@@ -135,9 +135,6 @@ static void accept_clients(const struct listener *listener, int most)
 
 static void start_drain(void)
 {
-    struct signalfd_siginfo info;
-    if (read(signals, &info, sizeof info) != (ssize_t)sizeof info)
-        return;
     if (server.draining) { /* asked again: at once, then */
         drain_until_ms = server.mono_ms;
         return;
@@ -152,13 +149,24 @@ static void start_drain(void)
     client_drain_all();
 }
 
+static void read_signals(void)
+{
+    struct signalfd_siginfo info;
+    while (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGCHLD)
+            start_drain();
+        else if (server.journal != NULL)
+            journal_reap(server.journal);
+    }
+}
+
 /* ==== The loop =============================================================================== */
 
 static void dispatch(const struct epoll_event *event)
 {
     struct listener *listener = event->data.ptr;
     if (event->data.ptr == &signals)
-        start_drain();
+        read_signals();
     else if (listener >= listeners && listener < listeners + LISTENERS_MAX) {
         if (!server.draining)
             accept_clients(listener, ACCEPTS_PER_TURN);
@@ -173,6 +181,8 @@ static int wait_ms(void)
     int64_t next = client_next_ms(), hub_next = hub_next_ms(server.hub);
     if (hub_next < next)
         next = hub_next;
+    if (server.journal != NULL && journal_next_ms(server.journal) < next)
+        next = journal_next_ms(server.journal);
     if (server.draining && drain_until_ms < next)
         next = drain_until_ms;
     if (server.accept_paused && server.accept_again_ms < next)
@@ -191,6 +201,8 @@ static void run(void)
             dispatch(&events[i]);
         hub_settle(server.hub);
         hub_tick(server.hub);
+        if (server.journal != NULL)
+            journal_tick(server.journal, server.mono_ms);
         hub_run(server.hub, FLUSHES_PER_TURN);
         client_expire();
         if (server.accept_paused && server.accept_again_ms <= server.mono_ms)
@@ -228,15 +240,17 @@ static void set_limits(void)
     log_line(LOG_INFO, "limits descriptors=%u streams=%u", descriptors, server.max_streams);
 }
 
-/* SIGTERM and SIGINT come through the loop like everything else. */
+/* Signals come through the loop like everything else. */
 static void open_loop(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a client that is gone, and */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow, are errors like any other */
     signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     server.epoll = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = &signals };
@@ -297,6 +311,7 @@ int main(int argc, char **argv)
         .room_ttl_ms = (int64_t)o->room_ttl_ms,
         .allowed = o->rooms.items,
         .allowed_count = o->rooms.count,
+        .store = journal_store,
         .serve = client_serve,
         .overrun = client_overrun,
     };
@@ -305,12 +320,18 @@ int main(int argc, char **argv)
     server.hub = hub_new(&settings, server.mono_ms, server.unix_ms);
     if (server.hub == NULL)
         fail("memory");
+    if (o->journal != NULL) {
+        server.journal = journal_open(o->journal, o->sync, server.hub);
+        hub_keep_in(server.hub, server.journal);
+    }
     open_listeners(false);
     set_limits();
     announce_listeners();
     run();
     client_close_all("drain");
     client_reap();
+    if (server.journal != NULL)
+        journal_close(server.journal);
     hub_free(server.hub);
     buffer_free(&server.scratch);
     return 0;

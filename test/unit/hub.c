@@ -398,8 +398,9 @@ static void publish(struct message m);
 static void publish_anew(void);
 
 /* What the hub calls. */
-static void done(struct waiter *waiter, const struct receipt *receipt)
+static void done(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
 {
+    check(stored == STORED, "in memory everything is safe");
     struct asker *a = (struct asker *)(void *)((char *)waiter - offsetof(struct asker, waiter));
     sync_model();
     check(a->waits && waiter->publication == NULL, "who waits is told once");
