@@ -82,7 +82,16 @@ build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
 	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
 
-build/test/crowd: test/crowd.c
+# Programs that the tests need: many streams, damaged journals, a server that is killed and killed.
+TOOLS := crowd journal_probe torture
+
+build/test/%: test/%.c $(wildcard test/*.h)
+	@mkdir -p $(@D)
+	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(LDLIBS)
+
+build/test/torture: LDLIBS += -pthread
+
+build/bench/%: test/bench/%.c $(wildcard test/*.h)
 	@mkdir -p $(@D)
 	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $<
 
@@ -103,10 +112,10 @@ test:
 TESTS ?= test
 BATS  := bats --print-output-on-failure
 
-check: ssechat units build/test/crowd build/valgrind/ssechat
+check: ssechat units $(TOOLS:%=build/test/%) build/valgrind/ssechat
 	SSECHAT=$(CURDIR)/ssechat UNIT=$(CURDIR)/build/unit $(BATS) $(TESTS)
 
-check-debug: debug debug-units build/test/crowd build/valgrind/ssechat
+check-debug: debug debug-units $(TOOLS:%=build/test/%) build/valgrind/ssechat
 	SSECHAT=$(CURDIR)/build/debug/ssechat UNIT=$(CURDIR)/build/debug/unit $(BATS) $(TESTS)
 
 # Each target runs for FUZZ_SECONDS, on a copy of its corpus, which is where it starts.
@@ -122,7 +131,17 @@ fuzz:
 	        build/fuzz/corpus-$$unit $$seeds || exit 1; \
 	done
 
-SOURCES := $(wildcard *.c *.h test/*.c test/*.h test/unit/*.c test/unit/*.h)
+# The server is killed 500 times while people publish and read.
+torture: ssechat build/test/torture
+	build/test/torture --server ./ssechat --rounds 500 --seconds 1800
+
+# The journal's bench wants a disk, not memory: BENCH_FOLDER is where it writes.
+BENCH_FOLDER ?= build/bench
+
+bench: ssechat build/bench/journal
+	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
+
+SOURCES := $(wildcard *.c *.h test/*.c test/*.h test/unit/*.c test/unit/*.h test/bench/*.c)
 SCRIPTS := .ci/run test/needs $(wildcard test/*.bash test/*.bats test/page/*.bash)
 
 lint:
@@ -156,11 +175,13 @@ help:
 	@echo 'make check-debug  the tests on the build with sanitizers'
 	@echo 'make debug      that build: build/debug/ssechat'
 	@echo 'make fuzz       libFuzzer on the parsers, FUZZ_SECONDS=60 each'
+	@echo 'make torture    kills the server 500 times while people publish and read'
+	@echo 'make bench      measures, beside what the machine can do at best'
 	@echo 'make lint       compilers and checkers; make format: clang-format'
 	@echo 'make install    to PREFIX=/usr/local; make uninstall'
 	@echo 'make clean      removes what was built'
 
-.PHONY: all debug units debug-units run test check check-debug fuzz lint format install uninstall \
+.PHONY: all debug units debug-units run test check check-debug fuzz torture bench lint format install uninstall \
         clean help
 .SECONDARY:
 

@@ -3,6 +3,8 @@
 # input whole, cut in two at every point, byte by byte and handed over at every point, always next
 # to an unreadable page; it fails when the results differ.
 
+# shellcheck disable=SC2119,SC2120 # `document` takes its options at some calls only
+
 load helper
 
 # A request as a document: each line gets its CRLF, but for one that ends with a backslash, which

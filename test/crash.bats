@@ -1,0 +1,30 @@
+#!/usr/bin/env bats
+# The server is killed again and again while people publish and read: see torture.c for what must
+# hold. `make torture` does it for longer.
+# shellcheck disable=SC2154
+
+load helper
+load journal
+
+tortured() {
+  run "$TORTURE" --server "$SSECHAT" --folder "$BATS_TEST_TMPDIR" "$@"
+  printf '%s\n' "$output"
+  printf '# %s\n' "${lines[@]}" >&3
+  same "$status" 0
+  check_log "$BATS_TEST_TMPDIR/log"
+  same "$(journal_processes)" ''
+}
+
+@test "killed at random moments, nothing acknowledged is lost and nothing comes twice" {
+  tortured --rounds 25 --seconds 50 -- --history 8M
+}
+
+@test "the same with a short history, so that it compacts all the time" {
+  tortured --rounds 20 --seconds 50 --window 7 -- --history 64K
+  [[ $output =~ \ ([0-9]+)\ compactions ]]
+  between "${BASH_REMATCH[1]}" 1 100000
+}
+
+@test "the same without waiting for the disk" {
+  tortured --rounds 10 --seconds 50 -- --sync none
+}

@@ -1,0 +1,1048 @@
+#!/usr/bin/env bats
+# The journal: what was acknowledged is there after a crash, a cut, a flipped bit, a full disk; and
+# what was refused never comes back.
+# shellcheck disable=SC2016,SC2154,SC2153,SC2034,SC2030,SC2031,SC2094
+
+load helper
+load journal
+
+# ---- Over a crash -------------------------------------------------------------------------------
+
+@test "messages of every kind come back after a crash, byte for byte" {
+  journal_server
+  say 'hello é 🙂 \"quoted\"\n\ttwo lines' k1
+  accepts '{"data":"one\ntwo\r\nthree\n\n:00000000 {}\nid: 1-1\n"}'
+  accepts '{"data":"","event":"empty"}' -H 'Idempotency-Key: !~'
+  accepts '{"event":"news","data":{"a":[1,2,{"b":null}],"c":"x\ny"},"room":"news é \" \\"}'
+  ask '/messages?room=files&name=ann&event=file' -H 'Content-Type: application/octet-stream' \
+    --data-binary $'\x01\xff\n\n:'
+  same "$STATUS" 201
+  listen before 'history=9&room=lobby&room=news%20%C3%A9%20%22%20%5C&room=files'
+  served >served.before
+  restart_server
+  contains "$(<"$SERVER_LOG")" 'journal messages=5 '
+  listen after 'history=9&room=lobby&room=news%20%C3%A9%20%22%20%5C&room=files'
+  served >served.after
+  diff served.before served.after
+  diff <(sed '/^id: /!{/^data: /!{/^event: /!d}}; /^event: ready/,$d' before) \
+    <(sed '/^id: /!{/^data: /!{/^event: /!d}}; /^event: ready/,$d' after)
+  same "$(grep -c '^id: ' after)" 6
+}
+
+@test "crash after crash, nothing is lost and ids grow" {
+  local i last=0-0
+  for i in {1..6}; do
+    journal_server
+    say "$i"
+    same "$(printf '%s\n' "$last" "$ID" | sort -V | tail -n 1)" "$ID"
+    [ "$ID" != "$last" ]
+    last=$ID
+    crash_server
+  done
+  journal_server
+  same "$(texts)" '1 2 3 4 5 6'
+}
+
+@test "a key is remembered over a crash" {
+  journal_server
+  say hello k1
+  local first=$ID
+  local time
+  time=$(jq -r .time <<<"$BODY")
+  restart_server
+  repeats hello k1 "$first"
+  same "$(jq -r '.time + .room' <<<"$BODY")" "${time}lobby"
+  refuses 422 '{"message":"another"}' -H 'Idempotency-Key: k1'
+  say hello k1 elsewhere
+  [ "$ID" != "$first" ]
+  restart_server
+  repeats hello k1 "$first"
+  repeats hello k1 "$ID" elsewhere
+  same "$(texts)" hello
+}
+
+@test "of two messages that had the same key, one after the other, the second counts" {
+  journal_server --history 16K
+  local i
+  say first k1
+  for i in {1..5}; do
+    bulk 5000
+  done
+  lacks "$(texts)" first
+  say second k1
+  local second=$ID
+  restart_server --history 256K
+  repeats second k1 "$second"
+}
+
+@test "a stream resumes over a crash without a gap, in several rooms" {
+  journal_server
+  listen stream 'room=a,b'
+  say one k1 a
+  local first=$ID
+  say two k2 b
+  restart_server
+  say three k3 a
+  resume a,b "$first"
+  same "$REASON" none
+  same "$(events_of resumed message .data.message | jq -r . | paste -sd ' ')" 'two three'
+  same "$(events_of resumed ready .id | jq -r .)" "$ID"
+}
+
+@test "the id of ready is good for a first resume over a crash" {
+  journal_server
+  say before
+  listen stream ''
+  local ready
+  ready=$(events_of stream ready .id | jq -r .)
+  same "$ready" "$ID"
+  restart_server
+  say after
+  resume lobby "$ready"
+  same "$REASON" none
+  same "$(events_of resumed message .data.message | jq -r .)" after
+}
+
+@test "ids never go back when the clock does" {
+  "$PROBE" sign >"$JOURNAL" <<'END'
+:00000000 {"start":"1600000000000-0","last":"4000000000000-6","lost":"1600000000000-0"}
+
+:00000000 {"room":"lobby","kind":"text"}
+id: 4000000000000-5
+data: from the future
+
+END
+  journal_server
+  say now
+  same "$ID" 4000000000000-7
+  resume lobby 4000000000000-5
+  same "$REASON" none
+  restart_server
+  say later
+  same "$ID" 4000000000000-8
+  resume lobby 4000000000000-8
+  same "$REASON" none
+  same "$(texts)" 'from the future now later'
+}
+
+@test "an id that was given and lost its message is not given again" {
+  journal_server --history 16K --room-ttl 1s
+  say gone '' other
+  local gone=$ID
+  eventually 'served other | cmp -s - /dev/null'
+  restart_server --room-ttl 1s
+  say new
+  same "$(printf '%s\n' "$gone" "$ID" | sort -V | tail -n 1)" "$ID"
+}
+
+# ---- Gaps ---------------------------------------------------------------------------------------
+
+@test "a gap says expired, before a crash and after it" {
+  journal_server --history 16K
+  say first
+  local first=$ID i
+  say second
+  for i in {1..6}; do
+    bulk 5000
+  done
+  resume lobby "$first"
+  same "$REASON" expired
+  restart_server --history 16K
+  resume lobby "$first"
+  same "$REASON" expired
+  same "$(events_of resumed gap .data.after | jq -r .)" "$first"
+  same "$(events_of resumed gap .data.oldest)" "$(served | head -n 1 | jq .id)"
+  local newest
+  newest=$(served | tail -n 1 | jq -r .id)
+  resume lobby "$newest"
+  same "$REASON" none
+}
+
+@test "a gap says restarted, without a journal and with a new one" {
+  start_server
+  say hello
+  crash_server
+  start_server
+  resume lobby "$ID"
+  same "$REASON" restarted
+  same "$(events_of resumed gap .data.oldest)" null
+  crash_server
+  journal_server
+  say hello
+  crash_server
+  rm "$JOURNAL"
+  journal_server
+  resume lobby "$ID"
+  same "$REASON" restarted
+}
+
+@test "a gap says unknown for what nobody can have got" {
+  journal_server
+  say hello
+  restart_server
+  resume lobby 9999999999999-0
+  same "$REASON" unknown
+  same "$(events_of resumed gap .data.after | jq -r .)" 9999999999999-0
+  resume lobby nonsense
+  same "$REASON" unknown
+  same "$(events_of resumed gap .data.after)" null
+  same "$(events_of resumed message .data.message | jq -r .)" hello
+}
+
+@test "a room that was dropped is a gap to its readers, also after a crash" {
+  journal_server --room-ttl 1s
+  say one '' passing
+  local first=$ID
+  say two '' passing
+  eventually 'served passing | cmp -s - /dev/null'
+  resume passing "$first"
+  same "$REASON" expired
+  restart_server --room-ttl 1s
+  eventually 'served passing | cmp -s - /dev/null'
+  resume passing "$first"
+  same "$REASON" expired
+}
+
+@test "a fresh reader gets no gap, whatever was dropped before" {
+  local i ready size=0
+  journal_server --history 8M --room-ttl 1s
+  while ((size <= $(compact_bytes))); do
+    bulk 60000 passing
+    same "$STATUS" 201
+    size=$((size + 60000))
+  done
+  compacted # now that the room is gone
+  between "$(stat -c %s "$JOURNAL")" 50 1000
+  restart_server --room-ttl 1s
+  listen fresh ''
+  ready=$(events_of fresh ready .id | jq -r .)
+  resume lobby "$ready"
+  same "$REASON" none
+}
+
+# ---- The file -----------------------------------------------------------------------------------
+
+@test "the journal is itself an event stream" {
+  journal_server
+  say one k1
+  accepts '{"event":"news","data":"two\nlines"}'
+  accepts '{"data":{"three":3},"room":"other"}'
+  same "$(events "$JOURNAL" | jq -c 'select(.id) | [.event, (.data | fromjson? // .)
+    | if type == "object" and .message then .message else . end]')" \
+    '["message","one"]
+["news","two\nlines"]
+["message",{"three":3}]'
+  same "$(events "$JOURNAL" | jq -r 'select(.id) | .id' | tail -n 1)" "$ID"
+}
+
+@test "files are for their owner only" {
+  umask 000
+  "$PROBE" large "$JOURNAL" 1 broken
+  rm -f "$JOURNAL.lock"
+  chmod 600 "$JOURNAL"
+  journal_server
+  compacted
+  say hello
+  crash_server
+  same "$(find . -name 'journal*' ! -perm 600)" ''
+  same "$(find . -name 'journal.damaged-*' | wc -l)" 1
+  rm -f "$JOURNAL"
+  journal_server
+  same "$(stat -c %a "$JOURNAL")" 600
+}
+
+@test "a journal has one process" {
+  journal_server
+  refuses_to_start --journal "$JOURNAL"
+  contains "$OUTPUT" another
+  say hello
+  same "$(texts)" hello
+  restart_server
+  same "$(texts)" hello
+}
+
+@test "what is no journal is refused in one sentence" {
+  mkdir folder
+  refuses_to_start --journal folder
+  mkfifo pipe
+  refuses_to_start --journal pipe
+  contains "$OUTPUT" regular
+  refuses_to_start --journal missing/journal
+}
+
+@test "a folder that may not be written is one sentence" {
+  mkdir closed
+  chmod 555 closed
+  if [ "$(id -u)" -eq 0 ]; then
+    chmod 755 . ..
+    printf '#!/bin/sh\nexec setpriv --reuid 65534 --clear-groups %q "$@"\n' "$PWD/ssechat" >as-nobody
+    cp "$SSECHAT" ssechat
+    chmod 755 as-nobody ssechat
+    local SSECHAT=$PWD/as-nobody
+  fi
+  refuses_to_start --journal closed/journal
+}
+
+@test "a smaller history keeps the newest" {
+  journal_server --history 256K
+  say first
+  local first=$ID i
+  for i in {1..9}; do
+    accepts "{\"data\":\"$i $(times 5000 x)\"}"
+  done
+  restart_server --history 16K
+  same "$(served | jq -r '.data[:1]' | paste -sd ' ')" '7 8 9'
+  resume lobby "$first"
+  same "$REASON" expired
+}
+
+@test "of too many rooms the newest are kept" {
+  local i
+  journal_server
+  for i in {1..5}; do
+    say "$i" '' "r$i"
+  done
+  say again '' r2
+  restart_server --max-rooms 3
+  ask /rooms
+  same "$(jq -r '[.rooms[].room] | join(" ")' <<<"$BODY")" 'r2 r4 r5'
+  same "$(texts r2)" '2 again'
+  refuses 503 '{"room":"r1","message":"hello"}'
+}
+
+@test "a large journal says how much it replayed, and how long it took" {
+  "$PROBE" large "$JOURNAL" 1
+  journal_server --history 32M
+  local line
+  line=$(grep 'journal messages=' "$SERVER_LOG")
+  [[ $line =~ messages=([0-9]+)\ bytes=([0-9]+)\ ms=([0-9]+) ]]
+  between "${BASH_REMATCH[1]}" 200 300
+  between "${BASH_REMATCH[2]}" 1048576 1060000
+  between "${BASH_REMATCH[3]}" 0 5000
+  same "$(served | wc -l)" "${BASH_REMATCH[1]}"
+}
+
+# ---- Damage -------------------------------------------------------------------------------------
+
+# A journal of a few messages of all kinds, in the file sample, and a folder for hundreds of
+# starts.
+make_sample() {
+  local i
+  journal_server
+  for i in 1 2 3; do
+    say "hello $i é" "chat-$i"
+    accepts "{\"event\":\"text\",\"data\":\"$i\\n\\nid: 1-1\\n:00000000 {\"}"
+    accepts "{\"data\":{\"number\":$i,\"list\":[1,{}]}}" -H "Idempotency-Key: json-$i"
+  done
+  crash_server
+  cp "$JOURNAL" sample
+  FAST=$BATS_TEST_TMPDIR/fast
+  mkdir "$FAST"
+}
+
+damages() {
+  run "$PROBE" damage "$SSECHAT" "$FAST" sample "$@"
+  printf '%s\n' "$output" | head -n 40
+  same "$status" 0
+  contains "$output" ' cases of '
+}
+
+@test "a journal that is cut, at every byte of its last three records" {
+  make_sample
+  damages cut
+}
+
+@test "one byte changed, at every position of the record at the front" {
+  make_sample
+  damages flip state
+}
+
+@test "one byte changed, at every position of a record in the middle" {
+  make_sample
+  damages flip middle
+}
+
+@test "one byte changed, at every position of the last record" {
+  make_sample
+  damages flip last
+}
+
+@test "zeros or rubbish behind the end, or before the beginning" {
+  make_sample
+  damages tails
+  damages fronts
+}
+
+@test "edits at random" {
+  make_sample
+  damages random 200 "$RANDOM"
+}
+
+# A journal with rooms one after the other, as a compaction leaves it; $1 is the text that gets
+# damaged.
+make_grouped() {
+  "$PROBE" sign <<'END' | sed "s/$1/damaged/" >"$JOURNAL"
+:00000000 {"start":"1600000000000-0","last":"1600000000009-0","lost":"1600000000000-0"}
+
+:00000000 {"room":"a","lost":"1600000000000-0"}
+
+:00000000 {"room":"a","kind":"text"}
+id: 1600000000001-0
+data: one
+
+:00000000 {"room":"a","kind":"text"}
+id: 1600000000003-0
+data: three
+
+:00000000 {"room":"a","kind":"text"}
+id: 1600000000009-0
+data: nine
+
+:00000000 {"room":"b","lost":"1600000000000-0"}
+
+:00000000 {"room":"b","kind":"text"}
+id: 1600000000002-0
+data: two
+
+:00000000 {"room":"b","kind":"text"}
+id: 1600000000004-0
+data: four
+
+END
+}
+
+@test "who is behind a damaged stretch is told, whatever stands around it" {
+  make_grouped three
+  journal_server --room-ttl 36500d
+  same "$(texts a)" 'one nine'
+  resume a 1600000000001-0
+  same "$REASON" expired
+  compacted
+  restart_server --room-ttl 36500d
+  same "$(texts a)" 'one nine'
+  resume a 1600000000001-0
+  same "$REASON" expired
+  same "$(events_of resumed message .data | jq -r .)" nine
+}
+
+@test "who is behind a damaged message at the end of a room is told" {
+  make_grouped nine
+  journal_server --room-ttl 36500d
+  same "$(texts a)" 'one three'
+  same "$(texts b)" 'two four'
+  resume a 1600000000003-0
+  same "$REASON" expired
+}
+
+@test "who is behind a damaged message at the end is told, also after another crash" {
+  make_grouped four
+  journal_server --room-ttl 36500d
+  same "$(texts a)" 'one three nine'
+  resume b 1600000000002-0
+  same "$REASON" expired
+  restart_server --room-ttl 36500d
+  resume b 1600000000002-0
+  same "$REASON" expired
+}
+
+@test "what is damaged is kept aside, once, and the journal is written anew" {
+  make_grouped three
+  local inode
+  inode=$(stat -c %i "$JOURNAL")
+  journal_server --room-ttl 36500d
+  local line kept
+  line=$(grep 'journal damaged=' "$SERVER_LOG")
+  kept=${line##*kept=}
+  contains "$(<"$kept")" 'data: damaged'
+  same "$(grep -c '^:' "$kept")" 1
+  compacted
+  [ "$(stat -c %i "$JOURNAL")" != "$inode" ]
+  lacks "$(<"$JOURNAL")" damaged
+  restart_server --room-ttl 36500d
+  lacks "$(<"$SERVER_LOG")" damaged=
+  same "$(find . -name 'journal.damaged-*' | wc -l)" 1
+}
+
+# ---- Compaction ---------------------------------------------------------------------------------
+
+# Publishes more than the history holds, until the journal has been compacted so many times.
+post_until_compacted() {
+  local i
+  for ((i = 0; i < 100; i++)); do
+    bulk 50000 big -H "Idempotency-Key: big-$i"
+    same "$STATUS" 201
+    ID=$(jq -r .id <<<"$BODY")
+    [ "$i" -ne 0 ] || FIRST=$ID
+    ! grep -q compacted=1 "$SERVER_LOG" || break
+  done
+  compacted
+  LAST_KEY=big-$i
+}
+
+@test "compaction keeps messages, keys, and what is lost" {
+  journal_server --history 128K
+  say one k1 small
+  local one=$ID
+  say two k2 small
+  post_until_compacted
+  local last=$ID
+  between "$(stat -c %s "$JOURNAL")" 50000 600000
+  same "$(stat -c %a "$JOURNAL")" 600
+  say three k3 small
+  served big >big.before
+  restart_server --history 128K
+  same "$(texts small)" 'one two three'
+  served big | diff big.before -
+  repeats one k1 "$one" small
+  bulk 50000 big -H "Idempotency-Key: $LAST_KEY"
+  same "$STATUS" 200
+  same "$(jq -r .id <<<"$BODY")" "$last"
+  resume small "$one"
+  same "$REASON" none
+  same "$(events_of resumed message .data.message | jq -r . | paste -sd ' ')" 'two three'
+  resume big "$FIRST"
+  same "$REASON" expired
+  bulk 50000 big -H 'Idempotency-Key: big-0'
+  same "$STATUS" 201
+}
+
+@test "what comes while it compacts is kept, and in its place" {
+  local size=16
+  ! is_sanitized || size=4
+  "$PROBE" large "$JOURNAL" "$size" broken
+  journal_server --history 32M --log-level info
+  "$PROBE" posts "$PORT" "$SERVER_LOG" compacted=1
+  newest >before
+  local count
+  count=$(grep -c 'while it compacts' "$JOURNAL")
+  [ "$count" -gt 0 ]
+  restart_server --history 32M
+  newest | diff before -
+  same "$(grep -c 'while it compacts' "$JOURNAL")" "$count"
+  lacks "$(<"$SERVER_LOG")" damaged
+}
+
+@test "a POST does not wait while 64 MB are compacted" {
+  local size=64
+  ! is_sanitized || size=16
+  "$PROBE" large "$JOURNAL" "$size" broken
+  journal_server --history 128M
+  run "$PROBE" posts "$PORT" "$SERVER_LOG" compacted=1
+  same "$status" 0
+  printf '# %s MB compacted meanwhile: %s\n' "$size" "$output" >&3
+  [[ $output =~ posts\ ([0-9]+)\ slowest_us\ ([0-9]+)\ mean_us\ ([0-9]+)\ all_us\ ([0-9]+) ]]
+  between "${BASH_REMATCH[1]}" 5 10000000
+  between "$((BASH_REMATCH[2] * 2))" 0 "${BASH_REMATCH[4]}"
+  contains "$(<"$SERVER_LOG")" compacted=1
+  # What a compaction costs the loop is a fork: nobody is left, and nothing waits to be buried.
+  same "$(pgrep -P "$SERVER_PID" || true)" ''
+}
+
+@test "a crash in the middle of a compaction loses nothing" {
+  local round messages left=0
+  "$PROBE" large "$JOURNAL" 6 broken
+  cp "$JOURNAL" first
+  for round in {1..15}; do
+    cp first "$JOURNAL"
+    slow_server --journal "$JOURNAL" --history 32M
+    messages=$(sed -n 's/.*journal messages=\([0-9]*\).*/\1/p' "$SERVER_LOG")
+    say "round $round" "round-$round"
+    eventually "[ -e '$JOURNAL.new' ] || grep -q compacted=1 '$SERVER_LOG'"
+    sleep "0.0$((RANDOM % 10))"
+    crash_server
+    [ ! -e "$JOURNAL.new" ] || left=$((left + 1))
+    journal_server --history 32M
+    contains "$(<"$SERVER_LOG")" "journal messages=$((messages + 1)) "
+    repeats "round $round" "round-$round" "$ID"
+    crash_server
+  done
+  printf '# %s of 15 crashes were in the middle\n' "$left" >&3
+  [ "$left" -gt 0 ]
+  eventually '[ -z "$(journal_processes)" ]'
+}
+
+@test "what a compaction left behind is removed at the start" {
+  journal_server
+  say hello
+  crash_server
+  echo rubbish >"$JOURNAL.new"
+  journal_server
+  [ ! -e "$JOURNAL.new" ]
+  same "$(texts)" hello
+}
+
+@test "SIGTERM in the middle of a compaction leaves nothing and nobody behind" {
+  "$PROBE" large "$JOURNAL" 16 broken
+  journal_server --history 32M
+  eventually "[ -e '$JOURNAL.new' ] || grep -q compacted=1 '$SERVER_LOG'"
+  stop_server
+  [ ! -e "$JOURNAL.new" ]
+  same "$(journal_processes)" ''
+  journal_server --history 32M
+  contains "$(<"$SERVER_LOG")" 'journal messages='
+}
+
+@test "a compaction that fails changes nothing" {
+  make_grouped three
+  journal_server --room-ttl 36500d
+  compacted
+  restart_server --room-ttl 36500d --history 128K
+  say one k1
+  local inode
+  inode=$(stat -c %i "$JOURNAL")
+  fault rename,renameat,renameat2 error=EIO
+  local i
+  for ((i = 0; i < 100; i++)); do
+    bulk 50000 big
+    same "$STATUS" 201
+    ! grep -q compacted=0 "$SERVER_LOG" || break
+  done
+  eventually "grep -q compacted=0 '$SERVER_LOG'"
+  is_well
+  say two k2
+  mend
+  same "$(stat -c %i "$JOURNAL")" "$inode"
+  [ ! -e "$JOURNAL.new" ]
+  served big >before
+  restart_server --room-ttl 36500d --history 128K
+  same "$(texts)" 'one two'
+  served big | diff before -
+}
+
+# ---- Syncs --------------------------------------------------------------------------------------
+
+# Reads the trace: no id may leave, in an answer or in a stream, before a write that holds it has
+# been followed by a sync. Prints how many answers and ids left, and what was wrong.
+check_trace() {
+  awk '
+    function ids(line, pattern, found,   text) {
+      delete found
+      while (match(line, pattern)) {
+        text = substr(line, RSTART, RLENGTH)
+        line = substr(line, RSTART + RLENGTH)
+        match(text, /[0-9]+-[0-9]+/)
+        found[substr(text, RSTART, RLENGTH)] = 1
+      }
+    }
+    /^(pwrite64|pwritev2?|writev?)\(/ {
+      ids($0, "id: [0-9]+-[0-9]+", found)
+      for (id in found) pending[id] = 1
+    }
+    /^(fdatasync|fsync)\(.* = 0$/ {
+      for (id in pending) safe[id] = 1
+      delete pending
+    }
+    /^send(to|msg)\(/ {
+      gsub(/id: [0-9]+-[0-9]+\\nevent: ready/, "")
+      answers += gsub(/HTTP\/1.1 201 /, "&")
+      ids($0, "(id: |\\\\\"id\\\\\":\\\\\")[0-9]+-[0-9]+", found)
+      for (id in found) {
+        left[id] = 1
+        if (!(id in safe)) print "left before it was safe:", id
+      }
+    }
+    END {
+      for (id in left) count++
+      print answers, "answers", count, "ids"
+    }' trace
+}
+
+@test "no message leaves before it is on the disk" {
+  local i
+  traced_server pwrite64,pwritev,pwritev2,write,writev,fdatasync,fsync,sendto,sendmsg \
+    --journal "$JOURNAL"
+  listen stream 'room=lobby,other'
+  for i in {1..5}; do
+    say "$i"
+    accepts "{\"room\":\"other\",\"data\":\"$i\"}"
+  done
+  "$PROBE" burst "$PORT" "$SERVER_PID" 20
+  await_text stream 'burst 0019'
+  stop_server
+  eventually 'tail -n 1 trace | grep -q "+++ exited"'
+  same "$(check_trace)" '30 answers 30 ids'
+}
+
+@test "a hundred messages that arrive in one turn cost one sync" {
+  traced_server fdatasync --journal "$JOURNAL"
+  say first
+  local before
+  before=$(calls fdatasync)
+  same "$("$PROBE" burst "$PORT" "$SERVER_PID" 100)" 100
+  same "$(calls fdatasync)" $((before + 1))
+  same "$(served | wc -l)" 101
+  restart_server
+  same "$(served | wc -l)" 101
+}
+
+@test "--sync none never syncs a message" {
+  traced_server fdatasync,fsync,msync,sync_file_range --journal "$JOURNAL" --sync none
+  local before i
+  before=$(wc -l <trace)
+  for i in {1..5}; do
+    say "$i"
+  done
+  same "$(calls fdatasync)" 0
+  same "$(wc -l <trace)" "$before"
+  restart_server --sync none
+  same "$(texts)" '1 2 3 4 5'
+}
+
+# ---- Failing disks ------------------------------------------------------------------------------
+
+@test "a sync that fails: refused, told, written anew, and never seen again" {
+  journal_server
+  say one k1
+  listen stream ''
+  local inode
+  inode=$(stat -c %i "$JOURNAL")
+  fault fdatasync error=EIO
+  refuses_for_now 503 two k2
+  is_unwell journal
+  refuses_for_now 503 three k3
+  same "$(texts)" one
+  mend
+  eventually is_well
+  [ "$(stat -c %i "$JOURNAL")" != "$inode" ]
+  same "$(stat -c %a "$JOURNAL")" 600
+  contains "$(<"$SERVER_LOG")" 'journal trouble='
+  contains "$(<"$SERVER_LOG")" 'journal recovered='
+  say three k3
+  await_text stream three
+  lacks "$(<stream)" two
+  restart_server
+  same "$(texts)" 'one three'
+  say two k2
+  same "$(texts)" 'one three two'
+}
+
+@test "a crash right after a sync that failed: what was refused does not come back" {
+  journal_server
+  say one k1
+  fault fdatasync error=EIO
+  refuses_for_now 503 two k2
+  mend
+  restart_server
+  same "$(texts)" one
+  say two k2
+}
+
+@test "a sync that fails for a while is tried again until it does not" {
+  journal_server
+  say one
+  fault fdatasync error=EIO:when=1..3
+  refuses_for_now 503 two
+  eventually is_well
+  mend
+  say three
+  restart_server
+  same "$(texts)" 'one three'
+}
+
+@test "what a failed sync refused is gone even when it could not be cut off" {
+  journal_server
+  say one
+  fault fdatasync,ftruncate error=EIO
+  refuses_for_now 503 two k2
+  mend
+  eventually is_well
+  restart_server
+  same "$(texts)" one
+}
+
+@test "a batch that cannot be synced is refused as a whole" {
+  journal_server
+  say one
+  fault fdatasync error=EIO
+  run "$PROBE" burst "$PORT" "$SERVER_PID" 20
+  same "$status" 1
+  contains "$output" '"status":503'
+  mend
+  eventually is_well
+  restart_server
+  same "$(texts)" one
+}
+
+@test "a write that fails: 507 for want of space, 503 for anything else" {
+  journal_server
+  say one k1
+  fault pwrite64 error=ENOSPC
+  refuses_for_now 507 two k2
+  is_unwell full
+  same "$(texts)" one
+  mend
+  eventually is_well
+  fault pwrite64 error=EDQUOT
+  refuses_for_now 507 two k2
+  mend
+  eventually is_well
+  fault pwrite64 error=EIO
+  refuses_for_now 503 two k2
+  is_unwell written
+  mend
+  eventually is_well
+  fault pwrite64 error=EINTR:when=1
+  say two k2
+  mend
+  restart_server
+  same "$(texts)" 'one two'
+}
+
+@test "a full disk: refused, told, and as if nothing had been when there is room again" {
+  small_disk 1m
+  journal_server
+  head -c 970K /dev/zero >"$DISK/filler"
+  listen stream ''
+  fill_disk
+  is_unwell full
+  between "$(wc -l <accepted)" 5 60
+  same "$(served | wc -l)" "$(wc -l <accepted)"
+  same "$(events_of stream message .id | wc -l)" "$(wc -l <accepted)"
+  rm "$DISK/filler"
+  eventually is_well
+  repeat_all accepted 200
+  repeat_all refused 201
+  say 'room again'
+  await_text stream 'room again'
+  restart_server
+  same "$(served | jq -r .id | sort -u | wc -l)" $(($(wc -l <accepted) + 3))
+  repeat_all accepted 200
+  events_of stream message .data | cmp - <(served)
+}
+
+@test "a crash while the disk is full" {
+  small_disk 1m
+  journal_server
+  head -c 970K /dev/zero >"$DISK/filler"
+  fill_disk
+  served >before
+  restart_server
+  served | cmp - before
+  head -c 100K /dev/zero >>"$DISK/filler" || true
+  post '{"message":"perhaps"}' -H 'Idempotency-Key: perhaps'
+  restart_server
+  repeat_all accepted 200
+  rm "$DISK/filler"
+  eventually is_well
+  repeat_all refused 201
+  say 'room again'
+  restart_server
+  repeat_all accepted 200
+}
+
+@test "a disk without any room at all: the journal is read all the same" {
+  small_disk 1m
+  journal_server
+  say one k1
+  crash_server
+  head -c 2M /dev/zero >"$DISK/filler" || true
+  truncate -s 4096 "$JOURNAL" # zeros, so that not even the last page has room
+  head -c 2M /dev/zero >>"$DISK/filler" || true
+  journal_server
+  same "$(texts)" one
+  fill_disk
+  is_unwell full
+  rm "$DISK/filler"
+  eventually is_well
+  say two
+  restart_server
+  contains "$(texts)" one
+  contains "$(texts)" two
+}
+
+@test "a file that may not grow further is a full disk, and no reason to die" {
+  printf '#!/bin/bash\nulimit -S -f 64\nexec %q "$@"\n' "$SSECHAT" >limited
+  chmod +x limited
+  local SSECHAT=$PWD/limited
+  journal_server
+  fill_disk
+  is_unwell full
+  kill -0 "$SERVER_PID"
+  same "$(served | wc -l)" "$(wc -l <accepted)"
+  between "$(stat -c %s "$JOURNAL")" 50000 65536
+  restart_server
+  repeat_all accepted 200
+}
+
+# ---- Replay -------------------------------------------------------------------------------------
+
+# Reads a stream in a file: ids must grow; those before `ready` must not be newer than its own, and
+# those after it must be. Prints how many came before and after.
+check_order() {
+  awk '
+    function newer(a, b,   x, y) {
+      split(a, x, "-")
+      split(b, y, "-")
+      return x[1] + 0 > y[1] + 0 || (x[1] == y[1] && x[2] + 0 > y[2] + 0)
+    }
+    /^id: / { id = $2 }
+    /^event: / { event = $2 }
+    /^data/ { data = 1 }
+    /^$/ {
+      if (event == "gap") print "gap"
+      if (event == "ready") {
+        ready = 1
+        if (newer(last, id)) print "ready", id, "after", last
+        last = id
+      } else if (data && id != "") {
+        if (!newer(id, last)) print id, "after", last
+        last = id
+        count[ready + 0]++
+      }
+      id = event = ""
+      data = 0
+    }
+    END { print count[0] + 0, count[1] + 0 }' "$1"
+}
+
+@test "a replay larger than any socket buffer comes before what is live, while others publish" {
+  local size=12 records oldest
+  ! is_sanitized || size=6
+  "$PROBE" large "$JOURNAL" "$size"
+  records=$(grep -c '^id: ' "$JOURNAL")
+  oldest=$(sed -n 's,.*"lost":"\([-0-9]*\)".*,\1,p;q' "$JOURNAL")
+  journal_server --history 64M
+  : >stop
+  "$PROBE" posts "$PORT" stop now >posts 3>&- &
+  local publisher=$!
+  CLIENTS+=("$publisher")
+  eventually 'newest | grep -q compacts'
+  open_stream slow 'last_event_id='"$oldest"
+  kill -s STOP "$CLIENT_PID"
+  local slow=$CLIENT_PID
+  open_stream fast 'last_event_id='"$oldest"
+  await fast ready
+  kill -s CONT "$slow"
+  await slow ready
+  echo now >stop
+  await_end "$publisher"
+  same "$CLIENT_STATUS" 0
+  say last
+  await_text fast '"message":"last"'
+  await_text slow '"message":"last"'
+  local posts before after file
+  posts=$(sed 's/posts \([0-9]*\) .*/\1/' posts)
+  for file in fast slow; do
+    run check_order "$file"
+    read -r before after <<<"$output"
+    same "$output" "$before $after"
+    same $((before + after)) $((records + posts + 1))
+    between "$before" "$records" $((records + posts))
+    between "$after" 1 $((posts + 1))
+  done
+}
+
+# ---- The end ------------------------------------------------------------------------------------
+
+# Milliseconds, to measure with.
+clock() {
+  local now=${EPOCHREALTIME/./}
+  echo $((now / 1000))
+}
+
+@test "2,000 streams end with a retry of their own, and the server in time" {
+  journal_server --drain 5
+  say hello
+  crowd 2000 '/events?history=5'
+  local begin end
+  begin=$(clock)
+  stop_server TERM
+  end=$(clock)
+  between $((end - begin)) 0 5500
+  tell wait-close
+  [[ $ANSWER =~ ^closed\ 2000\ ended\ 2000\ retry\ 2000\ distinct\ ([0-9]+)\ from\ ([0-9]+)\ to\ ([0-9]+)$ ]] ||
+    same "$ANSWER" 'closed 2000 ended 2000 retry 2000 distinct ...'
+  printf '# %s ms; %s\n' $((end - begin)) "$ANSWER" >&3
+  between "${BASH_REMATCH[1]}" 1000 2000
+  between "${BASH_REMATCH[2]}" 3000 3100
+  between "${BASH_REMATCH[3]}" 4900 5000
+}
+
+@test "a few streams come back within a second or so" {
+  start_server --retry 500
+  crowd 50 /events
+  stop_server TERM
+  tell wait-close
+  [[ $ANSWER =~ ended\ 50\ retry\ 50\ distinct\ ([0-9]+)\ from\ ([0-9]+)\ to\ ([0-9]+)$ ]]
+  between "${BASH_REMATCH[1]}" 35 50
+  between "${BASH_REMATCH[2]}" 500 800
+  between "${BASH_REMATCH[3]}" 1100 1500
+}
+
+@test "a reader stuck in the middle of a frame is cut off when the drain is over, visibly" {
+  local i begin end stuck
+  journal_server --history 32M --drain 1
+  exec {stuck}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /events HTTP/1.1\r\nHost: a\r\n\r\n' >&"$stuck"
+  listen good ''
+  for ((i = 0; i < 160; i++)); do
+    bulk 60000
+    same "$STATUS" 201
+  done
+  begin=$(clock)
+  stop_server TERM
+  end=$(clock)
+  between $((end - begin)) 900 2500
+  timeout 20 cat <&"$stuck" >stuck || true
+  exec {stuck}>&-
+  between "$(stat -c %s stuck)" 60000 9600000
+  [ "$(tail -c 5 stuck)" != $'0\r\n\r' ]
+  eventually '! kill -0 "$CLIENT_PID"'
+  same "$(tail -n 2 good | head -c 7)" 'retry: '
+}
+
+@test "requests in hand are answered after SIGTERM, new ones are refused" {
+  local half poll line body='{"message":"in hand"}'
+  journal_server --drain 5
+  exec {half}<>"/dev/tcp/127.0.0.1/$PORT" {poll}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /messages?wait=60 HTTP/1.1\r\nHost: a\r\n\r\n' >&"$poll"
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n' >&"$half"
+  printf 'Content-Length: %s\r\nExpect: 100-continue\r\n\r\n' "${#body}" >&"$half"
+  read -r line <&"$half"
+  contains "$line" '100 Continue'
+  read -r line <&"$half"
+  printf '%s' "${body:0:9}" >&"$half"
+  kill -s TERM "$SERVER_PID"
+  eventually '! curl -s -o /dev/null "$URL/healthz"'
+  same "$(curl -s -o /dev/null -w '%{exitcode}' "$URL/healthz" || true)" 7
+  contains "$(timeout 10 cat <&"$poll")" 'HTTP/1.1 200 '
+  printf '%s' "${body:9}" >&"$half"
+  local answer
+  answer=$(timeout 10 cat <&"$half")
+  contains "$answer" 'HTTP/1.1 201 '
+  contains "$answer" 'Connection: close'
+  exec {half}>&- {poll}>&-
+  stop_server TERM
+  journal_server
+  same "$(texts)" 'in hand'
+}
+
+@test "a POST that comes together with SIGTERM is answered" {
+  local connection line
+  journal_server
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /rooms HTTP/1.1\r\nHost: a\r\n\r\n' >&"$connection"
+  until [ "$line" = '{"rooms":[]}' ]; do
+    read -r -t 10 line <&"$connection"
+  done
+  kill -s STOP "$SERVER_PID"
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n%s' \
+    '{"message":"last"}' >&"$connection"
+  kill -s TERM "$SERVER_PID"
+  kill -s CONT "$SERVER_PID"
+  contains "$(timeout 10 cat <&"$connection")" 'HTTP/1.1 201 '
+  exec {connection}>&-
+  stop_server TERM
+  journal_server
+  same "$(texts)" last
+}
+
+@test "SIGINT ends it as SIGTERM does" {
+  journal_server
+  say hello
+  listen stream ''
+  stop_server INT
+  same "$(tail -n 2 stream | head -c 7)" 'retry: '
+  journal_server
+  same "$(texts)" hello
+}

@@ -1,0 +1,288 @@
+/* tool.h - what the test tools share: a server as a child, connections, answers, time, chance.
+ *
+ * A tool that cannot go on says why on standard error, ends its server and exits with 1. Waiting
+ * has a limit everywhere. Each tool is one .c file and includes this one. */
+
+#ifndef TOOL_H
+#define TOOL_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TOOL_ANSWER_SECONDS = 20, /* nobody waits longer for a byte */
+    TOOL_START_MS = 30000,
+};
+
+static volatile pid_t tool_server; /* the child that `fail` ends */
+
+__attribute__((noreturn, format(printf, 1, 2))) static inline void fail(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    fflush(NULL);
+    if (tool_server > 0)
+        kill(tool_server, SIGKILL);
+    _exit(1);
+}
+
+/* ---- Time and chance ---- */
+
+static inline int64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static inline void sleep_us(int64_t us)
+{
+    struct timespec time = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+    nanosleep(&time, NULL);
+}
+
+/* splitmix64: the same seed gives the same numbers. */
+static inline uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+    z = (z ^ z >> 27) * 0x94d049bb133111eb;
+    return z ^ z >> 31;
+}
+
+/* A number from 0 to below - 1. */
+static inline unsigned below(uint64_t *state, unsigned limit)
+{
+    return (unsigned)(next_random(state) % limit);
+}
+
+/* ---- A server as a child ---- */
+
+/* Starts a program; its standard error is `log`. It ends with the thread that started it. */
+static inline pid_t spawn(const char *const *argv, int log)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        fail("fork: %s", strerror(errno));
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(null, STDIN_FILENO);
+        dup2(null, STDOUT_FILENO);
+        dup2(log, STDERR_FILENO);
+        execv(argv[0], (char **)(uintptr_t)argv);
+        _exit(127);
+    }
+    tool_server = pid;
+    return pid;
+}
+
+/* Reads a server's standard error into `text` until it says where it listens. Returns the port;
+ * 0 when it ended, or said too much. */
+static inline int await_listening(int log, char *text, size_t size)
+{
+    size_t len = 0;
+    int64_t end_us = now_us() + 1000 * (int64_t)TOOL_START_MS;
+    for (;;) {
+        struct pollfd ready = { .fd = log, .events = POLLIN };
+        if (len + 1 >= size || poll(&ready, 1, (int)((end_us - now_us()) / 1000) + 1) <= 0)
+            return 0;
+        ssize_t n = read(log, text + len, size - len - 1);
+        if (n <= 0)
+            return 0;
+        len += (size_t)n;
+        text[len] = '\0';
+        const char *line = strstr(text, "listening on http://127.0.0.1:");
+        if (line != NULL && strchr(line, '\n') != NULL)
+            return atoi(line + strlen("listening on http://127.0.0.1:"));
+    }
+}
+
+/* Ends the child with a signal. Returns its status as waitpid gives it. */
+static inline int end_child(pid_t pid, int signal)
+{
+    int status;
+    tool_server = 0;
+    kill(pid, signal);
+    for (int64_t end_us = now_us() + 1000 * (int64_t)TOOL_START_MS; now_us() < end_us;) {
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            return status;
+        sleep_us(200);
+    }
+    kill(pid, SIGKILL);
+    fail("the server does not end");
+}
+
+/* ---- Connections ---- */
+
+/* A blocking connection to 127.0.0.1, with a limit to every wait; -1 when nobody listens. */
+static inline int connect_to(int port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    struct timeval limit = { .tv_sec = TOOL_ANSWER_SECONDS };
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0)
+        fail("socket: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* False when the other side is gone. */
+static inline bool send_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
+        if (n <= 0)
+            return false;
+        bytes += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* An answer with Content-Length; the memory is used again by the next one. */
+struct reply {
+    int status;
+    char *body; /* with a NUL behind it */
+    size_t len;
+    bool close; /* the server closes the connection */
+    char *bytes;
+    size_t capacity;
+};
+
+static inline ssize_t reply_more(struct reply *r, int fd, size_t have)
+{
+    if (have + 4096 > r->capacity) {
+        r->capacity = 2 * r->capacity + 8192;
+        r->bytes = realloc(r->bytes, r->capacity);
+        if (r->bytes == NULL)
+            fail("no memory");
+    }
+    ssize_t n = recv(fd, r->bytes + have, r->capacity - have - 1, 0);
+    if (n < 0 && errno == EAGAIN)
+        fail("no answer within %d seconds", TOOL_ANSWER_SECONDS);
+    if (n > 0)
+        r->bytes[have + (size_t)n] = '\0';
+    return n;
+}
+
+/* Reads one answer. False when the connection ended before it was whole. */
+static inline bool read_reply(int fd, struct reply *r)
+{
+    size_t have = 0, head = 0;
+    for (char *end = NULL; end == NULL;) {
+        ssize_t n = reply_more(r, fd, have);
+        if (n <= 0)
+            return false;
+        have += (size_t)n;
+        end = strstr(r->bytes, "\r\n\r\n");
+        head = end != NULL ? (size_t)(end + 4 - r->bytes) : 0;
+    }
+    const char *length = strcasestr(r->bytes, "\r\nContent-Length: ");
+    if (length == NULL || length > r->bytes + head || strncmp(r->bytes, "HTTP/1.1 ", 9) != 0)
+        fail("not the head of an answer: %.*s", (int)head, r->bytes);
+    r->len = strtoul(length + 18, NULL, 10);
+    r->status = atoi(r->bytes + 9);
+    const char *close = strcasestr(r->bytes, "\r\nConnection: close\r\n");
+    r->close = close != NULL && close < r->bytes + head;
+    while (have < head + r->len) {
+        ssize_t n = reply_more(r, fd, have);
+        if (n <= 0)
+            return false;
+        have += (size_t)n;
+    }
+    if (have > head + r->len)
+        fail("bytes behind an answer: %s", r->bytes + head + r->len);
+    r->body = r->bytes + head;
+    return true;
+}
+
+/* Asks for a path over a connection of its own. Returns the status; 0 when there was
+ * no answer. */
+static inline int get(int port, const char *path, struct reply *r)
+{
+    char request[1024];
+    int fd = connect_to(port);
+    int len = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
+    r->status = 0;
+    if (fd >= 0 && (!send_all(fd, request, (size_t)len) || !read_reply(fd, r)))
+        r->status = 0;
+    if (fd >= 0)
+        close(fd);
+    return r->status;
+}
+
+/* ---- Values ---- */
+
+struct id {
+    uint64_t ms, seq;
+};
+
+static inline bool parse_id(const char *text, struct id *id)
+{
+    unsigned long long ms, seq;
+    int len = 0;
+    if (sscanf(text, "%llu-%llu%n", &ms, &seq, &len) != 2 || len == 0)
+        return false;
+    *id = (struct id) { ms, seq };
+    return true;
+}
+
+/* Less than, equal to, or greater than 0, as a is older than, the same as, or newer than b. */
+static inline int compare_ids(struct id a, struct id b)
+{
+    if (a.ms != b.ms)
+        return a.ms < b.ms ? -1 : 1;
+    return (a.seq > b.seq) - (a.seq < b.seq);
+}
+
+/* The text of a JSON string that holds no escapes: what stands between `before` and the next
+ * quote. False when it is not there, or too long. */
+static inline bool text_after(const char *json, const char *before, char *out, size_t size)
+{
+    const char *at = strstr(json, before);
+    if (at == NULL)
+        return false;
+    at += strlen(before);
+    size_t len = strcspn(at, "\"");
+    if (len >= size)
+        return false;
+    memcpy(out, at, len);
+    out[len] = '\0';
+    return true;
+}
+
+#endif

@@ -1,0 +1,945 @@
+/* torture.c - kills the server again and again, and looks whether it kept its word.
+ *
+ *      torture --server PATH [--rounds 25] [--seconds 60] [--publishers 6] [--subscribers 12]
+ *              [--window 40] [--seed N] [--folder DIR] [-- server option ...]
+ *
+ * The server runs with a journal on a port of its own. Publishers post messages with keys to three
+ * rooms and repeat each until it is acknowledged; subscribers read one room or all three and come
+ * back with the last id they saw. Meanwhile the server is killed with SIGKILL and started again,
+ * --rounds times, at random moments: while it serves, while it starts; now and then it is asked to
+ * end with SIGTERM instead. Then everybody catches up, and these must hold:
+ *
+ *   - every acknowledged message reached every subscriber of its room exactly once, with the id
+ *     that was acknowledged, in the order of ids over all rooms of a stream;
+ *   - what was given up without an answer reached all or none, and nobody twice;
+ *   - `ready` tells an id that is not older than anything before it, and nothing up to it comes
+ *     later; a gap is never told;
+ *   - GET /messages shows the same, from the oldest message that is still held, at the end and
+ *     after each restart;
+ *   - a key that is still held is answered with its first id.
+ *
+ * What is wrong is said at once, when it is seen. A publisher does not begin message n before all
+ * subscribers of its room have message n - WINDOW: nobody can lag past the history, so that every
+ * gap is the server's fault.
+ *
+ * The seed is printed: the same seed makes the same decisions, though not the same interleaving. */
+
+#include "tool.h"
+
+#include <getopt.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+enum {
+    ROOMS = 3,
+    PUBLISHERS_MAX = 64,
+    SUBSCRIBERS_MAX = 64,
+    MESSAGES_MAX = 1 << 20, /* of one publisher */
+    PAD_MAX = 600,          /* characters that make a message longer */
+    EVENT_MAX = 16384,
+    SERVER_ARGUMENTS_MAX = 64,
+};
+
+enum message_state { MESSAGE_OPEN, MESSAGE_ACKNOWLEDGED, MESSAGE_GIVEN_UP };
+
+struct message {
+    struct id acknowledged, delivered; /* 0-0: not yet */
+    uint8_t room, state;
+    uint8_t readers; /* subscribers that have it */
+};
+
+struct publisher {
+    pthread_t thread;
+    unsigned number;
+    uint64_t random;
+    int fd;
+    struct reply reply;
+    struct message *messages;
+    unsigned count;
+};
+
+struct subscriber {
+    pthread_t thread;
+    unsigned number, rooms; /* a bit a room */
+    uint64_t random;
+    bool restless;                 /* hangs up now and then */
+    bool http10;                   /* gets no chunks */
+    bool has_last;                 /* there is an id to come back with */
+    struct id last;                /* the newest that was seen */
+    uint8_t *seen[PUBLISHERS_MAX]; /* a byte a message */
+
+    /* One connection. */
+    int fd;
+    enum { IN_HEAD, IN_SIZE, IN_DATA, IN_DATA_END, IN_END, IN_PLAIN, ENDED } state;
+    size_t left;         /* of the chunk */
+    unsigned digits;     /* of its size, or bytes of a line end */
+    bool ready, skip_lf; /* the event parser's */
+    char line[EVENT_MAX], data[EVENT_MAX], event[128], id[64];
+    size_t line_len, data_len;
+    bool has_data, has_id;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for all that is counted here */
+static struct publisher publishers[PUBLISHERS_MAX];
+static struct subscriber subscribers[SUBSCRIBERS_MAX];
+static unsigned publisher_count = 6, subscriber_count = 12, window = 40, rounds = 25;
+static unsigned readers_of[ROOMS], ready_count;
+static volatile bool finishing, done;
+static unsigned long long seed, acknowledged, repeated, given_up, deliveries, connections;
+static int port;
+static int64_t end_us;
+static char folder[4096] = "", log_path[4200], journal_path[4200];
+static const char *server_arguments[SERVER_ARGUMENTS_MAX];
+
+static bool is_none(struct id id)
+{
+    return id.ms == 0 && id.seq == 0;
+}
+
+/* The time is over: that is a failure, whoever notices it. */
+static void check_time(const char *doing)
+{
+    if (now_us() > end_us)
+        fail("the time is over while %s", doing);
+}
+
+/* ==== Messages =============================================================================== */
+
+/* What message `number` of a publisher is depends on the seed alone, so that it can be repeated. */
+static uint64_t nature(unsigned publisher, unsigned number)
+{
+    uint64_t state = seed ^ ((uint64_t)publisher << 40 | number);
+    return next_random(&state);
+}
+
+static unsigned room_of(unsigned publisher, unsigned number)
+{
+    return (unsigned)(nature(publisher, number) % ROOMS);
+}
+
+static int write_request(char *out, size_t size, unsigned publisher, unsigned number)
+{
+    static const char pad[PAD_MAX + 1] = { 0 };
+    char body[PAD_MAX + 256], padding[PAD_MAX + 1];
+    unsigned len = (unsigned)(nature(publisher, number) >> 32) % PAD_MAX;
+    memcpy(padding, pad, sizeof pad);
+    memset(padding, 'x', len);
+    int body_len =
+        snprintf(body, sizeof body, "{\"room\":\"r%u\",\"name\":\"p%u\",\"message\":\"%u.%u %s\"}",
+            room_of(publisher, number), publisher, publisher, number, padding);
+    return snprintf(out, size,
+        "POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        "Idempotency-Key: key-%u-%u\r\nContent-Length: %d\r\n\r\n%s",
+        publisher, number, body_len, body);
+}
+
+/* ==== Publishers ============================================================================= */
+
+/* 201, or 200 for a repetition. */
+static void acknowledge(struct publisher *p, unsigned number, bool first)
+{
+    struct message *m = &p->messages[number];
+    char room[16], text[64];
+    struct id id;
+    if (!text_after(p->reply.body, "{\"id\":\"", text, sizeof text) || !parse_id(text, &id) ||
+        !text_after(p->reply.body, "\"room\":\"", room, sizeof room))
+        fail("not a receipt: %s", p->reply.body);
+    if (room[0] != 'r' || (unsigned)(room[1] - '0') != m->room)
+        fail("%u.%u went to room %s", p->number, number, room);
+    if (p->reply.status == 200 && first)
+        fail("%u.%u is new and was answered like a repetition", p->number, number);
+    pthread_mutex_lock(&lock);
+    if (!is_none(m->delivered) && compare_ids(m->delivered, id) != 0)
+        fail("%u.%u was delivered as %llu-%llu and acknowledged as %llu-%llu", p->number, number,
+            (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq,
+            (unsigned long long)id.ms, (unsigned long long)id.seq);
+    m->acknowledged = id;
+    m->state = MESSAGE_ACKNOWLEDGED;
+    acknowledged++;
+    repeated += p->reply.status == 200;
+    pthread_mutex_unlock(&lock);
+}
+
+static void hang_up(struct publisher *p)
+{
+    if (p->fd >= 0)
+        close(p->fd);
+    p->fd = -1;
+}
+
+/* One attempt, on the connection or a new one. Returns whether there was an answer. */
+static bool attempt(struct publisher *p, const char *request, size_t len)
+{
+    while (p->fd < 0) {
+        check_time("publishing");
+        p->fd = connect_to(port);
+        if (p->fd < 0)
+            sleep_us(500 + below(&p->random, 3000));
+    }
+    bool sent = send_all(p->fd, request, len);
+    if (sent && below(&p->random, 64) != 0 && read_reply(p->fd, &p->reply))
+        return true;
+    hang_up(p); /* cut, or (one in 64) not waited for */
+    return false;
+}
+
+/* Posts a message until it is acknowledged. One that got no answer may be given up. */
+static void publish(struct publisher *p, unsigned number, bool insist)
+{
+    char request[PAD_MAX + 1024];
+    struct message *m = &p->messages[number];
+    size_t len = (size_t)write_request(request, sizeof request, p->number, number);
+    bool first = true;
+    for (;;) {
+        check_time("publishing");
+        if (!attempt(p, request, len)) {
+            first = false; /* it may have been the one that published it */
+            if (insist || below(&p->random, 6) != 0)
+                continue;
+            pthread_mutex_lock(&lock);
+            m->state = MESSAGE_GIVEN_UP;
+            given_up++;
+            pthread_mutex_unlock(&lock);
+            return;
+        }
+        if (p->reply.close)
+            hang_up(p);
+        if (p->reply.status == 201 || p->reply.status == 200)
+            break;
+        if (p->reply.status != 503 && p->reply.status != 507)
+            fail("%u.%u was refused: %s", p->number, number, p->reply.body);
+        sleep_us(10000);
+    }
+    acknowledge(p, number, first);
+}
+
+/* Whether everybody in its room has a message. What was given up counts as read. */
+static bool is_read(const struct message *m)
+{
+    pthread_mutex_lock(&lock);
+    bool read = m->state == MESSAGE_GIVEN_UP || m->readers == readers_of[m->room];
+    pthread_mutex_unlock(&lock);
+    return read;
+}
+
+static void await_read(const struct message *m, const char *doing)
+{
+    while (!is_read(m)) {
+        check_time(doing);
+        sleep_us(1000);
+    }
+}
+
+static struct message *next_message(struct publisher *p)
+{
+    if (p->count == MESSAGES_MAX)
+        fail("publisher %u has no more messages; run shorter", p->number);
+    pthread_mutex_lock(&lock);
+    struct message *m = &p->messages[p->count];
+    m->room = (uint8_t)room_of(p->number, p->count);
+    p->count++;
+    pthread_mutex_unlock(&lock);
+    return m;
+}
+
+static void *run_publisher(void *argument)
+{
+    struct publisher *p = argument;
+    p->fd = -1;
+    while (!finishing) {
+        next_message(p);
+        publish(p, p->count - 1, false);
+        if (p->count > window)
+            await_read(&p->messages[p->count - 1 - window], "a subscriber should catch up");
+        if (below(&p->random, 4) == 0)
+            sleep_us(below(&p->random, 4000));
+    }
+    /* The last word in each room: whoever has it has everything before it. */
+    bool last[ROOMS] = { false };
+    while (!last[0] || !last[1] || !last[2]) {
+        const struct message *m = next_message(p);
+        publish(p, p->count - 1, true);
+        last[m->room] = true;
+        await_read(m, "the last messages should arrive");
+    }
+    hang_up(p);
+    return NULL;
+}
+
+/* ==== Subscribers: what an event means ======================================================= */
+
+/* An id may never be older than one before. */
+static void move_on(struct subscriber *s, struct id id, bool strictly, const char *what)
+{
+    if (s->has_last && compare_ids(s->last, id) >= (strictly ? 0 : 1))
+        fail("subscriber %u: %s %s after %llu-%llu", s->number, what, s->id,
+            (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+    s->last = id;
+    s->has_last = true;
+}
+
+static void take_message(struct subscriber *s, struct id id)
+{
+    unsigned room, publisher, number;
+    char text[64], key[64], wanted[64];
+    if (!text_after(s->data, "{\"id\":\"", text, sizeof text) || strcmp(text, s->id) != 0)
+        fail("subscriber %u: id %s with data %s", s->number, s->id, s->data);
+    if (!text_after(s->data, "\"room\":\"r", text, sizeof text) || sscanf(text, "%u", &room) != 1 ||
+        room >= ROOMS || (s->rooms & 1u << room) == 0)
+        fail("subscriber %u: a message of another room: %s", s->number, s->data);
+    const char *message = strstr(s->data, "\"message\":\"");
+    if (message == NULL || sscanf(message + 11, "%u.%u ", &publisher, &number) != 2 ||
+        publisher >= publisher_count || number >= publishers[publisher].count)
+        fail("subscriber %u: nobody sent %s", s->number, s->data);
+    snprintf(wanted, sizeof wanted, "key-%u-%u", publisher, number);
+    if (!text_after(s->data, "\"key\":\"", key, sizeof key) || strcmp(key, wanted) != 0)
+        fail("subscriber %u: not the key: %s", s->number, s->data);
+    if (s->seen[publisher][number] != 0)
+        fail("subscriber %u: %u.%u came twice, now as %s", s->number, publisher, number, s->id);
+    s->seen[publisher][number] = 1;
+
+    struct message *m = &publishers[publisher].messages[number];
+    pthread_mutex_lock(&lock);
+    if (m->room != room)
+        fail("%u.%u came in room %u", publisher, number, room);
+    if (!is_none(m->delivered) && compare_ids(m->delivered, id) != 0)
+        fail("%u.%u was delivered with two ids, %llu-%llu and %s", publisher, number,
+            (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq, s->id);
+    if (!is_none(m->acknowledged) && compare_ids(m->acknowledged, id) != 0)
+        fail("%u.%u was acknowledged as %llu-%llu and delivered as %s", publisher, number,
+            (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq, s->id);
+    m->delivered = id;
+    m->readers++;
+    deliveries++;
+    pthread_mutex_unlock(&lock);
+}
+
+/* An empty line: what was collected is an event (HTML Standard, 9.2.6). */
+static void dispatch(struct subscriber *s)
+{
+    struct id id = { 0, 0 };
+    if (s->has_id && !parse_id(s->id, &id))
+        fail("subscriber %u: an id that is none: %s", s->number, s->id);
+    if (!s->has_data) {
+        /* a block with a retry alone */
+    } else if (s->event[0] == '\0') {
+        move_on(s, id, true, "message");
+        take_message(s, id);
+    } else if (strcmp(s->event, "ready") == 0) {
+        if (s->ready)
+            fail("subscriber %u: ready twice", s->number);
+        pthread_mutex_lock(&lock);
+        ready_count += !s->has_last;
+        pthread_mutex_unlock(&lock);
+        s->ready = true;
+        move_on(s, id, false, "ready");
+    } else if (strcmp(s->event, "presence") != 0 && strcmp(s->event, "heartbeat") != 0 &&
+               strcmp(s->event, "busy") != 0) {
+        fail("subscriber %u: event %s: %s (last id %llu-%llu)", s->number, s->event, s->data,
+            (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+    }
+    s->event[0] = s->id[0] = s->data[0] = '\0';
+    s->data_len = 0;
+    s->has_data = s->has_id = false;
+}
+
+/* One line of the stream, without its end. */
+static void take_line(struct subscriber *s)
+{
+    s->line[s->line_len] = '\0';
+    char *value = strchr(s->line, ':');
+    size_t name_len = value != NULL ? (size_t)(value - s->line) : s->line_len;
+    if (s->line_len == 0) {
+        dispatch(s);
+        return;
+    }
+    value = value == NULL ? s->line + s->line_len : value[1] == ' ' ? value + 2 : value + 1;
+    if (name_len == 5 && memcmp(s->line, "event", 5) == 0) {
+        snprintf(s->event, sizeof s->event, "%s", value);
+    } else if (name_len == 2 && memcmp(s->line, "id", 2) == 0) {
+        snprintf(s->id, sizeof s->id, "%s", value);
+        s->has_id = true;
+    } else if (name_len == 4 && memcmp(s->line, "data", 4) == 0) {
+        int n = snprintf(s->data + s->data_len, sizeof s->data - s->data_len, "%s%s",
+            s->has_data ? "\n" : "", value);
+        s->data_len += (size_t)n;
+        s->has_data = true;
+        if (s->data_len >= sizeof s->data)
+            fail("subscriber %u: an event is too long", s->number);
+    } else if (name_len != 0 && !(name_len == 5 && memcmp(s->line, "retry", 5) == 0)) {
+        fail("subscriber %u: a strange line: %s", s->number, s->line);
+    }
+}
+
+/* Bytes of the stream: cuts them into lines, which end with CR, LF or CRLF. */
+static void take_text(struct subscriber *s, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool skip = s->skip_lf && bytes[i] == '\n';
+        s->skip_lf = bytes[i] == '\r';
+        if (skip)
+            continue;
+        if (bytes[i] == '\r' || bytes[i] == '\n') {
+            take_line(s);
+            s->line_len = 0;
+            continue;
+        }
+        if (s->line_len + 1 >= sizeof s->line)
+            fail("subscriber %u: a line is too long", s->number);
+        s->line[s->line_len++] = bytes[i];
+    }
+}
+
+/* ==== Subscribers: connections =============================================================== */
+
+/* One byte of the head, of a chunk's size, or of a line end behind a chunk. */
+static void take_frame_byte(struct subscriber *s, char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *digit = c != '\0' ? strchr(digits, c) : NULL;
+    if (s->state == IN_HEAD) {
+        if (s->line_len + 1 >= sizeof s->line)
+            fail("subscriber %u: the head is too long", s->number);
+        s->line[s->line_len++] = c;
+        s->line[s->line_len] = '\0';
+        if (s->line_len < 4 || strcmp(s->line + s->line_len - 4, "\r\n\r\n") != 0)
+            return;
+        bool chunked = strcasestr(s->line, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
+        if (strncmp(s->line, "HTTP/1.1 200 ", 13) != 0 || chunked == s->http10)
+            fail("subscriber %u: %s", s->number, s->line);
+        s->state = chunked ? IN_SIZE : IN_PLAIN;
+        s->line_len = 0;
+        s->digits = 0;
+    } else if (s->state == IN_SIZE && digit != NULL && s->digits < 8) {
+        s->left = (s->digits++ == 0 ? 0 : s->left * 16) + (size_t)(digit - digits);
+    } else if (s->state == IN_SIZE && c == '\n' && s->digits > 0) {
+        s->state = s->left > 0 ? IN_DATA : IN_END;
+        s->digits = 0;
+    } else if (s->state == IN_DATA_END || s->state == IN_END) {
+        if (c != "\r\n"[s->digits])
+            fail("subscriber %u: a chunk does not end where it should", s->number);
+        if (++s->digits == 2) {
+            s->state = s->state == IN_END ? ENDED : IN_SIZE;
+            s->digits = 0;
+        }
+    } else if (s->state != IN_SIZE || c != '\r' || s->digits == 0) {
+        fail("subscriber %u: not a chunk", s->number);
+    }
+}
+
+static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        size_t n = 1;
+        if (s->state == IN_DATA || s->state == IN_PLAIN) {
+            n = s->state == IN_PLAIN || len - at < s->left ? len - at : s->left;
+            take_text(s, bytes + at, n);
+            s->left -= s->state == IN_DATA ? n : 0;
+            if (s->state == IN_DATA && s->left == 0)
+                s->state = IN_DATA_END;
+        } else {
+            take_frame_byte(s, bytes[at]);
+        }
+        at += n;
+    }
+}
+
+/* Half of them say the last id in the header, half in the URL. */
+static bool send_stream_request(struct subscriber *s)
+{
+    static const char *const rooms[] = { "", "r0", "r1", "r0,r1", "r2", "r0,r2", "r1,r2",
+        "r0,r1,r2" };
+    char request[512], query[64] = "", field[64] = "";
+    bool in_header = below(&s->random, 2) == 0;
+    if (s->has_last)
+        snprintf(in_header ? field : query, sizeof field,
+            in_header ? "Last-Event-ID: %llu-%llu\r\n" : "&last_event_id=%llu-%llu",
+            (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+    int len = snprintf(request, sizeof request,
+        "GET /events?room=%s&name=s%u%s HTTP/1.%d\r\nHost: 127.0.0.1\r\n%s\r\n", rooms[s->rooms],
+        s->number, query, s->http10 ? 0 : 1, field);
+    return send_all(s->fd, request, (size_t)len);
+}
+
+/* Reads one stream to its end. */
+static void read_stream(struct subscriber *s)
+{
+    static __thread char bytes[65536];
+    s->state = IN_HEAD;
+    s->ready = s->skip_lf = s->has_data = s->has_id = false;
+    s->line_len = s->data_len = 0;
+    s->event[0] = s->id[0] = s->data[0] = '\0';
+    while (!done) {
+        struct pollfd readable = { .fd = s->fd, .events = POLLIN };
+        if (poll(&readable, 1, 100) <= 0)
+            continue;
+        /* small pieces, so that a kill finds streams cut anywhere */
+        ssize_t n = recv(s->fd, bytes, 1 + below(&s->random, sizeof bytes), 0);
+        if (n <= 0)
+            return;
+        take_bytes(s, bytes, (size_t)n);
+        if (s->restless && below(&s->random, 100) == 0)
+            return;
+    }
+}
+
+static void *run_subscriber(void *argument)
+{
+    struct subscriber *s = argument;
+    while (!done) {
+        check_time("reading");
+        s->fd = connect_to(port);
+        if (s->fd < 0) {
+            sleep_us(500 + below(&s->random, 5000));
+            continue;
+        }
+        pthread_mutex_lock(&lock);
+        connections++;
+        pthread_mutex_unlock(&lock);
+        if (send_stream_request(s))
+            read_stream(s);
+        close(s->fd);
+    }
+    return NULL;
+}
+
+/* ==== The server ============================================================================= */
+
+/* A port that is free, and that no outgoing connection is given by the system: they would take it
+ * while the server is down. */
+static void find_port(uint64_t *random)
+{
+    for (int tries = 0; tries < 1000; tries++) {
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+        port = 10000 + (int)below(random, 20000);
+        address.sin_port = htons((uint16_t)port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+        close(fd);
+        if (is_free)
+            return;
+    }
+    fail("no port is free");
+}
+
+static pid_t start_server(void)
+{
+    int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log < 0)
+        fail("%s: %s", log_path, strerror(errno));
+    pid_t pid = spawn(server_arguments, log);
+    close(log);
+    return pid;
+}
+
+static void await_server(pid_t pid)
+{
+    int fd, status;
+    for (int64_t limit = now_us() + 1000 * (int64_t)TOOL_START_MS; (fd = connect_to(port)) < 0;) {
+        if (waitpid(pid, &status, WNOHANG) == pid)
+            fail("the server did not start; see %s", log_path);
+        if (now_us() > limit)
+            fail("the server does not listen; see %s", log_path);
+        sleep_us(1000);
+    }
+    close(fd);
+}
+
+static void kill_server(pid_t pid)
+{
+    int status = end_child(pid, SIGKILL);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+        fail("the server ended by itself, with status %x; see %s", (unsigned)status, log_path);
+}
+
+static void end_server(pid_t pid)
+{
+    int status = end_child(pid, SIGTERM);
+    if (status != 0)
+        fail("after SIGTERM the server ended with status %x; see %s", (unsigned)status, log_path);
+}
+
+/* ==== After each restart ===================================================================== */
+
+struct ids {
+    struct id *at;
+    size_t count, capacity;
+};
+
+static void add_id(struct ids *ids, struct id id)
+{
+    if (ids->count == ids->capacity) {
+        ids->capacity = 2 * ids->capacity + 1024;
+        ids->at = realloc(ids->at, ids->capacity * sizeof *ids->at);
+        if (ids->at == NULL)
+            fail("no memory");
+    }
+    ids->at[ids->count++] = id;
+}
+
+static int compare_two(const void *a, const void *b)
+{
+    return compare_ids(*(const struct id *)a, *(const struct id *)b);
+}
+
+/* The ids of a room's messages after one, page by page, no more than `most`. */
+static void read_ids(unsigned room, struct id after, size_t most, struct ids *ids)
+{
+    static struct reply reply;
+    char path[128], text[64];
+    ids->count = 0;
+    for (bool more = true; more && ids->count < most;) {
+        snprintf(path, sizeof path, "/messages?room=r%u&limit=%zu&after=%llu-%llu", room,
+            most < 500 ? most : 500, (unsigned long long)after.ms, (unsigned long long)after.seq);
+        if (get(port, path, &reply) != 200)
+            fail("GET %s was not answered", path);
+        for (const char *at = reply.body; (at = strstr(at, "{\"id\":\"")) != NULL; at++) {
+            if (!text_after(at, "{\"id\":\"", text, sizeof text) || !parse_id(text, &after))
+                fail("a strange message: %.200s", at);
+            add_id(ids, after);
+        }
+        more = strstr(reply.body, "\"more\":true") != NULL;
+    }
+}
+
+/* The newest of what has been acknowledged in a room must be there, while everybody goes on:
+ * streams alone do not tell, for what they have seen they do not ask for again. */
+static void check_room(unsigned room)
+{
+    enum { NEWEST = 1000 };
+    static struct ids wanted, found, oldest;
+    wanted.count = 0;
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < publisher_count; i++) {
+        const struct publisher *p = &publishers[i];
+        for (unsigned n = p->count > NEWEST ? p->count - NEWEST : 0; n < p->count; n++)
+            if (p->messages[n].room == room && p->messages[n].state == MESSAGE_ACKNOWLEDGED)
+                add_id(&wanted, p->messages[n].acknowledged);
+    }
+    pthread_mutex_unlock(&lock);
+    qsort(wanted.at, wanted.count, sizeof *wanted.at, compare_two);
+    size_t first = wanted.count > NEWEST ? wanted.count - NEWEST : 0;
+    if (wanted.count == 0)
+        return;
+    struct id before = { wanted.at[first].ms - 1, 0 };
+    read_ids(room, before, SIZE_MAX, &found);
+    read_ids(room, (struct id) { 0, 0 }, 1, &oldest); /* what is held still was held before */
+    for (size_t i = first; i < wanted.count; i++)
+        if ((oldest.count == 0 || compare_ids(wanted.at[i], oldest.at[0]) >= 0) &&
+            bsearch(&wanted.at[i], found.at, found.count, sizeof *found.at, compare_two) == NULL)
+            fail("room %u: after a restart %llu-%llu, which was acknowledged, is not there", room,
+                (unsigned long long)wanted.at[i].ms, (unsigned long long)wanted.at[i].seq);
+}
+
+/* One life of the server that ends in a kill. Returns the process id of the next one. */
+static pid_t round_of(pid_t pid, uint64_t *random)
+{
+    if (below(random, 5) != 0) {
+        await_server(pid);
+        check_room(below(random, ROOMS));
+        sleep_us(below(random, 250000));
+    } else {
+        sleep_us(below(random, 15000)); /* perhaps it has not even begun to listen */
+    }
+    kill_server(pid);
+    pid = start_server();
+    if (below(random, 8) != 0)
+        return pid;
+    await_server(pid);
+    sleep_us(below(random, 100000));
+    end_server(pid);
+    return start_server();
+}
+
+/* ==== The end ================================================================================ */
+
+static void check_messages(void)
+{
+    for (unsigned i = 0; i < publisher_count; i++) {
+        const struct publisher *p = &publishers[i];
+        for (unsigned n = 0; n < p->count; n++) {
+            const struct message *m = &p->messages[n];
+            if (m->state == MESSAGE_ACKNOWLEDGED && m->readers != readers_of[m->room])
+                fail("%u.%u, acknowledged as %llu-%llu, reached %u of %u", i, n,
+                    (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
+                    m->readers, readers_of[m->room]);
+            if (m->state == MESSAGE_GIVEN_UP && m->readers != 0 &&
+                m->readers != readers_of[m->room])
+                fail("%u.%u, given up, reached %u of %u", i, n, m->readers, readers_of[m->room]);
+        }
+    }
+}
+
+/* Messages of a room that were delivered with an id from `oldest` on. */
+static unsigned delivered_since(unsigned room, struct id oldest)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < publisher_count; i++)
+        for (unsigned n = 0; n < publishers[i].count; n++) {
+            const struct message *m = &publishers[i].messages[n];
+            count += m->room == room && m->readers > 0 && compare_ids(m->delivered, oldest) >= 0;
+        }
+    return count;
+}
+
+/* The elements of a page. Returns how many, and the id of the last one. */
+static unsigned check_page(const char *page, unsigned room, struct id *last)
+{
+    unsigned count = 0, publisher, number, in_room;
+    char text[64];
+    for (const char *at = page; (at = strstr(at, "{\"id\":\"")) != NULL; at++, count++) {
+        struct id id;
+        const char *message = strstr(at, "\"message\":\"");
+        if (!text_after(at, "{\"id\":\"", text, sizeof text) || !parse_id(text, &id) ||
+            sscanf(at + 7 + strlen(text), "\",\"room\":\"r%u\"", &in_room) != 1 ||
+            in_room != room || message == NULL ||
+            sscanf(message + 11, "%u.%u ", &publisher, &number) != 2 ||
+            publisher >= publisher_count || number >= publishers[publisher].count)
+            fail("room %u: GET /messages has a strange message: %.200s", room, at);
+        const struct message *m = &publishers[publisher].messages[number];
+        if (m->readers == 0 || compare_ids(m->delivered, id) != 0)
+            fail("room %u: GET /messages has %u.%u as %s, the streams have not", room, publisher,
+                number, text);
+        if (compare_ids(*last, id) >= 0)
+            fail("room %u: GET /messages is not in order at %s", room, text);
+        *last = id;
+    }
+    return count;
+}
+
+/* Reads a room back, page by page. Returns how many messages it still holds. */
+static unsigned check_history(unsigned room)
+{
+    struct reply reply = { 0 };
+    struct id last = { 0, 0 }, oldest = { 0, 0 };
+    unsigned count = 0;
+    char path[128], text[64];
+    bool more = true;
+    while (more) {
+        snprintf(path, sizeof path, "/messages?room=r%u&limit=500&after=%llu-%llu", room,
+            (unsigned long long)last.ms, (unsigned long long)last.seq);
+        if (get(port, path, &reply) != 200)
+            fail("%s: %s", path, reply.body);
+        if (count == 0 && (!text_after(reply.body, "\"oldest\":\"", text, sizeof text) ||
+                              !parse_id(text, &oldest)))
+            fail("room %u is empty", room);
+        unsigned on_page = check_page(reply.body, room, &last);
+        if (count > 0 && strstr(reply.body, "\"gap\":false") == NULL)
+            fail("room %u: a gap between two pages", room);
+        more = strstr(reply.body, "\"more\":true") != NULL;
+        if (more && on_page == 0)
+            fail("room %u: more is promised and nothing comes", room);
+        count += on_page;
+    }
+    unsigned wanted = delivered_since(room, oldest);
+    if (count != wanted)
+        fail("room %u: GET /messages has %u messages from %s on, the streams had %u", room, count,
+            text, wanted);
+    free(reply.bytes);
+    return count;
+}
+
+/* The last messages once more: each must be answered with its first id. */
+static void check_keys(struct publisher *p)
+{
+    char request[PAD_MAX + 1024], text[64];
+    struct id id;
+    p->fd = connect_to(port);
+    for (unsigned n = p->count > 10 ? p->count - 10 : 0; n < p->count; n++) {
+        const struct message *m = &p->messages[n];
+        if (m->state != MESSAGE_ACKNOWLEDGED)
+            continue;
+        int len = write_request(request, sizeof request, p->number, n);
+        if (p->fd < 0 || !send_all(p->fd, request, (size_t)len) || !read_reply(p->fd, &p->reply))
+            fail("a repeated POST was not answered");
+        if (p->reply.status != 200 || !text_after(p->reply.body, "{\"id\":\"", text, sizeof text) ||
+            !parse_id(text, &id) || compare_ids(id, m->acknowledged) != 0)
+            fail("%u.%u, acknowledged as %llu-%llu, repeated: %d %s", p->number, n,
+                (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
+                p->reply.status, p->reply.body);
+    }
+    hang_up(p);
+}
+
+/* How often the server's log says something. */
+static unsigned count_log(const char *text)
+{
+    FILE *log = fopen(log_path, "re");
+    char line[4096];
+    unsigned count = 0;
+    while (log != NULL && fgets(line, sizeof line, log) != NULL)
+        count += strstr(line, text) != NULL;
+    if (log != NULL)
+        fclose(log);
+    return count;
+}
+
+/* ==== The whole ============================================================================== */
+
+static void prepare_people(uint64_t *random)
+{
+    for (unsigned i = 0; i < publisher_count; i++) {
+        struct publisher *p = &publishers[i];
+        p->number = i;
+        p->random = next_random(random);
+        p->messages = calloc(MESSAGES_MAX, sizeof *p->messages);
+        if (p->messages == NULL)
+            fail("no memory");
+    }
+    for (unsigned i = 0; i < subscriber_count; i++) {
+        struct subscriber *s = &subscribers[i];
+        s->number = i;
+        s->random = next_random(random);
+        s->rooms = i % 2 == 0 ? 7 : 1u << i / 2 % ROOMS;
+        s->restless = i % 4 < 2;
+        s->http10 = i % 5 == 4;
+        for (unsigned room = 0; room < ROOMS; room++)
+            readers_of[room] += (s->rooms & 1u << room) != 0;
+        for (unsigned n = 0; n < publisher_count; n++) {
+            s->seen[n] = calloc(MESSAGES_MAX, 1);
+            if (s->seen[n] == NULL)
+                fail("no memory");
+        }
+    }
+}
+
+static void start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    int error = pthread_create(thread, NULL, run, argument);
+    if (error != 0)
+        fail("a thread: %s", strerror(error));
+}
+
+static void run(uint64_t *random)
+{
+    pid_t pid = start_server();
+    await_server(pid);
+    for (unsigned i = 0; i < subscriber_count; i++)
+        start_thread(&subscribers[i].thread, run_subscriber, &subscribers[i]);
+    for (bool all = false; !all; sleep_us(1000)) {
+        check_time("the first streams open");
+        pthread_mutex_lock(&lock);
+        all = ready_count == subscriber_count;
+        pthread_mutex_unlock(&lock);
+    }
+    for (unsigned i = 0; i < publisher_count; i++)
+        start_thread(&publishers[i].thread, run_publisher, &publishers[i]);
+    for (unsigned i = 0; i < rounds; i++) {
+        check_time("killing");
+        pid = round_of(pid, random);
+    }
+    await_server(pid);
+    finishing = true;
+    for (unsigned i = 0; i < publisher_count; i++)
+        pthread_join(publishers[i].thread, NULL);
+    done = true;
+    for (unsigned i = 0; i < subscriber_count; i++)
+        pthread_join(subscribers[i].thread, NULL);
+
+    check_messages();
+    unsigned held = 0;
+    for (unsigned room = 0; room < ROOMS; room++)
+        held += check_history(room);
+    kill_server(pid);
+    pid = start_server();
+    await_server(pid);
+    for (unsigned i = 0; i < publisher_count; i++)
+        check_keys(&publishers[i]);
+    end_server(pid);
+    printf("torture: %u kills, %llu messages acknowledged (%llu by repeating), %llu given up, "
+           "%llu deliveries on %llu streams, %u held, %u compactions, %u torn tails\n",
+        rounds + 1, acknowledged, repeated, given_up, deliveries, connections, held,
+        count_log("compacted=1"), count_log("torn at the end"));
+}
+
+static void read_options(int argc, char **argv, const char **server, unsigned *seconds)
+{
+    static const struct option options[] = { { "server", 1, NULL, 's' }, { "rounds", 1, NULL, 'r' },
+        { "seconds", 1, NULL, 't' }, { "publishers", 1, NULL, 'p' },
+        { "subscribers", 1, NULL, 'u' }, { "window", 1, NULL, 'w' }, { "seed", 1, NULL, 'x' },
+        { "folder", 1, NULL, 'f' }, { 0 } };
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        unsigned long long number = optarg != NULL ? strtoull(optarg, NULL, 10) : 0;
+        switch (c) {
+        case 's':
+            *server = optarg;
+            break;
+        case 'r':
+            rounds = (unsigned)number;
+            break;
+        case 't':
+            *seconds = (unsigned)number;
+            break;
+        case 'p':
+            publisher_count = (unsigned)number;
+            break;
+        case 'u':
+            subscriber_count = (unsigned)number;
+            break;
+        case 'w':
+            window = (unsigned)number;
+            break;
+        case 'x':
+            seed = number;
+            break;
+        case 'f':
+            snprintf(folder, sizeof folder, "%s", optarg);
+            break;
+        default:
+            exit(2);
+        }
+    }
+    if (*server == NULL || publisher_count < 1 || publisher_count > PUBLISHERS_MAX ||
+        subscriber_count < 2 || subscriber_count > SUBSCRIBERS_MAX || window < 1) {
+        fputs("usage: torture --server PATH [--rounds N] [--seconds S] [--publishers P]\n"
+              "       [--subscribers S] [--window N] [--seed N] [--folder DIR] [-- option ...]\n",
+            stderr);
+        exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *server = NULL;
+    unsigned seconds = 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    seed = (unsigned long long)time(NULL) * 1000 + (unsigned long long)getpid() % 1000;
+    read_options(argc, argv, &server, &seconds);
+    if (seconds == 0)
+        seconds = 60 + rounds * 2;
+    uint64_t random = seed;
+    bool own_folder = folder[0] == '\0';
+    if (own_folder) {
+        const char *parent = getenv("TMPDIR");
+        snprintf(folder, sizeof folder, "%s/torture.XXXXXX", parent != NULL ? parent : "/tmp");
+        if (mkdtemp(folder) == NULL)
+            fail("%s: %s", folder, strerror(errno));
+    }
+    snprintf(log_path, sizeof log_path, "%s/log", folder);
+    snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
+    find_port(&random);
+    printf("torture: seed %llu, port %d, folder %s\n", seed, port, folder);
+
+    static char address[64];
+    snprintf(address, sizeof address, "127.0.0.1:%d", port);
+    const char *arguments[] = { server, "--listen", address, "--journal", journal_path };
+    size_t count = sizeof arguments / sizeof *arguments;
+    memcpy(server_arguments, arguments, sizeof arguments);
+    for (int i = optind; i < argc && count + 1 < SERVER_ARGUMENTS_MAX; i++)
+        server_arguments[count++] = argv[i];
+
+    end_us = now_us() + 1000000 * (int64_t)seconds;
+    prepare_people(&random);
+    run(&random);
+    if (own_folder) { /* nothing went wrong: there is nothing to look at */
+        char lock_path[4200];
+        snprintf(lock_path, sizeof lock_path, "%s/journal.lock", folder);
+        unlink(lock_path);
+        unlink(journal_path);
+        unlink(log_path);
+        rmdir(folder);
+    }
+    return 0;
+}
