@@ -20,8 +20,8 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := answer bytes client crc32 files frame http hub journal json listen log messages options \
-           parameters presence ring routes rules sse stream table text
+MODULES := answer bytes client crc32 files frame history http hub journal json listen log messages \
+           options parameters presence ring routes rules sse stream table text
 PAGE    := index.html style.css chat.js icon.svg
 UNITS   := http json text frame hub
 
@@ -63,7 +63,7 @@ UNIT_http := http.c bytes.c
 UNIT_json := json.c text.c bytes.c
 UNIT_text := text.c bytes.c
 UNIT_frame := frame.c json.c text.c table.c rules.c bytes.c
-UNIT_hub := hub.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
+UNIT_hub := hub.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
 
 units: $(UNITS:%=build/unit/%)
 debug-units: $(UNITS:%=build/debug/unit/%)

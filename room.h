@@ -1,4 +1,5 @@
-/* room.h - the inside of the hub, shared by hub.c and stream.c and nobody else. */
+/* room.h - the inside of the hub, shared by hub.c, stream.c, history.c and journal.c, and nobody
+ * else. */
 
 #ifndef ROOM_H
 #define ROOM_H

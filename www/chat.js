@@ -456,25 +456,28 @@ async function onStreamError() {
   const failed = stream;
   refusals += 1;
   showState('closed', 'The server refused the stream.', true);
-  const { detail, final } = await whyRefused(failed.url);
+  const { detail, limitMs } = await whyRefused(failed.url);
   if (failed !== stream) return;   // somebody pressed the button meanwhile
-  // A 4xx will hardly mend itself, so the page asks ever more rarely.
-  const ms = backoffMs(refusals, final ? 300_000 : 30_000);
+  const ms = backoffMs(refusals, limitMs);
   const seconds = plural(Math.ceil(ms / 1000), 'second', 'seconds');
   showState('closed', `${detail} Trying again in ${seconds}.`, true);
   retryTimer = setTimeout(connect, ms);
 }
 
-// An EventSource does not tell what it was answered. So the page asks once more by itself.
+// An EventSource does not tell what it was answered. So the page asks once more by itself. A 4xx will
+// hardly mend itself: then it asks ever more rarely. If the stream is there now, it need not wait.
 async function whyRefused(url) {
   const abort = new AbortController();
   try {
     const answer = await fetch(url, { signal: abort.signal });
-    if (answer.ok) return { detail: 'What answered was no event stream.' };
+    const type = answer.headers.get('Content-Type') ?? '';
+    if (type.startsWith('text/event-stream')) return { detail: 'It is back.', limitMs: 1000 };
+    if (answer.ok) return { detail: 'What answered was no event stream.', limitMs: 30_000 };
     const final = answer.status < 500 && answer.status !== 429;
-    return { detail: `The server refused: ${await problemOf(answer)}`, final };
+    const detail = `The server refused: ${await problemOf(answer)}`;
+    return { detail, limitMs: final ? 300_000 : 30_000 };
   } catch {
-    return { detail: 'The server does not answer.' };
+    return { detail: 'The server does not answer.', limitMs: 30_000 };
   } finally {
     abort.abort();
   }
