@@ -23,7 +23,7 @@ FUZZ_CC  ?= clang
 MODULES := answer bytes client crc32 files frame history http hub journal json listen log messages \
            options parameters presence ring routes rules sse stream table text
 PAGE    := index.html style.css chat.js icon.svg
-UNITS   := http json text frame hub
+UNITS   := http json text frame hub token
 
 OBJECTS := $(MODULES:%=build/%.o) build/www.o
 DEBUG   := $(MODULES:%=build/debug/%.o) build/www.o
@@ -62,6 +62,7 @@ build/debug/%.o: %.c
 UNIT_http := http.c bytes.c
 UNIT_json := json.c text.c bytes.c
 UNIT_text := text.c bytes.c
+UNIT_token := token.c json.c rules.c text.c bytes.c
 UNIT_frame := frame.c json.c text.c table.c rules.c bytes.c
 UNIT_hub := hub.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
 

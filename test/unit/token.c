@@ -1,0 +1,524 @@
+/* token.c - a driver for token.c: what is to be hashed or checked comes on standard input.
+ *
+ *     token sha256                     the digest in hexadecimal
+ *     token hmac KEYHEX                the same, with a key
+ *     token key FILE                   `key of N bytes`, or `error:` and the sentence, and exit 1
+ *     token check [KEYFILE...] NOW     the state; of a good token also what it says
+ *     token make KEYFILE NAME yes|no NOW EXPIRES [ROOM...]     a token
+ *     token promises                   what the fuzzer does with its input
+ *
+ * A name or room shows bytes outside printable ASCII, and the backslash, as \xHH.
+ *
+ * On the way every promise of token.h is checked, with the input directly before and directly
+ * behind an unreadable page; of a good token also every beginning, and every bit turned over. A
+ * broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. */
+
+#include "../../token.h"
+
+#include "../../json.h"
+#include "../../rules.h"
+#include "../../text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+/* Exactly `len` bytes, so that the address sanitizer sees the first one too far. */
+static char *bytes_new(size_t len)
+{
+    char *at = malloc(len > 0 ? len : 1);
+    check(at != NULL, "there is memory");
+    return at;
+}
+
+static struct span copy_of(struct span s)
+{
+    char *at = bytes_new(s.len);
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return (struct span) { at, s.len };
+}
+
+static void span_free(struct span s)
+{
+    free(span_bytes(s));
+}
+
+static struct token *token_new(void)
+{
+    struct token *token = malloc(sizeof *token);
+    check(token != NULL, "there is memory");
+    memset(token, 0xa5, sizeof *token);
+    return token;
+}
+
+/* ---- The promises ------------------------------------------------------------------------- */
+
+static bool is_inside(const struct token *token, struct span s)
+{
+    return s.at >= token->text && s.at + s.len <= token->text + sizeof token->text;
+}
+
+/* A good token keeps the rules. */
+static void check_rules(const struct token *token, int64_t now)
+{
+    struct span name = token->name;
+    bool all = false;
+    check(name.at == NULL || is_inside(token, name), "the name lies in the text");
+    check(name.at == NULL || rule_name(&name) == NULL, "the name keeps its rule");
+    check(span_equal(name, token->name), "and has no white space at its ends");
+    check(token->room_count <= TOKEN_ROOMS_MAX, "there are no more rooms than allowed");
+    for (size_t i = 0; i < token->room_count; i++) {
+        check(is_inside(token, token->rooms[i]), "a room lies in the text");
+        check(rule_room(token->rooms[i]) == NULL, "a room keeps its rule");
+        check(token_has_room(token, token->rooms[i]), "the token is for its rooms");
+        all = all || span_equal(token->rooms[i], SPAN("*"));
+    }
+    check(token->all_rooms == all, "an asterisk is all rooms, nothing else is");
+    check(token_has_room(token, SPAN("no/room")) == all, "and for no others");
+    check(now < token->expires && token->expires <= 253402300799, "it expires, and not yet");
+}
+
+static void check_same(const struct token *a, const struct token *b)
+{
+    check((a->name.at == NULL) == (b->name.at == NULL), "the same token has the same name, if any");
+    check(span_equal(a->name, b->name), "the same token has the same name");
+    check(a->room_count == b->room_count, "the same token has as many rooms");
+    for (size_t i = 0; i < a->room_count; i++)
+        check(span_equal(a->rooms[i], b->rooms[i]), "the same token has the same rooms");
+    check(a->all_rooms == b->all_rooms, "the same token has all rooms, or not");
+    check(a->publish == b->publish, "the same token may publish, or not");
+    check(a->expires == b->expires, "the same token expires at the same time");
+}
+
+static struct buffer made(const struct token *token, const struct token_key *key, int64_t now)
+{
+    struct buffer out = { 0 };
+    buffer_add_string(&out, "before ");
+    token_make(&out, key, token->name, token->rooms, token->room_count, token->publish, now,
+        token->expires);
+    check(!out.failed && memcmp(out.at, "before ", 7) == 0, "making a token adds to the buffer");
+    return out;
+}
+
+/* What a good token says can be said again. */
+static void check_remade(const struct token *token, const struct token_key *key, int64_t now)
+{
+    struct buffer out = made(token, key, now);
+    struct span text = copy_of((struct span) { out.at + 7, out.len - 7 });
+    struct token *again = token_new();
+    enum token_state state = token_check(text, key, 1, now, again);
+    if (text.len > TOKEN_MAX_BYTES) {
+        check(state == TOKEN_MALFORMED, "a token that is too long is refused");
+    } else {
+        check(state == TOKEN_GOOD, "a token made from a good one is good");
+        check_same(token, again);
+        check(token_check(text, key, 1, token->expires - 1, again) == TOKEN_GOOD,
+            "a token is good until it expires");
+        check(token_check(text, key, 1, token->expires, again) == TOKEN_EXPIRED,
+            "and expired from then on");
+    }
+    free(again);
+    span_free(text);
+    buffer_free(&out);
+}
+
+/* Every `stride`th bit turned over, and every `stride`th beginning. */
+static void check_changed(
+    struct span text, const struct token_key *keys, size_t count, int64_t now, size_t stride)
+{
+    struct span changed = copy_of(text);
+    char *at = span_bytes(changed);
+    struct token *token = token_new();
+    for (size_t bit = 0; bit < 8 * text.len; bit += stride) {
+        at[bit / 8] = (char)(at[bit / 8] ^ 1 << bit % 8);
+        enum token_state state = token_check(changed, keys, count, now, token);
+        check(state == TOKEN_MALFORMED || state == TOKEN_FORGED, "a changed token is refused");
+        at[bit / 8] = (char)(at[bit / 8] ^ 1 << bit % 8);
+    }
+    for (size_t len = 0; len < text.len; len += stride) {
+        struct span beginning = copy_of((struct span) { text.at, len });
+        enum token_state state = token_check(beginning, keys, count, now, token);
+        check(state == TOKEN_MALFORMED || state == TOKEN_FORGED, "a cut off token is refused");
+        span_free(beginning);
+    }
+    free(token);
+    span_free(changed);
+}
+
+/* The key of the fuzzer's seeds, and another one. */
+static char fuzz_bytes[] = "0123456789abcdef0123456789abcdef", other_bytes[32];
+static const struct token_key fuzz_key = { fuzz_bytes, 32 }, other_key = { other_bytes, 32 };
+enum { FUZZ_NOW = 1700000000 };
+
+/* What read_date gives, by another way, for numbers that a long double has room for: 13 digits are
+ * too far from the next whole number to be rounded to it. */
+static bool date_of(const struct json_field *field, long double *date)
+{
+    char text[16];
+    if (field->type != JSON_NUMBER || field->raw.len > 13)
+        return false;
+    memcpy(text, field->raw.at, field->raw.len);
+    text[field->raw.len] = '\0';
+    const char *exponent = strpbrk(text, "eE");
+    if (exponent != NULL && strlen(exponent) > 5)
+        return false;
+    *date = strtold(text, NULL);
+    return true;
+}
+
+static void check_dates(enum token_state state, const struct token *token, struct span claims)
+{
+    struct json_field fields[] = { { .name = "exp" }, { .name = "nbf" } };
+    long double exp, nbf;
+    if (state == TOKEN_MALFORMED || json_find(claims, fields, 2) != NULL)
+        return;
+    if (date_of(&fields[0], &exp)) {
+        check((state == TOKEN_EXPIRED) == (FUZZ_NOW >= exp), "expired is as of exp");
+        long double expires = (long double)token->expires;
+        check(state != TOKEN_GOOD || expires >= exp || expires == 253402300799,
+            "it is refused no earlier than at exp");
+        check(state != TOKEN_GOOD || expires - 1 < exp, "and within the second");
+    }
+    if (state != TOKEN_EXPIRED && date_of(&fields[1], &nbf))
+        check((state == TOKEN_EARLY) == (FUZZ_NOW < nbf - 5), "early is 5 seconds before nbf");
+}
+
+static void add_part(struct buffer *out, struct span bytes)
+{
+    char *base64 = bytes_new(TEXT_BASE64_BYTES(bytes.len));
+    size_t len = text_base64(bytes, base64);
+    while (len > 0 && base64[len - 1] == '=')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        if (base64[i] == '+' || base64[i] == '/')
+            base64[i] = base64[i] == '+' ? '-' : '_';
+    buffer_add(out, (struct span) { base64, len });
+    free(base64);
+}
+
+static struct span signed_text(struct span header, struct span claims)
+{
+    unsigned char digest[TOKEN_SHA256_BYTES];
+    struct buffer out = { 0 };
+    add_part(&out, header);
+    buffer_add_string(&out, ".");
+    add_part(&out, claims);
+    token_hmac((struct span) { fuzz_key.bytes, fuzz_key.len }, buffer_span(&out), digest);
+    buffer_add_string(&out, ".");
+    add_part(&out, (struct span) { (const char *)digest, sizeof digest });
+    check(!out.failed, "there is memory");
+    struct span text = copy_of(buffer_span(&out));
+    buffer_free(&out);
+    return text;
+}
+
+/* The first line is a header, the rest are claims, and we sign them. */
+static void check_signed(struct span input)
+{
+    struct span header, claims = input;
+    struct token *token = token_new();
+    if (!span_split(&claims, '\n', &header) || claims.at == NULL)
+        claims = SPAN("");
+    struct span text = signed_text(header, claims);
+    struct token_key keys[] = { other_key, fuzz_key };
+    enum token_state state = token_check(text, keys, 1, FUZZ_NOW, token);
+    check(state == TOKEN_MALFORMED || state == TOKEN_FORGED, "another key is refused");
+    state = token_check(text, keys, 2, FUZZ_NOW, token);
+    check(state != TOKEN_FORGED, "one of two keys is enough");
+    check_dates(state, token, claims);
+    if (state == TOKEN_GOOD) {
+        check_rules(token, FUZZ_NOW);
+        check_remade(token, &fuzz_key, FUZZ_NOW);
+        check_changed(text, keys, 2, FUZZ_NOW, 101);
+    }
+    span_free(text);
+    free(token);
+}
+
+/* An input that begins with a brace is signed; any other is a token as it is. */
+static void check_input(struct span input)
+{
+    if (input.len > 0 && input.at[0] == '{') {
+        check_signed(input);
+        return;
+    }
+    struct span text = copy_of(input);
+    struct token *token = token_new();
+    if (token_check(text, &fuzz_key, 1, FUZZ_NOW, token) == TOKEN_GOOD) {
+        check_rules(token, FUZZ_NOW);
+        check_remade(token, &fuzz_key, FUZZ_NOW);
+        check_changed(text, &fuzz_key, 1, FUZZ_NOW, 101);
+    }
+    check(token_check(text, NULL, 0, FUZZ_NOW, token) != TOKEN_GOOD, "no key, no good token");
+    free(token);
+    span_free(text);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    check_input((struct span) { (const char *)data, size });
+    return 0;
+}
+
+#else
+
+/* ---- The unreadable pages ----------------------------------------------------------------- */
+
+/*     | unreadable | text ...            | unreadable |      at_start
+ *     | unreadable |            ... text | unreadable |      at_end    */
+struct guarded {
+    char *first;
+    size_t len;
+};
+
+static struct guarded guarded_new(size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (len + page - 1) / page * page;
+    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(at != MAP_FAILED, "there is memory");
+    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    return (struct guarded) { at + page, inner };
+}
+
+static struct span at_start(struct guarded g, struct span text)
+{
+    memcpy(g.first, text.at, text.len);
+    return (struct span) { g.first, text.len };
+}
+
+static struct span at_end(struct guarded g, struct span text)
+{
+    char *at = g.first + g.len - text.len;
+    memcpy(at, text.at, text.len);
+    return (struct span) { at, text.len };
+}
+
+/* ---- The modes ---------------------------------------------------------------------------- */
+
+static struct span read_input(void)
+{
+    size_t len = 0, capacity = 1 << 16;
+    char *at = bytes_new(capacity);
+    size_t n;
+    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
+        if ((len += n) == capacity) {
+            at = realloc(at, capacity *= 2);
+            check(at != NULL, "there is memory");
+        }
+    struct span input = copy_of((struct span) { at, len });
+    free(at);
+    return input;
+}
+
+static void print_visible(const char *label, struct span s)
+{
+    printf("%s ", label);
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
+            putchar(s.at[i]);
+        else
+            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
+    putchar('\n');
+}
+
+static void print_digest(const unsigned char digest[TOKEN_SHA256_BYTES])
+{
+    for (size_t i = 0; i < TOKEN_SHA256_BYTES; i++)
+        printf("%02x", (unsigned)digest[i]);
+    putchar('\n');
+}
+
+static int show_sha256(void)
+{
+    unsigned char digest[3][TOKEN_SHA256_BYTES];
+    struct span input = read_input();
+    struct guarded g = guarded_new(input.len);
+    token_sha256(input, digest[0]);
+    token_sha256(at_start(g, input), digest[1]);
+    token_sha256(at_end(g, input), digest[2]);
+    check(memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "same bytes, same digest");
+    check(memcmp(digest[0], digest[2], sizeof digest[0]) == 0, "same bytes, same digest");
+    print_digest(digest[0]);
+    span_free(input);
+    return 0;
+}
+
+static struct span from_hex(const char *hex)
+{
+    size_t len = strlen(hex) / 2;
+    char *at = bytes_new(len);
+    for (size_t i = 0; i < len; i++) {
+        char pair[] = { hex[2 * i], hex[2 * i + 1], '\0' };
+        at[i] = (char)(unsigned char)strtoul(pair, NULL, 16);
+    }
+    return (struct span) { at, len };
+}
+
+static int show_hmac(const char *hex)
+{
+    unsigned char digest[2][TOKEN_SHA256_BYTES];
+    struct span key = from_hex(hex), input = read_input();
+    struct guarded key_guarded = guarded_new(key.len), input_guarded = guarded_new(input.len);
+    token_hmac(at_start(key_guarded, key), at_end(input_guarded, input), digest[0]);
+    token_hmac(at_end(key_guarded, key), at_start(input_guarded, input), digest[1]);
+    check(memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "same bytes, same digest");
+    print_digest(digest[0]);
+    span_free(key);
+    span_free(input);
+    return 0;
+}
+
+static struct token_key read_key(const char *path)
+{
+    struct token_key key;
+    const char *why = token_read_key(path, &key);
+    if (why == NULL)
+        return key;
+    check(key.bytes == NULL && key.len == 0, "a key that is refused is not kept");
+    printf("error: %s\n", why);
+    exit(1);
+}
+
+static int show_key(const char *path)
+{
+    struct token_key key = read_key(path);
+    printf("key of %zu bytes\n", key.len);
+    free(key.bytes);
+    return 0;
+}
+
+static void print_token(const struct token *token)
+{
+    if (token->name.at != NULL)
+        print_visible("name", token->name);
+    for (size_t i = 0; i < token->room_count; i++)
+        print_visible("room", token->rooms[i]);
+    if (token->all_rooms)
+        puts("all rooms");
+    printf("publish %s\n", token->publish ? "yes" : "no");
+    printf("expires %" PRId64 "\n", token->expires);
+}
+
+static void check_place(struct span place, const struct token_key *keys, size_t count, int64_t now,
+    enum token_state state, const struct token *expected)
+{
+    struct token *token = token_new();
+    check(token_check(place, keys, count, now, token) == state, "same text, same state");
+    if (state == TOKEN_GOOD)
+        check_same(token, expected);
+    free(token);
+}
+
+static int show_check(struct token_key *keys, size_t count, int64_t now)
+{
+    static const char *const states[] = { "good", "malformed", "forged", "expired", "early" };
+    struct span text = read_input();
+    struct guarded g = guarded_new(text.len);
+    struct token *token = token_new();
+    enum token_state state = token_check(text, keys, count, now, token);
+    puts(states[state]);
+    check_place(at_start(g, text), keys, count, now, state, token);
+    check_place(at_end(g, text), keys, count, now, state, token);
+    if (state == TOKEN_GOOD) {
+        check_rules(token, now);
+        check_remade(token, &keys[0], now);
+        check_changed(text, keys, count, now, text.len > 1000 ? 61 : 1);
+        print_token(token);
+    }
+    free(token);
+    span_free(text);
+    for (size_t i = 0; i < count; i++)
+        free(keys[i].bytes);
+    return state == TOKEN_GOOD ? 0 : 1;
+}
+
+static int read_keys_and_check(char **paths, size_t count, const char *now)
+{
+    struct token_key *keys = calloc(count + 1, sizeof *keys);
+    check(keys != NULL, "there is memory");
+    for (size_t i = 0; i < count; i++)
+        keys[i] = read_key(paths[i]);
+    int status = show_check(keys, count, strtoll(now, NULL, 10));
+    free(keys);
+    return status;
+}
+
+/* A name for which no memory can be had, and which therefore nobody reads. */
+static void check_no_memory(const struct token_key *key)
+{
+    struct buffer out = { 0 };
+    struct span name = { "x", SIZE_MAX / 8 };
+    buffer_add_string(&out, "before");
+    token_make(&out, key, name, NULL, 0, true, 0, 1);
+    check(out.failed, "a token that finds no memory fails");
+    check(span_equal(buffer_span(&out), SPAN("before")), "and leaves the buffer as it was");
+    buffer_free(&out);
+}
+
+/* KEYFILE NAME yes|no NOW EXPIRES [ROOM...] */
+static int show_make(char **arguments, size_t count)
+{
+    struct token_key key = read_key(arguments[0]);
+    size_t room_count = count - 5;
+    struct span *rooms = calloc(room_count + 1, sizeof *rooms);
+    check(rooms != NULL, "there is memory");
+    for (size_t i = 0; i < room_count; i++)
+        rooms[i] = span_of(arguments[5 + i]);
+    struct buffer out = { 0 };
+    token_make(&out, &key, span_of(arguments[1]), rooms, room_count,
+        strcmp(arguments[2], "yes") == 0, strtoll(arguments[3], NULL, 10),
+        strtoll(arguments[4], NULL, 10));
+    check(!out.failed, "there is memory");
+    check_no_memory(&key);
+    fwrite(out.at, 1, out.len, stdout);
+    buffer_free(&out);
+    free(rooms);
+    free(key.bytes);
+    return 0;
+}
+
+static int show_promises(void)
+{
+    struct span input = read_input();
+    check_input(input);
+    span_free(input);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc > 1 ? argv[1] : "";
+    if (argc == 2 && strcmp(mode, "sha256") == 0)
+        return show_sha256();
+    if (argc == 3 && strcmp(mode, "hmac") == 0)
+        return show_hmac(argv[2]);
+    if (argc == 3 && strcmp(mode, "key") == 0)
+        return show_key(argv[2]);
+    if (argc >= 3 && strcmp(mode, "check") == 0)
+        return read_keys_and_check(argv + 2, (size_t)argc - 3, argv[argc - 1]);
+    if (argc >= 7 && strcmp(mode, "make") == 0)
+        return show_make(argv + 2, (size_t)argc - 2);
+    if (argc == 2 && strcmp(mode, "promises") == 0)
+        return show_promises();
+    fprintf(stderr, "usage: token sha256 | hmac KEYHEX | key FILE | check [KEYFILE...] NOW |\n"
+                    "       make KEYFILE NAME yes|no NOW EXPIRES [ROOM...] | promises\n");
+    return 2;
+}
+
+#endif
