@@ -408,50 +408,71 @@ void hub_restore_state(struct hub *hub, struct id start, struct id last, struct 
         hub->last = last;
 }
 
-bool hub_restore_lost(struct hub *hub, struct span name, struct id lost)
+/* The room of a record; what there is no memory for is not restored at all. */
+static struct room *restore_room(struct hub *hub, struct span name)
 {
     struct room *room = room_find(hub, name);
     if (room == NULL)
         room = room_new(hub, name);
-    if (room == NULL)
-        return false;
-    room->lost = lost;
-    return true;
+    hub->restore_failed |= room == NULL;
+    return room;
+}
+
+void hub_restore_lost(struct hub *hub, struct span name, struct id lost)
+{
+    struct room *room = restore_room(hub, name);
+    if (room != NULL)
+        room->lost = lost;
+}
+
+/* The key of a restored message. When its room was dropped in between, and came again, the same key
+ * may have come again too: then the later message has it. */
+static struct key *restore_key(struct hub *hub, struct room *room, struct span bytes)
+{
+    if (bytes.len == 0)
+        return NULL;
+    struct key *key = find_key(hub, room, bytes);
+    if (key != NULL)
+        ring_entry(&room->ring, key->number)->key = NULL;
+    else
+        key = remember_key(hub, room, bytes);
+    hub->restore_failed |= key == NULL;
+    if (key != NULL)
+        key->number = room->ring.next;
+    return key;
 }
 
 bool hub_restore(struct hub *hub, struct span name, struct id id, enum message_kind kind,
-    struct span key_bytes, struct span payload)
+    struct span key, struct span payload)
 {
-    struct room *room = room_find(hub, name);
+    struct room *room = restore_room(hub, name);
     if (room == NULL)
-        room = room_new(hub, name);
-    if (room == NULL)
-        return false;
+        return true;
     struct ring *ring = &room->ring;
     struct buffer *frame = &hub->scratch;
-    struct key *key = NULL;
+    if (!ring_empty(ring) && !id_before(ring_entry(ring, ring->next - 1)->id, id))
+        return false;
     frame->len = 0;
     size_t begin = frame_begin(frame, true);
     buffer_add(frame, payload);
     frame->len -= frame->failed ? 0 : 1; /* the empty line is frame_end's */
     frame_end(frame, begin, true);
-    bool follows = ring_empty(ring) || id_before(ring_entry(ring, ring->next - 1)->id, id);
-    if (frame->failed || !follows || !ring_prepare(ring, frame->len)) {
-        frame->failed = false;
-        return false;
-    }
-    if (key_bytes.len > 0 && (key = remember_key(hub, room, key_bytes)) == NULL)
-        return false;
-    if (key != NULL)
-        key->number = ring->next;
-    while (!ring_fits(ring, frame->len))
+    hub->newest = id_before(hub->newest, id) ? id : hub->newest;
+    hub->last = id_before(hub->last, id) ? id : hub->last;
+    bool fits = frame->len <= ring->limit;
+    while (!ring_empty(ring) && (!fits || ring->head - ring->tail + frame->len > ring->limit))
         drop_oldest(hub, room);
-    ring_append(ring, id, kind, key, buffer_span(frame));
+    if (!fits) { /* --history was larger once: of this room nothing older can be kept either */
+        room->lost = id;
+        return true;
+    }
+    if (frame->failed || !ring_prepare(ring, frame->len) || !ring_fits(ring, frame->len)) {
+        hub->restore_failed = true;
+        frame->failed = false;
+        return true;
+    }
+    ring_append(ring, id, kind, restore_key(hub, room, key), buffer_span(frame));
     hub->held += frame->len;
-    if (id_before(hub->newest, id))
-        hub->newest = id;
-    if (id_before(hub->last, id))
-        hub->last = id;
     return true;
 }
 
@@ -470,13 +491,15 @@ static void restore_past(struct hub *hub)
 }
 
 /* A restored room has been silent since its newest message, whenever that was. */
-void hub_restored(struct hub *hub)
+bool hub_restored(struct hub *hub)
 {
     size_t count = hub->rooms.count, i = 0;
     restore_past(hub);
     struct room **rooms = malloc((count + 1) * sizeof *rooms);
-    if (rooms == NULL)
-        return;
+    if (rooms == NULL || hub->restore_failed) {
+        free(rooms);
+        return false;
+    }
     for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
         rooms[i++] = (struct room *)(void *)n;
     qsort(rooms, count, sizeof *rooms, compare_age);
@@ -494,6 +517,7 @@ void hub_restored(struct hub *hub)
             rooms[i]->silent_ms -= (int64_t)(hub->unix_ms - newest);
     }
     free(rooms);
+    return true;
 }
 
 /* ==== Housekeeping =========================================================================== */

@@ -114,14 +114,16 @@ void hub_restore_damage(struct hub *hub);
  */
 void hub_restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
 
-/* Each returns false when there is no memory, or the id is not after the room's last one. `payload`
- * is a frame without its envelope. */
-bool hub_restore_lost(struct hub *hub, struct span room, struct id lost);
+/* What a room has lost, and a message; `payload` is a frame without its envelope. hub_restore
+ * returns false when the id is not after the room's last one. What there is no memory for is left
+ * out, and hub_restored will say so. */
+void hub_restore_lost(struct hub *hub, struct span room, struct id lost);
 bool hub_restore(struct hub *hub, struct span room, struct id id, enum message_kind kind,
     struct span key, struct span payload);
 
-/* That was all: rooms over the limit go, the longest silent first. */
-void hub_restored(struct hub *hub);
+/* That was all: rooms over the limit go, the longest silent first. False when there was not enough
+ * memory for all of it. */
+bool hub_restored(struct hub *hub);
 
 /* The newest id that is in a ring; the hub's start when there is none. */
 struct id hub_newest(const struct hub *hub);

@@ -1,8 +1,9 @@
 /* journal.c - the hub on disk: append, replay, recover, compact.
  *
  * The file is good up to `size`; everything this file does keeps that true:
- *  - A batch is written at `size` and synced, and only then counts. If that fails, the file is cut
- *    back to `size`: what was refused must not come back after a restart.
+ *  - A batch is written at `size` and synced, and only then counts. (One write from one buffer: a
+ *    copy costs nothing beside a sync, and a writev of a thousand pieces would come in parts.) If
+ * that fails, the file is cut back to `size`: what was refused must not come back after a restart.
  *  - After a failed sync nobody knows what is on the disk, and a second sync may falsely succeed
  *    (the kernel has dropped the pages). The file is then broken: no message is taken until it has
  *    been written anew from the rings.
@@ -30,6 +31,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,8 +63,7 @@ enum trouble { TROUBLE_NONE, TROUBLE_FULL, TROUBLE_WRITE, TROUBLE_BROKEN };
 
 struct journal {
     struct hub *hub;
-    const char *path;
-    char *new_path, *lock_path;
+    char *path, *new_path, *lock_path;
     int fd, lock, folder;
     bool sync;
     enum trouble trouble;
@@ -71,7 +72,9 @@ struct journal {
     bool damaged;       /* there is a bad stretch in it: to be written anew */
     pid_t child;        /* writes the new file; 0: none */
     uint64_t copied;    /* up to here the journal is in the new file, when the child is done */
-    int64_t mono_ms, retry_ms;
+    int64_t mono_ms;
+    int64_t retry_ms;   /* when to try a disk that was full again */
+    int64_t compact_ms; /* when to try a compaction that failed again */
     struct buffer batch;
 };
 
@@ -137,6 +140,21 @@ static void add_room_state(struct buffer *out, const struct room *room)
     record_end(out, begin);
 }
 
+/* The empty line that ends the record at `s`: its first LF. Only the first line of a record begins
+ * with a colon, so the search ends at the next one that does; NULL then. */
+static const char *record_end_of(struct span s)
+{
+    const char *at = s.at, *last = s.at + s.len - 1;
+    while (at < last && (at = memchr(at, '\n', (size_t)(last - at))) != NULL) {
+        if (at[1] == '\n')
+            return at;
+        if (at[1] == ':')
+            return NULL;
+        at++;
+    }
+    return NULL;
+}
+
 /* Where the record that begins at `s` ends, when it is whole and its CRC is right; else 0. */
 static size_t whole_record(struct span s)
 {
@@ -150,13 +168,35 @@ static size_t whole_record(struct span s)
             return 0;
         crc = crc << 4 | (uint32_t)(digit - digits);
     }
-    const char *end = memmem(s.at, s.len, "\n\n", 2);
+    const char *end = record_end_of(s);
     if (end == NULL)
         return 0;
     const char *covered = s.at + 1 + CRC_DIGITS;
     return crc32(0, (struct span) { covered, (size_t)(end + 2 - covered) }) == crc
                ? (size_t)(end + 2 - s.at)
                : 0;
+}
+
+/* Writes all of it at `offset`. Returns 0 or the errno. */
+static int write_all(int fd, struct span bytes, uint64_t offset)
+{
+    while (bytes.len > 0) {
+        ssize_t n = pwrite(fd, bytes.at, bytes.len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        bytes.at += n;
+        bytes.len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+__attribute__((noreturn)) static void fail(const char *path, const char *why)
+{
+    fprintf(stderr, "ssechat: --journal %s: %s\n", path, why);
+    exit(EXIT_SYSTEM);
 }
 
 /* ==== Replay ================================================================================= */
@@ -185,6 +225,13 @@ static int kind_of(const struct json_field *field)
     return -1;
 }
 
+/* An id that we can have given: others can follow it. */
+static bool is_possible(struct id id)
+{
+    const uint64_t year_10000_ms = 253402300800000;
+    return id.ms < year_10000_ms && id.seq < UINT64_MAX;
+}
+
 /* Puts what a whole record says into the hub. False when it makes no sense, or there is no memory:
  * *message tells whether it was one. */
 static bool replay_record(struct hub *hub, struct span record, bool *message)
@@ -208,13 +255,17 @@ static bool replay_record(struct hub *hub, struct span record, bool *message)
     }
     if (rule_room(room) != NULL)
         return false;
-    if (!*message)
-        return id_of(&f[LOST], &lost) && hub_restore_lost(hub, room, lost);
+    if (!*message) {
+        if (!id_of(&f[LOST], &lost))
+            return false;
+        hub_restore_lost(hub, room, lost);
+        return true;
+    }
     struct span rest = payload, key = text_of(&f[KEY], key_bytes, sizeof key_bytes);
     int kind = kind_of(&f[KIND]);
     if (kind < 0 || !span_split(&rest, '\n', &id_line) || id_line.len < 4 ||
         memcmp(id_line.at, "id: ", 4) != 0 ||
-        !id_parse((struct span) { id_line.at + 4, id_line.len - 4 }, &id))
+        !id_parse((struct span) { id_line.at + 4, id_line.len - 4 }, &id) || !is_possible(id))
         return false;
     return hub_restore(hub, room, id, (enum message_kind)kind, key, payload);
 }
@@ -236,19 +287,24 @@ static size_t next_record(struct span s, size_t from)
     return s.len;
 }
 
-/* Puts a bad stretch aside, so that a person can look at it. */
-static void keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
+/* Puts a bad stretch aside, so that a person can look at it. Its CRC is in the name: the same
+ * stretch is kept once, however often the server starts. False when it could not be kept. */
+static bool keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s.damaged-%llu-%lld", j->path, (unsigned long long)offset,
-        (long long)time(NULL));
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s.damaged-%llu-%08x", j->path, (unsigned long long)offset,
+        (unsigned)crc32(0, stretch));
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool before = fd < 0 && errno == EEXIST; /* a start of this very second has put it there */
-    bool kept = before || (fd >= 0 && write(fd, stretch.at, stretch.len) == (ssize_t)stretch.len);
+    bool kept = fd < 0 && errno == EEXIST;
+    if (fd >= 0) {
+        kept = write_all(fd, stretch, 0) == 0 && fdatasync(fd) == 0;
+        close(fd);
+        if (!kept)
+            unlink(path);
+    }
     log_line(LOG_WARN, "journal damaged=%zu offset=%llu kept=%s", stretch.len,
         (unsigned long long)offset, kept ? path : "no");
-    if (fd >= 0)
-        close(fd);
+    return kept;
 }
 
 /* Replays all of it. Returns how far it is good: behind that is a torn tail. */
@@ -265,12 +321,13 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
         }
         size_t next = len > 0 ? at + len : next_record(s, at);
         bool torn = next == s.len && memmem(s.at + at, s.len - at, "\n\n", 2) == NULL;
-        if (!torn)
-            keep_aside(j, (struct span) { s.at + at, next - at }, at);
-        if (next == s.len && torn)
+        if (torn)
             return at;
+        bool kept = keep_aside(j, (struct span) { s.at + at, next - at }, at);
+        if (!kept && next == s.len)
+            fail(j->path, "its end is damaged, and there is no room to put that aside");
         hub_restore_damage(j->hub);
-        j->damaged = true;
+        j->damaged |= kept; /* else it stays where it is */
         if (next == s.len)
             return at;
         at = next;
@@ -279,12 +336,6 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
 }
 
 /* ==== Opening ================================================================================ */
-
-__attribute__((noreturn)) static void fail(const char *path, const char *why)
-{
-    fprintf(stderr, "ssechat: --journal %s: %s\n", path, why);
-    exit(EXIT_SYSTEM);
-}
 
 /* "PATH.suffix". */
 static char *path_with(const char *path, const char *suffix)
@@ -313,19 +364,31 @@ static void take_lock(struct journal *j)
 }
 
 /* A folder or a device is refused before anything is made beside it. */
-static void check_path(const struct journal *j)
+static void check_path(const char *path)
 {
     struct stat st;
     errno = 0;
-    if (stat(j->path, &st) < 0 ? errno != ENOENT : !S_ISREG(st.st_mode))
-        fail(j->path, errno != 0 ? strerror(errno) : "it is no regular file");
+    if (stat(path, &st) < 0 ? errno != ENOENT : !S_ISREG(st.st_mode))
+        fail(path, errno != 0 ? strerror(errno) : "it is no regular file");
+}
+
+/* The path without links, so that one journal has one name, one lock, and a compaction that puts
+ * the new file where the old one is. The file is made if it is not there yet. */
+static char *real_path(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char *real = fd >= 0 ? realpath(path, NULL) : NULL;
+    if (real == NULL)
+        fail(path, strerror(errno));
+    close(fd);
+    return real;
 }
 
 static void open_file(struct journal *j)
 {
     struct stat st;
     j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (j->fd < 0 || fstat(j->fd, &st) < 0)
+    if (j->fd < 0 || fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0)
         fail(j->path, strerror(errno));
     j->size = (uint64_t)st.st_size;
     char *copy = path_with(j->path, "");
@@ -360,28 +423,13 @@ static void load(struct journal *j)
                 (unsigned long long)(j->size - good), good);
         j->size = good;
     }
-    hub_restored(j->hub);
+    if (!hub_restored(j->hub))
+        fail(j->path, "there is not enough memory for what it holds");
     log_line(LOG_INFO, "journal messages=%llu bytes=%llu ms=%lld", messages,
         (unsigned long long)j->size, (long long)(clock_ms() - begin_ms));
 }
 
 /* ==== Writing ================================================================================ */
-
-/* Writes all of it at `offset`. Returns 0 or the errno. */
-static int write_all(int fd, struct span bytes, uint64_t offset)
-{
-    while (bytes.len > 0) {
-        ssize_t n = pwrite(fd, bytes.at, bytes.len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        bytes.at += n;
-        bytes.len -= (size_t)n;
-        offset += (uint64_t)n;
-    }
-    return 0;
-}
 
 static bool is_full(int error)
 {
@@ -607,8 +655,7 @@ static bool replace(struct journal *j)
         return false;
     }
     uint64_t size = (uint64_t)end + len;
-    if (fsync(j->folder) < 0)
-        log_line(LOG_WARN, "journal folder_sync=\"%s\"", strerror(errno));
+    int error = fsync(j->folder) < 0 ? errno : 0;
     log_line(LOG_INFO, "journal compacted=1 before=%llu after=%llu", (unsigned long long)j->size,
         (unsigned long long)size);
     close(j->fd);
@@ -616,7 +663,9 @@ static bool replace(struct journal *j)
     j->size = size;
     j->compacted = j->size;
     j->damaged = false;
-    set_trouble(j, TROUBLE_NONE, 0);
+    /* Without the folder's sync a power cut may bring the old file back: once more, then. */
+    set_trouble(j, error != 0 ? TROUBLE_BROKEN : TROUBLE_NONE, error);
+    j->compact_ms = error != 0 ? j->mono_ms + RETRY_MS : 0;
     return true;
 }
 
@@ -624,16 +673,17 @@ static void give_up(struct journal *j)
 {
     log_line(LOG_WARN, "journal compacted=0 reason=\"%s\"", "the new file could not be written");
     unlink(j->new_path);
-    j->retry_ms = j->mono_ms + (j->trouble == TROUBLE_BROKEN ? RETRY_MS : COMPACT_RETRY_MS);
+    j->compact_ms = j->mono_ms + (j->trouble == TROUBLE_BROKEN ? RETRY_MS : COMPACT_RETRY_MS);
 }
 
 void journal_reap(struct journal *j)
 {
     int status;
-    if (j->child == 0 || waitpid(j->child, &status, WNOHANG) != j->child)
+    pid_t ended = j->child != 0 ? waitpid(j->child, &status, WNOHANG) : 0;
+    if (ended == 0)
         return;
     j->child = 0;
-    bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool good = ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (good && j->size - j->copied > REMAINDER_BYTES)
         good = start_child(j, true);
     else if (good)
@@ -670,8 +720,9 @@ static bool is_probing(const struct journal *j)
 
 int64_t journal_next_ms(const struct journal *j)
 {
-    bool idle = j->child != 0 || (!is_probing(j) && !wants_compaction(j));
-    return idle ? INT64_MAX : j->retry_ms;
+    if (is_probing(j))
+        return j->retry_ms;
+    return j->child == 0 && wants_compaction(j) ? j->compact_ms : INT64_MAX;
 }
 
 void journal_tick(struct journal *j, int64_t mono_ms)
@@ -690,10 +741,10 @@ struct journal *journal_open(const char *path, bool sync, struct hub *hub)
     struct journal *j = malloc(sizeof *j);
     if (j == NULL)
         fail(path, strerror(errno));
-    *j = (struct journal) { .hub = hub, .path = path, .sync = sync };
-    j->new_path = path_with(path, ".new");
-    j->lock_path = path_with(path, ".lock");
-    check_path(j);
+    check_path(path);
+    *j = (struct journal) { .hub = hub, .path = real_path(path), .sync = sync };
+    j->new_path = path_with(j->path, ".new");
+    j->lock_path = path_with(j->path, ".lock");
     take_lock(j);
     open_file(j);
     load(j);
@@ -714,6 +765,7 @@ void journal_close(struct journal *j)
     close(j->fd);
     close(j->folder);
     close(j->lock);
+    free(j->path);
     free(j->new_path);
     free(j->lock_path);
     buffer_free(&j->batch);

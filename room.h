@@ -67,8 +67,9 @@ struct hub {
 
     struct journal *journal; /* NULL: memory only */
     struct publication *batch, **batch_end;
-    uint64_t held; /* bytes in all rings */
-    bool damage;   /* while restoring: something was there that cannot be read any more */
+    uint64_t held;       /* bytes in all rings */
+    bool damage;         /* while restoring: something was there that cannot be read any more */
+    bool restore_failed; /* and there was no memory for something */
     struct link due_rooms;
     struct link changed_rooms;
     struct link silent_rooms; /* the longest silent first */

@@ -3,12 +3,14 @@
  * One thread, one epoll, and every turn of the loop does the same things in the same order:
  *
  *      wait       for sockets, or until the next deadline; not at all while streams are due
- *      read       whoever has sent something: requests are parsed and answered, messages go into
- *                 this turn's batch
+ *      read       whoever has sent something: requests are parsed and answered, messages go
+ *                 into this turn's batch
  *      settle     the batch goes to the disk (--journal) and into the rings; its POSTs are
- * answered, its rooms' streams are due tick       what the hub does now and then: presence flush a
- * bounded number of due streams; the rest next turn, after looking at the sockets expire deadlines,
- * heartbeats reap       the clients that were closed in this turn
+ *                 answered, its rooms' streams are due
+ *      tick       what the hub and the journal do now and then: presence, compaction
+ *      flush      a bounded number of due streams; the rest after the next look at the sockets
+ *      expire     deadlines, heartbeats
+ *      reap       the clients that were closed in this turn
  *
  * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
  * less a message costs. */
@@ -22,7 +24,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,6 +38,7 @@
 enum {
     EVENTS_PER_TURN = 256,
     ACCEPTS_PER_TURN = 64,
+    ACCEPTS_LAST = 4096,    /* before the listeners close */
     FLUSHES_PER_TURN = 128, /* under a millisecond of sends between two looks at the sockets */
     LISTENERS_MAX = 16,
     SCRATCH_KEPT_BYTES = 65536,
@@ -140,12 +142,13 @@ static void start_drain(void)
         return;
     }
     log_line(LOG_INFO, "drain streams=%u clients=%u", server.streams, server.clients);
+    drain_until_ms = server.mono_ms + (int64_t)server.options.drain_ms;
     for (size_t i = 0; i < listener_count; i++) { /* who has knocked is let in */
-        accept_clients(&listeners[i], INT_MAX);
+        accept_clients(&listeners[i], ACCEPTS_LAST);
         listen_close(&listeners[i]);
     }
     server.draining = true;
-    drain_until_ms = server.mono_ms + (int64_t)server.options.drain_ms;
+    server.accept_paused = false;
     client_drain_all();
 }
 
@@ -249,6 +252,7 @@ static void open_loop(void)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    signal(SIGCHLD, SIG_DFL); /* ignored by who started us, it would never come */
     signal(SIGPIPE, SIG_IGN); /* a client that is gone, and */
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow, are errors like any other */
     signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -328,6 +332,7 @@ int main(int argc, char **argv)
     set_limits();
     announce_listeners();
     run();
+    hub_settle(server.hub); /* what the last turn has taken in */
     client_close_all("drain");
     client_reap();
     if (server.journal != NULL)

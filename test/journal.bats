@@ -1046,3 +1046,68 @@ clock() {
   journal_server
   same "$(texts)" hello
 }
+
+# ---- What is easily overlooked ----
+
+@test "a journal has one lock, by whatever name it is called, and stays where it is" {
+  mkdir real links
+  ln -s ../real/j links/j
+  JOURNAL=links/j
+  journal_server
+  accepts '{"message":"x"}'
+  refuses_to_start --journal real/j
+  contains "$OUTPUT" 'another ssechat'
+  same "$(find links -type l)" links/j
+  same "$(find real -name j.lock)" real/j.lock
+}
+
+@test "of two messages that had the same key the later one has it, however many keys there are" {
+  local i
+  journal_server --room-ttl 1s
+  accepts '{"message":"first"}' -H 'Idempotency-Key: K'
+  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[]}"'
+  accepts '{"message":"second"}' -H 'Idempotency-Key: K'
+  local second=$ID
+  for i in {1..40}; do
+    accepts '{"message":"other"}' -H "Idempotency-Key: $i"
+  done
+  restart_server
+  post '{"message":"second"}' -H 'Idempotency-Key: K'
+  same "$STATUS $(jq -r .id <<<"$BODY")" "200 $second"
+}
+
+@test "who started us may have ignored SIGCHLD: a compaction ends all the same" {
+  journal_server --history 8M
+  local i bytes
+  bytes=$(times 60000 x)
+  for ((i = 0; i < $(compact_bytes) / 60000 + 12; i++)); do
+    accepts "{\"data\":\"$bytes\"}"
+  done
+  crash_server
+  trap '' CHLD
+  journal_server --history 64K
+  trap - CHLD
+  accepts '{"message":"x"}'
+  compacted
+}
+
+@test "a message that is over half of a smaller history is no damage: only its room has a gap" {
+  journal_server
+  accepts '{"room":"small","message":"x"}'
+  accepts "{\"room\":\"big\",\"data\":\"$(times 40000 x)\"}"
+  accepts '{"room":"small","message":"y"}'
+  local last=$ID
+  restart_server --history 16K
+  lacks "$(<"$SERVER_LOG")" damaged
+  ask "/messages?room=small&after=$last"
+  same "$(jq -c '[.gap, .messages]' <<<"$BODY")" '[false,[]]'
+  ask '/messages?room=big&after=1-0'
+  same "$(jq -c '[.gap, .messages]' <<<"$BODY")" '[true,[]]'
+}
+
+@test "lines that look like records do not make the start slow" {
+  yes ':00000000 {' | head -c 4000000 >"$JOURNAL"
+  journal_server
+  ask /healthz
+  same "$STATUS" 200
+}
