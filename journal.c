@@ -448,6 +448,9 @@ static void set_trouble(struct journal *j, enum trouble trouble, int error)
         log_line(LOG_INFO, "journal recovered=1");
     if (trouble != TROUBLE_NONE)
         j->retry_ms = j->mono_ms + RETRY_MS;
+    if (trouble ==
+        TROUBLE_BROKEN) /* nobody can post: a compaction that failed may have set it later */
+        j->compact_ms = j->mono_ms + RETRY_MS;
     j->trouble = trouble;
 }
 
@@ -665,7 +668,6 @@ static bool replace(struct journal *j)
     j->damaged = false;
     /* Without the folder's sync a power cut may bring the old file back: once more, then. */
     set_trouble(j, error != 0 ? TROUBLE_BROKEN : TROUBLE_NONE, error);
-    j->compact_ms = error != 0 ? j->mono_ms + RETRY_MS : 0;
     return true;
 }
 
