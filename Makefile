@@ -20,8 +20,9 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := answer bytes client crc32 files frame history http hub journal json listen log messages \
-           options parameters presence ring routes rules sse stream table text
+MODULES := access address answer bytes client crc32 files frame history http hub journal json lease \
+           listen log messages options parameters peers presence ring routes rules sse stream table \
+           text token
 PAGE    := index.html style.css chat.js icon.svg
 UNITS   := http json text frame hub token
 

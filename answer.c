@@ -8,7 +8,8 @@
 #include "frame.h"
 #include "server.h"
 
-enum { RETRY_AFTER_SECONDS = 5 };
+/* How long a client is to wait: for its own turn, or for us to get well. */
+enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
 struct span answer_field(const struct client *c, enum http_field name)
 {
@@ -70,7 +71,7 @@ void answer_end(struct client *c, const char *type, struct span body)
     struct buffer *out = &server.scratch;
     buffer_printf(out,
         "Content-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
-        "X-Content-Type-Options: nosniff\r\n\r\n",
+        "X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n",
         type, body.len);
     if (!answer_is_head(c))
         buffer_add(out, body);
@@ -90,7 +91,8 @@ void answer_problem_with(struct client *c, int status, const char *fields, const
     struct buffer *out = answer_begin(c, status);
     buffer_add_string(out, fields);
     if (status == 429 || status == 503 || status == 507)
-        buffer_printf(out, "Retry-After: %d\r\n", RETRY_AFTER_SECONDS);
+        buffer_printf(out, "Retry-After: %d\r\n",
+            status == 429 ? RETRY_AFTER_OWN_SECONDS : RETRY_AFTER_SECONDS);
     out->failed |= body.failed;
     body.failed = false;
     answer_end(c, "application/problem+json", buffer_span(&body));
@@ -132,42 +134,4 @@ void answer_refuse(struct client *c, int status)
     http_start(&c->in->request, server.options.max_body);
     c->close = true;
     answer_problem(c, status, detail);
-}
-
-/* Takes `piece` off the front of `*s`, or with `end` off its end, when it is there. */
-static bool take_off(struct span *s, struct span piece, bool end)
-{
-    if (s->len <= piece.len)
-        return false;
-    const char *at = end ? s->at + s->len - piece.len : s->at;
-    if (!span_equal_nocase((struct span) { at, piece.len }, piece))
-        return false;
-    s->at += end ? 0 : piece.len;
-    s->len -= piece.len;
-    return true;
-}
-
-/* Whether `origin` is the page's own: it has the authority that Host names. The scheme may differ,
- * since TLS ends in front of us; a default port may be written or not. */
-bool answer_is_same_origin(struct span origin, struct span host)
-{
-    bool plain = take_off(&origin, SPAN("http://"), false);
-    if (!plain && !take_off(&origin, SPAN("https://"), false))
-        return false;
-    struct span port = plain ? SPAN(":80") : SPAN(":443");
-    take_off(&origin, port, true);
-    take_off(&host, port, true);
-    return span_equal_nocase(origin, host);
-}
-
-/* False when the settings do not allow one of the rooms, and then that is answered. */
-bool answer_check_rooms(struct client *c, const struct span *rooms, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!hub_allows(server.hub, rooms[i])) {
-            answer_problem(c, 403, "This server has only the rooms it was started with (--room).");
-            return false;
-        }
-    }
-    return true;
 }

@@ -33,10 +33,4 @@ void answer_refuse(struct client *c, int status);
 /* The origin itself when --cors lists it, else "*" when that is listed; else `at` is NULL. */
 struct span answer_allowed_origin(struct span origin);
 
-/* Whether `origin` is the page's own: it has the authority that Host names. */
-bool answer_is_same_origin(struct span origin, struct span host);
-
-/* False when --room does not allow one of the rooms, and then that is answered. */
-bool answer_check_rooms(struct client *c, const struct span *rooms, size_t count);
-
 #endif

@@ -16,7 +16,9 @@
 
 #include "answer.h"
 #include "frame.h"
+#include "lease.h"
 #include "log.h"
+#include "peers.h"
 #include "routes.h"
 #include "server.h"
 
@@ -76,7 +78,7 @@ static void set_deadline(struct client *c, enum deadline kind)
 
 /* ==== Coming and going ======================================================================= */
 
-static void watch(struct client *c, uint32_t events)
+static void watch(struct client *c, uint16_t events)
 {
     if (c->events == events)
         return;
@@ -86,25 +88,40 @@ static void watch(struct client *c, uint32_t events)
         client_close(c, "epoll");
 }
 
-void client_new(int fd)
+void client_set_peer(struct client *c, struct peer *peer)
+{
+    if (c->peer != NULL)
+        peers_leave(c->peer, server.mono_ms * 1000);
+    c->peer = peer;
+}
+
+void client_new(int fd, struct peer *peer, bool proxied)
 {
     struct client *c = calloc(1, sizeof *c);
-    if (c == NULL) {
-        close(fd);
-        return;
-    }
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
-    if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+    if (c == NULL || epoll_ctl(server.epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
+        if (peer != NULL)
+            peers_leave(peer, server.mono_ms * 1000);
         close(fd);
         free(c);
         return;
     }
+    c->peer = peer;
+    c->proxied = proxied;
     c->fd = fd;
-    c->events = event.events;
+    c->events = EPOLLIN;
     c->state = CLIENT_HEAD;
     list_init(&c->deadline);
     set_deadline(c, DEADLINE_HEAD);
     server.clients++;
+}
+
+bool client_lease(struct client *c, int64_t expires)
+{
+    if (expires == INT64_MAX)
+        return true;
+    c->lease = lease_new(c, expires);
+    return c->lease != NULL;
 }
 
 enum join client_join(
@@ -114,6 +131,8 @@ enum join client_join(
     enum join join = hub_join(server.hub, &c->stream, rooms, count, name, present);
     c->joined = join == JOIN_OK;
     server.streams += c->joined;
+    if (c->peer != NULL)
+        c->peer->streams += c->joined;
     return join;
 }
 
@@ -123,6 +142,8 @@ void client_leave(struct client *c)
         return;
     c->joined = false;
     server.streams--;
+    if (c->peer != NULL)
+        c->peer->streams--;
     hub_leave(server.hub, &c->stream);
 }
 
@@ -146,12 +167,25 @@ static void free_output(struct client *c)
     }
 }
 
+static void log_close(const struct client *c, const char *reason)
+{
+    char address[ADDRESS_TEXT_BYTES] = "-";
+    if (!log_wants(LOG_DEBUG))
+        return;
+    if (c->peer != NULL)
+        address_print(&c->peer->address, address);
+    log_line(LOG_DEBUG, "close fd=%d address=%s stream=%d reason=\"%s\"", c->fd, address, c->joined,
+        reason);
+}
+
 void client_close(struct client *c, const char *reason)
 {
     if (c->state == CLIENT_CLOSED)
         return;
-    log_line(LOG_DEBUG, "close fd=%d stream=%d reason=\"%s\"", c->fd, c->joined, reason);
+    log_close(c, reason);
     client_leave(c);
+    lease_end(c->lease);
+    client_set_peer(c, NULL);
     free_input(c);
     free_output(c);
     close(c->fd);
@@ -434,16 +468,26 @@ static enum flushed send_now(struct client *c, struct span bytes)
     return keep_output(c, bytes, bytes.len, (struct span) { 0 }) ? FLUSH_BLOCKED : FLUSH_CLOSED;
 }
 
-/* The last words of a stream that has everything: when to come back, and the end of the body. */
-static void end_stream(struct client *c)
+/* The last words of a stream: when to come back, and the end of the body. */
+static void end_stream(struct client *c, uint64_t spread_ms)
 {
     struct buffer *out = server_scratch();
-    frame_retry(out, server.options.retry_ms, server.drain_spread_ms, c->stream.chunked);
+    frame_retry(out, server.options.retry_ms, spread_ms, c->stream.chunked);
     if (c->stream.chunked)
         buffer_add(out, SPAN("0\r\n\r\n"));
     client_leave(c);
     c->close = true;
     client_answer(c, (struct span) { 0 });
+}
+
+/* What was not sent yet comes when the client is back with a new token. Who is in the middle of a
+ * frame cannot be told anything. */
+void client_expire_token(struct client *c)
+{
+    if (c->state != CLIENT_STREAMING || c->stream.blocked || c->out != NULL)
+        client_close(c, "token");
+    else
+        end_stream(c, server.options.retry_ms / 2);
 }
 
 /* Sends all that a stream has coming, or as much as it takes. */
@@ -490,7 +534,7 @@ enum served client_serve(struct stream *stream)
     switch (serve_stream(c)) {
     case FLUSHED:
         if (server.draining) {
-            end_stream(c);
+            end_stream(c, server.drain_spread_ms);
             return SERVED_GONE;
         }
         set_deadline(c, DEADLINE_STREAM);

@@ -20,6 +20,8 @@
 #include "list.h"
 
 struct client;
+struct lease;
+struct peer;
 struct route;
 
 enum client_state {
@@ -76,20 +78,24 @@ struct client {
     int64_t due_ms;
     struct input *in;
     struct output *out;
+    struct peer *peer;   /* whom it counts for; NULL: nobody */
+    struct lease *lease; /* of a stream whose token ends, or NULL */
     int fd;
-    uint32_t events; /* what epoll watches it for */
+    uint16_t events; /* what epoll watches it for */
     uint8_t state;
     uint8_t deadline_kind;
     bool joined;        /* its stream is in the hub */
     bool close;         /* after this answer */
+    bool proxied;       /* a trusted proxy, which says in each request whom it is from */
     uint32_t discarded; /* bytes thrown away while lingering */
 };
 
 /* An idle stream is this struct and nothing else. */
-_Static_assert(sizeof(struct client) <= 192, "an idle stream must stay small");
+_Static_assert(sizeof(struct client) <= 156, "an idle stream must fit in 160 bytes of the heap");
 
-/* A connection that was just accepted. Without memory it is closed. */
-void client_new(int fd);
+/* A connection that was just accepted, which counts for `peer` (or NULL); both are the client's
+ * now. Without memory it is closed. */
+void client_new(int fd, struct peer *peer, bool proxied);
 
 enum { CLIENT_POLL_MAX_SECONDS = DEADLINE_POLL_LAST - DEADLINE_POLL + 1 };
 
@@ -107,6 +113,12 @@ void client_expire(void);
 
 /* When the next one passes, or INT64_MAX. */
 int64_t client_next_ms(void);
+
+/* The client counts for another peer from now on. */
+void client_set_peer(struct client *c, struct peer *peer);
+
+/* The token of a stream has ended (lease.h), and so must the stream. */
+void client_expire_token(struct client *c);
 
 /* Closes the kept connection that has been idle longest; false when there is none. */
 bool client_close_idle(void);
@@ -129,6 +141,10 @@ void client_answer(struct client *c, struct span body);
 
 /* The same with `left` bytes of a file, which is closed in the end. */
 void client_answer_file(struct client *c, int file, uint64_t left);
+
+/* The stream that is to begin has to end when its token does, at `expires` (INT64_MAX: never).
+ * False without memory. */
+bool client_lease(struct client *c, int64_t expires);
 
 /* Puts the client's stream into the hub (hub_join), and takes it out. */
 enum join client_join(

@@ -115,7 +115,8 @@ static int compare_rooms(const void *a, const void *b)
 
 /* The rooms that anybody may know of, by name: those with streams or history. The caller frees the
  * array; NULL without memory. */
-static const struct room **listed_rooms(const struct hub *hub, size_t *count)
+static const struct room **listed_rooms(
+    const struct hub *hub, bool (*shows)(struct span room), size_t *count)
 {
     const struct room **rooms = malloc((hub->rooms.count + 1) * sizeof *rooms);
     struct node *node = NULL;
@@ -124,17 +125,18 @@ static const struct room **listed_rooms(const struct hub *hub, size_t *count)
         return NULL;
     while ((node = table_walk(&hub->rooms, node)) != NULL) {
         const struct room *room = (struct room *)(void *)node;
-        if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)))
+        if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)) &&
+            shows(room_name(room)))
             rooms[(*count)++] = room;
     }
     qsort(rooms, *count, sizeof *rooms, compare_rooms);
     return rooms;
 }
 
-void hub_add_rooms(const struct hub *hub, struct buffer *out)
+void hub_add_rooms(const struct hub *hub, bool (*shows)(struct span room), struct buffer *out)
 {
     size_t count;
-    const struct room **rooms = listed_rooms(hub, &count);
+    const struct room **rooms = listed_rooms(hub, shows, &count);
     if (rooms == NULL) {
         out->failed = true;
         return;

@@ -238,8 +238,8 @@ struct page_query {
 /* Writes the page as JSON. Returns whether it tells anything: messages, or a gap. */
 bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *out);
 
-/* Writes the elements of GET /rooms. */
-void hub_add_rooms(const struct hub *hub, struct buffer *out);
+/* Writes the elements of GET /rooms: those listed rooms of which `shows` says so. */
+void hub_add_rooms(const struct hub *hub, bool (*shows)(struct span room), struct buffer *out);
 
 /* Presence snapshots, overrun streams, silent rooms: whatever is due by now. */
 void hub_tick(struct hub *hub);

@@ -22,7 +22,7 @@ enum {
     USER_TIMEOUT_MS = 60000,
 };
 
-union address {
+union endpoint {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
@@ -36,7 +36,7 @@ __attribute__((noreturn)) static void fail(int code, const char *address, const 
     exit(code);
 }
 
-static socklen_t parse_unix(const char *text, const char *path, union address *address)
+static socklen_t parse_unix(const char *text, const char *path, union endpoint *address)
 {
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof address->local.sun_path)
@@ -47,7 +47,7 @@ static socklen_t parse_unix(const char *text, const char *path, union address *a
 }
 
 /* "host:port", the host a number; names are not looked up, but for localhost. */
-static socklen_t parse(const char *text, union address *address)
+static socklen_t parse(const char *text, union endpoint *address)
 {
     char host[64] = "127.0.0.1";
     unsigned long long port;
@@ -78,7 +78,7 @@ static socklen_t parse(const char *text, union address *address)
 }
 
 /* A socket file that nobody answers behind was left by a server that is gone. */
-static void remove_stale(const union address *address, socklen_t len)
+static void remove_stale(const union endpoint *address, socklen_t len)
 {
     struct stat st;
     if (address->any.sa_family != AF_UNIX || lstat(address->local.sun_path, &st) < 0 ||
@@ -120,7 +120,7 @@ static const char *advice(int family, int error)
 struct listener listen_on(const char *text, bool dry)
 {
     struct listener listener = { .fd = -1 };
-    union address address;
+    union endpoint address;
     struct stat st;
     socklen_t len = parse(text, &address);
     if (dry)
@@ -142,7 +142,7 @@ struct listener listen_on(const char *text, bool dry)
 
 void listen_announce(const struct listener *listener)
 {
-    union address address;
+    union endpoint address;
     socklen_t len = sizeof address;
     char host[INET6_ADDRSTRLEN];
     memset(&address, 0, sizeof address);
@@ -161,7 +161,7 @@ void listen_announce(const struct listener *listener)
 
 void listen_close(const struct listener *listener)
 {
-    union address address;
+    union endpoint address;
     struct stat st;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);

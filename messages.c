@@ -5,6 +5,7 @@
 
 #include "messages.h"
 
+#include "access.h"
 #include "answer.h"
 #include "frame.h"
 #include "json.h"
@@ -75,10 +76,15 @@ static const char *read_json(struct span body, struct message *m)
     return NULL;
 }
 
-/* Fills in what was not given and checks what was. */
+/* Fills in what was not given and checks what was. Where names are signed, data without a name of
+ * its own could pass for somebody's chat message. */
 static const char *check_message(struct message *m)
 {
     const char *why = NULL;
+    if (server.options.keys.count > 0 && m->event.at == NULL &&
+        (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON))
+        return "On a server with tokens `data` needs an `event`.";
+    m->name = access_name(m->name);
     if (m->room.at == NULL)
         m->room = SPAN("lobby");
     if (m->name.at == NULL)
@@ -160,7 +166,7 @@ void messages_post(struct client *c)
         answer_problem(c, 400, why);
         return;
     }
-    if (!answer_check_rooms(c, &m.room, 1))
+    if (!access_rooms(c, &m.room, 1))
         return;
     in->client = c;
     in->waiter.done = published;
@@ -190,22 +196,14 @@ void messages_post(struct client *c)
 
 int messages_check_post(const struct client *c, const char **why)
 {
-    const struct http_request *r = &c->in->request;
-    struct span origin = answer_field(c, HTTP_ORIGIN), type = answer_field(c, HTTP_CONTENT_TYPE);
+    struct span type = answer_field(c, HTTP_CONTENT_TYPE);
     struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
-    if (origin.at != NULL && answer_allowed_origin(origin).at == NULL &&
-        !answer_is_same_origin(origin, http_span(r->host, c->in->bytes))) {
-        *why = "A page of another origin may not post here; start the server with --cors and that "
-               "origin. If it is the server's own page: a proxy in between must pass Host on as it "
-               "came.";
-        return 403;
-    }
     if (!http_is_type(type, "application/json") &&
         !http_is_type(type, "application/octet-stream")) {
         *why = "Send the message as Content-Type: application/json (or application/octet-stream).";
         return 415;
     }
-    if (!r->has_length) {
+    if (!c->in->request.has_length) {
         *why = "Say how long the body is: Content-Length, or Transfer-Encoding: chunked.";
         return 411;
     }
@@ -282,8 +280,11 @@ void messages_get(struct client *c)
         answer_problem(c, 400, why);
         return;
     }
-    if (!answer_check_rooms(c, &q->room, 1))
+    if (!access_rooms(c, &q->room, 1))
         return;
+    int64_t left = access_expires() - (int64_t)(server.unix_ms / 1000);
+    if (left < wait) /* the answer must not come after the token's end */
+        wait = (unsigned)left;
     if (wait > 0 && q->start.since == SINCE_NOW)
         q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(server.hub) };
     struct buffer page = { 0 };
@@ -293,8 +294,12 @@ void messages_get(struct client *c)
     buffer_free(&page);
     if (answer)
         return;
-    if (server.streams >= server.max_streams ||
-        client_join(c, &q->room, 1, (struct span) { NULL, 0 }, false) != JOIN_OK) {
+    const char *busy = access_busy(c);
+    if (busy != NULL && strcmp(busy, "address") == 0) {
+        answer_problem(c, 429, "Your address holds as many streams as it may; ask without wait.");
+        return;
+    }
+    if (busy != NULL || client_join(c, &q->room, 1, (struct span) { NULL, 0 }, false) != JOIN_OK) {
         answer_problem(
             c, 503, "There are as many streams or rooms as there may be; ask without wait.");
         return;

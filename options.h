@@ -3,6 +3,7 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
+#include "address.h"
 #include "bytes.h"
 #include "log.h"
 
@@ -21,11 +22,19 @@ struct options {
     uint64_t max_rooms;   /* 0: no limit */
     struct values rooms;  /* the only ones; none: any */
     uint64_t room_ttl_ms;
-    uint64_t max_streams;  /* 0: what the descriptors allow */
-    uint64_t max_body;     /* bytes */
-    uint64_t heartbeat_ms; /* 0: off */
+    uint64_t max_streams;        /* 0: what the descriptors allow */
+    uint64_t max_streams_per_ip; /* 0: no limit */
+    uint64_t post_rate;          /* a second and address; 0: no limit */
+    uint64_t max_body;           /* bytes */
+    uint64_t heartbeat_ms;       /* 0: off */
     uint64_t retry_ms;
     struct values cors;  /* origins, or "*" */
+    struct values hosts; /* the names in Host that are ours; none: any */
+    struct values trust_proxy;
+    struct network *trusted; /* what --trust-proxy says; */
+    size_t trusted_count;
+    bool trust_unix;     /* with "unix" among it */
+    struct values keys;  /* files */
     const char *journal; /* NULL: memory only */
     bool sync;           /* before a message counts */
     uint64_t drain_ms;
@@ -39,5 +48,21 @@ enum { EXIT_SYSTEM = 1, EXIT_USAGE = 2 };
  * mistake it writes one sentence to standard error and exits with EXIT_USAGE; --help and --version
  * are answered here too, and exit with 0. */
 void options_read(struct options *o, int argc, char **argv);
+
+/* `ssechat token`: what the token is to say. */
+struct token_options {
+    const char *key;
+    const char *sub; /* NULL: none */
+    struct values rooms;
+    bool publish;
+    uint64_t ttl_ms;
+};
+
+/* The same for the words behind `ssechat token`; nothing comes from the environment. */
+void options_read_token(struct token_options *o, int argc, char **argv);
+
+/* Writes one sentence to standard error and exits with EXIT_USAGE. */
+__attribute__((noreturn, format(printf, 2, 3))) void options_fail(
+    const char *source, const char *format, ...);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "routes.h"
 
+#include "access.h"
 #include "answer.h"
 #include "files.h"
 #include "frame.h"
@@ -27,26 +28,27 @@ enum { TAKES_GET = 1, TAKES_POST = 2 };
 struct route {
     const char *path; /* NULL: the page's files */
     unsigned takes;
+    bool guarded; /* with --key only for who has a token */
     void (*get)(struct client *c);
     void (*post)(struct client *c);
 };
 
 /* ==== GET /events ============================================================================ */
 
-/* The head of a stream. The space after it is the body's; 1.0 clients read it to the close. */
-static struct buffer *begin_stream(struct client *c, const char *connection)
+/* The head of a stream. Without chunks its end is the close, and HTTP/1.0 knows no chunks. */
+static struct buffer *begin_stream(struct client *c)
 {
-    struct buffer *out = server_scratch();
-    http_response_line(out, 200, server.date);
-    answer_add_cors(out, c);
+    c->close |= c->in->request.http10;
+    struct buffer *out = answer_begin(c, 200);
+    if (!c->close)
+        buffer_add(out, SPAN("Connection: keep-alive\r\n"));
+    if (!c->in->request.http10)
+        buffer_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
     buffer_add(out, SPAN("Content-Type: text/event-stream\r\n"
                          "Cache-Control: no-cache, no-transform\r\n"
                          "X-Accel-Buffering: no\r\n"
-                         "X-Content-Type-Options: nosniff\r\n"));
-    buffer_printf(out, "Connection: %s\r\n", c->in->request.http10 ? "close" : connection);
-    if (!c->in->request.http10)
-        buffer_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
-    buffer_add(out, SPAN("\r\n"));
+                         "X-Content-Type-Options: nosniff\r\n"
+                         "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));
     return out;
 }
 
@@ -55,14 +57,14 @@ static struct buffer *begin_stream(struct client *c, const char *connection)
 static void busy(struct client *c, const char *reason)
 {
     bool chunked = !c->in->request.http10;
-    struct buffer *out = begin_stream(c, "close");
+    c->close = true;
+    struct buffer *out = begin_stream(c);
     frame_retry(out, BUSY_RETRY_MS, BUSY_SPREAD_MS, chunked);
     size_t frame = frame_begin(out, chunked);
     buffer_printf(out, "event: busy\ndata: {\"reason\":\"%s\"}\n", reason);
     frame_end(out, frame, chunked);
     if (chunked)
         buffer_add(out, SPAN("0\r\n\r\n"));
-    c->close = true;
     client_answer(c, (struct span) { NULL, 0 });
 }
 
@@ -107,24 +109,27 @@ static void get_events(struct client *c)
     struct parameters p;
     struct start start;
     if (!parameters_read(c, &p) || !read_start(c, &p, &start) ||
-        !answer_check_rooms(c, p.rooms, p.room_count))
+        !access_rooms(c, p.rooms, p.room_count))
         return;
     if (answer_is_head(c)) {
-        c->close |= c->in->request.http10; /* a stream to 1.0 ends with the connection */
-        begin_stream(c, c->close ? "close" : "keep-alive");
+        begin_stream(c);
         client_answer(c, (struct span) { NULL, 0 });
         return;
     }
-    if (server.draining || server.streams >= server.max_streams) {
-        busy(c, server.draining ? "draining" : "full");
+    const char *why = access_busy(c);
+    if (why == NULL && !client_lease(c, access_expires()))
+        why = "full";
+    if (why == NULL) {
+        struct span name = access_name(p.values[PARAM_NAME]);
+        enum join join = client_join(c, p.rooms, p.room_count, name, true);
+        if (join != JOIN_OK)
+            why = join == JOIN_NO_ROOM ? "rooms" : "full";
+    }
+    if (why != NULL) {
+        busy(c, why);
         return;
     }
-    enum join join = client_join(c, p.rooms, p.room_count, p.values[PARAM_NAME], true);
-    if (join != JOIN_OK) {
-        busy(c, join == JOIN_NO_ROOM ? "rooms" : "full");
-        return;
-    }
-    struct buffer *out = begin_stream(c, "keep-alive");
+    struct buffer *out = begin_stream(c);
     frame_retry(out, server.options.retry_ms, server.options.retry_ms / 2, c->stream.chunked);
     bool replay = hub_seek(server.hub, &c->stream, &start, out);
     size_t hold = out->len;
@@ -138,7 +143,7 @@ static void get_rooms(struct client *c)
 {
     struct buffer body = { 0 };
     buffer_add(&body, SPAN("{\"rooms\":["));
-    hub_add_rooms(server.hub, &body);
+    hub_add_rooms(server.hub, access_shows_room, &body);
     buffer_add(&body, SPAN("]}\n"));
     answer_begin(c, 200)->failed |= body.failed;
     answer_end(c, "application/json", buffer_span(&body));
@@ -193,6 +198,7 @@ static void answer_page_file(struct client *c, const struct page_file *file)
     bool gzip = http_accepts_gzip(&c->in->request, c->in->bytes);
     struct span body = gzip ? file->gzip : file->plain;
     const char *fields = "Vary: Accept-Encoding\r\n"
+                         "Cross-Origin-Resource-Policy: same-origin\r\n"
                          "Content-Security-Policy: default-src 'none'; script-src 'self'; "
                          "style-src 'self'; img-src 'self'; connect-src 'self'; "
                          "form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
@@ -203,12 +209,16 @@ static void answer_page_file(struct client *c, const struct page_file *file)
     client_answer(c, answer_is_head(c) ? (struct span) { NULL, 0 } : body);
 }
 
-/* A file of --www. Its pages are somebody else's: no policy of ours says what may run in them. */
+/* A file of --www. Its pages are somebody else's: no policy of ours says what may run in them. With
+ * --cors other sites are invited, and may show what is here. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {
     char etag[96];
     files_etag(st, etag, sizeof etag);
-    if (begin_file(c, etag, "")) {
+    const char *policy = server.options.cors.count > 0
+                             ? "Cross-Origin-Resource-Policy: cross-origin\r\n"
+                             : "Cross-Origin-Resource-Policy: same-origin\r\n";
+    if (begin_file(c, etag, policy)) {
         close(file);
         return;
     }
@@ -263,11 +273,11 @@ static bool file_exists(struct client *c)
 /* ==== Which URL it is ======================================================================== */
 
 static const struct route routes[] = {
-    { "/events", TAKES_GET, get_events, NULL },
-    { "/messages", TAKES_GET | TAKES_POST, messages_get, messages_post },
-    { "/rooms", TAKES_GET, get_rooms, NULL },
-    { "/healthz", TAKES_GET, get_health, NULL },
-    { NULL, TAKES_GET, get_file, NULL },
+    { "/events", TAKES_GET, true, get_events, NULL },
+    { "/messages", TAKES_GET | TAKES_POST, true, messages_get, messages_post },
+    { "/rooms", TAKES_GET, true, get_rooms, NULL },
+    { "/healthz", TAKES_GET, false, get_health, NULL },
+    { NULL, TAKES_GET, false, get_file, NULL },
 };
 
 static const struct route *find_route(struct span path)
@@ -302,12 +312,23 @@ static void answer_options(struct client *c, const struct route *route)
     client_answer(c, (struct span) { NULL, 0 });
 }
 
+/* Everything about a POST that its head tells. */
+static bool admit_post(struct client *c)
+{
+    const char *why;
+    if (!access_origin(c) || !access_token(c) || !access_publish(c))
+        return false;
+    int status = messages_check_post(c, &why);
+    if (status != 0)
+        answer_problem(c, status, why);
+    return status == 0 && access_post(c);
+}
+
 /* Looks at the method, and at the head of a POST. True when the request can go on; false when it
  * has its answer: an error, or that of OPTIONS. */
 static bool admit(struct client *c, const struct route *route)
 {
     enum http_method method = c->in->request.method;
-    const char *why;
     if (method == HTTP_GET || method == HTTP_HEAD)
         return true;
     if (method == HTTP_UNKNOWN_METHOD) {
@@ -330,12 +351,8 @@ static bool admit(struct client *c, const struct route *route)
         answer_options(c, route);
         return false;
     }
-    if (method == HTTP_POST && (route->takes & TAKES_POST)) {
-        int status = messages_check_post(c, &why);
-        if (status != 0)
-            answer_problem(c, status, why);
-        return status == 0;
-    }
+    if (method == HTTP_POST && (route->takes & TAKES_POST))
+        return admit_post(c);
     char allow[64];
     snprintf(allow, sizeof allow, "Allow: %s\r\n", allowed_methods(route));
     answer_problem_with(
@@ -352,7 +369,7 @@ bool routes_admit(struct client *c)
     c->in->route = find_route(path);
     /* If the answer comes now, an unread body must not be taken for the next request. */
     c->close = !keep || has_body;
-    if (!admit(c, c->in->route))
+    if (!access_request(c) || !admit(c, c->in->route))
         return false;
     c->close = !keep;
     return true;
@@ -361,6 +378,8 @@ bool routes_admit(struct client *c)
 void routes_handle(struct client *c)
 {
     const struct route *route = c->in->route;
+    if (route->guarded && !access_token(c)) /* a POST's again: its body may have taken long */
+        return;
     if (c->in->request.method == HTTP_POST)
         route->post(c);
     else

@@ -15,12 +15,15 @@
  * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
  * less a message costs. */
 
+#include "access.h"
 #include "client.h"
 #include "journal.h"
+#include "lease.h"
 #include "listen.h"
 #include "log.h"
 #include "options.h"
 #include "server.h"
+#include "token.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,12 +121,27 @@ void server_resume_accepting(void)
     watch_listeners(EPOLL_CTL_ADD);
 }
 
+/* Who may not come is closed without a word: an EventSource takes that for a lost connection, and
+ * comes back, while any error would end it for good. */
+static void welcome(int fd, const struct sockaddr *address)
+{
+    struct peer *peer;
+    bool proxied;
+    if (access_connect(address, &peer, &proxied))
+        client_new(fd, peer, proxied);
+    else
+        close(fd);
+}
+
 static void accept_clients(const struct listener *listener, int most)
 {
     while (most-- > 0) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&address, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0)
-            client_new(fd);
+            welcome(fd, (struct sockaddr *)&address);
         else if (errno == EAGAIN)
             return;
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
@@ -186,6 +204,8 @@ static int wait_ms(void)
         next = hub_next;
     if (server.journal != NULL && journal_next_ms(server.journal) < next)
         next = journal_next_ms(server.journal);
+    if (lease_next_ms() < next)
+        next = lease_next_ms();
     if (server.draining && drain_until_ms < next)
         next = drain_until_ms;
     if (server.accept_paused && server.accept_again_ms < next)
@@ -208,6 +228,7 @@ static void run(void)
             journal_tick(server.journal, server.mono_ms);
         hub_run(server.hub, FLUSHES_PER_TURN);
         client_expire();
+        lease_tick();
         if (server.accept_paused && server.accept_again_ms <= server.mono_ms)
             server_resume_accepting();
         client_reap();
@@ -295,13 +316,42 @@ static void announce_listeners(void)
         listen_announce(&listeners[i]);
 }
 
+/* `ssechat token`: prints a token. */
+static int print_token(int argc, char **argv)
+{
+    struct token_options o;
+    struct token_key key;
+    struct buffer out = { 0 };
+    options_read_token(&o, argc, argv);
+    const char *why = token_read_key(o.key, &key);
+    if (why != NULL) {
+        fprintf(stderr, "ssechat: --key %s: %s\n", o.key, why);
+        return EXIT_SYSTEM;
+    }
+    int64_t now = clock_ms(CLOCK_REALTIME) / 1000;
+    token_make(&out, &key, span_of(o.sub != NULL ? o.sub : ""), o.rooms.items, o.rooms.count,
+        o.publish, now, now + (int64_t)(o.ttl_ms / 1000));
+    buffer_add(&out, SPAN("\n"));
+    if (out.failed)
+        fail("memory");
+    if (fwrite(out.at, 1, out.len, stdout) != out.len || fflush(stdout) != 0)
+        fail("standard output");
+    buffer_free(&out);
+    free(o.rooms.items);
+    free(key.bytes);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     static struct hub_settings settings;
+    if (argc > 1 && strcmp(argv[1], "token") == 0)
+        return print_token(argc - 1, argv + 1);
     struct options *o = &server.options;
     options_read(o, argc, argv);
     log_start(o->log_level);
     open_www();
+    access_read_keys();
     if (o->check) {
         open_listeners(true);
         return 0;
@@ -309,6 +359,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < DEADLINE_COUNT; i++)
         list_init(&server.deadlines[i]);
     list_init(&server.dead);
+    peers_start();
     settings = (struct hub_settings) {
         .history = o->history,
         .max_rooms = (unsigned)o->max_rooms,
@@ -321,6 +372,7 @@ int main(int argc, char **argv)
     };
     open_loop();
     read_clocks();
+    lease_start();
     server.hub = hub_new(&settings, server.mono_ms, server.unix_ms);
     if (server.hub == NULL)
         fail("memory");
@@ -338,6 +390,7 @@ int main(int argc, char **argv)
     if (server.journal != NULL)
         journal_close(server.journal);
     hub_free(server.hub);
+    peers_free();
     buffer_free(&server.scratch);
     return 0;
 }

@@ -85,7 +85,7 @@ eventually() {
 # ---- Servers ----
 
 # Starts a server with these options, on a free port unless they have --listen, and waits until it
-# listens. Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a second server; the
+# listens. The limits of one address are off, unless the options set them: all tests come from one. Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a second server; the
 # variables are then of that.
 start_server() {
   local listen=(--listen 127.0.0.1:0) count=1
@@ -96,7 +96,7 @@ start_server() {
   SERVER_COUNT=$((SERVER_COUNT + 1))
   SERVER_LOG=$BATS_TEST_TMPDIR/server.$SERVER_COUNT.log
   : >"$SERVER_LOG"
-  "$SSECHAT" "${listen[@]}" "$@" </dev/null >/dev/null 2>"$SERVER_LOG" 3>&- &
+  "$SSECHAT" --max-streams-per-ip 0 --post-rate 0 "${listen[@]}" "$@" </dev/null >/dev/null 2>"$SERVER_LOG" 3>&- &
   SERVER_PID=$!
   SERVERS[$SERVER_PID]=$SERVER_LOG
   until listens "$count"; do

@@ -497,8 +497,8 @@ static void look(const struct damage *d, const char *journal, bool again)
     static char log[LOG_MAX_BYTES];
     static struct reply reply;
     const char *why;
-    const char *const arguments[] = { server, "--listen", "127.0.0.1:0", "--journal", journal,
-        "--sync", "none", NULL };
+    const char *const arguments[] = { server, "--max-streams-per-ip", "0", "--post-rate", "0",
+        "--listen", "127.0.0.1:0", "--journal", journal, "--sync", "none", NULL };
     int pipes[2], status;
     log[0] = '\0';
     if (pipe2(pipes, O_CLOEXEC) < 0)

@@ -924,7 +924,8 @@ int main(int argc, char **argv)
 
     static char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    const char *arguments[] = { server, "--listen", address, "--journal", journal_path };
+    const char *arguments[] = { server, "--max-streams-per-ip", "0", "--post-rate", "0", "--listen",
+        address, "--journal", journal_path };
     size_t count = sizeof arguments / sizeof *arguments;
     memcpy(server_arguments, arguments, sizeof arguments);
     for (int i = optind; i < argc && count + 1 < SERVER_ARGUMENTS_MAX; i++)

@@ -165,8 +165,8 @@ static void measure(pid_t pid, int port, unsigned count, const char *folder, dou
 static pid_t start_server(const char *server, const char *journal, int *port)
 {
     static char log[65536];
-    const char *const arguments[] = { server, "--listen", "127.0.0.1:0", "--journal", journal,
-        NULL };
+    const char *const arguments[] = { server, "--max-streams-per-ip", "0", "--post-rate", "0",
+        "--listen", "127.0.0.1:0", "--journal", journal, NULL };
     int pipes[2];
     if (pipe2(pipes, O_CLOEXEC) < 0)
         fail("pipe: %s", strerror(errno));

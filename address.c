@@ -1,0 +1,236 @@
+/* address.c - reads addresses as people, proxies and the kernel write them. Names are never looked
+ * up: that would wait for a stranger's server. */
+
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+enum { V4_AT = 12 }; /* where an IPv4 address lies in the IPv6 address that maps it */
+
+static struct address map(struct in_addr v4)
+{
+    struct address address = { .bytes = { [10] = 0xff, [11] = 0xff } };
+    memcpy(address.bytes + V4_AT, &v4, sizeof v4);
+    return address;
+}
+
+static bool is_v4(const struct address *address)
+{
+    struct address mapped = map((struct in_addr) { 0 });
+    return memcmp(address->bytes, mapped.bytes, V4_AT) == 0;
+}
+
+bool address_of(const struct sockaddr *socket, struct address *address)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    switch (socket->sa_family) {
+    case AF_INET:
+        memcpy(&v4, socket, sizeof v4);
+        *address = map(v4.sin_addr);
+        return true;
+    case AF_INET6:
+        memcpy(&v6, socket, sizeof v6);
+        memcpy(address->bytes, &v6.sin6_addr, sizeof address->bytes);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ==== Text =================================================================================== */
+
+/* An address and nothing else. */
+static bool parse_plain(struct span text, struct address *address)
+{
+    char string[ADDRESS_TEXT_BYTES];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (text.len >= sizeof string || memchr(text.at, '\0', text.len) != NULL)
+        return false;
+    memcpy(string, text.at, text.len);
+    string[text.len] = '\0';
+    if (inet_pton(AF_INET, string, &v4) == 1) {
+        *address = map(v4);
+        return true;
+    }
+    if (inet_pton(AF_INET6, string, &v6) != 1)
+        return false;
+    memcpy(address->bytes, &v6, sizeof address->bytes);
+    return true;
+}
+
+static bool is_port(struct span text)
+{
+    unsigned long long port;
+    return span_number(text, 65535, &port);
+}
+
+bool address_parse(struct span text, struct address *address)
+{
+    if (text.len == 0)
+        return false;
+    const char *colon = memchr(text.at, ':', text.len), *end = text.at + text.len;
+    if (text.at[0] == '[') {
+        const char *bracket = memchr(text.at, ']', text.len);
+        if (bracket == NULL)
+            return false;
+        struct span port = { bracket + 1, (size_t)(end - bracket - 1) };
+        if (port.len > 0 &&
+            (port.at[0] != ':' || !is_port((struct span) { port.at + 1, port.len - 1 })))
+            return false;
+        struct span host = { text.at + 1, (size_t)(bracket - text.at - 1) };
+        return memchr(host.at, ':', host.len) != NULL && parse_plain(host, address);
+    }
+    if (colon != NULL && memchr(colon + 1, ':', (size_t)(end - colon - 1)) == NULL) {
+        if (!is_port((struct span) { colon + 1, (size_t)(end - colon - 1) }))
+            return false;
+        text.len = (size_t)(colon - text.at);
+    }
+    return parse_plain(text, address);
+}
+
+void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
+{
+    if (is_v4(address))
+        inet_ntop(AF_INET, address->bytes + V4_AT, out, ADDRESS_TEXT_BYTES);
+    else
+        inet_ntop(AF_INET6, address->bytes, out, ADDRESS_TEXT_BYTES);
+}
+
+/* ==== Networks =============================================================================== */
+
+/* The address with all bits behind the first `bits` zero. */
+static struct address cut(const struct address *address, unsigned bits)
+{
+    struct address cut = *address;
+    for (unsigned i = 0; i < sizeof cut.bytes; i++) {
+        unsigned kept = bits < 8 * i ? 0 : bits - 8 * i;
+        if (kept < 8)
+            cut.bytes[i] &= (unsigned char)(0xff00u >> kept);
+    }
+    return cut;
+}
+
+bool network_parse(struct span text, struct network *network)
+{
+    struct span host;
+    unsigned long long bits;
+    bool has_bits = memchr(text.at, '/', text.len) != NULL;
+    span_split(&text, '/', &host);
+    if (!parse_plain(host, &network->first))
+        return false;
+    unsigned before = memchr(host.at, ':', host.len) == NULL ? 8 * V4_AT : 0;
+    if (!has_bits)
+        bits = 128 - before;
+    else if (!span_number(text, 128 - before, &bits))
+        return false;
+    network->bits = before + (unsigned)bits;
+    struct address first = cut(&network->first, network->bits);
+    return memcmp(&first, &network->first, sizeof first) == 0;
+}
+
+bool network_has(const struct network *network, const struct address *address)
+{
+    struct address first = cut(address, network->bits);
+    return memcmp(&first, &network->first, sizeof first) == 0;
+}
+
+bool network_any_has(const struct network *networks, size_t count, const struct address *address)
+{
+    for (size_t i = 0; i < count; i++)
+        if (network_has(&networks[i], address))
+            return true;
+    return false;
+}
+
+struct address address_prefix(const struct address *address)
+{
+    return is_v4(address) ? *address : cut(address, 64);
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    static const struct network v4 = { { { [10] = 0xff, [11] = 0xff, [12] = 127 } }, 104 };
+    static const struct network v6 = { { { [15] = 1 } }, 128 };
+    return network_has(&v4, address) || network_has(&v6, address);
+}
+
+/* ==== Behind proxies ========================================================================= */
+
+/* Each proxy writes the address that it was asked from behind what it found there:
+ *
+ *      X-Forwarded-For: what the client pretends, the client, a proxy of ours
+ *
+ * Read from the left, the answer is the last one that is not trusted; what cannot be read makes
+ * everything before it worthless. */
+struct trail {
+    const struct network *trusted;
+    size_t count;
+    struct address client;
+    bool known;
+};
+
+static void follow(struct trail *trail, struct span text)
+{
+    struct address address;
+    if (!address_parse(text, &address)) {
+        trail->known = false;
+        return;
+    }
+    if (trail->known && network_any_has(trail->trusted, trail->count, &address))
+        return;
+    trail->client = address;
+    trail->known = true;
+}
+
+static void follow_list(struct trail *trail, struct span list)
+{
+    struct span element;
+    while (span_split(&list, ',', &element)) {
+        element = span_trim(element);
+        if (element.len > 0)
+            follow(trail, element);
+    }
+}
+
+/* One element of Forwarded: for=192.0.2.43;proto=https, or for="[2001:db8::1]:4711" (RFC 7239 4).
+ * One without `for`, or with a name that hides the address, says nothing.
+ *
+ * No address has a comma or a semicolon in it, so quotes do not protect those here: else a client
+ * could open a quote, and swallow what the proxy adds behind it. */
+static void follow_element(struct trail *trail, struct span element)
+{
+    struct span pair, name, node = SPAN("unknown");
+    while (span_split(&element, ';', &pair)) {
+        span_split(&pair, '=', &name);
+        if (pair.at != NULL && span_equal_nocase(span_trim(name), SPAN("for")))
+            node = span_trim(pair);
+    }
+    if (node.len >= 2 && node.at[0] == '"' && node.at[node.len - 1] == '"') {
+        node.at++;
+        node.len -= 2;
+    }
+    follow(trail, node);
+}
+
+bool address_forwarded(const struct http_request *request, const char *bytes,
+    const struct network *trusted, size_t count, struct address *client)
+{
+    struct trail trail = { .trusted = trusted, .count = count };
+    struct span value, element;
+    unsigned cursor = 0;
+    bool any = false;
+    while (http_next(request, HTTP_X_FORWARDED_FOR, bytes, &cursor, &value)) {
+        any = true;
+        follow_list(&trail, value);
+    }
+    cursor = 0;
+    while (!any && http_next(request, HTTP_FORWARDED, bytes, &cursor, &value))
+        while (span_split(&value, ',', &element))
+            if (span_trim(element).len > 0)
+                follow_element(&trail, element);
+    *client = trail.client;
+    return trail.known;
+}
