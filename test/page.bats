@@ -654,3 +654,105 @@ outbox_is_empty() {
   open_page "$URL/healthz"
   same "$(async_script "$listen" "$other")" refused
 }
+
+# ---- Tokens ----
+
+# Starts a server with a key. Its tokens come from `sign`.
+start_guarded() {
+  (umask 077 && openssl rand -hex 32 >"$BATS_TEST_TMPDIR/key")
+  start_server --key "$BATS_TEST_TMPDIR/key" --log-level debug
+}
+
+sign() {
+  "$SSECHAT" token --key "$BATS_TEST_TMPDIR/key" "$@"
+}
+
+# What a person enters when asked.
+show_token() {
+  wait_until 'document.querySelector("#asking").open'
+  type_text '#token' "$1$ENTER"
+}
+
+@test "a token behind the # signs a person in, and is seen nowhere else" {
+  start_guarded
+  browser
+  local token
+  token=$(sign --sub ann --rooms garden,lobby --publish)
+  open_page "$URL/#token=$token"
+  wait_until "$CONNECTED"
+  wait_for_people ann
+  same "$(script 'return document.querySelector("#naming").open')" false
+  same "$(script 'return document.querySelector("#title").textContent')" garden
+  same "$(script 'return location.href')" "$URL/"
+  same "$(script 'return document.cookie + localStorage.length')" 0
+  say 'signed'
+  wait_for_message 'signed'
+  outbox_is_empty
+  ask "/messages?room=garden&access_token=$token"
+  same "$(jq -r '.messages[0].name' <<<"$BODY")" ann
+
+  reload_page
+  wait_until "$CONNECTED"
+  wait_for_message 'signed'
+  wait_for_people ann
+
+  lacks "$(webdriver POST /se/log '{"type": "browser"}')" "${token#*.}"
+  lacks "$(<"$SERVER_LOG")" "${token##*.}"
+}
+
+@test "who has no token is asked for one" {
+  start_guarded
+  browser
+  open_page "$URL/"
+  wait_until 'document.querySelector("#asking").open'
+  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'wants a token'
+  show_token 'not a token'
+  contains "$(script 'return document.querySelector("#token-error").textContent')" 'three long words'
+  same "$(script 'return document.querySelector("#asking").open')" true
+  show_token "$(sign --sub bob --rooms lobby --publish)"
+  wait_until "$CONNECTED"
+  wait_for_people bob
+  say 'let in'
+  wait_for_message 'let in'
+}
+
+@test "when the token ends, the page asks for another and goes on where it was" {
+  start_guarded
+  browser
+  open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 4s)"
+  wait_until "$CONNECTED"
+  say 'before'
+  wait_for_message 'before'
+  wait_until 'document.querySelector("#asking").open'
+  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'has ended'
+  accepts '{"message":"meanwhile"}' -H "Authorization: Bearer $(sign --sub bob --rooms lobby --publish)"
+  show_token "$(sign --sub ann --rooms lobby --publish)"
+  wait_until "$CONNECTED"
+  wait_for_message 'meanwhile'
+  say 'after'
+  wait_for_message 'after'
+  outbox_is_empty
+  same "$(conversation)" '["before","meanwhile","after"]'
+}
+
+@test "a message that waits for a token is sent when there is one" {
+  start_guarded
+  browser
+  open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 3s)"
+  wait_until "$CONNECTED"
+  wait_until 'document.querySelector("#asking").open'
+  script 'document.querySelector("#asking").close()'
+  say 'patience'
+  show_token "$(sign --sub ann --rooms lobby --publish)"
+  wait_for_message 'patience'
+  outbox_is_empty
+}
+
+@test "who may only read is told so when he writes" {
+  start_guarded
+  browser
+  open_page "$URL/#token=$(sign --sub ann --rooms lobby)"
+  wait_until "$CONNECTED"
+  say 'may I?'
+  wait_until 'document.querySelector("#outbox [role=alert]")?.textContent.includes("for reading only")'
+}

@@ -63,7 +63,7 @@ function backoffMs(failures, limitMs) {
 }
 
 async function getJson(url) {
-  const answer = await fetch(url);
+  const answer = await fetch(url, { headers: withToken() });
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   return answer.json();
 }
@@ -74,14 +74,93 @@ async function problemOf(answer) {
   return problem?.detail || `The server answered ${answer.status}.`;
 }
 
+// ---- The token: some servers let in only who has one ----
+//
+// An application sends its user here with the token behind a '#': /#token=eyJhbGciOi… A browser
+// sends that part of an address to nobody. The token is taken out of the address at once, and kept
+// for this tab alone. Requests carry it in a field; only EventSource, which can set none, in its URL.
+
+let token = '';
+let claims = {};               // what the token says: { sub, rooms, publish, exp }
+
+function useToken(text) {
+  token = text;
+  claims = {};
+  try {
+    const bytes = atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
+    const json = new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
+    claims = JSON.parse(json) ?? {};
+  } catch { /* the server will say what it thinks of it */ }
+  remember('sessionStorage', 'token', token);
+}
+
+// Takes the token out of the address. False if there is none.
+function takeToken() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  if (!parts.has('token')) return false;
+  history.replaceState(null, '', location.pathname + location.search);
+  useToken(parts.get('token').trim());
+  return true;
+}
+
+const withToken = (fields = {}) =>
+  (token ? { ...fields, Authorization: `Bearer ${token}` } : fields);
+
+function askToken(why) {
+  if ($.asking.open) return;
+  $.naming.close();
+  $['asking-why'].textContent = why;
+  $['token-error'].textContent = '';
+  $.token.value = '';
+  $.asking.showModal();
+}
+
+// A new token in an open page. The same person in the same room just goes on; for everybody else the
+// page begins anew.
+function goOn() {
+  $.asking.close();
+  if (room !== roomOf() || (signedName() && signedName() !== myName)) {
+    location.reload();
+    return;
+  }
+  connect();
+  wakeOutbox();
+  if (!myName) askName();
+}
+
+$['asking-form'].addEventListener('submit', (event) => {
+  event.preventDefault();
+  const text = $.token.value.replace(/\s/g, '');
+  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(text)) {
+    $['token-error'].textContent = 'A token is three long words with dots between them.';
+    $.token.select();
+    return;
+  }
+  $.token.value = '';
+  useToken(text);
+  goOn();
+});
+
+window.addEventListener('hashchange', () => { if (takeToken()) goOn(); });
+
+if (!takeToken()) useToken(recall('sessionStorage', 'token') ?? '');
+
 // ---- Who and where ----
 
-// The room is in the address of the page, so that it can be linked and kept as a bookmark.
-const askedFor = new URLSearchParams(location.search).get('room') ?? '';
-const room = printable(askedFor.split(/[,/]/)[0]).trim() || 'lobby';
+// The room is in the address of the page, so that it can be linked and kept as a bookmark. Without
+// one it is the first that the token is for.
+function roomOf() {
+  const askedFor = new URLSearchParams(location.search).get('room')
+    ?? [].concat(claims.rooms ?? []).find((name) => name !== '*') ?? '';
+  return printable(askedFor.split(/[,/]/)[0]).trim() || 'lobby';
+}
 
+const room = roomOf();
+
+// A name that was signed cannot be chosen.
 const cleanName = (text) => printable(text ?? '').replace(/\s+/g, ' ').trim();
-let myName = cleanName(recall('localStorage', 'name'));
+const signedName = () => (typeof claims.sub === 'string' ? claims.sub : '');
+let myName = signedName() || cleanName(recall('localStorage', 'name'));
 if (characters(myName) > NAME_MAX) myName = '';
 
 // After a reload the name is all that tells our own messages from those of others.
@@ -89,6 +168,7 @@ const isMine = (name) => !!myName && name === myName;
 
 function showName() {
   $['my-name'].textContent = myName || 'only reading';
+  $.rename.hidden = !!signedName();
   $.rename.textContent = myName ? 'Change' : 'Join';
 }
 
@@ -397,6 +477,7 @@ function connect() {
   lastSeen = Date.now();
   const query = new URLSearchParams({ room });
   if (myName) query.set('name', myName);
+  if (token) query.set('access_token', token);
   if (lastId) query.set('last_event_id', lastId);
   else query.set('history', HISTORY);
   stream = new EventSource(`events?${query}`);
@@ -456,8 +537,9 @@ async function onStreamError() {
   const failed = stream;
   refusals += 1;
   showState('closed', 'The server refused the stream.', true);
-  const { detail, limitMs } = await whyRefused(failed.url);
+  const { detail, limitMs, status } = await whyRefused(failed.url);
   if (failed !== stream) return;   // somebody pressed the button meanwhile
+  if (status === 401) askToken(detail);
   const ms = backoffMs(refusals, limitMs);
   const seconds = plural(Math.ceil(ms / 1000), 'second', 'seconds');
   showState('closed', `${detail} Trying again in ${seconds}.`, true);
@@ -475,7 +557,7 @@ async function whyRefused(url) {
     if (answer.ok) return { detail: 'What answered was no event stream.', limitMs: 30_000 };
     const final = answer.status < 500 && answer.status !== 429;
     const detail = `The server refused: ${await problemOf(answer)}`;
-    return { detail, limitMs: final ? 300_000 : 30_000 };
+    return { detail, limitMs: final ? 300_000 : 30_000, status: answer.status };
   } catch {
     return { detail: 'The server does not answer.', limitMs: 30_000 };
   } finally {
@@ -601,13 +683,15 @@ async function attempt(entry) {
   try {
     const answer = await fetch('messages', {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': entry.key },
+      headers: withToken({ 'Content-Type': 'application/json', 'Idempotency-Key': entry.key }),
       body: JSON.stringify(entry.body),
       keepalive: true,   // goes out also when the page is left at this moment
       signal: AbortSignal.timeout(POST_TIMEOUT_MS),
     });
     if (answer.ok) {
       accepted(entry, await answer.json());
+    } else if (answer.status === 401) {
+      askToken(await problemOf(answer));
     } else if (answer.status < 500 && ![408, 425, 429].includes(answer.status)) {
       refused(entry, await problemOf(answer));
     }
@@ -750,5 +834,5 @@ loadRooms();
 $.app.hidden = false;
 connect();
 for (const entry of JSON.parse(recall('sessionStorage', 'outbox') || '[]')) enqueue(entry);
-if (!myName) askName();
+if (!myName && !$.asking.open) askName();
 else if (matchMedia('(pointer: fine)').matches) $.text.focus();   // no keyboard over a phone's page
