@@ -41,6 +41,8 @@ enum {
     INPUT_SPARE_BYTES = 16384, /* over the largest head and body: for chunk lines and trailers */
     LINGER_BYTES = 65536,
     SENDFILE_BYTES = 256 << 10, /* in one turn */
+    BUFFER_FREE_BYTES = 4096,   /* a buffer up to this size everybody may have */
+    BUFFERED_MAX_BYTES = 64 << 20,
 };
 
 /* ==== Deadlines ============================================================================== */
@@ -147,11 +149,32 @@ void client_leave(struct client *c)
     hub_leave(server.hub, &c->stream);
 }
 
+/* Ten thousand clients, each with a large body half sent, or a large answer half read, would be a
+ * lot of memory. So all large buffers together have a limit, with place for a few of the largest. */
+static size_t counted(size_t bytes)
+{
+    return bytes > BUFFER_FREE_BYTES ? bytes : 0;
+}
+
+/* Makes a block of a client's memory, `head` bytes and a buffer behind them, or lets the buffer of
+ * an old one grow. NULL without memory, or over the limit; then nothing has changed. */
+static void *resize(void *block, size_t head, size_t old_bytes, size_t bytes)
+{
+    size_t buffered = server.buffered - counted(old_bytes) + counted(bytes);
+    if (counted(bytes) > 0 && buffered > BUFFERED_MAX_BYTES + 8 * server.options.max_body)
+        return NULL;
+    void *resized = realloc(block, head + bytes);
+    if (resized != NULL)
+        server.buffered = buffered;
+    return resized;
+}
+
 static void free_input(struct client *c)
 {
     if (c->in == NULL)
         return;
     hub_forget(&c->in->waiter);
+    server.buffered -= counted(c->in->capacity);
     free(c->in);
     c->in = NULL;
 }
@@ -159,6 +182,8 @@ static void free_input(struct client *c)
 static void free_output(struct client *c)
 {
     int file = c->out != NULL ? c->out->file : -1;
+    if (c->out != NULL)
+        server.buffered -= counted(c->out->len);
     free(c->out);
     c->out = NULL;
     if (file >= 0) {
@@ -235,7 +260,7 @@ static ssize_t send_pieces(struct client *c, struct iovec *pieces, int count, in
 static bool keep_output(struct client *c, struct span bytes, size_t hold, struct span rest)
 {
     assert(c->out == NULL);
-    struct output *out = malloc(sizeof *out + bytes.len);
+    struct output *out = resize(NULL, sizeof *out, 0, bytes.len);
     if (out == NULL) {
         client_close(c, "no memory");
         return false;
@@ -587,7 +612,7 @@ static bool grow_input(struct client *c)
         client_close(c, "too long");
         return false;
     }
-    struct input *grown = realloc(in, sizeof *in + capacity);
+    struct input *grown = resize(in, sizeof *in, in != NULL ? in->capacity : 0, capacity);
     if (grown == NULL) {
         client_close(c, "no memory");
         return false;

@@ -27,16 +27,15 @@ static void forget(struct peer *peer)
     free(peer);
 }
 
-/* Whoever comes or goes sweeps away two others, if they are done. So nothing piles up, and nobody
- * has to do it all at once. */
+/* Whoever comes or goes sweeps another one away, if that is done: one left, two sweep. So nothing
+ * piles up, and nobody has to do it all at once. */
 static void sweep(int64_t now_us)
 {
-    for (int i = 0; i < 2 && !list_empty(&idle); i++) {
-        struct peer *first = CONTAINER(idle.next, struct peer, idle);
-        if (first->posts_until_us > now_us && idle_count <= PEERS_IDLE_MAX)
-            return;
+    if (list_empty(&idle))
+        return;
+    struct peer *first = CONTAINER(idle.next, struct peer, idle);
+    if (first->posts_until_us <= now_us || idle_count > PEERS_IDLE_MAX)
         forget(first);
-    }
 }
 
 static struct span address_span(const struct address *address)
@@ -116,7 +115,9 @@ bool peers_may_post(struct peer *peer, uint64_t rate, int64_t now_us)
 
 void peers_free(void)
 {
-    while (!list_empty(&idle))
-        forget(CONTAINER(idle.next, struct peer, idle));
+    for (struct link *l = idle.next, *next; l != &idle; l = next) {
+        next = l->next;
+        free(CONTAINER(l, struct peer, idle));
+    }
     table_free(&peers);
 }

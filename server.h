@@ -23,6 +23,7 @@ struct server {
     char date[HTTP_DATE_BYTES + 1];
 
     unsigned clients, streams, max_streams;
+    size_t buffered; /* what all clients own together of large buffers */
     bool draining;
     uint64_t drain_spread_ms; /* over how long the clients are told to come back */
     bool accept_paused;       /* no descriptor was left: until one is free, or */
