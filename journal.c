@@ -302,8 +302,9 @@ static bool keep_aside(const struct journal *j, struct span stretch, uint64_t of
         if (!kept)
             unlink(path);
     }
+    char quoted[PATH_MAX + 64];
     log_line(LOG_WARN, "journal damaged=%zu offset=%llu kept=%s", stretch.len,
-        (unsigned long long)offset, kept ? path : "no");
+        (unsigned long long)offset, kept ? log_quote(span_of(path), quoted, sizeof quoted) : "no");
     return kept;
 }
 

@@ -452,7 +452,7 @@ END
   journal_server --room-ttl 36500d
   local line kept
   line=$(grep 'journal damaged=' "$SERVER_LOG")
-  kept=${line##*kept=}
+  kept=$(sed 's/.*kept="\(.*\)"/\1/' <<<"$line")
   contains "$(<"$kept")" 'data: damaged'
   same "$(grep -c '^:' "$kept")" 1
   compacted

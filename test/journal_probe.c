@@ -449,7 +449,7 @@ static const char *check_kept(const struct damage *d, const char *log)
     size_t len;
     const char *line = strstr(log, "journal damaged=");
     if (line == NULL ||
-        sscanf(line, "journal damaged=%zu offset=%llu kept=%4095s", &len, &offset, path) != 3)
+        sscanf(line, "journal damaged=%zu offset=%llu kept=\"%4095[^\"]", &len, &offset, path) != 3)
         return "the log does not tell of the damage";
     struct bytes kept = { 0 };
     struct stat st;
