@@ -59,22 +59,25 @@ static void hint_at_proxy(const struct peer *peer)
                        "many, start with --trust-proxy 127.0.0.1 --trust-proxy ::1\"");
 }
 
-/* One line for a flood. */
+/* One line for a flood. `peer` is NULL when it is the whole server that is full. */
 static void log_refused(const struct peer *peer, const char *what)
 {
     static int64_t logged_ms = INT64_MIN / 2;
     static unsigned long others;
-    char text[ADDRESS_TEXT_BYTES];
+    char address[ADDRESS_TEXT_BYTES] = "any";
     if (server.mono_ms - logged_ms < LOG_PAUSE_MS) {
         others++;
         return;
     }
-    address_print(&peer->address, text);
+    if (peer != NULL)
+        address_print(&peer->address, address);
     log_line(LOG_WARN, "refused what=%s address=%s connections=%u streams=%u others_since=%lu",
-        what, text, peer->connections, peer->streams, others);
+        what, address, peer != NULL ? peer->connections : server.clients,
+        peer != NULL ? peer->streams : server.streams, others);
     logged_ms = server.mono_ms;
     others = 0;
-    hint_at_proxy(peer);
+    if (peer != NULL)
+        hint_at_proxy(peer);
 }
 
 bool access_connect(const struct sockaddr *socket, struct peer **peer, bool *proxied)
@@ -343,8 +346,10 @@ const char *access_busy(const struct client *c)
     uint64_t most = server.options.max_streams_per_ip;
     if (server.draining)
         return "draining";
-    if (server.streams >= server.max_streams)
+    if (server.streams >= server.max_streams) {
+        log_refused(NULL, "stream");
         return "full";
+    }
     if (most == 0 || c->peer == NULL || c->peer->streams < most)
         return NULL;
     log_refused(c->peer, "stream");
