@@ -56,6 +56,7 @@ static int64_t timeout_ms(enum deadline kind)
     case DEADLINE_ANSWER:
         return 30000;
     case DEADLINE_IDLE:
+    case DEADLINE_STALLED:
         return 60000;
     case DEADLINE_LINGER:
         return 1000;
@@ -150,7 +151,8 @@ void client_leave(struct client *c)
 }
 
 /* Ten thousand clients, each with a large body half sent, or a large answer half read, would be a
- * lot of memory. So all large buffers together have a limit, with place for a few of the largest. */
+ * lot of memory. So all large buffers together have a limit, with place for a few of the largest.
+ */
 static size_t counted(size_t bytes)
 {
     return bytes > BUFFER_FREE_BYTES ? bytes : 0;
@@ -566,6 +568,7 @@ enum served client_serve(struct stream *stream)
         watch(c, EPOLLIN);
         return c->state == CLIENT_CLOSED ? SERVED_GONE : SERVED_ALL;
     case FLUSH_BLOCKED:
+        set_deadline(c, DEADLINE_STALLED);
         watch(c, EPOLLIN | EPOLLOUT);
         return c->state == CLIENT_CLOSED ? SERVED_GONE : SERVED_BLOCKED;
     case FLUSH_CLOSED:
@@ -579,12 +582,11 @@ void client_overrun(struct stream *stream)
     client_close(CONTAINER(stream, struct client, stream), "overrun");
 }
 
-/* A stream got nothing for a while. One that is blocked has bytes waiting anyway, and may be in the
- * middle of a frame. */
+/* A stream got nothing for a while. One that has just begun has yet to get its first bytes. */
 static void send_heartbeat(struct client *c)
 {
     set_deadline(c, DEADLINE_STREAM);
-    if (c->stream.blocked)
+    if (c->out != NULL)
         return;
     struct buffer *out = server_scratch();
     size_t begin = frame_begin(out, c->stream.chunked);
@@ -760,7 +762,10 @@ static void expire(struct client *c)
         c->in->poll(c, true);
         return;
     case CLIENT_STREAMING:
-        send_heartbeat(c);
+        if (c->deadline_kind == DEADLINE_STALLED)
+            client_close(c, "stalled");
+        else
+            send_heartbeat(c);
         return;
     case CLIENT_ANSWERING:
         client_close(c, "stalled");

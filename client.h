@@ -42,7 +42,8 @@ enum deadline {
     DEADLINE_IDLE,   /* between requests */
     DEADLINE_LINGER,
     DEADLINE_READY, /* none: the next request is in the buffer, and has its turn in the next turn */
-    DEADLINE_STREAM, /* the next heartbeat */
+    DEADLINE_STREAM,  /* the next heartbeat */
+    DEADLINE_STALLED, /* a stream that takes nothing of what there is for it */
     DEADLINE_NONE,
     DEADLINE_POLL, /* a long poll of one second, two, ... */
     DEADLINE_POLL_LAST = DEADLINE_POLL + 59,
