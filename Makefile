@@ -24,7 +24,7 @@ MODULES := access address answer bytes client crc32 files frame history http hub
            listen log messages options parameters peers presence ring routes rules sse stream table \
            text token
 PAGE    := index.html style.css chat.js icon.svg
-UNITS   := http json text frame hub token
+UNITS   := http json text frame hub token address
 
 OBJECTS := $(MODULES:%=build/%.o) build/www.o
 DEBUG   := $(MODULES:%=build/debug/%.o) build/www.o
@@ -65,6 +65,7 @@ UNIT_json := json.c text.c bytes.c
 UNIT_text := text.c bytes.c
 UNIT_token := token.c json.c rules.c text.c bytes.c
 UNIT_frame := frame.c json.c text.c table.c rules.c bytes.c
+UNIT_address := address.c http.c bytes.c
 UNIT_hub := hub.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
 
 units: $(UNITS:%=build/unit/%)
@@ -84,8 +85,9 @@ build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
 	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
 
-# Programs that the tests need: many streams, damaged journals, a server that is killed and killed.
-TOOLS := crowd journal_probe torture
+# Programs that the tests need: many streams, damaged journals, senders of a byte a second, a server
+# that is killed and killed.
+TOOLS := crowd journal_probe slow torture
 
 build/test/%: test/%.c $(wildcard test/*.h)
 	@mkdir -p $(@D)

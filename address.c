@@ -147,7 +147,7 @@ bool network_any_has(const struct network *networks, size_t count, const struct 
 
 struct address address_prefix(const struct address *address)
 {
-    return is_v4(address) ? *address : cut(address, 64);
+    return is_v4(address) || address_is_loopback(address) ? *address : cut(address, 64);
 }
 
 bool address_is_loopback(const struct address *address)

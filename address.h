@@ -36,8 +36,8 @@ bool network_parse(struct span text, struct network *network);
 bool network_has(const struct network *network, const struct address *address);
 bool network_any_has(const struct network *networks, size_t count, const struct address *address);
 
-/* The part of an address that stands for one customer: all of an IPv4 address, the /64 of an IPv6
- * one, of which a single host may use every address (RFC 6177, RFC 8981). */
+/* The part of an address that stands for one customer: all of an IPv4 address and of ::1, the /64
+ * of any other IPv6 one, of which a single host may use every address (RFC 6177, RFC 8981). */
 struct address address_prefix(const struct address *address);
 
 bool address_is_loopback(const struct address *address);

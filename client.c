@@ -141,6 +141,8 @@ enum join client_join(
 
 void client_leave(struct client *c)
 {
+    lease_end(c->lease);
+    c->lease = NULL;
     if (!c->joined)
         return;
     c->joined = false;
@@ -211,7 +213,6 @@ void client_close(struct client *c, const char *reason)
         return;
     log_close(c, reason);
     client_leave(c);
-    lease_end(c->lease);
     client_set_peer(c, NULL);
     free_input(c);
     free_output(c);
@@ -221,6 +222,15 @@ void client_close(struct client *c, const char *reason)
     list_append(&server.dead, &c->deadline);
     server.clients--;
     server_resume_accepting();
+}
+
+/* Closes a connection with bytes that nobody reads. The kernel would keep them for a minute,
+ * without a descriptor that counts; a reset frees them at once. */
+static void drop(struct client *c, const char *reason)
+{
+    struct linger now = { .l_onoff = 1 };
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    client_close(c, reason);
 }
 
 void client_reap(void)
@@ -511,7 +521,9 @@ static void end_stream(struct client *c, uint64_t spread_ms)
  * frame cannot be told anything. */
 void client_expire_token(struct client *c)
 {
-    if (c->state != CLIENT_STREAMING || c->stream.blocked || c->out != NULL)
+    if (c->state == CLIENT_WAITING)
+        c->in->poll(c, true);
+    else if (c->state != CLIENT_STREAMING || c->stream.blocked || c->out != NULL)
         client_close(c, "token");
     else
         end_stream(c, server.options.retry_ms / 2);
@@ -528,7 +540,7 @@ static enum flushed serve_stream(struct client *c)
         if (c->out != NULL && (flushed = flush_output(c)) != FLUSHED)
             return flushed;
         if (hub_is_overrun(stream)) {
-            client_close(c, "overrun");
+            drop(c, "overrun");
             return FLUSH_CLOSED;
         }
         hub_gather(stream, &g);
@@ -579,7 +591,7 @@ enum served client_serve(struct stream *stream)
 
 void client_overrun(struct stream *stream)
 {
-    client_close(CONTAINER(stream, struct client, stream), "overrun");
+    drop(CONTAINER(stream, struct client, stream), "overrun");
 }
 
 /* A stream got nothing for a while. One that has just begun has yet to get its first bytes. */
@@ -719,7 +731,8 @@ void client_ready(struct client *c, uint32_t events)
         return;
     case CLIENT_HEAD:
     case CLIENT_BODY:
-        read_request(c);
+        if (c->deadline_kind != DEADLINE_READY) /* what has come is answered first */
+            read_request(c);
         return;
     case CLIENT_WAITING: /* a poll ends with its client; a POST is answered when half closed */
         if (events & (gone | EPOLLRDHUP))
@@ -763,12 +776,12 @@ static void expire(struct client *c)
         return;
     case CLIENT_STREAMING:
         if (c->deadline_kind == DEADLINE_STALLED)
-            client_close(c, "stalled");
+            drop(c, "stalled");
         else
             send_heartbeat(c);
         return;
     case CLIENT_ANSWERING:
-        client_close(c, "stalled");
+        drop(c, "stalled");
         return;
     case CLIENT_LINGERING:
         client_close(c, "refused");

@@ -20,6 +20,7 @@ enum {
     BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
     NOTSENT_BYTES = 16384,
     USER_TIMEOUT_MS = 60000,
+    KEEPALIVE_SECONDS = 60,
 };
 
 union endpoint {
@@ -92,15 +93,17 @@ static void remove_stale(const union endpoint *address, socklen_t len)
 }
 
 /* NODELAY: what is sent is wanted now. NOTSENT_LOWAT: a slow reader's bytes wait in our ring, once,
- * not in the kernel, once for each. USER_TIMEOUT: a reader that is gone without a word is noticed.
- */
+ * not in the kernel, once for each. USER_TIMEOUT: a reader that is gone without a word is noticed;
+ * KEEPALIVE: also when there is nothing to send to it, not even a heartbeat. */
 static void set_inherited(int fd)
 {
-    int one = 1, notsent = NOTSENT_BYTES, timeout = USER_TIMEOUT_MS;
+    int one = 1, notsent = NOTSENT_BYTES, timeout = USER_TIMEOUT_MS, idle = KEEPALIVE_SECONDS;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof notsent);
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
 }
 
 /* What the operator can do about it. */

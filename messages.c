@@ -76,14 +76,15 @@ static const char *read_json(struct span body, struct message *m)
     return NULL;
 }
 
-/* Fills in what was not given and checks what was. Where names are signed, data without a name of
- * its own could pass for somebody's chat message. */
+/* Fills in what was not given and checks what was. Where names are signed, data in the default
+ * event could pass for somebody's chat message, whether that event is left out or written as
+ * `message`. */
 static const char *check_message(struct message *m)
 {
     const char *why = NULL;
-    if (server.options.keys.count > 0 && m->event.at == NULL &&
-        (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON))
-        return "On a server with tokens `data` needs an `event`.";
+    if (server.options.keys.count > 0 && (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON) &&
+        (m->event.at == NULL || span_equal(m->event, SPAN("message"))))
+        return "On a server with tokens `data` needs an `event` other than message.";
     m->name = access_name(m->name);
     if (m->room.at == NULL)
         m->room = SPAN("lobby");
@@ -282,9 +283,6 @@ void messages_get(struct client *c)
     }
     if (!access_rooms(c, &q->room, 1))
         return;
-    int64_t left = access_expires() - (int64_t)(server.unix_ms / 1000);
-    if (left < wait) /* the answer must not come after the token's end */
-        wait = (unsigned)left;
     if (wait > 0 && q->start.since == SINCE_NOW)
         q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(server.hub) };
     struct buffer page = { 0 };
@@ -299,7 +297,9 @@ void messages_get(struct client *c)
         answer_problem(c, 429, "Your address holds as many streams as it may; ask without wait.");
         return;
     }
-    if (busy != NULL || client_join(c, &q->room, 1, (struct span) { NULL, 0 }, false) != JOIN_OK) {
+    if (busy != NULL || !client_lease(c, access_expires()) ||
+        client_join(c, &q->room, 1, (struct span) { NULL, 0 }, false) != JOIN_OK) {
+        client_leave(c);
         answer_problem(
             c, 503, "There are as many streams or rooms as there may be; ask without wait.");
         return;

@@ -319,6 +319,7 @@ static void announce_listeners(void)
 /* `ssechat token`: prints a token. */
 static int print_token(int argc, char **argv)
 {
+    static struct token token; /* what a server makes of it */
     struct token_options o;
     struct token_key key;
     struct buffer out = { 0 };
@@ -326,11 +327,14 @@ static int print_token(int argc, char **argv)
     const char *why = token_read_key(o.key, &key);
     if (why != NULL) {
         fprintf(stderr, "ssechat: --key %s: %s\n", o.key, why);
+        free(o.rooms.items);
         return EXIT_SYSTEM;
     }
     int64_t now = clock_ms(CLOCK_REALTIME) / 1000;
     token_make(&out, &key, span_of(o.sub != NULL ? o.sub : ""), o.rooms.items, o.rooms.count,
         o.publish, now, now + (int64_t)(o.ttl_ms / 1000));
+    if (!out.failed && token_check(buffer_span(&out), &key, 1, now, &token) != TOKEN_GOOD)
+        options_fail("--rooms", "a token has at most 64 rooms and 8192 bytes; '*' is all rooms");
     buffer_add(&out, SPAN("\n"));
     if (out.failed)
         fail("memory");

@@ -6,13 +6,15 @@
  * The second form sends standard input, closes its half of the connection, and prints what comes
  * back, up to the close. The first form is the crowd. It opens COUNT streams of PATH on 127.0.0.1,
  * waits until each has its `ready` event and prints "ready COUNT". A '#' in PATH becomes the number
- * of the stream, in four digits. Then it takes commands from standard input, one a line, and
- * answers each with one line:
+ * of the stream, in four digits. When streams are told that the server is too busy, it prints
+ * "ready R busy B from LEAST to MOST" (when to come back, in milliseconds) and goes on with the R
+ * others. Then it takes commands from standard input, one a line, and answers each with one line:
  *
  *      count N TEXT    waits until every stream has seen TEXT N times: "ok"
  *      segments        the most TCP segments with data that any stream has received
  *      stall           reads nothing more, until
  *      resume          which reads again
+ *      leave N         closes the last N streams
  *      wait-close      waits until all are closed, and says how: "closed COUNT ended E retry R
  *                      distinct D from LEAST to MOST" (E bodies had their last chunk; R streams got
  *                      a retry after their `ready`, with D different values)
@@ -30,6 +32,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -67,7 +70,7 @@ enum state {
 struct stream {
     int fd; /* -1 when it is closed */
     enum state state;
-    bool ready, ended;
+    bool ready, busy, ended;
     size_t chunk_left;
     unsigned line_len; /* of the line that is being read, when it is one of HTTP */
     char *body;        /* the head, and from body_start on the decoded body */
@@ -75,7 +78,7 @@ struct stream {
 };
 
 static struct stream *streams;
-static int count, opened, connecting, ready, closed;
+static int count, opened, connecting, ready, busy, closed;
 static const char *path;
 static struct sockaddr_in server;
 static int epoll;
@@ -191,6 +194,22 @@ static void watch(struct stream *s, int operation, uint32_t events)
         fail("epoll: %s", strerror(errno));
 }
 
+static bool has_text(const struct stream *s, const char *text)
+{
+    return s->len > 0 && strstr(s->body + s->body_start, text) != NULL;
+}
+
+/* The connection has ended. To be sent away as too busy is an answer like any other, and has a
+ * proper end. */
+static void end(struct stream *s)
+{
+    close(s->fd);
+    s->fd = -1;
+    s->busy = !s->ready && s->ended && has_text(s, "event: busy\ndata: {\"reason\":\"full\"}\n");
+    busy += s->busy;
+    closed += !s->busy;
+}
+
 static void receive(struct stream *s)
 {
     char bytes[READ_BYTES];
@@ -198,14 +217,12 @@ static void receive(struct stream *s)
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) {
-        close(s->fd);
-        s->fd = -1;
-        closed++;
+        end(s);
         return;
     }
     for (size_t at = 0; at < (size_t)n;)
         at += step(s, bytes + at, (size_t)n - at);
-    if (!s->ready && s->len > 0 && strstr(s->body + s->body_start, "event: ready\n") != NULL) {
+    if (!s->ready && has_text(s, "event: ready\n")) {
         s->ready = true;
         ready++;
     }
@@ -341,6 +358,17 @@ static int compare_numbers(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+static void leave(int leaving)
+{
+    if (leaving > count)
+        fail("there are only %d", count);
+    while (leaving-- > 0)
+        if (streams[--count].fd >= 0)
+            close(streams[count].fd);
+    opened = ready = count;
+    puts("ok");
+}
+
 static void wait_close(void)
 {
     while (closed < count)
@@ -375,10 +403,37 @@ static void run_command(const char *line)
         watch_all(0);
     else if (strcmp(line, "resume") == 0)
         watch_all(EPOLLIN);
+    else if (sscanf(line, "leave %d", &wanted) == 1)
+        leave(wanted);
     else if (strcmp(line, "wait-close") == 0)
         wait_close();
     else
         fail("unknown command: %s", line);
+}
+
+/* Says how the beginning went, and forgets those that were sent away. */
+static void report(void)
+{
+    long least = LONG_MAX, most = 0;
+    int kept = 0;
+    for (int i = 0; i < count; i++) {
+        struct stream *s = &streams[i];
+        if (s->busy) {
+            const char *retry = strstr(s->body + s->body_start, "retry: ");
+            long value = retry != NULL ? strtol(retry + 7, NULL, 10) : -1;
+            least = value < least ? value : least;
+            most = value > most ? value : most;
+            free(s->body);
+            continue;
+        }
+        streams[kept] = *s;
+        watch(&streams[kept++], EPOLL_CTL_MOD, EPOLLIN);
+    }
+    opened = count = kept;
+    if (busy == 0)
+        printf("ready %d\n", ready);
+    else
+        printf("ready %d busy %d from %ld to %ld\n", ready, busy, least, most);
 }
 
 /* Commands may come several at once, or in pieces. False at the end of standard input. */
@@ -454,12 +509,12 @@ int main(int argc, char **argv)
     if (streams == NULL || epoll < 0)
         fail("no memory");
 
-    while (ready < count) {
+    while (ready + busy < count) {
         turn(false, "ready");
         if (closed > 0)
             fail("a stream was closed before it was ready");
     }
-    printf("ready %d\n", count);
+    report();
     for (;;)
         if (turn(true, "a command") && !read_commands())
             return 0;

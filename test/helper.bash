@@ -9,11 +9,13 @@
 #     SSECHAT    the server to test (./ssechat)
 #     UNIT       the folder with the drivers of the pure modules (build/unit)
 #     CROWD      the program that opens many streams (build/test/crowd)
+#     SLOW       the program that sends a byte a second (build/test/slow)
 #     SANITIZED  1 when the server is a sanitizer build; it also is when its path says "debug"
 
 SSECHAT=$(realpath -m "${SSECHAT:-$BATS_TEST_DIRNAME/../ssechat}")
 UNIT=$(realpath -m "${UNIT:-$BATS_TEST_DIRNAME/../build/unit}")
 CROWD=$(realpath -m "${CROWD:-$BATS_TEST_DIRNAME/../build/test/crowd}")
+SLOW=$(realpath -m "${SLOW:-$BATS_TEST_DIRNAME/../build/test/slow}")
 export LC_ALL=C.UTF-8
 
 # The server takes options from these; the tests say themselves which they want.
@@ -114,6 +116,20 @@ listens() {
   [ "$(grep -c '^listening on ' "$SERVER_LOG")" -ge "$1" ]
 }
 
+# Starts a server through a line of shell that stands in front of its name: start_through 'exec nice'
+# [options].
+start_through() {
+  printf '#!/bin/sh\n%s %q "$@"\n' "$1" "$SSECHAT" >"$BATS_TEST_TMPDIR/through"
+  chmod +x "$BATS_TEST_TMPDIR/through"
+  local SSECHAT=$BATS_TEST_TMPDIR/through
+  start_server "${@:2}"
+}
+
+# Starts a server that may have so many descriptors: start_limited COUNT [options].
+start_limited() {
+  start_through "ulimit -n $1 && exec" "${@:2}"
+}
+
 # Whether a child still runs: bash takes note of those that ended.
 is_running() {
   kill -0 "$1" 2>/dev/null
@@ -166,6 +182,36 @@ setup() {
 
 teardown() {
   stop_all
+}
+
+# ---- What a server uses ----
+
+# The memory that is the server's own, in kilobytes.
+private_memory() {
+  awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$SERVER_PID/smaps_rollup"
+}
+
+# The memory that the kernel holds for the server's connections, in kilobytes: what was received and
+# not read, sent and not confirmed, set aside. Those that the server has closed, and whose last
+# bytes nobody takes, count too.
+kernel_memory() {
+  ss -tmnaH "sport = :$PORT" | awk -F '[(,)]' '
+    /skmem:/ {
+      for (i = 2; i < NF; i++)
+        if ($i ~ /^(r|f|w|o|bl)[0-9]+$/) sum += substr($i, match($i, /[0-9]/))
+    }
+    END { print int(sum / 1024) }'
+}
+
+# The processor time that the server has used, in milliseconds.
+processor_ms() {
+  awk -v tick="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print int(($12 + $13) * 1000 / tick) }' \
+    "/proc/$SERVER_PID/stat"
+}
+
+# How many descriptors the server has open.
+descriptors() {
+  find "/proc/$SERVER_PID/fd" -mindepth 1 | wc -l
 }
 
 # ---- Asking ----
@@ -279,6 +325,12 @@ await_end() {
 
 # Opens many streams: crowd COUNT PATH [SECONDS], see crowd.c. A '#' in PATH is the stream's number.
 crowd() {
+  start_crowd "$@"
+  same "$ANSWER" "ready $1"
+}
+
+# The same, but some may be told that the server is too busy; ANSWER says how many.
+start_crowd() {
   local folder=$BATS_TEST_TMPDIR
   rm -f "$folder/crowd.in" "$folder/crowd.out"
   mkfifo "$folder/crowd.in" "$folder/crowd.out"
@@ -287,7 +339,6 @@ crowd() {
   CLIENTS+=("$CROWD_PID")
   exec {CROWD_IN}>"$folder/crowd.in" {CROWD_OUT}<"$folder/crowd.out"
   hear
-  same "$ANSWER" "ready $1"
 }
 
 # Gives the crowd a command; its answer is in ANSWER.

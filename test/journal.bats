@@ -452,7 +452,8 @@ END
   journal_server --room-ttl 36500d
   local line kept
   line=$(grep 'journal damaged=' "$SERVER_LOG")
-  kept=$(sed 's/.*kept="\(.*\)"/\1/' <<<"$line")
+  kept=${line##*kept=\"}
+  kept=${kept%\"}
   contains "$(<"$kept")" 'data: damaged'
   same "$(grep -c '^:' "$kept")" 1
   compacted

@@ -200,6 +200,12 @@ END
   same "$(printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}' | timeout 20 "$CROWD" "$PORT" send | statuses)" 201
 }
 
+@test "requests whose sender has closed its half are all answered" {
+  start_server
+  yes $'GET /healthz HTTP/1.1\r\nHost: a\r\n\r' | head -n 3000 >requests
+  same "$("$CROWD" "$PORT" send <requests | statuses)" "$(times 999 '200 ')200"
+}
+
 @test "requests that come in one piece are answered in order" {
   local requests='' i
   start_server

@@ -306,16 +306,6 @@ refused() {
 
 # ---- What it costs ----
 
-# Starts a server that may have so many descriptors.
-start_limited() {
-  local limit=$1 program=$SSECHAT
-  shift
-  is_sanitized && SANITIZED=1
-  printf '#!/bin/sh\nulimit -n %d\nexec "%s" "$@"\n' "$limit" "$program" >limited
-  chmod +x limited
-  SSECHAT=$PWD/limited start_server "$@"
-}
-
 @test "when descriptors run out, idle connections make room, and nothing else is lost" {
   local i kept=() line
   start_limited 100
@@ -356,11 +346,6 @@ start_limited() {
   same "$(readelf -lW "$SSECHAT" | grep -c INTERP)" 0
   # And its stack holds no code.
   same "$(readelf -lW "$SSECHAT" | sed -n 's/.*GNU_STACK.* \(RW[ E]\) .*/\1/p')" 'RW '
-}
-
-# The memory that is the server's own, in kilobytes.
-private_memory() {
-  awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$SERVER_PID/smaps_rollup"
 }
 
 @test "1,000 idle streams cost under 512 KB of memory in all" {

@@ -1,0 +1,387 @@
+#!/usr/bin/env bats
+# Clients that do harm: those who never read, who never finish, who are too many. What they cost, and
+# what the others notice.
+# shellcheck disable=SC2016,SC2153
+
+load helper
+
+# Tells a person what was measured.
+note() {
+  printf '# %s\n' "$*" >&3
+}
+
+# How many connections were closed for a reason; the server must log with --log-level debug.
+closed_for() {
+  grep -c "reason=\"$1\"" "$SERVER_LOG" || true
+}
+
+# Opens a connection to the server; its descriptor is in the variable of this name.
+connect() {
+  eval "exec {$1}<>/dev/tcp/127.0.0.1/$PORT"
+}
+
+disconnect() {
+  local fd
+  for fd; do
+    exec {fd}>&-
+  done
+}
+
+# Measures what a message takes, from now on, in a room where nothing else happens.
+start_probe() {
+  rm -f probe.in
+  mkfifo probe.in
+  "$SLOW" "$PORT" probe <probe.in >probe.out 2>&1 3>&- &
+  PROBE_PID=$!
+  CLIENTS+=("$PROBE_PID")
+  exec {PROBE}>probe.in
+}
+
+# Ends it. At least so many messages must have been on their way, 95 of 100 for less than 50 ms. The
+# worst one is only told: a machine with other work to do may leave the server, or who measures, in
+# the queue for as long. What the sanitizers make of it is their affair.
+is_fast() {
+  disconnect "$PROBE"
+  await_end "$PROBE_PID"
+  same "$CLIENT_STATUS" 0 || {
+    cat probe.out >&2
+    return 1
+  }
+  note "microseconds: $(<probe.out)"
+  [[ $(<probe.out) =~ ^messages\ ([0-9]+)\ median\ ([0-9]+)\ p95\ ([0-9]+) ]]
+  between "${BASH_REMATCH[1]}" "$1" 1000000
+  is_sanitized || between "${BASH_REMATCH[3]}" 1 49999
+}
+
+# ---- Who never reads ----
+
+# Compares the memory with what it was at the start, MEMORY; the highest that was seen goes into
+# USER_MOST and KERNEL_MOST.
+start_memory() {
+  MEMORY=$(private_memory)
+  USER_MOST=0
+  KERNEL_MOST=0
+}
+
+sample_memory() {
+  local user kernel
+  user=$(($(private_memory) - MEMORY))
+  kernel=$(kernel_memory)
+  USER_MOST=$((user > USER_MOST ? user : USER_MOST))
+  KERNEL_MOST=$((kernel > KERNEL_MOST ? kernel : KERNEL_MOST))
+}
+
+# The bounds, in kilobytes: the server's own, and the kernel's for its connections. No sample misses
+# VmHWM: the most that the process ever had, its program (under 1 MB) too. A sanitizer build has
+# other memory.
+is_modest() {
+  note "kilobytes at the most: user $USER_MOST, kernel $KERNEL_MOST"
+  is_sanitized && return 0
+  between "$USER_MOST" 0 "$1"
+  between "$(awk '/^VmHWM:/ { print $2 }' "/proc/$SERVER_PID/status")" 1 $(($1 + 1024))
+  between "$KERNEL_MOST" 1 "$2"
+}
+
+@test "300 streams that never read, while 100 MB pass: memory is bounded, and others lose nothing" {
+  local pieces=68 each=25 count before start i
+  is_sanitized && pieces=14
+  count=$((pieces * each))
+  start_server --history 4M --log-level debug
+  start_memory
+  listen good ''
+  start=$(events_of good ready .id | jq -r .)
+  before=$(descriptors)
+  crowd 300 /events 100
+  tell stall
+  same "$ANSWER" ok
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 60011\r\n\r\n{"data":"%s"}' \
+    "$(times 60000 x)" >request
+  for ((i = 0; i < each; i++)); do
+    cat request
+  done >piece
+  for ((i = 1; i <= pieces; i++)); do
+    "$CROWD" "$PORT" send <piece >>answers
+    sample_memory
+    # The good reader keeps up: that is what it is.
+    eventually "[ \$(stat -c %s good) -ge $((i * each * 60000)) ]"
+  done
+  sample_memory
+
+  # Every message arrived once, in order, and whole.
+  same "$(grep -c '^HTTP/1.1 201 ' answers)" "$count"
+  grep -o '^{"id":"[^"]*' answers | cut -c 8- >published
+  same "$(wc -l <published)" "$count"
+  eventually "[ \$(grep -c '^id: ' good) = $((count + 1)) ]"
+  cmp published <(sed -n 's/^id: //p' good | tail -n +2)
+  same "$(grep '^data: x' good | uniq -c | awk '{ print $1, length($3) }')" "$count 60000"
+  same "$(grep -c '^event: gap' good || true)" 0
+
+  # What each of the others costs the kernel on this side is some 35 KB, and twice as much for a
+  # moment. Without TCP_NOTSENT_LOWAT it would be megabytes.
+  is_modest 32768 $((300 * 128))
+  eventually '[ "$(closed_for overrun)" = 300 ]'
+  eventually "[ \$(descriptors) = $before ]"
+
+  # Who comes back is told that something is gone, and has the rest.
+  listen back '' -H "Last-Event-ID: $start"
+  same "$(names back | tr ' ' '\n' | uniq | paste -sd ' ')" 'retry gap message ready presence'
+  same "$(events_of back gap '[.data.room, .data.after, .data.reason]')" \
+    "[\"lobby\",\"$start\",\"expired\"]"
+  same "$(events_of back gap .data.oldest)" "$(events_of back message .id | head -n 1)"
+  events_of back message .id | jq -r . >held
+  between "$(wc -l <held)" 60 75
+  cmp held <(tail -n "$(wc -l <held)" published)
+
+  # Those who read on after all find a stream that was cut, not one that ended.
+  tell resume
+  tell wait-close
+  contains "$ANSWER" 'closed 300 ended 0 '
+}
+
+# Requests for a path, a number of them.
+gets() {
+  yes "GET $2 HTTP/1.1"$'\r\nHost: a\r\n\r' | head -n $((3 * $1))
+}
+
+@test "answers that nobody reads: memory is bounded, and after 30 seconds they are given up" {
+  local before begin i request fd fds=() deaf=20
+  mkdir site
+  head -c 20M /dev/urandom >site/big
+  start_server --www site --log-level debug --history 1M
+  for i in {1..8}; do
+    accepts "{\"data\":\"$(times 15000 "$i ")\"}"
+  done
+  gets 1 /big >one.request
+  gets 500 '/messages?limit=500' >many.request
+  gets 10000 /healthz >flood.request
+  ask '/messages?limit=500'
+  printf '%s' "$BODY" >page
+  between "$(stat -c %s page)" 50000 100000
+  before=$(descriptors)
+  start_memory
+  start_probe
+  begin=$SECONDS
+  # In the background: what the server does not take waits in its sender.
+  for ((i = 0; i < deaf; i++)); do
+    for request in one many flood; do
+      connect fd
+      fds+=("$fd")
+      cat "$request.request" >&"$fd" 2>/dev/null 3>&- &
+      CLIENTS+=("$!")
+    done
+    sample_memory
+  done
+  same "$(closed_for stalled)" 0
+  while [ "$(closed_for stalled)" -lt $((3 * deaf)) ] && ((SECONDS < begin + 45)); do
+    sample_memory
+    [ "$((SECONDS % 5))" -gt 0 ] || {
+      # The others have what they ask for.
+      ask /big
+      cmp site/big answer.body
+      ask '/messages?limit=500'
+      printf '%s' "$BODY" | cmp page
+    }
+    sleep 0.2
+  done
+  between "$((SECONDS - begin))" 29 36
+  same "$(closed_for stalled)" $((3 * deaf))
+  is_fast 100
+  eventually "[ \$(descriptors) = $before ]"
+  is_modest 8192 $((3 * deaf * 256))
+  disconnect "${fds[@]}"
+}
+
+# ---- Who never finishes ----
+
+@test "500 clients that send a byte a second are gone by the deadline, and nobody notices them" {
+  local before
+  start_server
+  before=$(descriptors)
+  start_probe
+  "$SLOW" "$PORT" dribble 500 >dribble.out 2>&1 || {
+    cat dribble.out >&2
+    false
+  }
+  note "$(<dribble.out)"
+  is_fast 300
+  # A head has 10 seconds, a body 30.
+  [[ $(<dribble.out) =~ ^heads\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms,\ bodies\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms$ ]]
+  between "${BASH_REMATCH[1]}" 9900 "${BASH_REMATCH[2]}"
+  between "${BASH_REMATCH[2]}" 9900 12000
+  between "${BASH_REMATCH[3]}" 29900 "${BASH_REMATCH[4]}"
+  between "${BASH_REMATCH[4]}" 29900 32000
+  eventually "[ \$(descriptors) = $before ]"
+}
+
+@test "1,200 large bodies half sent: memory is bounded, and a small message passes" {
+  local i fd fds=() before
+  start_server --log-level debug
+  before=$(descriptors)
+  start_memory
+  {
+    printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
+    printf 'Content-Length: 65000\r\n\r\n{"data":"%s' "$(times 60000 x)"
+  } >half
+  for i in {1..1200}; do
+    connect fd
+    fds+=("$fd")
+    cat half >&"$fd" 2>/dev/null || true
+  done
+  # Each takes 64K and a little; all together may take 64M, and what the heap adds.
+  eventually '[ "$(closed_for "no memory")" -ge 100 ]'
+  sample_memory
+  accepts '{"message":"small"}'
+  note "kilobytes at the most: user $USER_MOST"
+  is_sanitized || between "$USER_MOST" 32768 81920
+  disconnect "${fds[@]}"
+  eventually "[ \$(descriptors) = $before ]"
+  accepts "{\"data\":\"$(times 60000 x)\"}"
+}
+
+# ---- Who are too many ----
+
+# How many connections wait in the kernel to be accepted.
+waiting() {
+  ss -tlnH "sport = :$PORT" | awk '{ print $2 }'
+}
+
+# Over three seconds the server does next to nothing, and has said once why.
+is_calm() {
+  local begin used
+  begin=$(processor_ms)
+  sleep 3
+  used=$(($(processor_ms) - begin))
+  note "milliseconds of processor time in 3 seconds: $used"
+  between "$used" 0 150
+  same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
+}
+
+# Asks over a connection that stays. What is left of the answer before is passed over.
+asks() {
+  local line=
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$1" || return
+  until [[ $line == HTTP/1.1\ * ]]; do
+    read -r -t 20 line <&"$1" || return
+  done
+  same "$line" $'HTTP/1.1 200 OK\r'
+}
+
+# The server has closed a connection.
+is_closed() {
+  timeout 5 cat <&"$1" >rest
+}
+
+@test "400 streams at 200 descriptors: those that are in stay, those that are not are told when to come" {
+  local i post line silent=() body='{"message":"hello when full"}'
+  start_limited 200
+  start_crowd 400 /events
+  [[ $ANSWER =~ ^ready\ 168\ busy\ 232\ from\ ([0-9]+)\ to\ ([0-9]+)$ ]] ||
+    same "$ANSWER" 'ready 168 busy 232 from ...'
+  between "${BASH_REMATCH[1]}" 10000 30000
+  between "${BASH_REMATCH[2]}" "${BASH_REMATCH[1]}" 30000
+  accepts '{"message":"hello all"}'
+  tell 'count 1 "message":"hello all"'
+  same "$ANSWER" ok
+
+  # Who leaves makes room for as many.
+  tell 'leave 8'
+  eventually 'ask /rooms; [ "$(jq .rooms[0].online <<<"$BODY")" = 160 ]'
+  for i in {1..8}; do
+    open_stream "new.$i" ''
+  done
+  for i in {1..8}; do
+    await "new.$i" ready
+  done
+  ask /events
+  contains "$BODY" '{"reason":"full"}'
+
+  # Others take what descriptors are left, and more. The streams have their messages all the same.
+  connect post
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{' \
+    "${#body}" >&"$post"
+  eventually '[ "$(waiting)" = 0 ]'
+  for i in {1..60}; do
+    connect "silent[$i]"
+  done
+  eventually 'grep -q "accept paused" "$SERVER_LOG"'
+  is_calm
+  [ "$(waiting)" -gt 0 ]
+  printf '%s' "${body:1}" >&"$post"
+  read -r -t 20 line <&"$post"
+  same "$line" $'HTTP/1.1 201 Created\r'
+  tell 'count 1 "message":"hello when full"'
+  same "$ANSWER" ok
+  await_text new.8 'hello when full'
+  disconnect "${silent[@]}" "$post"
+  ask /healthz
+  same "$STATUS" 200
+  same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
+}
+
+@test "400 silent connections at 200 descriptors: the others wait their turn, and it comes" {
+  local i silent=() last
+  start_limited 200 --log-level debug
+  for i in {1..400}; do
+    connect "silent[$i]"
+  done
+  connect last
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$last"
+  eventually 'grep -q "accept paused" "$SERVER_LOG"'
+  between "$(waiting)" 201 215
+  is_calm
+  # In time the first ones have been silent for too long, and the next ones come in by themselves.
+  eventually '[ "$(waiting)" -lt 25 ]'
+  between "$(closed_for idle)" 185 199
+  same "$(closed_for descriptors)" 0
+  [ "$(waiting)" -gt 0 ]
+  disconnect "${silent[@]}"
+  asks "$last"
+  same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
+  disconnect "$last"
+}
+
+@test "400 kept connections at 200 descriptors: each is served, in the place of the one idle longest" {
+  local i kept=() gone
+  start_limited 200 --log-level debug
+  for i in {1..150}; do
+    connect "kept[$i]"
+    asks "${kept[i]}"
+  done
+  asks "${kept[1]}"
+  for i in {151..300}; do
+    connect "kept[$i]"
+    asks "${kept[i]}"
+  done
+  gone=$(closed_for descriptors)
+  between "$gone" 101 115
+  is_closed "${kept[2]}"
+  is_closed "${kept[gone + 1]}"
+  asks "${kept[gone + 2]}"
+  asks "${kept[1]}"
+  for i in {301..400}; do
+    connect "kept[$i]"
+    asks "${kept[i]}"
+  done
+  same "$(closed_for descriptors)" $((gone + 100))
+  same "$(grep -c 'accept paused' "$SERVER_LOG")" 0
+  disconnect "${kept[@]}"
+}
+
+# ---- Who is dead ----
+
+@test "connections whose other end is gone do not stay: what accepted sockets inherit" {
+  local ms
+  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+    start_through "exec strace -D -o $BATS_TEST_TMPDIR/trace -e trace=setsockopt,listen,accept4"
+  ask /healthz
+  same "$STATUS" 200
+  eventually 'grep -q "^accept4(.*) = [0-9]" trace'
+  sed '/^listen(/q' trace >inherited
+  ms=$(sed -n 's/.*TCP_USER_TIMEOUT, \[\([0-9]*\)\], 4) = 0$/\1/p' inherited)
+  between "$ms" 60000 120000
+  grep -q 'TCP_NOTSENT_LOWAT, \[16384\], 4) = 0$' inherited
+  grep -q 'TCP_NODELAY, \[1\], 4) = 0$' inherited
+  grep -q 'SO_KEEPALIVE, \[1\], 4) = 0$' inherited
+  # And for no connection is there a call of its own.
+  same "$(sed '1,/^listen(/d' trace | grep -c '^setsockopt(')" 0
+}

@@ -1,0 +1,1476 @@
+#!/usr/bin/env bats
+# --key: who is let in, with what, for how long, and what is said to all others. Through the real
+# server. The tokens are made with openssl, so that no code of ours agrees with itself; those of
+# `ssechat token` have tests of their own, at the end.
+# shellcheck disable=SC2016,SC2094,SC2153
+
+bats_require_minimum_version 1.5.0
+load helper
+
+KEY=an-old-song-that-only-we-two-know
+HEADER='{"alg":"HS256","typ":"JWT"}'
+JSON='Content-Type: application/json'
+OCTETS='Content-Type: application/octet-stream'
+
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  key_file key "$KEY"
+}
+
+key_file() { # FILE TEXT, as printf writes it
+  printf '%b' "$2" >"$1"
+  chmod 600 "$1"
+}
+
+# ---- Tokens -------------------------------------------------------------------------------------
+
+base64url() {
+  basenc --base64url -w0 | tr -d '='
+}
+
+# Puts a signature behind "header.claims", both as they are written.
+sign_text() { # TEXT [KEY] [HASH]
+  printf '%s.' "$1"
+  printf '%s' "$1" | openssl dgst "-${3:-sha256}" -hmac "${2:-$KEY}" -binary | base64url
+}
+
+# A token of any claims and any header.
+sign() { # CLAIMS [HEADER] [KEY] [HASH]
+  sign_text "$(printf '%s' "${2-$HEADER}" | base64url).$(printf '%s' "$1" | base64url)" \
+    "${3:-$KEY}" "${4:-sha256}"
+}
+
+# A token for an hour with these claims, as they stand in JSON.
+hour() {
+  sign "{$1,\"exp\":$(($(date +%s) + 3600))}"
+}
+
+# A token for all rooms, with the right to publish, up to a second of Unix time.
+until_second() {
+  sign "{\"rooms\":[\"*\"],\"publish\":true,\"exp\":$1}"
+}
+
+everything() {
+  hour '"rooms":["*"],"publish":true'
+}
+
+# What curl is given to show a token.
+bearer() {
+  printf 'Authorization: Bearer %s' "$1"
+}
+
+# The header (1) or the claims (2) of a token.
+part() { # TOKEN NUMBER
+  local text
+  text=$(cut -d. -f"$2" <<<"$1")
+  while ((${#text} % 4)); do text+='='; done
+  basenc -d --base64url <<<"$text"
+}
+
+# ---- Asking -------------------------------------------------------------------------------------
+
+# Posts a message with a token, which must be accepted.
+say() { # TOKEN ROOM MESSAGE
+  accepts "{\"room\":\"$2\",\"message\":\"$3\"}" -H "$(bearer "$1")"
+}
+
+said() {
+  events_of "$1" message .data.message | jq -r . | paste -sd ' '
+}
+
+# The last answer refuses the token, with a sentence that has these words in it.
+is_refused() { # WORDS
+  is_problem 401
+  contains "$BODY" "$1"
+  same "$(field WWW-Authenticate)" 'Bearer error="invalid_token"'
+}
+
+# The last answer says that nobody has shown a token.
+is_stranger() {
+  is_problem 401
+  contains "$BODY" 'wants a token'
+  same "$(field WWW-Authenticate)" Bearer
+}
+
+# The last answer says that the token is good, but not for this.
+is_forbidden() { # WORDS
+  is_problem 403
+  contains "$BODY" "$1"
+  same "$(field WWW-Authenticate)" 'Bearer error="insufficient_scope"'
+}
+
+# A stream, a page and a POST with the same token get the same answer, in which these words are, and
+# nothing of the token is.
+refuses_token() { # WORDS TOKEN [WHAT IT SAYS]
+  local answers expected piece detail
+  answers=$(curl -sS -m 20 -i -H "$(bearer "$2")" "$URL/events" "$URL/messages" \
+    --next -sS -m 20 -i -H "$(bearer "$2")" -H "$JSON" --data-raw '{"message":"x"}' "$URL/messages" |
+    tr -d '\r' | grep -aE '^(HTTP/|WWW-Authenticate|Content-Type|\{)')
+  detail=$(sed -n '/^{/{s/.*"detail":"\(.*\)"}$/\1/p;q}' <<<"$answers")
+  expected='HTTP/1.1 401 Unauthorized
+WWW-Authenticate: Bearer error="invalid_token"
+Content-Type: application/problem+json
+{"type":"about:blank","title":"Unauthorized","status":401,"detail":"'"$detail"'"}'
+  if [ "$answers" != "$expected"$'\n'"$expected"$'\n'"$expected" ] || [[ $detail != *"$1"* ]]; then
+    printf 'expected 401 three times, with: %s\nseen: %s\ntoken: %s\nsays: %s\n' \
+      "$1" "$answers" "${2:0:500}" "${3:0:500}"
+    return 1
+  fi
+  for piece in ${2//./ }; do
+    ((${#piece} < 8)) || lacks "$answers" "$piece"
+  done
+}
+
+# A stream, a page and a POST are all to be had with this token.
+takes_token() { # TOKEN [WHAT IT SAYS]
+  local statuses
+  statuses=$(curl -sS -m 20 -o /dev/null -w '%{http_code} ' -I -H "$(bearer "$1")" "$URL/events" \
+    --next -sS -m 20 -o /dev/null -w '%{http_code} ' -H "$(bearer "$1")" "$URL/messages" \
+    --next -sS -m 20 -o /dev/null -w '%{http_code}' -H "$(bearer "$1")" -H "$JSON" \
+    --data-raw '{"message":"x"}' "$URL/messages")
+  same "$statuses ${2:-$1}" "200 200 201 ${2:-$1}"
+}
+
+# The lines of standard input are claims, with words for times. All are refused with these words, or
+# all are taken.
+each_claims() { # [WORDS]
+  local line claims now count=0
+  while IFS= read -r line; do
+    now=$(date +%s)
+    claims=${line//NOW/$now}
+    claims=${claims//PAST/$((now - 1))}
+    claims=${claims//SOON/$((now + 3))}
+    claims=${claims//HOUR/$((now + 3600))}
+    if [ $# -gt 0 ]; then
+      refuses_token "$1" "$(sign "$claims")" "$line"
+    else
+      takes_token "$(sign "$claims")" "$line"
+    fi
+    count=$((count + 1))
+  done
+  [ "$count" -gt 0 ]
+}
+
+# ---- Time ---------------------------------------------------------------------------------------
+
+now_ms() {
+  date +%s%3N
+}
+
+# A second of Unix time for a token to end at: late enough for so many steps before it, also on a
+# machine that is busy. A step takes about as long as a token, which is made to see how long.
+second_after() { # STEPS
+  local before
+  before=$(now_ms)
+  everything >/dev/null
+  printf '%s' $((($(now_ms) + 2500 + 3 * $1 * ($(now_ms) - before)) / 1000))
+}
+
+# Runs curl in the background; when it has ended, its status and the time are in FILE.end.
+watch_end() { # FILE PATH [curl options]
+  rm -f "$1" "$1.end"
+  {
+    local status=0
+    curl -sSN -m 60 "${@:3}" "$URL$2" >"$1" || status=$?
+    printf '%s %s\n' "$status" "$(now_ms)" >"$1.end.new"
+    mv "$1.end.new" "$1.end"
+  } 2>"$1.err" 3>&- &
+  CLIENTS+=($!)
+}
+
+# What was watched has ended by itself and well, not before this second of Unix time and not long
+# after its beginning.
+ended_at() { # FILE SECOND
+  local status ms
+  eventually "[ -e '$1.end' ]"
+  read -r status ms <"$1.end"
+  same "$1: $status" "$1: 0"
+  between "$ms" "$2"000 "$(($2 + 1))"500
+}
+
+# Waits for a time, in milliseconds of Unix time.
+until_ms() {
+  eventually "[ \$(now_ms) -ge $1 ]"
+}
+
+# ---- What is let in -----------------------------------------------------------------------------
+
+@test "access: with a token everything is to be had" {
+  local token last
+  start_server --key key
+  token=$(hour '"rooms":["lobby"],"publish":true')
+  listen stream '' -H "$(bearer "$token")"
+  say "$token" lobby hello
+  last=$ID
+  await_text stream hello
+  for path in /events /messages /rooms '/messages?wait=30'; do
+    ask "$path" -I -H "$(bearer "$token")"
+    same "$path $STATUS" "$path 200"
+  done
+  ask /messages -H "$(bearer "$token")"
+  same "$STATUS $(jq -r '.messages[].message' <<<"$BODY")" '200 hello'
+  ask /rooms -H "$(bearer "$token")"
+  same "$STATUS $(jq -c '.rooms[] | [.room, .online]' <<<"$BODY")" '200 ["lobby",1]'
+  watch_end poll "/messages?after=$last&wait=30" -H "$(bearer "$token")"
+  # The listener, the stream, and the poll, which is there before what it waits for.
+  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 3 ]"
+  say "$token" lobby again
+  eventually '[ -e poll.end ]'
+  same "$(jq -r '.messages[].message' poll)" again
+}
+
+@test "access: without a token nothing is, and HEAD says so like GET" {
+  start_server --key key
+  for path in /events /messages /rooms '/messages?wait=30' '/events?room=~x' '/messages?limit=x'; do
+    ask "$path"
+    is_stranger
+    ask "$path" -I
+    same "$path $STATUS $(field WWW-Authenticate)" "$path 401 Bearer"
+  done
+  post '{"message":"x"}'
+  is_stranger
+  ask /messages -H "$OCTETS" --data-raw x
+  is_stranger
+  # What else is wrong is not for strangers to know.
+  post 'no json' -H 'Idempotency-Key: a b'
+  is_stranger
+  ask /messages -H 'Content-Type: text/plain' --data-raw x
+  is_stranger
+  ask /messages -H "$(bearer "$(everything)")"
+  same "$(jq -c .messages <<<"$BODY")" '[]'
+}
+
+@test "access: the page, /healthz, OPTIONS and errors of the method or path need no token" {
+  start_server --key key --cors https://a.example
+  for path in / /index.html /chat.js /style.css /icon.svg /healthz; do
+    ask "$path"
+    same "$path $STATUS $(field WWW-Authenticate)" "$path 200 "
+    ask "$path" -I
+    same "$path $STATUS" "$path 200"
+  done
+  for path in /events /messages /rooms; do
+    ask "$path" -X OPTIONS
+    same "$path $STATUS" "$path 204"
+    ask "$path" -X DELETE
+    is_problem 405
+  done
+  ask /events -X POST -H 'Content-Length: 0'
+  is_problem 405
+  ask /nothing
+  is_problem 404
+  ask /nothing -X POST -H 'Content-Length: 0'
+  is_problem 404
+  ask /events -X BREW
+  is_problem 501
+  contains "$(raw 'OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')" 'HTTP/1.1 204 '
+}
+
+@test "access: without --key a token is neither needed nor looked at" {
+  start_server
+  for token in x "$(everything)" "$(sign '{"exp":1}')"; do
+    takes_token "$token"
+    ask "/messages?access_token=$token"
+    same "$STATUS" 200
+  done
+  post '{"name":"bob","message":"x"}' -H "$(bearer "$(hour '"sub":"ann","rooms":["x"]')")"
+  same "$STATUS" 201
+  ask '/messages?limit=1'
+  same "$(jq -r '.messages[].name' <<<"$BODY")" bob
+}
+
+# ---- Where it stands ----------------------------------------------------------------------------
+
+@test "access: a token comes in the head, in the URL or in a cookie" {
+  local token
+  start_server --key key
+  token=$(everything)
+  for field in "Authorization: Bearer $token" "Authorization: bearer $token" \
+    "Authorization: BEARER $token" "authorization: bEaReR   $token" "Cookie: ssechat=$token" \
+    "Cookie: a=b; ssechat=$token; c=d" "Cookie: a;ssechat=$token" "Cookie: ssechat2=x; ssechat=$token"; do
+    ask /events -I -H "$field"
+    same "$field $STATUS" "$field 200"
+    ask /messages -H "$field"
+    same "$field $STATUS" "$field 200"
+    accepts '{"message":"x"}' -H "$field"
+  done
+  for query in "access_token=$token" "room=a&access_token=$token" "access_token=$token&room=a" \
+    "access_token&access_token=$token"; do
+    ask "/events?$query" -I
+    same "$query $STATUS" "$query 200"
+    ask "/messages?$query"
+    same "$query $STATUS" "$query 200"
+    ask "/messages?$query" -H "$OCTETS" --data-raw x
+    same "$query $STATUS" "$query 201"
+  done
+  listen stream "access_token=$token&room=a&name=ann"
+  await stream presence
+  same "$(events_of stream presence .data)" '{"room":"a","online":1,"names":["ann"]}'
+  # HTTP/1.1 has one Cookie field, HTTP/2 may have had several, and a proxy may pass them on.
+  contains "$(raw "GET /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: a=b\r\nCookie: c=d; ssechat=$token\r\n\r\n")" \
+    'HTTP/1.1 200 '
+}
+
+# The name of the message tells whose token it was.
+posts_as() { # NAME [curl options]
+  ask "/messages?room=lobby$QUERY" -H "$JSON" --data-raw '{"message":"x"}' "${@:2}"
+  same "$STATUS" 201
+  ask '/messages?limit=1' -H "$(bearer "$(everything)")"
+  same "$(jq -r '.messages[].name' <<<"$BODY")" "$1"
+}
+
+@test "access: the head wins over the URL, and the URL over the cookie, right or wrong" {
+  local ann bob eve QUERY
+  start_server --key key
+  ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
+  bob=$(hour '"sub":"bob","rooms":["*"],"publish":true')
+  eve=$(hour '"sub":"eve","rooms":["*"],"publish":true')
+  QUERY="&access_token=$bob"
+  posts_as ann -H "$(bearer "$ann")" -b "ssechat=$eve"
+  posts_as bob -b "ssechat=$eve"
+  QUERY=
+  posts_as eve -b "ssechat=$eve"
+  posts_as ann -b "ssechat=$eve" -H "$(bearer "$ann")"
+
+  ask "/messages?access_token=$bob" -H "$(bearer nonsense)" -b "ssechat=$eve"
+  is_refused 'none that'
+  ask '/messages?access_token=nonsense' -b "ssechat=$eve"
+  is_refused 'none that'
+  ask '/messages?access_token=' -b "ssechat=$eve"
+  is_refused 'none that'
+  ask '/messages?access_token=nonsense' -H "$(bearer "$ann")" -b 'ssechat=nonsense'
+  same "$STATUS" 200
+  ask "/messages?access_token=$bob" -b 'ssechat=nonsense'
+  same "$STATUS" 200
+  # Of two the first.
+  ask "/messages?access_token=$bob&access_token=nonsense" -b "ssechat=nonsense"
+  same "$STATUS" 200
+  ask "/messages?access_token=nonsense&access_token=$bob"
+  is_refused 'none that'
+  ask /messages -b "ssechat=nonsense; ssechat=$eve"
+  is_refused 'none that'
+}
+
+@test "access: a word in Authorization that is not Bearer is for somebody else" {
+  local token field
+  start_server --key key
+  token=$(everything)
+  for field in 'Basic YW5uOnNlY3JldA==' "Basic $token" Basic Bearer "Bearer$token" "$token" \
+    "Digest username=\"Bearer $token\"" "Bearers $token" "Token $token"; do
+    ask /messages -H "Authorization: $field"
+    is_stranger
+    ask "/messages?access_token=$token" -H "Authorization: $field"
+    same "$STATUS" 200
+    ask /messages -H "Authorization: $field" -b "ssechat=$token"
+    same "$STATUS" 200
+    ask '/messages?access_token=x' -H "Authorization: $field" -b "ssechat=$token"
+    is_refused 'none that'
+  done
+}
+
+@test "access: what only looks like a token's place is none" {
+  local token
+  start_server --key key
+  token=$(everything)
+  for query in "Access_token=$token" "token=$token" "access_token2=$token" "access_token" \
+    "x=access_token=$token" "$token"; do
+    ask "/messages?$query"
+    is_stranger
+  done
+  for cookie in "Ssechat=$token" "ssechat" "xssechat=$token" "ssechat2=$token" "a=ssechat=$token" \
+    "$token"; do
+    ask /messages -H "Cookie: $cookie"
+    is_stranger
+  done
+  ask /messages -H "Cookie: ssechat=\"$token\""
+  is_refused 'none that'
+  ask /messages -H 'Cookie: ssechat='
+  is_refused 'none that'
+  ask "/messages?access_token=$token%20"
+  is_refused 'none that'
+  # A body is no place for one.
+  ask /messages -H "$JSON" --data-raw "{\"message\":\"x\",\"access_token\":\"$token\"}"
+  is_stranger
+}
+
+@test "access: a connection is not let in, each request is" {
+  local ann bob
+  start_server --key key
+  ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
+  bob=$(hour '"sub":"bob","rooms":["a"]')
+  same "$(raw "GET /messages HTTP/1.1\r\nHost: h\r\n$(bearer "$ann")\r\n\r\nGET /messages HTTP/1.1\r\nHost: h\r\n\r\nGET /messages HTTP/1.1\r\nHost: h\r\n$(bearer "$bob")\r\n\r\nGET /messages?room=a HTTP/1.1\r\nHost: h\r\n$(bearer "$bob")\r\n\r\nGET /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: ssechat=$ann\r\n\r\n" |
+    grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' ')" '200 401 403 200 200'
+}
+
+# ---- What is not a token ------------------------------------------------------------------------
+
+@test "access: a header that does not say HS256, or says what nobody here knows" {
+  local header claims count=0
+  start_server --key key
+  claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
+  while IFS= read -r header; do
+    refuses_token 'none that' "$(sign "$claims" "$header")" "$header"
+    count=$((count + 1))
+  done <<END
+{"alg":"none"}
+{"alg":"None"}
+{"alg":"NoNe","typ":"JWT"}
+{"alg":"NONE"}
+{"alg":"HS384","typ":"JWT"}
+{"alg":"HS512","typ":"JWT"}
+{"alg":"RS256","typ":"JWT"}
+{"alg":"ES256"}
+{"alg":"hs256"}
+{"alg":256}
+{"alg":["HS256"]}
+{"alg":null}
+{"alg":{"alg":"HS256"}}
+{}
+{"typ":"JWT"}
+{"alg":"HS256","alg":"HS256"}
+{"alg":"HS256","typ":"logout+jwt"}
+{"alg":"HS256","typ":"secevent+jwt"}
+{"alg":"HS256","typ":"JWE"}
+{"alg":"HS256","typ":1}
+{"alg":"HS256","crit":["exp"]}
+{"alg":"HS256","crit":[]}
+{"alg":"HS256","x":"\ud800"}
+{"alg":"HS256","x":"$(printf '\xff')"}
+{"alg":"HS256","x":$(times 64 '[')$(times 64 ']')}
+{"alg":"HS256","x":$(times 3000 '[')
+{"alg":"HS256"
+["HS256"]
+"HS256"
+HS256
+null
+
+END
+  same "$count" 32
+  takes_token "$(sign "$claims" '{"typ":"at+jwt","alg":"HS256","kid":"1","jku":"https://a.example"}')"
+}
+
+@test "access: another algorithm's signature, or none" {
+  local claims text signature
+  start_server --key key
+  claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
+  takes_token "$(sign "$claims")"
+  for header in '{"alg":"none"}' '{"alg":"none","typ":"JWT"}' "$HEADER"; do
+    text=$(printf '%s' "$header" | base64url).$(printf '%s' "$claims" | base64url)
+    refuses_token 'none that' "$text."
+    refuses_token 'none that' "$text"
+    refuses_token 'not signed' "$text.$(times 43 A)"
+  done
+  for bits in 224 384 512; do
+    refuses_token 'none that' "$(sign "$claims" "{\"alg\":\"HS$bits\",\"typ\":\"JWT\"}" "$KEY" sha$bits)"
+    refuses_token 'none that' "$(sign "$claims" "$HEADER" "$KEY" sha$bits)"
+  done
+  # The first 32 bytes of a longer one; a hash without a key; the key in front of what is hashed.
+  text=$(printf '%s' "$HEADER" | base64url).$(printf '%s' "$claims" | base64url)
+  signature=$(printf '%s' "$text" | openssl dgst -sha512 -hmac "$KEY" -binary | head -c 32 | base64url)
+  refuses_token 'not signed' "$text.$signature"
+  refuses_token 'not signed' "$text.$(printf '%s' "$text" | openssl dgst -sha256 -binary | base64url)"
+  refuses_token 'not signed' "$text.$(printf '%s' "$KEY$text" | openssl dgst -sha256 -binary | base64url)"
+  # In hexadecimal digits, as openssl prints it.
+  signature=$(printf '%s' "$text" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
+  refuses_token 'none that' "$text.$signature"
+  # A public key is known to all; who takes the header's word for the algorithm takes it for a secret.
+  openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null ||
+    openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null
+  text=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '%s' "$claims" | base64url)
+  refuses_token 'none that' "$text.$(printf '%s' "$text" | openssl dgst -sha256 -sign rsa | base64url)"
+  refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$(openssl pkey -in rsa -pubout)")"
+}
+
+@test "access: another key's signature" {
+  local claims
+  start_server --key key
+  claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
+  for key in an-old-song-that-only-we-two-sing "${KEY}s" "${KEY%?}" "${KEY^}" "$KEY"$'\n' x; do
+    refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$key")"
+  done
+}
+
+@test "access: a token that is changed, cut off or written in another way" {
+  local token text signature digits last i
+  start_server --key key
+  # One whose signature has both digits in which Base64 and base64url differ.
+  for ((i = 0; i < 200; i++)); do
+    token=$(sign "{\"rooms\":[\"*\"],\"publish\":true,\"exp\":9999999999,\"x\":$i}")
+    [[ ${token##*.} != *-* || ${token##*.} != *_* ]] || break
+  done
+  takes_token "$token"
+  text=${token%.*}
+  signature=${token##*.}
+  last=${signature: -1}
+
+  # A digit that is another one: first and last of each part. Of the last digit of a signature two
+  # bits have no meaning, and must be zero; those of A and E are.
+  for ((i = 0; i < ${#token}; i++)); do
+    [[ $i == 0 || ${token:i+1:1} == . || ${token:i-1:1} == . || $i == $((${#token} - 1)) ]] || continue
+    digits=A
+    [ "${token:i:1}" != A ] || digits=E
+    refuses_token 'not signed' "${token:0:i}$digits${token:i+1}"
+  done
+  digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_
+  i=${digits%%"$last"*}
+  refuses_token 'none that' "${token%?}${digits:${#i}+1:1}"
+  refuses_token 'none that' "${token%?}${digits:${#i}+3:1}"
+
+  refuses_token 'none that' "${token%?}"
+  refuses_token 'none that' "${token%??}"
+  refuses_token 'none that' "$text.${signature:1}"
+  refuses_token 'none that' "${token}A"
+  refuses_token 'none that' "$token="
+  refuses_token 'none that' "$text.${signature//-/+}"
+  refuses_token 'none that' "$text.${signature//_//}"
+  refuses_token 'none that' "$text.${signature:0:20} ${signature:20}"
+  refuses_token 'none that' "\"$token\""
+  refuses_token 'none that' "$token,$token"
+  # The same of the other parts, signed as they are.
+  for wrong in "${text%%.*}=.${text#*.}" "$text=" "${text}A" "${text/./.+}" "${text/./.%41}" "$text "; do
+    refuses_token 'none that' "$(sign_text "$wrong")"
+  done
+}
+
+@test "access: a token that has not three parts" {
+  local token header claims signature
+  start_server --key key
+  token=$(everything)
+  IFS=. read -r header claims signature <<<"$token"
+  for wrong in . .. ... x "$header" "$header.$claims" "$header.$signature" "$header..$signature." \
+    "$header.$claims.$signature." "$header.$claims.$signature.$signature" \
+    "$header.$signature.$claims.$signature.$claims" "$header.$claims." "$header$claims$signature" \
+    "$header,$claims,$signature" ".$token" "$token.$token"; do
+    refuses_token 'none that' "$wrong"
+  done
+  refuses_token 'not signed' ".$claims.$signature"
+  refuses_token 'not signed' "..$signature"
+  refuses_token 'not signed' "$header..$signature"
+  refuses_token 'not signed' "$claims.$header.$signature"
+}
+
+@test "access: claims that are no JSON, or not one object" {
+  start_server --key key
+  each_claims 'none that' <<END
+
+{}
+null
+[]
+"exp"
+9999999999
+{"exp":HOUR
+{"exp":HOUR}}
+{"exp":HOUR}{}
+{"exp":HOUR,}
+{'exp':HOUR}
+{"exp":HOUR,"x":"\ud800"}
+{"exp":HOUR,"sub":"\ud800"}
+{"exp":HOUR,"sub":"\udc00\ud800"}
+{"exp":HOUR,"x":"$(printf '\xff')"}
+{"exp":HOUR,"sub":"$(printf 'a\xc3')"}
+{"exp":HOUR,"sub":"$(printf '\xed\xa0\x80')"}
+{"exp":HOUR,"rooms":["$(printf '\xc0\xaf')"]}
+$(printf '\xef\xbb\xbf'){"exp":HOUR}
+{"exp":HOUR,"x":$(times 64 '[')$(times 64 ']')}
+{"exp":HOUR,"x":$(times 5000 '[')
+END
+  each_claims <<END
+ { "exp" : HOUR , "publish" : true, "ro\u006fms" : [ "\u002a" ] , "x" : { "exp" : 1 } }
+{"rooms":["*"],"publish":true,"exp":HOUR,"x":$(times 63 '[')$(times 63 ']')}
+END
+}
+
+@test "access: huge tokens" {
+  local claims fill token
+  start_server --key key
+  refuses_token 'none that' "$(sign "{\"exp\":9999999999,\"x\":$(times 10000 '[')")" '10000 levels'
+  refuses_token 'none that' "$(times 15000 x)"
+  refuses_token 'none that' "$(times 15000 .)"
+  # 36 digits of the header, 43 of the signature, two dots: what is left of 8192 is 6083 bytes' digits.
+  claims='{"rooms":["*"],"publish":true,"exp":9999999999,"x":""}'
+  fill=$(times $((6083 - ${#claims})) x)
+  token=$(sign "${claims/%'""}'/"\"$fill\"}"}")
+  same "${#token}" 8192
+  takes_token "$token"
+  ask /messages -H "Cookie: ssechat=$token"
+  same "$STATUS" 200
+  token=$(sign "${claims/%'""}'/"\"x$fill\"}"}")
+  same "${#token}" 8193
+  refuses_token 'none that' "$token"
+  # Longer than a head or a URL may be at all.
+  ask /messages -H "$(bearer "$(times 17000 x)")"
+  is_problem 431
+  ask "/messages?access_token=$token"
+  is_problem 414
+}
+
+@test "access: exp must be there, be a number, and be to come" {
+  start_server --key key
+  each_claims 'none that' <<'END'
+{"rooms":["*"],"publish":true}
+{"rooms":["*"],"publish":true,"exp":"HOUR"}
+{"rooms":["*"],"publish":true,"exp":null}
+{"rooms":["*"],"publish":true,"exp":true}
+{"rooms":["*"],"publish":true,"exp":[HOUR]}
+{"rooms":["*"],"publish":true,"exp":{}}
+{"rooms":["*"],"publish":true,"Exp":HOUR}
+{"rooms":["*"],"publish":true,"exp":HOUR,"exp":HOUR}
+{"rooms":["*"],"publish":true,"exp":PAST,"\u0065xp":HOUR}
+END
+  each_claims 'has ended' <<'END'
+{"rooms":["*"],"publish":true,"exp":NOW}
+{"rooms":["*"],"publish":true,"exp":NOW.0}
+{"rooms":["*"],"publish":true,"exp":PAST}
+{"rooms":["*"],"publish":true,"exp":PAST.5}
+{"rooms":["*"],"publish":true,"exp":NOW000e-3}
+{"rooms":["*"],"publish":true,"exp":0}
+{"rooms":["*"],"publish":true,"exp":-HOUR}
+{"rooms":["*"],"publish":true,"exp":1e-400}
+{"rooms":["*"],"publish":true,"exp":-1e400}
+END
+  each_claims <<'END'
+{"rooms":["*"],"publish":true,"exp":HOUR}
+{"rooms":["*"],"publish":true,"exp":HOUR.5}
+{"rooms":["*"],"publish":true,"exp":HOUR000e-3}
+{"rooms":["*"],"publish":true,"exp":HOUR000}
+{"rooms":["*"],"publish":true,"exp":4.2e9}
+{"rooms":["*"],"publish":true,"exp":1e400}
+{"rooms":["*"],"publish":true,"exp":18446744073709551617}
+END
+}
+
+@test "access: nbf may be a few seconds ahead, as clocks are" {
+  start_server --key key
+  each_claims 'not valid yet' <<'END'
+{"rooms":["*"],"publish":true,"exp":HOUR000,"nbf":HOUR}
+{"rooms":["*"],"publish":true,"exp":HOUR000,"nbf":HOUR.5}
+{"rooms":["*"],"publish":true,"exp":1e400,"nbf":1e400}
+END
+  each_claims <<'END'
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":SOON}
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":NOW}
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":PAST.5}
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":0}
+{"rooms":["*"],"publish":true,"exp":HOUR,"iat":HOUR,"iss":7,"jti":null}
+END
+  each_claims 'none that' <<'END'
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":"NOW"}
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":null}
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":false}
+{"rooms":["*"],"publish":true,"exp":HOUR,"nbf":NOW,"nbf":NOW}
+END
+}
+
+@test "access: a claim of the wrong type, or twice, or for somebody else" {
+  start_server --key key
+  each_claims 'none that' <<END
+{"exp":HOUR,"rooms":["*"],"publish":"true"}
+{"exp":HOUR,"rooms":["*"],"publish":1}
+{"exp":HOUR,"rooms":["*"],"publish":null}
+{"exp":HOUR,"rooms":["*"],"publish":true,"publish":true}
+{"exp":HOUR,"rooms":["*"],"sub":1}
+{"exp":HOUR,"rooms":["*"],"sub":null}
+{"exp":HOUR,"rooms":["*"],"sub":["ann"]}
+{"exp":HOUR,"rooms":["*"],"sub":""}
+{"exp":HOUR,"rooms":["*"],"sub":" ann"}
+{"exp":HOUR,"rooms":["*"],"sub":"ann "}
+{"exp":HOUR,"rooms":["*"],"sub":"an\nn"}
+{"exp":HOUR,"rooms":["*"],"sub":"an\u0000n"}
+{"exp":HOUR,"rooms":["*"],"sub":"an\u202en"}
+{"exp":HOUR,"rooms":["*"],"sub":"$(times 33 é)"}
+{"exp":HOUR,"rooms":["*"],"sub":"ann","s\u0075b":"bob"}
+{"exp":HOUR,"rooms":"*"}
+{"exp":HOUR,"rooms":"lobby"}
+{"exp":HOUR,"rooms":null}
+{"exp":HOUR,"rooms":{"lobby":true}}
+{"exp":HOUR,"rooms":["lobby",7]}
+{"exp":HOUR,"rooms":[["lobby"]]}
+{"exp":HOUR,"rooms":[""]}
+{"exp":HOUR,"rooms":["lobby","a/b"]}
+{"exp":HOUR,"rooms":["a,b"]}
+{"exp":HOUR,"rooms":["$(times 65 x)"]}
+{"exp":HOUR,"rooms":[$(seq -s, 0 9 | sed 's/[0-9]/"&"/g'),$(seq -s, 10 64 | sed 's/[0-9]*/"&"/g')]}
+{"exp":HOUR,"rooms":["lobby"],"rooms":["*"]}
+{"exp":HOUR,"rooms":["*"],"aud":"shop"}
+{"exp":HOUR,"rooms":["*"],"aud":["shop","mail"]}
+{"exp":HOUR,"rooms":["*"],"aud":[]}
+{"exp":HOUR,"rooms":["*"],"aud":null}
+{"exp":HOUR,"rooms":["*"],"aud":7}
+{"exp":HOUR,"rooms":["*"],"aud":{"ssechat":true}}
+{"exp":HOUR,"rooms":["*"],"aud":["ssechat",7]}
+{"exp":HOUR,"rooms":["*"],"aud":"ssechat","aud":"ssechat"}
+END
+  each_claims <<'END'
+{"exp":HOUR,"rooms":["*"],"publish":true,"aud":"ssechat"}
+{"exp":HOUR,"rooms":["*"],"publish":true,"aud":["shop","ssechat"]}
+END
+}
+
+@test "access: what is wrong with a token is said wherever it stands" {
+  local bad
+  start_server --key key
+  for bad in "$(sign '{"rooms":["*"],"exp":9}')" "$(sign '{"exp":9}' "$HEADER" another-key)" nonsense; do
+    ask /rooms -H "$(bearer "$bad")"
+    is_problem 401
+    expected=$BODY
+    for path in /events /messages /rooms '/messages?wait=9'; do
+      ask "$path" -b "ssechat=$bad"
+      same "$STATUS $BODY" "401 $expected"
+      ask "$path$([[ $path == *\?* ]] && printf '&' || printf '?')access_token=$bad"
+      same "$STATUS $BODY" "401 $expected"
+      ask "$path" -I -b "ssechat=$bad"
+      same "$STATUS $(field WWW-Authenticate)" '401 Bearer error="invalid_token"'
+    done
+  done
+}
+
+# ---- Rooms and rights ---------------------------------------------------------------------------
+
+@test "access: only the rooms of the token" {
+  local token
+  start_server --key key
+  token=$(hour '"rooms":["lobby","~den","a b"],"publish":true')
+  for path in '/events' '/events?room=lobby' '/events?room=lobby,~den&room=a+b' '/messages' \
+    '/messages?room=~den' '/messages?room=%6cobby' '/events?room=a%20b'; do
+    ask "$path" -I -H "$(bearer "$token")"
+    same "$path $STATUS" "$path 200"
+  done
+  for query in room=garden room=lobby,garden 'room=garden&room=lobby' room=Lobby room=lobb room=lobbyx \
+    room=den room=%7e 'room=*'; do
+    ask "/events?$query" -H "$(bearer "$token")"
+    is_forbidden 'not for this room'
+    ask "/events?$query" -I -H "$(bearer "$token")"
+    same "$STATUS" 403
+  done
+  for query in room=garden 'room=garden&wait=30' 'room=garden&before=1-0' room=Lobby; do
+    ask "/messages?$query" -H "$(bearer "$token")"
+    is_forbidden 'not for this room'
+  done
+  refuses 403 '{"room":"garden","message":"x"}' -H "$(bearer "$token")"
+  is_forbidden 'not for this room'
+  refuses 403 '{"room":"garden","event":"x","data":1}' -H "$(bearer "$token")"
+  ask '/messages?room=garden' -H "$OCTETS" -H "$(bearer "$token")" --data-raw x
+  is_forbidden 'not for this room'
+  # The lobby is where one is without saying so.
+  token=$(hour '"rooms":["garden"],"publish":true')
+  for path in /events /messages; do
+    ask "$path" -H "$(bearer "$token")"
+    is_forbidden 'not for this room'
+  done
+  refuses 403 '{"message":"x"}' -H "$(bearer "$token")"
+  ask /messages -H "$(bearer "$(everything)")"
+  same "$(jq -c .messages <<<"$BODY")" '[]'
+}
+
+@test "access: no rooms, all rooms, and those of --room" {
+  local token
+  start_server --key key --room lobby --room garden
+  for claims in '"publish":true' '"rooms":[],"publish":true' '"rooms":["**"],"publish":true'; do
+    token=$(hour "$claims")
+    for path in /events /messages; do
+      ask "$path" -H "$(bearer "$token")"
+      is_forbidden 'not for this room'
+    done
+    refuses 403 '{"message":"x"}' -H "$(bearer "$token")"
+    ask /rooms -H "$(bearer "$token")"
+    same "$STATUS $BODY" '200 {"rooms":[]}'
+  done
+  token=$(hour '"rooms":["x","*"],"publish":true')
+  say "$token" lobby one
+  say "$token" garden two
+  # What the server does not have no token can give.
+  refuses 403 '{"room":"x","message":"x"}' -H "$(bearer "$token")"
+  same "$(field WWW-Authenticate)" ''
+  token=$(hour '"rooms":["x","lobby"],"publish":true')
+  refuses 403 '{"room":"x","message":"x"}' -H "$(bearer "$token")"
+  refuses 403 '{"room":"garden","message":"x"}' -H "$(bearer "$token")"
+  say "$token" lobby three
+}
+
+@test "access: 64 rooms of 64 bytes" {
+  local room rooms token
+  start_server --key key
+  room=$(times 62 r)
+  rooms=$(printf '"%s",' "$room"{10..73})
+  token=$(hour "\"rooms\":[${rooms%,}],\"publish\":true")
+  for i in 10 41 73; do
+    accepts "{\"room\":\"$room$i\",\"message\":\"x\"}" -H "$(bearer "$token")"
+  done
+  refuses 403 "{\"room\":\"${room}74\",\"message\":\"x\"}" -H "$(bearer "$token")"
+}
+
+@test "access: who may only read" {
+  local token
+  start_server --key key
+  for claims in '"rooms":["*"]' '"rooms":["*"],"publish":false'; do
+    token=$(hour "$claims")
+    post '{"message":"x"}' -H "$(bearer "$token")"
+    is_forbidden 'for reading only'
+    ask /messages -H "$OCTETS" -H "$(bearer "$token")" --data-raw x
+    is_forbidden 'for reading only'
+    # It is said before anything is uploaded.
+    contains "$(raw "POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 15\r\n$(bearer "$token")\r\n\r\n" |
+      head -n 1)" 'HTTP/1.1 403 '
+    for path in '/events?room=a,b' /messages /rooms; do
+      ask "$path" -I -H "$(bearer "$token")"
+      same "$STATUS" 200
+    done
+  done
+  ask /messages -H "$(bearer "$token")"
+  same "$(jq -c .messages <<<"$BODY")" '[]'
+}
+
+@test "access: /rooms tells of the token's rooms, and of none that begins with ~" {
+  local token
+  start_server --key key
+  token=$(everything)
+  for room in lobby garden '~den'; do
+    say "$token" "$room" hello
+  done
+  while IFS='|' read -r rooms seen; do
+    ask /rooms -H "$(bearer "$(hour "\"rooms\":$rooms")")"
+    same "$rooms $(jq -c '[.rooms[].room]' <<<"$BODY")" "$rooms $seen"
+  done <<'END'
+["*"]|["garden","lobby"]
+["lobby"]|["lobby"]
+["~den","garden","cellar"]|["garden"]
+["~den"]|[]
+["cellar"]|[]
+[]|[]
+END
+}
+
+# ---- Names --------------------------------------------------------------------------------------
+
+# The names in a room's presence, as a stream hears of them.
+names_in() {
+  events_of "$1" presence .data.names | tail -n 1
+}
+
+@test "access: the name is the token's, whatever else is said" {
+  local ann long
+  start_server --key key
+  ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
+  listen stream 'name=bob' -H "$(bearer "$ann")"
+  listen other '' -H "$(bearer "$ann")"
+  same "$(names_in stream) $(names_in other)" '["ann"] ["ann"]'
+  accepts '{"name":"bob","message":"1"}' -H "$(bearer "$ann")"
+  accepts '{"message":"2"}' -H "$(bearer "$ann")"
+  ask '/messages?name=bob' -H "$OCTETS" -H "$(bearer "$ann")" --data-raw 3
+  ask /messages -H "$OCTETS" -H "$(bearer "$ann")" --data-raw 4
+  accepts '{"message":"the end"}' -H "$(bearer "$ann")"
+  await_text stream 'the end'
+  same "$(events_of stream message .data.name | paste -sd ' ')" '"ann" "ann" "ann" "ann" "ann"'
+  ask /messages -H "$(bearer "$ann")"
+  same "$(jq -c '[.messages[] | .name // .data.name] | unique' <<<"$BODY")" '["ann"]'
+  # It is the same message, since the name never counted.
+  accepts '{"name":"bob","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
+  post '{"name":"eve","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
+  same "$STATUS" 200
+  # Another person's message it is not.
+  post '{"name":"ann","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
+  same "$STATUS" 200
+  post '{"name":"bob","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
+  same "$STATUS" 422
+
+  long=$(times 32 😀)
+  listen long 'room=b' -H "$(bearer "$(hour "\"sub\":\"$long\",\"rooms\":[\"b\"]")")"
+  same "$(names_in long)" "[\"$long\"]"
+  listen escaped 'room=c' -H "$(bearer "$(hour '"sub":"\u00e9\"\\ \ud83d\ude00","rooms":["c"]')")"
+  same "$(names_in escaped)" '["é\"\\ 😀"]'
+}
+
+@test "access: without sub the client may choose" {
+  local token
+  start_server --key key
+  token=$(everything)
+  listen stream 'name=bob' -H "$(bearer "$token")"
+  same "$(names_in stream)" '["bob"]'
+  listen nobody 'room=b' -H "$(bearer "$token")"
+  same "$(names_in nobody)" '[]'
+  accepts '{"name":"eve","message":"1"}' -H "$(bearer "$token")"
+  accepts '{"message":"2"}' -H "$(bearer "$token")"
+  ask '/messages?name=cam' -H "$OCTETS" -H "$(bearer "$token")" --data-raw 3
+  ask /messages -H "$(bearer "$token")"
+  same "$(jq -c '[.messages[] | .name // .data.name]' <<<"$BODY")" '["eve","anonymous","cam"]'
+}
+
+# Data in the default event could say {"name":"ann","message":"…"}, and look like ann's.
+@test "access: data cannot pass for somebody's chat message" {
+  local token forged='"data":{"id":"1-0","room":"lobby","name":"ann","message":"hello"}'
+  start_server --key key
+  token=$(hour '"sub":"eve","rooms":["*"],"publish":true')
+  listen stream '' -H "$(bearer "$token")"
+  for body in "{$forged}" '{"data":"text"}' '{"data":"{\"name\":\"ann\",\"message\":\"hello\"}"}' \
+    '{"data":[]}' "{\"event\":null,$forged}" "{\"event\":\"message\",$forged}" \
+    '{"event":"m\u0065ssage","data":"text"}'; do
+    refuses 400 "$body" -H "$(bearer "$token")"
+    contains "$BODY" event
+  done
+  accepts "{\"event\":\"news\",$forged}" -H "$(bearer "$token")"
+  accepts "{\"event\":\"Message\",$forged}" -H "$(bearer "$token")"
+  accepts '{"event":"news","data":"text"}' -H "$(bearer "$token")"
+  # Octets come in an object of the server's, which has the name of who sent them.
+  for query in '' 'event=message' 'event=news'; do
+    ask "/messages?$query" -H "$OCTETS" -H "$(bearer "$token")" --data-raw '{"name":"ann","message":"hello"}'
+    same "$STATUS" 201
+  done
+  accepts '{"message":"the end"}' -H "$(bearer "$token")"
+  await_text stream 'the end'
+  same "$(events_of stream message '.data | [.name, .message]' | paste -sd ' ')" \
+    '["eve",null] ["eve",null] ["eve","the end"]'
+}
+
+@test "access: without --key data may come in the default event, since no name is signed" {
+  start_server
+  accepts '{"data":{"x":1}}'
+  accepts '{"data":"text"}'
+  accepts '{"event":"message","data":1}'
+}
+
+# ---- The end of a token -------------------------------------------------------------------------
+
+@test "access: a stream ends with its token, and goes on with a new one" {
+  local end token later round fraction id
+  start_server --key key --heartbeat 0
+  everything >all
+  end=$(second_after 15)
+  token=$(until_second "$end")
+  fraction=$(until_second "$((end - 1)).01")
+  later=$(until_second $((end + 30)))
+  round=$(until_second $((end + 1024))) # waits in the same place of the server's wheel
+  watch_end new '/events' -H "$(bearer "$token")"
+  watch_end rooms '/events?room=lobby,garden' -H "$(bearer "$token")"
+  watch_end old '/events' -0 -b "ssechat=$token"
+  watch_end part "/events?access_token=$fraction"
+  open_stream later '' -H "$(bearer "$later")"
+  open_stream round '' -H "$(bearer "$round")"
+  for stream in new rooms old part later round; do
+    await "$stream" ready
+  done
+  say "$(<all)" lobby one
+  for stream in new rooms old part later round; do
+    await_text "$stream" '"message":"one"'
+  done
+  for stream in new rooms old part; do
+    ended_at "$stream" "$end"
+    same "$stream $(names "$stream" | tr ' ' '\n' | grep -v presence | paste -sd ' ')" \
+      "$stream retry ready message retry"
+  done
+  for token in "$token" "$fraction"; do
+    ask /events -H "$(bearer "$token")"
+    is_refused 'has ended'
+  done
+
+  # Those that have time left go on.
+  id=$(events_of new message .id | tail -n 1 | jq -r .)
+  say "$(<all)" lobby two
+  say "$(<all)" garden elsewhere
+  say "$(<all)" lobby three
+  await_text later '"message":"three"'
+  await_text round '"message":"three"'
+  same "$(said later), $(said round)" 'one two three, one two three'
+  listen new '' -H "$(bearer "$later")" -H "Last-Event-ID: $id"
+  say "$(<all)" lobby four
+  await_text new '"message":"four"'
+  same "$(said new)" 'two three four'
+  same "$(events_of new gap)" ''
+  ask /rooms -H "$(bearer "$later")"
+  same "$(jq -c '[.rooms[].online]' <<<"$BODY")" '[0,3]'
+}
+
+@test "access: thirty streams end each in its second" {
+  local i start second token
+  start_server --key key --heartbeat 0
+  start=$(second_after 30)
+  for i in {0..29}; do
+    token=$(until_second "$((start + i / 10)).$((i % 10))")
+    watch_end "stream.$i" "/events?name=n$i" -H "$(bearer "$token")"
+  done
+  for i in {0..29}; do
+    await "stream.$i" ready
+  done
+  for i in {0..29}; do
+    second=$((start + i / 10 + (i % 10 > 0)))
+    ended_at "stream.$i" "$second"
+    contains "$(names "stream.$i")" 'retry ready presence'
+    same "$(tail -n 2 "stream.$i" | head -c 7)" 'retry: '
+  done
+  ask /rooms -H "$(bearer "$(everything)")"
+  same "$BODY" '{"rooms":[]}'
+}
+
+@test "access: three hundred streams end in one second, and are told to come back at different times" {
+  local end closed ended retry distinct least most
+  start_server --key key
+  end=$(second_after 15)
+  crowd 300 "/events?access_token=$(until_second "$end")"
+  tell wait-close
+  between "$(now_ms)" "$end"000 "$((end + 1))"500
+  read -r _ closed _ ended _ retry _ distinct _ least _ most <<<"$ANSWER"
+  same "$closed $ended $retry" '300 300 300'
+  between "$distinct" 100 300
+  between "$least" 3000 4500
+  between "$most" 3000 4500
+}
+
+# The poll begins late in a second, so that waiting for whole seconds would show.
+@test "access: a long poll is answered when its token ends" {
+  local end token
+  start_server --key key
+  everything >all
+  end=$(second_after 4)
+  token=$(until_second "$end")
+  until_ms "$((end - 2))"700
+  watch_end poll '/messages?wait=30' -H "$(bearer "$token")"
+  watch_end short '/messages?wait=1' -H "$(bearer "$token")"
+  watch_end other '/messages?room=garden&wait=30' -H "$(bearer "$(<all)")"
+  ended_at poll "$end"
+  between "$(cut -d ' ' -f 2 poll.end)" "$end"000 "$end"650
+  same "$(jq -c '[.messages, .more, .gap]' poll)" '[[],false,false]'
+  eventually '[ -e short.end ]'
+  between "$(cut -d ' ' -f 2 short.end)" "$((end - 1))"600 "$end"650
+  ask '/messages?wait=30' -H "$(bearer "$token")"
+  is_refused 'has ended'
+  say "$(<all)" garden hello
+  eventually '[ -e other.end ]'
+  same "$(jq -r '.messages[].message' other)" hello
+}
+
+# The connection of a poll is kept; the end of its token is not the connection's.
+@test "access: a poll that was answered leaves nothing behind" {
+  local end token connection
+  start_server --key key
+  everything >all
+  end=$(second_after 4)
+  token=$(until_second "$end")
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  timeout 20 cat <&"$connection" >answers 3>&- &
+  CLIENTS+=($!)
+  printf 'GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(bearer "$token")" >&"$connection"
+  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 2 ]"
+  say "$(<all)" lobby hello
+  await_text answers hello
+  printf 'POST /messages HTTP/1.1\r\nHost: h\r\n%s\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"messa' "$(bearer "$(<all)")" >&"$connection"
+  until_ms "$end"300
+  printf 'ge":"x"}\n' >&"$connection"
+  await_text answers ' 201 Created'
+  exec {connection}>&-
+}
+
+@test "access: a stream that does not read is closed when its token ends" {
+  local end live replay token
+  start_server --key key --history 8M --log-level debug
+  everything >all
+  printf '{"event":"x","data":"%s"}' "$(times 60000 x)" >body
+  end=$(second_after 25)
+  token=$(until_second "$end")
+  exec {live}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /events HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(bearer "$token")" >&"$live"
+  eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[1]" ]'
+  # shellcheck disable=SC2046 # one argument for each word
+  curl -sf $(for _ in {1..60}; do printf -- '-o /dev/null %s ' "$URL/messages"; done) \
+    -H "$(bearer "$(<all)")" -H "$JSON" --data-binary @body
+  exec {replay}<>"/dev/tcp/127.0.0.1/$PORT" # one that stalls in what it has missed
+  printf 'GET /events?history=60 HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(bearer "$token")" >&"$replay"
+  eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[2]" ]'
+  between "$(now_ms)" 0 "$end"000
+  eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[0]" ]'
+  between "$(now_ms)" "$end"000 "$((end + 1))"500
+  same "$(grep -c 'stream=1 reason="token"' "$SERVER_LOG")" 2
+  timeout 20 cat <&"$live" >live
+  timeout 20 cat <&"$replay" >replay
+  exec {live}>&- {replay}>&-
+  for stream in live replay; do # cut, so that its client knows: no last chunk
+    [ "$(tail -c 5 "$stream" | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]
+  done
+}
+
+@test "access: a POST whose body comes after the token's end" {
+  local end token length chunked
+  start_server --key key
+  end=$(second_after 4)
+  token=$(until_second "$end")
+  exec {length}<>"/dev/tcp/127.0.0.1/$PORT" {chunked}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'POST /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\n%s\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 15\r\n\r\n' \
+    "$(bearer "$token")" >&"$length"
+  printf 'POST /messages?access_token=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"mes\r\n' \
+    "$token" >&"$chunked"
+  read -r -t 20 line <&"$length"
+  same "$line" $'HTTP/1.1 100 Continue\r' # it was good
+  printf '{"mess' >&"$length"
+  until_ms "$end"000
+  printf 'age":"x"}' >&"$length"
+  printf 'a\r\nsage":"x"}\r\n0\r\n\r\n' >&"$chunked"
+  for connection in "$length" "$chunked"; do
+    timeout 20 cat <&"$connection" >answer
+    contains "$(<answer)" 'HTTP/1.1 401 Unauthorized'
+    contains "$(<answer)" 'The token has ended'
+  done
+  exec {length}>&- {chunked}>&-
+  ask /messages -H "$(bearer "$(everything)")"
+  same "$(jq -c .messages <<<"$BODY")" '[]'
+}
+
+@test "access: a stream that is too many, or has no room, needs no end" {
+  local end token
+  start_server --key key --max-streams 2 --max-rooms 2
+  end=$(second_after 8)
+  token=$(until_second "$end")
+  watch_end first '/events?room=a' -H "$(bearer "$token")"
+  watch_end second '/events?room=b' -H "$(bearer "$token")"
+  await first ready
+  await second ready
+  ask '/events?room=a' -H "$(bearer "$token")"
+  contains "$STATUS $BODY" '"reason":"full"'
+  ask '/messages?room=a&wait=9' -H "$(bearer "$token")"
+  is_problem 503
+  ended_at first "$end"
+  ended_at second "$end"
+  # Rooms that were empty are gone: two others may come.
+  token=$(everything)
+  listen first 'room=c' -H "$(bearer "$token")"
+  ask '/events?room=d,e' -H "$(bearer "$token")"
+  contains "$STATUS $BODY" '"reason":"rooms"'
+}
+
+@test "access: SIGTERM ends streams with time left as any other" {
+  local token
+  start_server --key key
+  token=$(everything)
+  open_stream stream '' -H "$(bearer "$token")"
+  watch_end poll '/messages?wait=60' -H "$(bearer "$token")"
+  await stream ready
+  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 3 ]"
+  stop_server
+  await_end "$CLIENT_PID"
+  same "$CLIENT_STATUS" 0
+  same "$(names stream | tr ' ' '\n' | tail -n 1)" retry
+}
+
+# ---- Keys ---------------------------------------------------------------------------------------
+
+@test "access: of two keys each is enough, on the command line and in the environment" {
+  local old=the-key-that-we-used-until-yesterday new=the-key-that-we-are-going-to-use-now
+  local claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
+  key_file old "$old"
+  key_file new "$new"
+  start_server --key old --key=new
+  takes_token "$(sign "$claims" "$HEADER" "$old")"
+  takes_token "$(sign "$claims" "$HEADER" "$new")"
+  refuses_token 'not signed' "$(sign "$claims")"
+  stop_server
+  SSECHAT_KEY='new, old' start_server
+  takes_token "$(sign "$claims" "$HEADER" "$old")"
+  takes_token "$(sign "$claims" "$HEADER" "$new")"
+  refuses_token 'not signed' "$(sign "$claims")"
+  stop_server
+  SSECHAT_KEY=old,new start_server --key key
+  takes_token "$(sign "$claims")"
+  refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$old")"
+  refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$new")"
+}
+
+@test "access: a key is its file's bytes without one newline at the end" {
+  local claims='{"rooms":["*"],"publish":true,"exp":99999999999}' text hex key_32
+  key_32=$(times 32 k)
+  while read -r file key; do
+    key_file key "$file"
+    start_server --key key
+    takes_token "$(sign "$claims" "$HEADER" "$(printf '%b_' "$key" | sed 's/_$//')")" "$file"
+    stop_server
+  done <<END
+$key_32 $key_32
+$key_32\\n $key_32
+$(times 4096 k) $(times 4096 k)
+$key_32\\r\\n $key_32\\r
+END
+  key_file key "$key_32\\n\\n"
+  start_server --key key
+  takes_token "$(sign "$claims" "$HEADER" "$key_32"$'\n')"
+  refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$key_32")"
+  stop_server
+  # Bytes that are no text: openssl has them in hexadecimal digits.
+  hex=000a0dff$(times 20 80fe01)00
+  printf '%s' "${hex^^}" | basenc -d --base16 >key
+  start_server --key key
+  text=$(printf '%s' "$HEADER" | base64url).$(printf '%s' "$claims" | base64url)
+  takes_token "$text.$(printf '%s' "$text" |
+    openssl dgst -sha256 -mac HMAC -macopt "hexkey:$hex" -binary | base64url)"
+}
+
+# Runs the program, which must end by itself with an exit code; all it says is one line on standard
+# error, and nothing in it is of the key.
+refused() {
+  local status=0 expected=$1
+  shift
+  timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
+  same "$status ssechat $* says: $(<err)" "$expected ssechat $* says: $(grep -E '^ssechat: .{10,}' err)"
+  same "$(wc -l <err) $(wc -c <out)" '1 0'
+  lacks "$(<err)" "${KEY:0:6}"
+}
+
+# No server starts with this key file, not even for --check, and no token is made with it.
+refuses_key() { # FILE WORDS
+  refused 1 --listen 127.0.0.1:0 --key "$1"
+  contains "$(<err)" "$2"
+  refused 1 --check --key "$1"
+  contains "$(<err)" "$2"
+  SSECHAT_KEY="$1" refused 1 --check
+  contains "$(<err)" "$2"
+  refused 1 token --key "$1" --rooms lobby
+  contains "$(<err)" "$2"
+}
+
+@test "access: a key file that is missing, too short, too long, or no file" {
+  refuses_key nothing 'No such file'
+  refuses_key no/thing 'No such file'
+  key_file short "${KEY:0:31}"
+  refuses_key short '32 bytes'
+  key_file short "${KEY:0:31}\\n"
+  refuses_key short '32 bytes'
+  key_file empty ''
+  refuses_key empty '32 bytes'
+  { printf '%s' "$KEY" && times $((4097 - ${#KEY})) k; } >long
+  chmod 600 long
+  refuses_key long '4096 bytes'
+  mkdir folder
+  chmod 700 folder
+  refuses_key folder 'no regular file'
+  mkfifo -m 600 fifo
+  refuses_key fifo 'no regular file'
+  refuses_key /dev/zero 'no regular file'
+  # One of two is enough to fail.
+  refused 1 --check --key key --key nothing
+  contains "$(<err)" nothing
+  refused 2 --check --key ''
+  refused 2 --check --key
+  run -0 "$SSECHAT" --check --key key --key key
+  same "$output" ''
+}
+
+@test "access: a key file that others may read or change" {
+  for mode in 644 640 604 620 602 660 666 610 601; do
+    chmod "$mode" key
+    refuses_key key 'chmod 600'
+  done
+  for mode in 600 400 700; do
+    chmod "$mode" key
+    run -0 "$SSECHAT" --check --key key
+    same "$output" ''
+  done
+  # It is the file that counts, not the link.
+  ln -s key link
+  run -0 "$SSECHAT" --check --key link
+  chmod 644 key
+  refuses_key link 'chmod 600'
+}
+
+@test "access: nothing of a token or a key is in the log" {
+  local token bad end piece log
+  start_server --key key --log-level debug --max-streams 2
+  end=$(second_after 6)
+  token=$(until_second "$end")
+  bad=$(sign '{"sub":"mallory-the-forger","exp":9}' "$HEADER" "another-key-of-some-length-or-so")
+  watch_end stream "/events?access_token=$token"
+  watch_end cookie '/events' -b "ssechat=$token"
+  await stream ready
+  await cookie ready
+  for shown in "$token" "$bad" "x$token"; do
+    for path in /events /messages /rooms /nothing /; do
+      ask "$path?access_token=$shown"
+      ask "$path" -H "$(bearer "$shown")"
+      ask "$path" -b "ssechat=$shown"
+      ask "$path?access_token=$shown" -H "$JSON" --data-raw "{\"message\":\"$shown\"}"
+    done
+  done
+  raw "GET /messages?access_token=$token HTTP/9\r\n$(bearer "$token")\r\n\r\n" >/dev/null
+  raw "$token\r\n\r\n" >/dev/null
+  ended_at stream "$end"
+  ended_at cookie "$end"
+  stop_server
+  log=$(<"$SERVER_LOG")
+  contains "$log" 'close fd='
+  lacks "$log" "$KEY"
+  lacks "$log" mallory
+  lacks "$log" access_token
+  for piece in ${token//./ } ${bad//./ }; do
+    lacks "$log" "${piece:0:10}"
+  done
+}
+
+# ---- Pages of other origins ---------------------------------------------------------------------
+
+@test "access: a page that --cors lists can read why it was refused" {
+  local token
+  start_server --key key --cors https://a.example
+  token=$(hour '"rooms":["lobby"]')
+  for path in /events /messages /rooms; do
+    ask "$path" -H 'Origin: https://a.example'
+    is_stranger
+    same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" 'https://a.example true'
+    ask "$path" -H 'Origin: https://a.example' -H "$(bearer x)"
+    is_refused 'none that'
+    same "$(field Access-Control-Allow-Origin)" https://a.example
+    ask "$path" -H 'Origin: https://b.example'
+    is_stranger
+    same "$(field Access-Control-Allow-Origin)" ''
+    # The browser asks first, and shows no token when it does.
+    ask "$path" -X OPTIONS -H 'Origin: https://a.example' -H 'Access-Control-Request-Method: GET' \
+      -H 'Access-Control-Request-Headers: authorization'
+    same "$STATUS $(field Access-Control-Allow-Origin)" '204 https://a.example'
+    contains ", $(field Access-Control-Allow-Headers)," ', Authorization,'
+  done
+  ask '/events?room=garden' -H 'Origin: https://a.example' -H "$(bearer "$token")"
+  is_forbidden 'not for this room'
+  same "$(field Access-Control-Allow-Origin)" https://a.example
+  post '{"message":"x"}' -H 'Origin: https://a.example'
+  is_stranger
+  same "$(field Access-Control-Allow-Origin)" https://a.example
+  post '{"message":"x"}' -H 'Origin: https://a.example' -H "$(bearer "$token")"
+  is_forbidden 'for reading only'
+  same "$(field Access-Control-Allow-Origin)" https://a.example
+}
+
+# A cookie comes along by itself, also with what another site's page makes its reader send.
+@test "access: a cookie does not let other sites' pages post" {
+  local token
+  start_server --key key --cors https://a.example
+  token=$(everything)
+  post '{"message":"x"}' -H 'Origin: https://b.example' -b "ssechat=$token"
+  is_problem 403
+  same "$(field Access-Control-Allow-Origin)" ''
+  accepts '{"message":"x"}' -H 'Origin: https://a.example' -b "ssechat=$token"
+  accepts '{"message":"x"}' -H "Origin: $URL" -b "ssechat=$token"
+  ask /messages -H 'Origin: https://b.example' -b "ssechat=$token"
+  same "$STATUS $(field Access-Control-Allow-Origin)" '200 '
+}
+
+@test "access: with --cors '*' any page reads why, without credentials" {
+  start_server --key key --cors '*'
+  ask /messages -H 'Origin: https://b.example'
+  is_stranger
+  same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" '* '
+}
+
+# ---- ssechat token ------------------------------------------------------------------------------
+
+# Makes a token and takes it apart: sets TOKEN, and CLAIMS without the times.
+make_token() {
+  "$SSECHAT" token --key key "$@" >token 2>err
+  same "$(wc -l <token) $(wc -c <err)" '1 0'
+  TOKEN=$(<token)
+  CLAIMS=$(part "$TOKEN" 2)
+  same "$(part "$TOKEN" 1)" "$HEADER"
+  same "$TOKEN" "$(sign "$CLAIMS")" # as openssl signs it
+  between "$(jq .iat <<<"$CLAIMS")" $(($(date +%s) - 10)) "$(date +%s)"
+  TTL=$(jq '.exp - .iat' <<<"$CLAIMS")
+  CLAIMS=$(jq -c 'del(.iat, .exp)' <<<"$CLAIMS")
+}
+
+@test "ssechat token: says what it was asked to say" {
+  make_token --rooms lobby
+  same "$TTL $CLAIMS" '3600 {"rooms":["lobby"],"publish":false}'
+  make_token --sub ann --rooms a,b --publish
+  same "$TTL $CLAIMS" '3600 {"sub":"ann","rooms":["a","b"],"publish":true}'
+  make_token --rooms a --rooms=b,c --rooms d
+  same "$CLAIMS" '{"rooms":["a","b","c","d"],"publish":false}'
+  make_token --rooms '*'
+  same "$CLAIMS" '{"rooms":["*"],"publish":false}'
+  make_token --rooms '~den,a b' --sub='é "\ 😀'
+  same "$CLAIMS" '{"sub":"é \"\\ 😀","rooms":["~den","a b"],"publish":false}'
+  make_token --rooms a --sub "$(times 32 😀)" --publish
+  same "$(jq '.sub | length' <<<"$CLAIMS")" 32
+  while read -r ttl seconds; do
+    make_token --rooms a --ttl "$ttl"
+    same "$ttl $TTL" "$ttl $seconds"
+  done <<'END'
+1h 3600
+90s 90
+90 90
+5m 300
+7d 604800
+1 1
+36500d 3153600000
+END
+}
+
+@test "ssechat token: the server takes it for what it says" {
+  start_server --key key
+  make_token --rooms '*' --publish
+  takes_token "$TOKEN"
+  make_token --sub ann --rooms lobby,~den --publish
+  takes_token "$TOKEN"
+  say "$TOKEN" '~den' hello
+  listen stream 'room=~den&name=bob' -H "$(bearer "$TOKEN")"
+  same "$(names_in stream)" '["ann"]'
+  refuses 403 '{"room":"garden","message":"x"}' -H "$(bearer "$TOKEN")"
+  make_token --rooms lobby
+  ask /messages -H "$(bearer "$TOKEN")"
+  same "$STATUS" 200
+  post '{"message":"x"}' -H "$(bearer "$TOKEN")"
+  is_forbidden 'for reading only'
+  make_token --rooms "$(printf 'r%02d,' {1..63})last" --publish
+  accepts '{"room":"r63","message":"x"}' -H "$(bearer "$TOKEN")"
+  make_token --rooms lobby --ttl 1
+  until_ms "$(part "$TOKEN" 2 | jq .exp)000"
+  ask /messages -H "$(bearer "$TOKEN")"
+  is_refused 'has ended'
+}
+
+@test "ssechat token: wrong options are one sentence, and exit code 2" {
+  refused 2 token
+  refused 2 token --key key
+  refused 2 token --rooms lobby
+  refused 2 token --key key --sub ann --publish
+  refused 2 token --key key --rooms
+  refused 2 token --key key --rooms ''
+  refused 2 token --key key --rooms a/b
+  refused 2 token --key key --rooms a,,b
+  refused 2 token --key key --rooms a,
+  refused 2 token --key key --rooms "$(times 65 x)"
+  refused 2 token --key key --rooms $'a\nb'
+  refused 2 token --key key --rooms $'\xff'
+  refused 2 token --key key --rooms lobby --sub ''
+  refused 2 token --key key --rooms lobby --sub ' ann'
+  refused 2 token --key key --rooms lobby --sub 'ann '
+  refused 2 token --key key --rooms lobby --sub "$(times 33 x)"
+  refused 2 token --key key --rooms lobby --sub $'an\nn'
+  refused 2 token --key key --rooms lobby --sub $'\xff'
+  refused 2 token --key key --rooms lobby --ttl 0
+  refused 2 token --key key --rooms lobby --ttl -1
+  refused 2 token --key key --rooms lobby --ttl 1y
+  refused 2 token --key key --rooms lobby --ttl 36501d
+  refused 2 token --key key --rooms lobby --publish=yes
+  refused 2 token --key key --rooms lobby --nothing
+  refused 2 token --key key --rooms lobby --listen 127.0.0.1:0
+  refused 2 token --key key --rooms lobby more
+  refused 2 token key
+  refused 2 --key key token
+  # An option that is wrong is said before the file is looked at.
+  refused 2 token --key nothing
+}
+
+@test "ssechat token: prints none that no server takes" {
+  refused 2 token --key key --rooms "$(seq -s, 1 65)"
+  contains "$(<err)" '64 rooms'
+  # Quotes are two bytes in JSON: 64 rooms of them are more than a token may have.
+  refused 2 token --key key --rooms "$(for i in {10..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
+  refused 2 token --key key --rooms "$(for i in {11..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
+}
+
+@test "ssechat token: help goes to standard output, and a token that is not printed is an error" {
+  local status=0
+  "$SSECHAT" token --help >out 2>err
+  same "$(wc -c <err)" 0
+  for option in key sub rooms publish ttl help; do
+    contains "$(<out)" "  --$option"
+  done
+  contains "$(<out)" 'usage: ssechat token'
+  "$SSECHAT" token --key nothing --help >out 2>err
+  contains "$(<out)" 'usage: ssechat token'
+  "$SSECHAT" token --key key --rooms lobby >/dev/full 2>err || status=$?
+  same "$status $(wc -l <err)" '1 1'
+  contains "$(<err)" 'standard output'
+  # The server's environment is not its own.
+  SSECHAT_KEY=key refused 2 token --rooms lobby
+}

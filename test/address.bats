@@ -1,0 +1,389 @@
+#!/usr/bin/env bats
+# address.c, through its driver: what is an address, what is a network, and whom a chain of proxies
+# names. The driver also puts each input next to unreadable pages, and compares what it reads with
+# what another reader makes of it.
+
+load helper
+
+# The text is written as printf writes it.
+address() { # TEXT MODE [NETWORK...]
+  printf '%b' "$1" | "$UNIT/address" "${@:2}"
+}
+
+# A table: on the left what the driver says, then a bar, then the text.
+table() { # MODE [NETWORK...]
+  local expected text count=0
+  while IFS='|' read -r expected text; do
+    same "${text% } : $(address "${text# }" "$@")" "${text% } : ${expected% }"
+    count=$((count + 1))
+  done
+  [ "$count" -gt 0 ]
+}
+
+# ---- Addresses ----------------------------------------------------------------------------------
+
+@test "address: IPv4, of which all is one customer" {
+  table parse <<'END'
+192.0.2.1 192.0.2.1| 192.0.2.1
+0.0.0.0 0.0.0.0| 0.0.0.0
+255.255.255.255 255.255.255.255| 255.255.255.255
+127.0.0.1 127.0.0.1 loopback| 127.0.0.1
+127.255.255.255 127.255.255.255 loopback| 127.255.255.255
+126.255.255.255 126.255.255.255| 126.255.255.255
+128.0.0.1 128.0.0.1| 128.0.0.1
+END
+}
+
+@test "address: IPv6, of which the first half is one customer" {
+  table parse <<'END'
+2001:db8::1 2001:db8::| 2001:db8::1
+2001:db8:0:1:ffff::1 2001:db8:0:1::| 2001:0DB8:0000:0001:FFFF:0:0:1
+2001:db8:0:1:2:3:4:5 2001:db8:0:1::| 2001:db8:0:1:2:3:4:5
+:: ::| ::
+::1 ::1 loopback| ::1
+::2 ::| ::2
+1:: 1::| 1::
+1:2:3:4:5:6:7:0 1:2:3:4::| 1:2:3:4:5:6:7::
+0:2:3:4:5:6:7:8 0:2:3:4::| ::2:3:4:5:6:7:8
+64:ff9b::c000:221 64:ff9b::| 64:ff9b::192.0.2.33
+fe80::1 fe80::| fe80::1
+END
+}
+
+@test "address: an IPv4 address in IPv6's clothes is that IPv4 address" {
+  table parse <<'END'
+192.0.2.1 192.0.2.1| ::ffff:192.0.2.1
+192.0.2.1 192.0.2.1| ::FFFF:c000:201
+192.0.2.1 192.0.2.1| 0:0:0:0:0:ffff:192.0.2.1
+192.0.2.1 192.0.2.1| [::ffff:192.0.2.1]:80
+127.0.0.1 127.0.0.1 loopback| ::ffff:127.0.0.1
+::ffff:0:c000:201 ::| ::ffff:0:192.0.2.1
+END
+}
+
+@test "address: with a port, in brackets, as proxies write it" {
+  table parse <<'END'
+192.0.2.1 192.0.2.1| 192.0.2.1:4711
+192.0.2.1 192.0.2.1| 192.0.2.1:0
+192.0.2.1 192.0.2.1| 192.0.2.1:65535
+2001:db8::1 2001:db8::| [2001:db8::1]
+2001:db8::1 2001:db8::| [2001:db8::1]:4711
+2001:db8::1:4711 2001:db8::| 2001:db8::1:4711
+none| 192.0.2.1:
+none| 192.0.2.1:65536
+none| 192.0.2.1:99999999999999999999
+none| 192.0.2.1:-1
+none| 192.0.2.1:http
+none| 192.0.2.1:80:80
+none| [192.0.2.1]
+none| [192.0.2.1]:80
+none| [2001:db8::1]:
+none| [2001:db8::1]:65536
+none| [2001:db8::1]80
+none| [2001:db8::1]]
+none| [[2001:db8::1]]
+none| [2001:db8::1
+none| 2001:db8::1]
+none| []
+none| []:80
+none| [:]
+none| [
+none| :80
+none| :
+END
+}
+
+@test "address: what is none" {
+  table parse <<'END'
+none|
+none| unknown
+none| _hidden
+none| localhost
+none| example.com
+none| 256.1.1.1
+none| 1.1.1.256
+none| 1.1.1
+none| 1.1.1.1.1
+none| 1.1.1.
+none| .1.1.1
+none| 1..1.1
+none| 01.1.1.1
+none| 1.1.1.001
+none| 1.1.1.00
+none| 0x7f.0.0.1
+none| 2130706433
+none| 127.1
+none| 1.1.1.1/32
+none| -1.1.1.1
+none| +1.1.1.1
+none| 1.1.1.1\x00
+none| 1.1.1.1\x002
+none| \x001.1.1.1
+none| 1.1.1.1\r
+none| \x201.1.1.1
+none| 1.1.1.1\x20
+none| 1.1. 1.1
+none| 1.1.1.1\t
+none| \xd9\xa1.1.1.1
+none| fe80::1%eth0
+none| fe80::1%1
+none| [fe80::1%25eth0]:80
+none| ::1\x00
+none| ::g
+none| :1
+none| 1:
+none| :::
+none| 1:::2
+none| 1::2::3
+none| 1:2:3:4:5:6:7
+none| 1:2:3:4:5:6:7:
+none| :1:2:3:4:5:6:7
+none| 1:2:3:4:5:6:7:8:9
+none| 1:2:3:4::5:6:7:8
+none| 12345::
+none| 00001::
+none| ::1.2.3
+none| ::1.2.3.256
+none| ::01.2.3.4
+none| ::1.2.3.4:5
+none| 1:2:3:4:5:6:7:1.2.3.4
+none| 1:2:3:4:5:6::1.2.3.4
+none| 1.2.3.4::
+none| 0000:0000:0000:0000:0000:ffff:255.255.255.2555
+END
+  same "$(address "$(times 8000 1)" parse)" none
+  same "$(address "$(times 8000 :)" parse)" none
+}
+
+# ---- Networks -----------------------------------------------------------------------------------
+
+@test "network: a prefix, or one address" {
+  table network <<'END'
+10.0.0.0/8| 10.0.0.0/8
+0.0.0.0/0| 0.0.0.0/0
+192.0.2.1/32| 192.0.2.1/32
+192.0.2.1/32| 192.0.2.1
+192.0.2.128/25| 192.0.2.128/25
+::/0| ::/0
+2001:db8::/32| 2001:db8::/32
+2001:db8::1/128| 2001:db8::1
+8000::/1| 8000::/1
+10.0.0.0/8| ::ffff:10.0.0.0/104
+192.0.2.1/32| ::ffff:192.0.2.1
+END
+}
+
+@test "network: none, and none with bits behind its prefix" {
+  table network <<'END'
+none|
+none| /
+none| /8
+none| 10.0.0.0/
+none| 10.0.0.0/33
+none| 10.0.0.0/-1
+none| 10.0.0.0/8/8
+none| 10.0.0.0/ 8
+none| 10.0.0.0 /8
+none| 10.0.0.0/8\x20
+none| 10.0.0.0/0x8
+none| 10.0.0.0/255.0.0.0
+none| 10.0.0.0/4294967304
+none| 10/8
+none| 10.1.2.3/8
+none| 10.0.0.1/31
+none| 192.0.2.128/24
+none| 0.0.0.1/0
+none| ::/129
+none| ::1/127
+none| 2001:db8::1/32
+none| 2001:db8::/28
+none| ::ffff:10.0.0.0/8
+none| [::1]
+none| [::]/0
+none| 10.0.0.0:80
+none| 10.0.0.0:80/8
+none| fe80::%eth0/64
+none| unix
+none| localhost
+none| 10.0.0.0\x00/8
+END
+}
+
+@test "network: who is in it" {
+  while read -r network answer text; do
+    same "$network $text $(address "$text" has "$network")" "$network $text $answer"
+  done <<'END'
+10.0.0.0/8 yes 10.0.0.0
+10.0.0.0/8 yes 10.255.255.255
+10.0.0.0/8 no 11.0.0.0
+10.0.0.0/8 no 9.255.255.255
+10.0.0.0/8 yes ::ffff:10.1.2.3
+10.0.0.0/8 yes 10.1.2.3:80
+10.0.0.0/8 no ::10.1.2.3
+10.0.0.0/8 no a00::1
+192.0.2.128/25 yes 192.0.2.128
+192.0.2.128/25 no 192.0.2.127
+192.0.2.1 yes 192.0.2.1
+192.0.2.1 no 192.0.2.0
+0.0.0.0/0 yes 0.0.0.0
+0.0.0.0/0 yes 255.255.255.255
+0.0.0.0/0 yes ::ffff:203.0.113.1
+0.0.0.0/0 no ::1
+0.0.0.0/0 no ::
+0.0.0.0/0 no 2001:db8::1
+::/0 yes 2001:db8::1
+::/0 yes 10.1.2.3
+::1 yes ::1
+::1 no 127.0.0.1
+::1 no ::
+2001:db8::/33 yes 2001:db8:7fff:ffff::
+2001:db8::/33 no 2001:db8:8000::
+::ffff:127.0.0.0/104 yes 127.0.0.1
+END
+}
+
+# ---- Behind proxies -----------------------------------------------------------------------------
+
+@test "X-Forwarded-For: the rightmost who is not trusted" {
+  table forwarded 10.0.0.0/8 127.0.0.1 2001:db8:1::/48 <<'END'
+192.0.2.7| X-Forwarded-For: 192.0.2.7
+192.0.2.7| x-forwarded-for:192.0.2.7
+192.0.2.7| X-Forwarded-For: 192.0.2.7, 10.0.0.1
+192.0.2.7| X-Forwarded-For: 192.0.2.7,10.0.0.1,127.0.0.1
+192.0.2.7| X-Forwarded-For: 203.0.113.9, 192.0.2.7, 10.0.0.1
+192.0.2.7| X-Forwarded-For: 10.0.0.9, 192.0.2.7, 10.0.0.1
+192.0.2.7| X-Forwarded-For: 203.0.113.9, 192.0.2.7
+192.0.2.7| X-Forwarded-For: 192.0.2.7:4711, 10.0.0.1:80
+192.0.2.7| X-Forwarded-For: ::ffff:192.0.2.7, ::ffff:10.0.0.1
+2001:db8::7| X-Forwarded-For: 2001:db8::7, 2001:db8:1::1
+2001:db8::7| X-Forwarded-For: [2001:db8::7]:4711, [2001:db8:1::1]:80
+192.0.2.7| X-Forwarded-For: \t192.0.2.7\t ,\t10.0.0.1\t
+END
+}
+
+@test "X-Forwarded-For: when all are trusted it is the leftmost" {
+  table forwarded 10.0.0.0/8 127.0.0.1 <<'END'
+10.0.0.3| X-Forwarded-For: 10.0.0.3
+10.0.0.3| X-Forwarded-For: 10.0.0.3, 10.0.0.2, 127.0.0.1
+10.0.0.3| X-Forwarded-For: 10.0.0.3\nX-Forwarded-For: 127.0.0.1
+END
+}
+
+@test "X-Forwarded-For: several lines are one list" {
+  table forwarded 10.0.0.0/8 <<'END'
+192.0.2.7| X-Forwarded-For: 203.0.113.9\nX-Forwarded-For: 192.0.2.7
+192.0.2.7| X-Forwarded-For: 203.0.113.9, 192.0.2.7\nVia: 1.1 a\nX-FORWARDED-FOR: 10.0.0.1
+192.0.2.7| X-Forwarded-For: 203.0.113.9\nX-Forwarded-For: 192.0.2.7\nX-Forwarded-For: 10.0.0.2,10.0.0.1
+END
+}
+
+@test "X-Forwarded-For: elements that are empty are none" {
+  table forwarded 10.0.0.0/8 <<'END'
+192.0.2.7| X-Forwarded-For: ,192.0.2.7, ,,\t, 10.0.0.1,
+192.0.2.7| X-Forwarded-For: 192.0.2.7\nX-Forwarded-For:
+192.0.2.7| X-Forwarded-For:\nX-Forwarded-For: ,\nX-Forwarded-For: 192.0.2.7
+nobody| X-Forwarded-For:
+nobody| X-Forwarded-For: , ,
+END
+}
+
+@test "X-Forwarded-For: what cannot be read ends the way to the left" {
+  table forwarded 10.0.0.0/8 <<'END'
+192.0.2.7| X-Forwarded-For: unknown, 192.0.2.7
+192.0.2.7| X-Forwarded-For: <script>, 192.0.2.7, 10.0.0.1
+192.0.2.7| X-Forwarded-For: 1.2.3.4 5.6.7.8, 192.0.2.7
+10.0.0.1| X-Forwarded-For: 192.0.2.7, unknown, 10.0.0.1
+10.0.0.2| X-Forwarded-For: 192.0.2.7, fe80::1%eth0, 10.0.0.2, 10.0.0.1
+nobody| X-Forwarded-For: 192.0.2.7, unknown
+nobody| X-Forwarded-For: 192.0.2.7, 10.0.0.1, 256.1.1.1
+nobody| X-Forwarded-For: "192.0.2.7"
+nobody| X-Forwarded-For: for=192.0.2.7
+END
+}
+
+@test "Forwarded: the same, in its own words" {
+  table forwarded 10.0.0.0/8 127.0.0.1 2001:db8:1::/48 <<'END'
+192.0.2.7| Forwarded: for=192.0.2.7
+192.0.2.7| forwarded: FOR=192.0.2.7
+192.0.2.7| Forwarded: for="192.0.2.7"
+192.0.2.7| Forwarded: for="192.0.2.7:4711";proto=http;by=10.0.0.1
+192.0.2.7| Forwarded: proto=https ; by=203.0.113.43 ; For = 192.0.2.7
+192.0.2.7| Forwarded: host=a.example;for=192.0.2.7;, for=10.0.0.1
+192.0.2.7| Forwarded: for=203.0.113.9, for=192.0.2.7, for="10.0.0.1"
+192.0.2.7| Forwarded: for=203.0.113.9, for=192.0.2.7\nForwarded: for=10.0.0.1
+192.0.2.7| Forwarded: , ,for=192.0.2.7,,
+2001:db8:cafe::17| Forwarded: for="[2001:db8:cafe::17]:4711"
+2001:db8:cafe::17| Forwarded: for="[2001:db8:cafe::17]", for="[2001:db8:1::1]:80"
+10.0.0.3| Forwarded: for=10.0.0.3, for=127.0.0.1
+nobody| Forwarded: for=unknown
+nobody| Forwarded: for=_hidden
+nobody| Forwarded: for="_SEVKISEK"
+nobody| Forwarded: for=192.0.2.7, for=_hidden
+nobody| Forwarded: for=192.0.2.7, proto=https
+nobody| Forwarded: for=192.0.2.7, by=192.0.2.8
+nobody| Forwarded: for=
+nobody| Forwarded: for=""
+nobody| Forwarded: for="
+nobody| Forwarded: for
+nobody| Forwarded: 192.0.2.7
+nobody| Forwarded: for="192.0.2.7
+nobody| Forwarded: for=192.0.2.7"
+nobody| Forwarded: fort=192.0.2.7
+nobody| Forwarded:
+10.0.0.1| Forwarded: for=_hidden, for=10.0.0.1
+END
+}
+
+@test "Forwarded: a quote that a client opens does not swallow what a proxy adds" {
+  table forwarded 10.0.0.0/8 <<'END'
+192.0.2.7| Forwarded: for="203.0.113.9, for=192.0.2.7
+192.0.2.7| Forwarded: for="203.0.113.9, for=192.0.2.7, for="10.0.0.1"
+192.0.2.7| Forwarded: for="\\, for="192.0.2.7"
+192.0.2.7| Forwarded: ";for=", for="192.0.2.7:80";proto=http
+192.0.2.7| Forwarded: for="203.0.113.9;, for=192.0.2.7
+192.0.2.7| Forwarded: for=203.0.113.9;, for=192.0.2.7
+192.0.2.7| Forwarded: for="203.0.113.9\nForwarded: for=192.0.2.7
+192.0.2.7| Forwarded: for="[2001:db8::9, for=192.0.2.7
+END
+}
+
+@test "X-Forwarded-For wins over Forwarded, wherever it stands" {
+  table forwarded 10.0.0.0/8 <<'END'
+192.0.2.7| X-Forwarded-For: 192.0.2.7\nForwarded: for=203.0.113.9
+192.0.2.7| Forwarded: for=203.0.113.9\nX-Forwarded-For: 192.0.2.7
+10.0.0.1| Forwarded: for=203.0.113.9\nX-Forwarded-For: 10.0.0.1
+nobody| Forwarded: for=203.0.113.9\nX-Forwarded-For: unknown
+END
+}
+
+@test "who is trusted decides, and nothing else names anybody" {
+  same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded)" 10.0.0.1
+  same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded 10.0.0.2)" 10.0.0.1
+  same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded 10.0.0.1)" 192.0.2.7
+  same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded 0.0.0.0/0)" 192.0.2.7
+  same "$(address 'X-Forwarded-For: ::7, ::1' forwarded 0.0.0.0/0)" ::1
+  table forwarded 0.0.0.0/0 ::/0 <<'END'
+nobody| X: 192.0.2.7
+nobody| X-Forwarded: 192.0.2.7
+nobody| X-Forwarded-For2: 192.0.2.7
+nobody| X-Real-IP: 192.0.2.7
+nobody| True-Client-IP: 192.0.2.7
+nobody| Via: 192.0.2.7
+not HTTP| X-Forwarded-For : 192.0.2.7
+not HTTP| X-Forwarded-For: 192.0.2.7\n folded
+not HTTP| X-Forwarded-For: 192.0.2.7\x00
+END
+}
+
+@test "address: a chain as long as a head may be" {
+  same "$(address "X-Forwarded-For: $(times 2000 9,)192.0.2.7$(times 300 ,10.0.0.1)" forwarded 10.0.0.0/8)" 192.0.2.7
+  same "$(address "X-Forwarded-For: $(times 7000 ,)192.0.2.7" forwarded)" 192.0.2.7
+  same "$(address "$(times 90 'X-Forwarded-For: 9\n')X-Forwarded-For: 192.0.2.7" forwarded)" 192.0.2.7
+}
+
+@test "address: the seeds of the fuzzer keep every promise" {
+  local seed
+  for seed in "$BATS_TEST_DIRNAME"/fuzz/corpus/address/*; do
+    "$UNIT/address" promises <"$seed"
+  done
+}

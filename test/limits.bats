@@ -1,0 +1,831 @@
+#!/usr/bin/env bats
+# Who may do how much: the limits of one address, also behind proxies; whose host and whose page it
+# is; what the log says of it, and what it never says.
+#
+# All tests of this file set the limits themselves. 127.0.0.2 and the like are addresses of this
+# machine, too, from which curl can ask as somebody else.
+# shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2119,SC2120,SC2153
+
+bats_require_minimum_version 1.5.0
+load helper
+
+# Runs the program, which must end by itself with an exit code; all it says is one line on standard
+# error.
+refused() {
+  local status=0 expected=$1
+  shift
+  timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
+  same "$status ssechat $* says: $(<err)" "$expected ssechat $* says: $(grep -E '^ssechat: .{10,}' err)"
+  same "$(wc -l <err) $(wc -c <out)" '1 0'
+}
+
+# The last answer is a stream that tells when to come back, says why, and ends properly.
+is_busy() {
+  same "$STATUS $(field Content-Type)" '200 text/event-stream'
+  printf '%s\n\n' "$BODY" >busy
+  same "$(names busy)" 'retry busy'
+  same "$(events_of busy busy .data)" "{\"reason\":\"$1\"}"
+  between "$(events busy | jq 'select(.retry).retry')" 10000 30000
+}
+
+# The last answer is 429, and says when to try again.
+is_too_much() {
+  is_problem 429
+  same "$(field Retry-After)" 1
+}
+
+# How many streams there are in the lobby, as everybody sees it.
+online() {
+  ask /rooms
+  jq '[.rooms[] | select(.room == "lobby").online] | add // 0' <<<"$BODY"
+}
+
+# The statuses of the answers in standard input, in their order.
+statuses() {
+  grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
+}
+
+# Posts so many messages as fast as one curl can; the statuses, one a line.
+posts() { # COUNT [curl options]
+  curl -sS -m 60 -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/json' \
+    --data-raw '{"message":"x"}' "${@:2}" "$URL/messages?[1-$1]"
+}
+
+KEYS=0
+
+# Posts until it is too much, with another key each time; KEY is the one that was refused.
+post_too_much() {
+  local i
+  for i in {1..60}; do
+    KEY=k$((KEYS += 1))
+    post '{"message":"x"}' -H "Idempotency-Key: $KEY" "$@"
+    [ "$STATUS" = 201 ] || break
+  done
+  is_too_much
+}
+
+# Opens a connection that stays, and asks for something on it when it is given; sets CONNECTION.
+connect() {
+  exec {CONNECTION}<>"/dev/tcp/127.0.0.1/$PORT"
+  if [ $# -gt 0 ]; then
+    printf 'GET /healthz HTTP/1.1\r\nHost: h\r\n%b\r\n' "$1" >&"$CONNECTION"
+    read -r -t 20 ANSWER <&"$CONNECTION"
+    same "$ANSWER" $'HTTP/1.1 200 OK\r'
+  fi
+}
+
+# Waits until the server holds a long poll: from then on it watches that connection for its end only,
+# which is EPOLLRDHUP, EPOLLERR and EPOLLHUP.
+await_poll() {
+  eventually "grep -qsE 'events: +2018 ' /proc/$SERVER_PID/fdinfo/*"
+}
+
+log_has() { # COUNT REGEX
+  same "$(grep -cE -- "$2" "$SERVER_LOG")" "$1"
+}
+
+# A server with the limits that it has when nobody says anything: without the options that
+# start_server puts in front.
+start_plain() {
+  local program=$SSECHAT
+  is_sanitized && SANITIZED=1
+  printf '#!/bin/sh\nshift 4\nexec "%s" "$@"\n' "$program" >plain
+  chmod +x plain
+  SSECHAT=$PWD/plain start_server "$@"
+}
+
+# ---- Streams of one address ----
+
+@test "one stream too many of an address: busy, and nobody has seen it" {
+  local i
+  start_server --max-streams-per-ip 3
+  for i in 1 2 3; do
+    listen "stream$i" "name=n$i"
+  done
+  ask '/events?name=n4'
+  is_busy address
+  ask '/events?name=n4' -0
+  is_busy address
+  ask '/events?name=n4' -I
+  same "$STATUS" 200
+  same "$(online)" 3
+  listen other 'name=n5' --interface 127.0.0.2
+  same "$(online)" 4
+  accepts '{"message":"to all"}'
+  await_text stream1 'to all'
+  await_text other 'to all'
+  lacks "$(cat stream? other)" n4
+  kill "${CLIENTS[0]}"
+  eventually '[ "$(online)" = 3 ]'
+  listen again 'name=n6'
+  ask '/events?name=n7'
+  is_busy address
+}
+
+@test "a long poll counts like a stream; one too many is 429" {
+  start_server --max-streams-per-ip 2
+  listen stream ''
+  curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
+  CLIENTS+=($!)
+  await_poll
+  ask '/messages?wait=1'
+  is_too_much
+  ask /events
+  is_busy address
+  ask '/messages?wait=1' --interface 127.0.0.2
+  same "$STATUS" 200
+  # What does not wait is no stream.
+  ask /messages
+  same "$STATUS" 200
+  accepts '{"message":"x"}'
+  eventually '[ -s page ]'
+  ask '/messages?wait=1'
+  same "$STATUS" 200
+}
+
+@test "a poll that has something to say at once is never too many" {
+  start_server --max-streams-per-ip 1
+  accepts '{"message":"one"}'
+  accepts '{"message":"two"}'
+  listen stream ''
+  ask "/messages?wait=60&after=$(jq -r '.messages[0].id' < <(curl -s "$URL/messages"))"
+  same "$STATUS $(jq -c '[.messages[].message]' <<<"$BODY")" '200 ["two"]'
+}
+
+@test "who comes over a unix socket has no address, and no limits" {
+  local i
+  start_server --max-streams-per-ip 1 --post-rate 1 --listen "unix:$PWD/socket"
+  URL=http://localhost
+  for i in 1 2 3; do
+    listen "stream$i" '' --unix-socket socket -H 'X-Forwarded-For: 192.0.2.1'
+  done
+  same "$(posts 60 --unix-socket socket | sort | uniq -c | xargs)" '60 201'
+}
+
+@test "0 is no limit" {
+  start_server --max-streams-per-ip 0 --post-rate 0
+  crowd 120 /events
+  same "$(posts 120 | sort | uniq -c | xargs)" '120 201'
+}
+
+@test "without options: 64 streams, and 20 messages at once" {
+  start_plain
+  crowd 64 /events
+  ask /events
+  is_busy address
+  posts 80 >statuses
+  same "$(head -n 20 statuses | sort -u)" 201
+  grep -q 429 statuses
+}
+
+# ---- Connections of one address ----
+
+@test "32 connections more than streams; the next one is closed without a word" {
+  local i kept=()
+  start_server --max-streams-per-ip 3
+  crowd 3 /events
+  for i in {1..32}; do
+    # Some say nothing, some have an answer and are idle.
+    if ((i % 2)); then connect; else connect ''; fi
+    kept[i]=$CONNECTION
+  done
+  connect
+  same "$(timeout 20 cat <&"$CONNECTION" | wc -c)" 0
+  exec {CONNECTION}>&-
+  run ! curl -s "$URL/healthz"
+  ask /healthz --interface 127.0.0.2
+  same "$STATUS" 200
+  accepts '{"message":"still here"}' --interface 127.0.0.3
+  tell 'count 1 still here'
+  same "$ANSWER" ok
+  for i in 1 2; do
+    exec {kept[i]}>&-
+  done
+  eventually 'curl -sf "$URL/healthz"'
+  ask /events
+  is_busy address
+  log_has 1 '^warn: refused what=connection address=127\.0\.0\.1 connections=36 streams=3 others_since=0$'
+}
+
+# ---- The log ----
+
+@test "a flood is one line in the log, and a later one counts it; one hint" {
+  local total
+  start_server --max-streams-per-ip 1
+  listen stream ''
+  curl -sS -m 30 "$URL/events?[1-50]" >answers
+  same "$(grep -c '^event: busy' answers)" 50
+  log_has 1 refused
+  log_has 1 '^warn: refused what=stream address=127\.0\.0\.1 connections=2 streams=1 others_since=0$'
+  log_has 1 '^warn: hint=".*--trust-proxy 127\.0\.0\.1.*"$'
+  total=50
+  until [ "$(grep -c refused "$SERVER_LOG")" = 2 ]; do
+    ask /events
+    is_busy address
+    total=$((total + 1))
+    between "$total" 51 1000
+    sleep 0.5
+  done
+  log_has 1 "^warn: refused what=stream .* others_since=$((total - 2))\$"
+  log_has 1 hint=
+}
+
+@test "the hint is for those who have not heard of --trust-proxy" {
+  start_server --max-streams-per-ip 1 --trust-proxy 192.0.2.1
+  listen stream ''
+  ask /events
+  is_busy address
+  log_has 1 refused
+  log_has 0 hint=
+}
+
+@test "the hint is for a proxy at ::1, too" {
+  grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
+  start_server --listen '[::1]:0' --max-streams-per-ip 1
+  listen stream '' -g
+  ask /events -g
+  is_busy address
+  log_has 1 '^warn: refused what=stream address=::1 '
+  log_has 1 hint=
+}
+
+@test "each connection has a line in the end, with its address and why" {
+  local line='^debug: close fd=[0-9]+ address=127\.0\.0\.'
+  start_server --log-level debug --max-streams-per-ip 1
+  listen stream ''
+  ask /events
+  is_busy address
+  ask /healthz --interface 127.0.0.2
+  raw 'nonsense\r\n\r\n' >/dev/null
+  connect ''
+  exec {CONNECTION}>&-
+  kill "$CLIENT_PID"
+  eventually 'log_has 5 "^debug: close "'
+  log_has 4 "${line}1 stream=[01] reason=\"[a-z -]+\"\$"
+  log_has 1 "${line}2 stream=0 reason=\"done\"\$"
+  log_has 1 "${line}1 stream=1 reason=\"(hang-up|reset)\"\$"
+  listen stream '' --interface 127.0.0.3
+  stop_server
+  log_has 6 '^debug: close '
+  log_has 1 "${line}3 stream=[01] reason="
+}
+
+@test "nothing that anybody says is in the log, and no control byte" {
+  local mark=Zq7xW token other bytes
+  printf '%s-an-old-song-that-only-we-two-know' "$mark" >key
+  chmod 600 key
+  start_server --log-level debug --key key --journal chat.journal --max-streams-per-ip 1 --post-rate 2 \
+    --trust-proxy 127.0.0.1 --host 127.0.0.1 --history 16K
+  token=$("$SSECHAT" token --key key --rooms '*' --publish)
+  other=$("$SSECHAT" token --key key --rooms "$mark" --sub "$mark")
+  bytes="$mark\x1b]0;$mark\x07\x9b31m"
+  for way in -HAuthorization:" Bearer $token" "-bssechat=$token" "-bx=$mark; ssechat=$other" \
+    -HAuthorization:" Basic $mark" "-uann:$mark"; do
+    for named in 192.0.2.1 "$mark" "$mark, 192.0.2.2" "$(printf '%b' "$bytes")" ''; do
+      ask "/messages?room=$mark&wait=0&$mark=$mark" "$way" -H "X-Forwarded-For: $named"
+      post "{\"message\":\"$mark\",\"name\":\"$mark\",\"room\":\"$mark\"}" "$way" -H "X-Forwarded-For: $named" \
+        -H "Idempotency-Key: $mark" -H "Forwarded: for=$mark" -H "X-$mark: $mark" -A "$mark" -e "http://$mark/"
+    done
+  done
+  listen stream "room=$mark&access_token=$token&name=$mark" -H 'X-Forwarded-For: 192.0.2.1'
+  ask "/events?room=$mark&access_token=$token" -H 'X-Forwarded-For: 192.0.2.1'
+  is_busy address
+  ask "/events?access_token=$other&room=$mark" -H "Last-Event-ID: $mark" -I
+  ask "/events?access_token=${token%??}$mark"
+  ask "/$mark/$token" -H "Origin: http://$mark"
+  ask / -H "Host: $mark"
+  ask / -X "$mark"
+  post "{\"$mark\":\"$mark" -H "Authorization: Bearer $token"
+  post "{\"event\":\"$mark\",\"data\":{\"$mark\":\"$mark\u001b\"}}" -H "Authorization: Bearer $token"
+  ask "/messages?access_token=$token&room=$mark" -H 'Content-Type: application/octet-stream' --data-binary "$mark"
+  while read -r request; do
+    raw "$request" >/dev/null
+  done <<END
+$mark\r\n\r\n
+GET /$bytes HTTP/1.1\r\nHost: $mark\r\n\r\n
+GET /$mark $mark\r\n\r\n
+\x1b[31m$mark\r\n\r\n
+GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n$mark\x1b[31m: x\r\n\r\n
+GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: ssechat=$token\x1b\r\n\r\n
+GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer $bytes\r\nConnection: close\r\n\r\n
+GET / HTTP/1.1\r\nHost: $bytes\r\n\r\n
+GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: $bytes\nwarn: $mark\r\n\r\n
+POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer $token\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n$mark\r\n
+POST /messages?$mark HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: $mark\r\n\r\n
+END
+  # Those who give up in the middle of a head, and of a body.
+  for bytes in "GET /$mark/$token" "POST /messages?access_token=$token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"message\":\"$mark"; do
+    connect
+    printf '%b' "$bytes" >&"$CONNECTION"
+    exec {CONNECTION}>&-
+  done
+  eventually '[ "$(grep -c "reason=\"cut\"" "$SERVER_LOG")" -ge 2 ]'
+  stop_server
+  # It did say something: closes, refusals, hints.
+  grep -q '^debug: close ' "$SERVER_LOG"
+  grep -q '^warn: refused ' "$SERVER_LOG"
+  lacks "$(cat "$SERVER_LOG")" "$mark"
+  for part in ${token//./ } ${other//./ }; do
+    lacks "$(cat "$SERVER_LOG")" "$part"
+  done
+  same "$(LC_ALL=C grep -ac '[^ -~]' "$SERVER_LOG")" 0
+}
+
+# ---- Messages of one address ----
+
+@test "messages: a burst, then so many a second; 429 says when to try again" {
+  local started taken
+  start_server --post-rate 5
+  started=$(date +%s%3N)
+  posts 60 >statuses
+  taken=$(($(date +%s%3N) - started))
+  same "$(head -n 20 statuses | sort -u)" 201
+  same "$(sort -u statuses | paste -sd ' ')" '201 429'
+  between "$(grep -c 201 statuses)" 20 $((21 + 5 * taken / 1000))
+  post_too_much
+  accepts '{"message":"x"}' --interface 127.0.0.2
+  post_too_much
+  sleep "$(field Retry-After)"
+  same "$(posts 5 | paste -sd ' ')" '201 201 201 201 201'
+  log_has 1 '^warn: refused what=post address=127\.0\.0\.1 '
+  # Reading is not posting.
+  ask /messages
+  same "$STATUS" 200
+}
+
+@test "messages: another rate" {
+  start_server --post-rate 1000
+  same "$(posts 100 | sort | uniq -c | xargs)" '100 201'
+  start_server --post-rate 1
+  posts 30 >statuses
+  same "$(head -n 4 statuses | sort -u)" 201
+  between "$(grep -c 429 statuses)" 1 26
+}
+
+@test "messages: what is too much is said before the body is read" {
+  local i kept=()
+  start_server --post-rate 1
+  for i in {1..10}; do
+    connect
+    kept[i]=$CONNECTION
+    printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n' >&"$CONNECTION"
+  done
+  timeout 20 cat <&"${kept[10]}" >answer.head
+  HEAD=$(tr -d '\r' <answer.head)
+  contains "$HEAD" 'HTTP/1.1 429 '
+  same "$(field Retry-After) $(field Connection)" '1 close'
+  for i in {1..10}; do
+    exec {kept[i]}>&-
+  done
+}
+
+@test "messages: a connection without a body to skip goes on after a 429" {
+  local head='POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n'
+  start_server --post-rate 1
+  raw "$(times 20 "$head")GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" >answers
+  same "$(statuses <answers | tr ' ' '\n' | sort -u | xargs)" '200 400 429'
+  same "$(statuses <answers | wc -w) $(tail -n 1 answers)" '21 {"status":"ok"}'
+}
+
+@test "messages: a refusal does not use up the key" {
+  start_server --post-rate 1
+  post_too_much
+  eventually 'post "{\"message\":\"once\"}" -H "Idempotency-Key: $KEY"; same "$STATUS" 201'
+  ask '/messages?limit=500'
+  same "$(jq -c --arg key "$KEY" '[.messages[] | select(.key == $key).message]' <<<"$BODY")" '["once"]'
+}
+
+@test "messages: a request that could not be published anyway costs nothing" {
+  local i
+  start_server --post-rate 1
+  for i in {1..6}; do
+    ask /messages -H 'Content-Type: text/plain' -d x
+    is_problem 415
+    refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
+  done
+  same "$(posts 4 | paste -sd ' ')" '201 201 201 201'
+}
+
+# ---- Behind a proxy ----
+
+# Whom a request is said to come from.
+by() {
+  printf 'X-Forwarded-For: %s' "$1"
+}
+
+@test "without --trust-proxy nobody speaks for others" {
+  local i
+  start_server --max-streams-per-ip 1 --post-rate 1
+  listen stream '' -H "$(by 192.0.2.1)"
+  ask /events -H "$(by 192.0.2.2)"
+  is_busy address
+  ask /events -H 'Forwarded: for=192.0.2.2'
+  is_busy address
+  for i in {1..60}; do
+    post '{"message":"x"}' -H "$(by "192.0.2.$i")" -H "Forwarded: for=192.0.2.$i"
+    [ "$STATUS" = 201 ] || break
+  done
+  is_too_much
+}
+
+@test "a trusted proxy: the limits are those of whom it names" {
+  start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
+  listen one '' -H "$(by 192.0.2.1)"
+  listen two '' -H "$(by 192.0.2.2)"
+  ask /events -H "$(by 192.0.2.1)"
+  is_busy address
+  ask '/messages?wait=1' -H "$(by 192.0.2.2)"
+  is_too_much
+  post_too_much -H "$(by 192.0.2.1)"
+  accepts '{"message":"x"}' -H "$(by 192.0.2.2)"
+  # One refusal is logged for all, with the address that counts.
+  log_has 1 '^warn: refused what=stream address=192\.0\.2\.1 connections=2 streams=1 '
+  # Others are not believed.
+  listen direct '' --interface 127.0.0.2 -H "$(by 192.0.2.3)"
+  ask /events --interface 127.0.0.2 -H "$(by 192.0.2.4)"
+  is_busy address
+}
+
+@test "a trusted proxy: what the client pretends in front of it does not count" {
+  local i
+  start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1 --trust-proxy 10.0.0.0/8
+  listen stream '' -H "$(by '203.0.113.1, 192.0.2.1')"
+  for i in "203.0.113.2, 192.0.2.1" "192.0.2.1" "unknown, 192.0.2.1:4711" ", ,192.0.2.1" "192.0.2.2,192.0.2.1, 10.1.2.3" \
+    "::ffff:192.0.2.1" "[::ffff:192.0.2.1]:80, 10.0.0.1, 10.0.0.2"; do
+    ask /events -H "$(by "$i")"
+    is_busy address
+  done
+  ask /events -H "$(by 203.0.113.2)" -H "$(by 192.0.2.1)"
+  is_busy address
+  ask /events -H "$(by 192.0.2.1)" -H 'Forwarded: for=203.0.113.2'
+  is_busy address
+  listen other '' -H "$(by '192.0.2.1, 192.0.2.2')"
+}
+
+@test "a trusted proxy may speak the language of RFC 7239" {
+  start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
+  listen stream '' -H 'Forwarded: for=203.0.113.1, for="192.0.2.1:4711";proto=https'
+  ask /events -H 'Forwarded: for="203.0.113.2, for=192.0.2.1'
+  is_busy address
+  ask /events -H "$(by 192.0.2.1)"
+  is_busy address
+  listen other '' -H 'Forwarded: for=192.0.2.1, for=192.0.2.2'
+}
+
+@test "a trusted proxy: of IPv6 the first 64 bits are one client" {
+  start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
+  listen one '' -H "$(by 2001:db8::1)"
+  for i in 2001:db8::2 2001:db8:0:0:ffff:ffff:ffff:ffff '[2001:db8::3]:4711'; do
+    ask /events -H "$(by "$i")"
+    is_busy address
+  done
+  ask /events -H 'Forwarded: for="[2001:db8::4]"'
+  is_busy address
+  listen two '' -H "$(by 2001:db8:0:1::1)"
+  ask /events -H "$(by 2001:db8:0:1::1)"
+  is_busy address
+}
+
+@test "a trusted proxy: one connection, many clients, each counted for itself" {
+  local poll='GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n' last='Connection: close\r\n'
+  start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
+  listen stream '' -H "$(by 192.0.2.1)"
+  same "$(raw "$poll$(by 192.0.2.1)\r\n\r\n$poll$(by 192.0.2.2)\r\n\r\n$poll$(by 192.0.2.1)\r\n\r\n$poll\r\n$poll$last$(by 192.0.2.2)\r\n\r\n" | statuses)" \
+    '429 200 429 200 200'
+  # A stream counts for whom it is, not for those whom the connection carried before.
+  connect "$(by 192.0.2.3)\r\n"
+  printf 'GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nGET /events HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(by 192.0.2.4)" >&"$CONNECTION"
+  eventually '[ "$(online)" = 2 ]'
+  ask /events -H "$(by 192.0.2.4)"
+  is_busy address
+  ask '/messages?wait=1' -H "$(by 192.0.2.3)"
+  same "$STATUS" 200
+  exec {CONNECTION}>&-
+  eventually '[ "$(online)" = 1 ]'
+  listen four '' -H "$(by 192.0.2.4)"
+}
+
+@test "a trusted proxy may have any number of connections, for one client or many" {
+  local i kept=()
+  start_server --max-streams-per-ip 3 --trust-proxy 127.0.0.1
+  for i in {1..120}; do
+    if ((i <= 40)); then connect; elif ((i <= 80)); then connect "$(by "192.0.2.$i")\r\n"; else connect "$(by 192.0.2.1)\r\n"; fi
+    kept[i]=$CONNECTION
+  done
+  ask /healthz -H "$(by 192.0.2.1)"
+  same "$STATUS" 200
+  log_has 0 refused
+  for i in {1..120}; do
+    exec {kept[i]}>&-
+  done
+}
+
+@test "a proxy that asks over a unix socket is trusted by the word unix" {
+  start_server --listen "unix:$PWD/socket" --max-streams-per-ip 1 --trust-proxy unix
+  URL=http://localhost
+  listen one '' --unix-socket socket -H "$(by 192.0.2.1)"
+  ask /events --unix-socket socket -H "$(by 192.0.2.1)"
+  is_busy address
+  ask /events --unix-socket socket -H "$(by '192.0.2.2, 192.0.2.1')"
+  is_busy address
+  listen two '' --unix-socket socket -H "$(by 192.0.2.2)"
+}
+
+@test "a trusted proxy that names nobody: one hint, and no limits" {
+  start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
+  listen one ''
+  listen two '' -H "$(by unknown)"
+  listen three '' -H 'Forwarded: for=_hidden'
+  same "$(posts 30 | sort | uniq -c | xargs)" '30 201'
+  log_has 1 hint=
+  log_has 1 '^warn: hint="a trusted proxy does not say who its client is; let it send X-Forwarded-For or Forwarded"$'
+}
+
+@test "--trust-proxy takes networks, addresses and the word unix, and nothing else" {
+  local network
+  for network in 10.0.0.0/8 0.0.0.0/0 192.0.2.1 192.0.2.1/32 2001:db8::/32 ::/0 ::1 2001:db8::1/128 ::ffff:10.0.0.0/104 unix; do
+    run -0 "$SSECHAT" --check --trust-proxy 127.0.0.1 --trust-proxy "$network"
+    same "$network $output" "$network "
+  done
+  SSECHAT_TRUST_PROXY='127.0.0.1, ::1, unix' run -0 "$SSECHAT" --check
+  for network in '' nonsense proxy.example 10.1.2.3/8 10.0.0.0/33 10.0.0.0/ /8 10.0.0.0/8/8 10.0.0/8 256.0.0.0/8 010.0.0.0/8 \
+    10.0.0.0/-8 127.0.0.1:80 '[::1]' ::/129 ::1/64 2001:db8::1/32 fe80::1%lo 1:2:3:4::5:6:7:8 00001:: '127.0.0.1 ' '10.0.0.0/8,::1' UNIX; do
+    refused 2 --trust-proxy "$network"
+  done
+  SSECHAT_TRUST_PROXY=10.1.2.3/8 refused 2
+}
+
+# ---- Behind nginx ----
+
+# Starts nginx in front of the server. Sets URL to it, and SERVER_URL to the server itself.
+start_nginx() {
+  local pid attempt port
+  PATH=$PATH:/usr/sbin # where Debian has it
+  command -v nginx >/dev/null || skip 'nginx is not installed'
+  SERVER_URL=$URL
+  mkdir -p nginx
+  for attempt in {1..20}; do
+    port=$((10000 + RANDOM % 20000))
+    cat >nginx/conf <<END
+daemon off;
+master_process off;
+pid nginx/pid;
+error_log nginx/log;
+events {}
+http {
+  access_log off;
+  client_body_temp_path nginx/body;
+  proxy_temp_path nginx/proxy;
+  fastcgi_temp_path nginx/fastcgi;
+  uwsgi_temp_path nginx/uwsgi;
+  scgi_temp_path nginx/scgi;
+  server {
+    listen 127.0.0.1:$port;
+    location / {
+      proxy_pass $URL;
+      proxy_set_header Host \$http_host;
+      proxy_set_header X-Forwarded-For \$proxy_add_x_forwarded_for;
+    }
+  }
+}
+END
+    nginx -p "$PWD" -e nginx/log -c nginx/conf </dev/null >/dev/null 2>&1 3>&- &
+    pid=$!
+    # The port may be somebody else's: then nginx gives up, and it is not its page that answers.
+    eventually "! kill -0 $pid 2>/dev/null || grep -qs . nginx/pid && curl -sf http://127.0.0.1:$port/healthz"
+    if kill -0 "$pid" 2>/dev/null; then
+      CLIENTS+=("$pid")
+      URL=http://127.0.0.1:$port
+      return 0
+    fi
+  done
+  cat nginx/log >&2
+  return 1
+}
+
+@test "nginx: a stream flows at once, and a page that it shows may post" {
+  start_server --heartbeat 0 --trust-proxy 127.0.0.1
+  start_nginx
+  listen stream 'name=ann'
+  accepts '{"message":"one"}' -H "Origin: $URL"
+  await_text stream one
+  accepts '{"message":"two"}' -H "Origin: ${URL/http:/https:}"
+  await_text stream two
+  refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
+  same "$(names stream)" 'retry ready presence message message'
+  # That a reader has gone is seen through it.
+  kill "$CLIENT_PID"
+  eventually '[ "$(online)" = 0 ]'
+}
+
+@test "nginx: limits are those of who asks it, whatever he pretends" {
+  start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
+  start_nginx
+  listen one '' --interface 127.0.0.2
+  ask /events --interface 127.0.0.2
+  is_busy address
+  ask /events --interface 127.0.0.2 -H "$(by 203.0.113.1)"
+  is_busy address
+  ask /events --interface 127.0.0.2 -H "$(by unknown)"
+  is_busy address
+  ask /events --interface 127.0.0.2 -H 'Forwarded: for=203.0.113.1'
+  is_busy address
+  listen two '' --interface 127.0.0.3
+  post_too_much --interface 127.0.0.2
+  accepts '{"message":"from three"}' --interface 127.0.0.3
+  await_text one 'from three'
+  kill "${CLIENTS[1]}"
+  eventually '[ "$(URL=$SERVER_URL online)" = 1 ]'
+  listen again '' --interface 127.0.0.2
+}
+
+@test "nginx: without --trust-proxy all are one client, and the log says what to do" {
+  start_server --max-streams-per-ip 1
+  start_nginx
+  listen one '' --interface 127.0.0.2
+  ask /events --interface 127.0.0.3
+  is_busy address
+  log_has 1 '^warn: hint=".*--trust-proxy'
+}
+
+# ---- Host ----
+
+@test "--host: the server goes by these names, in any spelling" {
+  local status host
+  start_server --host chat.example --host other.example:8080 --host '[2001:db8::1]'
+  while read -r status host; do
+    ask /healthz -H "Host: $host"
+    same "$host $STATUS" "$host $status"
+  done <<END
+200 chat.example
+200 Chat.EXAMPLE
+200 chat.example:80
+200 chat.example:9999
+200 chat.example.
+200 chat.example.:80
+200 other.example:8080
+200 OTHER.example:8080
+200 [2001:db8::1]
+200 [2001:DB8::1]:8080
+421 other.example
+421 other.example:80
+421 other.example:8081
+421 chat.example.evil
+421 evil.chat.example
+421 evilchat.example
+421 chat.exampl
+421 chat
+421 127.0.0.1:$PORT
+421 localhost
+421 [2001:db8::2]
+END
+  for path in / /events /messages /rooms /nothing; do
+    ask "$path" -H 'Host: evil.example'
+    is_problem 421
+  done
+  refuses 421 '{"message":"x"}' -H 'Host: evil.example'
+  ask /messages -X OPTIONS -H 'Host: evil.example'
+  is_problem 421
+  lacks "$BODY" evil
+  ask /messages -H 'Host: chat.example'
+  same "$(jq '.messages | length' <<<"$BODY")" 0
+}
+
+@test "--host: the target's name wins over the field; without any it is not ours" {
+  local end='Connection: close\r\n\r\n'
+  start_server --host chat.example
+  same "$(raw "GET http://chat.example/healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
+  same "$(raw "GET http://CHAT.example:80/healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 200
+  same "$(raw "GET http://evil.example/healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 421
+  same "$(raw "OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 421
+  same "$(raw "OPTIONS * HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 204
+  same "$(raw "GET /healthz HTTP/1.1\r\nHost:\r\n$end" | statuses)" 421
+  same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 421
+  same "$(raw 'GET /healthz HTTP/1.0\r\nHost: chat.example\r\n\r\n' | statuses)" 200
+  # It goes on with the next request; an upload is not waited for.
+  same "$(raw "GET / HTTP/1.1\r\nHost: evil\r\n\r\nGET /healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" '421 200'
+  same "$(raw 'POST /messages HTTP/1.1\r\nHost: evil\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n' | statuses)" 421
+}
+
+@test "--host: a page that made its own name lead here is not let in" {
+  local host=evil.example:$PORT
+  start_server
+  accepts '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
+  ask /healthz -0 -H 'Host:'
+  same "$STATUS" 200
+  start_server --host 127.0.0.1
+  refuses 421 '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
+  accepts '{"message":"x"}' -H "Origin: $URL"
+}
+
+@test "--host takes names, and nothing else" {
+  local host
+  run -0 "$SSECHAT" --check --host chat.example --host chat.example:8080 --host '[::1]:80' --host localhost
+  for host in '' http://chat.example chat.example/ /chat 'chat example' ann@chat.example 'chat.example?' 'a#b' a,b $'a\tb' $'a\x7f' é; do
+    refused 2 --host "$host"
+  done
+}
+
+# ---- Other people's pages ----
+
+# The last answer is none that another site's page can load as something else.
+is_ours() {
+  same "$1: $(field X-Content-Type-Options)" "$1: nosniff"
+  same "$1: $(field Cross-Origin-Resource-Policy)" "$1: ${2:-same-origin}"
+}
+
+@test "whatever is answered, other people's pages cannot load it" {
+  local etag path
+  start_server --max-streams-per-ip 1 --post-rate 1 --host 127.0.0.1 --room lobby --room '*'
+  for path in / /index.html /style.css /chat.js /icon.svg; do
+    ask "$path"
+    etag=$(field ETag)
+    is_ours "$path"
+    ask "$path" --compressed
+    is_ours "$path --compressed"
+    ask "$path" -I
+    is_ours "$path -I"
+    ask "$path" -H "If-None-Match: $etag"
+    same "$STATUS" 304
+    is_ours "$path 304"
+    contains "$(field Content-Security-Policy)" "frame-ancestors 'none'"
+    same "$(field Referrer-Policy)" no-referrer
+  done
+  for path in /messages /rooms /healthz /nothing '/messages?limit=x' '/events?room=x' '/events?history=x'; do
+    ask "$path"
+    is_ours "$path $STATUS"
+    ask "$path" -I
+    is_ours "$path -I $STATUS"
+  done
+  ask /events -I
+  is_ours "$STATUS stream's head"
+  listen stream '' -D fields
+  HEAD=$(tr -d '\r' <fields)
+  is_ours stream
+  ask /events
+  is_busy address
+  is_ours busy
+  ask '/messages?wait=1'
+  is_too_much
+  is_ours 429
+  accepts '{"message":"x"}'
+  is_ours 201
+  refuses 400 '{'
+  is_ours 400
+  ask /messages -d x
+  is_problem 415
+  is_ours 415
+  ask / -X DELETE
+  is_problem 405
+  is_ours 405
+  ask / -H 'Host: evil.example'
+  is_problem 421
+  is_ours 421
+  refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
+  is_ours 403
+  HEAD=$(raw 'nonsense\r\n\r\n' | tr -d '\r')
+  contains "$HEAD" ' 400 '
+  is_ours 'not HTTP'
+  post_too_much
+  is_ours 'post 429'
+}
+
+@test "whatever is answered: with a key" {
+  printf 'an-old-song-that-only-we-two-know' >key
+  chmod 600 key
+  start_server --key key
+  ask /events
+  is_problem 401
+  is_ours 401
+  ask /messages -H 'Authorization: Bearer x'
+  is_problem 401
+  is_ours 401
+}
+
+@test "a folder's files: for our own pages only, unless others are invited by --cors" {
+  local etag policy
+  mkdir site
+  printf 'hello' >site/hello.txt
+  start_server --www site
+  for policy in same-origin cross-origin; do
+    ask /hello.txt
+    same "$BODY" hello
+    is_ours 'a file' "$policy"
+    etag=$(field ETag)
+    ask /hello.txt -H "If-None-Match: $etag"
+    same "$STATUS" 304
+    is_ours 304 "$policy"
+    ask /hello.txt -I
+    is_ours HEAD "$policy"
+    # What is said here stays ours: who is invited asks with CORS.
+    ask /messages -H 'Origin: https://app.example'
+    is_ours JSON
+    ask /nothing
+    is_ours 404
+    start_server --www site --cors https://app.example
+  done
+  # The page that is built in is shown by nobody else.
+  start_server --cors https://app.example
+  ask /
+  is_ours 'the page'
+}

@@ -1,0 +1,217 @@
+/* slow.c - many connections that send a byte a second, and what a message takes meanwhile.
+ *
+ *      slow PORT dribble COUNT
+ *      slow PORT probe
+ *
+ * The first form opens COUNT connections. Every even one sends a head byte by byte, every odd one a
+ * whole head and then its body byte by byte, one byte a second each, in an even flow. All must be
+ * refused with 408 and closed. It says how long after the connect that was:
+ *
+ *      heads N from LEAST to MOST ms, bodies N from LEAST to MOST ms
+ *
+ * The second form opens a stream and a publisher in a room of their own and publishes a message
+ * every 50 ms, until its standard input ends. It measures the time from the POST to the arrival in
+ * the stream, and says in microseconds:
+ *
+ *      messages N median A p95 B worst C
+ *
+ * Neither waits for longer than LIMIT_SECONDS in all. */
+
+#include "tool.h"
+
+#include <sys/epoll.h>
+
+enum {
+    COUNT_MAX = 20000,
+    EVENTS_PER_TURN = 256,
+    LIMIT_SECONDS = 120,
+    SLICES = 50, /* a second has so many moments, and each connection has one of them */
+    SLICE_US = 1000000 / SLICES,
+    PROBE_US = 50000,
+    PROBES_MAX = 1000000 / PROBE_US * LIMIT_SECONDS + 1,
+};
+
+static int port;
+
+/* ==== A byte a second ======================================================================== */
+
+struct writer {
+    int fd; /* -1 when it is closed */
+    bool is_body;
+    size_t sent, have;
+    int64_t begin_us, end_us;
+    char answer[1024];
+};
+
+static struct writer *writers;
+static int count, left;
+
+static const char head_text[] =
+    "GET /messages?room=lobby&limit=100 HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+static const char post_text[] = "POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+                                "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n";
+static const char body_text[] = "{\"message\":\"this takes its time, and there is more to come";
+
+static void open_writer(struct writer *w, bool is_body, int epoll)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = w };
+    w->is_body = is_body;
+    w->fd = connect_to(port);
+    w->begin_us = now_us();
+    if (w->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, w->fd, &event) < 0)
+        fail("connection %d: %s", (int)(w - writers), strerror(errno));
+    if (is_body && !send_all(w->fd, post_text, sizeof post_text - 1))
+        fail("connection %d: the head was not taken", (int)(w - writers));
+}
+
+/* That the server has closed it is seen when it is read. */
+static void send_byte(struct writer *w)
+{
+    const char *text = w->is_body ? body_text : head_text;
+    size_t len = w->is_body ? sizeof body_text - 1 : sizeof head_text - 1;
+    if (w->fd < 0)
+        return;
+    if (w->sent == len)
+        fail("connection %d: all of it was taken", (int)(w - writers));
+    send(w->fd, text + w->sent++, 1, MSG_NOSIGNAL);
+}
+
+static void receive(struct writer *w)
+{
+    ssize_t n = recv(w->fd, w->answer + w->have, sizeof w->answer - w->have - 1, 0);
+    if (n > 0) {
+        w->have += (size_t)n;
+        return;
+    }
+    if (n < 0)
+        fail("connection %d: %s", (int)(w - writers), strerror(errno));
+    if (strncmp(w->answer, "HTTP/1.1 408 ", 13) != 0)
+        fail("connection %d: %.40s", (int)(w - writers), w->answer);
+    w->end_us = now_us();
+    close(w->fd);
+    w->fd = -1;
+    left--;
+}
+
+static void report(const char *name, bool is_body, const char *end)
+{
+    int64_t least = INT64_MAX, most = 0;
+    int n = 0;
+    for (int i = 0; i < count; i++) {
+        int64_t us = writers[i].end_us - writers[i].begin_us;
+        if (writers[i].is_body != is_body)
+            continue;
+        least = us < least ? us : least;
+        most = us > most ? us : most;
+        n++;
+    }
+    printf("%s %d from %lld to %lld ms%s", name, n, (long long)least / 1000, (long long)most / 1000,
+        end);
+}
+
+static void dribble(void)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int epoll = epoll_create1(EPOLL_CLOEXEC), slice = 0;
+    writers = calloc((size_t)count, sizeof *writers);
+    if (writers == NULL || epoll < 0)
+        fail("no memory");
+    for (int i = 0; i < count; i++)
+        open_writer(&writers[i], i % 2 != 0, epoll);
+    left = count;
+    int64_t next_us = now_us(), end_us = next_us + 1000000 * (int64_t)LIMIT_SECONDS;
+    while (left > 0) {
+        int64_t now = now_us();
+        if (now > end_us)
+            fail("%d connections are still open", left);
+        for (; next_us <= now; next_us += SLICE_US, slice = (slice + 1) % SLICES)
+            for (int i = slice; i < count; i += SLICES)
+                send_byte(&writers[i]);
+        int n = epoll_wait(epoll, events, EVENTS_PER_TURN, (int)((next_us - now) / 1000) + 1);
+        for (int i = 0; i < n; i++)
+            receive(events[i].data.ptr);
+    }
+    report("heads", false, ", ");
+    report("bodies", true, "\n");
+}
+
+/* ==== What a message takes =================================================================== */
+
+static int compare_times(const void *a, const void *b)
+{
+    int64_t one = *(const int64_t *)a, other = *(const int64_t *)b;
+    return (one > other) - (one < other);
+}
+
+/* Reads the stream until a text has come. What is left behind it belongs to nobody: a message is
+ * published when the one before has arrived. */
+static void await(int stream, const char *text)
+{
+    static char bytes[65536];
+    size_t have = 0;
+    do {
+        ssize_t n = recv(stream, bytes + have, sizeof bytes - 1 - have, 0);
+        if (n <= 0)
+            fail("the stream ended, or nothing came, before %s", text);
+        have += (size_t)n;
+        bytes[have] = '\0';
+        if (have == sizeof bytes - 1)
+            fail("the stream never says %s", text);
+    } while (strstr(bytes, text) == NULL);
+}
+
+static int64_t measure(int publisher, int stream, int number)
+{
+    static struct reply reply;
+    char request[512], body[128], text[64];
+    snprintf(text, sizeof text, "\"message\":\"<%d>\"", number);
+    snprintf(body, sizeof body, "{\"room\":\"~probe\",%s}", text);
+    int len = snprintf(request, sizeof request,
+        "POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        strlen(body), body);
+    int64_t begin_us = now_us();
+    if (!send_all(publisher, request, (size_t)len))
+        fail("the publisher's connection is closed");
+    await(stream, text);
+    int64_t took_us = now_us() - begin_us;
+    if (!read_reply(publisher, &reply) || reply.status != 201)
+        fail("a message was not accepted: %d", reply.status);
+    return took_us;
+}
+
+static void probe(void)
+{
+    static const char request[] = "GET /events?room=~probe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    static int64_t times[PROBES_MAX];
+    struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+    int stream = connect_to(port), publisher = connect_to(port), n = 0;
+    if (stream < 0 || publisher < 0 || !send_all(stream, request, sizeof request - 1))
+        fail("connect: %s", strerror(errno));
+    await(stream, "event: ready");
+    do {
+        if (n == PROBES_MAX)
+            fail("the time is over");
+        times[n] = measure(publisher, stream, n);
+        n++;
+    } while (poll(&input, 1, PROBE_US / 1000) == 0);
+    qsort(times, (size_t)n, sizeof *times, compare_times);
+    printf("messages %d median %lld p95 %lld worst %lld\n", n, (long long)times[n / 2],
+        (long long)times[n * 95 / 100], (long long)times[n - 1]);
+}
+
+int main(int argc, char **argv)
+{
+    port = argc > 1 ? atoi(argv[1]) : 0;
+    if (argc == 3 && strcmp(argv[2], "probe") == 0) {
+        probe();
+        return 0;
+    }
+    count = argc == 4 && strcmp(argv[2], "dribble") == 0 ? atoi(argv[3]) : 0;
+    if (count < 2 || count > COUNT_MAX) {
+        fputs("usage: slow PORT dribble COUNT, or slow PORT probe\n", stderr);
+        return 2;
+    }
+    dribble();
+    return 0;
+}

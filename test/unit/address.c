@@ -1,0 +1,620 @@
+/* address.c - a driver for address.c: a text comes on standard input.
+ *
+ *     address parse                    the address, its prefix and, if it is one, `loopback`
+ *     address network                  the network, in its one spelling
+ *     address has NETWORK              yes or no
+ *     address forwarded [NETWORK...]   fields of a request, one a line: whom they name, when these
+ *                                      networks are trusted; `nobody`; or `not HTTP`
+ *     address promises                 what the fuzzer does with its input
+ *
+ * What is no address or network is `none`. On the way the promises of address.h are checked, with
+ * the text directly behind and directly before an unreadable page, and what was read is compared
+ * with what another reader makes of it, which is written from the RFCs and is no faster than it has
+ * to be. A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
+
+#include "../../address.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { INPUT_MAX_BYTES = 8192, AREA_BYTES = 65536, NETWORKS_MAX = 16 };
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+/* ---- The unreadable pages ----------------------------------------------------------------- */
+
+/*     | unreadable | text ...            | unreadable |      at_start
+ *     | unreadable |            ... text | unreadable |      at_end    */
+static char *area(void)
+{
+    static char *first;
+    if (first != NULL)
+        return first;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *at = mmap(NULL, AREA_BYTES + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(at != MAP_FAILED, "there is memory");
+    check(mprotect(at + page, AREA_BYTES, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    first = at + page;
+    return first;
+}
+
+static struct span at_start(struct span text)
+{
+    check(text.len <= AREA_BYTES, "the text is not longer than the area");
+    memcpy(area(), text.at, text.len);
+    return (struct span) { area(), text.len };
+}
+
+static struct span at_end(struct span text)
+{
+    check(text.len <= AREA_BYTES, "the text is not longer than the area");
+    char *at = area() + AREA_BYTES - text.len;
+    memcpy(at, text.at, text.len);
+    return (struct span) { at, text.len };
+}
+
+/* ---- Another reader ----------------------------------------------------------------------- */
+
+static bool same(const struct address *a, const struct address *b)
+{
+    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
+static bool is_mapped(const struct address *address)
+{
+    for (size_t i = 0; i < 12; i++)
+        if (address->bytes[i] != (i < 10 ? 0 : 0xff))
+            return false;
+    return true;
+}
+
+static bool bit_of(const struct address *address, unsigned bit)
+{
+    return address->bytes[bit / 8] >> (7 - bit % 8) & 1;
+}
+
+static void turn_over(struct address *address, unsigned bit)
+{
+    address->bytes[bit / 8] = (unsigned char)(address->bytes[bit / 8] ^ 0x80 >> bit % 8);
+}
+
+static int digit_of(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : 16;
+}
+
+/* A number of up to `digits` digits; -1 when it is none. */
+static long read_digits(struct span text, int base, size_t digits)
+{
+    long value = 0;
+    if (text.len == 0 || text.len > digits)
+        return -1;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = digit_of(text.at[i]);
+        if (digit >= base)
+            return -1;
+        value = value * base + digit;
+    }
+    return value;
+}
+
+/* Four numbers from 0 to 255, none with a zero in front (RFC 3986 3.2.2, IPv4address). */
+static bool read_v4(struct span text, unsigned char *out)
+{
+    struct span part;
+    unsigned count = 0;
+    while (span_split(&text, '.', &part)) {
+        long value = read_digits(part, 10, 3);
+        if (count == 4 || value < 0 || value > 255 || (part.len > 1 && part.at[0] == '0'))
+            return false;
+        out[count++] = (unsigned char)value;
+    }
+    return count == 4;
+}
+
+/* Groups of up to four hexadecimal digits with a colon between them, the last of which may be an
+ * IPv4 address. Returns how many bytes they make, -1 when that is not what they are. */
+static int read_groups(struct span text, bool tail, unsigned char out[16])
+{
+    struct span group;
+    int len = 0;
+    if (text.len == 0)
+        return 0;
+    while (span_split(&text, ':', &group)) {
+        long value = read_digits(group, 16, 4);
+        if (value >= 0 && len <= 14) {
+            out[len++] = (unsigned char)(value >> 8);
+            out[len++] = (unsigned char)(value & 0xff);
+        } else if (tail && text.at == NULL && len <= 12 && read_v4(group, out + len)) {
+            len += 4;
+        } else {
+            return -1;
+        }
+    }
+    return len;
+}
+
+/* RFC 4291 2.2: eight groups, or fewer and "::" once, for one group of zeros at least. */
+static bool read_v6(struct span text, struct address *address)
+{
+    unsigned char left[16], right[16];
+    const char *gap = memmem(text.at, text.len, "::", 2);
+    *address = (struct address) { 0 };
+    if (gap == NULL)
+        return read_groups(text, true, address->bytes) == 16;
+    struct span before = { text.at, (size_t)(gap - text.at) };
+    struct span behind = { gap + 2, text.len - before.len - 2 };
+    int left_len = read_groups(before, false, left), right_len = read_groups(behind, true, right);
+    if (left_len < 0 || right_len < 0 || left_len + right_len > 14)
+        return false;
+    memcpy(address->bytes, left, (size_t)left_len);
+    memcpy(address->bytes + 16 - right_len, right, (size_t)right_len);
+    return true;
+}
+
+static bool read_plain(struct span text, struct address *address)
+{
+    struct address v4 = { .bytes = { [10] = 0xff, [11] = 0xff } };
+    if (!read_v4(text, v4.bytes + 12))
+        return read_v6(text, address);
+    *address = v4;
+    return true;
+}
+
+/* Decimal, with any number of zeros in front. */
+static bool is_number_to(struct span text, long max)
+{
+    if (text.len == 0)
+        return false;
+    while (text.len > 1 && text.at[0] == '0')
+        text.at++, text.len--;
+    long value = read_digits(text, 10, 5);
+    return value >= 0 && value <= max;
+}
+
+/* As proxies write it: an address, "v4:port", "[v6]" or "[v6]:port". */
+static bool read_node(struct span text, struct address *address)
+{
+    struct span host, port = text;
+    if (text.len > 0 && text.at[0] == '[') {
+        port = (struct span) { text.at + 1, text.len - 1 };
+        if (!span_split(&port, ']', &host) || port.at == NULL || !read_v6(host, address))
+            return false;
+        return port.len == 0 ||
+               (port.at[0] == ':' &&
+                   is_number_to((struct span) { port.at + 1, port.len - 1 }, 65535));
+    }
+    unsigned char v4[4];
+    span_split(&port, ':', &host);
+    if (port.at != NULL && read_v4(host, v4))
+        return is_number_to(port, 65535) && read_plain(host, address);
+    return read_plain(text, address);
+}
+
+static bool read_network(struct span text, struct network *network)
+{
+    struct span host;
+    span_split(&text, '/', &host);
+    if (!read_plain(host, &network->first))
+        return false;
+    bool v6 = memchr(host.at, ':', host.len) != NULL;
+    if (text.at != NULL && !is_number_to(text, v6 ? 128 : 32))
+        return false;
+    long bits = v6 ? 128 : 32;
+    if (text.at != NULL)
+        for (bits = 0; text.len > 0; text.at++, text.len--)
+            bits = bits * 10 + digit_of(text.at[0]);
+    network->bits = (unsigned)bits + (v6 ? 0 : 96);
+    for (unsigned bit = network->bits; bit < 128; bit++)
+        if (bit_of(&network->first, bit))
+            return false;
+    return true;
+}
+
+static bool is_in(const struct network *network, const struct address *address)
+{
+    for (unsigned bit = 0; bit < network->bits; bit++)
+        if (bit_of(&network->first, bit) != bit_of(address, bit))
+            return false;
+    return true;
+}
+
+static bool is_in_any(const struct network *networks, size_t count, const struct address *address)
+{
+    for (size_t i = 0; i < count; i++)
+        if (is_in(&networks[i], address))
+            return true;
+    return false;
+}
+
+/* ---- The promises of addresses and networks ------------------------------------------------ */
+
+static struct span print(const struct address *address, char text[ADDRESS_TEXT_BYTES])
+{
+    memset(text, 'x', ADDRESS_TEXT_BYTES);
+    address_print(address, text);
+    check(memchr(text, '\0', ADDRESS_TEXT_BYTES) != NULL, "a printed address fits");
+    return span_of(text);
+}
+
+/* What is printed is read again, in each of the ways in which a proxy may write it. */
+static void check_print(const struct address *address)
+{
+    char text[ADDRESS_TEXT_BYTES], port[ADDRESS_TEXT_BYTES + 16];
+    struct address again;
+    bool v4 = is_mapped(address);
+    check(address_parse(print(address, text), &again) && same(address, &again),
+        "what is printed is read again");
+    check((strchr(text, ':') == NULL) == v4, "a mapped address is printed as the IPv4 one");
+    snprintf(port, sizeof port, v4 ? "%s:65535" : "[%s]:65535", text);
+    check(address_parse(span_of(port), &again) && same(address, &again), "and with a port");
+    snprintf(port, sizeof port, "::ffff:%s", text);
+    check(!v4 || (address_parse(span_of(port), &again) && same(address, &again)),
+        "an IPv4 address is the IPv6 address that maps it");
+}
+
+static void check_sockets(const struct address *address)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = 80 };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_scope_id = 1 };
+    struct sockaddr_un local = { .sun_family = AF_UNIX };
+    struct address again;
+    memcpy(&v4.sin_addr, address->bytes + 12, 4);
+    memcpy(&v6.sin6_addr, address->bytes, 16);
+    check(address_of((struct sockaddr *)&v6, &again) && same(address, &again),
+        "an IPv6 socket has its address");
+    check(!is_mapped(address) ||
+              (address_of((struct sockaddr *)&v4, &again) && same(address, &again)),
+        "an IPv4 socket has the mapped one");
+    check(!address_of((struct sockaddr *)&local, &again), "a unix socket has none");
+}
+
+static void check_address(const struct address *address)
+{
+    struct address prefix = address_prefix(address), again = address_prefix(&prefix);
+    struct network all = { { { 0 } }, 0 };
+    check(same(&prefix, &again), "the prefix of a prefix is the same");
+    bool whole = is_mapped(address) || address_is_loopback(address);
+    struct network around = { prefix, whole ? 128 : 64 };
+    check(network_has(&around, address) && is_in(&around, address), "it is in its prefix");
+    for (unsigned bit = around.bits; bit < 128; bit++)
+        check(!bit_of(&prefix, bit), "and nothing is behind that");
+    bool loopback = is_mapped(address) ? address->bytes[12] == 127 : false;
+    struct address one = { .bytes = { [15] = 1 } };
+    check(
+        address_is_loopback(address) == (loopback || same(address, &one)), "loopback is loopback");
+    check(network_has(&all, address), "all addresses are in ::/0");
+    check(!network_any_has(&all, 0, address), "and in none of no networks");
+    check_print(address);
+    check_sockets(address);
+}
+
+/* Prints a network in its one spelling. */
+static void print_network(const struct network *network, char *out, size_t size)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    print(&network->first, text);
+    snprintf(out, size, "%s/%u", text, network->bits - (strchr(text, ':') == NULL ? 96 : 0));
+}
+
+/* Each bit decides, or does not: and a bit that does not may not be set in the text. */
+static void check_network(const struct network *network)
+{
+    char text[ADDRESS_TEXT_BYTES + 8];
+    struct network again;
+    print_network(network, text, sizeof text);
+    check(network_parse(span_of(text), &again) && again.bits == network->bits &&
+              same(&again.first, &network->first),
+        "what is printed is read again");
+    for (unsigned bit = 0; bit < 128; bit++) {
+        struct network other = *network;
+        turn_over(&other.first, bit);
+        check(network_has(network, &other.first) == (bit >= network->bits),
+            "the bits of the prefix decide, and no others");
+        check(network_any_has((struct network[]) { other, *network }, 2, &network->first),
+            "one of two networks is enough");
+        if (bit < network->bits)
+            continue;
+        if (is_mapped(&network->first) != is_mapped(&other.first))
+            continue; /* its length would be counted in another way */
+        print_network(&other, text, sizeof text);
+        check(!network_parse(span_of(text), &again), "no bit may be set behind the prefix");
+    }
+}
+
+static void check_place(struct span text)
+{
+    struct address address, expected;
+    struct network network, expected_network;
+    bool good = address_parse(text, &address);
+    check(good == read_node(text, &expected), "what is an address is what the RFCs say");
+    if (good) {
+        check(same(&address, &expected), "and it means what they say");
+        check_address(&address);
+    }
+    good = network_parse(text, &network);
+    check(good == read_network(text, &expected_network), "a network is what it should be");
+    if (good) {
+        check(network.bits == expected_network.bits, "and as large as it says");
+        check(same(&network.first, &expected_network.first), "and where it says");
+        check_network(&network);
+    }
+}
+
+/* ---- The promises of a chain of proxies ---------------------------------------------------- */
+
+/* What a request has of X-Forwarded-For or Forwarded, from left to right. */
+struct chain {
+    struct address *addresses;
+    bool *readable;
+    size_t count;
+};
+
+static void add_node(struct chain *chain, struct span node)
+{
+    chain->readable[chain->count] = read_node(node, &chain->addresses[chain->count]);
+    chain->count++;
+}
+
+static struct span read_for(struct span element)
+{
+    struct span pair, name, node = SPAN("");
+    while (span_split(&element, ';', &pair)) {
+        span_split(&pair, '=', &name);
+        name = span_trim(name);
+        if (pair.at != NULL && name.len == 3 && strncasecmp(name.at, "for", 3) == 0)
+            node = span_trim(pair);
+    }
+    if (node.len >= 2 && node.at[0] == '"' && node.at[node.len - 1] == '"')
+        node = (struct span) { node.at + 1, node.len - 2 };
+    return node;
+}
+
+static struct chain read_chain(const struct http_request *r, const char *bytes, size_t len)
+{
+    struct chain chain = { malloc((len + 1) * sizeof *chain.addresses), malloc(len + 1), 0 };
+    enum http_field name = HTTP_X_FORWARDED_FOR;
+    struct span value, element;
+    check(chain.addresses != NULL && chain.readable != NULL, "there is memory");
+    if (http_find(r, name, bytes).at == NULL)
+        name = HTTP_FORWARDED;
+    for (unsigned cursor = 0; http_next(r, name, bytes, &cursor, &value);) {
+        while (span_split(&value, ',', &element)) {
+            element = span_trim(element);
+            if (element.len > 0)
+                add_node(&chain, name == HTTP_FORWARDED ? read_for(element) : element);
+        }
+    }
+    return chain;
+}
+
+/* From the right, as one would do it by hand: past all that are trusted, and no further than to
+ * what cannot be read. */
+static bool find_client(
+    const struct chain *chain, const struct network *trusted, size_t count, struct address *client)
+{
+    size_t at = chain->count;
+    while (at > 0 && chain->readable[at - 1]) {
+        at--;
+        *client = chain->addresses[at];
+        if (!is_in_any(trusted, count, client))
+            return true;
+    }
+    return at < chain->count;
+}
+
+/* Whom a head names; false when nobody. `*is_http` says whether it is one. */
+static bool find_forwarded(struct span head, const struct network *trusted, size_t count,
+    struct address *client, bool *is_http)
+{
+    struct http_request r;
+    struct address expected, again;
+    http_start(&r, 0);
+    int n = http_parse_head(&r, head.at, head.len);
+    *is_http = n > 0;
+    if (n <= 0)
+        return false;
+    struct chain chain = read_chain(&r, head.at, head.len);
+    bool found = address_forwarded(&r, head.at, trusted, count, client);
+    check(
+        found == find_client(&chain, trusted, count, &expected), "a chain names somebody, or not");
+    check(!found || same(client, &expected), "and it is the rightmost who is not trusted");
+    if (address_forwarded(&r, head.at, NULL, 0, &again))
+        check(chain.readable[chain.count - 1], "without trust it is the last one");
+    free(chain.addresses);
+    free(chain.readable);
+    return found;
+}
+
+/* A request with fields, one a line. */
+static struct buffer head_of(struct span fields)
+{
+    struct buffer head = { 0 };
+    struct span line;
+    buffer_add_string(&head, "GET / HTTP/1.1\r\nHost: a\r\n");
+    while (fields.len > 0 && span_split(&fields, '\n', &line)) {
+        buffer_add(&head, line);
+        buffer_add_string(&head, "\r\n");
+    }
+    buffer_add_string(&head, "\r\n");
+    check(!head.failed, "there is memory");
+    return head;
+}
+
+static const char *const fuzz_trusted[] = { "10.0.0.0/8", "127.0.0.1", "2001:db8:1::/48" };
+enum { FUZZ_TRUSTED = sizeof fuzz_trusted / sizeof fuzz_trusted[0] };
+
+static void read_trusted(struct network *trusted)
+{
+    for (size_t i = 0; i < FUZZ_TRUSTED; i++)
+        check(network_parse(span_of(fuzz_trusted[i]), &trusted[i]), "the trusted are networks");
+}
+
+static void check_fields(struct span fields)
+{
+    struct network trusted[FUZZ_TRUSTED];
+    struct address client;
+    struct buffer head = head_of(fields);
+    bool is_http;
+    read_trusted(trusted);
+    find_forwarded(at_start(buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
+    find_forwarded(at_end(buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
+    find_forwarded(at_end(buffer_span(&head)), NULL, 0, &client, &is_http);
+    buffer_free(&head);
+}
+
+/* Whatever a client sends, what our proxies write behind it is what counts: on the same line, or on
+ * a line of its own. */
+static void check_pretended(struct span pretended)
+{
+    static const char *const fields[][3] = {
+        { "X-Forwarded-For: ", ", ", "192.0.2.99" },
+        { "X-Forwarded-For: ", ",", "192.0.2.99:4711, 10.1.2.3" },
+        { "X-Forwarded-For: ", "\nX-Forwarded-For: ", "192.0.2.99, 2001:db8:1::1,127.0.0.1" },
+        { "Forwarded: ", ", ", "for=192.0.2.99" },
+        { "Forwarded: ", ",", "proto=https;For=\"192.0.2.99:4711\";by=_a, for=10.1.2.3" },
+        { "Forwarded: ", "\nForwarded: ", "for=192.0.2.99, for=\"[2001:db8:1::1]:1\"" },
+    };
+    struct network trusted[FUZZ_TRUSTED];
+    struct address client, expected;
+    read_trusted(trusted);
+    check(address_parse(SPAN("192.0.2.99"), &expected), "this is an address");
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        struct buffer lines = { 0 };
+        bool is_http;
+        buffer_add_string(&lines, fields[i][0]);
+        buffer_add(&lines, pretended);
+        buffer_add_string(&lines, fields[i][1]);
+        buffer_add_string(&lines, fields[i][2]);
+        struct buffer head = head_of(buffer_span(&lines));
+        bool found =
+            find_forwarded(at_end(buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
+        check(!is_http || (found && same(&client, &expected)), "nobody can pretend");
+        buffer_free(&lines);
+        buffer_free(&head);
+    }
+}
+
+/* An input with lines is fields; any other is an address, a network, and a piece of a field. */
+static void check_input(struct span input)
+{
+    if (input.len > INPUT_MAX_BYTES)
+        return;
+    if (input.len > 0 && memchr(input.at, '\n', input.len) != NULL) {
+        check_fields(input);
+        return;
+    }
+    check_place(at_start(input));
+    check_place(at_end(input));
+    check_pretended(input);
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    static const char empty[1];
+    check_input((struct span) { size > 0 ? (const char *)data : empty, size });
+    return 0;
+}
+
+#else
+
+/* ---- The modes ---------------------------------------------------------------------------- */
+
+static int show_parse(struct span input)
+{
+    struct address address;
+    char text[ADDRESS_TEXT_BYTES], prefix_text[ADDRESS_TEXT_BYTES];
+    if (!address_parse(input, &address)) {
+        puts("none");
+        return 0;
+    }
+    struct address prefix = address_prefix(&address);
+    print(&address, text);
+    print(&prefix, prefix_text);
+    printf("%s %s%s\n", text, prefix_text, address_is_loopback(&address) ? " loopback" : "");
+    return 0;
+}
+
+static int show_network(struct span input)
+{
+    struct network network;
+    char text[ADDRESS_TEXT_BYTES + 8] = "none";
+    if (network_parse(input, &network))
+        print_network(&network, text, sizeof text);
+    puts(text);
+    return 0;
+}
+
+static struct network network_of(const char *text)
+{
+    struct network network;
+    if (network_parse(span_of(text), &network))
+        return network;
+    fprintf(stderr, "%s is no network\n", text);
+    exit(2);
+}
+
+static int show_has(struct span input, const char *text)
+{
+    struct network network = network_of(text);
+    struct address address;
+    puts(!address_parse(input, &address) ? "none" : network_has(&network, &address) ? "yes" : "no");
+    return 0;
+}
+
+static int show_forwarded(struct span input, char **networks, size_t count)
+{
+    struct network trusted[NETWORKS_MAX];
+    struct address client;
+    char text[ADDRESS_TEXT_BYTES] = "nobody";
+    bool is_http;
+    check(count <= NETWORKS_MAX, "there are not too many networks");
+    for (size_t i = 0; i < count; i++)
+        trusted[i] = network_of(networks[i]);
+    struct buffer head = head_of(input);
+    if (find_forwarded(at_end(buffer_span(&head)), trusted, count, &client, &is_http))
+        print(&client, text);
+    puts(is_http ? text : "not HTTP");
+    buffer_free(&head);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static char bytes[INPUT_MAX_BYTES];
+    const char *mode = argc > 1 ? argv[1] : "";
+    struct span input = { bytes, fread(bytes, 1, sizeof bytes, stdin) };
+    check_input(input);
+    if (argc == 2 && strcmp(mode, "parse") == 0)
+        return show_parse(input);
+    if (argc == 2 && strcmp(mode, "network") == 0)
+        return show_network(input);
+    if (argc == 3 && strcmp(mode, "has") == 0)
+        return show_has(input, argv[2]);
+    if (argc >= 2 && strcmp(mode, "forwarded") == 0)
+        return show_forwarded(input, argv + 2, (size_t)argc - 2);
+    if (argc == 2 && strcmp(mode, "promises") == 0)
+        return 0;
+    fprintf(stderr, "usage: address parse|network|promises <INPUT, or address has NETWORK, or\n"
+                    "       address forwarded [NETWORK...]\n");
+    return 2;
+}
+
+#endif
