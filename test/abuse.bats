@@ -225,7 +225,7 @@ gets() {
   for i in {1..1200}; do
     connect fd
     fds+=("$fd")
-    cat half >&"$fd" 2>/dev/null || true
+    { cat half >&"$fd"; } 2>/dev/null || true
   done
   # Each takes 64K and a little; all together may take 64M, and what the heap adds.
   eventually '[ "$(closed_for "no memory")" -ge 100 ]'
