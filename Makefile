@@ -24,7 +24,7 @@ MODULES := access address answer bytes client crc32 files frame history http hub
            listen log messages options parameters peers presence ring routes rules sse stream table \
            text token
 PAGE    := index.html style.css chat.js icon.svg
-UNITS   := http json text frame hub token address
+UNITS   := http json text frame hub token address journal
 
 OBJECTS := $(MODULES:%=build/%.o) build/www.o
 DEBUG   := $(MODULES:%=build/debug/%.o) build/www.o
@@ -59,6 +59,12 @@ build/debug/%.o: %.c
 	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CPPFLAGS) -O1 -g -DDEBUG $(OURS) $(SANITIZE) -c -o $@ $<
 
+# The same with memory that runs out on demand: see test/faults.c.
+build/faults/ssechat: $(DEBUG) test/faults.c
+	@mkdir -p $(@D)
+	$(DEBUG_CC) -O1 -g $(filter-out -MMD -MP,$(OURS)) $(SANITIZE) \
+	    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(DEBUG) test/faults.c
+
 # Drivers for the pure modules; each is also a fuzz target.
 UNIT_http := http.c bytes.c
 UNIT_json := json.c text.c bytes.c
@@ -67,6 +73,7 @@ UNIT_token := token.c json.c rules.c text.c bytes.c
 UNIT_frame := frame.c json.c text.c table.c rules.c bytes.c
 UNIT_address := address.c http.c bytes.c
 UNIT_hub := hub.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
+UNIT_journal := journal.c crc32.c log.c rules.c $(UNIT_hub)
 
 units: $(UNITS:%=build/unit/%)
 debug-units: $(UNITS:%=build/debug/unit/%)
@@ -85,9 +92,9 @@ build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
 	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
 
-# Programs that the tests need: many streams, damaged journals, senders of a byte a second, a server
-# that is killed and killed.
-TOOLS := crowd journal_probe slow torture
+# Programs that the tests need: many streams, damaged journals, senders of a byte a second, servers
+# without memory, storms of damaged requests, a server that is killed and killed.
+TOOLS := crowd journal_probe slow starve storm torture
 
 build/test/%: test/%.c $(wildcard test/*.h)
 	@mkdir -p $(@D)
@@ -119,7 +126,7 @@ BATS  := bats --print-output-on-failure
 check: ssechat units $(TOOLS:%=build/test/%) build/valgrind/ssechat
 	SSECHAT=$(CURDIR)/ssechat UNIT=$(CURDIR)/build/unit $(BATS) $(TESTS)
 
-check-debug: debug debug-units $(TOOLS:%=build/test/%) build/valgrind/ssechat
+check-debug: debug debug-units $(TOOLS:%=build/test/%) build/valgrind/ssechat build/faults/ssechat
 	SSECHAT=$(CURDIR)/build/debug/ssechat UNIT=$(CURDIR)/build/debug/unit $(BATS) $(TESTS)
 
 # Each target runs for FUZZ_SECONDS, on a copy of its corpus, which is where it starts.

@@ -267,7 +267,7 @@ static struct publication *prepare(
         *why = PUBLISH_TOO_LARGE;
         return NULL;
     }
-    if (!ring_prepare(&room->ring, frame->len))
+    if (!ring_prepare(&room->ring, room->pending + 1, room->pending_bytes + frame->len))
         return NULL;
     struct publication *p = malloc(sizeof *p + frame->len);
     if (p == NULL)
@@ -303,6 +303,7 @@ enum publish hub_publish(
         return why;
     }
     room->pending++;
+    room->pending_bytes += p->len;
     list_remove(&room->silent_rooms);
     waiter->publication = p;
     waiter->repeated = false;
@@ -360,6 +361,7 @@ static void answer(struct hub *hub, struct publication *p, enum stored stored)
         waiter->done(waiter, stored, &receipt);
     }
     room->pending--;
+    room->pending_bytes -= p->len;
     room_release(hub, room);
     free(p);
 }
@@ -466,7 +468,7 @@ bool hub_restore(struct hub *hub, struct span name, struct id id, enum message_k
         room->lost = id;
         return true;
     }
-    if (frame->failed || !ring_prepare(ring, frame->len) || !ring_fits(ring, frame->len)) {
+    if (frame->failed || !ring_prepare(ring, 1, frame->len) || !ring_fits(ring, frame->len)) {
         hub->restore_failed = true;
         frame->failed = false;
         return true;

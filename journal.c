@@ -209,10 +209,18 @@ static struct span text_of(const struct json_field *field, char *out, size_t siz
     return (struct span) { out, json_decode(field->raw, out) };
 }
 
+/* An id that we can have given: others can follow it. */
+static bool is_possible(struct id id)
+{
+    const uint64_t year_10000_ms = 253402300800000;
+    return id.ms < year_10000_ms && id.seq < UINT64_MAX / 2;
+}
+
 static bool id_of(const struct json_field *field, struct id *id)
 {
     return field->type == JSON_STRING &&
-           id_parse((struct span) { field->raw.at + 1, field->raw.len - 2 }, id);
+           id_parse((struct span) { field->raw.at + 1, field->raw.len - 2 }, id) &&
+           is_possible(*id);
 }
 
 /* The kind that a name stands for; -1 when it is none. */
@@ -223,13 +231,6 @@ static int kind_of(const struct json_field *field)
                 (struct span) { field->raw.at + 1, field->raw.len - 2 }, span_of(kind_names[kind])))
             return kind;
     return -1;
-}
-
-/* An id that we can have given: others can follow it. */
-static bool is_possible(struct id id)
-{
-    const uint64_t year_10000_ms = 253402300800000;
-    return id.ms < year_10000_ms && id.seq < UINT64_MAX;
 }
 
 /* Puts what a whole record says into the hub. False when it makes no sense, or there is no memory:
@@ -703,17 +704,20 @@ static bool wants_compaction(const struct journal *j)
 }
 
 /* Appends what the rings cannot tell: after a start, and to try a disk that was full. After damage
- * it is also what each room has lost, until the file is written anew. */
-static void probe(struct journal *j)
+ * it is also what each room has lost, until the file is written anew. False without memory. */
+static bool probe(struct journal *j)
 {
     struct buffer *out = &j->batch;
     out->len = 0;
+    j->retry_ms = j->mono_ms + RETRY_MS;
     add_hub_state(out, j->hub);
     for (struct node *n = NULL; j->damaged && (n = table_walk(&j->hub->rooms, n)) != NULL;)
         add_room_state(out, (struct room *)(void *)n);
-    if (!out->failed)
+    bool whole = !out->failed;
+    if (whole)
         append(j, buffer_span(out));
     out->failed = false;
+    return whole;
 }
 
 static bool is_probing(const struct journal *j)
@@ -751,7 +755,8 @@ struct journal *journal_open(const char *path, bool sync, struct hub *hub)
     take_lock(j);
     open_file(j);
     load(j);
-    probe(j);
+    if (!probe(j))
+        fail(path, "there is not enough memory");
     if (j->trouble == TROUBLE_NONE &&
         (ftruncate(j->fd, (off_t)j->size) < 0 || fsync(j->folder) < 0))
         fail(path, strerror(errno));

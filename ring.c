@@ -92,9 +92,13 @@ static bool reach(struct ring *r, uint64_t needed)
     return capacity >= needed && grow_bytes(r, capacity);
 }
 
-bool ring_prepare(struct ring *r, size_t len)
+bool ring_prepare(struct ring *r, size_t count, size_t len)
 {
-    return reach(r, len) && (r->entry_capacity > 0 || grow_entries(r));
+    uint64_t needed = r->head - r->tail + len;
+    while (r->next - r->first + count > r->entry_capacity)
+        if (!grow_entries(r))
+            return false;
+    return reach(r, needed < r->limit ? needed : r->limit);
 }
 
 bool ring_fits(struct ring *r, size_t len)

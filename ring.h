@@ -57,9 +57,10 @@ static inline uint64_t ring_end(const struct ring *r, uint64_t number)
     return number + 1 < r->next ? ring_entry(r, number + 1)->offset : r->head;
 }
 
-/* Makes sure that a frame of `len` bytes can be held once all others are dropped: what is needed
- * before a message may be accepted. False when there is no memory, or `len` is over the limit. */
-bool ring_prepare(struct ring *r, size_t len);
+/* Makes sure that `count` more frames of `len` bytes in all can be held, and that none has to be
+ * dropped for them but for the limit: what is needed before a message may be accepted. False when
+ * there is no memory. */
+bool ring_prepare(struct ring *r, size_t count, size_t len);
 
 /* Whether a frame of `len` bytes fits now; the ring grows for it while it may and can. When it does
  * not, the oldest has to go first. */

@@ -49,7 +49,8 @@ struct room {
     int64_t silent_ms;
 
     unsigned members; /* long polls too, which presence does not count */
-    unsigned pending; /* messages in the batch */
+    unsigned pending; /* messages in the batch, and their */
+    size_t pending_bytes;
     uint8_t name_len;
     char name[];
 };

@@ -1,0 +1,75 @@
+#!/usr/bin/env bats
+# The reader of journals, through its driver: what is read from damaged and hostile files, and that
+# what a recovery leaves behind is read the same again. journal.bats has the same from outside.
+# shellcheck disable=SC2154
+
+load helper
+
+CORPUS=$BATS_TEST_DIRNAME/fuzz/corpus/journal
+
+# Reads a file of the corpus.
+reads() {
+  run "$UNIT/journal" read <"$CORPUS/$1"
+  printf '%s\n' "$output"
+  same "$status" 0
+}
+
+@test "every journal of the corpus keeps the promises" {
+  local file
+  for file in "$CORPUS"/*; do
+    reads "${file##*/}"
+  done
+}
+
+@test "a whole journal is read with its rooms, kinds and keys" {
+  reads whole
+  diff - <<<"$output" <(
+    cat <<'END'
+whole
+"b \" c" 1795274592189-0 text 841561a4 "!~\""
+"lobby" 1795274592153-0 chat 644d17ca "k1"
+"lobby" 1795274592232-0 chat 7a6722b0
+"news" 1795274592172-0 json d0a758ca
+"news" 1795274592209-0 json ccaddaad
+END
+  )
+}
+
+@test "what is cut off at the end is no damage, and costs only itself" {
+  local file
+  for file in cut-in-message cut-in-crc zeros-at-end; do
+    reads "$file"
+    same "${lines[0]}" whole
+    lacks "$output" 1795274592232-0
+    contains "$output" '"lobby" 1795274592153-0 chat'
+  done
+}
+
+@test "a damaged stretch costs only itself" {
+  reads changed-byte
+  same "${lines[0]}" damaged
+  same "${#lines[@]}" 5
+  lacks "$output" 1795274592172-0
+  reads zeros-in-middle
+  same "${lines[0]}" damaged
+  same "${#lines[@]}" 5
+}
+
+@test "of a key that came twice the later message has it; an id that came back is damage" {
+  reads unsigned-keys
+  same "$(grep -c '"k"' <<<"$output")" 2
+  lacks "$(grep 1760000000001-0 <<<"$output")" '"k"'
+  reads unsigned-order
+  same "${lines[0]}" damaged
+  same "${#lines[@]}" 3
+}
+
+@test "cut anywhere, and with every byte changed, zeroed, taken out or doubled" {
+  local file
+  for file in whole no-state changed-byte; do
+    run "$UNIT/journal" sweep <"$CORPUS/$file"
+    same "$status $output" '0 '
+  done
+  run "$UNIT/journal" sweep <<<''
+  same "$status $output" '0 '
+}

@@ -1,0 +1,879 @@
+/* starve.c - a server that runs out of memory, at every place where it can.
+ *
+ *      starve --server PATH --folder DIR [--part memory|journal|keys] [--from N] [--step N]
+ *      starve --server PATH --folder DIR [--part ...] --every K
+ *
+ * The server is the special build of faults.c. In the first form it is started again and again. Of
+ * the Nth run the Nth allocation fails, and N grows until a run ends before it gets there. In each
+ * run clients do a bit of everything, always the same, and these must hold:
+ *
+ *   - a start that fails says so in one sentence, and the exit code is 1;
+ *   - afterwards a failure costs one client at most: an answer of 503, a `busy`, or its connection;
+ *     whoever is not hurt gets exactly what he should;
+ *   - what was acknowledged is delivered, and can be read back, or a gap is told; with a journal it
+ *     is in the file;
+ *   - in the end no descriptor is left, SIGTERM ends it with 0, and no sanitizer has a word to say.
+ *
+ * In the second form every Kth allocation fails while the clients do the same a few times; then
+ * none fails any more. In between anybody may be hurt. But the server must not end, hang or spin,
+ * and when there is memory again everything must work.
+ *
+ * The runs share the processors. What is wrong is said with the number of the run. */
+
+#include "tool.h"
+
+#include <dirent.h>
+#include <getopt.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum part { MEMORY, JOURNAL, KEYS, PARTS };
+
+enum {
+    JOBS = 3, /* they wait more than they work */
+    ANSWER_MAX = 1 << 20,
+    REQUEST_MAX = 65536,
+    STREAMS_MAX = 4,
+    KEPT_MAX = 256,
+    ROUNDS = 4,   /* of the second form */
+    FILLERS = 11, /* posts of FILLER_BYTES: enough for a compaction */
+    FILLER_BYTES = 7500,
+    LARGE_BYTES = 54000,
+    KEY_BEFORE = 2,    /* of a message in the journal that a run begins with */
+    IDLE_US = 1300000, /* in which nobody asks for anything: a heartbeat and presence come */
+};
+
+static const char *const part_names[] = { "memory", "journal", "keys" };
+
+struct stream {
+    int fd; /* -1: it was hurt, or closed */
+    size_t len;
+    char text[ANSWER_MAX];
+};
+
+/* A message that was acknowledged. */
+struct kept {
+    char room[8], id[48];
+};
+
+static const char *server;
+static char folder[3000]; /* of this worker */
+static char journal_path[4000], log_path[4000], start_journal[4000];
+static enum part part;
+static unsigned long run, every;
+static bool loose; /* anybody may be hurt */
+static unsigned hurt_count, serial;
+static char hurt_by[256], reader_token[2048], writer_token[2048];
+static int port;
+static pid_t pid;
+static struct stream streams[STREAMS_MAX];
+static struct kept kept[KEPT_MAX], from_before;
+static unsigned kept_count;
+static struct {
+    unsigned long allocations, runs, starts, hurt, gaps;
+} * sums; /* of all workers */
+static char answer[ANSWER_MAX];
+static size_t answer_len;
+
+/* ==== What is wrong ========================================================================== */
+
+static size_t read_whole(const char *path, char *out, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 0;
+    size_t len = 0;
+    while (fd >= 0 && len < size - 1 && (n = read(fd, out + len, size - 1 - len)) > 0)
+        len += (size_t)n;
+    if (fd >= 0)
+        close(fd);
+    out[len] = '\0';
+    return len;
+}
+
+__attribute__((noreturn, format(printf, 1, 2))) static void broken(const char *format, ...)
+{
+    static char what[8192], log[65536];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (tool_server > 0) {
+        kill(tool_server, SIGKILL);
+        waitpid(tool_server, NULL, 0);
+        tool_server = 0;
+    }
+    read_whole(log_path, log, sizeof log);
+    fail("%s, %s %lu: %s\n%s", part_names[part], every > 0 ? "every" : "run",
+        every > 0 ? every : run, what, log);
+}
+
+/* Somebody has not got what he wanted. That is the failed allocation; there was only one. */
+static void hurt(const char *what)
+{
+    if (loose)
+        return;
+    if (hurt_count++ > 0)
+        broken("two are hurt: %s, and %s", hurt_by, what);
+    if (run == 0 || every > 0)
+        broken("nothing fails, and hurt is: %s", what);
+    snprintf(hurt_by, sizeof hurt_by, "%s", what);
+}
+
+/* ==== Requests =============================================================================== */
+
+static int connect_or_break(void)
+{
+    int fd = connect_to(port);
+    if (fd < 0)
+        broken("the server does not accept: %s", strerror(errno));
+    return fd;
+}
+
+/* All that comes, up to the close. */
+static void read_to_end(int fd)
+{
+    ssize_t n;
+    answer_len = 0;
+    while ((n = recv(fd, answer + answer_len, ANSWER_MAX - 1 - answer_len, 0)) > 0)
+        answer_len += (size_t)n;
+    if (n < 0 && errno == EAGAIN)
+        broken("no answer within %d seconds", TOOL_ANSWER_SECONDS);
+    answer[answer_len] = '\0';
+}
+
+/* The status of a whole answer, 0 when it was cut. */
+static int status_of_answer(bool head)
+{
+    const char *end = strstr(answer, "\r\n\r\n"), *length = strstr(answer, "\r\nContent-Length: ");
+    if (end == NULL)
+        return 0;
+    if (strncmp(answer, "HTTP/1.1 ", 9) != 0)
+        broken("this is no answer: %.200s", answer);
+    size_t have = answer_len - (size_t)(end + 4 - answer);
+    if (!head && length != NULL && length < end && have < strtoul(length + 18, NULL, 10))
+        return 0;
+    return atoi(answer + 9);
+}
+
+/* Sends a request over a connection of its own, and reads the answer. It should ask for a close. */
+__attribute__((format(printf, 1, 2))) static int exchange(const char *format, ...)
+{
+    static char request[REQUEST_MAX];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(request, sizeof request, format, args);
+    va_end(args);
+    int fd = connect_or_break();
+    if (len < 0 || (size_t)len >= sizeof request)
+        broken("a request is too long");
+    send_all(fd, request, (size_t)len); /* or not: the answer tells */
+    read_to_end(fd);
+    close(fd);
+    return status_of_answer(strncmp(request, "HEAD ", 5) == 0);
+}
+
+/* Whether it is the wanted status. Refused for want of memory, or closed, is hurt. */
+static bool is(int status, int wanted, const char *what)
+{
+    if (status == wanted)
+        return true;
+    if (status != 0 && status != 503)
+        broken("%s: %d and not %d: %.1000s", what, status, wanted, answer);
+    hurt(what);
+    return false;
+}
+
+#define END "Host: h\r\nConnection: close\r\n\r\n"
+
+static const char *authorization(bool writes)
+{
+    static char line[3000];
+    if (part != KEYS)
+        return "";
+    snprintf(line, sizeof line, "Authorization: Bearer %s\r\nX-Forwarded-For: 192.0.2.%u\r\n",
+        writes ? writer_token : reader_token, serial % 250);
+    return line;
+}
+
+static bool gets(const char *target, int wanted)
+{
+    return is(exchange("GET %s HTTP/1.1\r\n%s" END, target, authorization(false)), wanted, target);
+}
+
+/* The receipt in `answer` is a promise. */
+static const char *keep(const char *room)
+{
+    struct kept *k = &kept[kept_count++];
+    if (kept_count == KEPT_MAX)
+        broken("too many messages");
+    snprintf(k->room, sizeof k->room, "%s", room);
+    if (!text_after(answer, "{\"id\":\"", k->id, sizeof k->id))
+        broken("this is no receipt: %.1000s", answer);
+    return k->id;
+}
+
+/* Publishes a JSON body with a key. Returns the id; NULL when the client was hurt. */
+static const char *posts(const char *room, const char *body, unsigned key, int wanted)
+{
+    int status = exchange("POST /messages HTTP/1.1\r\n%sContent-Type: application/json\r\n"
+                          "Idempotency-Key: key-%u\r\nContent-Length: %zu\r\n" END "%s",
+        authorization(true), key, strlen(body), body);
+    return is(status, wanted, "a POST") && wanted < 400 ? keep(room) : NULL;
+}
+
+/* ==== Streams ================================================================================ */
+
+/* Reads until the text is there. False when the stream was closed; time that passes is a failure:
+ * nobody who listens may be forgotten. */
+static bool hears(struct stream *s, const char *text)
+{
+    int64_t end_us = now_us() + TOOL_ANSWER_SECONDS * INT64_C(1000000);
+    while (s->fd >= 0 && memmem(s->text, s->len, text, strlen(text)) == NULL) {
+        ssize_t n = recv(s->fd, s->text + s->len, ANSWER_MAX - s->len, 0);
+        if (now_us() > end_us || (n < 0 && errno == EAGAIN)) /* heartbeats go on for ever */
+            broken("a stream waits in vain for %.100s; it has %.*s", text, (int)s->len, s->text);
+        s->len += n > 0 ? (size_t)n : 0;
+        if (n > 0)
+            continue;
+        close(s->fd);
+        s->fd = -1;
+        hurt(text);
+    }
+    return s->fd >= 0;
+}
+
+/* Opens one and waits until it is ready. */
+static struct stream *opens(unsigned number, const char *target, const char *version)
+{
+    struct stream *s = &streams[number];
+    char request[4096];
+    int len = snprintf(request, sizeof request, "GET %s HTTP/%s\r\nHost: h\r\n%s\r\n", target,
+        version, authorization(false));
+    s->len = 0;
+    s->fd = connect_or_break();
+    send_all(s->fd, request, (size_t)len);
+    while (s->fd >= 0 && memmem(s->text, s->len, "event: ready\n", 13) == NULL) {
+        if (memmem(s->text, s->len, "event: busy\n", 12) != NULL) {
+            close(s->fd);
+            s->fd = -1;
+            hurt("a stream is refused");
+        } else {
+            hears(s, "event: ");
+            if (s->fd >= 0 && memmem(s->text, s->len, "event: busy\n", 12) == NULL)
+                hears(s, "event: ready\n");
+        }
+    }
+    return s;
+}
+
+static void closes(struct stream *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
+/* Whatever was published is heard by those who listen. */
+static void heard(const char *id)
+{
+    char line[64];
+    if (id == NULL)
+        return;
+    snprintf(line, sizeof line, "id: %s\n", id);
+    for (unsigned i = 0; i < 2; i++)
+        if (streams[i].fd >= 0)
+            hears(&streams[i], line);
+}
+
+/* ==== What the clients do ==================================================================== */
+
+/* Whoever has read up to a message gets it, or hears of a gap. True when he gets it. */
+static bool is_there(const struct kept *k)
+{
+    struct id id;
+    char wanted[128];
+    if (!parse_id(k->id, &id))
+        broken("this is no id: %s", k->id);
+    snprintf(wanted, sizeof wanted, "{\"messages\":[{\"id\":\"%s\"", k->id);
+    for (int tries = 0; tries < 2; tries++) {
+        int status = exchange("GET /messages?room=%s&after=%llu-%llu&limit=1 HTTP/1.1\r\n%s" END,
+            k->room, (unsigned long long)(id.seq > 0 ? id.ms : id.ms - 1),
+            (unsigned long long)(id.seq > 0 ? id.seq - 1 : UINT64_MAX), authorization(false));
+        if (!is(status, 200, "reading back"))
+            continue;
+        if (strstr(answer, wanted) != NULL)
+            return true;
+        if (strstr(answer, "\"gap\":true") == NULL)
+            broken("%s of room %s was acknowledged and is not there", k->id, k->room);
+        sums->gaps++;
+        return false;
+    }
+    return false;
+}
+
+static void read_back(void)
+{
+    for (unsigned i = 0; i < kept_count; i++)
+        is_there(&kept[i]);
+}
+
+static void ask_for_pages(void)
+{
+    gets("/", 200);
+    is(exchange("GET /chat.js HTTP/1.1\r\nAccept-Encoding: gzip\r\n" END), 200, "a script");
+    is(exchange("HEAD /style.css HTTP/1.1\r\n" END), 200, "HEAD");
+    is(exchange("GET /style.css HTTP/1.1\r\nIf-None-Match: *\r\n" END), 304, "a style");
+    is(exchange("OPTIONS /messages HTTP/1.1\r\nOrigin: https://a.example\r\n"
+                "Access-Control-Request-Method: POST\r\n" END),
+        204, "a preflight");
+    gets("/nothing", 404);
+    is(exchange("GET / HTTP/9.9\r\n\r\n"), 505, "a bad version");
+    is(exchange("GET / HTTP/1.1\r\n\r\n"), 400, "no Host");
+    gets("/healthz", 200);
+}
+
+static void post_all_kinds(void)
+{
+    static char large[12000];
+    int status;
+    unsigned key = ++serial;
+    const char *id =
+        posts("a", "{\"room\":\"a\",\"message\":\"hello\",\"name\":\"ann\"}", key, 201);
+    char first[64];
+    heard(id);
+    if (id != NULL) {
+        snprintf(first, sizeof first, "%s", id);
+        id = posts("a", "{\"room\":\"a\",\"message\":\"hello\",\"name\":\"ann\"}", key, 200);
+        if (id != NULL && strcmp(id, first) != 0)
+            broken("the repeated POST has the id %s and not %s", id, first);
+        posts("a", "{\"room\":\"a\",\"message\":\"differs\"}", key, 422);
+    }
+    status = exchange("POST /messages HTTP/1.1\r\nContent-Type: application/json\r\n"
+                      "Transfer-Encoding: chunked\r\n" END
+                      "9\r\n{\"room\":\"\r\n10\r\nb\",\"data\":[1, 2]\r\n1\r\n}\r\n0\r\n\r\n");
+    heard(is(status, 201, "a POST in chunks") ? keep("b") : NULL);
+    status =
+        exchange("POST /messages?room=c&name=bob&event=file HTTP/1.1\r\n"
+                 "Content-Type: application/octet-stream\r\nContent-Length: 9\r\n" END "some data");
+    if (is(status, 201, "a POST of bytes"))
+        heard(keep("c"));
+    memset(large, 'x', sizeof large);
+    memcpy(large, "{\"room\":\"b\",\"data\":\"", 20);
+    memcpy(large + sizeof large - 3, "\"}", 3);
+    heard(posts("b", large, ++serial, 201));
+    is(exchange("POST /messages HTTP/1.1\r\nContent-Type: application/json\r\n"
+                "Content-Length: 11\r\n" END "{\"message\":"),
+        400, "half of a JSON");
+}
+
+/* Bytes that take more than the hub keeps memory for, and the page with them: not one is missing.
+ */
+static void post_many_bytes(void)
+{
+    static char bytes[LARGE_BYTES + 1], base64[LARGE_BYTES / 3 * 4 + 1];
+    memset(bytes, 'y', LARGE_BYTES);
+    for (size_t i = 0; i < sizeof base64 - 1; i++)
+        base64[i] = "eXl5"[i % 4];
+    int status = exchange("POST /messages?room=d HTTP/1.1\r\nContent-Type: "
+                          "application/octet-stream\r\nContent-Length: %d\r\n" END "%s",
+        LARGE_BYTES, bytes);
+    if (!is(status, 201, "a POST of many bytes"))
+        return;
+    const char *id = keep("d");
+    if (gets("/messages?room=d&limit=1", 200) && strstr(answer, id) != NULL &&
+        strstr(answer, base64) == NULL)
+        broken("a page is not whole");
+}
+
+/* An answer that waits for a message. */
+static void poll_for_one(void)
+{
+    char request[256];
+    const char *last = kept_count > 0 ? kept[kept_count - 1].id : "0-0";
+    int fd = connect_or_break();
+    int len = snprintf(request, sizeof request,
+        "GET /messages?room=polled&after=%s&wait=10 HTTP/1.1\r\n" END, last);
+    send_all(fd, request, (size_t)len);
+    const char *id =
+        posts("polled", "{\"room\":\"polled\",\"message\":\"wake up\"}", ++serial, 201);
+    if (id == NULL) { /* nothing to wait for */
+        close(fd);
+        return;
+    }
+    read_to_end(fd);
+    close(fd);
+    is(status_of_answer(false), 200, "a long poll");
+}
+
+static void leave_in_the_middle(void)
+{
+    static const char *const halves[] = { "GET /he",
+        "POST /messages HTTP/1.1\r\nHost: h\r\n"
+        "Content-Length: 9\r\n"
+        "Content-Type: application/json\r\n\r\n{",
+        "GET /messages?wait=60 HTTP/1.1\r\nHost: h\r\n\r\n" };
+    for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
+        int fd = connect_or_break();
+        send_all(fd, halves[i], strlen(halves[i]));
+        close(fd);
+    }
+}
+
+static void play_memory(void)
+{
+    ask_for_pages();
+    hears(opens(0, "/events?room=a,b,c&name=ann&history=20", "1.1"), "\"ann\"");
+    hears(opens(1, "/events?room=a&room=c&room=b&name=bob", "1.0"), "\"bob\"");
+    post_all_kinds();
+    post_many_bytes();
+    gets("/messages?room=a&limit=2", 200);
+    gets("/messages?room=b&after=0-0", 200);
+    gets("/messages?room=b&before=9000000000000-0&limit=1", 200);
+    gets("/rooms", 200);
+    poll_for_one();
+    if (kept_count > 0) {
+        char target[256];
+        snprintf(
+            target, sizeof target, "/events?room=b,c,a&last_event_id=%s&name=late", kept[0].id);
+        closes(opens(2, target, "1.1"));
+        closes(opens(2, "/events?room=b&last_event_id=1000-0", "1.0"));
+        closes(opens(2, "/events?history=1&room=c,d&last_event_id=what", "1.1"));
+    }
+    leave_in_the_middle();
+    is(exchange("GET /rooms HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\n" END), 200,
+        "two at once");
+}
+
+static bool log_has(const char *text)
+{
+    static char log[65536];
+    read_whole(log_path, log, sizeof log);
+    return strstr(log, text) != NULL;
+}
+
+/* A key in the journal is remembered, for as long as its message is there. */
+static void repeat_from_before(void)
+{
+    const char *body = "{\"room\":\"b\",\"data\":{\"from\":\"before\"}}";
+    if (is_there(&from_before))
+        posts("b", body, KEY_BEFORE, 200);
+}
+
+/* A room is filled until the journal has to be written anew. */
+static void play_journal(void)
+{
+    static char filler[FILLER_BYTES];
+    struct stream *s = opens(0, "/events?room=a,b&history=20&name=ann", "1.1");
+    hears(s, "from before");
+    gets("/file.txt", 200);
+    gets("/folder/", 200);
+    gets("/nothing", 404);
+    heard(posts("b", "{\"room\":\"b\",\"message\":\"hello\"}", ++serial, 201));
+    repeat_from_before();
+    memset(filler, 'x', sizeof filler);
+    memcpy(filler, "{\"room\":\"a\",\"data\":\"", 20);
+    memcpy(filler + sizeof filler - 3, "\"}", 3);
+    kept_count = kept_count > 100 ? 0 : kept_count;
+    filler[9] = 'b'; /* the first one, for which the journal needs memory, must stay */
+    heard(posts("b", filler, ++serial, 201));
+    filler[9] = 'a';
+    for (int i = 0; i < FILLERS; i++)
+        posts("a", filler, ++serial, 201);
+    for (int64_t end_us = now_us() + 2000000; !loose && !log_has("compacted=");) {
+        if (now_us() > end_us)
+            broken("the journal is never written anew");
+        sleep_us(1000);
+    }
+    heard(posts("b", "{\"room\":\"b\",\"message\":\"goodbye\"}", ++serial, 201));
+    gets("/messages?room=a&limit=500", 200);
+}
+
+static void play_keys(void)
+{
+    char target[3000];
+    opens(0, "/events?room=a,b&name=mallory", "1.1");
+    is(exchange("GET /rooms HTTP/1.1\r\n" END), 401, "no token");
+    is(exchange("GET /rooms HTTP/1.1\r\nAuthorization: Bearer x.y.z\r\n" END), 401, "no token");
+    is(exchange("GET /events?room=z&access_token=%s HTTP/1.1\r\n" END, reader_token), 403,
+        "another room");
+    is(exchange("GET /rooms HTTP/1.1\r\nCookie: a=b; ssechat=%s\r\n" END, reader_token), 200,
+        "a cookie");
+    heard(posts("a", "{\"room\":\"a\",\"message\":\"hello\"}", ++serial, 201));
+    heard(posts("b", "{\"room\":\"b\",\"message\":\"hello\"}", ++serial, 201));
+    snprintf(target, sizeof target, "/events?room=b&history=9&access_token=%s", reader_token);
+    closes(opens(1, target, "1.1"));
+    gets("/rooms", 200);
+    gets("/messages?room=a", 200);
+}
+
+static void play(void)
+{
+    static void (*const parts[])(void) = { play_memory, play_journal, play_keys };
+    parts[part]();
+    read_back();
+}
+
+/* After all that: a fresh stream hears a fresh message. Not even one may be hurt, unless that was
+ * the one. */
+static void is_alive(void)
+{
+    heard(posts("a", "{\"room\":\"a\",\"message\":\"still here\"}", ++serial, 201));
+    struct stream *s = opens(3, "/events?room=a", "1.1");
+    const char *id = posts("a", "{\"room\":\"a\",\"message\":\"fresh\"}", ++serial, 201);
+    char line[64];
+    snprintf(line, sizeof line, "id: %s\n", id != NULL ? id : "");
+    if (s->fd >= 0 && id != NULL)
+        hears(s, line);
+    heard(id);
+    closes(s);
+}
+
+/* ==== One server ============================================================================= */
+
+static void copy_file(const char *from, const char *to)
+{
+    static char bytes[ANSWER_MAX];
+    size_t len = read_whole(from, bytes, sizeof bytes);
+    int fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, bytes, len) != (ssize_t)len)
+        fail("%s: %s", to, strerror(errno));
+    close(fd);
+}
+
+static unsigned descriptors(void)
+{
+    char path[64];
+    unsigned count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", pid);
+    DIR *d = opendir(path);
+    while (d != NULL && readdir(d) != NULL)
+        count++;
+    if (d == NULL)
+        broken("the server is gone");
+    closedir(d);
+    return count;
+}
+
+/* Its time on a processor, in the kernel's ticks. */
+static unsigned long long ticks(void)
+{
+    char path[64], line[1024];
+    unsigned long long user = 0, system = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    read_whole(path, line, sizeof line);
+    const char *end = strrchr(line, ')');
+    if (end == NULL || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
+                           &user, &system) != 2)
+        broken("the server is gone");
+    return user + system;
+}
+
+static int start_server(void)
+{
+    char key[4000], www[4000], number[32];
+    const char *arguments[32] = { server, "--listen", "127.0.0.1:0", "--max-streams-per-ip", "0",
+        "--post-rate", "0", "--history", "256K", "--drain", "2", "--heartbeat", "1", "--cors",
+        "https://a.example" };
+    unsigned count = 15;
+    snprintf(key, sizeof key, "%s/../key", folder);
+    snprintf(www, sizeof www, "%s/../www", folder);
+    if (part == JOURNAL) {
+        const char *more[] = { "--journal", journal_path, "--sync", "none", "--www", www,
+            "--history", "16K" };
+        memcpy(arguments + count, more, sizeof more);
+    } else if (part == KEYS) {
+        const char *more[] = { "--key", key, "--trust-proxy", "127.0.0.1", "--host", "h" };
+        memcpy(arguments + count, more, sizeof more);
+    }
+    snprintf(number, sizeof number, "%lu", every > 0 ? every : run);
+    setenv("FAIL_ALLOCATION", every > 0 ? "0" : number, 1);
+    setenv("FAIL_ALLOCATION_EVERY", every > 0 ? number : "0", 1);
+    int log = open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (log < 0)
+        fail("%s: %s", log_path, strerror(errno));
+    pid = spawn(arguments, log);
+    return log;
+}
+
+/* Returns whether it listens; else it has ended, with *status. */
+static bool await_start(int *status)
+{
+    static char log[65536];
+    for (int64_t end_us = now_us() + 1000 * (int64_t)TOOL_START_MS; now_us() < end_us;) {
+        bool ended = waitpid(pid, status, WNOHANG) == pid;
+        read_whole(log_path, log, sizeof log);
+        const char *line = strstr(log, "listening on http://127.0.0.1:");
+        if (ended) {
+            tool_server = 0;
+            return false;
+        }
+        if (line != NULL && strchr(line, '\n') != NULL) {
+            port = atoi(line + strlen("listening on http://127.0.0.1:"));
+            return true;
+        }
+        sleep_us(300);
+    }
+    broken("the server does not start");
+}
+
+/* Looks through what the server has said. Returns how many allocations it has made. */
+static unsigned long check_log(bool started)
+{
+    static const char *const bad[] = { "ERROR: ", "Sanitizer", "runtime error", "Assertion" };
+    static char log[65536];
+    unsigned sentences = 0;
+    read_whole(log_path, log, sizeof log);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (strstr(log, bad[i]) != NULL)
+            broken("it says %s", bad[i]);
+    for (const char *at = log; (at = strstr(at, "ssechat: ")) != NULL; at++)
+        sentences++;
+    if (sentences != (started ? 0 : 1))
+        broken("it says %u sentences", sentences);
+    const char *line = strstr(log, "allocations=");
+    if (line == NULL)
+        broken("it does not say how many allocations there were");
+    return strtoul(line + 12, NULL, 10);
+}
+
+/* With a journal the acknowledged messages of the room that is never full are in it. */
+static void check_journal(void)
+{
+    static char journal[ANSWER_MAX];
+    char line[64];
+    read_whole(journal_path, journal, sizeof journal);
+    for (unsigned i = 0; i < kept_count; i++) {
+        snprintf(line, sizeof line, "\nid: %s\n", kept[i].id);
+        if (strcmp(kept[i].room, "b") == 0 && strstr(journal, line) == NULL)
+            broken("%s was acknowledged and is not in the journal", kept[i].id);
+    }
+}
+
+/* The streams that are open are told to come back, and the end of the server is a good one. */
+static void end_server(unsigned before)
+{
+    closes(&streams[1]);
+    unsigned own = streams[0].fd >= 0;
+    for (int64_t end_us = now_us() + 5000000; descriptors() != before + own;) {
+        if (now_us() > end_us)
+            broken("%u descriptors are left, %u were expected", descriptors(), before + own);
+        sleep_us(500);
+    }
+    kill(pid, SIGTERM);
+    if (own) {
+        read_to_end(streams[0].fd);
+        closes(&streams[0]);
+        if (strstr(answer, "retry: ") == NULL)
+            hurt("the end of a stream");
+    }
+    int status = end_child(pid, SIGTERM);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        broken("the exit status is %x", (unsigned)status);
+}
+
+static void begin_run(void)
+{
+    hurt_count = 0;
+    kept_count = 0;
+    for (struct stream *s = streams; s < streams + STREAMS_MAX; s++)
+        s->fd = -1;
+    if (part == JOURNAL)
+        copy_file(start_journal, journal_path);
+}
+
+/* Returns how many allocations the run has made. */
+static unsigned long run_once(void)
+{
+    int status;
+    begin_run();
+    close(start_server());
+    if (!await_start(&status)) {
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
+            broken("it does not start; the exit status is %x", (unsigned)status);
+        sums->starts++;
+        return check_log(false);
+    }
+    unsigned before = descriptors();
+    play();
+    is_alive();
+    end_server(before);
+    if (part == JOURNAL)
+        check_journal();
+    sums->hurt += hurt_count;
+    return check_log(true);
+}
+
+static void run_every(void)
+{
+    int status;
+    begin_run();
+    close(start_server());
+    if (!await_start(&status))
+        broken("it does not start");
+    unsigned before = descriptors();
+    kill(pid, SIGUSR1);
+    loose = true;
+    for (int i = 0; i < ROUNDS; i++) {
+        closes(&streams[0]);
+        closes(&streams[1]);
+        play();
+    }
+    unsigned long long worked = ticks();
+    sleep_us(IDLE_US);
+    worked = ticks() - worked;
+    if (worked * 1000000 / (unsigned long long)sysconf(_SC_CLK_TCK) > IDLE_US / 2)
+        broken("it works while nobody asks for anything");
+    kill(pid, SIGUSR1);
+    closes(&streams[0]);
+    closes(&streams[1]);
+    loose = false;
+    kept_count = 0;
+    play();
+    is_alive();
+    end_server(before);
+    check_log(true);
+}
+
+/* ==== All runs =============================================================================== */
+
+static void write_text(const char *name, const char *text, mode_t mode)
+{
+    char path[4000];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        fail("%s: %s", path, strerror(errno));
+    close(fd);
+}
+
+static void make_folder(const char *name)
+{
+    char path[4000];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        fail("%s: %s", path, strerror(errno));
+}
+
+static void make_token(const char *more, char *out, size_t size)
+{
+    char command[10000];
+    snprintf(command, sizeof command,
+        "'%s' token --key '%s/key' --sub ann --rooms a,b %s 2>/dev/null", server, folder, more);
+    FILE *pipe = popen(command, "re");
+    if (pipe == NULL || fgets(out, (int)size, pipe) == NULL || pclose(pipe) != 0)
+        fail("no token");
+    out[strcspn(out, "\n")] = '\0';
+}
+
+/* A journal to begin with: what a server without failures has left behind. */
+static void make_journal(void)
+{
+    int status;
+    copy_file("/dev/null", start_journal);
+    begin_run();
+    close(start_server());
+    if (!await_start(&status))
+        broken("it does not start");
+    for (int i = 0; i < 3; i++) {
+        posts("a", "{\"room\":\"a\",\"message\":\"from before\"}", ++serial, 201);
+        if (posts("b", "{\"room\":\"b\",\"data\":{\"from\":\"before\"}}", ++serial, 201) != NULL &&
+            serial == KEY_BEFORE)
+            from_before = kept[kept_count - 1];
+    }
+    end_child(pid, SIGTERM);
+    copy_file(journal_path, start_journal);
+}
+
+static void work(unsigned worker, unsigned long from, unsigned long step)
+{
+    char name[32];
+    size_t len = strlen(folder);
+    snprintf(name, sizeof name, "%u", worker);
+    make_folder(name);
+    snprintf(folder + len, sizeof folder - len, "/%s", name);
+    snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
+    snprintf(log_path, sizeof log_path, "%s/log", folder);
+    serial = (worker + 1) * 1000000;
+    if (every > 0) {
+        run_every();
+        return;
+    }
+    if (worker == 0)
+        run_once(); /* without a failure nobody is hurt */
+    unsigned long allocations;
+    for (run = from + worker * step; (allocations = run_once()) >= run; run += JOBS * step)
+        sums->runs++;
+    sums->allocations = allocations;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = { { "server", 1, NULL, 's' }, { "folder", 1, NULL, 'f' },
+        { "part", 1, NULL, 'p' }, { "from", 1, NULL, 'n' }, { "step", 1, NULL, 't' },
+        { "every", 1, NULL, 'e' }, { NULL, 0, NULL, 0 } };
+    unsigned long from = 1, step = 1;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 's')
+            server = optarg;
+        else if (option == 'f')
+            snprintf(folder, sizeof folder, "%s", optarg);
+        else if (option == 'n')
+            from = strtoul(optarg, NULL, 10);
+        else if (option == 't')
+            step = strtoul(optarg, NULL, 10);
+        else if (option == 'e')
+            every = strtoul(optarg, NULL, 10);
+        else if (option == 'p')
+            for (part = MEMORY; part < KEYS && strcmp(part_names[part], optarg) != 0;)
+                part++;
+    }
+    if (server == NULL || folder[0] == '\0' || from == 0 || step == 0) {
+        fputs("usage: starve --server PATH --folder DIR ...; see the source\n", stderr);
+        return 2;
+    }
+    sums = mmap(NULL, sizeof *sums, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (sums == MAP_FAILED)
+        fail("no memory");
+    make_folder("www");
+    make_folder("www/folder");
+    write_text("www/file.txt", "a file", 0600);
+    write_text("www/folder/index.html", "<p>", 0600);
+    write_text("key", "0123456789abcdef0123456789abcdef", 0600);
+    make_token("", reader_token, sizeof reader_token);
+    make_token("--publish", writer_token, sizeof writer_token);
+    snprintf(start_journal, sizeof start_journal, "%s/start", folder);
+    snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
+    snprintf(log_path, sizeof log_path, "%s/log", folder);
+    if (part == JOURNAL) {
+        unsigned long wanted = every;
+        every = 0;
+        make_folder("0");
+        size_t len = strlen(folder);
+        snprintf(folder + len, sizeof folder - len, "/0"); /* where ../www is */
+        make_journal();
+        folder[len] = '\0';
+        every = wanted;
+    }
+    unsigned jobs = every > 0 ? 1 : JOBS;
+    pid_t workers[JOBS];
+    for (unsigned i = 0; i < jobs; i++) {
+        fflush(NULL);
+        workers[i] = fork();
+        if (workers[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            work(i, from, step);
+            _exit(0);
+        }
+    }
+    bool good = true;
+    for (unsigned i = 0; i < jobs; i++) {
+        int status = 1;
+        good &= workers[i] > 0 && waitpid(workers[i], &status, 0) == workers[i] && status == 0;
+    }
+    if (good && every == 0)
+        printf(
+            "%s: about %lu allocations; %lu failed: %lu starts, %lu clients hurt, %lu gaps told\n",
+            part_names[part], sums->allocations, sums->runs, sums->starts, sums->hurt, sums->gaps);
+    return good ? 0 : 1;
+}

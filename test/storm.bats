@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# A storm of damaged requests, see storm.c. The server must live through it and be afterwards what it
+# was before: it answers, it delivers, no descriptor and no memory is gone, nothing was leaked, and
+# the sanitizers have nothing to say.
+# shellcheck disable=SC2016,SC2034,SC2153,SC2154
+
+load helper
+load journal
+
+STORM=${STORM:-$BATS_TEST_DIRNAME/../build/test/storm}
+
+# The sanitizer keeps what was freed for a while; here it may keep 1 MB. The leak checker names the
+# threads that it looks at, so that one can see that it has looked.
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  JOURNAL=$BATS_TEST_TMPDIR/journal
+  export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1
+  export LSAN_OPTIONS=${LSAN_OPTIONS:+$LSAN_OPTIONS:}log_threads=1
+}
+
+# A server with small rooms, few of them and short-lived: they are all full after the warm-up, and
+# dropped and made again all the time.
+stormy_server() {
+  start_server --history 16K --max-rooms 16 --room-ttl 1 --max-body 16K --heartbeat 1 "$@"
+  DESCRIPTORS=$(descriptors)
+}
+
+storm() {
+  run "$STORM" "$PORT" "$@"
+  printf '%s\n' "$output"
+  printf '# %s\n' "$output" >&3
+  same "$status" 0
+}
+
+# What must be true when the storm is over.
+is_as_before() {
+  ask /healthz
+  same "$STATUS $BODY" '200 {"status":"ok"}'
+  eventually "same \"\$(descriptors)\" $DESCRIPTORS"
+  # While all rooms are taken there is no lobby: until their time is over.
+  eventually 'post "{\"message\":\"the storm is over\"}"; same "$STATUS" 201'
+  listen fresh ''
+  accepts '{"message":"it is calm"}'
+  await_text fresh 'it is calm'
+  kill "$CLIENT_PID"
+  eventually "same \"\$(descriptors)\" $DESCRIPTORS"
+}
+
+# A clean exit, and the sanitizers are silent; the leak checker was there.
+ends_well() {
+  local log=$SERVER_LOG
+  stop_server
+  ! is_sanitized || grep -q 'Processing thread' "$log"
+}
+
+@test "60,000 damaged requests cost no memory and no descriptor" {
+  local before after most=256
+  # What the sanitizer and its quarantine add varies with the places that malloc chooses.
+  ! is_sanitized || most=4096
+  stormy_server
+  storm 15000 1 120
+  eventually "same \"\$(descriptors)\" $DESCRIPTORS"
+  before=$(private_memory)
+  storm 45000 2 240
+  is_as_before
+  after=$(private_memory)
+  printf '# %d KB before, %d KB after\n' "$before" "$after" >&3
+  between $((after - before)) -100000 "$most"
+  ends_well
+}
+
+@test "20,000 of them with a journal, which is whole afterwards" {
+  local texts
+  stormy_server --journal "$JOURNAL" --sync none
+  storm 20000 3 120
+  is_as_before
+  texts=$(served lobby | jq -c .id | sha256sum)
+  ends_well
+  start_server --history 16K --journal "$JOURNAL"
+  lacks "$(<"$SERVER_LOG")" damaged
+  lacks "$(<"$SERVER_LOG")" 'torn at the end'
+  same "$(served lobby | jq -c .id | sha256sum)" "$texts"
+  ends_well
+}
+
+@test "15,000 of them with a folder, other origins, a proxy, and two rooms only" {
+  mkdir -p site/folder
+  times 30000 '<p>' >site/index.html
+  printf 'file' >site/folder/file.txt
+  stormy_server --www site --cors https://a.example --cors '*' --room lobby --room a \
+    --trust-proxy 127.0.0.1 --max-streams-per-ip 4 --post-rate 5
+  storm 15000 4 120
+  is_as_before
+  ask /folder/file.txt
+  same "$BODY" file
+  ends_well
+}
+
+@test "5,000 of them with a token, or what is left of it" {
+  (umask 077 && head -c 32 /dev/urandom >key)
+  stormy_server --key key
+  storm 5000 5 120 "$("$SSECHAT" token --key key --sub ann --rooms a,b,lobby --publish)"
+  contains "$output" ' 201 '
+  contains "$output" ' 401 '
+  eventually "same \"\$(descriptors)\" $DESCRIPTORS"
+  ask /rooms
+  same "$STATUS" 401
+  ends_well
+}
+
+@test "the storm notices when nobody listens, or not for long" {
+  start_server
+  stop_server
+  run timeout 20 "$STORM" "$PORT" 100
+  same "$status" 1
+  contains "$output" 'does not accept'
+  start_server
+  "$STORM" "$PORT" 100000 5 >storm.log 2>&1 3>&- &
+  local pid=$!
+  CLIENTS+=("$pid")
+  eventually 'ask /rooms && contains "$BODY" newest'
+  stop_server
+  await_end "$pid"
+  same "$CLIENT_STATUS" 1
+  contains "$(<storm.log)" 'does not accept'
+}

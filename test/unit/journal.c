@@ -1,0 +1,449 @@
+/* journal.c - a driver for the reader of journals: a journal comes on standard input.
+ *
+ *     journal read             what is read from it: `damaged` or `whole`, then each room with its
+ *                              messages
+ *     journal sweep            no output: the same journal cut everywhere, and with each byte
+ *                              changed, overwritten with zeros, taken out and doubled; only what is
+ *                              in the whole journal may be read from it
+ *
+ * A record whose CRC stands as 00000000 is signed first: so that one can write journals by hand,
+ * and the fuzzer gets past the CRC.
+ *
+ * On the way the promises of a recovery are checked. The journal is opened, a message published,
+ * and it is closed; then it is opened again, compacted if it was damaged, and opened once more.
+ * Each time there must be the same rooms with the same messages and keys, ids must grow, others
+ * must be able to follow them, and what was damaged is put aside once. A broken promise ends in
+ * abort. With -DFUZZ the same is a libFuzzer target.
+ *
+ * All happens in a folder of its own in memory, which is removed. */
+
+#include "../../journal.h"
+#include "../../crc32.h"
+#include "../../json.h"
+#include "../../log.h"
+#include "../../room.h"
+#include "../../rules.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    NOW_MS_STEP = 1000,
+    SWEEP_ZEROS = 16,
+};
+
+static const uint64_t now_ms = 1800000000000;
+static char folder[] = "/dev/shm/ssechat-journal-XXXXXX";
+static char path[sizeof folder + 32];
+static bool sweeping;
+
+static void remove_folder(void);
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    remove_folder();
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+/* ---- The folder --------------------------------------------------------------------------- */
+
+/* Removes what lies there; returns how many stretches had been put aside. */
+static unsigned empty_folder(bool remove)
+{
+    unsigned count = 0;
+    DIR *d = opendir(folder);
+    if (d == NULL)
+        return 0;
+    for (const struct dirent *entry; (entry = readdir(d)) != NULL;) {
+        count += strstr(entry->d_name, ".damaged-") != NULL;
+        if (remove && entry->d_name[0] != '.')
+            unlinkat(dirfd(d), entry->d_name, 0);
+    }
+    closedir(d);
+    return count;
+}
+
+static void remove_folder(void)
+{
+    empty_folder(true);
+    rmdir(folder);
+}
+
+static void make_folder(void)
+{
+    if (path[0] != '\0')
+        return;
+    if (mkdtemp(folder) == NULL) {
+        perror(folder);
+        exit(1);
+    }
+    snprintf(path, sizeof path, "%s/journal", folder);
+    atexit(remove_folder);
+    log_start(LOG_ERROR);
+}
+
+/* ---- Signing ------------------------------------------------------------------------------ */
+
+/* Where the record at `s` ends: behind its first empty line. 0 when it has none. */
+static size_t record_len(struct span s)
+{
+    const char *end = memmem(s.at, s.len, "\n\n", 2);
+    return end != NULL ? (size_t)(end + 2 - s.at) : 0;
+}
+
+static void sign(char *bytes, size_t len)
+{
+    static const char unsigned_mark[] = ":00000000 {";
+    const size_t mark = sizeof unsigned_mark - 1;
+    for (size_t at = 0; at + mark < len; at++) {
+        size_t left = record_len((struct span) { bytes + at, len - at });
+        if ((at > 0 && bytes[at - 1] != '\n') || left == 0 ||
+            memcmp(bytes + at, unsigned_mark, mark) != 0)
+            continue;
+        char digits[9];
+        snprintf(digits, sizeof digits, "%08x",
+            (unsigned)crc32(0, (struct span) { bytes + at + 9, left - 9 }));
+        memcpy(bytes + at + 1, digits, 8);
+    }
+}
+
+/* ---- One hub ------------------------------------------------------------------------------ */
+
+static enum served no_stream(struct stream *stream)
+{
+    (void)stream;
+    abort();
+}
+
+static void no_overrun(struct stream *stream)
+{
+    (void)stream;
+    abort();
+}
+
+static struct receipt published;
+
+static void take_receipt(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+{
+    (void)waiter;
+    check(stored == STORED, "what is published is stored");
+    published = *receipt;
+}
+
+static struct hub_settings settings = {
+    .history = 1 << 20,
+    .room_ttl_ms = INT64_MAX / 4,
+    .store = journal_store,
+    .serve = no_stream,
+    .overrun = no_overrun,
+};
+
+/* A hub with the journal in it. */
+static struct hub *open_hub(struct journal **journal)
+{
+    struct hub *hub = hub_new(&settings, 0, now_ms);
+    check(hub != NULL, "there is memory");
+    *journal = journal_open(path, false, hub);
+    hub_keep_in(hub, *journal);
+    check(journal_trouble(*journal) == NULL, "it can be written");
+    return hub;
+}
+
+static void close_hub(struct hub *hub, struct journal *journal)
+{
+    journal_close(journal);
+    hub_free(hub);
+}
+
+static void check_room(const struct hub *hub, const struct room *room)
+{
+    const struct ring *ring = &room->ring;
+    check(rule_room(room_name(room)) == NULL, "a room has a name that a room may have");
+    check(!ring_empty(ring), "a room without a message is not restored");
+    check(ring->head - ring->tail <= settings.history, "a room holds no more than it may");
+    for (uint64_t n = ring->first; n < ring->next; n++) {
+        const struct entry *e = ring_entry(ring, n);
+        check(n == ring->first || id_before(ring_entry(ring, n - 1)->id, e->id), "ids grow");
+        check(!id_before(hub->last, e->id), "no id is newer than the last one given");
+        check(!id_before(hub->newest, e->id), "no id is newer than the newest");
+        check(ring_end(ring, n) - e->offset > FRAME_ENVELOPE_BYTES, "no frame is empty");
+        check(e->kind <= MESSAGE_JSON, "it has a kind");
+        check(e->key == NULL ||
+                  (e->key->room == room && e->key->number == n && e->key->pending == NULL),
+            "a key leads to its message");
+    }
+}
+
+static bool any_room(struct span room)
+{
+    (void)room;
+    return true;
+}
+
+/* All rooms, whatever is read from them, and the list of them: nothing of it may crash. */
+static void check_hub(struct hub *hub)
+{
+    uint64_t held = 0;
+    struct buffer out = { 0 };
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
+        struct room *room = (struct room *)(void *)n;
+        struct page_query q = { .room = room_name(room), .limit = HUB_HISTORY_MAX };
+        check_room(hub, room);
+        held += room->ring.head - room->ring.tail;
+        out.len = 0;
+        check(hub_add_page(hub, &q, &out), "a room has a page");
+    }
+    check(held == hub->held, "the sum of the rings is kept");
+    out.len = 0;
+    hub_add_rooms(hub, any_room, &out);
+    check(!out.failed, "there is memory");
+    buffer_free(&out);
+}
+
+static void publish(struct hub *hub)
+{
+    struct message m = { .kind = MESSAGE_CHAT,
+        .room = SPAN("lobby"),
+        .name = SPAN("ann"),
+        .body = SPAN("and then?"),
+        .key = SPAN("and then?") };
+    struct waiter waiter = { .done = take_receipt };
+    struct receipt receipt;
+    struct id last = hub->last;
+    if (hub_publish(hub, &m, &waiter, &receipt) != PUBLISH_WAIT)
+        return; /* its key is there already, with another message or with this one */
+    hub_settle(hub);
+    check(id_before(last, published.id), "a new id is newer than all before");
+    check(published.id.ms < 253402300800000, "and is no later than the year 9999");
+}
+
+/* ---- What a hub holds, as text ------------------------------------------------------------ */
+
+static int compare_rooms(const void *a, const void *b)
+{
+    struct span left = room_name(*(const struct room *const *)a);
+    struct span right = room_name(*(const struct room *const *)b);
+    int order = memcmp(left.at, right.at, left.len < right.len ? left.len : right.len);
+    return order != 0 ? order : (left.len > right.len) - (left.len < right.len);
+}
+
+/* A line for each message. */
+static void add_room(struct buffer *out, const struct room *room)
+{
+    static const char *const kinds[] = { "chat", "text", "json" };
+    struct buffer frame = { 0 };
+    for (uint64_t n = room->ring.first; n < room->ring.next; n++) {
+        const struct entry *e = ring_entry(&room->ring, n);
+        json_string_add(out, room_name(room));
+        buffer_add(out, SPAN(" "));
+        id_add(out, e->id);
+        frame.len = 0;
+        ring_copy(&room->ring, e->offset, ring_end(&room->ring, n), &frame);
+        buffer_printf(out, " %s %08x", kinds[e->kind], (unsigned)crc32(0, buffer_span(&frame)));
+        if (e->key != NULL) {
+            buffer_add(out, SPAN(" "));
+            json_string_add(out, (struct span) { e->key->bytes, e->key->len });
+        }
+        buffer_add(out, SPAN("\n"));
+    }
+    buffer_free(&frame);
+}
+
+static struct buffer messages_of(const struct hub *hub)
+{
+    struct buffer out = { 0 };
+    size_t count = 0;
+    struct room **rooms = calloc(hub->rooms.count + 1, sizeof(struct room *));
+    check(rooms != NULL, "there is memory");
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
+        rooms[count++] = (struct room *)(void *)n;
+    qsort(rooms, count, sizeof(struct room *), compare_rooms);
+    for (size_t i = 0; i < count; i++)
+        add_room(&out, rooms[i]);
+    free(rooms);
+    check(!out.failed, "there is memory");
+    return out;
+}
+
+/* ---- The promises ------------------------------------------------------------------------- */
+
+static void write_journal(struct span bytes)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    check(fd >= 0 && write(fd, bytes.at, bytes.len) == (ssize_t)bytes.len && close(fd) == 0,
+        "a file can be written");
+}
+
+/* Has the journal written anew, and waits for it. */
+static void compact(struct journal *journal)
+{
+    int64_t now = 0;
+    while (journal_next_ms(journal) != INT64_MAX) {
+        siginfo_t ended;
+        check(++now < NOW_MS_STEP, "a compaction comes to its end");
+        journal_tick(journal, now);
+        while (waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+            continue; /* journal_reap reaps it */
+        journal_reap(journal);
+    }
+}
+
+/* Opens what was left, which must be the same as before. Returns whether it was damaged. */
+static bool reopen(const struct buffer *before, bool compacts)
+{
+    struct journal *journal;
+    struct hub *hub = open_hub(&journal);
+    struct buffer now = messages_of(hub);
+    bool damaged = hub->damage;
+    check_hub(hub);
+    check(span_equal(buffer_span(before), buffer_span(&now)), "the same is read a second time");
+    if (compacts && damaged)
+        compact(journal);
+    close_hub(hub, journal);
+    buffer_free(&now);
+    return damaged;
+}
+
+/* Whether each line of one text is in the other. */
+static bool has_lines(struct span all, struct span some)
+{
+    struct span line;
+    while (span_split(&some, '\n', &line))
+        if (line.len > 0 && memmem(all.at, all.len, line.at, line.len) == NULL)
+            return false;
+    return true;
+}
+
+/* Reads a journal and checks all promises. With `original` nothing else may be read. With `out` it
+ * says what was read. Returns the same. */
+static struct buffer check_journal(struct span bytes, const struct span *original, bool compacts)
+{
+    struct journal *journal;
+    empty_folder(true);
+    write_journal(bytes);
+    struct hub *hub = open_hub(&journal);
+    struct buffer read = messages_of(hub);
+    bool damaged = hub->damage;
+    unsigned aside = empty_folder(false);
+    check(damaged == (aside > 0), "what is damaged is put aside");
+    check_hub(hub);
+    check(original == NULL || has_lines(*original, buffer_span(&read)), "nothing is invented");
+    publish(hub);
+    check_hub(hub);
+    struct buffer before = messages_of(hub);
+    close_hub(hub, journal);
+    bool again = reopen(&before, compacts);
+    check(damaged || !again, "what was whole is whole a second time");
+    check(empty_folder(false) == aside, "what was put aside is not put aside again");
+    if (compacts)
+        check(!reopen(&before, false), "what was compacted is whole");
+    buffer_free(&before);
+    if (!sweeping) {
+        struct buffer said = { 0 };
+        buffer_add_string(&said, damaged ? "damaged\n" : "whole\n");
+        buffer_add(&said, buffer_span(&read));
+        buffer_free(&read);
+        return said;
+    }
+    return read;
+}
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    char *bytes = malloc(size + 1);
+    check(bytes != NULL, "there is memory");
+    make_folder();
+    if (size > 0)
+        memcpy(bytes, data, size);
+    sign(bytes, size);
+    /* A compaction forks, which is slow: one input in 16 has it. */
+    struct buffer read = check_journal((struct span) { bytes, size }, NULL, size % 16 == 0);
+    buffer_free(&read);
+    free(bytes);
+    return 0;
+}
+
+#else
+
+/* ---- The sweep ---------------------------------------------------------------------------- */
+
+static void check_part(struct span bytes, const struct span *original)
+{
+    struct buffer read = check_journal(bytes, original, false);
+    buffer_free(&read);
+}
+
+static void sweep(struct span whole)
+{
+    char *bytes = malloc(whole.len + 1);
+    check(bytes != NULL && whole.len > 0, "there is memory, and a journal");
+    sweeping = true;
+    struct buffer all = check_journal(whole, NULL, true);
+    struct span original = buffer_span(&all);
+    for (size_t at = 0; at < whole.len; at++) {
+        size_t zeros = whole.len - at < SWEEP_ZEROS ? whole.len - at : SWEEP_ZEROS;
+        check_part((struct span) { whole.at, at }, &original);
+        memcpy(bytes, whole.at, whole.len);
+        bytes[at] = (char)(bytes[at] ^ 1 << at % 8);
+        check_part((struct span) { bytes, whole.len }, &original);
+        memcpy(bytes, whole.at, whole.len);
+        memset(bytes + at, 0, zeros);
+        check_part((struct span) { bytes, whole.len }, &original);
+        memcpy(bytes, whole.at, at);
+        memcpy(bytes + at, whole.at + at + 1, whole.len - at - 1);
+        check_part((struct span) { bytes, whole.len - 1 }, &original);
+        memcpy(bytes, whole.at, at + 1);
+        memcpy(bytes + at + 1, whole.at + at, whole.len - at);
+        check_part((struct span) { bytes, whole.len + 1 }, &original);
+    }
+    buffer_free(&all);
+    free(bytes);
+}
+
+static struct span read_input(void)
+{
+    struct buffer in = { 0 };
+    for (;;) {
+        char *at = buffer_reserve(&in, 65536);
+        check(at != NULL, "there is memory");
+        size_t n = fread(at, 1, 65536, stdin);
+        if (n == 0)
+            return (struct span) { in.at, in.len };
+        in.len += n;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *mode = argc == 2 ? argv[1] : "";
+    if (strcmp(mode, "read") != 0 && strcmp(mode, "sweep") != 0) {
+        fputs("usage: journal read|sweep <JOURNAL\n", stderr);
+        return 2;
+    }
+    struct span input = read_input();
+    make_folder();
+    sign(span_bytes(input), input.len);
+    if (strcmp(mode, "read") == 0) {
+        struct buffer read = check_journal(input, NULL, true);
+        fwrite(read.at, 1, read.len, stdout);
+        buffer_free(&read);
+    } else {
+        sweep(input);
+    }
+    free(span_bytes(input));
+    return 0;
+}
+
+#endif
