@@ -21,6 +21,10 @@
  * are told that there are too many. */
 enum { SPARE_CONNECTIONS = 32, LOG_PAUSE_MS = 10000 };
 
+/* All requests that are being read may take so much memory together, and place for a few of the
+ * largest; those of one address a part of it. Answers that wait to be read have as much. */
+enum { BUFFERED_MAX_BYTES = 64 << 20, BUFFERED_SHARE = 16, BUFFERED_LARGEST = 8 };
+
 static struct token_key *keys;
 static size_t key_count;
 static struct token token; /* of the request that is being answered; good when there are keys */
@@ -42,11 +46,6 @@ void access_read_keys(void)
 
 /* ==== Addresses ============================================================================== */
 
-static int64_t now_us(void)
-{
-    return server.mono_ms * 1000;
-}
-
 /* Without --trust-proxy all that comes through a proxy on this machine seems to come from one
  * client. That is worth a hint, once. */
 static void hint_at_proxy(const struct peer *peer)
@@ -59,25 +58,38 @@ static void hint_at_proxy(const struct peer *peer)
                        "many, start with --trust-proxy 127.0.0.1 --trust-proxy ::1\"");
 }
 
-/* One line for a flood. `peer` is NULL when it is the whole server that is full. */
-static void log_refused(const struct peer *peer, const char *what)
+/* What may be refused for load, each kind with a line of its own in the log. */
+enum refusal { NO_CONNECTION, NO_STREAM, NO_POST, NO_ROOM, NO_BUFFER, REFUSALS };
+
+/* One line for a flood. `peer` is NULL when it is not about one address. */
+static void log_refused(const struct peer *peer, enum refusal what)
 {
-    static int64_t logged_ms = INT64_MIN / 2;
-    static unsigned long others;
+    static const char *const names[REFUSALS] = { "connection", "stream", "post", "room", "buffer" };
+    static struct {
+        int64_t next_ms;
+        unsigned long others;
+    } logged[REFUSALS];
     char address[ADDRESS_TEXT_BYTES] = "any";
-    if (server.mono_ms - logged_ms < LOG_PAUSE_MS) {
-        others++;
+    if (server.mono_ms < logged[what].next_ms) {
+        logged[what].others++;
         return;
     }
     if (peer != NULL)
         address_print(&peer->address, address);
     log_line(LOG_WARN, "refused what=%s address=%s connections=%u streams=%u others_since=%lu",
-        what, address, peer != NULL ? peer->connections : server.clients,
-        peer != NULL ? peer->streams : server.streams, others);
-    logged_ms = server.mono_ms;
-    others = 0;
+        names[what], address, peer != NULL ? peer->connections : server.clients,
+        peer != NULL ? peer->streams : server.streams, logged[what].others);
+    logged[what].next_ms = server.mono_ms + LOG_PAUSE_MS;
+    logged[what].others = 0;
     if (peer != NULL)
         hint_at_proxy(peer);
+}
+
+/* Whether it holds more connections than one address may. */
+static bool is_crowded(const struct peer *peer)
+{
+    uint64_t most = server.options.max_streams_per_ip;
+    return most > 0 && peer != NULL && peer->connections > most + SPARE_CONNECTIONS;
 }
 
 bool access_connect(const struct sockaddr *socket, struct peer **peer, bool *proxied)
@@ -92,35 +104,37 @@ bool access_connect(const struct sockaddr *socket, struct peer **peer, bool *pro
     *proxied = network_any_has(o->trusted, o->trusted_count, &address);
     if (*proxied)
         return true;
-    *peer = peers_enter(&address, now_us());
+    *peer = peers_enter(&address, server_mono_us());
     if (*peer == NULL)
         return false;
-    if (o->max_streams_per_ip == 0 ||
-        (*peer)->connections <= o->max_streams_per_ip + SPARE_CONNECTIONS)
+    if (!is_crowded(*peer))
         return true;
-    log_refused(*peer, "connection");
-    peers_leave(*peer, now_us());
+    log_refused(*peer, NO_CONNECTION);
+    peers_leave(*peer, server_mono_us());
     return false;
 }
 
-/* A proxy that names nobody is trusted not to be a flood; but most likely it was forgotten to tell
- * it to. */
+/* A proxy that says nothing of its client is trusted not to be a flood; but most likely it was
+ * forgotten to tell it to. If it says what nobody can read, that client counts, with all others of
+ * the kind, for the address `::`. */
 static bool find_client(struct client *c)
 {
     static bool warned;
     const struct options *o = &server.options;
-    struct address address;
+    struct address address = { 0 };
     struct peer *peer = NULL;
-    if (address_forwarded(&c->in->request, c->in->bytes, o->trusted, o->trusted_count, &address)) {
-        peer = peers_enter(&address, now_us());
-        if (peer == NULL) {
-            client_close(c, "no memory");
-            return false;
-        }
-    } else if (!warned) {
+    enum forwarded forwarded =
+        address_forwarded(&c->in->request, c->in->bytes, o->trusted, o->trusted_count, &address);
+    if (forwarded != FORWARDED_KNOWN && !warned) {
         warned = true;
         log_line(LOG_WARN, "hint=\"a trusted proxy does not say who its client is; let it send "
                            "X-Forwarded-For or Forwarded\"");
+    }
+    if (forwarded == FORWARDED_UNREADABLE)
+        address = (struct address) { 0 };
+    if (forwarded != FORWARDED_NOT && (peer = peers_enter(&address, server_mono_us())) == NULL) {
+        client_close(c, "no memory");
+        return false;
     }
     client_set_peer(c, peer);
     return true;
@@ -152,10 +166,16 @@ static bool is_our_host(struct span host)
     return ours;
 }
 
-bool access_request(struct client *c)
+bool access_request(struct client *c, bool stream)
 {
     if (c->proxied && !find_client(c))
         return false;
+    if (!stream && is_crowded(c->peer)) {
+        log_refused(c->peer, NO_CONNECTION);
+        c->close = true;
+        answer_problem(c, 429, "Your address holds more connections than it may; close some.");
+        return false;
+    }
     if (is_our_host(http_span(c->in->request.host, c->in->bytes)))
         return true;
     answer_problem(c, 421,
@@ -334,9 +354,9 @@ int64_t access_expires(void)
 bool access_post(struct client *c)
 {
     uint64_t rate = server.options.post_rate;
-    if (rate == 0 || c->peer == NULL || peers_may_post(c->peer, rate, now_us()))
+    if (rate == 0 || c->peer == NULL || peers_may_post(c->peer, rate, server_mono_us()))
         return true;
-    log_refused(c->peer, "post");
+    log_refused(c->peer, NO_POST);
     answer_problem(c, 429, "Too many messages come from your address; wait a second.");
     return false;
 }
@@ -347,11 +367,27 @@ const char *access_busy(const struct client *c)
     if (server.draining)
         return "draining";
     if (server.streams >= server.max_streams) {
-        log_refused(NULL, "stream");
+        log_refused(NULL, NO_STREAM);
         return "full";
     }
-    if (most == 0 || c->peer == NULL || c->peer->streams < most)
+    if (most == 0 || c->peer == NULL || (c->peer->streams < most && !is_crowded(c->peer)))
         return NULL;
-    log_refused(c->peer, "stream");
+    log_refused(c->peer, NO_STREAM);
     return "address";
+}
+
+void access_no_room(const struct client *c)
+{
+    log_refused(c->peer, NO_ROOM);
+}
+
+bool access_buffer(const struct client *c, enum buffered kind, size_t more)
+{
+    size_t largest = BUFFERED_LARGEST * server.options.max_body;
+    bool fits = server.buffered[kind] + more <= BUFFERED_MAX_BYTES + largest;
+    if (kind == BUFFERED_REQUESTS && c->peer != NULL && server.options.max_streams_per_ip > 0)
+        fits &= c->peer->buffered + more <= (BUFFERED_MAX_BYTES + largest) / BUFFERED_SHARE;
+    if (!fits)
+        log_refused(c->peer, NO_BUFFER);
+    return fits;
 }

@@ -20,8 +20,9 @@ void access_read_keys(void);
 bool access_connect(const struct sockaddr *address, struct peer **peer, bool *proxied);
 
 /* What every request must pass: its Host is ours (else 421). Behind a proxy, the client counts from
- * here on for whom the request comes from. */
-bool access_request(struct client *c);
+ * here on for whom the request comes from; who holds too many connections gets 429, unless the
+ * request is for a `stream`: that will be told that the server is busy. */
+bool access_request(struct client *c, bool stream);
 
 /* Whether a page may make its reader post: it must be ours, or listed with --cors (else 403). */
 bool access_origin(struct client *c);
@@ -42,6 +43,13 @@ bool access_shows_room(struct span room);
 
 /* Why there can be no further stream for this client now, as a `busy` event says it; or NULL. */
 const char *access_busy(const struct client *c);
+
+/* A room could not be made for this client, because there are as many as there may be: worth a line
+ * in the log. */
+void access_no_room(const struct client *c);
+
+/* Whether a large buffer of this client may grow by `more` bytes. */
+bool access_buffer(const struct client *c, enum buffered kind, size_t more);
 
 /* The name that the client goes by: its token's, or, when that has none, the one it `asked` for. */
 struct span access_name(struct span asked);

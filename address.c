@@ -159,78 +159,89 @@ bool address_is_loopback(const struct address *address)
 
 /* ==== Behind proxies ========================================================================= */
 
-/* Each proxy writes the address that it was asked from behind what it found there:
+/* Takes the last piece off a list, from its end to `separator`. What stands in quotes separates
+ * nothing (RFC 9110 5.6.4).
  *
- *      X-Forwarded-For: what the client pretends, the client, a proxy of ours
- *
- * Read from the left, the answer is the last one that is not trusted; what cannot be read makes
- * everything before it worthless. */
-struct trail {
-    const struct network *trusted;
-    size_t count;
-    struct address client;
-    bool known;
-};
-
-static void follow(struct trail *trail, struct span text)
+ * It is read from the right because only the right end is our proxy's: a quote that a client opened
+ * on the left cannot swallow what the proxy added behind it. False when nothing is left. */
+static bool split_last(struct span *rest, char separator, struct span *piece)
 {
-    struct address address;
-    if (!address_parse(text, &address)) {
-        trail->known = false;
-        return;
+    size_t end = rest->len, at = end, next = 0;
+    bool quoted = false;
+    if (rest->at == NULL)
+        return false;
+    for (; at > 0; at = next) {
+        next = at - 1;
+        if (rest->at[next] == separator && !quoted)
+            break;
+        if (rest->at[next] != '"')
+            continue;
+        while (quoted && next > 0 && rest->at[next - 1] == '\\')
+            next--;
+        quoted ^= (at - 1 - next) % 2 == 0; /* else it is escaped */
     }
-    if (trail->known && network_any_has(trail->trusted, trail->count, &address))
-        return;
-    trail->client = address;
-    trail->known = true;
+    *piece = (struct span) { rest->at + at, end - at };
+    *rest = at > 0 ? (struct span) { rest->at, at - 1 } : (struct span) { NULL, 0 };
+    return true;
 }
 
-static void follow_list(struct trail *trail, struct span list)
+/* The address in an element of Forwarded: for=192.0.2.43;proto=https, or for="[2001:db8::1]:4711"
+ * (RFC 7239 4). One without `for`, with two, or with a name that hides the address, says nothing.
+ */
+static struct span find_node(struct span element)
 {
-    struct span element;
-    while (span_split(&list, ',', &element)) {
-        element = span_trim(element);
-        if (element.len > 0)
-            follow(trail, element);
-    }
-}
-
-/* One element of Forwarded: for=192.0.2.43;proto=https, or for="[2001:db8::1]:4711" (RFC 7239 4).
- * One without `for`, or with a name that hides the address, says nothing.
- *
- * No address has a comma or a semicolon in it, so quotes do not protect those here: else a client
- * could open a quote, and swallow what the proxy adds behind it. */
-static void follow_element(struct trail *trail, struct span element)
-{
-    struct span pair, name, node = SPAN("unknown");
-    while (span_split(&element, ';', &pair)) {
+    struct span pair, name, node = { NULL, 0 };
+    while (split_last(&element, ';', &pair)) {
         span_split(&pair, '=', &name);
-        if (pair.at != NULL && span_equal_nocase(span_trim(name), SPAN("for")))
-            node = span_trim(pair);
+        if (pair.at == NULL || !span_equal_nocase(span_trim(name), SPAN("for")))
+            continue;
+        if (node.at != NULL)
+            return (struct span) { NULL, 0 };
+        node = span_trim(pair);
     }
     if (node.len >= 2 && node.at[0] == '"' && node.at[node.len - 1] == '"') {
         node.at++;
         node.len -= 2;
     }
-    follow(trail, node);
+    return node;
 }
 
-bool address_forwarded(const struct http_request *request, const char *bytes,
+/* Each proxy writes the address that it was asked from behind what it found there:
+ *
+ *      X-Forwarded-For: what the client pretends, the client, a proxy of ours
+ *
+ * From the right, it is the first that is not trusted; what cannot be read ends the way. */
+enum forwarded address_forwarded(const struct http_request *request, const char *bytes,
     const struct network *trusted, size_t count, struct address *client)
 {
-    struct trail trail = { .trusted = trusted, .count = count };
-    struct span value, element;
+    struct span lines[HTTP_FIELDS_MAX], element;
+    enum http_field field = HTTP_X_FORWARDED_FOR;
+    enum forwarded known = FORWARDED_UNREADABLE;
     unsigned cursor = 0;
-    bool any = false;
-    while (http_next(request, HTTP_X_FORWARDED_FOR, bytes, &cursor, &value)) {
-        any = true;
-        follow_list(&trail, value);
+    size_t line = 0;
+    while (http_next(request, field, bytes, &cursor, &lines[line]))
+        line++;
+    if (line == 0) {
+        field = HTTP_FORWARDED;
+        cursor = 0;
+        while (http_next(request, field, bytes, &cursor, &lines[line]))
+            line++;
     }
-    cursor = 0;
-    while (!any && http_next(request, HTTP_FORWARDED, bytes, &cursor, &value))
-        while (span_split(&value, ',', &element))
-            if (span_trim(element).len > 0)
-                follow_element(&trail, element);
-    *client = trail.client;
-    return trail.known;
+    if (line == 0)
+        return FORWARDED_NOT;
+    while (line-- > 0) {
+        while (split_last(&lines[line], ',', &element)) {
+            struct address address;
+            element = span_trim(element);
+            if (element.len == 0)
+                continue;
+            if (!address_parse(field == HTTP_FORWARDED ? find_node(element) : element, &address))
+                return known;
+            *client = address;
+            known = FORWARDED_KNOWN;
+            if (!network_any_has(trusted, count, &address))
+                return known;
+        }
+    }
+    return known;
 }

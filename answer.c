@@ -126,6 +126,10 @@ void answer_refuse(struct client *c, int status)
     case 501:
         detail = "Of all transfer codings only chunked is understood here.";
         break;
+    case 503:
+        detail = "Too much of the server's memory is taken by requests that are on their way; try "
+                 "again, or send less.";
+        break;
     case 505:
         detail = "This server speaks HTTP/1.1 and HTTP/1.0.";
         break;

@@ -14,6 +14,7 @@
 
 #include "client.h"
 
+#include "access.h"
 #include "answer.h"
 #include "frame.h"
 #include "lease.h"
@@ -42,7 +43,6 @@ enum {
     LINGER_BYTES = 65536,
     SENDFILE_BYTES = 256 << 10, /* in one turn */
     BUFFER_FREE_BYTES = 4096,   /* a buffer up to this size everybody may have */
-    BUFFERED_MAX_BYTES = 64 << 20,
 };
 
 /* ==== Deadlines ============================================================================== */
@@ -91,11 +91,28 @@ static void watch(struct client *c, uint16_t events)
         client_close(c, "epoll");
 }
 
+/* Ten thousand clients, each with a large body half sent, or a large answer half read, would be a
+ * lot of memory. So large buffers are counted, and have a limit: see access_buffer. */
+static size_t counted(size_t bytes)
+{
+    return bytes > BUFFER_FREE_BYTES ? bytes : 0;
+}
+
+static void count_request(struct client *c, size_t old_bytes, size_t bytes)
+{
+    server.buffered[BUFFERED_REQUESTS] += counted(bytes) - counted(old_bytes);
+    if (c->peer != NULL)
+        c->peer->buffered += counted(bytes) - counted(old_bytes);
+}
+
 void client_set_peer(struct client *c, struct peer *peer)
 {
+    size_t bytes = c->in != NULL ? c->in->capacity : 0;
+    count_request(c, bytes, 0);
     if (c->peer != NULL)
-        peers_leave(c->peer, server.mono_ms * 1000);
+        peers_leave(c->peer, server_mono_us());
     c->peer = peer;
+    count_request(c, 0, bytes);
 }
 
 void client_new(int fd, struct peer *peer, bool proxied)
@@ -104,7 +121,7 @@ void client_new(int fd, struct peer *peer, bool proxied)
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
     if (c == NULL || epoll_ctl(server.epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
         if (peer != NULL)
-            peers_leave(peer, server.mono_ms * 1000);
+            peers_leave(peer, server_mono_us());
         close(fd);
         free(c);
         return;
@@ -152,33 +169,12 @@ void client_leave(struct client *c)
     hub_leave(server.hub, &c->stream);
 }
 
-/* Ten thousand clients, each with a large body half sent, or a large answer half read, would be a
- * lot of memory. So all large buffers together have a limit, with place for a few of the largest.
- */
-static size_t counted(size_t bytes)
-{
-    return bytes > BUFFER_FREE_BYTES ? bytes : 0;
-}
-
-/* Makes a block of a client's memory, `head` bytes and a buffer behind them, or lets the buffer of
- * an old one grow. NULL without memory, or over the limit; then nothing has changed. */
-static void *resize(void *block, size_t head, size_t old_bytes, size_t bytes)
-{
-    size_t buffered = server.buffered - counted(old_bytes) + counted(bytes);
-    if (counted(bytes) > 0 && buffered > BUFFERED_MAX_BYTES + 8 * server.options.max_body)
-        return NULL;
-    void *resized = realloc(block, head + bytes);
-    if (resized != NULL)
-        server.buffered = buffered;
-    return resized;
-}
-
 static void free_input(struct client *c)
 {
     if (c->in == NULL)
         return;
     hub_forget(&c->in->waiter);
-    server.buffered -= counted(c->in->capacity);
+    count_request(c, c->in->capacity, 0);
     free(c->in);
     c->in = NULL;
 }
@@ -187,7 +183,7 @@ static void free_output(struct client *c)
 {
     int file = c->out != NULL ? c->out->file : -1;
     if (c->out != NULL)
-        server.buffered -= counted(c->out->len);
+        server.buffered[BUFFERED_ANSWERS] -= counted(c->out->len);
     free(c->out);
     c->out = NULL;
     if (file >= 0) {
@@ -272,11 +268,15 @@ static ssize_t send_pieces(struct client *c, struct iovec *pieces, int count, in
 static bool keep_output(struct client *c, struct span bytes, size_t hold, struct span rest)
 {
     assert(c->out == NULL);
-    struct output *out = resize(NULL, sizeof *out, 0, bytes.len);
+    size_t large = counted(bytes.len);
+    struct output *out = NULL;
+    if (large == 0 || access_buffer(c, BUFFERED_ANSWERS, large))
+        out = malloc(sizeof *out + bytes.len);
     if (out == NULL) {
         client_close(c, "no memory");
         return false;
     }
+    server.buffered[BUFFERED_ANSWERS] += large;
     *out = (struct output) { .len = bytes.len, .hold = hold, .rest = rest, .file = -1 };
     if (bytes.len > 0)
         memcpy(out->bytes, bytes.at, bytes.len);
@@ -371,6 +371,8 @@ static void finish_answer(struct client *c)
         linger(c);
         return;
     }
+    if (c->proxied) /* the next request may be anybody's */
+        client_set_peer(c, NULL);
     c->state = CLIENT_HEAD;
     if (in != NULL && in->len > in->end) {
         memmove(in->bytes, in->bytes + in->end, in->len - in->end);
@@ -524,9 +526,9 @@ void client_expire_token(struct client *c)
     if (c->state == CLIENT_WAITING)
         c->in->poll(c, true);
     else if (c->state != CLIENT_STREAMING || c->stream.blocked || c->out != NULL)
-        client_close(c, "token");
+        drop(c, "token");
     else
-        end_stream(c, server.options.retry_ms / 2);
+        end_stream(c, server_spread_ms());
 }
 
 /* Sends all that a stream has coming, or as much as it takes. */
@@ -619,14 +621,20 @@ static bool grow_input(struct client *c)
     if (in != NULL && in->len < in->capacity)
         return true;
     size_t most = HTTP_HEAD_MAX_BYTES + server.options.max_body + INPUT_SPARE_BYTES;
-    size_t capacity = in == NULL ? INPUT_MIN_BYTES : in->capacity * 2;
+    size_t old = in == NULL ? 0 : in->capacity;
+    size_t capacity = in == NULL ? INPUT_MIN_BYTES : old * 2;
     if (capacity > most)
         capacity = most;
-    if (in != NULL && capacity <= in->capacity) {
+    if (capacity <= old) {
         client_close(c, "too long");
         return false;
     }
-    struct input *grown = resize(in, sizeof *in, in != NULL ? in->capacity : 0, capacity);
+    if (counted(capacity) > 0 &&
+        !access_buffer(c, BUFFERED_REQUESTS, counted(capacity) - counted(old))) {
+        answer_refuse(c, 503);
+        return false;
+    }
+    struct input *grown = realloc(in, sizeof *in + capacity);
     if (grown == NULL) {
         client_close(c, "no memory");
         return false;
@@ -637,6 +645,7 @@ static bool grow_input(struct client *c)
     }
     grown->capacity = capacity;
     c->in = grown;
+    count_request(c, old, capacity);
     return true;
 }
 
@@ -860,7 +869,7 @@ static void take_all(struct link *all)
 void client_drain_all(void)
 {
     struct link all;
-    server.drain_spread_ms = server.streams > 1000 ? server.streams : 1000;
+    server.drain_spread_ms = server_spread_ms();
     take_all(&all);
     while (!list_empty(&all)) {
         struct client *c = CONTAINER(all.next, struct client, deadline);

@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { SLOTS = 1024 };
+enum { SLOTS = 1024, ENDS_PER_TURN = 64 };
 
 struct lease {
     struct link link;
@@ -61,27 +61,37 @@ void lease_end(struct lease *lease)
     free(lease);
 }
 
-static void look_through(struct link *slot)
+/* Ends those in a slot who are due, `*most` of them. False when some may be left. */
+static bool look_through(struct link *slot, unsigned *most)
 {
     for (struct link *l = slot->next, *next; l != slot; l = next) {
         struct lease *lease = CONTAINER(l, struct lease, link);
         next = l->next;
-        if (lease->expires <= now())
-            client_expire_token(lease->client);
+        if (lease->expires > now())
+            continue;
+        if (*most == 0)
+            return false;
+        --*most;
+        client_expire_token(lease->client);
     }
+    return true;
 }
 
-/* The clock of the day can be set. After a step forwards one round sees everybody who is due; after
- * a step back the wheel goes back too. */
+/* Tokens that were made together end together: then several turns share them. The clock of the day
+ * can be set: after a step forwards one round sees everybody who is due; after a step back the
+ * wheel goes back too. */
 void lease_tick(void)
 {
     if (done > now() || done < now() - SLOTS)
         done = now() - (done > now() ? 1 : SLOTS);
-    while (done < now())
-        look_through(&slots[++done % SLOTS]);
+    unsigned most = ENDS_PER_TURN;
+    while (done < now() && look_through(&slots[(done + 1) % SLOTS], &most))
+        done++;
 }
 
 int64_t lease_next_ms(void)
 {
-    return count > 0 ? server.mono_ms + 1000 - (int64_t)(server.unix_ms % 1000) : INT64_MAX;
+    if (count == 0)
+        return INT64_MAX;
+    return done < now() ? server.mono_ms : server.mono_ms + 1000 - (int64_t)(server.unix_ms % 1000);
 }

@@ -187,6 +187,7 @@ void messages_post(struct client *c)
             c, 413, "The message takes over half of a room's history (--history); send less.");
         return;
     case PUBLISH_NO_ROOM:
+        access_no_room(c);
         answer_problem(c, 503, "There are as many rooms as there may be; use one that exists.");
         return;
     case PUBLISH_NO_MEMORY:

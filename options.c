@@ -168,7 +168,7 @@ static void print_option(const struct option *option)
         option->value != NULL ? option->value : "");
     for (;;) {
         int len = (int)strcspn(text, "\n");
-        printf("%*s%.*s\n", 23 - width, "", len, text);
+        printf("%*s%.*s\n", width < 23 ? 23 - width : 1, "", len, text);
         if (text[len] == '\0')
             return;
         text += len + 1;

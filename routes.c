@@ -124,8 +124,11 @@ static void get_events(struct client *c)
         enum join join = client_join(c, p.rooms, p.room_count, name, true);
         if (join != JOIN_OK)
             why = join == JOIN_NO_ROOM ? "rooms" : "full";
+        if (join == JOIN_NO_ROOM)
+            access_no_room(c);
     }
     if (why != NULL) {
+        client_leave(c);
         busy(c, why);
         return;
     }
@@ -324,13 +327,22 @@ static bool admit_post(struct client *c)
     return status == 0 && access_post(c);
 }
 
+static bool has_body(const struct http_request *r)
+{
+    return r->chunked || r->content_length > 0;
+}
+
 /* Looks at the method, and at the head of a POST. True when the request can go on; false when it
  * has its answer: an error, or that of OPTIONS. */
 static bool admit(struct client *c, const struct route *route)
 {
     enum http_method method = c->in->request.method;
-    if (method == HTTP_GET || method == HTTP_HEAD)
-        return true;
+    if (method == HTTP_GET || method == HTTP_HEAD) {
+        if (!has_body(&c->in->request))
+            return true;
+        answer_problem(c, 413, "Only a POST has a body here; send this request without one.");
+        return false;
+    }
     if (method == HTTP_UNKNOWN_METHOD) {
         answer_problem(c, 501, "This method is unknown here; use GET, HEAD, POST or OPTIONS.");
         return false;
@@ -364,12 +376,11 @@ bool routes_admit(struct client *c)
 {
     struct http_request *r = &c->in->request;
     struct span path = http_span(r->path, c->in->bytes);
-    bool has_body = r->chunked || r->content_length > 0;
     bool keep = r->keep_alive && !server.draining && !c->close;
     c->in->route = find_route(path);
     /* If the answer comes now, an unread body must not be taken for the next request. */
-    c->close = !keep || has_body;
-    if (!access_request(c) || !admit(c, c->in->route))
+    c->close = !keep || has_body(r);
+    if (!access_request(c, c->in->route->get == get_events) || !admit(c, c->in->route))
         return false;
     c->close = !keep;
     return true;

@@ -23,7 +23,7 @@ struct server {
     char date[HTTP_DATE_BYTES + 1];
 
     unsigned clients, streams, max_streams;
-    size_t buffered; /* what all clients own together of large buffers */
+    size_t buffered[BUFFERED_KINDS]; /* what all clients own together of large buffers */
     bool draining;
     uint64_t drain_spread_ms; /* over how long the clients are told to come back */
     bool accept_paused;       /* no descriptor was left: until one is free, or */
@@ -43,6 +43,18 @@ static inline struct buffer *server_scratch(void)
     server.scratch.len = 0;
     server.scratch.failed = false;
     return &server.scratch;
+}
+
+/* The time for peers.h, which counts in smaller steps. */
+static inline int64_t server_mono_us(void)
+{
+    return server.mono_ms * 1000;
+}
+
+/* Over how long clients that are sent away together are told to come back: a millisecond each. */
+static inline uint64_t server_spread_ms(void)
+{
+    return server.streams > 1000 ? server.streams : 1000;
 }
 
 /* A descriptor came free: accept again if that had stopped. */

@@ -83,12 +83,16 @@ static void read_clocks(void)
 
 /* ==== Arrivals =============================================================================== */
 
-static void watch_listeners(int operation)
+/* False when one of them cannot be watched, for lack of memory; those that are already watched do
+ * not mind. */
+static bool watch_listeners(int operation)
 {
+    bool all = true;
     for (size_t i = 0; i < listener_count; i++) {
         struct epoll_event event = { .events = EPOLLIN, .data.ptr = &listeners[i] };
-        epoll_ctl(server.epoll, operation, listeners[i].fd, &event);
+        all &= epoll_ctl(server.epoll, operation, listeners[i].fd, &event) == 0 || errno == EEXIST;
     }
+    return all;
 }
 
 /* No descriptor is left, and somebody knocks. A kept connection that is idle can go; without one,
@@ -117,8 +121,8 @@ void server_resume_accepting(void)
 {
     if (!server.accept_paused || server.draining)
         return;
-    server.accept_paused = false;
-    watch_listeners(EPOLL_CTL_ADD);
+    server.accept_paused = !watch_listeners(EPOLL_CTL_ADD);
+    server.accept_again_ms = server.mono_ms + ACCEPT_AGAIN_MS;
 }
 
 /* Who may not come is closed without a word: an EventSource takes that for a lost connection, and
@@ -311,7 +315,8 @@ static void open_listeners(bool dry)
 /* From here on clients may come. */
 static void announce_listeners(void)
 {
-    watch_listeners(EPOLL_CTL_ADD);
+    if (!watch_listeners(EPOLL_CTL_ADD))
+        fail("epoll");
     for (size_t i = 0; i < listener_count; i++)
         listen_announce(&listeners[i]);
 }

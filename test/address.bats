@@ -347,6 +347,18 @@ END
 END
 }
 
+@test "Forwarded: what a proxy puts in quotes separates nothing" {
+  table forwarded 10.0.0.0/8 <<'END'
+192.0.2.7| Forwarded: for=192.0.2.7;host="x;for=203.0.113.9;y"
+192.0.2.7| Forwarded: for=192.0.2.7;host="x,for=203.0.113.9;y"
+192.0.2.7| Forwarded: for=192.0.2.7;host="x,y", for=10.0.0.1
+192.0.2.7| Forwarded: for=192.0.2.7;host="a\";for=203.0.113.9;b=\""
+192.0.2.7| Forwarded: for=192.0.2.7;host="a\\"
+nobody| Forwarded: for=192.0.2.7;for=203.0.113.9
+nobody| Forwarded: for=192.0.2.7;host="a\\";for=203.0.113.9
+END
+}
+
 @test "X-Forwarded-For wins over Forwarded, wherever it stands" {
   table forwarded 10.0.0.0/8 <<'END'
 192.0.2.7| X-Forwarded-For: 192.0.2.7\nForwarded: for=203.0.113.9

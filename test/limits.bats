@@ -505,7 +505,7 @@ by() {
   listen four '' -H "$(by 192.0.2.4)"
 }
 
-@test "a trusted proxy may have any number of connections, for one client or many" {
+@test "a trusted proxy may keep any number of connections, whoever asked over them" {
   local i kept=()
   start_server --max-streams-per-ip 3 --trust-proxy 127.0.0.1
   for i in {1..120}; do
@@ -520,6 +520,32 @@ by() {
   done
 }
 
+@test "a trusted proxy: one client may have so many requests under way, and no more" {
+  local i kept=() head='POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n'
+  start_server --max-streams-per-ip 3 --post-rate 0 --trust-proxy 127.0.0.1
+  for i in {1..35}; do
+    connect
+    kept[i]=$CONNECTION
+    printf "$head%s\r\n\r\n" "$(by 192.0.2.1)" >&"$CONNECTION"
+    read -r -t 20 ANSWER <&"$CONNECTION"
+    same "$ANSWER" $'HTTP/1.1 100 Continue\r'
+  done
+  ask /healthz -H "$(by 192.0.2.1)"
+  is_too_much
+  ask /events -H "$(by 192.0.2.1)"
+  is_busy address
+  ask /healthz -H "$(by 192.0.2.2)"
+  same "$STATUS" 200
+  log_has 1 '^warn: refused what=connection address=192\.0\.2\.1 connections=36 streams=0 others_since=0$'
+  log_has 1 '^warn: refused what=stream address=192\.0\.2\.1 '
+  for i in {1..35}; do
+    printf '{"message":"x"}' >&"${kept[i]}"
+    eventually 'read -r -t 20 ANSWER <&"${kept[i]}" && [ "$ANSWER" = $'"'HTTP/1.1 201 Created\\r'"' ]'
+  done
+  ask /healthz -H "$(by 192.0.2.1)"
+  same "$STATUS" 200
+}
+
 @test "a proxy that asks over a unix socket is trusted by the word unix" {
   start_server --listen "unix:$PWD/socket" --max-streams-per-ip 1 --trust-proxy unix
   URL=http://localhost
@@ -531,14 +557,82 @@ by() {
   listen two '' --unix-socket socket -H "$(by 192.0.2.2)"
 }
 
-@test "a trusted proxy that names nobody: one hint, and no limits" {
+@test "a trusted proxy that says nothing of its client: one hint, and no limits" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one ''
-  listen two '' -H "$(by unknown)"
-  listen three '' -H 'Forwarded: for=_hidden'
+  listen two ''
   same "$(posts 30 | sort | uniq -c | xargs)" '30 201'
   log_has 1 hint=
   log_has 1 '^warn: hint="a trusted proxy does not say who its client is; let it send X-Forwarded-For or Forwarded"$'
+}
+
+@test "a trusted proxy that says what nobody can read: all such clients are one" {
+  start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
+  listen one '' -H "$(by unknown)"
+  for i in "$(by unknown)" "$(by ', ')" 'X-Forwarded-For;' 'Forwarded: for=_hidden' 'Forwarded: proto=https' \
+    'Forwarded: for=192.0.2.1;for=192.0.2.2'; do
+    ask /events -H "$i"
+    is_busy address
+  done
+  post_too_much -H "$(by unknown)"
+  log_has 1 hint=
+  log_has 1 '^warn: refused what=stream address=:: '
+}
+
+@test "Forwarded: what a client has put into Host gives it no other address" {
+  local i
+  start_server --max-streams-per-ip 0 --post-rate 1 --trust-proxy 127.0.0.1
+  for i in {1..40}; do
+    post '{"message":"x"}' -H "Forwarded: for=192.0.2.1;host=\"x;for=203.0.113.$i;y,for=198.51.100.$i\""
+    [ "$STATUS" = 201 ] || break
+  done
+  is_too_much
+  between "$i" 4 12
+}
+
+@test "other refusals do not hide each other in the log" {
+  start_server --max-streams-per-ip 1 --post-rate 1 --max-rooms 1
+  listen stream ''
+  ask /events
+  is_busy address
+  post_too_much
+  ask '/events?room=other' --interface 127.0.0.2
+  is_busy rooms
+  log_has 3 refused
+  log_has 1 'refused what=stream '
+  log_has 1 'refused what=post '
+  log_has 1 'refused what=room address=127\.0\.0\.2 '
+}
+
+@test "a GET has no body: it is refused before it is sent, and costs nothing" {
+  local request
+  start_server
+  for request in 'GET / ' 'HEAD /events ' 'GET /messages '; do
+    same "$(raw "${request}HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n" | statuses)" 413
+    same "$(raw "${request}HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" | statuses)" 413
+  done
+  same "$(raw 'GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' | statuses)" 200
+}
+
+@test "requests on their way: an address has its part of the memory, and others have theirs" {
+  local i kept=() filler
+  filler=$(printf '%0900000d' 0)
+  start_server --post-rate 0 --max-streams-per-ip 64 --max-body 1M
+  for i in {1..8}; do
+    connect
+    kept[i]=$CONNECTION
+    (printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n%s' \
+      "$filler" >&"$CONNECTION") 2>/dev/null || true
+  done
+  eventually 'grep -q "refused what=buffer address=127.0.0.1 " "$SERVER_LOG"'
+  i=$(for i in {1..8}; do read -r -t 0.3 ANSWER <&"${kept[i]}" && echo "$ANSWER"; done | tr -d '\r' | sort | uniq -c | xargs)
+  case $i in [1-7]' HTTP/1.1 503 Service Unavailable') ;; *) same "$i" 'some are refused' ;; esac
+  post "{\"data\":\"${filler:0:100000}\"}" --interface 127.0.0.2
+  same "$STATUS" 201
+  for i in {1..8}; do
+    exec {kept[i]}>&-
+  done
+  eventually 'post "{\"data\":\"${filler:0:100000}\"}"; [ "$STATUS" = 201 ]'
 }
 
 @test "--trust-proxy takes networks, addresses and the word unix, and nothing else" {

@@ -716,6 +716,27 @@ show_token() {
   wait_for_message 'let in'
 }
 
+@test "a link with a token that makes no sense: the page says so, and asks" {
+  start_guarded
+  browser
+  # {"rooms":[1],"sub":{},"exp":"x"}
+  open_page "$URL/#token=e30.eyJyb29tcyI6WzFdLCJzdWIiOnt9LCJleHAiOiJ4In0.e30"
+  wait_until 'document.querySelector("#asking").open'
+  show_token "$(sign --sub bob --rooms lobby --publish)"
+  wait_until "$CONNECTED"
+  wait_for_people bob
+}
+
+@test "a token for other rooms: the page asks for one that is for this room" {
+  start_guarded
+  browser
+  open_page "$URL/?room=garden#token=$(sign --sub ann --rooms lobby)"
+  wait_until 'document.querySelector("#asking").open'
+  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'not for this room'
+  show_token "$(sign --sub ann --rooms garden)"
+  wait_until "$CONNECTED"
+}
+
 @test "when the token ends, the page asks for another and goes on where it was" {
   start_guarded
   browser

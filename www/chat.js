@@ -151,7 +151,7 @@ if (!takeToken()) useToken(recall('sessionStorage', 'token') ?? '');
 // one it is the first that the token is for.
 function roomOf() {
   const askedFor = new URLSearchParams(location.search).get('room')
-    ?? [].concat(claims.rooms ?? []).find((name) => name !== '*') ?? '';
+    ?? [].concat(claims.rooms).find((name) => typeof name === 'string' && name !== '*') ?? '';
   return printable(askedFor.split(/[,/]/)[0]).trim() || 'lobby';
 }
 
@@ -539,7 +539,7 @@ async function onStreamError() {
   showState('closed', 'The server refused the stream.', true);
   const { detail, limitMs, status } = await whyRefused(failed.url);
   if (failed !== stream) return;   // somebody pressed the button meanwhile
-  if (status === 401) askToken(detail);
+  if (status === 401 || (status === 403 && claims.exp)) askToken(detail);
   const ms = backoffMs(refusals, limitMs);
   const seconds = plural(Math.ceil(ms / 1000), 'second', 'seconds');
   showState('closed', `${detail} Trying again in ${seconds}.`, true);

@@ -369,18 +369,43 @@ static void add_node(struct chain *chain, struct span node)
     chain->count++;
 }
 
-static struct span read_for(struct span element)
+/* Replaces the bytes that stand in quotes, seen from the right, by `mask`: what separates after
+ * that really separates. */
+static void mask_quoted(struct span text, char *masked, char mask)
+{
+    bool quoted = false;
+    for (size_t at = text.len; at-- > 0;) {
+        size_t slashes = 0;
+        while (slashes < at && text.at[at - 1 - slashes] == '\\')
+            slashes++;
+        bool turns = text.at[at] == '"' && !(quoted && slashes % 2 == 1);
+        masked[at] = quoted && !turns ? mask : text.at[at];
+        quoted ^= turns;
+    }
+}
+
+/* The same stretch of the text that was masked. */
+static struct span same_place(struct span piece, const char *masked, struct span text)
+{
+    return (struct span) { text.at + (piece.at - masked), piece.len };
+}
+
+static struct span read_for(struct span element, const char *masked, struct span text)
 {
     struct span pair, name, node = SPAN("");
+    unsigned count = 0;
     while (span_split(&element, ';', &pair)) {
-        span_split(&pair, '=', &name);
+        struct span value = same_place(pair, masked, text);
+        span_split(&value, '=', &name);
         name = span_trim(name);
-        if (pair.at != NULL && name.len == 3 && strncasecmp(name.at, "for", 3) == 0)
-            node = span_trim(pair);
+        if (value.at == NULL || name.len != 3 || strncasecmp(name.at, "for", 3) != 0)
+            continue;
+        node = span_trim(value);
+        count++;
     }
     if (node.len >= 2 && node.at[0] == '"' && node.at[node.len - 1] == '"')
         node = (struct span) { node.at + 1, node.len - 2 };
-    return node;
+    return count == 1 ? node : SPAN("");
 }
 
 static struct chain read_chain(const struct http_request *r, const char *bytes, size_t len)
@@ -388,16 +413,20 @@ static struct chain read_chain(const struct http_request *r, const char *bytes, 
     struct chain chain = { malloc((len + 1) * sizeof *chain.addresses), malloc(len + 1), 0 };
     enum http_field name = HTTP_X_FORWARDED_FOR;
     struct span value, element;
-    check(chain.addresses != NULL && chain.readable != NULL, "there is memory");
+    char *masked = malloc(len + 1);
+    check(chain.addresses != NULL && chain.readable != NULL && masked != NULL, "there is memory");
     if (http_find(r, name, bytes).at == NULL)
         name = HTTP_FORWARDED;
     for (unsigned cursor = 0; http_next(r, name, bytes, &cursor, &value);) {
-        while (span_split(&value, ',', &element)) {
-            element = span_trim(element);
-            if (element.len > 0)
-                add_node(&chain, name == HTTP_FORWARDED ? read_for(element) : element);
+        mask_quoted(value, masked, 'q');
+        struct span rest = { masked, value.len };
+        while (span_split(&rest, ',', &element)) {
+            struct span node = span_trim(same_place(element, masked, value));
+            if (node.len > 0)
+                add_node(&chain, name == HTTP_FORWARDED ? read_for(element, masked, value) : node);
         }
     }
+    free(masked);
     return chain;
 }
 
@@ -428,11 +457,16 @@ static bool find_forwarded(struct span head, const struct network *trusted, size
     if (n <= 0)
         return false;
     struct chain chain = read_chain(&r, head.at, head.len);
-    bool found = address_forwarded(&r, head.at, trusted, count, client);
+    enum forwarded forwarded = address_forwarded(&r, head.at, trusted, count, client);
+    bool found = forwarded == FORWARDED_KNOWN;
     check(
         found == find_client(&chain, trusted, count, &expected), "a chain names somebody, or not");
+    check(
+        (forwarded == FORWARDED_NOT) == (http_find(&r, HTTP_X_FORWARDED_FOR, head.at).at == NULL &&
+                                            http_find(&r, HTTP_FORWARDED, head.at).at == NULL),
+        "without the fields nobody is named");
     check(!found || same(client, &expected), "and it is the rightmost who is not trusted");
-    if (address_forwarded(&r, head.at, NULL, 0, &again))
+    if (address_forwarded(&r, head.at, NULL, 0, &again) == FORWARDED_KNOWN)
         check(chain.readable[chain.count - 1], "without trust it is the last one");
     free(chain.addresses);
     free(chain.readable);
@@ -487,6 +521,7 @@ static void check_pretended(struct span pretended)
         { "Forwarded: ", ", ", "for=192.0.2.99" },
         { "Forwarded: ", ",", "proto=https;For=\"192.0.2.99:4711\";by=_a, for=10.1.2.3" },
         { "Forwarded: ", "\nForwarded: ", "for=192.0.2.99, for=\"[2001:db8:1::1]:1\"" },
+        { "Forwarded: ", ", ", "for=192.0.2.99;host=\"x,for=6.6.6.6;y\\\";for=7.7.7.7\"" },
     };
     struct network trusted[FUZZ_TRUSTED];
     struct address client, expected;
