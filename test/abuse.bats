@@ -227,8 +227,10 @@ gets() {
     fds+=("$fd")
     { cat half >&"$fd"; } 2>/dev/null || true
   done
-  # Each takes 64K and a little; all together may take 64M, and what the heap adds.
-  eventually '[ "$(closed_for "no memory")" -ge 100 ]'
+  # Each takes 64K and a little; all together may take 64M, and what the heap adds. To the others it
+  # is said.
+  eventually '[ "$(closed_for refused)" -ge 100 ]'
+  same "$(closed_for 'no memory')" 0
   sample_memory
   accepts '{"message":"small"}'
   note "kilobytes at the most: user $USER_MOST"

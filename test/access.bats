@@ -2,7 +2,7 @@
 # --key: who is let in, with what, for how long, and what is said to all others. Through the real
 # server. The tokens are made with openssl, so that no code of ours agrees with itself; those of
 # `ssechat token` have tests of their own, at the end.
-# shellcheck disable=SC2016,SC2094,SC2153
+# shellcheck disable=SC2154,SC2016,SC2094,SC2153
 
 bats_require_minimum_version 1.5.0
 load helper
@@ -1077,8 +1077,12 @@ names_in() {
   eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[0]" ]'
   between "$(now_ms)" "$end"000 "$((end + 1))"500
   same "$(grep -c 'stream=1 reason="token"' "$SERVER_LOG")" 2
-  timeout 20 cat <&"$live" >live
-  timeout 20 cat <&"$replay" >replay
+  # Both are reset: the kernel need not keep what nobody reads.
+  run --separate-stderr -1 timeout 20 cat <&"$live"
+  printf '%s' "$output" >live
+  contains "$stderr" reset
+  run --separate-stderr -1 timeout 20 cat <&"$replay"
+  printf '%s' "$output" >replay
   exec {live}>&- {replay}>&-
   for stream in live replay; do # cut, so that its client knows: no last chunk
     [ "$(tail -c 5 "$stream" | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]

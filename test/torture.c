@@ -56,6 +56,8 @@ struct publisher {
     struct reply reply;
     struct message *messages;
     unsigned count;
+    bool pending;                  /* its last message has no answer yet, since */
+    unsigned long long pending_at; /* so many had been acknowledged */
 };
 
 struct subscriber {
@@ -156,6 +158,7 @@ static void acknowledge(struct publisher *p, unsigned number, bool first)
     m->acknowledged = id;
     m->state = MESSAGE_ACKNOWLEDGED;
     acknowledged++;
+    p->pending = false;
     repeated += p->reply.status == 200;
     pthread_mutex_unlock(&lock);
 }
@@ -198,6 +201,7 @@ static void publish(struct publisher *p, unsigned number, bool insist)
                 continue;
             pthread_mutex_lock(&lock);
             m->state = MESSAGE_GIVEN_UP;
+            p->pending = false;
             given_up++;
             pthread_mutex_unlock(&lock);
             return;
@@ -230,14 +234,33 @@ static void await_read(const struct message *m, const char *doing)
     }
 }
 
+/* Whether somebody's message waits while the others have gone on and on. A key is known for as long
+ * as its message is held: who repeats later than that is not promised anything. */
+static bool is_far_ahead(void)
+{
+    bool far = false;
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < publisher_count; i++)
+        far |= publishers[i].pending &&
+               acknowledged - publishers[i].pending_at >= window * publisher_count;
+    pthread_mutex_unlock(&lock);
+    return far;
+}
+
 static struct message *next_message(struct publisher *p)
 {
+    while (is_far_ahead()) {
+        check_time("another publisher should get its answer");
+        sleep_us(1000);
+    }
     if (p->count == MESSAGES_MAX)
         fail("publisher %u has no more messages; run shorter", p->number);
     pthread_mutex_lock(&lock);
     struct message *m = &p->messages[p->count];
     m->room = (uint8_t)room_of(p->number, p->count);
     p->count++;
+    p->pending = true;
+    p->pending_at = acknowledged;
     pthread_mutex_unlock(&lock);
     return m;
 }
