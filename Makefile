@@ -11,6 +11,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Ws
             -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
 OURS     := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -fno-strict-aliasing -ffunction-sections \
             -fdata-sections -fno-asynchronous-unwind-tables -MMD -MP
+LINK     := -static -Wl,--gc-sections,-z,noseparate-code,-z,norelro,--build-id=none
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # musl makes the smaller static binary; where it is not installed, the system's libc does.
@@ -20,11 +21,14 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := access address answer bytes client crc32 files frame history http hub journal json lease \
-           listen log messages options parameters peers presence ring routes rules sse stream table \
-           text token
+MODULES := access address answer bytes client crc32 date files frame history http hub inflate \
+           journal json lease listen log messages options parameters peers presence ring routes \
+           rules sse stream table text token
+# What is on no message's way.
+SMALL   := access address date files history inflate journal lease listen log options \
+           parameters peers presence routes rules sse token
 PAGE    := index.html style.css chat.js icon.svg
-UNITS   := http json text frame hub token address journal
+UNITS   := http json text frame hub token address journal inflate bytes
 
 OBJECTS := $(MODULES:%=build/%.o) build/www.o
 DEBUG   := $(MODULES:%=build/debug/%.o) build/www.o
@@ -33,13 +37,16 @@ GZIPPED := $(PAGE:%=build/www/%.gz)
 all: ssechat
 
 ssechat: $(OBJECTS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -static -Wl,--gc-sections -o $@ $(OBJECTS)
+	$(CC) $(CFLAGS) $(LDFLAGS) $(LINK) -o $@ $(OBJECTS)
+
+# These are made small rather than fast.
+$(SMALL:%=build/%.o): override CFLAGS := $(CFLAGS:-O2=-Os)
 
 build/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(OURS) -c -o $@ $<
 
-build/www.o: www.S $(PAGE:%=www/%) $(GZIPPED)
+build/www.o: www.S $(GZIPPED)
 	@mkdir -p $(@D)
 	$(CC) -c -o $@ www.S
 
@@ -66,13 +73,15 @@ build/faults/ssechat: $(DEBUG) test/faults.c
 	    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(DEBUG) test/faults.c
 
 # Drivers for the pure modules; each is also a fuzz target.
-UNIT_http := http.c bytes.c
+UNIT_http := http.c date.c bytes.c
 UNIT_json := json.c text.c bytes.c
 UNIT_text := text.c bytes.c
 UNIT_token := token.c json.c rules.c text.c bytes.c
-UNIT_frame := frame.c json.c text.c table.c rules.c bytes.c
-UNIT_address := address.c http.c bytes.c
-UNIT_hub := hub.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
+UNIT_frame := frame.c date.c json.c text.c table.c rules.c bytes.c
+UNIT_inflate := inflate.c bytes.c
+UNIT_bytes := bytes.c date.c
+UNIT_address := address.c http.c date.c bytes.c
+UNIT_hub := hub.c date.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
 UNIT_journal := journal.c crc32.c log.c rules.c $(UNIT_hub)
 
 units: $(UNITS:%=build/unit/%)
@@ -105,6 +114,10 @@ build/test/torture: LDLIBS += -pthread
 build/bench/%: test/bench/%.c $(wildcard test/*.h)
 	@mkdir -p $(@D)
 	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $<
+
+build/bench/hub: test/bench/hub.c $(UNIT_hub) $(wildcard *.h)
+	@mkdir -p $(@D)
+	$(DEBUG_CC) $(CFLAGS) -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(UNIT_hub)
 
 # For valgrind: a dynamic program, so that it can watch malloc.
 build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h) build/www.o
@@ -149,11 +162,18 @@ torture: ssechat build/test/torture
 # The journal's bench wants a disk, not memory: BENCH_FOLDER is where it writes.
 BENCH_FOLDER ?= build/bench
 
-bench: ssechat build/bench/journal
+# With `test/needs bench` there is also something to compare with.
+bench: ssechat build/bench/load build/bench/floor
+	test/bench/run
+
+bench-hub: build/bench/hub
+	build/bench/hub
+
+bench-journal: ssechat build/bench/journal
 	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
 
 SOURCES := $(wildcard *.c *.h test/*.c test/*.h test/unit/*.c test/unit/*.h test/bench/*.c)
-SCRIPTS := .ci/run test/needs $(wildcard test/*.bash test/*.bats test/page/*.bash)
+SCRIPTS := .ci/run test/needs test/bench/run $(wildcard test/*.bash test/*.bats test/page/*.bash)
 
 # The analyzer cannot follow memory into lists whose links lie inside of it, and calls that a leak;
 # for leaks there are the sanitizers and valgrind.
@@ -193,13 +213,14 @@ help:
 	@echo 'make debug      that build: build/debug/ssechat'
 	@echo 'make fuzz       libFuzzer on the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make torture    kills the server 500 times while people publish and read'
-	@echo 'make bench      measures, beside what the machine can do at best'
+	@echo 'make bench      measures, beside the floor and what else there is; RESULTS.md'
+	@echo 'make bench-hub  a million cursors without sockets; make bench-journal: the disk'
 	@echo 'make lint       compilers and checkers; make format: clang-format'
 	@echo 'make install    to PREFIX=/usr/local; make uninstall'
 	@echo 'make clean      removes what was built'
 
-.PHONY: all debug units debug-units run test check check-debug fuzz torture bench lint format install uninstall \
-        clean help
+.PHONY: all debug units debug-units run test check check-debug fuzz torture bench bench-hub \
+        bench-journal lint format install uninstall clean help
 .SECONDARY:
 
 -include $(wildcard build/*.d build/debug/*.d)

@@ -14,8 +14,8 @@
 #include "server.h"
 #include "token.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* One address may have so many connections besides its streams: for requests, and for streams that
  * are told that there are too many. */
@@ -37,7 +37,7 @@ void access_read_keys(void)
         const char *why = keys == NULL ? "there is no memory for the keys"
                                        : token_read_key(files->items[i].at, &keys[i]);
         if (why != NULL) {
-            fprintf(stderr, "ssechat: --key %s: %s\n", files->items[i].at, why);
+            bytes_say(STDERR_FILENO, "ssechat: --key %s: %s\n", files->items[i].at, why);
             exit(EXIT_SYSTEM);
         }
     }

@@ -91,12 +91,47 @@ bool address_parse(struct span text, struct address *address)
     return parse_plain(text, address);
 }
 
+/* The longest run of zeros among the eight groups of an IPv6 address, the first of several; a
+ * single zero is none. Returns where it begins; `*end` is behind it. */
+static unsigned find_zeros(const unsigned groups[8], unsigned *end)
+{
+    unsigned begin = 0;
+    *end = 0;
+    for (unsigned at = 0, zeros = 0; at < 8; at++) {
+        zeros = groups[at] == 0 ? zeros + 1 : 0;
+        if (zeros > 1 && zeros > *end - begin) {
+            begin = at + 1 - zeros;
+            *end = at + 1;
+        }
+    }
+    return begin;
+}
+
+/* RFC 5952 4: hexadecimal groups without leading zeros, the longest run of zeros left out. */
 void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
 {
-    if (is_v4(address))
-        inet_ntop(AF_INET, address->bytes + V4_AT, out, ADDRESS_TEXT_BYTES);
-    else
-        inet_ntop(AF_INET6, address->bytes, out, ADDRESS_TEXT_BYTES);
+    const unsigned char *b = address->bytes;
+    unsigned groups[8], end;
+    if (is_v4(address)) {
+        b += V4_AT;
+        bytes_print(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+        return;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        groups[i] = (unsigned)b[2 * i] << 8 | b[2 * i + 1];
+    unsigned begin = find_zeros(groups, &end);
+    size_t len = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < 8; i++) {
+        if (i == begin && end > begin) {
+            len += bytes_print(out + len, ADDRESS_TEXT_BYTES - len, "::");
+            i = end - 1;
+            continue;
+        }
+        bool colon = i > 0 && i != end;
+        len +=
+            bytes_print(out + len, ADDRESS_TEXT_BYTES - len, "%s%x", colon ? ":" : "", groups[i]);
+    }
 }
 
 /* ==== Networks =============================================================================== */

@@ -69,10 +69,12 @@ struct buffer *answer_begin(struct client *c, int status)
 void answer_end(struct client *c, const char *type, struct span body)
 {
     struct buffer *out = &server.scratch;
-    buffer_printf(out,
-        "Content-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
-        "X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n\r\n",
-        type, body.len);
+    buffer_add(out, SPAN("Content-Type: "));
+    buffer_add_string(out, type);
+    buffer_add(out, SPAN("\r\nContent-Length: "));
+    buffer_add_number(out, body.len);
+    buffer_add(out, SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                         "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));
     if (!answer_is_head(c))
         buffer_add(out, body);
     client_answer(c, (struct span) { NULL, 0 });

@@ -23,7 +23,6 @@
 #include "routes.h"
 #include "server.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -31,11 +30,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The debug build reads by a few bytes, so that every state meets input that is cut anywhere. */
+/* The debug build reads by a few bytes, so that every state meets input that is cut anywhere; and
+ * it keeps no spare buffers, so that the sanitizer sees who uses one that is gone. */
 #ifdef DEBUG
-enum { INPUT_MIN_BYTES = 7 };
+enum { INPUT_MIN_BYTES = 7, SPARES_MAX = 0 };
 #else
-enum { INPUT_MIN_BYTES = 2048 };
+enum { INPUT_MIN_BYTES = 2048, SPARES_MAX = 64 };
 #endif
 
 enum {
@@ -169,14 +169,35 @@ void client_leave(struct client *c)
     hub_leave(server.hub, &c->stream);
 }
 
+/* A request needs a buffer for some microseconds. A few are kept for the next ones: the heap may go
+ * to the system for each, and that costs as much as the request. */
+static struct input *spares[SPARES_MAX + 1];
+static unsigned spare_count;
+
+static struct input *new_input(void)
+{
+    struct input *in =
+        spare_count > 0 ? spares[--spare_count] : malloc(sizeof *in + INPUT_MIN_BYTES);
+    if (in == NULL)
+        return NULL;
+    memset(in, 0, offsetof(struct input, request));
+    in->capacity = INPUT_MIN_BYTES;
+    http_start(&in->request, server.options.max_body);
+    return in;
+}
+
 static void free_input(struct client *c)
 {
-    if (c->in == NULL)
+    struct input *in = c->in;
+    if (in == NULL)
         return;
-    hub_forget(&c->in->waiter);
-    count_request(c, c->in->capacity, 0);
-    free(c->in);
+    hub_forget(&in->waiter);
+    count_request(c, in->capacity, 0);
     c->in = NULL;
+    if (in->capacity == INPUT_MIN_BYTES && spare_count + 1 <= SPARES_MAX)
+        spares[spare_count++] = in;
+    else
+        free(in);
 }
 
 static void free_output(struct client *c)
@@ -253,8 +274,14 @@ bool client_close_idle(void)
  * then it is closed. */
 static ssize_t send_pieces(struct client *c, struct iovec *pieces, int count, int flags)
 {
-    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
-    ssize_t sent = sendmsg(c->fd, &message, flags | MSG_NOSIGNAL);
+    ssize_t sent;
+    flags |= MSG_NOSIGNAL;
+    if (count == 1) {
+        sent = send(c->fd, pieces->iov_base, pieces->iov_len, flags);
+    } else {
+        struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
+        sent = sendmsg(c->fd, &message, flags);
+    }
     if (sent >= 0)
         return sent;
     if (errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM)
@@ -267,7 +294,7 @@ static ssize_t send_pieces(struct client *c, struct iovec *pieces, int count, in
  * is closed, and false says so. */
 static bool keep_output(struct client *c, struct span bytes, size_t hold, struct span rest)
 {
-    assert(c->out == NULL);
+    must(c->out == NULL);
     size_t large = counted(bytes.len);
     struct output *out = NULL;
     if (large == 0 || access_buffer(c, BUFFERED_ANSWERS, large))
@@ -402,7 +429,7 @@ void client_answer(struct client *c, struct span body)
         return;
     }
     struct iovec pieces[2] = { { head->at, head->len }, { span_bytes(body), body.len } };
-    ssize_t sent = send_pieces(c, pieces, 2, 0);
+    ssize_t sent = send_pieces(c, pieces, body.len > 0 ? 2 : 1, 0);
     if (sent < 0)
         return;
     if ((size_t)sent == head->len + body.len) {
@@ -459,7 +486,7 @@ void client_wait(struct client *c)
 
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout))
 {
-    assert(c->joined && seconds >= 1 && seconds <= CLIENT_POLL_MAX_SECONDS);
+    must(c->joined && seconds >= 1 && seconds <= CLIENT_POLL_MAX_SECONDS);
     c->in->poll = poll;
     c->state = CLIENT_WAITING;
     set_deadline(c, DEADLINE_POLL + (seconds - 1));
@@ -554,7 +581,10 @@ static enum flushed serve_stream(struct client *c)
             hub_advance(&g, (size_t)sent);
             if ((size_t)sent < g.bytes)
                 return FLUSH_BLOCKED;
-        } else if (hub_is_replaying(stream)) {
+            if (!g.all)
+                continue;
+        }
+        if (hub_is_replaying(stream)) {
             hub_go_live(stream);
             if (c->out != NULL)
                 c->out->hold = c->out->len;
@@ -614,17 +644,11 @@ static void send_heartbeat(struct client *c)
 
 /* ==== Reading ================================================================================ */
 
-/* Makes room for more bytes; false when the client had to be closed. */
+/* Lets the buffer grow; false when that is not possible, and the client has been told. */
 static bool grow_input(struct client *c)
 {
-    struct input *in = c->in;
-    if (in != NULL && in->len < in->capacity)
-        return true;
     size_t most = HTTP_HEAD_MAX_BYTES + server.options.max_body + INPUT_SPARE_BYTES;
-    size_t old = in == NULL ? 0 : in->capacity;
-    size_t capacity = in == NULL ? INPUT_MIN_BYTES : old * 2;
-    if (capacity > most)
-        capacity = most;
+    size_t old = c->in->capacity, capacity = old * 2 < most ? old * 2 : most;
     if (capacity <= old) {
         client_close(c, "too long");
         return false;
@@ -634,19 +658,26 @@ static bool grow_input(struct client *c)
         answer_refuse(c, 503);
         return false;
     }
-    struct input *grown = realloc(in, sizeof *in + capacity);
+    struct input *grown = realloc(c->in, sizeof *grown + capacity);
     if (grown == NULL) {
         client_close(c, "no memory");
         return false;
-    }
-    if (in == NULL) {
-        memset(grown, 0, sizeof *grown);
-        http_start(&grown->request, server.options.max_body);
     }
     grown->capacity = capacity;
     c->in = grown;
     count_request(c, old, capacity);
     return true;
+}
+
+/* Makes sure that there is room for more bytes. */
+static bool prepare_input(struct client *c)
+{
+    if (c->in != NULL)
+        return c->in->len < c->in->capacity || grow_input(c);
+    c->in = new_input();
+    if (c->in == NULL)
+        client_close(c, "no memory");
+    return c->in != NULL;
 }
 
 /* The client waits for our word before it sends the body. If that word does not fit into an empty
@@ -700,7 +731,7 @@ static void process(struct client *c)
 
 static void read_request(struct client *c)
 {
-    if (!grow_input(c))
+    if (!prepare_input(c))
         return;
     struct input *in = c->in;
     ssize_t n = recv(c->fd, in->bytes + in->len, in->capacity - in->len, 0);

@@ -56,13 +56,13 @@ enum buffered { BUFFERED_REQUESTS, BUFFERED_ANSWERS, BUFFERED_KINDS };
 /* What a client owns while it reads a request: the bytes, and what the parser made of them. The
  * bytes behind `end` are the next request's. */
 struct input {
-    struct http_request request;
     struct waiter waiter;                        /* for a POST */
     struct page_query query;                     /* for a page; its room lies in `bytes` */
     bool (*poll)(struct client *, bool timeout); /* for a long poll: see client_poll */
     const struct route *route;
     struct client *client; /* whose it is, for who holds only the waiter */
     size_t len, capacity, end;
+    struct http_request request;
     char bytes[];
 };
 

@@ -1,24 +1,27 @@
 /* files.c - finds what a path names, in the binary or in a folder.
  *
+ * In the binary the page is compressed, as nearly every browser wants it. Who wants it plain has it
+ * unpacked, once.
+ *
  * In the folder the kernel does the guarding: openat2(2) with RESOLVE_BENEATH follows no link and
  * no ".." out of it. Where the kernel does not know openat2 (before 5.6), or a filter forbids it,
  * links are not followed at all. */
 
 #include "files.h"
 
+#include "inflate.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* ==== The page in the binary ================================================================= */
 
-/* Where www.S has put a file, plain and compressed. */
-#define PAGE(name)                                        \
-    extern const char page_##name[], page_##name##_end[]; \
-    extern const char page_##name##_gz[], page_##name##_gz_end[];
+/* Where www.S has put a file, compressed. */
+#define PAGE(name) extern const char page_##name[], page_##name##_end[];
 PAGE(index)
 PAGE(style)
 PAGE(chat)
@@ -31,42 +34,51 @@ static void tag(struct span bytes, const char *form, char *etag, size_t size)
     uint64_t hash = 0xcbf29ce484222325;
     for (size_t i = 0; i < bytes.len; i++)
         hash = (hash ^ (unsigned char)bytes.at[i]) * 0x100000001b3;
-    snprintf(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
+    bytes_print(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
 }
 
-static struct span between(const char *begin, const char *end)
+/* What is kept of a file since it was asked for first. */
+static void read_page(struct page_file *file, const char *begin, const char *end)
 {
-    return (struct span) { begin, (size_t)(end - begin) };
+    file->gzip = (struct span) { begin, (size_t)(end - begin) };
+    tag(file->gzip, "", file->etag, sizeof file->etag);
+    tag(file->gzip, "-gz", file->gzip_etag, sizeof file->gzip_etag);
 }
 
-const struct page_file *files_find(struct span path)
+/* Without memory it stays packed; the next one who asks may have more luck. */
+static void unpack(struct page_file *file)
 {
-#define FORMS(name) page_##name, page_##name##_end, page_##name##_gz, page_##name##_gz_end
+    size_t size = inflate_size(file->gzip);
+    char *plain = malloc(size);
+    if (plain == NULL)
+        return;
+    must(inflate(file->gzip, plain, size));
+    file->plain = (struct span) { plain, size };
+}
+
+const struct page_file *files_find(struct span path, bool plain)
+{
     static const struct {
-        const char *path, *type, *begin, *end, *gz_begin, *gz_end;
+        const char *path, *type, *begin, *end;
     } pages[] = {
-        { "/", "text/html; charset=utf-8", FORMS(index) },
-        { "/index.html", "text/html; charset=utf-8", FORMS(index) },
-        { "/style.css", "text/css; charset=utf-8", FORMS(style) },
-        { "/chat.js", "text/javascript; charset=utf-8", FORMS(chat) },
-        { "/icon.svg", "image/svg+xml", FORMS(icon) },
-        { "/favicon.ico", "image/svg+xml", FORMS(icon) },
+        { "/", "text/html; charset=utf-8", page_index, page_index_end },
+        { "/index.html", "text/html; charset=utf-8", page_index, page_index_end },
+        { "/style.css", "text/css; charset=utf-8", page_style, page_style_end },
+        { "/chat.js", "text/javascript; charset=utf-8", page_chat, page_chat_end },
+        { "/icon.svg", "image/svg+xml", page_icon, page_icon_end },
+        { "/favicon.ico", "image/svg+xml", page_icon, page_icon_end },
     };
-#undef FORMS
     enum { COUNT = sizeof pages / sizeof pages[0] };
     static struct page_file files[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
+        struct page_file *file = &files[i];
         if (!span_equal(span_of(pages[i].path), path))
             continue;
-        struct page_file *file = &files[i];
-        if (file->path == NULL) {
-            file->path = pages[i].path;
-            file->type = pages[i].type;
-            file->plain = between(pages[i].begin, pages[i].end);
-            file->gzip = between(pages[i].gz_begin, pages[i].gz_end);
-            tag(file->plain, "", file->etag, sizeof file->etag);
-            tag(file->plain, "-gz", file->gzip_etag, sizeof file->gzip_etag);
-        }
+        if (file->type == NULL)
+            read_page(file, pages[i].begin, pages[i].end);
+        file->type = pages[i].type;
+        if (plain && file->plain.at == NULL)
+            unpack(file);
         return file;
     }
     return NULL;
@@ -197,7 +209,7 @@ const char *files_type(struct span path)
 
 void files_etag(const struct stat *st, char *etag, size_t size)
 {
-    snprintf(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,
+    bytes_print(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,
         (unsigned long long)st->st_size, (unsigned long long)st->st_mtim.tv_sec,
         (unsigned long)st->st_mtim.tv_nsec);
 }

@@ -9,13 +9,14 @@
 
 /* One file of the page, in the binary. Both forms have an entity tag of their own. */
 struct page_file {
-    const char *path, *type;
+    const char *type;
     struct span plain, gzip;
     char etag[24], gzip_etag[24];
 };
 
-/* The file at `path` ("/" is the index), or NULL. */
-const struct page_file *files_find(struct span path);
+/* The file at `path` ("/" is the index), or NULL. Who needs it `plain` looks whether it is: without
+ * memory it is not. */
+const struct page_file *files_find(struct span path, bool plain);
 
 /* Opens the regular file at `path` (decoded, begins with '/') below the folder `root`. A path that
  * ends in '/' means the index.html there. Returns a descriptor and fills in `st`; FILES_NONE when

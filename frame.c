@@ -6,12 +6,10 @@
 
 #include "frame.h"
 
+#include "date.h"
 #include "json.h"
 #include "table.h"
 #include "text.h"
-
-#include <assert.h>
-#include <time.h>
 
 /* ==== Ids and times ========================================================================== */
 
@@ -32,10 +30,17 @@ bool id_parse(struct span s, struct id *id)
            parse_half(s, &id->seq);
 }
 
+/* One id is written three times for each message, and many share their first half. */
 void id_add(struct buffer *out, struct id id)
 {
-    buffer_add_number(out, id.ms);
-    buffer_add(out, SPAN("-"));
+    static uint64_t ms;
+    static char text[24];
+    static size_t len;
+    if (id.ms != ms || len == 0) {
+        ms = id.ms;
+        len = bytes_print(text, sizeof text, "%llu-", (unsigned long long)ms);
+    }
+    buffer_add(out, (struct span) { text, len });
     buffer_add_number(out, id.seq);
 }
 
@@ -52,14 +57,22 @@ void id_add_json(struct buffer *out, const struct id *id)
 
 void time_add(struct buffer *out, uint64_t ms)
 {
+    /* Nearly all messages of a second come one after the other. */
+    static uint64_t second = UINT64_MAX;
+    static char text[sizeof "9999-12-31T23:59:59."];
     const uint64_t last_ms = 253402300799999; /* 9999-12-31T23:59:59.999Z */
     if (ms > last_ms)
         ms = last_ms;
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-    gmtime_r(&seconds, &tm);
-    buffer_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(ms % 1000));
+    if (ms / 1000 != second) {
+        second = ms / 1000;
+        struct date date = date_of(second);
+        bytes_print(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.", date.year, date.month,
+            date.day, date.hour, date.minute, date.second);
+    }
+    char rest[] = { (char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
+        'Z' };
+    buffer_add(out, (struct span) { text, sizeof text - 1 });
+    buffer_add(out, (struct span) { rest, sizeof rest });
 }
 
 void json_string_add(struct buffer *out, struct span text)
@@ -85,7 +98,7 @@ void frame_end(struct buffer *out, size_t begin, bool chunked)
     if (!chunked || out->failed)
         return;
     size_t size = out->len - begin - FRAME_LEAD_BYTES;
-    assert(size <= UINT32_MAX);
+    must(size <= UINT32_MAX);
     for (size_t i = 8; i > 0; i--, size /= 16)
         out->at[begin + i - 1] = "0123456789abcdef"[size % 16];
     buffer_add(out, SPAN("\r\n"));
@@ -117,10 +130,10 @@ static void member_add(struct buffer *out, const char *name, struct span value)
     json_string_add(out, value);
 }
 
-/* The object of a chat message, or of a binary one. */
-static void object_add(struct buffer *out, const struct message *m, struct id id)
+/* The line with the object of a chat message, or of a binary one. */
+static void object_line(struct buffer *out, const struct message *m, struct id id)
 {
-    buffer_add(out, SPAN("{\"id\":\""));
+    buffer_add(out, SPAN("data: {\"id\":\""));
     id_add(out, id);
     member_add(out, "\",\"room\":", m->room);
     member_add(out, ",\"name\":", m->name);
@@ -135,10 +148,12 @@ static void object_add(struct buffer *out, const struct message *m, struct id id
     }
     buffer_add(out, SPAN(",\"time\":\""));
     time_add(out, id.ms);
-    buffer_add(out, SPAN("\""));
-    if (m->key.len > 0)
-        member_add(out, ",\"key\":", m->key);
-    buffer_add(out, SPAN("}"));
+    if (m->key.len > 0) {
+        member_add(out, "\",\"key\":", m->key);
+        buffer_add(out, SPAN("}\n"));
+    } else {
+        buffer_add(out, SPAN("\"}\n"));
+    }
 }
 
 void frame_message(struct buffer *out, const struct message *m, struct id id)
@@ -149,13 +164,10 @@ void frame_message(struct buffer *out, const struct message *m, struct id id)
     buffer_add(out, SPAN("\n"));
     if (m->event.len > 0)
         frame_line(out, "event", m->event);
-    if (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON) {
+    if (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON)
         frame_data(out, m->body);
-    } else {
-        buffer_add(out, SPAN("data: "));
-        object_add(out, m, id);
-        buffer_add(out, SPAN("\n"));
-    }
+    else
+        object_line(out, m, id);
     frame_end(out, begin, true);
 }
 

@@ -20,8 +20,7 @@
 
 #include "http.h"
 
-#include <assert.h>
-#include <time.h>
+#include "date.h"
 
 enum {
     EMPTY_LINES_MAX = 4, /* old clients sent one after a body; endless ones are an attack */
@@ -55,12 +54,15 @@ static bool is_digit(char c)
 
 static bool is_alphanumeric(char c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return (unsigned char)((c | 0x20) - 'a') < 26 || is_digit(c);
 }
 
+/* RFC 9110 5.6.2: letters, digits, and !#$%&'*+-.^_`|~. One bit for each character of ASCII. */
 static bool is_token_char(char c)
 {
-    return is_alphanumeric(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+    static const uint64_t below_64 = 0x3ff6cfa00000000, from_64 = 0x57ffffffc7fffffe;
+    unsigned char at = (unsigned char)c;
+    return at < 64 ? below_64 >> at & 1 : at < 128 && (from_64 >> (at - 64) & 1);
 }
 
 /* What a field value or a quoted string may hold: no control byte but the tab. Bytes from 0x80 on
@@ -280,7 +282,8 @@ static bool is_host_name(struct span s)
         char c = s.at[i];
         if (c == '%' && s.len - i > 2 && hex_value(s.at[i + 1]) >= 0 && hex_value(s.at[i + 2]) >= 0)
             i += 2;
-        else if (!is_alphanumeric(c) && (c == '\0' || strchr("-._~!$&'()*+,;=", c) == NULL))
+        else if (!is_alphanumeric(c) && c != '.' &&
+                 (c == '\0' || strchr("-_~!$&'()*+,;=", c) == NULL))
             return false;
     }
     return s.len > 0;
@@ -591,13 +594,13 @@ static int finish_head(struct http_request *r, const char *bytes)
 
 void http_start(struct http_request *r, size_t max_body)
 {
-    *r =
-        (struct http_request) { .max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES };
+    memset(r, 0, offsetof(struct http_request, fields));
+    r->max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES;
 }
 
 int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 {
-    assert(r->state <= FIELDS && r->scanned <= len);
+    must(r->state <= FIELDS && r->scanned <= len);
     size_t limit = len < HTTP_HEAD_MAX_BYTES ? len : HTTP_HEAD_MAX_BYTES;
     int status = read_request_line(r, bytes, limit);
     if (status > 0)
@@ -725,7 +728,7 @@ static int read_chunked(struct http_request *r, char *bytes, size_t len)
     case CHUNK_END:
         return read_chunk_end(r, bytes, len);
     default:
-        assert(r->state == TRAILERS);
+        must(r->state == TRAILERS);
         return read_trailer(r, bytes, len);
     }
 }
@@ -742,7 +745,7 @@ static void close_gap(struct http_request *r, char *bytes, size_t *len)
 
 int http_parse_body(struct http_request *r, char *bytes, size_t *len)
 {
-    assert(r->state >= BODY && r->state < DONE && r->scanned <= *len);
+    must(r->state >= BODY && r->state < DONE && r->scanned <= *len);
     if (!r->chunked) {
         if (*len - r->body_start < r->content_length)
             return 0;
@@ -921,18 +924,25 @@ const char *http_reason(int status)
     return "Unknown";
 }
 
-/* The names are English because nobody here calls setlocale. A year has four digits. */
 void http_date(int64_t seconds, char out[HTTP_DATE_BYTES + 1])
 {
-    const int64_t year_10000 = 253402300800;
-    time_t time = seconds < 0 ? 0 : seconds < year_10000 ? (time_t)seconds : (time_t)year_10000 - 1;
-    struct tm utc;
-    gmtime_r(&time, &utc);
-    size_t len = strftime(out, HTTP_DATE_BYTES + 1, "%a, %d %b %Y %H:%M:%S GMT", &utc);
-    assert(len == HTTP_DATE_BYTES);
+    static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+    static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
+        "Oct", "Nov", "Dec" };
+    struct date date = date_of(seconds < 0 ? 0 : (uint64_t)seconds);
+    size_t len = bytes_print(out, HTTP_DATE_BYTES + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+        days[date.weekday], date.day, months[date.month - 1], date.year, date.hour, date.minute,
+        date.second);
+    must(len == HTTP_DATE_BYTES);
 }
 
 void http_response_line(struct buffer *out, int status, const char *date)
 {
-    buffer_printf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", status, http_reason(status), date);
+    buffer_add(out, SPAN("HTTP/1.1 "));
+    buffer_add_number(out, (unsigned)status);
+    buffer_add(out, SPAN(" "));
+    buffer_add_string(out, http_reason(status));
+    buffer_add(out, SPAN("\r\nDate: "));
+    buffer_add_string(out, date);
+    buffer_add(out, SPAN("\r\n"));
 }

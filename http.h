@@ -69,13 +69,6 @@ struct http_request {
     struct http_part host;   /* the authority: that of the target, else Host; may be empty */
     uint64_t content_length; /* 0 for a chunked body until it has been read */
 
-    /* The known fields in the order they came. */
-    struct {
-        struct http_part value;
-        uint8_t name; /* enum http_field */
-    } fields[HTTP_FIELDS_MAX];
-    uint8_t field_count; /* of those kept */
-
     /* The body, once http_parse_body has returned > 0. */
     size_t body_start, body_len;
 
@@ -84,6 +77,13 @@ struct http_request {
     uint64_t chunk_left;
     uint32_t overhead;
     uint8_t state, seen_fields;
+
+    /* The known fields in the order they came. */
+    uint8_t field_count;
+    struct {
+        struct http_part value;
+        uint8_t name; /* enum http_field */
+    } fields[HTTP_FIELDS_MAX];
 };
 
 /* (*) "http://host" has no path, which means "/" (RFC 9110 4.2.3). A path is a part of the buffer

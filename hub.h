@@ -191,6 +191,7 @@ struct gather {
     } places[GATHER_PIECES];
     int count;
     size_t bytes;
+    bool all; /* else there may be more: it is worth asking again when these are sent */
 };
 
 /* Collects frames up to the limits, in the order of their ids. `bytes` is 0 when there are none. */

@@ -2,8 +2,8 @@
  *
  * The file is good up to `size`; everything this file does keeps that true:
  *  - A batch is written at `size` and synced, and only then counts. (One write from one buffer: a
- *    copy costs nothing beside a sync, and a writev of a thousand pieces would come in parts.) If
- * that fails, the file is cut back to `size`: what was refused must not come back after a restart.
+ *    copy costs nothing beside a sync, and a writev of a thousand pieces would come in parts.)
+ *  - If that fails, the file is cut back to `size`: what was refused must not come back.
  *  - After a failed sync nobody knows what is on the disk, and a second sync may falsely succeed
  *    (the kernel has dropped the pages). The file is then broken: no message is taken until it has
  *    been written anew from the rings.
@@ -27,13 +27,12 @@
 #include "room.h"
 #include "rules.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdio.h>
+#include <stdio.h> /* rename(2) */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -195,7 +194,7 @@ static int write_all(int fd, struct span bytes, uint64_t offset)
 
 __attribute__((noreturn)) static void fail(const char *path, const char *why)
 {
-    fprintf(stderr, "ssechat: --journal %s: %s\n", path, why);
+    bytes_say(STDERR_FILENO, "ssechat: --journal %s: %s\n", path, why);
     exit(EXIT_SYSTEM);
 }
 
@@ -293,7 +292,7 @@ static size_t next_record(struct span s, size_t from)
 static bool keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
 {
     char path[PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s.damaged-%llu-%08x", j->path, (unsigned long long)offset,
+    bytes_print(path, sizeof path, "%s.damaged-%llu-%08x", j->path, (unsigned long long)offset,
         (unsigned)crc32(0, stretch));
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool kept = fd < 0 && errno == EEXIST;
@@ -309,6 +308,16 @@ static bool keep_aside(const struct journal *j, struct span stretch, uint64_t of
     return kept;
 }
 
+/* Whether an event ends in it: what has no end yet was being written. */
+static bool has_end(struct span s)
+{
+    struct span line;
+    while (span_split(&s, '\n', &line) && s.at != NULL)
+        if (s.len > 0 && s.at[0] == '\n')
+            return true;
+    return false;
+}
+
 /* Replays all of it. Returns how far it is good: behind that is a torn tail. */
 static size_t replay(struct journal *j, struct span s, unsigned long long *messages)
 {
@@ -322,7 +331,7 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
             continue;
         }
         size_t next = len > 0 ? at + len : next_record(s, at);
-        bool torn = next == s.len && memmem(s.at + at, s.len - at, "\n\n", 2) == NULL;
+        bool torn = next == s.len && !has_end((struct span) { s.at + at, s.len - at });
         if (torn)
             return at;
         bool kept = keep_aside(j, (struct span) { s.at + at, next - at }, at);
@@ -346,7 +355,7 @@ static char *path_with(const char *path, const char *suffix)
     char *with = malloc(len);
     if (with == NULL)
         fail(path, strerror(errno));
-    snprintf(with, len, "%s%s", path, suffix);
+    bytes_print(with, len, "%s%s", path, suffix);
     return with;
 }
 
@@ -586,7 +595,7 @@ static void become_child(pid_t parent, int journal, int file)
     dup2(journal, CHILD_JOURNAL);
     dup2(file, CHILD_FILE);
     if (syscall(SYS_close_range, CHILD_FILE + 1U, ~0U, 0U) < 0)
-        for (int fd = CHILD_FILE + 1; fd < sysconf(_SC_OPEN_MAX); fd++)
+        for (int fd = CHILD_FILE + 1; fd < getdtablesize(); fd++)
             close(fd);
 }
 
@@ -648,7 +657,7 @@ static bool replace(struct journal *j)
     off_t end = w.fd >= 0 ? lseek(w.fd, 0, SEEK_END) : -1;
     char *rest = malloc(REMAINDER_BYTES);
     size_t len = (size_t)(j->size - j->copied);
-    assert(len <= REMAINDER_BYTES);
+    must(len <= REMAINDER_BYTES);
     bool good = end >= 0 && rest != NULL &&
                 pread(j->fd, rest, len, (off_t)j->copied) == (ssize_t)len &&
                 write_all(w.fd, (struct span) { rest, len }, (uint64_t)end) == 0 &&

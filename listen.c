@@ -3,13 +3,13 @@
 
 #include "listen.h"
 
+#include "address.h"
 #include "options.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,7 +33,7 @@ union endpoint {
 
 __attribute__((noreturn)) static void fail(int code, const char *address, const char *why)
 {
-    fprintf(stderr, "ssechat: --listen %s: %s\n", address, why);
+    bytes_say(STDERR_FILENO, "ssechat: --listen %s: %s\n", address, why);
     exit(code);
 }
 
@@ -63,7 +63,7 @@ static socklen_t parse(const char *text, union endpoint *address)
     if (len >= sizeof host)
         len = 0; /* no number is that long */
     if (strncmp(text, "localhost:", 10) != 0)
-        snprintf(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
+        bytes_print(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
     if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
         address->v6.sin6_family = AF_INET6;
         address->v6.sin6_port = htons((uint16_t)port);
@@ -145,21 +145,21 @@ struct listener listen_on(const char *text, bool dry)
 
 void listen_announce(const struct listener *listener)
 {
-    union endpoint address;
-    socklen_t len = sizeof address;
-    char host[INET6_ADDRSTRLEN];
-    memset(&address, 0, sizeof address);
-    if (getsockname(listener->fd, &address.any, &len) < 0)
+    union endpoint socket;
+    struct address address;
+    socklen_t len = sizeof socket;
+    char host[ADDRESS_TEXT_BYTES];
+    memset(&socket, 0, sizeof socket);
+    if (getsockname(listener->fd, &socket.any, &len) < 0)
         return;
-    if (address.any.sa_family == AF_UNIX) {
-        fprintf(stderr, "listening on unix:%s\n", address.local.sun_path);
-    } else if (address.any.sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &address.v6.sin6_addr, host, sizeof host);
-        fprintf(stderr, "listening on http://[%s]:%u\n", host, ntohs(address.v6.sin6_port));
-    } else {
-        inet_ntop(AF_INET, &address.v4.sin_addr, host, sizeof host);
-        fprintf(stderr, "listening on http://%s:%u\n", host, ntohs(address.v4.sin_port));
+    if (!address_of(&socket.any, &address)) {
+        bytes_say(STDERR_FILENO, "listening on unix:%s\n", socket.local.sun_path);
+        return;
     }
+    bool v6 = socket.any.sa_family == AF_INET6;
+    address_print(&address, host);
+    bytes_say(STDERR_FILENO, v6 ? "listening on http://[%s]:%u\n" : "listening on http://%s:%u\n",
+        host, ntohs(v6 ? socket.v6.sin6_port : socket.v4.sin_port));
 }
 
 void listen_close(const struct listener *listener)

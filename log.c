@@ -4,7 +4,6 @@
 #include "log.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,7 +22,7 @@ void log_start(enum log_level level)
     max_level = level;
     if (stream == NULL || fstat(STDERR_FILENO, &st) < 0)
         return;
-    snprintf(ours, sizeof ours, "%llu:%llu", (unsigned long long)st.st_dev,
+    bytes_print(ours, sizeof ours, "%llu:%llu", (unsigned long long)st.st_dev,
         (unsigned long long)st.st_ino);
     to_journal = strcmp(ours, stream) == 0;
 }
@@ -40,16 +39,16 @@ void log_line(enum log_level level, const char *format, ...)
     char line[LINE_MAX_BYTES];
     if (!log_wants(level))
         return;
-    int len = to_journal ? snprintf(line, sizeof line, "<%d>", priorities[level])
-                         : snprintf(line, sizeof line, "%s: ", names[level]);
+    size_t len = to_journal ? bytes_print(line, sizeof line, "<%d>", priorities[level])
+                            : bytes_print(line, sizeof line, "%s: ", names[level]);
     va_list args;
     va_start(args, format);
-    len += vsnprintf(line + len, sizeof line - (size_t)len, format, args);
+    len += bytes_print_list(line + len, sizeof line - len, format, args);
     va_end(args);
-    if (len > (int)sizeof line - 1)
-        len = (int)sizeof line - 1;
+    if (len > sizeof line - 1)
+        len = sizeof line - 1;
     line[len] = '\n';
-    if (write(STDERR_FILENO, line, (size_t)len + 1) < 0)
+    if (write(STDERR_FILENO, line, len + 1) < 0)
         return; /* nobody listens: nothing to be done about it */
 }
 
@@ -62,7 +61,7 @@ const char *log_quote(struct span text, char *out, size_t size)
         if (c >= ' ' && c < 0x7f && c != '"' && c != '\\')
             out[len++] = (char)c;
         else
-            len += (size_t)snprintf(out + len, size - len, "\\x%02x", c);
+            len += bytes_print(out + len, size - len, "\\x%02x", c);
     }
     out[len++] = '"';
     out[len] = '\0';

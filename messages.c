@@ -13,8 +13,6 @@
 #include "rules.h"
 #include "server.h"
 
-#include <stdio.h>
-
 enum {
     LIMIT_DEFAULT = 50,
 };
@@ -54,7 +52,7 @@ static const char *read_json(struct span body, struct message *m)
     static char sentence[256];
     const char *why = json_find(body, fields, FIELD_COUNT);
     if (why != NULL) {
-        snprintf(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
+        bytes_print(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
         return sentence;
     }
     bool has_data = fields[FIELD_DATA].type > JSON_NULL;
@@ -128,7 +126,9 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
     json_string_add(&body, receipt->room);
     buffer_add(&body, SPAN(",\"time\":\""));
     time_add(&body, receipt->id.ms);
-    buffer_printf(&body, "\",\"online\":%u}\n", receipt->online);
+    buffer_add(&body, SPAN("\",\"online\":"));
+    buffer_add_number(&body, receipt->online);
+    buffer_add(&body, SPAN("}\n"));
     answer_begin(c, status)->failed |= body.failed;
     body.failed = false;
     answer_end(c, "application/json", buffer_span(&body));

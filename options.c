@@ -7,10 +7,8 @@
 #include "version.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-extern char **environ;
+#include <unistd.h>
 
 enum kind {
     KIND_FLAG,
@@ -150,38 +148,44 @@ _Static_assert(sizeof server_options / sizeof server_options[0] <= OPTIONS_MAX, 
 
 void options_fail(const char *source, const char *format, ...)
 {
+    char why[1024];
     va_list args;
-    fprintf(stderr, "ssechat: %s: ", source);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    bytes_print_list(why, sizeof why, format, args);
     va_end(args);
-    fputc('\n', stderr);
+    bytes_say(STDERR_FILENO, "ssechat: %s: %s\n", source, why);
     exit(EXIT_USAGE);
 }
 
 /* ==== Help =================================================================================== */
 
+/* The option, and beside it what it does; the lines of that begin in the same column. */
 static void print_option(const struct option *option)
 {
+    enum { COLUMN = 23 };
+    char name[64];
     const char *text = option->help;
-    int width = printf("  --%s%s%s", option->name, option->value != NULL ? " " : "",
-        option->value != NULL ? option->value : "");
+    size_t len = bytes_print(name, sizeof name, "  --%s%s%s", option->name,
+        option->value != NULL ? " " : "", option->value != NULL ? option->value : "");
+    size_t gap = len < COLUMN ? COLUMN - len : 1;
     for (;;) {
-        int len = (int)strcspn(text, "\n");
-        printf("%*s%.*s\n", width < 23 ? 23 - width : 1, "", len, text);
-        if (text[len] == '\0')
+        int line = (int)strcspn(text, "\n");
+        bytes_say(
+            STDOUT_FILENO, "%s%.*s%.*s\n", name, (int)gap, "                       ", line, text);
+        if (text[line] == '\0')
             return;
-        text += len + 1;
-        width = 0;
+        text += line + 1;
+        name[0] = '\0';
+        gap = COLUMN;
     }
 }
 
 __attribute__((noreturn)) static void print_help(const struct command *command)
 {
-    puts(command->before);
+    bytes_say(STDOUT_FILENO, "%s\n", command->before);
     for (size_t i = 0; i < command->count; i++)
         print_option(&command->options[i]);
-    puts(command->after);
+    bytes_say(STDOUT_FILENO, "%s\n", command->after);
     exit(0);
 }
 
@@ -226,7 +230,7 @@ static uint64_t round_up_to_power_of_two(uint64_t number)
 
 __attribute__((noreturn)) static void fail_for_memory(void)
 {
-    fputs("ssechat: no memory for the options\n", stderr);
+    bytes_say(STDERR_FILENO, "ssechat: no memory for the options\n");
     exit(EXIT_SYSTEM);
 }
 
@@ -333,12 +337,13 @@ static void read_environment(struct options *o)
         if (strncmp(*e, "SSECHAT_", 8) != 0 || !span_split(&rest, '=', &variable))
             continue;
         char source[64];
-        snprintf(source, sizeof source, "%.*s", (int)variable.len, variable.at);
+        bytes_print(source, sizeof source, "%.*s", (int)variable.len, variable.at);
         const struct option *option =
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
             /* Others may set such names too: Kubernetes does, for a service called ssechat. */
-            fprintf(stderr, "ssechat: %s: there is no such option; it is ignored\n", source);
+            bytes_say(
+                STDERR_FILENO, "ssechat: %s: there is no such option; it is ignored\n", source);
             continue;
         }
         if (option->kind == KIND_FLAG)
@@ -362,14 +367,14 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
             options_fail(argv[i], "not an option; see --help");
         span_split(&rest, '=', &name);
         char source[64];
-        snprintf(source, sizeof source, "%.*s", (int)name.len, name.at);
+        bytes_print(source, sizeof source, "%.*s", (int)name.len, name.at);
         const struct option *option = find(command, (struct span) { name.at + 2, name.len - 2 });
         if (option == NULL)
             options_fail(source, "there is no such option; see --help");
         if (strcmp(option->name, "help") == 0)
             print_help(command);
         if (strcmp(option->name, "version") == 0) {
-            puts("ssechat " SSECHAT_VERSION);
+            bytes_say(STDOUT_FILENO, "ssechat %s\n", SSECHAT_VERSION);
             exit(0);
         }
         if (option->kind == KIND_FLAG && rest.at != NULL)

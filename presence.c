@@ -7,7 +7,6 @@
 
 #include "frame.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 /* ==== Names ================================================================================== */
@@ -19,7 +18,7 @@ static struct span name_span(const struct name *name)
 
 struct name *name_hold(struct table *names, struct span bytes)
 {
-    assert(bytes.len <= UINT8_MAX);
+    must(bytes.len <= UINT8_MAX);
     uint64_t hash = table_hash(bytes, 0);
     for (struct node *n = table_find(names, hash); n != NULL; n = table_find_next(n)) {
         struct name *name = (struct name *)(void *)n;
@@ -102,13 +101,13 @@ bool presence_join(struct presence *p, struct name *name)
 
 void presence_leave(struct presence *p, struct name *name)
 {
-    assert(p->online > 0);
+    must(p->online > 0);
     p->online--;
     p->change++;
     if (name == NULL)
         return;
     size_t place = place_of(p, name);
-    assert(place < p->count && p->names[place].name == name);
+    must(place < p->count && p->names[place].name == name);
     if (--p->names[place].streams > 0)
         return;
     p->count--;

@@ -3,7 +3,6 @@
 
 #include "ring.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 /* The debug build begins with almost nothing, so that growth and the wrap run all the time. */
@@ -15,7 +14,7 @@ enum { RING_MIN_BYTES = 1024, ENTRIES_MIN = 8 };
 
 void ring_init(struct ring *r, size_t limit)
 {
-    assert(limit > 0 && (limit & (limit - 1)) == 0);
+    must(limit > 0 && (limit & (limit - 1)) == 0);
     *r = (struct ring) { .limit = limit };
 }
 
@@ -28,7 +27,7 @@ void ring_free(struct ring *r)
 
 int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2])
 {
-    assert(r->tail <= from && from <= to && to <= r->head);
+    must(r->tail <= from && from <= to && to <= r->head);
     size_t len = (size_t)(to - from), place = (size_t)from & (r->capacity - 1);
     if (len == 0)
         return 0;
@@ -111,8 +110,8 @@ bool ring_fits(struct ring *r, size_t len)
 void ring_append(
     struct ring *r, struct id id, enum message_kind kind, struct key *key, struct span frame)
 {
-    assert(r->head - r->tail + frame.len <= r->capacity);
-    assert(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, id));
+    must(r->head - r->tail + frame.len <= r->capacity);
+    must(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, id));
     *ring_entry(r, r->next) = (struct entry) { id, r->head, key, (uint8_t)kind };
     r->next++;
     put(r->bytes, r->capacity, r->head, frame.at, frame.len);
@@ -121,7 +120,7 @@ void ring_append(
 
 void ring_drop(struct ring *r)
 {
-    assert(!ring_empty(r));
+    must(!ring_empty(r));
     r->tail = ring_end(r, r->first);
     r->first++;
 }
@@ -161,7 +160,7 @@ uint64_t ring_after(const struct ring *r, struct id id)
 
 uint64_t ring_at(const struct ring *r, uint64_t offset)
 {
-    assert(r->tail <= offset && offset <= r->head);
+    must(r->tail <= offset && offset <= r->head);
     uint64_t low = r->first, high = r->next;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;

@@ -18,7 +18,6 @@
 #include "parameters.h"
 #include "server.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 enum { BUSY_RETRY_MS = 10000, BUSY_SPREAD_MS = 20000 };
@@ -26,7 +25,7 @@ enum { BUSY_RETRY_MS = 10000, BUSY_SPREAD_MS = 20000 };
 enum { TAKES_GET = 1, TAKES_POST = 2 };
 
 struct route {
-    const char *path; /* NULL: the page's files */
+    struct span path; /* empty: the page's files */
     unsigned takes;
     bool guarded; /* with --key only for who has a token */
     void (*get)(struct client *c);
@@ -196,9 +195,8 @@ static bool begin_file(struct client *c, const char *etag, const char *fields)
     return unchanged;
 }
 
-static void answer_page_file(struct client *c, const struct page_file *file)
+static void answer_page_file(struct client *c, const struct page_file *file, bool gzip)
 {
-    bool gzip = http_accepts_gzip(&c->in->request, c->in->bytes);
     struct span body = gzip ? file->gzip : file->plain;
     const char *fields = "Vary: Accept-Encoding\r\n"
                          "Cross-Origin-Resource-Policy: same-origin\r\n"
@@ -240,17 +238,18 @@ static void get_file(struct client *c)
     struct span path;
     struct stat st;
     const struct page_file *page = NULL;
+    bool gzip = http_accepts_gzip(&c->in->request, c->in->bytes);
     int file = FILES_NONE;
     if (read_path(c, &path)) {
-        if (server.www < 0)
-            page = files_find(path);
-        else
+        if (server.www >= 0)
             file = files_open(server.www, path, &st);
+        else if ((page = files_find(path, !gzip)) != NULL && !gzip && page->plain.at == NULL)
+            file = FILES_SHORTAGE;
     }
-    if (page != NULL)
-        answer_page_file(c, page);
-    else if (file >= 0)
+    if (file >= 0)
         answer_www_file(c, file, path, &st);
+    else if (file == FILES_NONE && page != NULL)
+        answer_page_file(c, page, gzip);
     else if (file == FILES_SHORTAGE)
         answer_problem(c, 503, "The server cannot open files now; try again.");
     else
@@ -266,7 +265,7 @@ static bool file_exists(struct client *c)
     if (!read_path(c, &path))
         return false;
     if (server.www < 0)
-        return files_find(path) != NULL;
+        return files_find(path, false) != NULL;
     int file = files_open(server.www, path, &st);
     if (file >= 0)
         close(file);
@@ -276,17 +275,18 @@ static bool file_exists(struct client *c)
 /* ==== Which URL it is ======================================================================== */
 
 static const struct route routes[] = {
-    { "/events", TAKES_GET, true, get_events, NULL },
-    { "/messages", TAKES_GET | TAKES_POST, true, messages_get, messages_post },
-    { "/rooms", TAKES_GET, true, get_rooms, NULL },
-    { "/healthz", TAKES_GET, false, get_health, NULL },
-    { NULL, TAKES_GET, false, get_file, NULL },
+    { { "/events", sizeof "/events" - 1 }, TAKES_GET, true, get_events, NULL },
+    { { "/messages", sizeof "/messages" - 1 }, TAKES_GET | TAKES_POST, true, messages_get,
+        messages_post },
+    { { "/rooms", sizeof "/rooms" - 1 }, TAKES_GET, true, get_rooms, NULL },
+    { { "/healthz", sizeof "/healthz" - 1 }, TAKES_GET, false, get_health, NULL },
+    { { NULL, 0 }, TAKES_GET, false, get_file, NULL },
 };
 
 static const struct route *find_route(struct span path)
 {
     const struct route *route = routes;
-    while (route->path != NULL && !span_equal(span_of(route->path), path))
+    while (route->path.at != NULL && !span_equal(route->path, path))
         route++;
     return route;
 }
@@ -355,7 +355,7 @@ static bool admit(struct client *c, const struct route *route)
         answer_options(c, NULL);
         return false;
     }
-    if (route->path == NULL && !file_exists(c)) {
+    if (route->path.at == NULL && !file_exists(c)) {
         answer_problem(c, 404, "There is nothing at this path; messages are posted to /messages.");
         return false;
     }
@@ -366,7 +366,7 @@ static bool admit(struct client *c, const struct route *route)
     if (method == HTTP_POST && (route->takes & TAKES_POST))
         return admit_post(c);
     char allow[64];
-    snprintf(allow, sizeof allow, "Allow: %s\r\n", allowed_methods(route));
+    bytes_print(allow, sizeof allow, "Allow: %s\r\n", allowed_methods(route));
     answer_problem_with(
         c, 405, allow, "This path does not take this method; Allow says which it takes.");
     return false;

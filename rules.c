@@ -8,9 +8,13 @@
 static int32_t find_control(struct span text, bool lines)
 {
     int32_t c;
-    while ((c = text_next(&text)) >= 0)
-        if (text_is_control(c) && !(lines && (c == '\t' || c == '\r' || c == '\n')))
+    do {
+        size_t plain = text_plain(text);
+        text.at += plain, text.len -= plain;
+        c = text_next(&text);
+        if (c >= 0 && text_is_control(c) && !(lines && (c == '\t' || c == '\r' || c == '\n')))
             return c;
+    } while (c >= 0);
     return c;
 }
 
@@ -34,8 +38,7 @@ const char *rule_name(struct span *name)
     if (c >= 0)
         return "A name must have no control character.";
     *name = text_trim(*name);
-    size_t length = text_length(*name);
-    if (length < 1 || length > NAME_MAX_CHARACTERS)
+    if (name->len < 1 || text_length(*name) > NAME_MAX_CHARACTERS)
         return "A name has 1 to 32 characters, not counting white space at its ends; leave the "
                "field out to be anonymous.";
     return NULL;
@@ -66,7 +69,7 @@ const char *rule_message(struct span message)
         return "A message must be UTF-8.";
     if (c >= 0)
         return "A message must have no control character but tab, CR and LF.";
-    if (text_length(message) > MESSAGE_MAX_CHARACTERS)
+    if (message.len > MESSAGE_MAX_CHARACTERS && text_length(message) > MESSAGE_MAX_CHARACTERS)
         return "A message has at most 4096 characters; send it in parts.";
     if (text_trim(message).len == 0)
         return "A message needs at least one character that is not white space.";

@@ -29,7 +29,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -245,7 +244,7 @@ static void run(void)
 
 __attribute__((noreturn)) static void fail(const char *what)
 {
-    fprintf(stderr, "ssechat: %s: %s\n", what, strerror(errno));
+    bytes_say(STDERR_FILENO, "ssechat: %s: %s\n", what, strerror(errno));
     exit(EXIT_SYSTEM);
 }
 
@@ -253,11 +252,11 @@ __attribute__((noreturn)) static void fail(const char *what)
 static void set_limits(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+    if (prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0)
         fail("the descriptor limit");
     limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    getrlimit(RLIMIT_NOFILE, &limit);
+    prlimit(0, RLIMIT_NOFILE, &limit, NULL);
+    prlimit(0, RLIMIT_NOFILE, NULL, &limit);
     unsigned descriptors = limit.rlim_cur < 1u << 30 ? (unsigned)limit.rlim_cur : 1u << 30;
     unsigned reserve = descriptors / 32;
     if (reserve < RESERVED_DESCRIPTORS)
@@ -295,7 +294,7 @@ static void open_www(void)
         return;
     server.www = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (server.www < 0) {
-        fprintf(stderr, "ssechat: --www %s: %s\n", folder, strerror(errno));
+        bytes_say(STDERR_FILENO, "ssechat: --www %s: %s\n", folder, strerror(errno));
         exit(EXIT_SYSTEM);
     }
 }
@@ -304,7 +303,7 @@ static void open_listeners(bool dry)
 {
     const struct values *addresses = &server.options.listen;
     if (addresses->count > LISTENERS_MAX) {
-        fprintf(stderr, "ssechat: --listen: at most %d addresses\n", LISTENERS_MAX);
+        bytes_say(STDERR_FILENO, "ssechat: --listen: at most %d addresses\n", LISTENERS_MAX);
         exit(EXIT_USAGE);
     }
     for (size_t i = 0; i < addresses->count; i++)
@@ -331,7 +330,7 @@ static int print_token(int argc, char **argv)
     options_read_token(&o, argc, argv);
     const char *why = token_read_key(o.key, &key);
     if (why != NULL) {
-        fprintf(stderr, "ssechat: --key %s: %s\n", o.key, why);
+        bytes_say(STDERR_FILENO, "ssechat: --key %s: %s\n", o.key, why);
         free(o.rooms.items);
         return EXIT_SYSTEM;
     }
@@ -343,7 +342,7 @@ static int print_token(int argc, char **argv)
     buffer_add(&out, SPAN("\n"));
     if (out.failed)
         fail("memory");
-    if (fwrite(out.at, 1, out.len, stdout) != out.len || fflush(stdout) != 0)
+    if (write(STDOUT_FILENO, out.at, out.len) != (ssize_t)out.len)
         fail("standard output");
     buffer_free(&out);
     free(o.rooms.items);

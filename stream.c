@@ -18,7 +18,6 @@
 
 #include "room.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 /* ==== Coming and going ======================================================================= */
@@ -69,7 +68,7 @@ static bool appear(struct hub *hub, struct stream *stream)
 enum join hub_join(struct hub *hub, struct stream *stream, const struct span *rooms, size_t count,
     struct span name, bool present)
 {
-    assert(count >= 1 && count <= HUB_STREAM_ROOMS_MAX);
+    must(count >= 1 && count <= HUB_STREAM_ROOMS_MAX);
     *stream = (struct stream) { .chunked = stream->chunked };
     list_init(&stream->first.link);
     if (present && name.len > 0) {
@@ -235,26 +234,46 @@ static bool add_frame(struct gather *g, struct walk *w, bool chunked)
     return add_span(g, w->member, from > begin + lead ? from : begin + lead, end - trail, trail);
 }
 
-void hub_gather(struct stream *stream, struct gather *g)
+/* Frame by frame, until there are none or no further piece fits. */
+static void gather_frames(struct stream *stream, struct gather *g)
 {
-    struct member *first = &stream->first;
-    g->count = 0;
-    g->bytes = 0;
-    if (first->also == NULL && stream->chunked) {
-        add_span(g, first, first->cursor, reachable(first), 0);
-        return;
-    }
     struct walk walks[HUB_STREAM_ROOMS_MAX], *w;
     int count = 0;
-    for (struct member *m = first; m != NULL; m = m->also) {
+    g->count = 0;
+    g->bytes = 0;
+    for (struct member *m = &stream->first; m != NULL; m = m->also) {
         uint64_t end = reachable(m);
         if (m->cursor < end)
             walks[count++] =
                 (struct walk) { m, ring_at(&m->room->ring, m->cursor), m->cursor, end };
     }
-    while ((w = next_room(walks, count)) != NULL)
-        if (!add_frame(g, w, stream->chunked))
-            return;
+    while (g->all && (w = next_room(walks, count)) != NULL)
+        g->all = add_frame(g, w, stream->chunked);
+}
+
+/* All that there is, as it lies: what nearly every stream gets. */
+static void gather_span(struct member *m, struct gather *g)
+{
+    uint64_t from = m->cursor;
+    g->count = ring_pieces(&m->room->ring, from, reachable(m), g->pieces);
+    g->bytes = 0;
+    for (int i = 0; i < g->count; i++) {
+        size_t len = g->pieces[i].iov_len;
+        g->places[i].member = m;
+        g->places[i].from = from;
+        g->places[i].next = from += len;
+        g->bytes += len;
+    }
+}
+
+void hub_gather(struct stream *stream, struct gather *g)
+{
+    struct member *first = &stream->first;
+    g->all = true;
+    if (first->also == NULL && stream->chunked)
+        gather_span(first, g);
+    else
+        gather_frames(stream, g);
 }
 
 void hub_advance(const struct gather *g, size_t sent)
@@ -353,7 +372,7 @@ void hub_wake(struct hub *hub, struct stream *stream)
 /* While it is served, a stream is in no list; then it is in the same one in each of its rooms. */
 static void serve(struct hub *hub, struct stream *stream)
 {
-    assert(stream != NULL);
+    must(stream != NULL);
     for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_remove(&m->link);
     hub->blocked -= stream->blocked;
@@ -382,16 +401,28 @@ void room_serve_before(struct hub *hub, struct room *room, uint64_t end)
     }
 }
 
+/* While the kernel sends to one stream, the memory of the next one comes nearer. */
+static void prefetch(const struct link *next)
+{
+    for (size_t line = 0; line < 192; line += 64)
+        __builtin_prefetch((const char *)next + line);
+}
+
 void hub_run(struct hub *hub, unsigned count)
 {
     while (!list_empty(&hub->due_rooms)) {
         struct room *room = CONTAINER(hub->due_rooms.next, struct room, due_rooms);
-        list_remove(&room->due_rooms);
-        if (list_empty(&room->due))
+        if (list_empty(&room->due)) {
+            list_remove(&room->due_rooms);
             continue;
-        list_append(&hub->due_rooms, &room->due_rooms);
+        }
+        if (room->due_rooms.next != &hub->due_rooms) { /* others have their turn, too */
+            list_remove(&room->due_rooms);
+            list_append(&hub->due_rooms, &room->due_rooms);
+        }
         if (count-- == 0)
             return;
+        prefetch(room->due.next->next);
         serve(hub, CONTAINER(room->due.next, struct member, link)->stream);
     }
 }

@@ -2,7 +2,6 @@
 
 #include "table.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -93,7 +92,7 @@ void table_remove(struct table *t, struct node *node)
 {
     struct node **chain = &t->chains[node->hash & (t->capacity - 1)];
     while (*chain != node) {
-        assert(*chain != NULL);
+        must(*chain != NULL);
         chain = &(*chain)->next;
     }
     *chain = node->next;

@@ -64,6 +64,32 @@ int32_t text_next(struct span *rest)
     return character;
 }
 
+/* Eight bytes at a time. Subtracting sets the highest bit of a byte that is less than what is
+ * subtracted; a byte that was looked for becomes 0 by XOR, which is less than 1. A borrow can only
+ * come from such a byte, so that the bytes before the first one are always right; and after it
+ * nothing is asked any more. */
+static bool is_plain_word(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
+    uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\'), del = word ^ (ones * 0x7f);
+    uint64_t found = word | (word - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones);
+    return (found & highs) == 0;
+}
+
+size_t text_plain(struct span text)
+{
+    size_t len = 0;
+    for (uint64_t word; len + sizeof word <= text.len; len += sizeof word) {
+        memcpy(&word, text.at + len, sizeof word);
+        if (!is_plain_word(word))
+            break;
+    }
+    while (len < text.len && (unsigned char)(text.at[len] - 0x20) < 0x5f && text.at[len] != '"' &&
+           text.at[len] != '\\')
+        len++;
+    return len;
+}
+
 bool text_is_utf8(struct span text)
 {
     int32_t character;

@@ -12,6 +12,10 @@
  * as it was. */
 int32_t text_next(struct span *rest);
 
+/* How many bytes at the front are printable ASCII other than '"' and '\\': most of most texts,
+ * which needs no further look at each of them. */
+size_t text_plain(struct span text);
+
 /* Whether all of it is UTF-8. */
 bool text_is_utf8(struct span text);
 

@@ -54,8 +54,20 @@ static void check_base64(struct span data)
     free(out);
 }
 
+/* One byte at a time. */
+static void check_plain(struct span text)
+{
+    size_t len = 0;
+    while (len < text.len && text.at[len] >= ' ' && text.at[len] < 0x7f && text.at[len] != '"' &&
+           text.at[len] != '\\')
+        len++;
+    check(text_plain(text) == len, "plain text ends where it ends");
+}
+
 static void check_text(struct span text)
 {
+    for (size_t from = 0; from <= text.len && from < 16; from++)
+        check_plain((struct span) { text.at + from, text.len - from });
     struct span rest = text;
     size_t characters = 0;
     int32_t character;

@@ -1,0 +1,141 @@
+/* bytes.c - a driver for what bytes.c and date.c do in the place of printf(3) and gmtime(3): it
+ * compares them with those.
+ *
+ *      bytes print      texts with values in them, in places of every size
+ *      bytes date       every day from 1970 to 9999, and the seconds around its ends
+ *
+ * A difference ends in abort. With -DFUZZ the values, and a time, are a libFuzzer target's. */
+
+#include "../../bytes.h"
+#include "../../date.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+static void check_same(const char *ours, size_t len, const char *theirs, int their_len)
+{
+    if (len == (size_t)their_len && strcmp(ours, theirs) == 0)
+        return;
+    fprintf(stderr, "ours: %zu %s\ntheirs: %d %s\n", len, ours, their_len, theirs);
+    abort();
+}
+
+enum { TEXT_MAX_BYTES = 256 };
+
+/* The same call of both, in a place of `size` bytes and the other of plenty. */
+#define COMPARE(size, ...)                                                            \
+    do {                                                                              \
+        char ours[TEXT_MAX_BYTES], theirs[TEXT_MAX_BYTES];                            \
+        memset(ours, '#', sizeof ours);                                               \
+        size_t len = bytes_print(ours, size, __VA_ARGS__);                            \
+        int their_len = snprintf(theirs, size, __VA_ARGS__);                          \
+        check(ours[size] == '#', "nothing is written behind the place");              \
+        check_same((size) > 0 ? ours : "", len, (size) > 0 ? theirs : "", their_len); \
+        struct buffer buffer = { 0 };                                                 \
+        buffer_add(&buffer, SPAN("before "));                                         \
+        buffer_printf(&buffer, __VA_ARGS__);                                          \
+        check(!buffer.failed && buffer.len == len + 7, "a buffer gets as much");      \
+        check((size) <= len || memcmp(buffer.at + 7, ours, len) == 0, "of the same"); \
+        buffer_free(&buffer);                                                         \
+    } while (0)
+
+static void compare(size_t size, unsigned long long n, const char *text, int cut)
+{
+    int i = (int)n;
+    unsigned u = (unsigned)n;
+    COMPARE(size, "plain text");
+    COMPARE(size, "%s", text);
+    COMPARE(size, "%s%s and %s", text, "", text);
+    COMPARE(size, "[%.*s]", cut, text);
+    COMPARE(size, "%d %u %x", i, u, u);
+    COMPARE(size, "%ld,%lu,%lx", (long)n, (unsigned long)n, (unsigned long)n);
+    COMPARE(size, "%lld,%llu,%llx", (long long)n, n, n);
+    COMPARE(size, "%zu:", (size_t)n);
+    COMPARE(size, "%02u-%04u-%03d", u, u, i < 0 ? 0 : i);
+    COMPARE(size, "%08x %016llx", u, n);
+    COMPARE(size, "%8u|%20s|%3s", u, text, text);
+}
+
+static void compare_date(uint64_t seconds)
+{
+    struct date ours = date_of(seconds);
+    time_t time = (time_t)seconds;
+    struct tm theirs;
+    check(gmtime_r(&time, &theirs) != NULL, "there is such a time");
+    check(ours.year == (unsigned)theirs.tm_year + 1900 &&
+              ours.month == (unsigned)theirs.tm_mon + 1 && ours.day == (unsigned)theirs.tm_mday &&
+              ours.weekday == (unsigned)theirs.tm_wday && ours.hour == (unsigned)theirs.tm_hour &&
+              ours.minute == (unsigned)theirs.tm_min && ours.second == (unsigned)theirs.tm_sec,
+        "the calendar is the system's");
+}
+
+static const uint64_t end_of_time = 253402300800; /* the year 10000 */
+
+#ifdef FUZZ
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
+{
+    unsigned long long number = 0;
+    char text[100] = "";
+    if (size < sizeof number + 2)
+        return 0;
+    memcpy(&number, data, sizeof number);
+    size_t len =
+        size - sizeof number - 2 < sizeof text - 1 ? size - sizeof number - 2 : sizeof text - 1;
+    memcpy(text, data + sizeof number + 2, len);
+    compare(data[sizeof number] % TEXT_MAX_BYTES, number, text, data[sizeof number + 1]);
+    compare_date(number % end_of_time);
+    return 0;
+}
+
+#else
+
+static void check_print(void)
+{
+    static const char *const texts[] = { "", "x", "a text",
+        "a longer text, of forty bytes or some more" };
+    static const unsigned long long numbers[] = { 0, 1, 9, 10, 15, 16, 99, 100, 12345, INT_MAX,
+        (unsigned long long)INT_MIN, UINT_MAX, LLONG_MAX, (unsigned long long)LLONG_MIN,
+        ULLONG_MAX };
+    for (size_t size = 0; size < 120; size++)
+        for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++)
+            for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
+                compare(size, numbers[n], texts[t], (int)n * 3);
+}
+
+static void check_dates(void)
+{
+    struct date last = date_of(end_of_time - 1), later = date_of(end_of_time);
+    for (uint64_t day = 0; day < end_of_time / 86400; day++)
+        for (uint64_t second = 0; second < 86400; second += 86399)
+            compare_date(day * 86400 + second);
+    check(memcmp(&last, &later, sizeof last) == 0, "past the year 9999 it stays there");
+    later = date_of(UINT64_MAX);
+    check(memcmp(&last, &later, sizeof last) == 0, "for ever");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "print") == 0)
+        check_print();
+    else if (argc == 2 && strcmp(argv[1], "date") == 0)
+        check_dates();
+    else
+        return 2;
+    puts("ok");
+    return 0;
+}
+
+#endif
