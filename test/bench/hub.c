@@ -1,0 +1,145 @@
+/* hub.c - the hub alone, without sockets: what it costs when there are a million cursors.
+ *
+ *      hub-bench [--most 1000000] [--rooms 10000]
+ *
+ * Streams that take everything at once join a number of rooms, each stream one; then messages go to
+ * room after room until every stream has had some. What is measured is what ssechat does for a
+ * delivery beside the kernel's send: the stream's turn, what to send it, where its cursor goes. If
+ * that grows with the number of streams or rooms, it shows here: each line has ten times the
+ * streams of the one before. The last columns are the memory of one stream, and what joining and
+ * leaving cost. */
+
+#include "../../hub.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DELIVERIES = 20000000, PER_TURN = 128, ROOM_NAME_BYTES = 16 };
+
+static uint64_t sent_bytes, served_count;
+
+static enum served serve(struct stream *stream)
+{
+    struct gather g;
+    hub_gather(stream, &g);
+    hub_advance(&g, g.bytes);
+    sent_bytes += g.bytes;
+    served_count++;
+    return SERVED_ALL;
+}
+
+static void overrun(struct stream *stream)
+{
+    (void)stream;
+    abort(); /* nobody is slow here */
+}
+
+static void published(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+{
+    (void)waiter, (void)stored, (void)receipt;
+}
+
+static double now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static double memory_bytes(void)
+{
+    unsigned long long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL || fscanf(file, "%llu %llu", &size, &resident) != 2)
+        abort();
+    fclose(file);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE);
+}
+
+static struct span name_room(unsigned room, char name[ROOM_NAME_BYTES])
+{
+    return (struct span) { name, (size_t)snprintf(name, ROOM_NAME_BYTES, "room-%u", room) };
+}
+
+static void publish(struct hub *hub, unsigned room)
+{
+    static struct waiter waiter = { .done = published };
+    char name[ROOM_NAME_BYTES];
+    struct receipt receipt;
+    struct message m = { .kind = MESSAGE_CHAT,
+        .room = name_room(room, name),
+        .name = SPAN("ann"),
+        .body = SPAN("a message of the usual length, as people write it to each other") };
+    if (hub_publish(hub, &m, &waiter, &receipt) != PUBLISH_WAIT)
+        abort();
+    hub_settle(hub);
+}
+
+static void measure(unsigned streams, unsigned rooms)
+{
+    static const struct hub_settings settings = {
+        .history = 65536, .serve = serve, .overrun = overrun
+    };
+    double memory = memory_bytes();
+    struct stream *all = calloc(streams, sizeof *all);
+    struct hub *hub = hub_new(&settings, 1000, 1760000000000);
+    if (all == NULL || hub == NULL)
+        abort();
+    double begin = now_ns();
+    for (unsigned i = 0; i < streams; i++) {
+        char name[ROOM_NAME_BYTES];
+        struct span room = name_room(i % rooms, name);
+        all[i].chunked = true;
+        if (hub_join(hub, &all[i], &room, 1, (struct span) { NULL, 0 }, true) != JOIN_OK)
+            abort();
+        hub_start(hub, &all[i]);
+    }
+    double joined = now_ns();
+    memory = memory_bytes() - memory;
+    served_count = 0;
+    for (unsigned room = 0; served_count < DELIVERIES; room = (room + 1) % rooms) {
+        publish(hub, room);
+        for (uint64_t before = UINT64_MAX; before != served_count;) {
+            before = served_count;
+            hub_run(hub, PER_TURN);
+        }
+    }
+    double delivered = now_ns();
+    uint64_t count = served_count;
+    for (unsigned i = 0; i < streams; i++)
+        hub_leave(hub, &all[i]);
+    double left = now_ns();
+    printf("| %u | %u | %.0f | %.0f | %.0f | %.0f |\n", streams, rooms,
+        (delivered - joined) / (double)count, memory / streams, (joined - begin) / streams,
+        (left - delivered) / streams);
+    fflush(stdout);
+    hub_free(hub);
+    free(all);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option names[] = { { "most", 1, NULL, 'm' }, { "rooms", 1, NULL, 'r' },
+        { 0 } };
+    unsigned most = 1000000, rooms = 10000;
+    int c;
+    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+        unsigned number = c == '?' ? 0 : (unsigned)strtoul(optarg, NULL, 10);
+        if (number == 0) {
+            fprintf(stderr, "usage: hub-bench [--most N] [--rooms N]\n");
+            return 2;
+        }
+        *(c == 'm' ? &most : &rooms) = number;
+    }
+    puts("| streams | rooms | ns a delivery | bytes a stream | ns a join | ns a leave |");
+    puts("| --- | --- | --- | --- | --- | --- |");
+    for (unsigned streams = 1000; streams <= most; streams *= 10) {
+        measure(streams, 1);
+        if (streams >= rooms)
+            measure(streams, rooms);
+    }
+    return 0;
+}

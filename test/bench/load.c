@@ -1,0 +1,677 @@
+/* load.c - puts a server under load and measures what it costs. One kind of work a call:
+ *
+ *      load WORK --port N [--pid PID] [options]
+ *
+ *      open      opens --streams streams, --at-once of them on their way at a time
+ *      deliver   the same, then sends --messages messages to all of them, with --window messages
+ *                under way: a new one is posted when all streams have one of those before it. Every
+ *                stream must get every message once
+ *      probe     the same with one message, --every milliseconds apart; meanwhile it posts to where
+ *                nobody listens (--quiet), --rate times a second whatever comes back, and measures
+ *                from the time it should have posted to the answer
+ *      idle      opens the streams, and measures --seconds of doing nothing
+ *      post      posts from --connections connections, each as soon as it has its answer, for
+ *                --seconds
+ *      get       the same with GET requests of --path
+ *      start     starts `-- PROGRAM ARGUMENTS` --times times; until it has answered a GET of --path
+ *
+ * Prints one line: what it measured, as NAME=VALUE. The CPU time of the server is the kernel's own
+ * count of it, in nanoseconds; its memory is what it alone has (RssAnon), in bytes. --pid may be
+ * given several times, for a server of several processes.
+ *
+ * A message holds a '~' and its number in eight hex digits: so a reader counts without parsing, in
+ * whatever form a server passes it on. All connections are in one epoll loop. */
+
+#include "../tool.h"
+
+#include <getopt.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+enum {
+    PIDS_MAX = 4,
+    MESSAGES_MAX = 1 << 20,
+    POSTERS_MAX = 256,
+    EVENTS_PER_TURN = 512,
+    READ_BYTES = 1 << 18,
+    ANSWER_BYTES = 1 << 17,
+    NUMBER_DIGITS = 8,
+    STALL_SECONDS = 30, /* nothing happens for so long: something is broken */
+};
+
+/* ==== What was asked for ===================================================================== */
+
+static struct {
+    const char *subscribe, *publish, *quiet, *path, *ready;
+    unsigned long port, streams, at_once, messages, window, every_ms, rate, connections, seconds,
+        times;
+    pid_t pids[PIDS_MAX];
+    int pid_count;
+} o = {
+    .subscribe = "/events?room=bench",
+    .publish = "/messages",
+    .quiet = "/messages",
+    .path = "/",
+    .ready = "event: ready",
+    .streams = 1000,
+    .at_once = 64,
+    .messages = 100,
+    .window = 1,
+    .every_ms = 100,
+    .rate = 200,
+    .connections = 16,
+    .seconds = 3,
+    .times = 20,
+};
+
+/* ==== What a server costs ==================================================================== */
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t cpu_ns(void)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < o.pid_count; i++) {
+        clockid_t clock;
+        struct timespec time;
+        if (clock_getcpuclockid(o.pids[i], &clock) != 0 || clock_gettime(clock, &time) < 0)
+            fail("no CPU time of process %d", (int)o.pids[i]);
+        sum += (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    }
+    return sum;
+}
+
+static int64_t memory_bytes(void)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < o.pid_count; i++) {
+        char path[64], line[256];
+        snprintf(path, sizeof path, "/proc/%d/status", (int)o.pids[i]);
+        FILE *file = fopen(path, "re");
+        long long kilobytes;
+        if (file == NULL)
+            fail("%s: %s", path, strerror(errno));
+        while (fgets(line, sizeof line, file) != NULL)
+            if (sscanf(line, "RssAnon: %lld kB", &kilobytes) == 1)
+                sum += kilobytes * 1024;
+        fclose(file);
+    }
+    return sum;
+}
+
+/* ==== Samples of time ======================================================================== */
+
+/* A histogram whose steps are 1/32 of the value: 3 % is exact enough for a percentile. */
+enum { STEP_BITS = 5, STEPS = 1 << STEP_BITS, SAMPLE_BUCKETS = 64 * STEPS };
+
+struct samples {
+    uint64_t count, buckets[SAMPLE_BUCKETS];
+    int64_t most;
+};
+
+static struct samples deliveries, answers;
+
+static void add_sample(struct samples *s, int64_t ns)
+{
+    uint64_t value = ns > 0 ? (uint64_t)ns : 0;
+    int shift = 63 - __builtin_clzll(value | STEPS) - STEP_BITS;
+    s->buckets[(uint64_t)shift * STEPS + (value >> shift)]++;
+    s->count++;
+    if (ns > s->most)
+        s->most = ns;
+}
+
+/* In microseconds. */
+static double percentile(const struct samples *s, double percent)
+{
+    uint64_t rank = (uint64_t)((double)s->count * percent / 100), seen = 0;
+    for (unsigned i = 0; i < SAMPLE_BUCKETS; i++) {
+        seen += s->buckets[i];
+        if (s->buckets[i] > 0 && seen > rank) {
+            unsigned shift = i < STEPS ? 0 : i / STEPS - 1;
+            return (double)((uint64_t)(i - shift * STEPS) << shift) / 1000;
+        }
+    }
+    return (double)s->most / 1000;
+}
+
+static void print_samples(const char *name, const struct samples *s)
+{
+    if (s->count > 0)
+        printf(" %s_p50_us=%.0f %s_p99_us=%.0f %s_max_us=%.0f", name, percentile(s, 50), name,
+            percentile(s, 99), name, (double)s->most / 1000);
+}
+
+/* ==== Connections ============================================================================ */
+
+enum state { CONNECTING, OPENING, OPEN };
+
+struct stream {
+    int fd;
+    uint32_t count;  /* messages */
+    uint32_t number; /* of the one whose digits are being read */
+    uint8_t digits;  /* still to come */
+    uint8_t state;
+    uint8_t matched; /* of what says that the stream is ready */
+};
+
+struct poster {
+    int fd;
+    bool busy;
+    int64_t due_ns; /* when it posted, or should have */
+    size_t len, need;
+    char answer[ANSWER_BYTES];
+};
+
+static struct stream *streams;
+static struct poster posters[POSTERS_MAX];
+static unsigned open_count, started_count;
+static uint64_t *posted_ns; /* by a message's number */
+static uint32_t *seen_by;
+static uint32_t posted_count, done_count;
+static uint64_t answer_count, delivered_count, answer_bytes, stream_bytes;
+static int64_t progress_ns;
+static int epoll;
+static char *bytes;
+
+static int connect_now(bool wait)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)o.port) };
+    struct linger reset = { .l_onoff = 1 }; /* no TIME_WAIT: the next run needs the ports */
+    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (fd < 0)
+        fail("socket: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)
+        fail("connect: %s", strerror(errno));
+    return fd;
+}
+
+static void watch(int operation, int fd, uint32_t events, void *who)
+{
+    struct epoll_event event = { .events = events, .data.ptr = who };
+    if (epoll_ctl(epoll, operation, fd, &event) < 0)
+        fail("epoll: %s", strerror(errno));
+}
+
+static void send_now(int fd, const char *text, size_t len)
+{
+    if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
+        fail("a request could not be sent: %s", strerror(errno));
+}
+
+/* ==== Streams ================================================================================ */
+
+static void start_streams(void)
+{
+    while (started_count < o.streams && started_count - open_count < o.at_once) {
+        struct stream *s = &streams[started_count++];
+        *s = (struct stream) { .fd = connect_now(false), .state = CONNECTING };
+        watch(EPOLL_CTL_ADD, s->fd, EPOLLOUT, s);
+    }
+}
+
+static void ask_for_events(struct stream *s)
+{
+    char request[1024];
+    int len = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nAccept: text/event-stream\r\n"
+        "Cache-Control: no-cache\r\nUser-Agent: load\r\n\r\n",
+        o.subscribe, o.port);
+    send_now(s->fd, request, (size_t)len);
+    s->state = OPENING;
+    watch(EPOLL_CTL_MOD, s->fd, EPOLLIN, s);
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void deliver(struct stream *s, int64_t now)
+{
+    if (s->number >= posted_count)
+        fail("a message that nobody posted");
+    s->count++;
+    delivered_count++;
+    add_sample(&deliveries, now - (int64_t)posted_ns[s->number]);
+    if (++seen_by[s->number] == o.streams)
+        done_count++;
+}
+
+/* Counts the messages in what was read; one may be cut between two reads. */
+static void count_messages(struct stream *s, const char *at, const char *end, int64_t now)
+{
+    for (;;) {
+        if (s->digits == 0) {
+            at = memchr(at, '~', (size_t)(end - at));
+            if (at == NULL)
+                return;
+            at++;
+            s->digits = NUMBER_DIGITS;
+            s->number = 0;
+        }
+        for (; s->digits > 0 && at < end; s->digits--, at++) {
+            int value = hex_value(*at);
+            if (value < 0)
+                fail("a message that was damaged");
+            s->number = s->number << 4 | (uint32_t)value;
+        }
+        if (s->digits > 0)
+            return;
+        deliver(s, now);
+    }
+}
+
+/* The stream is open when it has said `ready`, whatever stands behind that in the same line. */
+static void await_ready(struct stream *s, const char *at, const char *end)
+{
+    size_t len = strlen(o.ready);
+    for (; at < end && s->matched < len; at++)
+        s->matched = *at == o.ready[s->matched] ? (uint8_t)(s->matched + 1) : *at == o.ready[0];
+    if (s->matched < len)
+        return;
+    s->state = OPEN;
+    open_count++;
+}
+
+static void read_stream(struct stream *s, int64_t now)
+{
+    ssize_t n = recv(s->fd, bytes, READ_BYTES, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        fail("a stream was closed, with %u of %lu open and %u messages", open_count, o.streams,
+            s->count);
+    stream_bytes += (uint64_t)n;
+    if (s->state == OPENING)
+        await_ready(s, bytes, bytes + n);
+    count_messages(s, bytes, bytes + n, now);
+}
+
+/* ==== Requests =============================================================================== */
+
+static char filler[64];
+
+static void ask(struct poster *p, const char *request, int len, int64_t due_ns)
+{
+    p->busy = true;
+    p->due_ns = due_ns;
+    p->len = p->need = 0;
+    send_now(p->fd, request, (size_t)len);
+}
+
+static void post(struct poster *p, const char *path, const char *body, int64_t due_ns)
+{
+    char request[1024];
+    int len = snprintf(request, sizeof request,
+        "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUser-Agent: load\r\nAccept: */*\r\n"
+        "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+        path, o.port, strlen(body), body);
+    ask(p, request, len, due_ns);
+}
+
+/* The next message, to all streams. */
+static void post_next(struct poster *p)
+{
+    char body[256];
+    int64_t now = now_ns();
+    snprintf(
+        body, sizeof body, "{\"room\":\"bench\",\"message\":\"~%08x %s\"}", posted_count, filler);
+    posted_ns[posted_count++] = (uint64_t)now;
+    post(p, o.publish, body, now);
+}
+
+/* One of the same size that nobody gets. */
+static void post_quietly(struct poster *p, int64_t due_ns)
+{
+    char body[256];
+    snprintf(body, sizeof body, "{\"room\":\"quiet\",\"message\":\"-00000000 %s\"}", filler);
+    post(p, o.quiet, body, due_ns);
+}
+
+static void get_page(struct poster *p)
+{
+    char request[1024];
+    int len = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n", o.path,
+        o.port);
+    ask(p, request, len, now_ns());
+}
+
+/* How long the answer is whose head has come; 0 when that is not known yet. */
+static size_t answer_length(const struct poster *p)
+{
+    const char *end = memmem(p->answer, p->len, "\r\n\r\n", 4);
+    if (end == NULL)
+        return 0;
+    if (strncmp(p->answer, "HTTP/1.1 2", 10) != 0)
+        fail("the server refuses: %.*s", (int)p->len, p->answer);
+    size_t head = (size_t)(end + 4 - p->answer);
+    const char *length = strcasestr(p->answer, "\r\nContent-Length:");
+    if (length == NULL || length > end)
+        fail("an answer without a length: %.*s", (int)head, p->answer);
+    return head + strtoul(length + 17, NULL, 10);
+}
+
+/* True when the answer is whole. */
+static bool read_answer(struct poster *p)
+{
+    ssize_t n = recv(p->fd, p->answer + p->len, sizeof p->answer - 1 - p->len, MSG_DONTWAIT);
+    if (n < 0 && errno == EAGAIN)
+        return false;
+    if (n <= 0)
+        fail("a connection was closed");
+    p->len += (size_t)n;
+    p->answer[p->len] = '\0';
+    if (p->need == 0)
+        p->need = answer_length(p);
+    if (p->need == 0 || p->len < p->need)
+        return false;
+    if (p->len > p->need)
+        fail("bytes behind an answer");
+    add_sample(&answers, now_ns() - p->due_ns);
+    p->busy = false;
+    answer_count++;
+    answer_bytes = p->need;
+    return true;
+}
+
+static void open_posters(unsigned long count)
+{
+    if (count > POSTERS_MAX)
+        fail("at most %d connections", POSTERS_MAX);
+    for (unsigned long i = 0; i < count; i++) {
+        posters[i].fd = connect_now(true);
+        watch(EPOLL_CTL_ADD, posters[i].fd, EPOLLIN, &posters[i]);
+    }
+}
+
+static struct poster *find_idle_poster(unsigned long first, unsigned long count)
+{
+    for (unsigned long i = first; i < first + count; i++)
+        if (!posters[i].busy)
+            return &posters[i];
+    return NULL;
+}
+
+/* ==== The loop =============================================================================== */
+
+/* What to do with a connection that has its answer. */
+static void (*answered)(struct poster *p);
+
+static void turn(int wait_ms)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_wait(epoll, events, EVENTS_PER_TURN, wait_ms);
+    int64_t now = now_ns();
+    if (count > 0)
+        progress_ns = now;
+    else if (now - progress_ns > STALL_SECONDS * (int64_t)1000000000)
+        fail("nothing happens: %u of %lu streams open, %u messages posted, %u at all", open_count,
+            o.streams, posted_count, done_count);
+    for (int i = 0; i < count; i++) {
+        struct stream *s = events[i].data.ptr;
+        struct poster *p = events[i].data.ptr;
+        if (p >= posters && p < posters + POSTERS_MAX) {
+            if (read_answer(p) && answered != NULL)
+                answered(p);
+        } else if (s->state == CONNECTING)
+            ask_for_events(s);
+        else
+            read_stream(s, now);
+    }
+}
+
+/* ==== The works ============================================================================== */
+
+static void open_streams(void)
+{
+    int64_t memory = memory_bytes(), cpu = cpu_ns(), begin = now_ns();
+    streams = calloc(o.streams + 1, sizeof *streams);
+    if (streams == NULL)
+        fail("no memory");
+    while (open_count < o.streams) {
+        start_streams();
+        turn(1000);
+    }
+    int64_t taken = now_ns() - begin;
+    printf("opened_per_s=%.0f open_cpu_us=%.3f", (double)o.streams * 1e9 / (double)taken,
+        (double)(cpu_ns() - cpu) / 1000 / (double)o.streams);
+    for (int64_t end = now_ns() + 1200000000; now_ns() < end;) /* presence is told */
+        turn(100);
+    printf(" memory_per_stream=%.0f memory=%lld head_bytes=%.0f",
+        (double)(memory_bytes() - memory) / (double)o.streams, (long long)memory_bytes(),
+        (double)stream_bytes / (double)o.streams);
+}
+
+static void prepare_messages(void)
+{
+    size_t most = o.messages + o.window + 1;
+    if (most > MESSAGES_MAX)
+        fail("at most %d messages", MESSAGES_MAX);
+    posted_ns = calloc(most, sizeof *posted_ns);
+    seen_by = calloc(most, sizeof *seen_by);
+    if (posted_ns == NULL || seen_by == NULL)
+        fail("no memory");
+}
+
+/* Posts what may be posted: never more under way than the window. */
+static void fill_window(uint32_t until)
+{
+    struct poster *p;
+    while (posted_count < until && posted_count - done_count < o.window &&
+           (p = find_idle_poster(0, o.window)) != NULL)
+        post_next(p);
+}
+
+static void send_messages(uint32_t count)
+{
+    uint32_t until = posted_count + count;
+    while (done_count < until || find_idle_poster(0, o.window) == NULL) {
+        fill_window(until);
+        turn(1000);
+    }
+}
+
+static void check_streams(void)
+{
+    for (unsigned i = 0; i < o.streams; i++)
+        if (streams[i].count != posted_count)
+            fail("stream %u got %u of %u messages", i, streams[i].count, posted_count);
+}
+
+static void forget_samples(void)
+{
+    memset(&deliveries, 0, sizeof deliveries);
+    memset(&answers, 0, sizeof answers);
+    delivered_count = stream_bytes = answer_count = 0;
+}
+
+static void work_deliver(void)
+{
+    open_streams();
+    open_posters(o.window);
+    o.messages += 2 * o.window;
+    prepare_messages();
+    send_messages((uint32_t)(2 * o.window)); /* warm */
+    forget_samples();
+    int64_t cpu = cpu_ns(), begin = now_ns();
+    send_messages((uint32_t)(o.messages - 2 * o.window));
+    int64_t taken = now_ns() - begin;
+    cpu = cpu_ns() - cpu;
+    check_streams();
+    printf(" deliveries=%llu deliveries_per_s=%.0f cpu_us=%.4f busy=%.3f message_bytes=%.1f "
+           "answer_bytes=%llu",
+        (unsigned long long)delivered_count, (double)delivered_count * 1e9 / (double)taken,
+        (double)cpu / 1000 / (double)delivered_count, (double)cpu / (double)taken,
+        (double)stream_bytes / (double)delivered_count, (unsigned long long)answer_bytes);
+    print_samples("delivery", &deliveries);
+    print_samples("answer", &answers);
+}
+
+static void work_probe(void)
+{
+    uint64_t chance = 1;
+    open_streams();
+    open_posters(POSTERS_MAX);
+    prepare_messages();
+    forget_samples();
+    int64_t begin = now_ns(), message_ns = begin, probe_ns = begin;
+    while (posted_count < o.messages || done_count < o.messages) {
+        int64_t now = now_ns();
+        struct poster *p;
+        if (now >= message_ns && posted_count < o.messages && !posters[0].busy) {
+            post_next(&posters[0]);
+            message_ns += (int64_t)o.every_ms * 1000000;
+        }
+        for (; now >= probe_ns; probe_ns += 1000000000 / (int64_t)o.rate / 2 +
+                                            below(&chance, 1000000000 / (unsigned)o.rate))
+            if ((p = find_idle_poster(1, POSTERS_MAX - 1)) != NULL)
+                post_quietly(p, probe_ns);
+            else
+                add_sample(&answers, now - begin); /* so late that nobody counts */
+        turn(1);
+    }
+    check_streams();
+    printf(" probes=%llu", (unsigned long long)answers.count);
+    print_samples("delivery", &deliveries);
+    print_samples("answer", &answers);
+}
+
+static void work_idle(void)
+{
+    open_streams();
+    int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.seconds * 1000000000;
+    while (now_ns() < end) {
+        progress_ns = now_ns(); /* silence is what is wanted */
+        turn(100);
+    }
+    printf(" idle_cpu_percent=%.4f", (double)(cpu_ns() - cpu) * 100 / (double)(now_ns() - begin));
+}
+
+static void post_again(struct poster *p)
+{
+    post_quietly(p, now_ns());
+}
+
+static void work_requests(void (*again)(struct poster *))
+{
+    open_posters(o.connections);
+    answered = again;
+    for (unsigned long i = 0; i < o.connections; i++)
+        again(&posters[i]);
+    for (int64_t end = now_ns() + 300000000; now_ns() < end;) /* warm */
+        turn(1000);
+    forget_samples();
+    int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.seconds * 1000000000;
+    while (now_ns() < end)
+        turn(1000);
+    double taken = (double)(now_ns() - begin);
+    cpu = cpu_ns() - cpu;
+    printf("requests_per_s=%.0f cpu_us=%.4f busy=%.3f answer_bytes=%llu",
+        (double)answer_count * 1e9 / taken, (double)cpu / 1000 / (double)answer_count,
+        (double)cpu / taken, (unsigned long long)answer_bytes);
+    print_samples("answer", &answers);
+}
+
+/* From before the fork to a whole answer. The port is taken from what the program says. */
+static void work_start(const char *const *argv)
+{
+    static char text[65536];
+    struct reply reply = { 0 };
+    for (unsigned long i = 0; i < o.times; i++) {
+        int log[2];
+        if (pipe2(log, O_CLOEXEC) < 0)
+            fail("pipe: %s", strerror(errno));
+        int64_t begin = now_ns();
+        pid_t pid = spawn(argv, log[1]);
+        close(log[1]);
+        o.port = (unsigned long)await_listening(log[0], text, sizeof text);
+        if (get((int)o.port, o.path, &reply) != 200)
+            fail("no answer: %s", text);
+        add_sample(&answers, now_ns() - begin);
+        o.pids[0] = pid;
+        o.pid_count = 1;
+        if (i + 1 == o.times)
+            printf("memory=%lld", (long long)memory_bytes());
+        end_child(pid, SIGTERM);
+        close(log[0]);
+    }
+    print_samples("start", &answers);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option names[] = { { "port", 1, NULL, 'p' }, { "pid", 1, NULL, 'P' },
+        { "streams", 1, NULL, 's' }, { "at-once", 1, NULL, 'a' }, { "messages", 1, NULL, 'm' },
+        { "window", 1, NULL, 'w' }, { "every", 1, NULL, 'e' }, { "rate", 1, NULL, 'r' },
+        { "connections", 1, NULL, 'c' }, { "seconds", 1, NULL, 't' }, { "times", 1, NULL, 'n' },
+        { "subscribe", 1, NULL, 'S' }, { "publish", 1, NULL, 'B' }, { "quiet", 1, NULL, 'Q' },
+        { "path", 1, NULL, 'G' }, { "ready", 1, NULL, 'R' }, { 0 } };
+    unsigned long *numbers[128] = { ['p'] = &o.port,
+        ['s'] = &o.streams,
+        ['a'] = &o.at_once,
+        ['m'] = &o.messages,
+        ['w'] = &o.window,
+        ['e'] = &o.every_ms,
+        ['r'] = &o.rate,
+        ['c'] = &o.connections,
+        ['t'] = &o.seconds,
+        ['n'] = &o.times };
+    const char **texts[128] = { ['S'] = &o.subscribe,
+        ['B'] = &o.publish,
+        ['Q'] = &o.quiet,
+        ['G'] = &o.path,
+        ['R'] = &o.ready };
+    const char *work = argc > 1 ? argv[1] : "";
+    int c;
+    optind = 2;
+    while ((c = getopt_long(argc, argv, "+", names, NULL)) != -1) {
+        if (c == 'P' && o.pid_count < PIDS_MAX)
+            o.pids[o.pid_count++] = (pid_t)atoi(optarg);
+        else if (c < 128 && numbers[c] != NULL)
+            *numbers[c] = strtoul(optarg, NULL, 10);
+        else if (c < 128 && texts[c] != NULL)
+            *texts[c] = optarg;
+        else
+            fail("usage: load WORK --port N [options]");
+    }
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    memset(filler, '.', sizeof filler - 1);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    bytes = malloc(READ_BYTES);
+    progress_ns = now_ns();
+    if (bytes == NULL || o.window == 0 || o.window >= POSTERS_MAX || o.rate == 0)
+        fail("--window and --rate must be at least 1");
+    if (strcmp(work, "open") == 0)
+        open_streams();
+    else if (strcmp(work, "deliver") == 0)
+        work_deliver();
+    else if (strcmp(work, "probe") == 0)
+        work_probe();
+    else if (strcmp(work, "idle") == 0)
+        work_idle();
+    else if (strcmp(work, "post") == 0)
+        work_requests(post_again);
+    else if (strcmp(work, "get") == 0)
+        work_requests(get_page);
+    else if (strcmp(work, "start") == 0)
+        work_start((const char *const *)(uintptr_t)(argv + optind));
+    else
+        fail("no such work: %s", work);
+    putchar('\n');
+    return fflush(stdout) == 0 ? 0 : 1;
+}
