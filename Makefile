@@ -2,7 +2,7 @@
 # `make help` lists the rest.
 
 PREFIX  ?= /usr/local
-CFLAGS  ?= -O2
+CFLAGS  ?= -O2 $(if $(findstring clang,$(CC)),,-fno-align-functions -fno-align-jumps -fno-align-loops)
 LDFLAGS ?= -s
 FUZZ_SECONDS ?= 60
 
@@ -24,9 +24,9 @@ FUZZ_CC  ?= clang
 MODULES := access address answer bytes client crc32 date files frame history http hub inflate \
            journal json lease listen log messages options parameters peers presence ring routes \
            rules sse stream table text token
-# What is on no message's way.
-SMALL   := access address date files history inflate journal lease listen log options \
-           parameters peers presence routes rules sse token
+# What is on no delivery's way.
+SMALL   := access address answer date files history inflate journal lease listen log messages \
+           options parameters peers presence routes rules sse token
 PAGE    := index.html style.css chat.js icon.svg
 UNITS   := http json text frame hub token address journal inflate bytes
 

@@ -9,13 +9,16 @@
  *      probe     the same with one message, --every milliseconds apart; meanwhile it posts to where
  *                nobody listens (--quiet), --rate times a second whatever comes back, and measures
  *                from the time it should have posted to the answer
- *      idle      opens the streams, and measures --seconds of doing nothing
- *      post      posts from --connections connections, each as soon as it has its answer, for
- *                --seconds
+ *      idle      opens the streams, and measures --for milliseconds of doing nothing
+ *      post      posts from --connections connections, each as soon as it has its answer, --for
+ *                milliseconds
  *      get       the same with GET requests of --path
  *      start     starts `-- PROGRAM ARGUMENTS` --times times; until it has answered a GET of --path
  *
- * Prints one line: what it measured, as NAME=VALUE. The CPU time of the server is the kernel's own
+ * Prints one line: what it measured, as NAME=VALUE. With --batches, `deliver`, `post` and `get` do
+ * their work again for each line of standard input, and print a line each time: so two servers can
+ * be measured in turns of less than a second, which is fair on a machine that others use, too. The
+ * CPU time of the server is the kernel's own
  * count of it, in nanoseconds; its memory is what it alone has (RssAnon), in bytes. --pid may be
  * given several times, for a server of several processes.
  *
@@ -43,8 +46,8 @@ enum {
 
 static struct {
     const char *subscribe, *publish, *quiet, *path, *ready;
-    unsigned long port, streams, at_once, messages, window, every_ms, rate, connections, seconds,
-        times;
+    unsigned long port, streams, at_once, messages, window, every_ms, rate, connections, ms, times,
+        batches;
     pid_t pids[PIDS_MAX];
     int pid_count;
 } o = {
@@ -60,7 +63,7 @@ static struct {
     .every_ms = 100,
     .rate = 200,
     .connections = 16,
-    .seconds = 3,
+    .ms = 3000,
     .times = 20,
 };
 
@@ -404,6 +407,14 @@ static struct poster *find_idle_poster(unsigned long first, unsigned long count)
     return NULL;
 }
 
+static unsigned count_busy_posters(void)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < POSTERS_MAX; i++)
+        count += posters[i].busy;
+    return count;
+}
+
 /* ==== The loop =============================================================================== */
 
 /* What to do with a connection that has its answer. */
@@ -454,9 +465,8 @@ static void open_streams(void)
         (double)stream_bytes / (double)o.streams);
 }
 
-static void prepare_messages(void)
+static void prepare_messages(size_t most)
 {
-    size_t most = o.messages + o.window + 1;
     if (most > MESSAGES_MAX)
         fail("at most %d messages", MESSAGES_MAX);
     posted_ns = calloc(most, sizeof *posted_ns);
@@ -477,7 +487,7 @@ static void fill_window(uint32_t until)
 static void send_messages(uint32_t count)
 {
     uint32_t until = posted_count + count;
-    while (done_count < until || find_idle_poster(0, o.window) == NULL) {
+    while (done_count < until || count_busy_posters() > 0) {
         fill_window(until);
         turn(1000);
     }
@@ -497,16 +507,26 @@ static void forget_samples(void)
     delivered_count = stream_bytes = answer_count = 0;
 }
 
-static void work_deliver(void)
+/* Waits for the word to go on, if there is to be one. False when that was all. */
+static bool next_batch(unsigned long done)
 {
-    open_streams();
-    open_posters(o.window);
-    o.messages += 2 * o.window;
-    prepare_messages();
-    send_messages((uint32_t)(2 * o.window)); /* warm */
+    char line[16];
+    if (o.batches == 0)
+        return done == 0;
+    if (done > 0 || open_count > 0)
+        putchar('\n');
+    fflush(stdout);
+    bool more = done < o.batches && fgets(line, sizeof line, stdin) != NULL;
+    progress_ns = now_ns();
+    return more;
+}
+
+static void deliver_batch(void)
+{
+    send_messages((uint32_t)o.window); /* warm */
     forget_samples();
     int64_t cpu = cpu_ns(), begin = now_ns();
-    send_messages((uint32_t)(o.messages - 2 * o.window));
+    send_messages((uint32_t)o.messages);
     int64_t taken = now_ns() - begin;
     cpu = cpu_ns() - cpu;
     check_streams();
@@ -519,12 +539,21 @@ static void work_deliver(void)
     print_samples("answer", &answers);
 }
 
+static void work_deliver(void)
+{
+    open_streams();
+    open_posters(o.window);
+    prepare_messages((o.messages + o.window) * (o.batches > 0 ? o.batches : 1));
+    for (unsigned long done = 0; next_batch(done); done++)
+        deliver_batch();
+}
+
 static void work_probe(void)
 {
     uint64_t chance = 1;
     open_streams();
     open_posters(POSTERS_MAX);
-    prepare_messages();
+    prepare_messages(o.messages);
     forget_samples();
     int64_t begin = now_ns(), message_ns = begin, probe_ns = begin;
     while (posted_count < o.messages || done_count < o.messages) {
@@ -551,7 +580,7 @@ static void work_probe(void)
 static void work_idle(void)
 {
     open_streams();
-    int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.seconds * 1000000000;
+    int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.ms * 1000000;
     while (now_ns() < end) {
         progress_ns = now_ns(); /* silence is what is wanted */
         turn(100);
@@ -564,24 +593,35 @@ static void post_again(struct poster *p)
     post_quietly(p, now_ns());
 }
 
-static void work_requests(void (*again)(struct poster *))
+/* Asks over all connections, each as soon as it has its answer, for so long; then all have theirs.
+ */
+static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
 {
-    open_posters(o.connections);
     answered = again;
     for (unsigned long i = 0; i < o.connections; i++)
         again(&posters[i]);
-    for (int64_t end = now_ns() + 300000000; now_ns() < end;) /* warm */
+    for (int64_t end = now_ns() + (int64_t)ms * 1000000; now_ns() < end;)
         turn(1000);
-    forget_samples();
-    int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.seconds * 1000000000;
-    while (now_ns() < end)
+    answered = NULL;
+    while (count_busy_posters() > 0)
         turn(1000);
-    double taken = (double)(now_ns() - begin);
-    cpu = cpu_ns() - cpu;
-    printf("requests_per_s=%.0f cpu_us=%.4f busy=%.3f answer_bytes=%llu",
-        (double)answer_count * 1e9 / taken, (double)cpu / 1000 / (double)answer_count,
-        (double)cpu / taken, (unsigned long long)answer_bytes);
-    print_samples("answer", &answers);
+}
+
+static void work_requests(void (*again)(struct poster *))
+{
+    open_posters(o.connections);
+    for (unsigned long done = 0; next_batch(done); done++) {
+        ask_for_ms(again, o.ms / 10); /* warm */
+        forget_samples();
+        int64_t cpu = cpu_ns(), begin = now_ns();
+        ask_for_ms(again, o.ms);
+        double taken = (double)(now_ns() - begin);
+        cpu = cpu_ns() - cpu;
+        printf("requests_per_s=%.0f cpu_us=%.4f busy=%.3f answer_bytes=%llu",
+            (double)answer_count * 1e9 / taken, (double)cpu / 1000 / (double)answer_count,
+            (double)cpu / taken, (unsigned long long)answer_bytes);
+        print_samples("answer", &answers);
+    }
 }
 
 /* From before the fork to a whole answer. The port is taken from what the program says. */
@@ -615,9 +655,9 @@ int main(int argc, char **argv)
     static const struct option names[] = { { "port", 1, NULL, 'p' }, { "pid", 1, NULL, 'P' },
         { "streams", 1, NULL, 's' }, { "at-once", 1, NULL, 'a' }, { "messages", 1, NULL, 'm' },
         { "window", 1, NULL, 'w' }, { "every", 1, NULL, 'e' }, { "rate", 1, NULL, 'r' },
-        { "connections", 1, NULL, 'c' }, { "seconds", 1, NULL, 't' }, { "times", 1, NULL, 'n' },
-        { "subscribe", 1, NULL, 'S' }, { "publish", 1, NULL, 'B' }, { "quiet", 1, NULL, 'Q' },
-        { "path", 1, NULL, 'G' }, { "ready", 1, NULL, 'R' }, { 0 } };
+        { "connections", 1, NULL, 'c' }, { "for", 1, NULL, 't' }, { "times", 1, NULL, 'n' },
+        { "batches", 1, NULL, 'b' }, { "subscribe", 1, NULL, 'S' }, { "publish", 1, NULL, 'B' },
+        { "quiet", 1, NULL, 'Q' }, { "path", 1, NULL, 'G' }, { "ready", 1, NULL, 'R' }, { 0 } };
     unsigned long *numbers[128] = { ['p'] = &o.port,
         ['s'] = &o.streams,
         ['a'] = &o.at_once,
@@ -626,7 +666,8 @@ int main(int argc, char **argv)
         ['e'] = &o.every_ms,
         ['r'] = &o.rate,
         ['c'] = &o.connections,
-        ['t'] = &o.seconds,
+        ['t'] = &o.ms,
+        ['b'] = &o.batches,
         ['n'] = &o.times };
     const char **texts[128] = { ['S'] = &o.subscribe,
         ['B'] = &o.publish,
