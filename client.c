@@ -43,6 +43,7 @@ enum {
     LINGER_BYTES = 65536,
     SENDFILE_BYTES = 256 << 10, /* in one turn */
     BUFFER_FREE_BYTES = 4096,   /* a buffer up to this size everybody may have */
+    HEARTBEAT_SLACK_MS = 50,    /* a heartbeat may be so late, to go out with others */
 };
 
 /* ==== Deadlines ============================================================================== */
@@ -867,9 +868,11 @@ int64_t client_next_ms(void)
 {
     const struct client *c;
     int64_t next = INT64_MAX;
-    for (int kind = 0; kind < DEADLINE_COUNT; kind++)
-        if ((c = first_due(kind)) != NULL && c->due_ms < next)
-            next = c->due_ms;
+    for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
+        int64_t slack = kind == DEADLINE_STREAM ? HEARTBEAT_SLACK_MS : 0;
+        if ((c = first_due(kind)) != NULL && c->due_ms + slack < next)
+            next = c->due_ms + slack;
+    }
     return next;
 }
 

@@ -76,22 +76,23 @@ struct output {
     char bytes[];
 };
 
+/* What a delivery needs comes first: that is two lines of the processor's cache. */
 struct client {
     struct stream stream; /* of a stream or a long poll */
-    struct link deadline;
-    int64_t due_ms;
-    struct input *in;
     struct output *out;
-    struct peer *peer;   /* whom it counts for; NULL: nobody */
-    struct lease *lease; /* of a stream whose token ends, or NULL */
     int fd;
     uint16_t events; /* what epoll watches it for */
     uint8_t state;
     uint8_t deadline_kind;
-    bool joined;        /* its stream is in the hub */
-    bool close;         /* after this answer */
-    bool proxied;       /* a trusted proxy, which says in each request whom it is from */
-    uint32_t discarded; /* bytes thrown away while lingering */
+    struct link deadline;
+    int64_t due_ms;
+    struct input *in;
+    struct peer *peer;   /* whom it counts for; NULL: nobody */
+    struct lease *lease; /* of a stream whose token ends, or NULL */
+    bool joined;         /* its stream is in the hub */
+    bool close;          /* after this answer */
+    bool proxied;        /* a trusted proxy, which says in each request whom it is from */
+    uint32_t discarded;  /* bytes thrown away while lingering */
 };
 
 /* An idle stream is this struct and nothing else. */

@@ -303,7 +303,7 @@ static void read_stream(struct stream *s, int64_t now)
 
 /* ==== Requests =============================================================================== */
 
-static char filler[64];
+static char filler[31]; /* with it, a message has 40 characters: a line of a chat */
 
 static void ask(struct poster *p, const char *request, int len, int64_t due_ns)
 {
@@ -542,10 +542,12 @@ static void deliver_batch(void)
 static void work_deliver(void)
 {
     open_streams();
-    open_posters(o.window);
     prepare_messages((o.messages + o.window) * (o.batches > 0 ? o.batches : 1));
-    for (unsigned long done = 0; next_batch(done); done++)
+    for (unsigned long done = 0; next_batch(done); done++) {
+        if (done == 0) /* not before: servers do not wait long for a first request */
+            open_posters(o.window);
         deliver_batch();
+    }
 }
 
 static void work_probe(void)
@@ -609,8 +611,9 @@ static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
 
 static void work_requests(void (*again)(struct poster *))
 {
-    open_posters(o.connections);
     for (unsigned long done = 0; next_batch(done); done++) {
+        if (done == 0)
+            open_posters(o.connections);
         ask_for_ms(again, o.ms / 10); /* warm */
         forget_samples();
         int64_t cpu = cpu_ns(), begin = now_ns();
