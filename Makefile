@@ -163,7 +163,7 @@ torture: ssechat build/test/torture
 BENCH_FOLDER ?= build/bench
 
 # With `test/needs bench` there is also something to compare with.
-bench: ssechat build/bench/load build/bench/floor
+bench: ssechat build/bench/load build/bench/floor build/bench/hub
 	test/bench/run
 
 bench-hub: build/bench/hub

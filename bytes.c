@@ -19,6 +19,8 @@ static char to_lower(char c)
 
 bool span_equal_nocase(struct span a, struct span b)
 {
+    if (span_equal(a, b)) /* most often they are written in the same way */
+        return true;
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++)
@@ -264,7 +266,11 @@ void bytes_say(int fd, const char *format, ...)
     va_start(args, format);
     size_t len = bytes_print_list(line, sizeof line, format, args);
     va_end(args);
-    if (write(fd, line, len < sizeof line ? len : sizeof line - 1) < 0)
+    if (len >= sizeof line) {
+        len = sizeof line - 1;
+        line[len - 1] = '\n';
+    }
+    if (write(fd, line, len) < 0)
         return; /* nobody listens: nothing to be done about it */
 }
 

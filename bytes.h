@@ -89,7 +89,7 @@ __attribute__((format(printf, 3, 4))) size_t bytes_print(
     char *out, size_t size, const char *format, ...);
 size_t bytes_print_list(char *out, size_t size, const char *format, va_list list);
 
-/* Writes a text of up to 4095 bytes to a descriptor, at once. */
+/* Writes lines of up to 4095 bytes to a descriptor, at once; what is longer is cut. */
 __attribute__((format(printf, 2, 3))) void bytes_say(int fd, const char *format, ...);
 
 /* Stops the program when what must be true is not: assert(3) that stays, and takes no stdio. */

@@ -454,14 +454,22 @@ static const struct {
     [HTTP_X_FORWARDED_FOR] = { TEXT("X-Forwarded-For"), false },
 };
 
+/* Which of the known fields it is, or HTTP_OTHER_FIELD. */
+static unsigned find_known(struct span name)
+{
+    unsigned known = 0;
+    while (known < HTTP_OTHER_FIELD && (name.len != KNOWN_FIELDS[known].name.len ||
+                                           !span_equal_nocase(name, KNOWN_FIELDS[known].name)))
+        known++;
+    return known;
+}
+
 static int keep_field(struct http_request *r, const char *bytes, struct span line)
 {
     struct span name, value;
     if (!split_field(line, &name, &value))
         return -400;
-    unsigned known = 0;
-    while (known < HTTP_OTHER_FIELD && !span_equal_nocase(name, KNOWN_FIELDS[known].name))
-        known++;
+    unsigned known = find_known(name);
     if (known == HTTP_OTHER_FIELD)
         return 1;
     if (KNOWN_FIELDS[known].once && http_find(r, (enum http_field)known, bytes).at != NULL)
@@ -936,13 +944,21 @@ void http_date(int64_t seconds, char out[HTTP_DATE_BYTES + 1])
     must(len == HTTP_DATE_BYTES);
 }
 
+/* The lines of the last few statuses stay as they are for a second. */
 void http_response_line(struct buffer *out, int status, const char *date)
 {
-    buffer_add(out, SPAN("HTTP/1.1 "));
-    buffer_add_number(out, (unsigned)status);
-    buffer_add(out, SPAN(" "));
-    buffer_add_string(out, http_reason(status));
-    buffer_add(out, SPAN("\r\nDate: "));
-    buffer_add_string(out, date);
-    buffer_add(out, SPAN("\r\n"));
+    static struct {
+        int status;
+        size_t len;
+        char date[HTTP_DATE_BYTES + 1], text[128];
+    } lines[4], *line;
+    line = &lines[status % 4];
+    if (line->status != status || memcmp(line->date, date, HTTP_DATE_BYTES) != 0) {
+        line->status = status;
+        memcpy(line->date, date, HTTP_DATE_BYTES);
+        line->len = bytes_print(line->text, sizeof line->text, "HTTP/1.1 %d %s\r\nDate: %s\r\n",
+            status, http_reason(status), date);
+        must(line->len < sizeof line->text);
+    }
+    buffer_add(out, (struct span) { line->text, line->len });
 }

@@ -79,10 +79,14 @@ static bool is_plain_word(uint64_t word)
 size_t text_plain(struct span text)
 {
     size_t len = 0;
-    for (uint64_t word; len + sizeof word <= text.len; len += sizeof word) {
+    uint64_t word;
+    while (len + sizeof word <= text.len) {
         memcpy(&word, text.at + len, sizeof word);
         if (!is_plain_word(word))
             break;
+        len += sizeof word;
+        if (len < text.len && text.len - len < sizeof word)
+            len = text.len - sizeof word; /* the last word overlaps */
     }
     while (len < text.len && (unsigned char)(text.at[len] - 0x20) < 0x5f && text.at[len] != '"' &&
            text.at[len] != '\\')
