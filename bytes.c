@@ -145,7 +145,11 @@ void buffer_add_number(struct buffer *b, unsigned long long number)
 
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
+#ifdef DEBUG
+    enum { GUESS_BYTES = 1 };
+#else
     enum { GUESS_BYTES = 128 };
+#endif
     va_list args;
     char *to = buffer_reserve(b, GUESS_BYTES);
     va_start(args, format);

@@ -80,7 +80,8 @@ static inline struct span buffer_span(const struct buffer *b)
 /* ---- Text with values in it: the little of printf(3) that is needed here ----
  *
  * Of the conversions there are %s, %d, %u and %x; before the letter a width, filled with spaces or
- * (after a 0) zeros on the left, `.*` for the most bytes of a string, and l, ll or z. stdio would
+ * (after a 0, for what is not negative) zeros on the left, `.*` for the most bytes of a string, and
+ * l, ll or z; anything else stops the program. stdio would
  * double the program's own code, and take most of the time that a POST has. */
 
 /* As snprintf(3): writes at most `size` bytes with the NUL, returns the length of the whole text.

@@ -195,7 +195,7 @@ static void free_input(struct client *c)
     hub_forget(&in->waiter);
     count_request(c, in->capacity, 0);
     c->in = NULL;
-    if (in->capacity == INPUT_MIN_BYTES && spare_count + 1 <= SPARES_MAX)
+    if (in->capacity == INPUT_MIN_BYTES && spare_count + 1 <= SPARES_MAX) /* it may be 0 */
         spares[spare_count++] = in;
     else
         free(in);
@@ -353,8 +353,10 @@ static enum flushed flush_output(struct client *c)
         if ((size_t)sent < of_bytes)
             of_bytes = (size_t)sent;
         out->sent += of_bytes;
-        out->rest.at += (size_t)sent - of_bytes;
-        out->rest.len -= (size_t)sent - of_bytes;
+        if (out->rest.len > 0) {
+            out->rest.at += (size_t)sent - of_bytes;
+            out->rest.len -= (size_t)sent - of_bytes;
+        }
     }
     if (out->hold < out->len)
         return FLUSHED;
@@ -441,8 +443,10 @@ void client_answer(struct client *c, struct span body)
     size_t of_head = (size_t)sent < head->len ? (size_t)sent : head->len;
     unsent.at += of_head;
     unsent.len -= of_head;
-    body.at += (size_t)sent - of_head;
-    body.len -= (size_t)sent - of_head;
+    if (body.len > 0) {
+        body.at += (size_t)sent - of_head;
+        body.len -= (size_t)sent - of_head;
+    }
     if (keep_output(c, unsent, unsent.len, body))
         await_output(c);
 }

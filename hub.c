@@ -9,14 +9,21 @@
  * What an operation costs:
  *
  *      publish           the frame's bytes, one hash for the room and one for the key
+ *
  *      settle            O(1) a message, however many read it
+ *
  *      drop the oldest   O(1)
+ *
  *      join, leave       O(1) a room, and a bisection in its names
- *      deliver           O(1) and the kernel's send, for all messages that wait together; a stream
- * in several rooms pays for each frame a look at each of its rooms presence          one snapshot a
- * room, at most once a second; a send for each stream of it overrun check     once a second, the
- * streams that are blocked GET /rooms        all rooms, and sorts them: the one thing that looks at
- * everything
+ *
+ *      deliver           O(1), and the kernel's send, for all messages that wait together; in
+ *                        several rooms, for each frame a look at each of them
+ *
+ *      presence          a snapshot a room, once a second at most, and a send for each stream
+ *
+ *      overrun check     all rooms, once a second, while anybody is blocked
+ *
+ *      GET /rooms        all rooms, sorted
  */
 
 #include "hub.h"

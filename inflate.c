@@ -11,6 +11,8 @@
 
 #include "inflate.h"
 
+#include "crc32.h"
+
 enum {
     HEADER_BYTES = 10,
     TRAILER_BYTES = 8,
@@ -217,5 +219,6 @@ bool inflate(struct span gzip, char *out, size_t size)
         if (!in.failed)
             read_symbols(&in, &unpacked, &literals, &distances);
     }
-    return !in.failed && unpacked.len == size;
+    uint32_t crc = little_endian(gzip.at + gzip.len - TRAILER_BYTES);
+    return !in.failed && unpacked.len == size && crc32(0, (struct span) { out, size }) == crc;
 }

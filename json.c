@@ -8,7 +8,7 @@
  * What json_find accepted is exact by RFC 8259, and every string in it is whole, also the ignored
  * ones: later a value may be passed on as it stands, and must not hurt whoever reads it.
  * json_decode, json_compact and json_next_string rely on that: they take only what json_find
- * handed out, and an assert stops the program when a string turns out to be something else.
+ * handed out, and `must` stops the program when a string turns out to be something else.
  *
  * No number is ever converted. They are passed on as they were written, so that none is too big
  * and none loses a digit. The same name twice in one object is refused only for the fields asked

@@ -156,10 +156,11 @@ void listen_announce(const struct listener *listener)
         bytes_say(STDERR_FILENO, "listening on unix:%s\n", socket.local.sun_path);
         return;
     }
-    bool v6 = socket.any.sa_family == AF_INET6;
+    uint16_t port = socket.any.sa_family == AF_INET6 ? socket.v6.sin6_port : socket.v4.sin_port;
     address_print(&address, host);
-    bytes_say(STDERR_FILENO, v6 ? "listening on http://[%s]:%u\n" : "listening on http://%s:%u\n",
-        host, ntohs(v6 ? socket.v6.sin6_port : socket.v4.sin_port));
+    bool colons = strchr(host, ':') != NULL;
+    bytes_say(STDERR_FILENO, "listening on http://%s%s%s:%u\n", colons ? "[" : "", host,
+        colons ? "]" : "", ntohs(port));
 }
 
 void listen_close(const struct listener *listener)

@@ -3,11 +3,12 @@
  *      hub-bench [--most 1000000] [--rooms 10000]
  *
  * Streams that take everything at once join a number of rooms, each stream one; then messages go to
- * room after room until every stream has had some. What is measured is what ssechat does for a
- * delivery beside the kernel's send: the stream's turn, what to send it, where its cursor goes. If
- * that grows with the number of streams or rooms, it shows here: each line has ten times the
- * streams of the one before. The last columns are the memory of one stream, and what joining and
- * leaving cost. */
+ * room after room until every stream has had some. What is measured is what the hub does for a
+ * delivery: whose turn it is, what to send, where the cursor goes. If that grows with the number of
+ * streams or rooms, it shows here: each line has ten times the streams of the one before. A message
+ * to a room with a single stream is a delivery that pays for all of its message: formatting it, and
+ * the ring. The last columns are the hub's memory for a stream, before there are messages, and what
+ * joining and leaving cost. */
 
 #include "../../hub.h"
 

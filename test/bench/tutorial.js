@@ -1,4 +1,4 @@
-// The event server of the tutorials: Node's http module, and an array of responses.
+// The event server of the tutorials: Node's http module, and a list of responses.
 //
 //      node tutorial.js
 'use strict'
