@@ -22,7 +22,8 @@
 enum { SPARE_CONNECTIONS = 32, LOG_PAUSE_MS = 10000 };
 
 /* All requests that are being read may take so much memory together, and place for a few of the
- * largest; those of one address a part of it. Answers that wait to be read have as much. */
+ * largest; those of one address a part of it, and place for one: whatever --max-body allows, it can
+ * be sent. Answers that wait to be read have as much as all requests. */
 enum { BUFFERED_MAX_BYTES = 64 << 20, BUFFERED_SHARE = 16, BUFFERED_LARGEST = 8 };
 
 static struct token_key *keys;
@@ -383,10 +384,10 @@ void access_no_room(const struct client *c)
 
 bool access_buffer(const struct client *c, enum buffered kind, size_t more)
 {
-    size_t largest = BUFFERED_LARGEST * server.options.max_body;
-    bool fits = server.buffered[kind] + more <= BUFFERED_MAX_BYTES + largest;
+    size_t largest = server.options.max_body;
+    bool fits = server.buffered[kind] + more <= BUFFERED_MAX_BYTES + BUFFERED_LARGEST * largest;
     if (kind == BUFFERED_REQUESTS && c->peer != NULL && server.options.max_streams_per_ip > 0)
-        fits &= c->peer->buffered + more <= (BUFFERED_MAX_BYTES + largest) / BUFFERED_SHARE;
+        fits &= c->peer->buffered + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
     if (!fits)
         log_refused(c->peer, NO_BUFFER);
     return fits;

@@ -50,7 +50,7 @@ enum deadline {
     DEADLINE_COUNT
 };
 
-/* The large buffers of all clients have a limit together: see client.c. */
+/* The large buffers of all clients have a limit together: see access_buffer. */
 enum buffered { BUFFERED_REQUESTS, BUFFERED_ANSWERS, BUFFERED_KINDS };
 
 /* What a client owns while it reads a request: the bytes, and what the parser made of them. The

@@ -614,6 +614,14 @@ by() {
   same "$(raw 'GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' | statuses)" 200
 }
 
+@test "whatever --max-body allows, one address can send" {
+  start_server --max-streams-per-ip 64 --max-body 32M --history 128M
+  { printf '{"data":"' && head -c 33000000 /dev/zero | tr '\0' x && printf '"}'; } >body
+  same "$(curl -sS -m 60 -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' -H 'Expect:' \
+    --data-binary @body "$URL/messages")" 201
+  log_has 0 refused
+}
+
 @test "requests on their way: an address has its part of the memory, and others have theirs" {
   local i kept=() filler
   filler=$(printf '%0900000d' 0)
