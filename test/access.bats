@@ -6,33 +6,12 @@
 
 bats_require_minimum_version 1.5.0
 load helper
+load token
 
-KEY=an-old-song-that-only-we-two-know
-HEADER='{"alg":"HS256","typ":"JWT"}'
 JSON='Content-Type: application/json'
 OCTETS='Content-Type: application/octet-stream'
 
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  key_file key "$KEY"
-}
-
-key_file() { # FILE TEXT, as printf writes it
-  printf '%b' "$2" >"$1"
-  chmod 600 "$1"
-}
-
 # ---- Tokens -------------------------------------------------------------------------------------
-
-base64url() {
-  basenc --base64url -w0 | tr -d '='
-}
-
-# Puts a signature behind "header.claims", both as they are written.
-sign_text() { # TEXT [KEY] [HASH]
-  printf '%s.' "$1"
-  printf '%s' "$1" | openssl dgst "-${3:-sha256}" -hmac "${2:-$KEY}" -binary | base64url
-}
 
 # A token of any claims and any header.
 sign() { # CLAIMS [HEADER] [KEY] [HASH]
@@ -1202,26 +1181,21 @@ END
     openssl dgst -sha256 -mac HMAC -macopt "hexkey:$hex" -binary | base64url)"
 }
 
-# Runs the program, which must end by itself with an exit code; all it says is one line on standard
-# error, and nothing in it is of the key.
-refused() {
-  local status=0 expected=$1
-  shift
-  timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
-  same "$status ssechat $* says: $(<err)" "$expected ssechat $* says: $(grep -E '^ssechat: .{10,}' err)"
-  same "$(wc -l <err) $(wc -c <out)" '1 0'
+# Refused, and nothing in the line is of the key.
+refused_quietly() {
+  refused "$@"
   lacks "$(<err)" "${KEY:0:6}"
 }
 
 # No server starts with this key file, not even for --check, and no token is made with it.
 refuses_key() { # FILE WORDS
-  refused 1 --listen 127.0.0.1:0 --key "$1"
+  refused_quietly 1 --listen 127.0.0.1:0 --key "$1"
   contains "$(<err)" "$2"
-  refused 1 --check --key "$1"
+  refused_quietly 1 --check --key "$1"
   contains "$(<err)" "$2"
-  SSECHAT_KEY="$1" refused 1 --check
+  SSECHAT_KEY="$1" refused_quietly 1 --check
   contains "$(<err)" "$2"
-  refused 1 token --key "$1" --rooms lobby
+  refused_quietly 1 token --key "$1" --rooms lobby
   contains "$(<err)" "$2"
 }
 
@@ -1244,10 +1218,10 @@ refuses_key() { # FILE WORDS
   refuses_key fifo 'no regular file'
   refuses_key /dev/zero 'no regular file'
   # One of two is enough to fail.
-  refused 1 --check --key key --key nothing
+  refused_quietly 1 --check --key key --key nothing
   contains "$(<err)" nothing
-  refused 2 --check --key ''
-  refused 2 --check --key
+  refused_quietly 2 --check --key ''
+  refused_quietly 2 --check --key
   run -0 "$SSECHAT" --check --key key --key key
   same "$output" ''
 }
@@ -1422,44 +1396,44 @@ END
 }
 
 @test "ssechat token: wrong options are one sentence, and exit code 2" {
-  refused 2 token
-  refused 2 token --key key
-  refused 2 token --rooms lobby
-  refused 2 token --key key --sub ann --publish
-  refused 2 token --key key --rooms
-  refused 2 token --key key --rooms ''
-  refused 2 token --key key --rooms a/b
-  refused 2 token --key key --rooms a,,b
-  refused 2 token --key key --rooms a,
-  refused 2 token --key key --rooms "$(times 65 x)"
-  refused 2 token --key key --rooms $'a\nb'
-  refused 2 token --key key --rooms $'\xff'
-  refused 2 token --key key --rooms lobby --sub ''
-  refused 2 token --key key --rooms lobby --sub ' ann'
-  refused 2 token --key key --rooms lobby --sub 'ann '
-  refused 2 token --key key --rooms lobby --sub "$(times 33 x)"
-  refused 2 token --key key --rooms lobby --sub $'an\nn'
-  refused 2 token --key key --rooms lobby --sub $'\xff'
-  refused 2 token --key key --rooms lobby --ttl 0
-  refused 2 token --key key --rooms lobby --ttl -1
-  refused 2 token --key key --rooms lobby --ttl 1y
-  refused 2 token --key key --rooms lobby --ttl 36501d
-  refused 2 token --key key --rooms lobby --publish=yes
-  refused 2 token --key key --rooms lobby --nothing
-  refused 2 token --key key --rooms lobby --listen 127.0.0.1:0
-  refused 2 token --key key --rooms lobby more
-  refused 2 token key
-  refused 2 --key key token
+  refused_quietly 2 token
+  refused_quietly 2 token --key key
+  refused_quietly 2 token --rooms lobby
+  refused_quietly 2 token --key key --sub ann --publish
+  refused_quietly 2 token --key key --rooms
+  refused_quietly 2 token --key key --rooms ''
+  refused_quietly 2 token --key key --rooms a/b
+  refused_quietly 2 token --key key --rooms a,,b
+  refused_quietly 2 token --key key --rooms a,
+  refused_quietly 2 token --key key --rooms "$(times 65 x)"
+  refused_quietly 2 token --key key --rooms $'a\nb'
+  refused_quietly 2 token --key key --rooms $'\xff'
+  refused_quietly 2 token --key key --rooms lobby --sub ''
+  refused_quietly 2 token --key key --rooms lobby --sub ' ann'
+  refused_quietly 2 token --key key --rooms lobby --sub 'ann '
+  refused_quietly 2 token --key key --rooms lobby --sub "$(times 33 x)"
+  refused_quietly 2 token --key key --rooms lobby --sub $'an\nn'
+  refused_quietly 2 token --key key --rooms lobby --sub $'\xff'
+  refused_quietly 2 token --key key --rooms lobby --ttl 0
+  refused_quietly 2 token --key key --rooms lobby --ttl -1
+  refused_quietly 2 token --key key --rooms lobby --ttl 1y
+  refused_quietly 2 token --key key --rooms lobby --ttl 36501d
+  refused_quietly 2 token --key key --rooms lobby --publish=yes
+  refused_quietly 2 token --key key --rooms lobby --nothing
+  refused_quietly 2 token --key key --rooms lobby --listen 127.0.0.1:0
+  refused_quietly 2 token --key key --rooms lobby more
+  refused_quietly 2 token key
+  refused_quietly 2 --key key token
   # An option that is wrong is said before the file is looked at.
-  refused 2 token --key nothing
+  refused_quietly 2 token --key nothing
 }
 
 @test "ssechat token: prints none that no server takes" {
-  refused 2 token --key key --rooms "$(seq -s, 1 65)"
+  refused_quietly 2 token --key key --rooms "$(seq -s, 1 65)"
   contains "$(<err)" '64 rooms'
   # Quotes are two bytes in JSON: 64 rooms of them are more than a token may have.
-  refused 2 token --key key --rooms "$(for i in {10..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
-  refused 2 token --key key --rooms "$(for i in {11..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
+  refused_quietly 2 token --key key --rooms "$(for i in {10..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
+  refused_quietly 2 token --key key --rooms "$(for i in {11..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
 }
 
 @test "ssechat token: help goes to standard output, and a token that is not printed is an error" {
@@ -1476,5 +1450,5 @@ END
   same "$status $(wc -l <err)" '1 1'
   contains "$(<err)" 'standard output'
   # The server's environment is not its own.
-  SSECHAT_KEY=key refused 2 token --rooms lobby
+  SSECHAT_KEY=key refused_quietly 2 token --rooms lobby
 }

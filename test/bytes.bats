@@ -2,6 +2,7 @@
 # What stands in the place of libc's larger parts: text with values in it, the calendar, and what
 # unpacks the page. Each is compared with the real thing.
 
+# shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
 load helper
 
@@ -16,6 +17,13 @@ same_driver() { # DRIVER MODE
 
 @test "the calendar is the system's, for every day until the year 9999" {
   same_driver bytes date
+}
+
+@test "what must be true, and is not, ends the program with a line that every test looks for" {
+  run --separate-stderr -134 "$UNIT/bytes" must
+  [[ $stderr =~ ^ssechat:\ test/unit/bytes\.c:[0-9]+:\ this\ must\ be:\ argc\ ==\ 3$ ]]
+  printf '%s\n' "$stderr" >log
+  run -1 check_log log
 }
 
 @test "inflate: what gzip packs, however it packs it" {

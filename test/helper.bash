@@ -158,7 +158,7 @@ stop_server() {
 
 # What a sanitizer has to say is a failure, whatever the test thinks.
 check_log() {
-  ! grep -E 'ERROR: |AddressSanitizer|LeakSanitizer|runtime error|Assertion' "$1" >&2
+  ! grep -E 'ERROR: |AddressSanitizer|LeakSanitizer|runtime error|Assertion|this must be: ' "$1" >&2
 }
 
 stop_all() {
@@ -182,6 +182,16 @@ setup() {
 
 teardown() {
   stop_all
+}
+
+# Runs the program, which must end by itself with an exit code; all it says is one line on standard
+# error.
+refused() {
+  local status=0 expected=$1
+  shift
+  timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
+  same "$status ssechat $* says: $(<err)" "$expected ssechat $* says: $(grep -E '^ssechat: .{10,}' err)"
+  same "$(wc -l <err) $(wc -c <out)" '1 0'
 }
 
 # ---- What a server uses ----

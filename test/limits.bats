@@ -9,16 +9,6 @@
 bats_require_minimum_version 1.5.0
 load helper
 
-# Runs the program, which must end by itself with an exit code; all it says is one line on standard
-# error.
-refused() {
-  local status=0 expected=$1
-  shift
-  timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
-  same "$status ssechat $* says: $(<err)" "$expected ssechat $* says: $(grep -E '^ssechat: .{10,}' err)"
-  same "$(wc -l <err) $(wc -c <out)" '1 0'
-}
-
 # The last answer is a stream that tells when to come back, says why, and ends properly.
 is_busy() {
   same "$STATUS $(field Content-Type)" '200 text/event-stream'

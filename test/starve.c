@@ -621,7 +621,8 @@ static bool await_start(int *status)
 /* Looks through what the server has said. Returns how many allocations it has made. */
 static unsigned long check_log(bool started)
 {
-    static const char *const bad[] = { "ERROR: ", "Sanitizer", "runtime error", "Assertion" };
+    static const char *const bad[] = { "ERROR: ", "Sanitizer", "runtime error", "Assertion",
+        "this must be: " };
     static char log[65536];
     unsigned sentences = 0;
     read_whole(log_path, log, sizeof log);

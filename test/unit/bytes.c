@@ -4,6 +4,8 @@
  *      bytes print      texts with values in them, in places of every size
  *      bytes date       every day from 1970 to 9999, and the seconds around its ends
  *
+ *      bytes must       what must be true is not: a line, and abort
+ *
  * A difference ends in abort. With -DFUZZ the values, and a time, are a libFuzzer target's. */
 
 #include "../../bytes.h"
@@ -132,6 +134,8 @@ int main(int argc, char **argv)
         check_print();
     else if (argc == 2 && strcmp(argv[1], "date") == 0)
         check_dates();
+    else if (argc == 2 && strcmp(argv[1], "must") == 0)
+        must(argc == 3);
     else
         return 2;
     puts("ok");
