@@ -3,7 +3,7 @@
 
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2 $(if $(findstring clang,$(CC)),,-fno-align-functions -fno-align-jumps -fno-align-loops)
-LDFLAGS ?= -s -Wl,-z,noseparate-code,-z,norelro,--build-id=none
+LDFLAGS ?= -s -Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none
 FUZZ_SECONDS ?= 60
 
 # By default the binary is small: nothing is padded, and constants lie beside the code, in memory that
@@ -76,14 +76,14 @@ build/faults/ssechat: $(DEBUG) test/faults.c
 	    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(DEBUG) test/faults.c
 
 # Drivers for the pure modules; each is also a fuzz target.
-UNIT_http := http.c date.c bytes.c
+UNIT_http := http.c date.c text.c bytes.c
 UNIT_json := json.c text.c bytes.c
 UNIT_text := text.c bytes.c
 UNIT_token := token.c json.c rules.c text.c bytes.c
 UNIT_frame := frame.c date.c json.c text.c table.c rules.c bytes.c
 UNIT_inflate := inflate.c crc32.c bytes.c
 UNIT_bytes := bytes.c date.c
-UNIT_address := address.c http.c date.c bytes.c
+UNIT_address := address.c http.c date.c text.c bytes.c
 UNIT_hub := hub.c date.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
 UNIT_journal := journal.c crc32.c log.c rules.c $(UNIT_hub)
 

@@ -38,19 +38,31 @@ struct span span_trim(struct span s)
     return s;
 }
 
+/* XOR makes the byte that is looked for 0, and subtracting 1 from a 0 sets its highest bit, as it
+ * does for no other byte but those over 0x80, and those behind the first 0. */
+size_t span_find(struct span s, char byte)
+{
+    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
+    for (size_t at = 0; at < s.len; at += sizeof ones) {
+        uint64_t word = span_word((struct span) { s.at + at, s.len - at });
+        word ^= ones * (unsigned char)byte;
+        uint64_t found = (word - ones) & ~word & highs;
+        if (found != 0)
+            return at + (size_t)__builtin_ctzll(found) / 8;
+    }
+    return s.len;
+}
+
 bool span_split(struct span *rest, char separator, struct span *piece)
 {
     if (rest->at == NULL)
         return false;
-    const char *end = rest->len > 0 ? memchr(rest->at, separator, rest->len) : NULL;
-    if (end == NULL) {
-        *piece = *rest;
-        *rest = (struct span) { NULL, 0 };
-        return true;
-    }
-    size_t len = (size_t)(end - rest->at);
+    size_t len = span_find(*rest, separator);
     *piece = (struct span) { rest->at, len };
-    *rest = (struct span) { end + 1, rest->len - len - 1 };
+    if (len == rest->len)
+        *rest = (struct span) { NULL, 0 };
+    else
+        *rest = (struct span) { rest->at + len + 1, rest->len - len - 1 };
     return true;
 }
 
@@ -95,11 +107,9 @@ no_memory:
 
 /* Copies of a size that the compiler knows are one move each, and two that overlap make any size
  * between; a call of memcpy costs more than to copy so little. */
-static void copy(char *to, struct span s)
+static void copy_short(char *to, struct span s)
 {
-    if (s.len > 16) {
-        memcpy(to, s.at, s.len);
-    } else if (s.len >= 8) {
+    if (s.len >= 8) {
         memcpy(to, s.at, 8);
         memcpy(to + s.len - 8, s.at + s.len - 8, 8);
     } else if (s.len >= 4) {
@@ -111,14 +121,24 @@ static void copy(char *to, struct span s)
     }
 }
 
+static void add_any(struct buffer *b, struct span s)
+{
+    char *to = buffer_reserve(b, s.len);
+    if (to == NULL || s.len == 0)
+        return;
+    memcpy(to, s.at, s.len);
+    b->len += s.len;
+}
+
+/* A message and its answer are made of forty pieces, nearly all of which are short and fit. */
 void buffer_add(struct buffer *b, struct span s)
 {
-    char *to =
-        b->at != NULL && b->capacity - b->len >= s.len ? b->at + b->len : buffer_reserve(b, s.len);
-    if (to == NULL)
-        return;
-    copy(to, s);
-    b->len += s.len;
+    if (s.len == 0 || s.len > 16 || b->capacity - b->len < s.len) {
+        add_any(b, s);
+    } else {
+        copy_short(b->at + b->len, s);
+        b->len += s.len;
+    }
 }
 
 void buffer_add_string(struct buffer *b, const char *string)

@@ -7,6 +7,7 @@
 #ifndef BYTES_H
 #define BYTES_H
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,6 +44,30 @@ static inline char *span_bytes(struct span s)
 {
     return (char *)(uintptr_t)s.at; /* NOLINT(performance-no-int-to-ptr) */
 }
+
+/* The eight bytes at the front as one number, the first of them the lowest; a byte that is not
+ * there is 0. So that texts can be looked at in words, however short they are. */
+static inline uint64_t span_word(struct span s)
+{
+    uint64_t word = 0;
+    uint32_t low, high;
+    if (s.len >= sizeof word) {
+        memcpy(&word, s.at, sizeof word);
+        return le64toh(word);
+    }
+    if (s.len >= sizeof low) { /* two that overlap */
+        memcpy(&low, s.at, sizeof low);
+        memcpy(&high, s.at + s.len - sizeof high, sizeof high);
+        return le32toh(low) | (uint64_t)le32toh(high) << 8 * (s.len - sizeof high);
+    }
+    for (size_t i = 0; i < s.len; i++)
+        word |= (uint64_t)(unsigned char)s.at[i] << 8 * i;
+    return word;
+}
+
+/* Where a byte other than NUL is first; the span's length when it is not there. As memchr(3), but
+ * made for texts of a few bytes. */
+size_t span_find(struct span s, char byte);
 
 /* Equal, ASCII letters in either case; for field names, schemes and hosts. */
 bool span_equal_nocase(struct span a, struct span b);

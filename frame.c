@@ -104,9 +104,10 @@ void frame_end(struct buffer *out, size_t begin, bool chunked)
     buffer_add(out, SPAN("\r\n"));
 }
 
-void frame_line(struct buffer *out, const char *name, struct span value)
+/* One line "name: value". The value must hold no line end. */
+static void frame_line(struct buffer *out, struct span name, struct span value)
 {
-    buffer_add_string(out, name);
+    buffer_add(out, name);
     buffer_add(out, SPAN(": "));
     buffer_add(out, value);
     buffer_add(out, SPAN("\n"));
@@ -117,16 +118,16 @@ void frame_data(struct buffer *out, struct span text)
     for (size_t i = 0, start = 0; i <= text.len; i++) {
         if (i < text.len && text.at[i] != '\r' && text.at[i] != '\n')
             continue;
-        frame_line(out, "data", (struct span) { text.at + start, i - start });
+        frame_line(out, SPAN("data"), (struct span) { text.at + start, i - start });
         if (i + 1 < text.len && text.at[i] == '\r' && text.at[i + 1] == '\n')
             i++;
         start = i + 1;
     }
 }
 
-static void member_add(struct buffer *out, const char *name, struct span value)
+static void member_add(struct buffer *out, struct span name, struct span value)
 {
-    buffer_add_string(out, name);
+    buffer_add(out, name);
     json_string_add(out, value);
 }
 
@@ -135,10 +136,10 @@ static void object_line(struct buffer *out, const struct message *m, struct id i
 {
     buffer_add(out, SPAN("data: {\"id\":\""));
     id_add(out, id);
-    member_add(out, "\",\"room\":", m->room);
-    member_add(out, ",\"name\":", m->name);
+    member_add(out, SPAN("\",\"room\":"), m->room);
+    member_add(out, SPAN(",\"name\":"), m->name);
     if (m->kind == MESSAGE_CHAT) {
-        member_add(out, ",\"message\":", m->body);
+        member_add(out, SPAN(",\"message\":"), m->body);
     } else {
         buffer_add(out, SPAN(",\"encoding\":\"base64\",\"data\":\""));
         char *to = buffer_reserve(out, TEXT_BASE64_BYTES(m->body.len));
@@ -149,7 +150,7 @@ static void object_line(struct buffer *out, const struct message *m, struct id i
     buffer_add(out, SPAN(",\"time\":\""));
     time_add(out, id.ms);
     if (m->key.len > 0) {
-        member_add(out, "\",\"key\":", m->key);
+        member_add(out, SPAN("\",\"key\":"), m->key);
         buffer_add(out, SPAN("}\n"));
     } else {
         buffer_add(out, SPAN("\"}\n"));
@@ -163,7 +164,7 @@ void frame_message(struct buffer *out, const struct message *m, struct id id)
     id_add(out, id);
     buffer_add(out, SPAN("\n"));
     if (m->event.len > 0)
-        frame_line(out, "event", m->event);
+        frame_line(out, SPAN("event"), m->event);
     if (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON)
         frame_data(out, m->body);
     else
@@ -230,8 +231,8 @@ void frame_to_json(
     }
     buffer_add(out, SPAN("{\"id\":\""));
     id_add(out, id);
-    member_add(out, "\",\"room\":", room);
-    member_add(out, ",\"event\":", event);
+    member_add(out, SPAN("\",\"room\":"), room);
+    member_add(out, SPAN(",\"event\":"), event);
     buffer_add(out, SPAN(",\"data\":"));
     if (kind == MESSAGE_TEXT) {
         text_to_json(out, rest);

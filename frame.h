@@ -71,9 +71,6 @@ struct message {
 size_t frame_begin(struct buffer *out, bool chunked);
 void frame_end(struct buffer *out, size_t begin, bool chunked);
 
-/* One line "name: value". The value must hold no line end. */
-void frame_line(struct buffer *out, const char *name, struct span value);
-
 /* "data: " lines, a new one after each CR, LF or CRLF of `text`. */
 void frame_data(struct buffer *out, struct span text);
 

@@ -21,6 +21,7 @@
 #include "http.h"
 
 #include "date.h"
+#include "text.h"
 
 enum {
     EMPTY_LINES_MAX = 4, /* old clients sent one after a body; endless ones are an attack */
@@ -70,6 +71,14 @@ static bool is_token_char(char c)
 static bool is_text_char(char c)
 {
     return c == '\t' || (c != 0x7f && (unsigned char)c >= ' ');
+}
+
+static bool is_text(struct span s)
+{
+    for (size_t i = text_plain(s); i < s.len; i++)
+        if (!is_text_char(s.at[i]))
+            return false;
+    return true;
 }
 
 static int hex_value(char c)
@@ -218,11 +227,13 @@ static enum http_method method_of(struct span name)
 /* Methods are case-sensitive (RFC 9110 9.1): "get" is one that nobody knows. */
 static int read_method(struct http_request *r, const char *bytes, size_t limit)
 {
-    while (r->scanned < limit && is_token_char(bytes[r->scanned]))
-        r->scanned++;
-    if (r->scanned == limit)
+    size_t at = r->scanned;
+    while (at < limit && is_token_char(bytes[at]))
+        at++;
+    r->scanned = at;
+    if (at == limit)
         return 0;
-    if (bytes[r->scanned] != ' ')
+    if (bytes[at] != ' ')
         return -400;
     struct span name = { bytes + r->position, r->scanned - r->position };
     r->method = method_of(name);
@@ -236,17 +247,16 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
  * a client that speaks another protocol is told so, not that its target is wrong. */
 static int read_target(struct http_request *r, const char *bytes, size_t limit)
 {
-    for (; r->scanned < limit; r->scanned++) {
-        char c = bytes[r->scanned];
-        if (c <= ' ' || c > '~' || c == '#')
-            break;
-        if (r->scanned - r->position == HTTP_TARGET_MAX_BYTES)
-            return -414;
-    }
-    if (r->scanned == limit)
+    size_t at = r->scanned;
+    while (at < limit && bytes[at] > ' ' && bytes[at] <= '~' && bytes[at] != '#')
+        at++;
+    r->scanned = at;
+    if (at - r->position > HTTP_TARGET_MAX_BYTES)
+        return -414;
+    if (at == limit)
         return 0;
-    struct span target = { bytes + r->position, r->scanned - r->position };
-    if (bytes[r->scanned] != ' ' || target.len == 0)
+    struct span target = { bytes + r->position, at - r->position };
+    if (bytes[at] != ' ' || target.len == 0)
         return -400;
     r->path = part_of(target, bytes);
     r->position = ++r->scanned;
@@ -392,22 +402,20 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
  * reads the line, as a control byte.
  *
  *     position          scanned        limit
- *         |  looked at     |  memchr     |
+ *         |  looked at     |  to look at |
  *         X - a : b        .  .  \r \n   .
  */
 static int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
 {
-    const char *from = bytes + r->scanned;
-    const char *end = r->scanned < limit ? memchr(from, '\n', limit - r->scanned) : NULL;
-    if (end == NULL) {
-        r->scanned = limit;
+    size_t end = r->scanned, start = r->position;
+    end += span_find((struct span) { bytes + end, limit - end }, '\n');
+    r->scanned = end;
+    if (end == limit)
         return 0;
-    }
-    const char *start = bytes + r->position;
-    if (end == start || end[-1] != '\r')
+    if (end == start || bytes[end - 1] != '\r')
         return -400;
-    *line = (struct span) { start, (size_t)(end - start) - 1 };
-    r->position = r->scanned = (size_t)(end + 1 - bytes);
+    *line = (struct span) { bytes + start, end - start - 1 };
+    r->position = r->scanned = end + 1;
     return 1;
 }
 
@@ -419,10 +427,7 @@ static bool split_field(struct span line, struct span *name, struct span *value)
     if (name->len == 0 || !take_char(&line, ':'))
         return false;
     *value = span_trim(line);
-    for (size_t i = 0; i < value->len; i++)
-        if (!is_text_char(value->at[i]))
-            return false;
-    return true;
+    return is_text(*value);
 }
 
 #define TEXT(literal)                  \
@@ -817,11 +822,11 @@ ptrdiff_t http_percent_decode(struct span in, bool plus, char *out)
     return to - out;
 }
 
-bool http_is_type(struct span content_type, const char *type)
+bool http_is_type(struct span content_type, struct span type)
 {
     struct span media_type = { NULL, 0 };
     span_split(&content_type, ';', &media_type);
-    return span_equal_nocase(span_trim(media_type), span_of(type));
+    return span_equal_nocase(span_trim(media_type), type);
 }
 
 /* "q=0.5" and the like (RFC 9110 12.4.2). What is no weight counts as 0: the plain form of a file

@@ -138,7 +138,7 @@ bool http_next(const struct http_request *r, enum http_field name, const char *b
 ptrdiff_t http_percent_decode(struct span in, bool plus, char *out);
 
 /* Whether the media type in a Content-Type is `type`, whatever its parameters (RFC 9110 8.3.1). */
-bool http_is_type(struct span content_type, const char *type);
+bool http_is_type(struct span content_type, struct span type);
 
 /* Whether Accept-Encoding asks for gzip with a weight above 0 (RFC 9110 12.5.3; "*" counts). */
 bool http_accepts_gzip(const struct http_request *r, const char *bytes);

@@ -237,8 +237,9 @@ static int kind_of(const struct json_field *field)
 static bool replay_record(struct hub *hub, struct span record, bool *message)
 {
     enum { START, LAST, LOST, ROOM, KIND, KEY, COUNT };
-    struct json_field f[COUNT] = { { .name = "start" }, { .name = "last" }, { .name = "lost" },
-        { .name = "room" }, { .name = "kind" }, { .name = "key" } };
+    struct json_field f[COUNT] = { { .name = SPAN("start") }, { .name = SPAN("last") },
+        { .name = SPAN("lost") }, { .name = SPAN("room") }, { .name = SPAN("kind") },
+        { .name = SPAN("key") } };
     char room_bytes[JSON_ESCAPED_MAX(ROOM_MAX_BYTES)], key_bytes[JSON_ESCAPED_MAX(KEY_MAX_BYTES)];
     struct span comment, id_line, payload = record;
     struct id start, last, lost, id;

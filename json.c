@@ -360,11 +360,8 @@ static const char *find_wanted(struct walk *w, struct span name)
     bool is_plain = text_plain(plain) == plain.len; /* nearly always */
     w->wanted = NULL;
     for (size_t i = 0; i < w->count; i++) {
-        const char *wanted = w->fields[i].name;
-        bool same = is_plain
-                        ? strncmp(wanted, plain.at, plain.len) == 0 && wanted[plain.len] == '\0'
-                        : name_is(name, span_of(wanted));
-        if (same)
+        struct span wanted = w->fields[i].name;
+        if (is_plain ? span_equal(wanted, plain) : name_is(name, wanted))
             w->wanted = &w->fields[i];
     }
     if (w->wanted != NULL && w->wanted->type != JSON_ABSENT)

@@ -21,7 +21,7 @@ enum json_type {
 };
 
 struct json_field {
-    const char *name;    /* what to look for among the members of the outermost object */
+    struct span name;    /* what to look for among the members of the outermost object */
     enum json_type type; /* JSON_ABSENT when it is not there */
     struct span raw;     /* the value as it stands in the document; a string with its quotes */
 };

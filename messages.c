@@ -47,8 +47,8 @@ static void read_data(struct json_field *field, struct message *m)
 /* Makes a message of a JSON body. Returns what is wrong with it, or NULL. */
 static const char *read_json(struct span body, struct message *m)
 {
-    struct json_field fields[FIELD_COUNT] = { { .name = "message" }, { .name = "data" },
-        { .name = "event" }, { .name = "room" }, { .name = "name" } };
+    struct json_field fields[FIELD_COUNT] = { { .name = SPAN("message") }, { .name = SPAN("data") },
+        { .name = SPAN("event") }, { .name = SPAN("room") }, { .name = SPAN("name") } };
     static char sentence[256];
     const char *why = json_find(body, fields, FIELD_COUNT);
     if (why != NULL) {
@@ -157,7 +157,7 @@ void messages_post(struct client *c)
     struct message m = { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY) };
     struct receipt receipt;
     const char *why = NULL;
-    if (!http_is_type(answer_field(c, HTTP_CONTENT_TYPE), "application/octet-stream"))
+    if (!http_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
         why = read_json(body, &m);
     else if (!read_binary(c, body, &m))
         return;
@@ -200,8 +200,8 @@ int messages_check_post(const struct client *c, const char **why)
 {
     struct span type = answer_field(c, HTTP_CONTENT_TYPE);
     struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
-    if (!http_is_type(type, "application/json") &&
-        !http_is_type(type, "application/octet-stream")) {
+    if (!http_is_type(type, SPAN("application/json")) &&
+        !http_is_type(type, SPAN("application/octet-stream"))) {
         *why = "Send the message as Content-Type: application/json (or application/octet-stream).";
         return 415;
     }

@@ -64,33 +64,28 @@ int32_t text_next(struct span *rest)
     return character;
 }
 
-/* Eight bytes at a time. Subtracting sets the highest bit of a byte that is less than what is
- * subtracted; a byte that was looked for becomes 0 by XOR, which is less than 1. A borrow can only
- * come from such a byte, so that the bytes before the first one are always right; and after it
- * nothing is asked any more. */
-static bool is_plain_word(uint64_t word)
+/* How many of a word's bytes are plain before one that is not. Subtracting sets the highest bit of
+ * a byte that is less than what is subtracted; a byte that was looked for becomes 0 by XOR, which
+ * is less than 1. A borrow can only come from such a byte, so that all is right up to the first
+ * one. */
+static unsigned count_plain(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
     uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\'), del = word ^ (ones * 0x7f);
     uint64_t found = word | (word - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones);
-    return (found & highs) == 0;
+    found &= highs;
+    return found == 0 ? sizeof word : (unsigned)__builtin_ctzll(found) / 8;
 }
 
+/* Behind the end of the span a word has zeros, which are not plain. */
 size_t text_plain(struct span text)
 {
     size_t len = 0;
-    uint64_t word;
-    while (len + sizeof word <= text.len) {
-        memcpy(&word, text.at + len, sizeof word);
-        if (!is_plain_word(word))
-            break;
-        len += sizeof word;
-        if (len < text.len && text.len - len < sizeof word)
-            len = text.len - sizeof word; /* the last word overlaps */
+    unsigned plain = sizeof(uint64_t);
+    while (len < text.len && plain == sizeof(uint64_t)) {
+        plain = count_plain(span_word((struct span) { text.at + len, text.len - len }));
+        len += plain;
     }
-    while (len < text.len && (unsigned char)(text.at[len] - 0x20) < 0x5f && text.at[len] != '"' &&
-           text.at[len] != '\\')
-        len++;
     return len;
 }
 

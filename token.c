@@ -378,7 +378,8 @@ static bool is_type(struct span type)
 /* `crit` lists extensions that one must understand or refuse (RFC 7515 4.1.11). We know none. */
 static bool read_header(struct span json)
 {
-    struct json_field fields[] = { { .name = "alg" }, { .name = "typ" }, { .name = "crit" } };
+    struct json_field fields[] = { { .name = SPAN("alg") }, { .name = SPAN("typ") },
+        { .name = SPAN("crit") } };
     struct json_field *alg = &fields[0], *typ = &fields[1], *crit = &fields[2];
     struct span string;
     if (json_find(json, fields, sizeof fields / sizeof fields[0]) != NULL)
@@ -505,12 +506,12 @@ static bool is_audience(const struct json_field *aud)
 static bool read_claims(struct span json, struct token *token, int64_t *not_before)
 {
     struct json_field claims[CLAIM_COUNT] = {
-        [CLAIM_SUB] = { .name = "sub" },
-        [CLAIM_AUD] = { .name = "aud" },
-        [CLAIM_ROOMS] = { .name = "rooms" },
-        [CLAIM_PUBLISH] = { .name = "publish" },
-        [CLAIM_EXP] = { .name = "exp" },
-        [CLAIM_NBF] = { .name = "nbf" },
+        [CLAIM_SUB] = { .name = SPAN("sub") },
+        [CLAIM_AUD] = { .name = SPAN("aud") },
+        [CLAIM_ROOMS] = { .name = SPAN("rooms") },
+        [CLAIM_PUBLISH] = { .name = SPAN("publish") },
+        [CLAIM_EXP] = { .name = SPAN("exp") },
+        [CLAIM_NBF] = { .name = SPAN("nbf") },
     };
     const struct json_field *publish = &claims[CLAIM_PUBLISH], *exp = &claims[CLAIM_EXP];
     const struct json_field *nbf = &claims[CLAIM_NBF];

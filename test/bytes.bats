@@ -19,6 +19,10 @@ same_driver() { # DRIVER MODE
   same_driver bytes date
 }
 
+@test "a byte is found where it is, whatever stands beside it" {
+  same_driver bytes find
+}
+
 @test "what must be true, and is not, ends the program with a line that every test looks for" {
   run --separate-stderr -134 "$UNIT/bytes" must
   [[ $stderr =~ ^ssechat:\ test/unit/bytes\.c:[0-9]+:\ this\ must\ be:\ argc\ ==\ 3$ ]]

@@ -1,12 +1,14 @@
-/* bytes.c - a driver for what bytes.c and date.c do in the place of printf(3) and gmtime(3): it
- * compares them with those.
+/* bytes.c - a driver for what bytes.c and date.c do in the place of printf(3), gmtime(3) and
+ * memchr(3): it compares them with those.
  *
  *      bytes print      texts with values in them, in places of every size
  *      bytes date       every day from 1970 to 9999, and the seconds around its ends
+ *      bytes find       every byte, in texts of every length up to 40 that end where memory ends
  *
  *      bytes must       what must be true is not: a line, and abort
  *
- * A difference ends in abort. With -DFUZZ the values, and a time, are a libFuzzer target's. */
+ * A difference ends in abort. With -DFUZZ the values, a time and a text to be looked through are a
+ * libFuzzer target's. */
 
 #include "../../bytes.h"
 #include "../../date.h"
@@ -68,6 +70,30 @@ static void compare(size_t size, unsigned long long n, const char *text, int cut
     COMPARE(size, "%8u|%20s|%3s", u, text, text);
 }
 
+/* Looks for a byte in the last `len` bytes of a piece of memory that has no more, and adds the text
+ * to a buffer. */
+static void compare_find(const char *text, size_t len, char byte)
+{
+    char *copy = malloc(len + (len == 0));
+    check(copy != NULL, "there is memory");
+    memcpy(copy, text, len);
+    struct span s = { copy, len };
+    const char *at = len > 0 ? memchr(copy, byte, len) : NULL;
+    check(span_find(s, byte) == (at != NULL ? (size_t)(at - copy) : len), "found where it is");
+    uint64_t word = span_word(s);
+    for (size_t i = 0; i < sizeof word; i++)
+        check((unsigned char)(word >> 8 * i) == (i < len ? (unsigned char)copy[i] : 0),
+            "a word is the bytes in their order");
+    struct buffer buffer = { 0 };
+    buffer_add(&buffer, s);
+    buffer_add(&buffer, s);
+    check(!buffer.failed && buffer.at != NULL && buffer.len == 2 * len &&
+              memcmp(buffer.at + len, copy, len) == 0 && memcmp(buffer.at, copy, len) == 0,
+        "a buffer gets what is added");
+    buffer_free(&buffer);
+    free(copy);
+}
+
 static void compare_date(uint64_t seconds)
 {
     struct date ours = date_of(seconds);
@@ -99,6 +125,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     memcpy(text, data + sizeof number + 2, len);
     compare(data[sizeof number] % TEXT_MAX_BYTES, number, text, data[sizeof number + 1]);
     compare_date(number % end_of_time);
+    if (data[sizeof number] != 0)
+        compare_find((const char *)data, size, (char)data[sizeof number]);
     return 0;
 }
 
@@ -128,12 +156,28 @@ static void check_dates(void)
     check(memcmp(&last, &later, sizeof last) == 0, "for ever");
 }
 
+/* The bytes that words go wrong with: those beside the one, with and without the highest bit. */
+static void check_find(void)
+{
+    static const unsigned char others[] = { 0x01, 0x80, 0x81, 0xff };
+    char text[40];
+    for (unsigned byte = 1; byte < 256; byte++)
+        for (size_t len = 0; len <= sizeof text; len++)
+            for (size_t at = 0; at <= len; at++) {
+                for (size_t i = 0; i < len; i++)
+                    text[i] = (char)(i == at ? byte : byte ^ others[(i + at) % 4]);
+                compare_find(text, len, (char)byte);
+            }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "print") == 0)
         check_print();
     else if (argc == 2 && strcmp(argv[1], "date") == 0)
         check_dates();
+    else if (argc == 2 && strcmp(argv[1], "find") == 0)
+        check_find();
     else if (argc == 2 && strcmp(argv[1], "must") == 0)
         must(argc == 3);
     else

@@ -230,7 +230,7 @@ static void add_from_base64(struct buffer *out, struct span s)
 /* An object's fields, in the order in which they were asked for. */
 static struct json_field field_of(struct span object, const char *name)
 {
-    struct json_field field = { .name = name };
+    struct json_field field = { .name = span_of(name) };
     check(json_find(object, &field, 1) == NULL, "it is a JSON object");
     return field;
 }
@@ -434,7 +434,7 @@ static bool read_kind(struct span word, enum message_kind *kind)
 static const char *compact_body(struct input *in)
 {
     struct buffer document = { 0 };
-    struct json_field x = { .name = "x" };
+    struct json_field x = { .name = SPAN("x") };
     buffer_add(&document, SPAN("{\"x\":"));
     buffer_add(&document, in->message.body);
     buffer_add(&document, SPAN("}"));

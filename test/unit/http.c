@@ -198,7 +198,7 @@ static void check_readers(const struct http_request *r, const char *bytes)
     free(decoded);
     http_accepts_gzip(r, bytes);
     http_etag_matches(r, bytes, SPAN("\"a\""));
-    http_is_type(http_find(r, HTTP_CONTENT_TYPE, bytes), "application/json");
+    http_is_type(http_find(r, HTTP_CONTENT_TYPE, bytes), SPAN("application/json"));
 }
 
 /* What must hold of every request, whatever was sent. */
@@ -461,7 +461,7 @@ int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "65536";
     if (strcmp(mode, "type") == 0 && argc == 4) {
-        show_answer(http_is_type(span_of(argv[2]), argv[3]));
+        show_answer(http_is_type(span_of(argv[2]), span_of(argv[3])));
     } else if (strcmp(mode, "gzip") == 0) {
         show_answer(ask("Accept-Encoding", argv + 2, NULL));
     } else if (strcmp(mode, "etag") == 0 && argc > 2) {

@@ -60,7 +60,7 @@ static struct span wrap(struct span value, struct json_field *x)
     memcpy(at + before.len, value.at, value.len);
     at[before.len + value.len] = '}';
     struct span document = { at, before.len + value.len + 1 };
-    *x = (struct json_field) { .name = "x" };
+    *x = (struct json_field) { .name = SPAN("x") };
     check(json_find(document, x, 1) == NULL, "an accepted value is accepted elsewhere");
     check(span_equal(x->raw, value), "the raw value is the value, no more and no less");
     return document;
@@ -163,12 +163,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct json_field fields[] = {
-        { .name = "message" },
-        { .name = "data" },
-        { .name = "event" },
-        { .name = "room" },
-        { .name = "name" },
-        { .name = "" },
+        { .name = SPAN("message") },
+        { .name = SPAN("data") },
+        { .name = SPAN("event") },
+        { .name = SPAN("room") },
+        { .name = SPAN("name") },
+        { .name = SPAN("") },
     };
     size_t count = sizeof fields / sizeof fields[0];
     struct span text = { (const char *)data, size };
@@ -327,7 +327,7 @@ static void print_field(struct json_field field)
         "array",
         "object",
     };
-    printf("%s %s", field.name, types[field.type]);
+    printf("%.*s %s", (int)field.name.len, field.name.at, types[field.type]);
     if (field.type == JSON_ABSENT) {
         putchar('\n');
         return;
@@ -395,7 +395,7 @@ int main(int argc, char **argv)
     struct json_field *fields = calloc(count + 1, sizeof *fields);
     check(fields != NULL, "there is memory");
     for (size_t i = 0; i < count; i++)
-        fields[i].name = argv[i + 2];
+        fields[i].name = span_of(argv[i + 2]);
     struct span input = read_input();
     int status = show(argv[1], input, fields, count);
     span_free(input);

@@ -179,7 +179,7 @@ static bool date_of(const struct json_field *field, long double *date)
 
 static void check_dates(enum token_state state, const struct token *token, struct span claims)
 {
-    struct json_field fields[] = { { .name = "exp" }, { .name = "nbf" } };
+    struct json_field fields[] = { { .name = SPAN("exp") }, { .name = SPAN("nbf") } };
     long double exp, nbf;
     if (state == TOKEN_MALFORMED || json_find(claims, fields, 2) != NULL)
         return;
