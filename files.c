@@ -59,20 +59,18 @@ static void unpack(struct page_file *file)
 const struct page_file *files_find(struct span path, bool plain)
 {
     static const struct {
-        const char *path, *type, *begin, *end;
+        const char *path, *alias, *type, *begin, *end;
     } pages[] = {
-        { "/", "text/html; charset=utf-8", page_index, page_index_end },
-        { "/index.html", "text/html; charset=utf-8", page_index, page_index_end },
-        { "/style.css", "text/css; charset=utf-8", page_style, page_style_end },
-        { "/chat.js", "text/javascript; charset=utf-8", page_chat, page_chat_end },
-        { "/icon.svg", "image/svg+xml", page_icon, page_icon_end },
-        { "/favicon.ico", "image/svg+xml", page_icon, page_icon_end },
+        { "/", "/index.html", "text/html; charset=utf-8", page_index, page_index_end },
+        { "/style.css", "", "text/css; charset=utf-8", page_style, page_style_end },
+        { "/chat.js", "", "text/javascript; charset=utf-8", page_chat, page_chat_end },
+        { "/icon.svg", "/favicon.ico", "image/svg+xml", page_icon, page_icon_end },
     };
     enum { COUNT = sizeof pages / sizeof pages[0] };
     static struct page_file files[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
         struct page_file *file = &files[i];
-        if (!span_equal(span_of(pages[i].path), path))
+        if (!span_equal(span_of(pages[i].path), path) && !span_equal(span_of(pages[i].alias), path))
             continue;
         if (file->type == NULL)
             read_page(file, pages[i].begin, pages[i].end);

@@ -342,6 +342,21 @@ is_closed() {
   disconnect "$last"
 }
 
+@test "who knocks is let in, though the kernel lacked memory when there was room again" {
+  local i silent=()
+  start_limited 80
+  for i in {1..90}; do
+    connect "silent[$i]"
+  done
+  eventually 'grep -q "accept paused" "$SERVER_LOG"'
+  fault epoll_ctl error=ENOMEM
+  disconnect "${silent[@]}"
+  eventually 'grep -q "EPOLL_CTL_ADD.*ENOMEM" fault.trace'
+  mend
+  ask /healthz
+  same "$STATUS" 200
+}
+
 @test "400 kept connections at 200 descriptors: each is served, in the place of the one idle longest" {
   local i kept=() gone
   start_limited 200 --log-level debug

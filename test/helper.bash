@@ -130,6 +130,22 @@ start_limited() {
   start_through "ulimit -n $1 && exec" "${@:2}"
 }
 
+# From now on a system call of the server fails: fault CALL HOW, with HOW as strace has it, such as
+# error=EIO.
+fault() {
+  : >fault.log
+  strace -p "$SERVER_PID" -o fault.trace -e "trace=$1" -e "inject=$1:$2" 2>fault.log 3>&- &
+  FAULT=$!
+  CLIENTS+=("$FAULT")
+  eventually "grep -q attached fault.log || { cat fault.log; false; }"
+}
+
+# No longer.
+mend() {
+  kill "$FAULT"
+  wait "$FAULT" || true
+}
+
 # Whether a child still runs: bash takes note of those that ended.
 is_running() {
   kill -0 "$1" 2>/dev/null

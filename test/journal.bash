@@ -169,22 +169,6 @@ calls() {
   grep -c "^$1(" trace || true
 }
 
-# From now on a system call of the server fails: fault CALL HOW, with HOW as strace has it, such as
-# error=EIO.
-fault() {
-  : >fault.log
-  strace -p "$SERVER_PID" -o fault.trace -e "trace=$1" -e "inject=$1:$2" 2>fault.log 3>&- &
-  FAULT=$!
-  CLIENTS+=("$FAULT")
-  eventually "grep -q attached fault.log || { cat fault.log; false; }"
-}
-
-# No longer.
-mend() {
-  kill "$FAULT"
-  wait "$FAULT" || true
-}
-
 # ---- Disks ----
 
 # Mounts a small disk at DISK; the journal goes there.
