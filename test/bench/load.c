@@ -5,7 +5,8 @@
  *      open      opens --streams streams, --at-once of them on their way at a time
  *      deliver   the same, then sends --messages messages to all of them, with --window messages
  *                under way: a new one is posted when all streams have one of those before it. Every
- *                stream must get every message once
+ *                stream must get every message once. What is measured begins when streams were read
+ *                --warm times each
  *      probe     the same with one message, --every milliseconds apart; meanwhile it posts to where
  *                nobody listens (--quiet), --rate times a second whatever comes back, and measures
  *                from the time it should have posted to the answer
@@ -48,7 +49,7 @@ enum {
 static struct {
     const char *subscribe, *publish, *quiet, *path, *ready;
     unsigned long port, streams, at_once, messages, window, every_ms, rate, connections, ms, times,
-        batches;
+        batches, warm;
     pid_t pids[PIDS_MAX];
     int pid_count;
 } o = {
@@ -61,6 +62,7 @@ static struct {
     .at_once = 64,
     .messages = 100,
     .window = 1,
+    .warm = 1,
     .every_ms = 100,
     .rate = 200,
     .connections = 16,
@@ -179,7 +181,7 @@ static unsigned open_count, started_count;
 static uint64_t *posted_ns; /* by a message's number */
 static uint32_t *seen_by;
 static uint32_t posted_count, done_count;
-static uint64_t answer_count, delivered_count, answer_bytes, stream_bytes;
+static uint64_t answer_count, delivered_count, answer_bytes, stream_bytes, stream_reads;
 static int64_t progress_ns;
 static int epoll, poster_epoll;
 static char *bytes;
@@ -298,6 +300,7 @@ static void read_stream(struct stream *s, int64_t now)
         fail("a stream was closed, with %u of %lu open and %u messages", open_count, o.streams,
             s->count);
     stream_bytes += (uint64_t)n;
+    stream_reads++;
     if (s->state == OPENING)
         await_ready(s, bytes, bytes + n);
     count_messages(s, bytes, bytes + n, now);
@@ -551,9 +554,19 @@ static bool next_batch(unsigned long done)
     return more;
 }
 
+/* A connection that was idle is slower at first: sixteen segments are acknowledged at once, each by
+ * one of its own. */
+static void warm(void)
+{
+    stream_reads = 0;
+    do
+        send_messages((uint32_t)o.window);
+    while (stream_reads < o.warm * o.streams);
+}
+
 static void deliver_batch(void)
 {
-    send_messages((uint32_t)o.window); /* warm */
+    warm();
     forget_samples();
     int64_t cpu = cpu_ns(), begin = now_ns();
     send_messages((uint32_t)o.messages);
@@ -572,7 +585,7 @@ static void deliver_batch(void)
 static void work_deliver(void)
 {
     open_streams();
-    prepare_messages((o.messages + o.window) * (o.batches > 0 ? o.batches : 1));
+    prepare_messages((o.messages + o.warm * o.window) * (o.batches > 0 ? o.batches : 1));
     for (unsigned long done = 0; next_batch(done); done++) {
         if (done == 0) /* not before: servers do not wait long for a first request */
             open_posters(o.window);
@@ -692,8 +705,9 @@ int main(int argc, char **argv)
         { "streams", 1, NULL, 's' }, { "at-once", 1, NULL, 'a' }, { "messages", 1, NULL, 'm' },
         { "window", 1, NULL, 'w' }, { "every", 1, NULL, 'e' }, { "rate", 1, NULL, 'r' },
         { "connections", 1, NULL, 'c' }, { "for", 1, NULL, 't' }, { "times", 1, NULL, 'n' },
-        { "batches", 1, NULL, 'b' }, { "subscribe", 1, NULL, 'S' }, { "publish", 1, NULL, 'B' },
-        { "quiet", 1, NULL, 'Q' }, { "path", 1, NULL, 'G' }, { "ready", 1, NULL, 'R' }, { 0 } };
+        { "batches", 1, NULL, 'b' }, { "warm", 1, NULL, 'W' }, { "subscribe", 1, NULL, 'S' },
+        { "publish", 1, NULL, 'B' }, { "quiet", 1, NULL, 'Q' }, { "path", 1, NULL, 'G' },
+        { "ready", 1, NULL, 'R' }, { 0 } };
     unsigned long *numbers[128] = { ['p'] = &o.port,
         ['s'] = &o.streams,
         ['a'] = &o.at_once,
@@ -704,6 +718,7 @@ int main(int argc, char **argv)
         ['c'] = &o.connections,
         ['t'] = &o.ms,
         ['b'] = &o.batches,
+        ['W'] = &o.warm,
         ['n'] = &o.times };
     const char **texts[128] = { ['S'] = &o.subscribe,
         ['B'] = &o.publish,
