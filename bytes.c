@@ -38,8 +38,9 @@ struct span span_trim(struct span s)
     return s;
 }
 
-/* XOR makes the byte that is looked for 0, and subtracting 1 from a 0 sets its highest bit, as it
- * does for no other byte but those over 0x80, and those behind the first 0. */
+/* XOR makes the byte that is looked for 0. Subtracting 1 sets the highest bit of a 0; it leaves
+ * that of bytes over 0x80, too, which `~word` takes away. A borrow may mark a byte behind the first
+ * 0, but only the first one counts. */
 size_t span_find(struct span s, char byte)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
@@ -121,6 +122,7 @@ static void copy_short(char *to, struct span s)
     }
 }
 
+/* Of any length: an empty piece may have no address. */
 static void add_any(struct buffer *b, struct span s)
 {
     char *to = buffer_reserve(b, s.len);

@@ -46,16 +46,16 @@ static inline char *span_bytes(struct span s)
 }
 
 /* The eight bytes at the front as one number, the first of them the lowest; a byte that is not
- * there is 0. So that texts can be looked at in words, however short they are. */
+ * there is 0. With it a text is looked at eight bytes at a time, however short it is. */
 static inline uint64_t span_word(struct span s)
 {
     uint64_t word = 0;
-    uint32_t low, high;
     if (s.len >= sizeof word) {
         memcpy(&word, s.at, sizeof word);
         return le64toh(word);
     }
-    if (s.len >= sizeof low) { /* two that overlap */
+    if (s.len >= sizeof(uint32_t)) { /* two that overlap */
+        uint32_t low, high;
         memcpy(&low, s.at, sizeof low);
         memcpy(&high, s.at + s.len - sizeof high, sizeof high);
         return le32toh(low) | (uint64_t)le32toh(high) << 8 * (s.len - sizeof high);
@@ -65,8 +65,8 @@ static inline uint64_t span_word(struct span s)
     return word;
 }
 
-/* Where a byte other than NUL is first; the span's length when it is not there. As memchr(3), but
- * made for texts of a few bytes. */
+/* Where a byte is first; the span's length when it is not there. As memchr(3), but made for texts
+ * of a few bytes. */
 size_t span_find(struct span s, char byte);
 
 /* Equal, ASCII letters in either case; for field names, schemes and hosts. */

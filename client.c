@@ -44,6 +44,7 @@ enum {
     SENDFILE_BYTES = 256 << 10, /* in one turn */
     BUFFER_FREE_BYTES = 4096,   /* a buffer up to this size everybody may have */
     HEARTBEAT_SLACK_MS = 50,    /* a heartbeat may be so late, to go out with others */
+    EXPIRED_PER_TURN = 64,      /* of each kind, between two looks at the sockets */
 };
 
 /* ==== Deadlines ============================================================================== */
@@ -858,20 +859,32 @@ static void process_ready(void)
     }
 }
 
-void client_expire(void)
+/* Streams that had a message together have their heartbeats together: some now, the others after
+ * the next look at the sockets. */
+static bool more_is_due;
+
+static void expire_some(int kind)
 {
     struct client *c;
+    int left = EXPIRED_PER_TURN;
+    while ((c = first_due(kind)) != NULL && c->due_ms <= server.mono_ms && left-- > 0)
+        expire(c);
+    more_is_due |= left < 0;
+}
+
+void client_expire(void)
+{
     process_ready();
+    more_is_due = false;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++)
-        while (
-            kind != DEADLINE_READY && (c = first_due(kind)) != NULL && c->due_ms <= server.mono_ms)
-            expire(c);
+        if (kind != DEADLINE_READY)
+            expire_some(kind);
 }
 
 int64_t client_next_ms(void)
 {
     const struct client *c;
-    int64_t next = INT64_MAX;
+    int64_t next = more_is_due ? server.mono_ms : INT64_MAX;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
         int64_t slack = kind == DEADLINE_STREAM ? HEARTBEAT_SLACK_MS : 0;
         if ((c = first_due(kind)) != NULL && c->due_ms + slack < next)

@@ -76,7 +76,7 @@ struct output {
     char bytes[];
 };
 
-/* What a delivery needs comes first: that is two lines of the processor's cache. */
+/* What a delivery needs comes first: 120 bytes, two or three lines of the processor's cache. */
 struct client {
     struct stream stream; /* of a stream or a long poll */
     struct output *out;
@@ -96,7 +96,7 @@ struct client {
 };
 
 /* An idle stream is this struct and nothing else. */
-_Static_assert(sizeof(struct client) <= 156, "an idle stream must fit in 160 bytes of the heap");
+_Static_assert(sizeof(struct client) <= 156, "an idle stream must fit in 160 bytes of musl's heap");
 
 /* A connection that was just accepted, which counts for `peer` (or NULL); both are the client's
  * now. Without memory it is closed. */
@@ -113,7 +113,7 @@ void client_close(struct client *c, const char *reason);
 /* Frees those closed in this turn. */
 void client_reap(void);
 
-/* Deals with every deadline that has passed. */
+/* Deals with deadlines that have passed: a bounded number in a turn. */
 void client_expire(void);
 
 /* When the next one passes, or INT64_MAX. */

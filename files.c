@@ -59,18 +59,19 @@ static void unpack(struct page_file *file)
 const struct page_file *files_find(struct span path, bool plain)
 {
     static const struct {
-        const char *path, *alias, *type, *begin, *end;
+        const char *path, *other_path, *type, *begin, *end;
     } pages[] = {
         { "/", "/index.html", "text/html; charset=utf-8", page_index, page_index_end },
-        { "/style.css", "", "text/css; charset=utf-8", page_style, page_style_end },
-        { "/chat.js", "", "text/javascript; charset=utf-8", page_chat, page_chat_end },
+        { "/style.css", "/style.css", "text/css; charset=utf-8", page_style, page_style_end },
+        { "/chat.js", "/chat.js", "text/javascript; charset=utf-8", page_chat, page_chat_end },
         { "/icon.svg", "/favicon.ico", "image/svg+xml", page_icon, page_icon_end },
     };
     enum { COUNT = sizeof pages / sizeof pages[0] };
     static struct page_file files[COUNT];
     for (size_t i = 0; i < COUNT; i++) {
         struct page_file *file = &files[i];
-        if (!span_equal(span_of(pages[i].path), path) && !span_equal(span_of(pages[i].alias), path))
+        if (!span_equal(span_of(pages[i].path), path) &&
+            !span_equal(span_of(pages[i].other_path), path))
             continue;
         if (file->type == NULL)
             read_page(file, pages[i].begin, pages[i].end);

@@ -8,18 +8,22 @@
  *
  * What an operation costs:
  *
- *      publish           the frame's bytes, one hash for the room and one for the key
+ *      publish           the frame's bytes, one hash for the room and one for the key; a look at
+ *                        each room of --room
  *
- *      settle            O(1) a message, however many read it
+ *      settle            O(1) a message, however many read it; when it takes the place of one that
+ *                        streams have not been offered yet, they are served first
  *
  *      drop the oldest   O(1)
  *
- *      join, leave       O(1) a room, and a bisection in its names
+ *      join, leave       O(1) a room; with a name a bisection in the room's names, and 16 bytes to
+ *                        move for each name behind it
  *
  *      deliver           O(1), and the kernel's send, for all messages that wait together; in
  *                        several rooms, for each frame a look at each of them
  *
- *      presence          a snapshot a room, once a second at most, and a send for each stream
+ *      presence          a snapshot a room, once a second at most, and a send for each stream; a
+ *                        look at each room that waits for one, 50 times a second
  *
  *      overrun check     all rooms, once a second, while anybody is blocked
  *

@@ -1,7 +1,7 @@
 /* presence.c - the names in a room, kept in byte order in one array.
  *
- * A join or leave finds its place by bisection and moves the pointers behind it: with 10,000 names
- * that is 80 KB to move, some microseconds, less than the kernel takes to accept the connection. */
+ * A join or leave finds its place by bisection and moves what is behind it: with 10,000 names that
+ * is 80 KB on average, some microseconds, less than the kernel takes to accept the connection. */
 
 #include "presence.h"
 

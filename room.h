@@ -85,7 +85,7 @@ static inline struct span room_name(const struct room *room)
     return (struct span) { room->name, room->name_len };
 }
 
-/* Finds a room; makes it, empty, when `make` is set. NULL when there is none and it may not or
+/* Finds a room, or NULL. room_make makes it, empty, when there is none; NULL when it may not or
  * cannot be made: *join says which. */
 struct room *room_find(struct hub *hub, struct span name);
 struct room *room_make(struct hub *hub, struct span name, enum join *join);

@@ -102,6 +102,24 @@ start_crowded() {
   done
 }
 
+@test "heartbeats that are due together leave some at a time: between them others are listened to" {
+  local most
+  start_server --heartbeat 1
+  crowd 300 /events 60
+  accepts '{"message":"in step"}'
+  tell 'count 1 in step'
+  same "$ANSWER" ok
+  strace -o trace -e trace=send,sendto,sendmsg,epoll_wait,epoll_pwait -p "$SERVER_PID" 2>tracing 3>&- &
+  STRACE=$!
+  CLIENTS+=("$STRACE")
+  eventually 'grep -q attached tracing'
+  tell 'count 3 event: heartbeat'
+  same "$ANSWER" ok
+  count_until_now
+  most=$(awk '/^send/ { if (++n > most) most = n } /^epoll/ { n = 0 } END { print most }' trace)
+  between "$most" 20 64
+}
+
 @test "a heartbeat: a send for each stream, and the wait for the next" {
   start_server --heartbeat 1
   crowd 50 /events 60

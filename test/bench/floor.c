@@ -112,12 +112,16 @@ int main(int argc, char **argv)
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    int on = 1, low = 16384, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int on = 1, low = 16384, timeout = 60000, idle = 60,
+        listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t len = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
+    setsockopt(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(listener, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(listener, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
     if (bind(listener, (struct sockaddr *)&address, len) < 0 || listen(listener, 4096) < 0)
         fail("listen: %s", strerror(errno));
     getsockname(listener, (struct sockaddr *)&address, &len);

@@ -5,10 +5,12 @@
  * Streams that take everything at once join a number of rooms, each stream one; then messages go to
  * room after room until every stream has had some. What is measured is what the hub does for a
  * delivery: whose turn it is, what to send, where the cursor goes. If that grows with the number of
- * streams or rooms, it shows here: each line has ten times the streams of the one before. A message
- * to a room with a single stream is a delivery that pays for all of its message: formatting it, and
- * the ring. The last columns are the hub's memory for a stream, before there are messages, and what
- * joining and leaving cost. */
+ * streams or rooms, it shows here. A message to a room with a single stream is a delivery that pays
+ * for all of its message: formatting it, and the ring. The last columns are the hub's memory for a
+ * stream, before there are messages, and what joining and leaving cost.
+ *
+ * A second table is for people who show their names, each another one, all in one room: the list of
+ * names is in order, and what is behind a new name moves. */
 
 #include "../../hub.h"
 
@@ -121,6 +123,35 @@ static void measure(unsigned streams, unsigned rooms)
     free(all);
 }
 
+static void measure_names(unsigned streams)
+{
+    static const struct hub_settings settings = {
+        .history = 65536, .serve = serve, .overrun = overrun
+    };
+    struct stream *all = calloc(streams, sizeof *all);
+    struct hub *hub = hub_new(&settings, 1000, 1760000000000);
+    struct span room = SPAN("lobby");
+    if (all == NULL || hub == NULL)
+        abort();
+    double begin = now_ns();
+    for (unsigned i = 0; i < streams; i++) {
+        char name[32];
+        unsigned scattered = i * 2654435761u;
+        struct span shown = { name, (size_t)snprintf(name, sizeof name, "somebody %u", scattered) };
+        if (hub_join(hub, &all[i], &room, 1, shown, true) != JOIN_OK)
+            abort();
+    }
+    double joined = now_ns();
+    for (unsigned i = 0; i < streams; i++)
+        hub_leave(hub, &all[i]);
+    double left = now_ns();
+    printf(
+        "| %u | %.0f | %.0f |\n", streams, (joined - begin) / streams, (left - joined) / streams);
+    fflush(stdout);
+    hub_free(hub);
+    free(all);
+}
+
 int main(int argc, char **argv)
 {
     static const struct option names[] = { { "most", 1, NULL, 'm' }, { "rooms", 1, NULL, 'r' },
@@ -142,5 +173,9 @@ int main(int argc, char **argv)
         if (streams >= rooms)
             measure(streams, rooms);
     }
+    puts("\n| names in one room | ns a join | ns a leave |");
+    puts("| --- | --- | --- |");
+    for (unsigned streams = 1000; streams <= most && streams <= 100000; streams *= 10)
+        measure_names(streams);
     return 0;
 }

@@ -125,8 +125,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     memcpy(text, data + sizeof number + 2, len);
     compare(data[sizeof number] % TEXT_MAX_BYTES, number, text, data[sizeof number + 1]);
     compare_date(number % end_of_time);
-    if (data[sizeof number] != 0)
-        compare_find((const char *)data, size, (char)data[sizeof number]);
+    compare_find((const char *)data, size, (char)data[sizeof number]);
     return 0;
 }
 
@@ -161,7 +160,7 @@ static void check_find(void)
 {
     static const unsigned char others[] = { 0x01, 0x80, 0x81, 0xff };
     char text[40];
-    for (unsigned byte = 1; byte < 256; byte++)
+    for (unsigned byte = 0; byte < 256; byte++)
         for (size_t len = 0; len <= sizeof text; len++)
             for (size_t at = 0; at <= len; at++) {
                 for (size_t i = 0; i < len; i++)
