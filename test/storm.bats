@@ -97,7 +97,7 @@ ends_well() {
 }
 
 @test "5,000 of them with a token, or what is left of it" {
-  (umask 077 && head -c 32 /dev/urandom >key)
+  (umask 077 && openssl rand -hex 32 >key)
   stormy_server --key key
   storm 5000 5 120 "$("$SSECHAT" token --key key --sub ann --rooms a,b,lobby --publish)"
   contains "$output" ' 201 '
