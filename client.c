@@ -861,34 +861,34 @@ static void process_ready(void)
 
 /* Streams that had a message together have their heartbeats together: some now, the others after
  * the next look at the sockets. */
-static bool more_is_due;
-
 static void expire_some(int kind)
 {
     struct client *c;
     int left = EXPIRED_PER_TURN;
     while ((c = first_due(kind)) != NULL && c->due_ms <= server.mono_ms && left-- > 0)
         expire(c);
-    more_is_due |= left < 0;
 }
 
 void client_expire(void)
 {
     process_ready();
-    more_is_due = false;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++)
         if (kind != DEADLINE_READY)
             expire_some(kind);
 }
 
+/* What is due already was left over by client_expire, and waits no longer. */
 int64_t client_next_ms(void)
 {
     const struct client *c;
-    int64_t next = more_is_due ? server.mono_ms : INT64_MAX;
+    int64_t next = INT64_MAX;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
-        int64_t slack = kind == DEADLINE_STREAM ? HEARTBEAT_SLACK_MS : 0;
-        if ((c = first_due(kind)) != NULL && c->due_ms + slack < next)
-            next = c->due_ms + slack;
+        if ((c = first_due(kind)) == NULL)
+            continue;
+        bool may_wait = kind == DEADLINE_STREAM && c->due_ms > server.mono_ms;
+        int64_t due = c->due_ms + (may_wait ? HEARTBEAT_SLACK_MS : 0);
+        if (due < next)
+            next = due;
     }
     return next;
 }

@@ -619,7 +619,7 @@ static void work_probe(void)
                 post_quietly(p, probe_ns);
             else
                 add_sample(&answers, now - begin); /* so late that nobody counts */
-        turn(0);                                   /* who sleeps is late */
+        turn(0);
     }
     while (count_busy_posters() > 0)
         turn(0);
