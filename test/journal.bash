@@ -155,13 +155,14 @@ traced_server() {
   ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_server "${@:2}"
 }
 
-# Starts a server whose disk, and its child's, is slow.
-slow_server() {
-  printf '#!/bin/sh\nexec strace -D -f -o %q -e trace=fdatasync -e %s %q "$@"\n' \
-    "$PWD/trace" inject=fdatasync:delay_enter=30000 "$SSECHAT" >slow-disk
-  chmod +x slow-disk
-  local SSECHAT=$PWD/slow-disk
-  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_server "$@"
+# Starts a server to which, and to whose child, something happens at a system call, CALL:WHAT in
+# strace's words: fdatasync:delay_enter=30000 is a slow disk. The file trace tells of it.
+injected_server() {
+  printf '#!/bin/sh\nexec strace -D -f -o %q -e trace=%s -e inject=%s %q "$@"\n' \
+    "$PWD/trace" "${1%%:*}" "$1" "$SSECHAT" >injected
+  chmod +x injected
+  local SSECHAT=$PWD/injected
+  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_server "${@:2}"
 }
 
 # How often a call stands in the trace.
