@@ -370,7 +370,8 @@ static enum flushed flush_output(struct client *c)
 /* ==== After an answer ======================================================================== */
 
 /* No more to send; the other side may not know yet. Reads on for a while, or a reset would destroy
- * what it has not read. */
+ * what it has not read: a second, of which LINGER_BYTES may be read. Who sends more than that has
+ * to wait, and reads meanwhile what he is told. */
 static void linger(struct client *c)
 {
     free_input(c);
@@ -798,7 +799,7 @@ void client_ready(struct client *c, uint32_t events)
     case CLIENT_LINGERING:
         c->discarded += (uint32_t)discard(c);
         if (c->state == CLIENT_LINGERING && c->discarded > LINGER_BYTES)
-            client_close(c, "refused");
+            watch(c, 0);
         return;
     }
 }

@@ -352,6 +352,15 @@ END
   ask /messages -H 'Content-Type: application/json' -H 'Expect:' --data-binary @body ||
     same "$?" 55 # it could not send all; what it was told it knows all the same
   same "$STATUS" 413
+  # Also one that only sends, of which 64 KB are read, has a second to hear of it.
+  local deaf before
+  exec {deaf}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 32000000\r\n\r\n' >&"$deaf"
+  before=$(date +%s%3N)
+  head -c 32000000 /dev/zero 1>&"$deaf" || same "$?" 141 # of a broken pipe
+  between $(($(date +%s%3N) - before)) 900 20000
+  contains "$(timeout 20 cat <&"$deaf" 2>/dev/null)" 'HTTP/1.1 413 Content Too Large'
+  exec {deaf}>&-
 }
 
 @test "--max-body sets the limit" {
