@@ -87,8 +87,9 @@ eventually() {
 # ---- Servers ----
 
 # Starts a server with these options, on a free port unless they have --listen, and waits until it
-# listens. The limits of one address are off, unless the options set them: all tests come from one. Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a second server; the
-# variables are then of that.
+# listens. The limits of one address are off, unless the options set them: all tests come from one.
+# Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a second server; the variables are
+# then of that.
 start_server() {
   local listen=(--listen 127.0.0.1:0) count=1
   if [[ " $*" == *" --listen"* ]]; then

@@ -146,23 +146,21 @@ bulk() {
 
 # ---- Traces and faults ----
 
-# Starts a server whose system calls of these names are written to the file trace.
-traced_server() {
-  printf '#!/bin/sh\nexec strace -D -s 1000000 -o %q -e trace=%s %q "$@"\n' \
-    "$PWD/trace" "$1" "$SSECHAT" >traced
-  chmod +x traced
-  local SSECHAT=$PWD/traced
-  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_server "${@:2}"
+# Starts a server through strace, whose options are the first word; it writes the file trace.
+start_under_strace() {
+  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+    start_through "exec strace -D -o '$PWD/trace' $1" "${@:2}"
 }
 
-# Starts a server to which, and to whose child, something happens at a system call, CALL:WHAT in
-# strace's words: fdatasync:delay_enter=30000 is a slow disk. The file trace tells of it.
+# The same for system calls of these names, whole.
+traced_server() {
+  start_under_strace "-s 1000000 -e trace=$1" "${@:2}"
+}
+
+# The same for what is done, to the server or its child, at a system call, CALL:WHAT in strace's
+# words: fdatasync:delay_enter=30000 is a slow disk.
 injected_server() {
-  printf '#!/bin/sh\nexec strace -D -f -o %q -e trace=%s -e inject=%s %q "$@"\n' \
-    "$PWD/trace" "${1%%:*}" "$1" "$SSECHAT" >injected
-  chmod +x injected
-  local SSECHAT=$PWD/injected
-  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 start_server "${@:2}"
+  start_under_strace "-f -e trace=${1%%:*} -e inject=$1" "${@:2}"
 }
 
 # How often a call stands in the trace.
