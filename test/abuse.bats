@@ -183,7 +183,7 @@ gets() {
     }
     sleep 0.2
   done
-  between "$((SECONDS - begin))" 29 45
+  between "$((SECONDS - begin))" 29 36
   same "$(closed_for stalled)" $((3 * deaf))
   is_fast 100
   eventually "[ \$(descriptors) = $before ]"
@@ -207,9 +207,9 @@ gets() {
   # A head has 10 seconds, a body 30.
   [[ $(<dribble.out) =~ ^heads\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms,\ bodies\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms$ ]]
   between "${BASH_REMATCH[1]}" 9900 "${BASH_REMATCH[2]}"
-  between "${BASH_REMATCH[2]}" 9900 20000
+  between "${BASH_REMATCH[2]}" 9900 12000
   between "${BASH_REMATCH[3]}" 29900 "${BASH_REMATCH[4]}"
-  between "${BASH_REMATCH[4]}" 29900 45000
+  between "${BASH_REMATCH[4]}" 29900 32000
   eventually "[ \$(descriptors) = $before ]"
 }
 

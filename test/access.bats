@@ -164,7 +164,7 @@ ended_at() { # FILE SECOND
   eventually "[ -e '$1.end' ]"
   read -r status ms <"$1.end"
   same "$1: $status" "$1: 0"
-  between "$ms" "$2"000 "$(($2 + 5))"000
+  between "$ms" "$2"000 "$(($2 + 1))"500
 }
 
 # Waits for a time, in milliseconds of Unix time.
@@ -984,7 +984,7 @@ names_in() {
   end=$(second_after 15)
   crowd 300 "/events?access_token=$(until_second "$end")"
   tell wait-close
-  between "$(now_ms)" "$end"000 "$((end + 5))"000
+  between "$(now_ms)" "$end"000 "$((end + 1))"500
   read -r _ closed _ ended _ retry _ distinct _ least _ most <<<"$ANSWER"
   same "$closed $ended $retry" '300 300 300'
   between "$distinct" 100 300
@@ -992,10 +992,8 @@ names_in() {
   between "$most" 3000 4500
 }
 
-# The poll begins late in a second, so that waiting for whole seconds would show. A busy machine has
-# two more tries.
+# The poll begins late in a second, so that waiting for whole seconds would show.
 @test "access: a long poll is answered when its token ends" {
-  export BATS_TEST_RETRIES=2
   local end token
   start_server --key key
   everything >all
@@ -1056,7 +1054,7 @@ names_in() {
   eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[2]" ]'
   between "$(now_ms)" 0 "$end"000
   eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[0]" ]'
-  between "$(now_ms)" "$end"000 "$((end + 5))"000
+  between "$(now_ms)" "$end"000 "$((end + 1))"500
   same "$(grep -c 'stream=1 reason="token"' "$SERVER_LOG")" 2
   # Both are reset: the kernel need not keep what nobody reads.
   run --separate-stderr -1 timeout 20 cat <&"$live"

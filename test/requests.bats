@@ -282,7 +282,7 @@ cut_everywhere() {
   printf 'GET /healthz HTTP/1.1\r\nHo' >&"$slow"
   SECONDS=0
   same "$(timeout 20 cat <&"$slow" | statuses)" 408
-  between "$SECONDS" 9 20
+  between "$SECONDS" 9 14
   same "$(timeout 5 cat <&"$silent")" ''
   exec {slow}>&- {silent}>&-
 }

@@ -34,11 +34,11 @@ sends() {
   echo "$(($(calls sendto) + $(calls sendmsg)))"
 }
 
-# Turns in which heartbeats left: how many, and how long it waited then.
+# Turns in which something was sent, from the stop on: how many sends, and how long it waited then.
 turns() {
   awk '
     /SIGCONT/ { awake = 1 }
-    awake && /^send.*heartbeat/ { sent++ }
+    awake && /^send/ { sent++ }
     awake && /^epoll/ && sent { match($0, /, 256, [-0-9]+/); print sent, substr($0, RSTART + 7, RLENGTH - 7); sent = 0 }
   ' trace
 }

@@ -271,10 +271,12 @@ END
   mkfifo site/fifo
   ln -s /dev/zero site/zero
   start_server --listen "unix:$PWD/site/socket" --listen 127.0.0.1:0 --www site
+  SECONDS=0
   same "$(status_of /fifo)" 404
   same "$(status_of /socket)" 404
   same "$(status_of /zero)" 404
   same "$(status_of /healthz)" 200
+  between "$SECONDS" 0 4
 }
 
 @test "a folder: a file that changes is seen at the next request, one that comes or goes, too" {

@@ -49,7 +49,7 @@ webdriver_stop() {
 # strings as they are, all else as compact JSON.
 webdriver() {
   local answer
-  answer=$(printf '%s' "${3:-}" | curl -s -m 150 -X "$1" -H 'Content-Type: application/json' \
+  answer=$(printf '%s' "${3:-}" | curl -s -m 60 -X "$1" -H 'Content-Type: application/json' \
     ${3:+--data-binary @-} "$WEBDRIVER/session/$BROWSER$2") || {
     echo "webdriver: no answer to $1 $2" >&2
     return 1
@@ -69,7 +69,6 @@ browser() {
   capabilities=$(jq -n --arg profile "$profile" --arg size "${1:-1200},${2:-800}" '{
     capabilities: {alwaysMatch: {
       browserName: "chrome",
-      timeouts: {script: 120000},
       "goog:loggingPrefs": {browser: "ALL"},
       "goog:chromeOptions": {args: [
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
