@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 60
 # their own, for 10 KB more. The user's CFLAGS stay the user's; these are ours.
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
-OURS     := -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -fno-strict-aliasing -ffunction-sections \
+OURS     := -std=gnu11 -D_GNU_SOURCE -iquote . $(WARNINGS) -fno-strict-aliasing -ffunction-sections \
             -fdata-sections -fno-asynchronous-unwind-tables -MMD -MP
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -22,12 +22,9 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := access address answer bytes client crc32 date files frame history http hub inflate \
-           journal json lease listen log messages options parameters peers presence ring routes \
-           rules sse stream table text token
+MODULES := auth/access net/address api/answer base/bytes net/client base/crc32 base/date api/files hub/frame hub/history http hub base/inflate store/journal json net/lease net/listen base/log api/messages host/options api/parameters net/peers hub/presence hub/ring api/routes hub/rules sse hub/stream base/table base/text auth/token
 # What is on no delivery's way.
-SMALL   := access address answer date files history inflate journal lease listen log messages \
-           options parameters peers presence routes rules sse token
+SMALL   := auth/access net/address api/answer base/date api/files hub/history base/inflate store/journal net/lease net/listen base/log api/messages host/options api/parameters net/peers hub/presence api/routes hub/rules sse auth/token
 PAGE    := index.html style.css chat.js icon.svg
 UNITS   := http json text frame hub token address journal inflate bytes
 
@@ -49,9 +46,9 @@ build/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(OURS) -c -o $@ $<
 
-build/www.o: www.S $(GZIPPED)
+build/www.o: www/www.S $(GZIPPED)
 	@mkdir -p $(@D)
-	$(CC) -c -o $@ www.S
+	$(CC) -c -o $@ $<
 
 # -n: no name and no time in it, so that the same page makes the same binary.
 build/www/%.gz: www/%
@@ -76,30 +73,30 @@ build/faults/ssechat: $(DEBUG) test/faults.c
 	    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(DEBUG) test/faults.c
 
 # Drivers for the pure modules; each is also a fuzz target.
-UNIT_http := http.c date.c text.c bytes.c
-UNIT_json := json.c text.c bytes.c
-UNIT_text := text.c bytes.c
-UNIT_token := token.c json.c rules.c text.c bytes.c
-UNIT_frame := frame.c date.c json.c text.c table.c rules.c bytes.c
-UNIT_inflate := inflate.c crc32.c bytes.c
-UNIT_bytes := bytes.c date.c
-UNIT_address := address.c http.c date.c text.c bytes.c
-UNIT_hub := hub.c date.c history.c stream.c presence.c ring.c frame.c json.c text.c table.c bytes.c
-UNIT_journal := journal.c crc32.c log.c rules.c $(UNIT_hub)
+UNIT_http := http.c base/date.c base/text.c base/bytes.c
+UNIT_json := json.c base/text.c base/bytes.c
+UNIT_text := base/text.c base/bytes.c
+UNIT_token := auth/token.c json.c hub/rules.c base/text.c base/bytes.c
+UNIT_frame := hub/frame.c base/date.c json.c base/text.c base/table.c hub/rules.c base/bytes.c
+UNIT_inflate := base/inflate.c base/crc32.c base/bytes.c
+UNIT_bytes := base/bytes.c base/date.c
+UNIT_address := net/address.c http.c base/date.c base/text.c base/bytes.c
+UNIT_hub := hub.c base/date.c hub/history.c hub/stream.c hub/presence.c hub/ring.c hub/frame.c json.c base/text.c base/table.c base/bytes.c
+UNIT_journal := store/journal.c base/crc32.c base/log.c hub/rules.c $(UNIT_hub)
 
 units: $(UNITS:%=build/unit/%)
 debug-units: $(UNITS:%=build/debug/unit/%)
 
 .SECONDEXPANSION:
-build/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
+build/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h */*.h)
 	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CPPFLAGS) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(UNIT_$*)
 
-build/debug/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
+build/debug/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h */*.h)
 	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CPPFLAGS) -O1 -g -DDEBUG $(filter-out -MMD -MP,$(OURS)) $(SANITIZE) -o $@ $< $(UNIT_$*)
 
-build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h)
+build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h */*.h)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
 	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
@@ -118,12 +115,12 @@ build/bench/%: test/bench/%.c $(wildcard test/*.h)
 	@mkdir -p $(@D)
 	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $<
 
-build/bench/hub: test/bench/hub.c $(UNIT_hub) $(wildcard *.h)
+build/bench/hub: test/bench/hub.c $(UNIT_hub) $(wildcard *.h */*.h)
 	@mkdir -p $(@D)
 	$(DEBUG_CC) $(CFLAGS) -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(UNIT_hub)
 
 # For valgrind: a dynamic program, so that it can watch malloc.
-build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h) build/www.o
+build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h */*.h) build/www.o
 	@mkdir -p $(@D)
 	$(DEBUG_CC) -O1 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $(MODULES:%=%.c) build/www.o
 
@@ -175,7 +172,7 @@ bench-hub: build/bench/hub
 bench-journal: ssechat build/bench/journal
 	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
 
-SOURCES := $(wildcard *.c *.h test/*.c test/*.h test/unit/*.c test/unit/*.h test/bench/*.c)
+SOURCES := $(wildcard *.c *.h */*.c */*.h test/unit/*.c test/unit/*.h test/bench/*.c)
 SCRIPTS := .ci/run test/needs test/bench/run $(wildcard test/*.bash test/*.bats test/page/*.bash)
 
 # The analyzer cannot follow memory into lists whose links lie inside of it, and calls that a leak;
@@ -190,9 +187,9 @@ lint:
 	    gcc $(filter-out -MMD -MP,$(OURS)) -O1 -fanalyzer -Wno-analyzer-malloc-leak -Werror -c -o /dev/null $$c \
 	        || exit 1; \
 	done
-	clang-tidy --quiet --warnings-as-errors='*' $(MODULES:%=%.c) -- -std=gnu11 -D_GNU_SOURCE
+	clang-tidy --quiet --warnings-as-errors='*' $(MODULES:%=%.c) -- -std=gnu11 -D_GNU_SOURCE -iquote .
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
-	    --inline-suppr -D_GNU_SOURCE $(MODULES:%=%.c)
+	    --inline-suppr -D_GNU_SOURCE -I . $(MODULES:%=%.c)
 	shellcheck $(SCRIPTS)
 
 format:
@@ -226,4 +223,4 @@ help:
         bench-journal lint format install uninstall clean help
 .SECONDARY:
 
--include $(wildcard build/*.d build/debug/*.d)
+-include $(wildcard build/*.d build/*/*.d build/debug/*.d build/debug/*/*.d)

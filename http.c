@@ -20,8 +20,8 @@
 
 #include "http.h"
 
-#include "date.h"
-#include "text.h"
+#include "base/date.h"
+#include "base/text.h"
 
 enum {
     EMPTY_LINES_MAX = 4, /* old clients sent one after a body; endless ones are an attack */

@@ -7,7 +7,7 @@
 #ifndef HTTP_H
 #define HTTP_H
 
-#include "bytes.h"
+#include "base/bytes.h"
 
 #include <stdint.h>
 

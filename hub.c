@@ -32,7 +32,7 @@
 
 #include "hub.h"
 
-#include "room.h"
+#include "hub/room.h"
 
 #include <stdlib.h>
 

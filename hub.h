@@ -7,9 +7,9 @@
 #ifndef HUB_H
 #define HUB_H
 
-#include "bytes.h"
-#include "frame.h"
-#include "list.h"
+#include "base/bytes.h"
+#include "base/list.h"
+#include "hub/frame.h"
 
 #include <stdint.h>
 #include <sys/uio.h>

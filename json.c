@@ -15,7 +15,7 @@
  * for: to find it for all names would take a set of names for each level. */
 
 #include "json.h"
-#include "text.h"
+#include "base/text.h"
 
 /* What may stand next, white space aside. The document is one value, and then its end. */
 enum expected {

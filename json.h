@@ -6,7 +6,7 @@
 #ifndef JSON_H
 #define JSON_H
 
-#include "bytes.h"
+#include "base/bytes.h"
 
 enum { JSON_DEPTH_MAX = 64 };
 

@@ -15,15 +15,15 @@
  * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
  * less a message costs. */
 
-#include "access.h"
-#include "client.h"
-#include "journal.h"
-#include "lease.h"
-#include "listen.h"
-#include "log.h"
-#include "options.h"
-#include "server.h"
-#include "token.h"
+#include "auth/access.h"
+#include "auth/token.h"
+#include "base/log.h"
+#include "host/options.h"
+#include "net/client.h"
+#include "net/lease.h"
+#include "net/listen.h"
+#include "net/server.h"
+#include "store/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

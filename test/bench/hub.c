@@ -12,7 +12,7 @@
  * A second table is for people who show their names, each another one, all in one room: the list of
  * names is in order, and what is behind a new name moves. */
 
-#include "../../hub.h"
+#include "hub.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -12,7 +12,7 @@
  * with what another reader makes of it, which is written from the RFCs and is no faster than it has
  * to be. A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
-#include "../../address.h"
+#include "net/address.h"
 
 #include <netinet/in.h>
 #include <stdio.h>

@@ -10,8 +10,8 @@
  * A difference ends in abort. With -DFUZZ the values, a time and a text to be looked through are a
  * libFuzzer target's. */
 
-#include "../../bytes.h"
-#include "../../date.h"
+#include "base/bytes.h"
+#include "base/date.h"
 
 #include <limits.h>
 #include <stdio.h>

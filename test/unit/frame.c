@@ -16,10 +16,10 @@
  * and follows the HTML Standard alone (9.2.6, "Interpreting an event stream"); a broken promise
  * ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
-#include "../../frame.h"
-#include "../../json.h"
-#include "../../rules.h"
-#include "../../text.h"
+#include "hub/frame.h"
+#include "base/text.h"
+#include "hub/rules.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <stdio.h>

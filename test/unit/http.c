@@ -16,7 +16,7 @@
  *
  * With -DFUZZ this is a libFuzzer target that does the same with one random cut. */
 
-#include "../../http.h"
+#include "http.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
  *
  * The same seed walks the same way. With -DFUZZ the fuzzer's bytes take the place of the seed. */
 
-#include "../../hub.h"
+#include "hub.h"
 
 #include <inttypes.h>
 #include <signal.h>

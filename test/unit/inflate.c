@@ -5,7 +5,7 @@
  * is also tried with a place that is too small or too large, and cut off at every byte. With -DFUZZ
  * the same is a libFuzzer target. */
 
-#include "../../inflate.h"
+#include "base/inflate.h"
 
 #include <stdio.h>
 #include <stdlib.h>

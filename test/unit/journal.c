@@ -17,12 +17,12 @@
  *
  * All happens in a folder of its own in memory, which is removed. */
 
-#include "../../journal.h"
-#include "../../crc32.h"
-#include "../../json.h"
-#include "../../log.h"
-#include "../../room.h"
-#include "../../rules.h"
+#include "store/journal.h"
+#include "base/crc32.h"
+#include "base/log.h"
+#include "hub/room.h"
+#include "hub/rules.h"
+#include "json.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -12,8 +12,8 @@
  * behind an unreadable page, and with every beginning of it; a broken promise ends in abort. With
  * -DFUZZ the same checks are a libFuzzer target. */
 
-#include "../../json.h"
-#include "../../text.h"
+#include "json.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

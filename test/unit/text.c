@@ -12,7 +12,7 @@
  * behind an unreadable page, and with every beginning of it; a broken promise ends in abort. With
  * -DFUZZ the same checks are a libFuzzer target. */
 
-#include "../../text.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -13,11 +13,11 @@
  * behind an unreadable page; of a good token also every beginning, and every bit turned over. A
  * broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. */
 
-#include "../../token.h"
+#include "auth/token.h"
 
-#include "../../json.h"
-#include "../../rules.h"
-#include "../../text.h"
+#include "base/text.h"
+#include "hub/rules.h"
+#include "json.h"
 
 #include <inttypes.h>
 #include <stdio.h>

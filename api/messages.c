@@ -1,0 +1,309 @@
+/* messages.c - POST /messages, from the JSON to the hub; GET /messages, from the hub to the JSON.
+ *
+ * The texts of a body are decoded where they lie, in the client's input buffer, which stays as it
+ * is until the request is answered. */
+
+#include "api/messages.h"
+
+#include "api/answer.h"
+#include "api/parameters.h"
+#include "auth/access.h"
+#include "hub/frame.h"
+#include "hub/rules.h"
+#include "json.h"
+#include "net/server.h"
+
+enum {
+    LIMIT_DEFAULT = 50,
+};
+
+/* ==== POST /messages ========================================================================= */
+
+enum field { FIELD_MESSAGE, FIELD_DATA, FIELD_EVENT, FIELD_ROOM, FIELD_NAME, FIELD_COUNT };
+
+/* A field's text, decoded where it lies. `null` is the same as absent. */
+static const char *read_text(struct json_field *field, struct span *text)
+{
+    *text = (struct span) { NULL, 0 };
+    if (field->type == JSON_ABSENT || field->type == JSON_NULL)
+        return NULL;
+    if (field->type != JSON_STRING)
+        return "message, event, room and name must be strings.";
+    char *at = span_bytes(field->raw);
+    *text = (struct span) { at, json_decode(field->raw, at) };
+    return NULL;
+}
+
+/* What `data` holds: a string is text, everything else stays JSON, on one line. */
+static void read_data(struct json_field *field, struct message *m)
+{
+    char *at = span_bytes(field->raw);
+    bool text = field->type == JSON_STRING;
+    m->kind = text ? MESSAGE_TEXT : MESSAGE_JSON;
+    m->body.at = at;
+    m->body.len = text ? json_decode(field->raw, at) : json_compact(field->raw, at);
+}
+
+/* Makes a message of a JSON body. Returns what is wrong with it, or NULL. */
+static const char *read_json(struct span body, struct message *m)
+{
+    struct json_field fields[FIELD_COUNT] = { { .name = SPAN("message") }, { .name = SPAN("data") },
+        { .name = SPAN("event") }, { .name = SPAN("room") }, { .name = SPAN("name") } };
+    static char sentence[256];
+    const char *why = json_find(body, fields, FIELD_COUNT);
+    if (why != NULL) {
+        bytes_print(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
+        return sentence;
+    }
+    bool has_data = fields[FIELD_DATA].type > JSON_NULL;
+    bool has_message = fields[FIELD_MESSAGE].type > JSON_NULL;
+    if (has_data == has_message)
+        return "A message needs either `message`, which is a text, or `data`, and not both.";
+    if ((why = read_text(&fields[FIELD_MESSAGE], &m->body)) != NULL ||
+        (why = read_text(&fields[FIELD_EVENT], &m->event)) != NULL ||
+        (why = read_text(&fields[FIELD_ROOM], &m->room)) != NULL ||
+        (why = read_text(&fields[FIELD_NAME], &m->name)) != NULL)
+        return why;
+    if (has_data && m->name.at != NULL)
+        return "name goes with `message` only; put it into `data`.";
+    if (has_message && m->event.at != NULL)
+        return "event goes with `data` only; a chat message is always the default event.";
+    m->kind = MESSAGE_CHAT;
+    if (has_data)
+        read_data(&fields[FIELD_DATA], m);
+    return NULL;
+}
+
+/* Fills in what was not given and checks what was. Where names are signed, data in the default
+ * event could pass for somebody's chat message, whether that event is left out or written as
+ * `message`. */
+static const char *check_message(struct message *m)
+{
+    const char *why = NULL;
+    if (server.options.keys.count > 0 && (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON) &&
+        (m->event.at == NULL || span_equal(m->event, SPAN("message"))))
+        return "On a server with tokens `data` needs an `event` other than message.";
+    m->name = access_name(m->name);
+    if (m->room.at == NULL)
+        m->room = SPAN("lobby");
+    if (m->name.at == NULL)
+        m->name = SPAN("anonymous");
+    if ((why = rule_room(m->room)) == NULL && (why = rule_name(&m->name)) == NULL &&
+        m->event.at != NULL)
+        why = rule_event(m->event);
+    if (why == NULL && m->kind == MESSAGE_CHAT)
+        why = rule_message(m->body);
+    return why;
+}
+
+/* Bytes as they are; room, name and event come from the URL. */
+static bool read_binary(struct client *c, struct span body, struct message *m)
+{
+    struct parameters p;
+    if (!parameters_read(c, &p))
+        return false;
+    if (p.room_count > 1 || body.len == 0) {
+        answer_problem(c, 400,
+            body.len == 0 ? "The body is empty; send the bytes to publish."
+                          : "A message goes to one room.");
+        return false;
+    }
+    m->kind = MESSAGE_BINARY;
+    m->body = body;
+    m->room = p.rooms[0];
+    m->name = p.values[PARAM_NAME];
+    m->event = p.values[PARAM_EVENT];
+    return true;
+}
+
+static void answer_receipt(struct client *c, int status, const struct receipt *receipt)
+{
+    static struct buffer body;
+    body.len = 0;
+    buffer_add(&body, SPAN("{\"id\":"));
+    id_add_json(&body, &receipt->id);
+    buffer_add(&body, SPAN(",\"room\":"));
+    json_string_add(&body, receipt->room);
+    buffer_add(&body, SPAN(",\"time\":\""));
+    time_add(&body, receipt->id.ms);
+    buffer_add(&body, SPAN("\",\"online\":"));
+    buffer_add_number(&body, receipt->online);
+    buffer_add(&body, SPAN("}\n"));
+    answer_begin(c, status)->failed |= body.failed;
+    body.failed = false;
+    answer_end(c, "application/json", buffer_span(&body));
+}
+
+/* The batch with the client's message is safe, or refused. */
+static void published(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+{
+    struct client *c = CONTAINER(waiter, struct input, waiter)->client;
+    if (stored == STORED)
+        answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
+    else if (stored == STORED_FULL)
+        answer_problem(c, 507,
+            "The disk of the server's journal is full; nothing was published. Try "
+            "again when there is room.");
+    else
+        answer_problem(c, 503,
+            "The server's journal cannot be written now; nothing was published. "
+            "Try again.");
+}
+
+void messages_post(struct client *c)
+{
+    struct input *in = c->in;
+    struct span body = { in->bytes + in->request.body_start, in->request.body_len };
+    struct message m = { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY) };
+    struct receipt receipt;
+    const char *why = NULL;
+    if (!http_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
+        why = read_json(body, &m);
+    else if (!read_binary(c, body, &m))
+        return;
+    if (why == NULL)
+        why = check_message(&m);
+    if (why != NULL) {
+        answer_problem(c, 400, why);
+        return;
+    }
+    if (!access_rooms(c, &m.room, 1))
+        return;
+    in->client = c;
+    in->waiter.done = published;
+    switch (hub_publish(server.hub, &m, &in->waiter, &receipt)) {
+    case PUBLISH_WAIT:
+        client_wait(c);
+        return;
+    case PUBLISH_REPEATED:
+        answer_receipt(c, 200, &receipt);
+        return;
+    case PUBLISH_CONFLICT:
+        answer_problem(
+            c, 422, "This Idempotency-Key came before, with another message; use a new key.");
+        return;
+    case PUBLISH_TOO_LARGE:
+        answer_problem(
+            c, 413, "The message takes over half of a room's history (--history); send less.");
+        return;
+    case PUBLISH_NO_ROOM:
+        access_no_room(c);
+        answer_problem(c, 503, "There are as many rooms as there may be; use one that exists.");
+        return;
+    case PUBLISH_NO_MEMORY:
+        answer_problem(c, 503, "The server is short of memory; try again.");
+        return;
+    }
+}
+
+int messages_check_post(const struct client *c, const char **why)
+{
+    struct span type = answer_field(c, HTTP_CONTENT_TYPE);
+    struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
+    if (!http_is_type(type, SPAN("application/json")) &&
+        !http_is_type(type, SPAN("application/octet-stream"))) {
+        *why = "Send the message as Content-Type: application/json (or application/octet-stream).";
+        return 415;
+    }
+    if (!c->in->request.has_length) {
+        *why = "Say how long the body is: Content-Length, or Transfer-Encoding: chunked.";
+        return 411;
+    }
+    *why = key.at != NULL ? rule_key(key) : NULL;
+    return *why != NULL ? 400 : 0;
+}
+
+/* ==== GET /messages ========================================================================== */
+
+static void answer_page(struct client *c, const struct buffer *page)
+{
+    answer_begin(c, 200)->failed |= page->failed;
+    answer_end(c, "application/json", buffer_span(page));
+}
+
+/* Writes the page that a request asks for. Returns whether there is anything on it. */
+static bool read_page(struct client *c, struct buffer *page)
+{
+    page->len = 0;
+    page->failed = false;
+    bool any = hub_add_page(server.hub, &c->in->query, page);
+    buffer_add(page, SPAN("\n"));
+    return any;
+}
+
+/* A page may be large; the memory for it is not kept. */
+static bool poll(struct client *c, bool timeout)
+{
+    struct buffer page = { 0 };
+    bool answer = read_page(c, &page) || timeout;
+    if (answer) {
+        client_leave(c);
+        answer_page(c, &page);
+    }
+    buffer_free(&page);
+    return answer;
+}
+
+/* Fills in what a page is to show, from the URL. Returns what is wrong, or NULL. */
+static const char *read_page_query(
+    const struct parameters *p, struct page_query *q, unsigned *wait_seconds)
+{
+    struct span after = p->values[PARAM_AFTER], before = p->values[PARAM_BEFORE];
+    *q = (struct page_query) { .room = p->rooms[0], .has_before = before.at != NULL };
+    if (p->room_count > 1)
+        return "A page is of one room.";
+    if (after.at != NULL && before.at != NULL)
+        return "after and before do not go together; choose one.";
+    if ((after.at != NULL && !id_parse(after, &q->start.id)) ||
+        (before.at != NULL && !id_parse(before, &q->before)))
+        return "after and before take the id of a message, like 1760000000000-0.";
+    if (!parameters_count(p->values[PARAM_LIMIT], LIMIT_DEFAULT, HUB_HISTORY_MAX, &q->limit) ||
+        q->limit == 0)
+        return "limit is a number of messages from 1 on.";
+    if (!parameters_count(p->values[PARAM_WAIT], 0, UINT32_MAX, wait_seconds) ||
+        *wait_seconds > CLIENT_POLL_MAX_SECONDS)
+        return "wait is a number of seconds, 60 at most.";
+    if (*wait_seconds > 0 && before.at != NULL)
+        return "wait goes with after, not with before: older messages do not arrive.";
+    q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
+    q->polls = *wait_seconds > 0;
+    return NULL;
+}
+
+void messages_get(struct client *c)
+{
+    struct parameters p;
+    struct page_query *q = &c->in->query;
+    unsigned wait;
+    if (!parameters_read(c, &p))
+        return;
+    const char *why = read_page_query(&p, q, &wait);
+    if (why != NULL) {
+        answer_problem(c, 400, why);
+        return;
+    }
+    if (!access_rooms(c, &q->room, 1))
+        return;
+    if (wait > 0 && q->start.since == SINCE_NOW)
+        q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(server.hub) };
+    struct buffer page = { 0 };
+    bool answer = read_page(c, &page) || wait == 0 || answer_is_head(c) || server.draining;
+    if (answer)
+        answer_page(c, &page);
+    buffer_free(&page);
+    if (answer)
+        return;
+    const char *busy = access_busy(c);
+    if (busy != NULL && strcmp(busy, "address") == 0) {
+        answer_problem(c, 429, "Your address holds as many streams as it may; ask without wait.");
+        return;
+    }
+    if (busy != NULL || !client_lease(c, access_expires()) ||
+        client_join(c, &q->room, 1, (struct span) { NULL, 0 }, false) != JOIN_OK) {
+        client_leave(c);
+        answer_problem(
+            c, 503, "There are as many streams or rooms as there may be; ask without wait.");
+        return;
+    }
+    client_poll(c, wait, poll);
+}

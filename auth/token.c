@@ -1,0 +1,610 @@
+/* token.c - checks and makes signed tokens, with a SHA-256 and an HMAC of our own.
+ *
+ * A token is three parts in base64url, with dots between:
+ *
+ *     eyJhbGciOiJIUzI1NiIs...    .  eyJzdWIiOiJhbm4iLCJyb29tc...       .  Brj0fZrYxTY3WIvw...
+ *     {"alg":"HS256","typ":"JWT"}   {"sub":"ann","rooms":["lobby"],...}   the HMAC, 32 bytes
+ *     \__________________________ what is signed ____________________/
+ *
+ * It comes from a stranger, so the order is fixed: the shape, the signature, and only then what the
+ * parts say. JWT libraries were broken by asking the header how to check the signature ("none", or
+ * a public key used as an HMAC key, RFC 8725 2.1). Here there is one algorithm and the header is
+ * not asked: it is read after the signature was right, and must then agree. So the JSON parser sees
+ * no byte that an owner of the key did not sign. By `kid`, `jku`, `jwk` and their like a token
+ * would name its own key; they are not looked at.
+ *
+ * Base64url that is padded, cut off, or has bits that mean nothing is refused. So nobody can spell
+ * a token in another way, and pass by whatever knows it by its text.
+ *
+ * Nothing is allocated but a key and what token_make writes to. A key's bytes are never written
+ * anywhere, and no sentence here tells of them. Left out: other algorithms (one kind of key, one
+ * rule), encryption (TLS is in front), and revocation (tokens are to be short-lived; a stream ends
+ * when its token does). */
+
+#include "auth/token.h"
+
+#include "base/text.h"
+#include "hub/rules.h"
+#include "json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ==== SHA-256, FIPS 180-4 ==================================================================== */
+
+enum { BLOCK_BYTES = 64, LENGTH_AT = BLOCK_BYTES - 8, ROUNDS = 64 };
+
+struct sha256 {
+    uint32_t state[8];
+    uint64_t len;                     /* bytes so far */
+    unsigned char block[BLOCK_BYTES]; /* the last len % BLOCK_BYTES of them */
+};
+
+/* clang-format off */
+
+/* The first 32 bits of the fractions of the cube roots of the first 64 primes: numbers that nobody
+ * could choose so as to hide something in them. */
+static const uint32_t round_constants[ROUNDS] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
+};
+
+/* clang-format on */
+
+static void sha256_start(struct sha256 *s)
+{
+    /* The same of the square roots of the first 8 primes. */
+    *s = (struct sha256) { .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
+                               0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
+}
+
+static uint32_t rotate(uint32_t word, unsigned right)
+{
+    return word >> right | word << (32 - right);
+}
+
+/* The block as 16 words, the highest byte first, and 48 more, each mixed from four before it. */
+static void spread(const unsigned char block[BLOCK_BYTES], uint32_t words[ROUNDS])
+{
+    for (size_t i = 0; i < 16; i++, block += 4)
+        words[i] = (uint32_t)block[0] << 24 | (uint32_t)block[1] << 16 | (uint32_t)block[2] << 8 |
+                   block[3];
+    for (size_t i = 16; i < ROUNDS; i++) {
+        uint32_t far = words[i - 15], near = words[i - 2];
+        uint32_t sigma0 = rotate(far, 7) ^ rotate(far, 18) ^ far >> 3;
+        uint32_t sigma1 = rotate(near, 17) ^ rotate(near, 19) ^ near >> 10;
+        words[i] = words[i - 16] + sigma0 + words[i - 7] + sigma1;
+    }
+}
+
+/* The eight words a to h of the standard are v[0] to v[7]. A round moves each to the next place;
+ * only a and e are more than the word before them. */
+static void mix(struct sha256 *s)
+{
+    uint32_t words[ROUNDS], v[8];
+    spread(s->block, words);
+    memcpy(v, s->state, sizeof v);
+    for (size_t i = 0; i < ROUNDS; i++) {
+        uint32_t a = v[0], e = v[4];
+        uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+        uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+        uint32_t majority = (a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]);
+        uint32_t choice = (e & v[5]) ^ (~e & v[6]);
+        uint32_t t = v[7] + sum1 + choice + round_constants[i] + words[i];
+        memmove(v + 1, v, 7 * sizeof v[0]);
+        v[4] += t;
+        v[0] = t + sum0 + majority;
+    }
+    for (size_t i = 0; i < 8; i++)
+        s->state[i] += v[i];
+}
+
+static void sha256_add(struct sha256 *s, struct span bytes)
+{
+    while (bytes.len > 0) {
+        size_t used = s->len % BLOCK_BYTES, room = BLOCK_BYTES - used;
+        size_t len = bytes.len < room ? bytes.len : room;
+        memcpy(s->block + used, bytes.at, len);
+        s->len += len;
+        bytes.at += len;
+        bytes.len -= len;
+        if (len == room)
+            mix(s);
+    }
+}
+
+/* The end of the last block, or of one more when there is no room for it:
+ *
+ *     | ... the bytes | 0x80 | zeros ... | how many bits there were, in 8 bytes | */
+static void sha256_finish(struct sha256 *s, unsigned char digest[TOKEN_SHA256_BYTES])
+{
+    uint64_t bits = s->len * 8;
+    char length[8];
+    for (size_t i = 0; i < sizeof length; i++)
+        length[i] = (char)(unsigned char)(bits >> (56 - 8 * i));
+    sha256_add(s, SPAN("\x80"));
+    while (s->len % BLOCK_BYTES != LENGTH_AT)
+        sha256_add(s, SPAN("\0"));
+    sha256_add(s, (struct span) { length, sizeof length });
+    for (size_t i = 0; i < TOKEN_SHA256_BYTES; i++)
+        digest[i] = (unsigned char)(s->state[i / 4] >> (24 - i % 4 * 8));
+}
+
+void token_sha256(struct span bytes, unsigned char digest[TOKEN_SHA256_BYTES])
+{
+    struct sha256 s;
+    sha256_start(&s);
+    sha256_add(&s, bytes);
+    sha256_finish(&s, digest);
+}
+
+/* ==== HMAC, RFC 2104 ========================================================================= */
+
+static struct span span_of_digest(const unsigned char digest[TOKEN_SHA256_BYTES])
+{
+    return (struct span) { (const char *)digest, TOKEN_SHA256_BYTES };
+}
+
+/* One of the two hashes, begun with the key's block, each byte of it changed by `pad`. */
+static void hmac_start(struct sha256 *s, const char block[BLOCK_BYTES], unsigned char pad)
+{
+    char padded[BLOCK_BYTES];
+    for (size_t i = 0; i < BLOCK_BYTES; i++)
+        padded[i] = (char)((unsigned char)block[i] ^ pad);
+    sha256_start(s);
+    sha256_add(s, (struct span) { padded, sizeof padded });
+}
+
+/* H(key ^ 0x5c5c... | H(key ^ 0x3636... | bytes)). The outer hash is what makes it more than a hash
+ * with a key in front: to that anybody could add bytes at the end. */
+void token_hmac(struct span key, struct span bytes, unsigned char digest[TOKEN_SHA256_BYTES])
+{
+    struct sha256 s;
+    char block[BLOCK_BYTES] = { 0 };
+    if (key.len > BLOCK_BYTES) {
+        token_sha256(key, digest);
+        key = span_of_digest(digest);
+    }
+    if (key.len > 0)
+        memcpy(block, key.at, key.len);
+    hmac_start(&s, block, 0x36);
+    sha256_add(&s, bytes);
+    sha256_finish(&s, digest);
+    hmac_start(&s, block, 0x5c);
+    sha256_add(&s, span_of_digest(digest));
+    sha256_finish(&s, digest);
+}
+
+/* ==== Base64url, RFC 4648 5, without padding ================================================= */
+
+static int digit_of(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* Decodes into `out`, which has room for 3/4 of the text; `*bytes` is what it holds then. Each
+ * digit brings six bits, and each byte takes eight:
+ *
+ *     digits  111111 222222 333333 444444
+ *     bytes   aaaaaa aabbbb bbbbcc cccccc
+ *
+ * At the end no whole digit may be left over, and the bits left over must be zero. */
+static bool decode(struct span text, char *out, struct span *bytes)
+{
+    uint32_t bits = 0;
+    unsigned held = 0; /* how many of the lowest bits are not taken yet */
+    size_t len = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        int digit = digit_of(text.at[i]);
+        if (digit < 0)
+            return false;
+        bits = bits << 6 | (uint32_t)digit;
+        held += 6;
+        if (held >= 8) {
+            held -= 8;
+            out[len++] = (char)(unsigned char)(bits >> held);
+        }
+    }
+    *bytes = (struct span) { out, len };
+    return held < 6 && (bits & ((1u << held) - 1)) == 0;
+}
+
+/* Puts what stands in the buffer from `start` on into base64url: in Base64 behind itself, with two
+ * digits exchanged and no padding, and then back to its place. */
+static void encode_from(struct buffer *b, size_t start)
+{
+    size_t len = b->len - start;
+    char *digits = buffer_reserve(b, TEXT_BASE64_BYTES(len));
+    if (digits == NULL)
+        return;
+    size_t count = text_base64((struct span) { digits - len, len }, digits);
+    while (count > 0 && digits[count - 1] == '=')
+        count--;
+    for (size_t i = 0; i < count; i++)
+        digits[i] = (char)(digits[i] == '+' ? '-' : digits[i] == '/' ? '_' : digits[i]);
+    memmove(digits - len, digits, count);
+    b->len = start + count;
+}
+
+/* ==== The key ================================================================================ */
+
+/* Nobody but the owner may read or change it. A group may read what root owns, when we are not root
+ * ourselves: that is how a credential of systemd looks (0440, and an access list that names us). */
+static bool is_private(const struct stat *file)
+{
+    mode_t forbidden = file->st_uid == 0 && geteuid() != 0 ? 037 : 077;
+    return (file->st_mode & forbidden) == 0;
+}
+
+/* Reads until the end, or until one byte more than is allowed. */
+static const char *read_all(int fd, struct token_key *key)
+{
+    size_t capacity = TOKEN_KEY_FILE_MAX_BYTES + 1;
+    key->bytes = malloc(capacity);
+    if (key->bytes == NULL)
+        return "there is no memory for the key";
+    while (key->len < capacity) {
+        ssize_t len = read(fd, key->bytes + key->len, capacity - key->len);
+        if (len < 0)
+            return strerror(errno);
+        if (len == 0)
+            return NULL;
+        key->len += (size_t)len;
+    }
+    return "the key file holds more than 4096 bytes; a key needs 32";
+}
+
+static const char *read_key(int fd, struct token_key *key)
+{
+    struct stat file;
+    if (fstat(fd, &file) < 0)
+        return strerror(errno);
+    if (!S_ISREG(file.st_mode))
+        return "the key file is no regular file";
+    if (!is_private(&file))
+        return "others than its owner may read or change the key file; chmod 600 makes it private";
+    const char *why = read_all(fd, key);
+    if (why != NULL)
+        return why;
+    if (key->len > 0 && key->bytes[key->len - 1] == '\n')
+        key->len--;
+    if (key->len < TOKEN_KEY_MIN_BYTES)
+        return "the key file holds less than 32 bytes; openssl rand -hex 32 makes a good key";
+    return NULL;
+}
+
+_Static_assert(TOKEN_KEY_MIN_BYTES == 32 && TOKEN_KEY_FILE_MAX_BYTES == 4096,
+    "the sentences above say so, too");
+
+/* O_NONBLOCK: to open a FIFO would wait for somebody to write to it. */
+const char *token_read_key(const char *path, struct token_key *key)
+{
+    *key = (struct token_key) { NULL, 0 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return strerror(errno);
+    const char *why = read_key(fd, key);
+    close(fd);
+    if (why != NULL) {
+        free(key->bytes);
+        *key = (struct token_key) { NULL, 0 };
+    }
+    return why;
+}
+
+static struct span span_of_key(const struct token_key *key)
+{
+    return (struct span) { key->bytes, key->len };
+}
+
+/* ==== The parts and the signature ============================================================ */
+
+enum { PART_HEADER, PART_CLAIMS, PART_SIGNATURE, PART_COUNT };
+
+/* Exactly three parts. A JWE, which is encrypted, has five. */
+static bool split(struct span text, struct span parts[PART_COUNT])
+{
+    for (size_t i = 0; i < PART_COUNT; i++)
+        if (!span_split(&text, '.', &parts[i]))
+            return false;
+    return text.at == NULL;
+}
+
+/* Looks at all of it, wherever it differs: the time a comparison takes must not tell a forger how
+ * many bytes are right already. */
+static bool is_same(const char *a, const unsigned char *b, size_t len)
+{
+    unsigned difference = 0;
+    for (size_t i = 0; i < len; i++)
+        difference |= (unsigned char)a[i] ^ (unsigned)b[i];
+    return difference == 0;
+}
+
+/* Tries every key, also when one was right already. */
+static bool is_signed(
+    struct span signed_part, const char *signature, const struct token_key *keys, size_t count)
+{
+    bool right = false;
+    for (size_t i = 0; i < count; i++) {
+        unsigned char digest[TOKEN_SHA256_BYTES];
+        token_hmac(span_of_key(&keys[i]), signed_part, digest);
+        right |= is_same(signature, digest, sizeof digest);
+    }
+    return right;
+}
+
+/* ==== What it says =========================================================================== */
+
+/* Decodes a JSON string where it stands, which is in the token's own text. */
+static bool read_string(const struct json_field *field, struct span *string)
+{
+    if (field->type != JSON_STRING)
+        return false;
+    char *at = span_bytes(field->raw);
+    *string = (struct span) { at, json_decode(field->raw, at) };
+    return true;
+}
+
+/* `typ` is a media type: case does not matter, and "application/" may be left out (RFC 7515 4.1.9).
+ * RFC 7519 5.1 has JWT, RFC 9068 has at+jwt for tokens that give access. One with another type
+ * (logout+jwt, secevent+jwt) was signed for another purpose, and must let nobody in here (RFC 8725
+ * 3.11). */
+static bool is_type(struct span type)
+{
+    struct span prefix = SPAN("application/");
+    if (type.len > prefix.len && span_equal_nocase((struct span) { type.at, prefix.len }, prefix)) {
+        type.at += prefix.len;
+        type.len -= prefix.len;
+    }
+    return span_equal_nocase(type, SPAN("JWT")) || span_equal_nocase(type, SPAN("at+jwt"));
+}
+
+/* `crit` lists extensions that one must understand or refuse (RFC 7515 4.1.11). We know none. */
+static bool read_header(struct span json)
+{
+    struct json_field fields[] = { { .name = SPAN("alg") }, { .name = SPAN("typ") },
+        { .name = SPAN("crit") } };
+    struct json_field *alg = &fields[0], *typ = &fields[1], *crit = &fields[2];
+    struct span string;
+    if (json_find(json, fields, sizeof fields / sizeof fields[0]) != NULL)
+        return false;
+    if (crit->type != JSON_ABSENT)
+        return false;
+    if (typ->type != JSON_ABSENT && !(read_string(typ, &string) && is_type(string)))
+        return false;
+    return read_string(alg, &string) && span_equal(string, SPAN("HS256"));
+}
+
+/* The clock stops here: at 9999-12-31T23:59:59Z, and as far before 1970. */
+static const int64_t date_max = 253402300799;
+
+/* An exponent of more says no more: no token has room for as many digits. */
+enum { EXPONENT_MAX = 2 * TOKEN_MAX_BYTES };
+
+/* Takes the exponent off a number's end; without one it is 0. */
+static int64_t take_exponent(struct span *number)
+{
+    size_t at = 0;
+    while (at < number->len && number->at[at] != 'e' && number->at[at] != 'E')
+        at++;
+    int64_t exponent = 0;
+    for (size_t i = at + 1; i < number->len; i++)
+        if (number->at[i] >= '0' && number->at[i] <= '9' && exponent < EXPONENT_MAX)
+            exponent = exponent * 10 + (number->at[i] - '0');
+    bool negative = at + 1 < number->len && number->at[at + 1] == '-';
+    number->len = at;
+    return negative ? -exponent : exponent;
+}
+
+/* A NumericDate is any JSON number, also 1.7e9 or 1700000000.5. It is read digit by digit, since a
+ * double has neither place for all of them nor a defined way to a whole number. The exponent moves
+ * the point; the digits before it are the seconds, any behind it that is not zero is a fraction:
+ *
+ *     1234.567e2    `whole` = 4 + 2    123456.7    the seconds 123456, and a fraction
+ *
+ * Returns the first whole second that is not before it, here 123457: a clock of whole seconds has
+ * come to the date exactly when it has come to that. */
+static int64_t read_date(struct span number)
+{
+    bool negative = number.at[0] == '-', fraction = false;
+    if (negative)
+        number.at++, number.len--;
+    int64_t exponent = take_exponent(&number), seconds = 0;
+    const char *point = memchr(number.at, '.', number.len);
+    int64_t whole = (point != NULL ? point - number.at : (int64_t)number.len) + exponent;
+    for (size_t i = 0; i < number.len || whole > 0; i++) {
+        int digit = i < number.len ? number.at[i] - '0' : 0;
+        if (i < number.len && number.at[i] == '.')
+            continue;
+        if (whole-- > 0)
+            seconds = seconds < date_max ? seconds * 10 + digit : date_max;
+        else if (digit != 0)
+            fraction = true;
+    }
+    if (negative)
+        return seconds < date_max ? -seconds : -date_max;
+    seconds += fraction;
+    return seconds < date_max ? seconds : date_max;
+}
+
+enum { CLAIM_SUB, CLAIM_AUD, CLAIM_ROOMS, CLAIM_PUBLISH, CLAIM_EXP, CLAIM_NBF, CLAIM_COUNT };
+
+/* The name as it was signed: white space at its ends is not dropped but refused, or two of an
+ * application's users could be one here. */
+static bool read_name(const struct json_field *sub, struct span *name)
+{
+    *name = (struct span) { NULL, 0 };
+    if (sub->type == JSON_ABSENT)
+        return true;
+    if (!read_string(sub, name))
+        return false;
+    size_t len = name->len;
+    return rule_name(name) == NULL && name->len == len;
+}
+
+/* Each string is decoded where it stands; by then the walk over the array is past it. */
+static bool read_rooms(const struct json_field *rooms, struct token *token)
+{
+    struct json_field room = { .type = JSON_STRING };
+    struct span rest = rooms->raw;
+    int found;
+    token->room_count = 0;
+    token->all_rooms = false;
+    if (rooms->type == JSON_ABSENT)
+        return true;
+    if (rooms->type != JSON_ARRAY)
+        return false;
+    while ((found = json_next_string(&rest, &room.raw)) == 1) {
+        if (token->room_count == TOKEN_ROOMS_MAX)
+            return false;
+        struct span *name = &token->rooms[token->room_count++];
+        if (!read_string(&room, name) || rule_room(*name) != NULL)
+            return false;
+        if (span_equal(*name, SPAN("*")))
+            token->all_rooms = true;
+    }
+    return found == 0;
+}
+
+/* Who the token is for. When it says so, it must name us, and else be refused (RFC 7519 4.1.3): so
+ * an application may sign tokens for several services with one key. */
+static bool is_audience(const struct json_field *aud)
+{
+    struct json_field each = { .type = JSON_STRING };
+    struct span rest = aud->raw, name;
+    bool ours = false;
+    int found;
+    if (aud->type == JSON_ABSENT)
+        return true;
+    if (read_string(aud, &name))
+        return span_equal(name, SPAN("ssechat"));
+    if (aud->type != JSON_ARRAY)
+        return false;
+    while ((found = json_next_string(&rest, &each.raw)) == 1)
+        ours |= read_string(&each, &name) && span_equal(name, SPAN("ssechat"));
+    return found == 0 && ours;
+}
+
+/* A claim that is there must have its type: null is not the same as absent. Without `nbf` the token
+ * is good since ever. */
+static bool read_claims(struct span json, struct token *token, int64_t *not_before)
+{
+    struct json_field claims[CLAIM_COUNT] = {
+        [CLAIM_SUB] = { .name = SPAN("sub") },
+        [CLAIM_AUD] = { .name = SPAN("aud") },
+        [CLAIM_ROOMS] = { .name = SPAN("rooms") },
+        [CLAIM_PUBLISH] = { .name = SPAN("publish") },
+        [CLAIM_EXP] = { .name = SPAN("exp") },
+        [CLAIM_NBF] = { .name = SPAN("nbf") },
+    };
+    const struct json_field *publish = &claims[CLAIM_PUBLISH], *exp = &claims[CLAIM_EXP];
+    const struct json_field *nbf = &claims[CLAIM_NBF];
+    if (json_find(json, claims, CLAIM_COUNT) != NULL)
+        return false;
+    if (publish->type != JSON_ABSENT && publish->type != JSON_BOOLEAN)
+        return false;
+    if (exp->type != JSON_NUMBER || (nbf->type != JSON_ABSENT && nbf->type != JSON_NUMBER))
+        return false;
+    token->publish = publish->type == JSON_BOOLEAN && publish->raw.at[0] == 't';
+    token->expires = read_date(exp->raw);
+    *not_before = nbf->type == JSON_NUMBER ? read_date(nbf->raw) : -date_max;
+    return is_audience(&claims[CLAIM_AUD]) && read_name(&claims[CLAIM_SUB], &token->name) &&
+           read_rooms(&claims[CLAIM_ROOMS], token);
+}
+
+enum token_state token_check(
+    struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token)
+{
+    struct span parts[PART_COUNT], bytes;
+    if (text.len > TOKEN_MAX_BYTES || !split(text, parts))
+        return TOKEN_MALFORMED;
+    struct span signature = parts[PART_SIGNATURE];
+    if (!decode(signature, token->text, &bytes) || bytes.len != TOKEN_SHA256_BYTES)
+        return TOKEN_MALFORMED;
+    struct span signed_part = { text.at, text.len - signature.len - 1 };
+    if (!is_signed(signed_part, bytes.at, keys, count))
+        return TOKEN_FORGED;
+
+    if (!decode(parts[PART_HEADER], token->text, &bytes) || !read_header(bytes))
+        return TOKEN_MALFORMED;
+    int64_t not_before;
+    if (!decode(parts[PART_CLAIMS], token->text, &bytes) || !read_claims(bytes, token, &not_before))
+        return TOKEN_MALFORMED;
+    if (now >= token->expires)
+        return TOKEN_EXPIRED;
+    if (now < not_before - TOKEN_NBF_LEEWAY_SECONDS)
+        return TOKEN_EARLY;
+    return TOKEN_GOOD;
+}
+
+bool token_has_room(const struct token *token, struct span room)
+{
+    for (size_t i = 0; i < token->room_count; i++)
+        if (span_equal(token->rooms[i], room))
+            return true;
+    return token->all_rooms;
+}
+
+/* ==== Making one ============================================================================= */
+
+static void add_string(struct buffer *out, struct span string)
+{
+    char *to = buffer_reserve(out, JSON_ESCAPED_MAX(string.len));
+    if (to != NULL)
+        out->len += json_escape(string, to);
+}
+
+void token_make(struct buffer *out, const struct token_key *key, struct span name,
+    const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires)
+{
+    size_t start = out->len;
+    buffer_add(out, SPAN("{\"alg\":\"HS256\",\"typ\":\"JWT\"}"));
+    encode_from(out, start);
+    buffer_add(out, SPAN("."));
+
+    size_t claims = out->len;
+    buffer_add(out, SPAN("{"));
+    if (name.len > 0) {
+        buffer_add(out, SPAN("\"sub\":"));
+        add_string(out, name);
+        buffer_add(out, SPAN(","));
+    }
+    buffer_add(out, SPAN("\"rooms\":["));
+    for (size_t i = 0; i < room_count; i++) {
+        buffer_add(out, i > 0 ? SPAN(",") : SPAN(""));
+        add_string(out, rooms[i]);
+    }
+    buffer_printf(out, "],\"publish\":%s,\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}",
+        publish ? "true" : "false", now, expires);
+    encode_from(out, claims);
+    if (out->failed) {
+        out->len = start;
+        return;
+    }
+
+    unsigned char digest[TOKEN_SHA256_BYTES];
+    struct span signed_part = { out->at + start, out->len - start };
+    token_hmac(span_of_key(key), signed_part, digest);
+    buffer_add(out, SPAN("."));
+    size_t signature = out->len;
+    buffer_add(out, span_of_digest(digest));
+    encode_from(out, signature);
+    if (out->failed)
+        out->len = start;
+}

@@ -1,0 +1,224 @@
+/* inflate.c - DEFLATE, small rather than fast: it runs once for each file of the page.
+ *
+ * The data is a stream of bits, read from the low end of each byte. A block is either stored as it
+ * is, or made of symbols: a byte, or a piece of what was unpacked before, by its length and its
+ * distance. Frequent symbols have short codes, and a code is given by the lengths of its words
+ * alone: words of the same length are consecutive numbers, in the order of their symbols, and those
+ * of the next length go on from there (RFC 1951 3.2.2).
+ *
+ *      lengths  a:2 b:1 c:3 d:3      b 0   a 10   c 110   d 111
+ */
+
+#include "base/inflate.h"
+
+#include "base/crc32.h"
+
+enum {
+    HEADER_BYTES = 10,
+    TRAILER_BYTES = 8,
+    WORD_MAX_BITS = 15,
+    LITERALS_MAX = 288, /* 256 is the end of a block, what is over it a length */
+    DISTANCES_MAX = 32,
+    END_OF_BLOCK = 256,
+};
+
+struct input {
+    struct span rest;
+    uint32_t bits; /* read, but not taken yet */
+    unsigned count;
+    bool failed; /* a word that is none, or the data ended */
+};
+
+struct output {
+    char *at;
+    size_t len, size;
+};
+
+/* How many words there are of each length, and their symbols in the order of the words. */
+struct code {
+    uint16_t counts[WORD_MAX_BITS + 1], symbols[LITERALS_MAX];
+};
+
+static unsigned take_bits(struct input *in, unsigned count)
+{
+    while (in->count < count) {
+        if (in->rest.len == 0) {
+            in->failed = true;
+            return 0;
+        }
+        in->bits |= (uint32_t)(unsigned char)*in->rest.at << in->count;
+        in->rest.at++, in->rest.len--;
+        in->count += 8;
+    }
+    unsigned taken = in->bits & ((1u << count) - 1);
+    in->bits >>= count;
+    in->count -= count;
+    return taken;
+}
+
+static void make_code(struct code *code, const unsigned char *lengths, unsigned count)
+{
+    unsigned places[WORD_MAX_BITS + 2] = { 0 };
+    memset(code, 0, sizeof *code);
+    for (unsigned i = 0; i < count; i++)
+        code->counts[lengths[i]]++;
+    code->counts[0] = 0; /* a symbol that is not used */
+    for (unsigned len = 1; len <= WORD_MAX_BITS; len++)
+        places[len + 1] = places[len] + code->counts[len];
+    for (unsigned i = 0; i < count; i++)
+        if (lengths[i] > 0)
+            code->symbols[places[lengths[i]]++] = (uint16_t)i;
+}
+
+/* Reads one word, bit by bit. Of each length, `first` is the first word and `place` its symbol. */
+static unsigned take_symbol(struct input *in, const struct code *code)
+{
+    unsigned word = 0, first = 0, place = 0;
+    for (unsigned len = 1; len <= WORD_MAX_BITS && !in->failed; len++) {
+        word |= take_bits(in, 1);
+        if (word < first + code->counts[len])
+            return word >= first ? code->symbols[place + word - first] : 0;
+        place += code->counts[len];
+        first = (first + code->counts[len]) << 1;
+        word <<= 1;
+    }
+    in->failed = true;
+    return END_OF_BLOCK;
+}
+
+/* A length or a distance: each symbol stands for a range, and bits behind it say where in it. The
+ * ranges double in size every `step` symbols (RFC 1951 3.2.5). */
+static unsigned take_range(struct input *in, unsigned symbol, unsigned step, unsigned least)
+{
+    if (symbol < 2 * step)
+        return least + symbol;
+    unsigned bits = symbol / step - 1;
+    return least + ((step + symbol % step) << bits) + take_bits(in, bits);
+}
+
+static void put(struct input *in, struct output *out, char byte)
+{
+    if (out->len < out->size)
+        out->at[out->len++] = byte;
+    else
+        in->failed = true;
+}
+
+static void copy_back(
+    struct input *in, struct output *out, const struct code *distances, unsigned symbol)
+{
+    enum { LENGTH_MAX_SYMBOL = 285, LENGTH_MAX = 258 };
+    unsigned length =
+        symbol == LENGTH_MAX_SYMBOL ? LENGTH_MAX : take_range(in, symbol - END_OF_BLOCK - 1, 4, 3);
+    unsigned distance = take_range(in, take_symbol(in, distances) & 31, 2, 1);
+    in->failed |= distance > out->len || symbol > LENGTH_MAX_SYMBOL;
+    for (unsigned i = 0; i < length && !in->failed; i++) /* it may overlap with itself */
+        put(in, out, out->at[out->len - distance]);
+}
+
+static void read_symbols(
+    struct input *in, struct output *out, const struct code *literals, const struct code *distances)
+{
+    unsigned symbol;
+    while ((symbol = take_symbol(in, literals)) != END_OF_BLOCK && !in->failed)
+        if (symbol < END_OF_BLOCK)
+            put(in, out, (char)symbol);
+        else
+            copy_back(in, out, distances, symbol);
+}
+
+/* The lengths of both codes, one list, itself in a code; repeated ones in short (RFC 1951 3.2.7).
+ */
+static void read_codes(struct input *in, struct code *literals, struct code *distances)
+{
+    static const unsigned char order[] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
+        14, 1, 15 };
+    unsigned char lengths[LITERALS_MAX + DISTANCES_MAX + 138] = { 0 };
+    unsigned literal_count = take_bits(in, 5) + 257, count = literal_count + take_bits(in, 5) + 1;
+    unsigned words = take_bits(in, 4) + 4, at = 0;
+    for (unsigned i = 0; i < words; i++)
+        lengths[order[i]] = (unsigned char)take_bits(in, 3);
+    make_code(literals, lengths, sizeof order);
+    memset(lengths, 0, sizeof lengths);
+    in->failed |= literal_count > LITERALS_MAX;
+    while (at < count && !in->failed) {
+        unsigned symbol = take_symbol(in, literals), times = 1;
+        unsigned char length = (unsigned char)symbol;
+        if (symbol == 16 && at > 0) {
+            length = lengths[at - 1];
+            times = 3 + take_bits(in, 2);
+        } else if (symbol >= 16) {
+            length = 0;
+            times = symbol == 17 ? 3 + take_bits(in, 3) : 11 + take_bits(in, 7);
+        }
+        for (; times > 0; times--)
+            lengths[at++] = length;
+    }
+    if (in->failed)
+        return;
+    make_code(literals, lengths, literal_count);
+    make_code(distances, lengths + literal_count, count - literal_count);
+}
+
+/* The codes of a block that does not bring its own (RFC 1951 3.2.6). */
+static void fixed_codes(struct code *literals, struct code *distances)
+{
+    unsigned char lengths[LITERALS_MAX];
+    for (unsigned i = 0; i < LITERALS_MAX; i++)
+        lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
+    make_code(literals, lengths, LITERALS_MAX);
+    memset(lengths, 5, DISTANCES_MAX);
+    make_code(distances, lengths, DISTANCES_MAX);
+}
+
+static void read_stored(struct input *in, struct output *out)
+{
+    in->bits = in->count = 0; /* it begins with a whole byte */
+    unsigned len = take_bits(in, 16), inverse = take_bits(in, 16);
+    in->failed |= (len ^ inverse) != 0xffff;
+    for (; len > 0 && !in->failed; len--)
+        put(in, out, (char)take_bits(in, 8));
+}
+
+static uint32_t little_endian(const char *at)
+{
+    const unsigned char *b = (const unsigned char *)at;
+    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+
+size_t inflate_size(struct span gzip)
+{
+    return gzip.len < HEADER_BYTES + TRAILER_BYTES ? 0 : little_endian(gzip.at + gzip.len - 4);
+}
+
+bool inflate(struct span gzip, char *out, size_t size)
+{
+    static const char magic[] = "\x1f\x8b\x08"; /* then the flags, of which none is known here */
+    static struct code literals, distances;
+    if (gzip.len < HEADER_BYTES + TRAILER_BYTES || memcmp(gzip.at, magic, sizeof magic) != 0)
+        return false;
+    struct input in = { .rest = {
+                            gzip.at + HEADER_BYTES, gzip.len - HEADER_BYTES - TRAILER_BYTES } };
+    struct output unpacked = { .size = size };
+    unpacked.at = out;
+    for (bool last = false; !last && !in.failed;) {
+        last = take_bits(&in, 1) == 1;
+        switch (take_bits(&in, 2)) {
+        case 0:
+            read_stored(&in, &unpacked);
+            continue;
+        case 1:
+            fixed_codes(&literals, &distances);
+            break;
+        case 2:
+            read_codes(&in, &literals, &distances);
+            break;
+        default:
+            in.failed = true;
+        }
+        if (!in.failed)
+            read_symbols(&in, &unpacked, &literals, &distances);
+    }
+    uint32_t crc = little_endian(gzip.at + gzip.len - TRAILER_BYTES);
+    return !in.failed && unpacked.len == size && crc32(0, (struct span) { out, size }) == crc;
+}

@@ -1,0 +1,153 @@
+/* history.c - the hub read back: pages of a room's history, where a reader begins, the list of
+ * rooms.
+ *
+ * Nothing here changes anything. A page costs a bisection and the bytes on it; the list of rooms is
+ * sorted, and costs all of them: it is for people, not for the hot path. */
+
+#include "hub.h"
+
+#include "hub/room.h"
+
+#include <stdlib.h>
+
+/* ==== Reading back =========================================================================== */
+
+const char *room_gap(const struct hub *hub, const struct room *room, const struct start *start)
+{
+    if (start->since == SINCE_UNKNOWN)
+        return "unknown";
+    if (start->since != SINCE_ID)
+        return NULL;
+    if (id_before(hub->last, start->id))
+        return "unknown";
+    if (!id_before(start->id, room != NULL ? room->lost : hub->lost))
+        return NULL;
+    return id_before(start->id, hub->start) ? "restarted" : "expired";
+}
+
+uint64_t room_seek(const struct hub *hub, const struct room *room, const struct start *start)
+{
+    const struct ring *ring = &room->ring;
+    if (start->since == SINCE_UNKNOWN ||
+        (start->since == SINCE_ID && id_before(hub->last, start->id)))
+        return ring->first;
+    if (start->since == SINCE_ID)
+        return ring_after(ring, start->id);
+    if (start->since == SINCE_NOW)
+        return ring->next;
+    uint64_t held = ring->next - ring->first;
+    return ring->next - (held < start->count ? held : start->count);
+}
+
+/* The entries of a page, from *first to before *end. A page ends at its limit of messages, or after
+ * HUB_PAGE_BYTES, but never without one. */
+static void page_bounds(const struct hub *hub, const struct room *room, const struct page_query *q,
+    uint64_t *first, uint64_t *end)
+{
+    const struct ring *ring = &room->ring;
+    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
+    if (forwards) {
+        *first = *end = room_seek(hub, room, &q->start);
+    } else {
+        *end = q->has_before ? ring_after(ring, q->before) : ring->next;
+        if (q->has_before && *end > ring->first &&
+            id_equal(ring_entry(ring, *end - 1)->id, q->before))
+            --*end;
+        *first = *end;
+    }
+    uint64_t bytes = 0;
+    for (unsigned count = 0; count < q->limit && bytes <= HUB_PAGE_BYTES; count++) {
+        if (forwards ? *end == ring->next : *first == ring->first)
+            return;
+        uint64_t number = forwards ? (*end)++ : --*first;
+        bytes += ring_end(ring, number) - ring_entry(ring, number)->offset;
+    }
+}
+
+static void add_entry(struct hub *hub, const struct room *room, uint64_t number, struct buffer *out)
+{
+    const struct ring *ring = &room->ring;
+    const struct entry *entry = ring_entry(ring, number);
+    struct buffer *payload = &hub->scratch;
+    payload->len = 0;
+    ring_copy(ring, entry->offset + FRAME_LEAD_BYTES, ring_end(ring, number) - FRAME_TRAIL_BYTES,
+        payload);
+    frame_to_json(out, buffer_span(payload), entry->kind, room_name(room), entry->id);
+    out->failed |= payload->failed;
+    payload->failed = false;
+}
+
+bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *out)
+{
+    struct room *room = room_find(hub, q->room);
+    const struct ring *ring = room != NULL ? &room->ring : NULL;
+    uint64_t first = 0, end = 0;
+    if (room != NULL)
+        page_bounds(hub, room, q, &first, &end);
+    buffer_add(out, SPAN("{\"messages\":["));
+    for (uint64_t number = first; number < end; number++) {
+        if (number > first)
+            buffer_add(out, SPAN(","));
+        add_entry(hub, room, number, out);
+    }
+    buffer_add(out, SPAN("],\"oldest\":"));
+    id_add_json(out, first < end ? &ring_entry(ring, first)->id : NULL);
+    buffer_add(out, SPAN(",\"newest\":"));
+    const struct id *newest = q->polls ? &hub->newest : NULL;
+    id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : newest);
+    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
+    bool more = room != NULL && (forwards ? end < ring->next : first > ring->first);
+    bool gap = room_gap(hub, room, &q->start) != NULL;
+    buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
+    return first < end || gap;
+}
+
+/* ==== The rooms ============================================================================== */
+
+static int compare_rooms(const void *a, const void *b)
+{
+    const struct room *left = *(const struct room *const *)a;
+    const struct room *right = *(const struct room *const *)b;
+    size_t len = left->name_len < right->name_len ? left->name_len : right->name_len;
+    int order = memcmp(left->name, right->name, len);
+    return order != 0 ? order : left->name_len - right->name_len;
+}
+
+/* The rooms that anybody may know of, by name: those with streams or history. The caller frees the
+ * array; NULL without memory. */
+static const struct room **listed_rooms(
+    const struct hub *hub, bool (*shows)(struct span room), size_t *count)
+{
+    const struct room **rooms = malloc((hub->rooms.count + 1) * sizeof *rooms);
+    struct node *node = NULL;
+    *count = 0;
+    if (rooms == NULL)
+        return NULL;
+    while ((node = table_walk(&hub->rooms, node)) != NULL) {
+        const struct room *room = (struct room *)(void *)node;
+        if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)) &&
+            shows(room_name(room)))
+            rooms[(*count)++] = room;
+    }
+    qsort(rooms, *count, sizeof *rooms, compare_rooms);
+    return rooms;
+}
+
+void hub_add_rooms(const struct hub *hub, bool (*shows)(struct span room), struct buffer *out)
+{
+    size_t count;
+    const struct room **rooms = listed_rooms(hub, shows, &count);
+    if (rooms == NULL) {
+        out->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct ring *ring = &rooms[i]->ring;
+        buffer_add_string(out, i > 0 ? ",{\"room\":" : "{\"room\":");
+        json_string_add(out, room_name(rooms[i]));
+        buffer_printf(out, ",\"online\":%u,\"newest\":", rooms[i]->presence.online);
+        id_add_json(out, ring_empty(ring) ? NULL : &ring_entry(ring, ring->next - 1)->id);
+        buffer_add(out, SPAN("}"));
+    }
+    free(rooms);
+}

@@ -1,0 +1,173 @@
+/* ring.c - the ring of ring.h. It starts small and doubles; when it grows, every byte goes to the
+ * place that its offset has under the new capacity, so no reader notices. */
+
+#include "hub/ring.h"
+
+#include <stdlib.h>
+
+/* The debug build begins with almost nothing, so that growth and the wrap run all the time. */
+#ifdef DEBUG
+enum { RING_MIN_BYTES = 16, ENTRIES_MIN = 1 };
+#else
+enum { RING_MIN_BYTES = 1024, ENTRIES_MIN = 8 };
+#endif
+
+void ring_init(struct ring *r, size_t limit)
+{
+    must(limit > 0 && (limit & (limit - 1)) == 0);
+    *r = (struct ring) { .limit = limit };
+}
+
+void ring_free(struct ring *r)
+{
+    free(r->bytes);
+    free(r->entries);
+    *r = (struct ring) { .limit = r->limit };
+}
+
+int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2])
+{
+    must(r->tail <= from && from <= to && to <= r->head);
+    size_t len = (size_t)(to - from), place = (size_t)from & (r->capacity - 1);
+    if (len == 0)
+        return 0;
+    size_t until_wrap = r->capacity - place;
+    pieces[0] = (struct iovec) { r->bytes + place, len < until_wrap ? len : until_wrap };
+    if (len <= until_wrap)
+        return 1;
+    pieces[1] = (struct iovec) { r->bytes, len - until_wrap };
+    return 2;
+}
+
+/* Puts bytes at the place that their offset has in a ring of `capacity` bytes. */
+static void put(char *ring, size_t capacity, uint64_t offset, const char *from, size_t len)
+{
+    size_t place = (size_t)offset & (capacity - 1), until_wrap = capacity - place;
+    size_t first = len < until_wrap ? len : until_wrap;
+    memcpy(ring + place, from, first);
+    memcpy(ring, from + first, len - first);
+}
+
+static bool grow_bytes(struct ring *r, size_t capacity)
+{
+    char *bytes = malloc(capacity);
+    if (bytes == NULL)
+        return false;
+    struct iovec pieces[2];
+    int count = ring_pieces(r, r->tail, r->head, pieces);
+    uint64_t offset = r->tail;
+    for (int i = 0; i < count; i++) {
+        put(bytes, capacity, offset, pieces[i].iov_base, pieces[i].iov_len);
+        offset += pieces[i].iov_len;
+    }
+    free(r->bytes);
+    r->bytes = bytes;
+    r->capacity = capacity;
+    return true;
+}
+
+static bool grow_entries(struct ring *r)
+{
+    size_t capacity = r->entry_capacity > 0 ? r->entry_capacity * 2 : ENTRIES_MIN;
+    struct entry *entries = malloc(capacity * sizeof *entries);
+    if (entries == NULL)
+        return false;
+    for (uint64_t n = r->first; n < r->next; n++)
+        entries[n & (capacity - 1)] = *ring_entry(r, n);
+    free(r->entries);
+    r->entries = entries;
+    r->entry_capacity = capacity;
+    return true;
+}
+
+/* Doubles the bytes until `needed` fit, as far as limit and memory allow. */
+static bool reach(struct ring *r, uint64_t needed)
+{
+    if (needed <= r->capacity)
+        return true;
+    size_t capacity = r->capacity > 0 ? r->capacity : RING_MIN_BYTES;
+    while (capacity < needed && capacity < r->limit)
+        capacity *= 2;
+    return capacity >= needed && grow_bytes(r, capacity);
+}
+
+bool ring_prepare(struct ring *r, size_t count, size_t len)
+{
+    uint64_t needed = r->head - r->tail + len;
+    while (r->next - r->first + count > r->entry_capacity)
+        if (!grow_entries(r))
+            return false;
+    return reach(r, needed < r->limit ? needed : r->limit);
+}
+
+bool ring_fits(struct ring *r, size_t len)
+{
+    if (r->next - r->first >= r->entry_capacity && !grow_entries(r))
+        return false;
+    return reach(r, r->head - r->tail + len);
+}
+
+void ring_append(
+    struct ring *r, struct id id, enum message_kind kind, struct key *key, struct span frame)
+{
+    must(r->head - r->tail + frame.len <= r->capacity);
+    must(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, id));
+    *ring_entry(r, r->next) = (struct entry) { id, r->head, key, (uint8_t)kind };
+    r->next++;
+    put(r->bytes, r->capacity, r->head, frame.at, frame.len);
+    r->head += frame.len;
+}
+
+void ring_drop(struct ring *r)
+{
+    must(!ring_empty(r));
+    r->tail = ring_end(r, r->first);
+    r->first++;
+}
+
+void ring_copy(const struct ring *r, uint64_t from, uint64_t to, struct buffer *out)
+{
+    struct iovec pieces[2];
+    int count = ring_pieces(r, from, to, pieces);
+    for (int i = 0; i < count; i++)
+        buffer_add(out, (struct span) { pieces[i].iov_base, pieces[i].iov_len });
+}
+
+bool ring_equal(const struct ring *r, uint64_t from, struct span bytes)
+{
+    struct iovec pieces[2];
+    int count = ring_pieces(r, from, from + bytes.len, pieces);
+    for (int i = 0; i < count; i++) {
+        if (memcmp(pieces[i].iov_base, bytes.at, pieces[i].iov_len) != 0)
+            return false;
+        bytes.at += pieces[i].iov_len;
+    }
+    return true;
+}
+
+uint64_t ring_after(const struct ring *r, struct id id)
+{
+    uint64_t low = r->first, high = r->next;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (id_before(id, ring_entry(r, middle)->id))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+uint64_t ring_at(const struct ring *r, uint64_t offset)
+{
+    must(r->tail <= offset && offset <= r->head);
+    uint64_t low = r->first, high = r->next;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (ring_end(r, middle) > offset)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}

@@ -1,0 +1,282 @@
+/* address.c - reads addresses as people, proxies and the kernel write them. Names are never looked
+ * up: that would wait for a stranger's server. */
+
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+enum { V4_AT = 12 }; /* where an IPv4 address lies in the IPv6 address that maps it */
+
+static struct address map(struct in_addr v4)
+{
+    struct address address = { .bytes = { [10] = 0xff, [11] = 0xff } };
+    memcpy(address.bytes + V4_AT, &v4, sizeof v4);
+    return address;
+}
+
+static bool is_v4(const struct address *address)
+{
+    struct address mapped = map((struct in_addr) { 0 });
+    return memcmp(address->bytes, mapped.bytes, V4_AT) == 0;
+}
+
+bool address_of(const struct sockaddr *socket, struct address *address)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    switch (socket->sa_family) {
+    case AF_INET:
+        memcpy(&v4, socket, sizeof v4);
+        *address = map(v4.sin_addr);
+        return true;
+    case AF_INET6:
+        memcpy(&v6, socket, sizeof v6);
+        memcpy(address->bytes, &v6.sin6_addr, sizeof address->bytes);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* ==== Text =================================================================================== */
+
+/* An address and nothing else. */
+static bool parse_plain(struct span text, struct address *address)
+{
+    char string[ADDRESS_TEXT_BYTES];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (text.len >= sizeof string || memchr(text.at, '\0', text.len) != NULL)
+        return false;
+    memcpy(string, text.at, text.len);
+    string[text.len] = '\0';
+    if (inet_pton(AF_INET, string, &v4) == 1) {
+        *address = map(v4);
+        return true;
+    }
+    if (inet_pton(AF_INET6, string, &v6) != 1)
+        return false;
+    memcpy(address->bytes, &v6, sizeof address->bytes);
+    return true;
+}
+
+static bool is_port(struct span text)
+{
+    unsigned long long port;
+    return span_number(text, 65535, &port);
+}
+
+bool address_parse(struct span text, struct address *address)
+{
+    if (text.len == 0)
+        return false;
+    const char *colon = memchr(text.at, ':', text.len), *end = text.at + text.len;
+    if (text.at[0] == '[') {
+        const char *bracket = memchr(text.at, ']', text.len);
+        if (bracket == NULL)
+            return false;
+        struct span port = { bracket + 1, (size_t)(end - bracket - 1) };
+        if (port.len > 0 &&
+            (port.at[0] != ':' || !is_port((struct span) { port.at + 1, port.len - 1 })))
+            return false;
+        struct span host = { text.at + 1, (size_t)(bracket - text.at - 1) };
+        return memchr(host.at, ':', host.len) != NULL && parse_plain(host, address);
+    }
+    if (colon != NULL && memchr(colon + 1, ':', (size_t)(end - colon - 1)) == NULL) {
+        if (!is_port((struct span) { colon + 1, (size_t)(end - colon - 1) }))
+            return false;
+        text.len = (size_t)(colon - text.at);
+    }
+    return parse_plain(text, address);
+}
+
+/* The longest run of zeros among the eight groups of an IPv6 address, the first of several; a
+ * single zero is none. Returns where it begins; `*end` is behind it. */
+static unsigned find_zeros(const unsigned groups[8], unsigned *end)
+{
+    unsigned begin = 0;
+    *end = 0;
+    for (unsigned at = 0, zeros = 0; at < 8; at++) {
+        zeros = groups[at] == 0 ? zeros + 1 : 0;
+        if (zeros > 1 && zeros > *end - begin) {
+            begin = at + 1 - zeros;
+            *end = at + 1;
+        }
+    }
+    return begin;
+}
+
+/* RFC 5952 4: hexadecimal groups without leading zeros, the longest run of zeros left out. */
+void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
+{
+    const unsigned char *b = address->bytes;
+    unsigned groups[8], end;
+    if (is_v4(address)) {
+        b += V4_AT;
+        bytes_print(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+        return;
+    }
+    for (unsigned i = 0; i < 8; i++)
+        groups[i] = (unsigned)b[2 * i] << 8 | b[2 * i + 1];
+    unsigned begin = find_zeros(groups, &end);
+    size_t len = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < 8; i++) {
+        if (i == begin && end > begin) {
+            len += bytes_print(out + len, ADDRESS_TEXT_BYTES - len, "::");
+            i = end - 1;
+            continue;
+        }
+        bool colon = i > 0 && i != end;
+        len +=
+            bytes_print(out + len, ADDRESS_TEXT_BYTES - len, "%s%x", colon ? ":" : "", groups[i]);
+    }
+}
+
+/* ==== Networks =============================================================================== */
+
+/* The address with all bits behind the first `bits` zero. */
+static struct address cut(const struct address *address, unsigned bits)
+{
+    struct address cut = *address;
+    for (unsigned i = 0; i < sizeof cut.bytes; i++) {
+        unsigned kept = bits < 8 * i ? 0 : bits - 8 * i;
+        if (kept < 8)
+            cut.bytes[i] &= (unsigned char)(0xff00u >> kept);
+    }
+    return cut;
+}
+
+bool network_parse(struct span text, struct network *network)
+{
+    struct span host;
+    unsigned long long bits;
+    bool has_bits = memchr(text.at, '/', text.len) != NULL;
+    span_split(&text, '/', &host);
+    if (!parse_plain(host, &network->first))
+        return false;
+    unsigned before = memchr(host.at, ':', host.len) == NULL ? 8 * V4_AT : 0;
+    if (!has_bits)
+        bits = 128 - before;
+    else if (!span_number(text, 128 - before, &bits))
+        return false;
+    network->bits = before + (unsigned)bits;
+    struct address first = cut(&network->first, network->bits);
+    return memcmp(&first, &network->first, sizeof first) == 0;
+}
+
+bool network_has(const struct network *network, const struct address *address)
+{
+    struct address first = cut(address, network->bits);
+    return memcmp(&first, &network->first, sizeof first) == 0;
+}
+
+bool network_any_has(const struct network *networks, size_t count, const struct address *address)
+{
+    for (size_t i = 0; i < count; i++)
+        if (network_has(&networks[i], address))
+            return true;
+    return false;
+}
+
+struct address address_prefix(const struct address *address)
+{
+    return is_v4(address) || address_is_loopback(address) ? *address : cut(address, 64);
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    static const struct network v4 = { { { [10] = 0xff, [11] = 0xff, [12] = 127 } }, 104 };
+    static const struct network v6 = { { { [15] = 1 } }, 128 };
+    return network_has(&v4, address) || network_has(&v6, address);
+}
+
+/* ==== Behind proxies ========================================================================= */
+
+/* Takes the last piece off a list, from its end to `separator`. What stands in quotes separates
+ * nothing (RFC 9110 5.6.4).
+ *
+ * It is read from the right because only the right end is our proxy's: a quote that a client opened
+ * on the left cannot swallow what the proxy added behind it. False when nothing is left. */
+static bool split_last(struct span *rest, char separator, struct span *piece)
+{
+    size_t end = rest->len, at = end, next = 0;
+    bool quoted = false;
+    if (rest->at == NULL)
+        return false;
+    for (; at > 0; at = next) {
+        next = at - 1;
+        if (rest->at[next] == separator && !quoted)
+            break;
+        if (rest->at[next] != '"')
+            continue;
+        while (quoted && next > 0 && rest->at[next - 1] == '\\')
+            next--;
+        quoted ^= (at - 1 - next) % 2 == 0; /* else it is escaped */
+    }
+    *piece = (struct span) { rest->at + at, end - at };
+    *rest = at > 0 ? (struct span) { rest->at, at - 1 } : (struct span) { NULL, 0 };
+    return true;
+}
+
+/* The address in an element of Forwarded: for=192.0.2.43;proto=https, or for="[2001:db8::1]:4711"
+ * (RFC 7239 4). One without `for`, with two, or with a name that hides the address, says nothing.
+ */
+static struct span find_node(struct span element)
+{
+    struct span pair, name, node = { NULL, 0 };
+    while (split_last(&element, ';', &pair)) {
+        span_split(&pair, '=', &name);
+        if (pair.at == NULL || !span_equal_nocase(span_trim(name), SPAN("for")))
+            continue;
+        if (node.at != NULL)
+            return (struct span) { NULL, 0 };
+        node = span_trim(pair);
+    }
+    if (node.len >= 2 && node.at[0] == '"' && node.at[node.len - 1] == '"') {
+        node.at++;
+        node.len -= 2;
+    }
+    return node;
+}
+
+/* Each proxy writes the address that it was asked from behind what it found there:
+ *
+ *      X-Forwarded-For: what the client pretends, the client, a proxy of ours
+ *
+ * From the right, it is the first that is not trusted; what cannot be read ends the way. */
+enum forwarded address_forwarded(const struct http_request *request, const char *bytes,
+    const struct network *trusted, size_t count, struct address *client)
+{
+    struct span lines[HTTP_FIELDS_MAX], element;
+    enum http_field field = HTTP_X_FORWARDED_FOR;
+    enum forwarded known = FORWARDED_UNREADABLE;
+    unsigned cursor = 0;
+    size_t line = 0;
+    while (http_next(request, field, bytes, &cursor, &lines[line]))
+        line++;
+    if (line == 0) {
+        field = HTTP_FORWARDED;
+        cursor = 0;
+        while (http_next(request, field, bytes, &cursor, &lines[line]))
+            line++;
+    }
+    if (line == 0)
+        return FORWARDED_NOT;
+    while (line-- > 0) {
+        while (split_last(&lines[line], ',', &element)) {
+            struct address address;
+            element = span_trim(element);
+            if (element.len == 0)
+                continue;
+            if (!address_parse(field == HTTP_FORWARDED ? find_node(element) : element, &address))
+                return known;
+            *client = address;
+            known = FORWARDED_KNOWN;
+            if (!network_any_has(trusted, count, &address))
+                return known;
+        }
+    }
+    return known;
+}

@@ -1,0 +1,177 @@
+/* listen.c - makes listening sockets. What every connection needs set is set here: accepted sockets
+ * inherit it, and no system call is made for each of them. */
+
+#include "net/listen.h"
+
+#include "host/options.h"
+#include "net/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+    BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+    NOTSENT_BYTES = 16384,
+    USER_TIMEOUT_MS = 60000,
+    KEEPALIVE_SECONDS = 60,
+};
+
+union endpoint {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un local;
+    struct sockaddr_storage room;
+};
+
+__attribute__((noreturn)) static void fail(int code, const char *address, const char *why)
+{
+    bytes_say(STDERR_FILENO, "ssechat: --listen %s: %s\n", address, why);
+    exit(code);
+}
+
+static socklen_t parse_unix(const char *text, const char *path, union endpoint *address)
+{
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof address->local.sun_path)
+        fail(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
+    address->local.sun_family = AF_UNIX;
+    memcpy(address->local.sun_path, path, len + 1);
+    return (socklen_t)sizeof address->local;
+}
+
+/* "host:port", the host a number; names are not looked up, but for localhost. */
+static socklen_t parse(const char *text, union endpoint *address)
+{
+    char host[64] = "127.0.0.1";
+    unsigned long long port;
+    memset(address, 0, sizeof *address);
+    if (strncmp(text, "unix:", 5) == 0)
+        return parse_unix(text, text + 5, address);
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
+        fail(EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
+    bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
+    size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
+    if (len >= sizeof host)
+        len = 0; /* no number is that long */
+    if (strncmp(text, "localhost:", 10) != 0)
+        bytes_print(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
+    if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
+        address->v6.sin6_family = AF_INET6;
+        address->v6.sin6_port = htons((uint16_t)port);
+        return sizeof address->v6;
+    }
+    if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
+        fail(EXIT_USAGE, text,
+            "the host must be an address: 0.0.0.0:8080 or [::]:8080 is all of "
+            "them, 127.0.0.1:8080 this machine only");
+    address->v4.sin_family = AF_INET;
+    address->v4.sin_port = htons((uint16_t)port);
+    return sizeof address->v4;
+}
+
+/* A socket file that nobody answers behind was left by a server that is gone. */
+static void remove_stale(const union endpoint *address, socklen_t len)
+{
+    struct stat st;
+    if (address->any.sa_family != AF_UNIX || lstat(address->local.sun_path, &st) < 0 ||
+        !S_ISSOCK(st.st_mode))
+        return;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, &address->any, len) < 0 && errno == ECONNREFUSED)
+        unlink(address->local.sun_path);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* NODELAY: what is sent is wanted now. NOTSENT_LOWAT: a slow reader's bytes wait in our ring, once,
+ * not in the kernel, once for each. USER_TIMEOUT: a reader that is gone without a word is noticed;
+ * KEEPALIVE: also when there is nothing to send to it, not even a heartbeat. */
+static void set_inherited(int fd)
+{
+    int one = 1, notsent = NOTSENT_BYTES, timeout = USER_TIMEOUT_MS, idle = KEEPALIVE_SECONDS;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent, sizeof notsent);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+}
+
+/* What the operator can do about it. */
+static const char *advice(int family, int error)
+{
+    if (error == EADDRINUSE)
+        return family == AF_UNIX ? "another program listens there, or a file is in the way"
+                                 : "another program listens there; end it, or choose another port";
+    if (error == EACCES && family != AF_UNIX)
+        return "not permitted; ports below 1024 are for root, or need the capability "
+               "CAP_NET_BIND_SERVICE";
+    if (error == EADDRNOTAVAIL)
+        return "this machine does not have that address";
+    return strerror(error);
+}
+
+struct listener listen_on(const char *text, bool dry)
+{
+    struct listener listener = { .fd = -1 };
+    union endpoint address;
+    struct stat st;
+    socklen_t len = parse(text, &address);
+    if (dry)
+        return listener;
+    int family = address.any.sa_family;
+    remove_stale(&address, len);
+    listener.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (listener.fd >= 0 && family != AF_UNIX)
+        set_inherited(listener.fd);
+    if (listener.fd < 0 || bind(listener.fd, &address.any, len) < 0 ||
+        listen(listener.fd, BACKLOG) < 0)
+        fail(EXIT_SYSTEM, text, advice(family, errno));
+    if (family == AF_UNIX && lstat(address.local.sun_path, &st) == 0) {
+        listener.device = st.st_dev;
+        listener.inode = st.st_ino;
+    }
+    return listener;
+}
+
+void listen_announce(const struct listener *listener)
+{
+    union endpoint socket;
+    struct address address;
+    socklen_t len = sizeof socket;
+    char host[ADDRESS_TEXT_BYTES];
+    memset(&socket, 0, sizeof socket);
+    if (getsockname(listener->fd, &socket.any, &len) < 0)
+        return;
+    if (!address_of(&socket.any, &address)) {
+        bytes_say(STDERR_FILENO, "listening on unix:%s\n", socket.local.sun_path);
+        return;
+    }
+    uint16_t port = socket.any.sa_family == AF_INET6 ? socket.v6.sin6_port : socket.v4.sin_port;
+    address_print(&address, host);
+    bool colons = strchr(host, ':') != NULL;
+    bytes_say(STDERR_FILENO, "listening on http://%s%s%s:%u\n", colons ? "[" : "", host,
+        colons ? "]" : "", ntohs(port));
+}
+
+void listen_close(const struct listener *listener)
+{
+    union endpoint address;
+    struct stat st;
+    socklen_t len = sizeof address;
+    memset(&address, 0, sizeof address);
+    if (getsockname(listener->fd, &address.any, &len) == 0 && address.any.sa_family == AF_UNIX &&
+        lstat(address.local.sun_path, &st) == 0 && st.st_dev == listener->device &&
+        st.st_ino == listener->inode)
+        unlink(address.local.sun_path);
+    close(listener->fd);
+}
