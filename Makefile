@@ -22,7 +22,7 @@ endif
 DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := auth/access net/address api/answer base/bytes net/client base/crc32 base/date api/files hub/frame hub/history http hub base/inflate store/journal json net/lease net/listen base/log api/messages host/options api/parameters net/peers hub/presence hub/ring api/routes hub/rules sse hub/stream base/table base/text auth/token
+MODULES := auth/access net/address api/answer base/bytes net/client base/crc32 base/date api/files hub/frame hub/history http hub base/inflate store/journal json net/lease net/listen base/log api/messages host/options api/parameters net/peers base/print hub/presence hub/ring api/routes hub/rules sse hub/stream base/table base/text auth/token
 # What is on no delivery's way.
 SMALL   := auth/access net/address api/answer base/date api/files hub/history base/inflate store/journal net/lease net/listen base/log api/messages host/options api/parameters net/peers hub/presence api/routes hub/rules sse auth/token
 PAGE    := index.html style.css chat.js icon.svg
@@ -73,15 +73,15 @@ build/faults/ssechat: $(DEBUG) test/faults.c
 	    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(DEBUG) test/faults.c
 
 # Drivers for the pure modules; each is also a fuzz target.
-UNIT_http := http.c base/date.c base/text.c base/bytes.c
-UNIT_json := json.c base/text.c base/bytes.c
-UNIT_text := base/text.c base/bytes.c
-UNIT_token := auth/token.c json.c hub/rules.c base/text.c base/bytes.c
-UNIT_frame := hub/frame.c base/date.c json.c base/text.c base/table.c hub/rules.c base/bytes.c
-UNIT_inflate := base/inflate.c base/crc32.c base/bytes.c
-UNIT_bytes := base/bytes.c base/date.c
-UNIT_address := net/address.c http.c base/date.c base/text.c base/bytes.c
-UNIT_hub := hub.c base/date.c hub/history.c hub/stream.c hub/presence.c hub/ring.c hub/frame.c json.c base/text.c base/table.c base/bytes.c
+UNIT_http := http.c base/date.c base/text.c base/bytes.c base/print.c
+UNIT_json := json.c base/text.c base/bytes.c base/print.c
+UNIT_text := base/text.c base/bytes.c base/print.c
+UNIT_token := auth/token.c json.c hub/rules.c base/text.c base/bytes.c base/print.c
+UNIT_frame := hub/frame.c base/date.c json.c base/text.c base/table.c hub/rules.c base/bytes.c base/print.c
+UNIT_inflate := base/inflate.c base/crc32.c base/bytes.c base/print.c
+UNIT_bytes := base/bytes.c base/print.c base/date.c
+UNIT_address := net/address.c http.c base/date.c base/text.c base/bytes.c base/print.c
+UNIT_hub := hub.c base/date.c hub/history.c hub/stream.c hub/presence.c hub/ring.c hub/frame.c json.c base/text.c base/table.c base/bytes.c base/print.c
 UNIT_journal := store/journal.c base/crc32.c base/log.c hub/rules.c $(UNIT_hub)
 
 units: $(UNITS:%=build/unit/%)

@@ -21,6 +21,7 @@
 #include "http.h"
 
 #include "base/date.h"
+#include "base/print.h"
 #include "base/text.h"
 
 enum {
@@ -943,7 +944,7 @@ void http_date(int64_t seconds, char out[HTTP_DATE_BYTES + 1])
     static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
         "Oct", "Nov", "Dec" };
     struct date date = date_of(seconds < 0 ? 0 : (uint64_t)seconds);
-    size_t len = bytes_print(out, HTTP_DATE_BYTES + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+    size_t len = print_into(out, HTTP_DATE_BYTES + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
         days[date.weekday], date.day, months[date.month - 1], date.year, date.hour, date.minute,
         date.second);
     must(len == HTTP_DATE_BYTES);
@@ -961,7 +962,7 @@ void http_response_line(struct buffer *out, int status, const char *date)
     if (line->status != status || memcmp(line->date, date, HTTP_DATE_BYTES) != 0) {
         line->status = status;
         memcpy(line->date, date, HTTP_DATE_BYTES);
-        line->len = bytes_print(line->text, sizeof line->text, "HTTP/1.1 %d %s\r\nDate: %s\r\n",
+        line->len = print_into(line->text, sizeof line->text, "HTTP/1.1 %d %s\r\nDate: %s\r\n",
             status, http_reason(status), date);
         must(line->len < sizeof line->text);
     }

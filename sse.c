@@ -18,6 +18,7 @@
 #include "auth/access.h"
 #include "auth/token.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "host/options.h"
 #include "net/client.h"
 #include "net/lease.h"
@@ -250,7 +251,7 @@ static void run(void)
 
 __attribute__((noreturn)) static void fail(const char *what)
 {
-    bytes_say(STDERR_FILENO, "ssechat: %s: %s\n", what, strerror(errno));
+    print_line(STDERR_FILENO, "ssechat: %s: %s\n", what, strerror(errno));
     exit(EXIT_SYSTEM);
 }
 
@@ -300,7 +301,7 @@ static void open_www(void)
         return;
     server.www = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (server.www < 0) {
-        bytes_say(STDERR_FILENO, "ssechat: --www %s: %s\n", folder, strerror(errno));
+        print_line(STDERR_FILENO, "ssechat: --www %s: %s\n", folder, strerror(errno));
         exit(EXIT_SYSTEM);
     }
 }
@@ -309,7 +310,7 @@ static void open_listeners(bool dry)
 {
     const struct values *addresses = &server.options.listen;
     if (addresses->count > LISTENERS_MAX) {
-        bytes_say(STDERR_FILENO, "ssechat: --listen: at most %d addresses\n", LISTENERS_MAX);
+        print_line(STDERR_FILENO, "ssechat: --listen: at most %d addresses\n", LISTENERS_MAX);
         exit(EXIT_USAGE);
     }
     for (size_t i = 0; i < addresses->count; i++)
@@ -336,7 +337,7 @@ static int print_token(int argc, char **argv)
     options_read_token(&o, argc, argv);
     const char *why = token_read_key(o.key, &key);
     if (why != NULL) {
-        bytes_say(STDERR_FILENO, "ssechat: --key %s: %s\n", o.key, why);
+        print_line(STDERR_FILENO, "ssechat: --key %s: %s\n", o.key, why);
         free(o.rooms.items);
         return EXIT_SYSTEM;
     }

@@ -5,6 +5,7 @@
 
 #include "api/answer.h"
 
+#include "base/print.h"
 #include "hub/frame.h"
 #include "net/server.h"
 

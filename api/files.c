@@ -10,6 +10,7 @@
 #include "api/files.h"
 
 #include "base/inflate.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ static void tag(struct span bytes, const char *form, char *etag, size_t size)
     uint64_t hash = 0xcbf29ce484222325;
     for (size_t i = 0; i < bytes.len; i++)
         hash = (hash ^ (unsigned char)bytes.at[i]) * 0x100000001b3;
-    bytes_print(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
+    print_into(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
 }
 
 /* What is kept of a file since it was asked for first. */
@@ -208,7 +209,7 @@ const char *files_type(struct span path)
 
 void files_etag(const struct stat *st, char *etag, size_t size)
 {
-    bytes_print(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,
+    print_into(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,
         (unsigned long long)st->st_size, (unsigned long long)st->st_mtim.tv_sec,
         (unsigned long)st->st_mtim.tv_nsec);
 }

@@ -8,6 +8,7 @@
 #include "api/answer.h"
 #include "api/parameters.h"
 #include "auth/access.h"
+#include "base/print.h"
 #include "hub/frame.h"
 #include "hub/rules.h"
 #include "json.h"
@@ -52,7 +53,7 @@ static const char *read_json(struct span body, struct message *m)
     static char sentence[256];
     const char *why = json_find(body, fields, FIELD_COUNT);
     if (why != NULL) {
-        bytes_print(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
+        print_into(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
         return sentence;
     }
     bool has_data = fields[FIELD_DATA].type > JSON_NULL;

@@ -14,6 +14,7 @@
 #include "api/messages.h"
 #include "api/parameters.h"
 #include "auth/access.h"
+#include "base/print.h"
 #include "hub/frame.h"
 #include "net/server.h"
 #include "store/journal.h"
@@ -366,7 +367,7 @@ static bool admit(struct client *c, const struct route *route)
     if (method == HTTP_POST && (route->takes & TAKES_POST))
         return admit_post(c);
     char allow[64];
-    bytes_print(allow, sizeof allow, "Allow: %s\r\n", allowed_methods(route));
+    print_into(allow, sizeof allow, "Allow: %s\r\n", allowed_methods(route));
     answer_problem_with(
         c, 405, allow, "This path does not take this method; Allow says which it takes.");
     return false;

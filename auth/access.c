@@ -12,6 +12,7 @@
 #include "api/answer.h"
 #include "auth/token.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "net/server.h"
 
 #include <stdlib.h>
@@ -38,7 +39,7 @@ void access_read_keys(void)
         const char *why = keys == NULL ? "there is no memory for the keys"
                                        : token_read_key(files->items[i].at, &keys[i]);
         if (why != NULL) {
-            bytes_say(STDERR_FILENO, "ssechat: --key %s: %s\n", files->items[i].at, why);
+            print_line(STDERR_FILENO, "ssechat: --key %s: %s\n", files->items[i].at, why);
             exit(EXIT_SYSTEM);
         }
     }

@@ -23,6 +23,7 @@
 
 #include "auth/token.h"
 
+#include "base/print.h"
 #include "base/text.h"
 #include "hub/rules.h"
 #include "json.h"

@@ -8,7 +8,6 @@
 #define BYTES_H
 
 #include <endian.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -89,10 +88,6 @@ char *buffer_reserve(struct buffer *b, size_t more);
 
 void buffer_add(struct buffer *b, struct span s);
 void buffer_add_string(struct buffer *b, const char *string);
-void buffer_add_number(struct buffer *b, unsigned long long number);
-
-/* Adds text with values in it: see bytes_print. */
-__attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);
 
 /* Gives the memory back; the buffer is empty and usable again. */
 void buffer_free(struct buffer *b);
@@ -101,22 +96,6 @@ static inline struct span buffer_span(const struct buffer *b)
 {
     return (struct span) { b->at, b->len };
 }
-
-/* ---- Text with values in it: the little of printf(3) that is needed here ----
- *
- * Of the conversions there are %s, %d, %u and %x; before the letter a width, filled with spaces or
- * (after a 0, for what is not negative) zeros on the left, `.*` for the most bytes of a string, and
- * l, ll or z; anything else stops the program. stdio would
- * double the program's own code, and take most of the time that a POST has. */
-
-/* As snprintf(3): writes at most `size` bytes with the NUL, returns the length of the whole text.
- */
-__attribute__((format(printf, 3, 4))) size_t bytes_print(
-    char *out, size_t size, const char *format, ...);
-size_t bytes_print_list(char *out, size_t size, const char *format, va_list list);
-
-/* Writes lines of up to 4095 bytes to a descriptor, at once; what is longer is cut. */
-__attribute__((format(printf, 2, 3))) void bytes_say(int fd, const char *format, ...);
 
 /* Stops the program when what must be true is not: assert(3) that stays, and takes no stdio. */
 #define must(what) ((what) ? (void)0 : must_fail(#what, __FILE__, __LINE__))

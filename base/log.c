@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 
+#include "base/print.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -22,7 +24,7 @@ void log_start(enum log_level level)
     max_level = level;
     if (stream == NULL || fstat(STDERR_FILENO, &st) < 0)
         return;
-    bytes_print(ours, sizeof ours, "%llu:%llu", (unsigned long long)st.st_dev,
+    print_into(ours, sizeof ours, "%llu:%llu", (unsigned long long)st.st_dev,
         (unsigned long long)st.st_ino);
     to_journal = strcmp(ours, stream) == 0;
 }
@@ -39,11 +41,11 @@ void log_line(enum log_level level, const char *format, ...)
     char line[LINE_MAX_BYTES];
     if (!log_wants(level))
         return;
-    size_t len = to_journal ? bytes_print(line, sizeof line, "<%d>", priorities[level])
-                            : bytes_print(line, sizeof line, "%s: ", names[level]);
+    size_t len = to_journal ? print_into(line, sizeof line, "<%d>", priorities[level])
+                            : print_into(line, sizeof line, "%s: ", names[level]);
     va_list args;
     va_start(args, format);
-    len += bytes_print_list(line + len, sizeof line - len, format, args);
+    len += print_list(line + len, sizeof line - len, format, args);
     va_end(args);
     if (len > sizeof line - 1)
         len = sizeof line - 1;
@@ -61,7 +63,7 @@ const char *log_quote(struct span text, char *out, size_t size)
         if (c >= ' ' && c < 0x7f && c != '"' && c != '\\')
             out[len++] = (char)c;
         else
-            len += bytes_print(out + len, size - len, "\\x%02x", c);
+            len += print_into(out + len, size - len, "\\x%02x", c);
     }
     out[len++] = '"';
     out[len] = '\0';

@@ -3,6 +3,7 @@
 
 #include "host/options.h"
 
+#include "base/print.h"
 #include "host/version.h"
 #include "hub/rules.h"
 
@@ -151,9 +152,9 @@ void options_fail(const char *source, const char *format, ...)
     char why[1024];
     va_list args;
     va_start(args, format);
-    bytes_print_list(why, sizeof why, format, args);
+    print_list(why, sizeof why, format, args);
     va_end(args);
-    bytes_say(STDERR_FILENO, "ssechat: %s: %s\n", source, why);
+    print_line(STDERR_FILENO, "ssechat: %s: %s\n", source, why);
     exit(EXIT_USAGE);
 }
 
@@ -165,12 +166,12 @@ static void print_option(const struct option *option)
     enum { COLUMN = 23 };
     char name[64];
     const char *text = option->help;
-    size_t len = bytes_print(name, sizeof name, "  --%s%s%s", option->name,
+    size_t len = print_into(name, sizeof name, "  --%s%s%s", option->name,
         option->value != NULL ? " " : "", option->value != NULL ? option->value : "");
     size_t gap = len < COLUMN ? COLUMN - len : 1;
     for (;;) {
         int line = (int)strcspn(text, "\n");
-        bytes_say(
+        print_line(
             STDOUT_FILENO, "%s%.*s%.*s\n", name, (int)gap, "                       ", line, text);
         if (text[line] == '\0')
             return;
@@ -182,10 +183,10 @@ static void print_option(const struct option *option)
 
 __attribute__((noreturn)) static void print_help(const struct command *command)
 {
-    bytes_say(STDOUT_FILENO, "%s\n", command->before);
+    print_line(STDOUT_FILENO, "%s\n", command->before);
     for (size_t i = 0; i < command->count; i++)
         print_option(&command->options[i]);
-    bytes_say(STDOUT_FILENO, "%s\n", command->after);
+    print_line(STDOUT_FILENO, "%s\n", command->after);
     exit(0);
 }
 
@@ -230,7 +231,7 @@ static uint64_t round_up_to_power_of_two(uint64_t number)
 
 __attribute__((noreturn)) static void fail_for_memory(void)
 {
-    bytes_say(STDERR_FILENO, "ssechat: no memory for the options\n");
+    print_line(STDERR_FILENO, "ssechat: no memory for the options\n");
     exit(EXIT_SYSTEM);
 }
 
@@ -337,12 +338,12 @@ static void read_environment(struct options *o)
         if (strncmp(*e, "SSECHAT_", 8) != 0 || !span_split(&rest, '=', &variable))
             continue;
         char source[64];
-        bytes_print(source, sizeof source, "%.*s", (int)variable.len, variable.at);
+        print_into(source, sizeof source, "%.*s", (int)variable.len, variable.at);
         const struct option *option =
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
             /* Others may set such names too: Kubernetes does, for a service called ssechat. */
-            bytes_say(
+            print_line(
                 STDERR_FILENO, "ssechat: %s: there is no such option; it is ignored\n", source);
             continue;
         }
@@ -367,14 +368,14 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
             options_fail(argv[i], "not an option; see --help");
         span_split(&rest, '=', &name);
         char source[64];
-        bytes_print(source, sizeof source, "%.*s", (int)name.len, name.at);
+        print_into(source, sizeof source, "%.*s", (int)name.len, name.at);
         const struct option *option = find(command, (struct span) { name.at + 2, name.len - 2 });
         if (option == NULL)
             options_fail(source, "there is no such option; see --help");
         if (strcmp(option->name, "help") == 0)
             print_help(command);
         if (strcmp(option->name, "version") == 0) {
-            bytes_say(STDOUT_FILENO, "ssechat %s\n", SSECHAT_VERSION);
+            print_line(STDOUT_FILENO, "ssechat %s\n", SSECHAT_VERSION);
             exit(0);
         }
         if (option->kind == KIND_FLAG && rest.at != NULL)

@@ -7,6 +7,7 @@
 #include "hub/frame.h"
 
 #include "base/date.h"
+#include "base/print.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "json.h"
@@ -38,7 +39,7 @@ void id_add(struct buffer *out, struct id id)
     static size_t len;
     if (id.ms != ms || len == 0) {
         ms = id.ms;
-        len = bytes_print(text, sizeof text, "%llu-", (unsigned long long)ms);
+        len = print_into(text, sizeof text, "%llu-", (unsigned long long)ms);
     }
     buffer_add(out, (struct span) { text, len });
     buffer_add_number(out, id.seq);
@@ -66,7 +67,7 @@ void time_add(struct buffer *out, uint64_t ms)
     if (ms / 1000 != second) {
         second = ms / 1000;
         struct date date = date_of(second);
-        bytes_print(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.", date.year, date.month,
+        print_into(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.", date.year, date.month,
             date.day, date.hour, date.minute, date.second);
     }
     char rest[] = { (char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),

@@ -6,6 +6,7 @@
 
 #include "hub.h"
 
+#include "base/print.h"
 #include "hub/room.h"
 
 #include <stdlib.h>

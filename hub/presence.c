@@ -5,6 +5,7 @@
 
 #include "hub/presence.h"
 
+#include "base/print.h"
 #include "hub/frame.h"
 
 #include <stdlib.h>

@@ -16,6 +16,7 @@
 
 #include "hub.h"
 
+#include "base/print.h"
 #include "hub/room.h"
 
 #include <stdlib.h>

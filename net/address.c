@@ -3,6 +3,8 @@
 
 #include "net/address.h"
 
+#include "base/print.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
@@ -114,7 +116,7 @@ void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
     unsigned groups[8], end;
     if (is_v4(address)) {
         b += V4_AT;
-        bytes_print(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+        print_into(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
         return;
     }
     for (unsigned i = 0; i < 8; i++)
@@ -124,13 +126,12 @@ void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
     out[0] = '\0';
     for (unsigned i = 0; i < 8; i++) {
         if (i == begin && end > begin) {
-            len += bytes_print(out + len, ADDRESS_TEXT_BYTES - len, "::");
+            len += print_into(out + len, ADDRESS_TEXT_BYTES - len, "::");
             i = end - 1;
             continue;
         }
         bool colon = i > 0 && i != end;
-        len +=
-            bytes_print(out + len, ADDRESS_TEXT_BYTES - len, "%s%x", colon ? ":" : "", groups[i]);
+        len += print_into(out + len, ADDRESS_TEXT_BYTES - len, "%s%x", colon ? ":" : "", groups[i]);
     }
 }
 

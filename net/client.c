@@ -18,6 +18,7 @@
 #include "api/routes.h"
 #include "auth/access.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "hub/frame.h"
 #include "net/lease.h"
 #include "net/peers.h"

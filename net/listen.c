@@ -3,6 +3,7 @@
 
 #include "net/listen.h"
 
+#include "base/print.h"
 #include "host/options.h"
 #include "net/address.h"
 
@@ -33,7 +34,7 @@ union endpoint {
 
 __attribute__((noreturn)) static void fail(int code, const char *address, const char *why)
 {
-    bytes_say(STDERR_FILENO, "ssechat: --listen %s: %s\n", address, why);
+    print_line(STDERR_FILENO, "ssechat: --listen %s: %s\n", address, why);
     exit(code);
 }
 
@@ -63,7 +64,7 @@ static socklen_t parse(const char *text, union endpoint *address)
     if (len >= sizeof host)
         len = 0; /* no number is that long */
     if (strncmp(text, "localhost:", 10) != 0)
-        bytes_print(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
+        print_into(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
     if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
         address->v6.sin6_family = AF_INET6;
         address->v6.sin6_port = htons((uint16_t)port);
@@ -153,13 +154,13 @@ void listen_announce(const struct listener *listener)
     if (getsockname(listener->fd, &socket.any, &len) < 0)
         return;
     if (!address_of(&socket.any, &address)) {
-        bytes_say(STDERR_FILENO, "listening on unix:%s\n", socket.local.sun_path);
+        print_line(STDERR_FILENO, "listening on unix:%s\n", socket.local.sun_path);
         return;
     }
     uint16_t port = socket.any.sa_family == AF_INET6 ? socket.v6.sin6_port : socket.v4.sin_port;
     address_print(&address, host);
     bool colons = strchr(host, ':') != NULL;
-    bytes_say(STDERR_FILENO, "listening on http://%s%s%s:%u\n", colons ? "[" : "", host,
+    print_line(STDERR_FILENO, "listening on http://%s%s%s:%u\n", colons ? "[" : "", host,
         colons ? "]" : "", ntohs(port));
 }
 

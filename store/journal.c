@@ -22,6 +22,7 @@
 
 #include "base/crc32.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "host/options.h"
 #include "hub/room.h"
 #include "hub/rules.h"
@@ -194,7 +195,7 @@ static int write_all(int fd, struct span bytes, uint64_t offset)
 
 __attribute__((noreturn)) static void fail(const char *path, const char *why)
 {
-    bytes_say(STDERR_FILENO, "ssechat: --journal %s: %s\n", path, why);
+    print_line(STDERR_FILENO, "ssechat: --journal %s: %s\n", path, why);
     exit(EXIT_SYSTEM);
 }
 
@@ -293,7 +294,7 @@ static size_t next_record(struct span s, size_t from)
 static bool keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
 {
     char path[PATH_MAX + 64];
-    bytes_print(path, sizeof path, "%s.damaged-%llu-%08x", j->path, (unsigned long long)offset,
+    print_into(path, sizeof path, "%s.damaged-%llu-%08x", j->path, (unsigned long long)offset,
         (unsigned)crc32(0, stretch));
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     bool kept = fd < 0 && errno == EEXIST;
@@ -356,7 +357,7 @@ static char *path_with(const char *path, const char *suffix)
     char *with = malloc(len);
     if (with == NULL)
         fail(path, strerror(errno));
-    bytes_print(with, len, "%s%s", path, suffix);
+    print_into(with, len, "%s%s", path, suffix);
     return with;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/date.h"
+#include "base/print.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -41,7 +42,7 @@ enum { TEXT_MAX_BYTES = 256 };
     do {                                                                              \
         char ours[TEXT_MAX_BYTES], theirs[TEXT_MAX_BYTES];                            \
         memset(ours, '#', sizeof ours);                                               \
-        size_t len = bytes_print(ours, size, __VA_ARGS__);                            \
+        size_t len = print_into(ours, size, __VA_ARGS__);                             \
         int their_len = snprintf(theirs, size, __VA_ARGS__);                          \
         check(ours[size] == '#', "nothing is written behind the place");              \
         check_same((size) > 0 ? ours : "", len, (size) > 0 ? theirs : "", their_len); \

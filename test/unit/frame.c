@@ -17,6 +17,7 @@
  * ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "hub/frame.h"
+#include "base/print.h"
 #include "base/text.h"
 #include "hub/rules.h"
 #include "json.h"

@@ -17,6 +17,7 @@
  * With -DFUZZ this is a libFuzzer target that does the same with one random cut. */
 
 #include "http.h"
+#include "base/print.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -11,6 +11,7 @@
  * The same seed walks the same way. With -DFUZZ the fuzzer's bytes take the place of the seed. */
 
 #include "hub.h"
+#include "base/print.h"
 
 #include <inttypes.h>
 #include <signal.h>

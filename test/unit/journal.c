@@ -20,6 +20,7 @@
 #include "store/journal.h"
 #include "base/crc32.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "hub/room.h"
 #include "hub/rules.h"
 #include "json.h"

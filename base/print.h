@@ -1,0 +1,29 @@
+/* print.h - numbers and text with values in it, into a buffer, a piece of memory or a descriptor:
+ * the little of printf(3) that is needed here. stdio would double the program's own code, and take
+ * most of the time that a POST has.
+ *
+ * Of the conversions there are %s, %d, %u and %x; before the letter a width, filled with spaces or
+ * (after a 0, for what is not negative) zeros on the left, `.*` for the most bytes of a string, and
+ * l, ll or z; anything else stops the program. */
+
+#ifndef PRINT_H
+#define PRINT_H
+
+#include "base/bytes.h"
+
+#include <stdarg.h>
+
+void buffer_add_number(struct buffer *b, unsigned long long number);
+
+__attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);
+
+/* As snprintf(3): writes at most `size` bytes with the NUL, returns the length of the whole text.
+ */
+__attribute__((format(printf, 3, 4))) size_t print_into(
+    char *out, size_t size, const char *format, ...);
+size_t print_list(char *out, size_t size, const char *format, va_list list);
+
+/* Writes lines of up to 4095 bytes to a descriptor, at once; what is longer is cut. */
+__attribute__((format(printf, 2, 3))) void print_line(int fd, const char *format, ...);
+
+#endif
