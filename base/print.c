@@ -21,37 +21,100 @@ void buffer_add_number(struct buffer *b, unsigned long long number)
     buffer_add(b, (struct span) { begin, (size_t)(end - begin) });
 }
 
+/* The type of a number, by the letters in front of the conversion's. */
+enum length {
+    LENGTH_INT,
+    LENGTH_LONG,      /* l */
+    LENGTH_LONG_LONG, /* ll */
+    LENGTH_SIZE,      /* z and t: size_t, and ptrdiff_t, which has as many bytes */
+};
+
 /* What stands between '%' and the letter of a conversion. */
 struct conversion {
     char fill;
+    bool cut; /* by a precision */
     size_t width, precision;
-    unsigned longs; /* how many l; size_t has two */
+    enum length length;
 };
+
+_Static_assert(sizeof(size_t) == sizeof(ptrdiff_t), "%zd is read as ptrdiff_t");
+
+static enum length read_length(const char **format)
+{
+    if (**format == 'z' || **format == 't') {
+        ++*format;
+        return LENGTH_SIZE;
+    }
+    enum length length = LENGTH_INT;
+    for (; **format == 'l' && length < LENGTH_LONG_LONG; ++*format)
+        length++;
+    return length;
+}
 
 /* The same, off the front of a format; what `*` stands for comes from the arguments. */
 static struct conversion read_conversion(const char **format, va_list *args)
 {
-    struct conversion c = { ' ', 0, SIZE_MAX, 0 };
+    struct conversion c = { .fill = ' ', .precision = SIZE_MAX };
     if (**format == '0')
         c.fill = *(*format)++;
     while (**format >= '0' && **format <= '9')
         c.width = c.width * 10 + (size_t)(*(*format)++ - '0');
     if (strncmp(*format, ".*", 2) == 0) {
-        c.precision = (size_t)va_arg(*args, int);
+        int precision = va_arg(*args, int);
+        if (precision >= 0) /* a negative one is none */
+            c.precision = (size_t)precision;
+        c.cut = true;
         *format += 2;
     }
-    for (; **format == 'l' || **format == 'z'; ++*format)
-        c.longs += **format == 'z' ? 2 : 1;
+    c.length = read_length(format);
     return c;
 }
 
-_Static_assert(sizeof(long) == sizeof(size_t), "z is read as l");
-
-static unsigned long long next_number(const struct conversion *c, bool is_signed, va_list *args)
+static unsigned long long next_unsigned(enum length length, va_list *args)
 {
-    if (c->longs == 0)
-        return is_signed ? (unsigned long long)va_arg(*args, int) : va_arg(*args, unsigned);
-    return c->longs == 1 ? va_arg(*args, unsigned long) : va_arg(*args, unsigned long long);
+    switch (length) {
+    case LENGTH_INT:
+        break;
+    case LENGTH_LONG:
+        return va_arg(*args, unsigned long);
+    case LENGTH_LONG_LONG:
+        return va_arg(*args, unsigned long long);
+    case LENGTH_SIZE:
+        return va_arg(*args, size_t);
+    }
+    return va_arg(*args, unsigned);
+}
+
+static long long next_signed(enum length length, va_list *args)
+{
+    switch (length) {
+    case LENGTH_INT:
+        break;
+    case LENGTH_LONG:
+        return va_arg(*args, long);
+    case LENGTH_LONG_LONG:
+        return va_arg(*args, long long);
+    case LENGTH_SIZE:
+        return va_arg(*args, ptrdiff_t);
+    }
+    return va_arg(*args, int);
+}
+
+/* The text of the next argument, which ends where `digits` does unless it is a string. */
+static struct span next_number(char letter, enum length length, va_list *args, char *digits)
+{
+    char *end = digits + DIGITS_MAX, *begin;
+    if (letter == 'd') {
+        long long number = next_signed(length, args);
+        unsigned long long magnitude = (unsigned long long)number;
+        begin = print_digits(end, number < 0 ? -magnitude : magnitude, 10);
+        if (number < 0)
+            *--begin = '-';
+    } else {
+        must(letter == 'u' || letter == 'x');
+        begin = print_digits(end, next_unsigned(length, args), letter == 'x' ? 16 : 10);
+    }
+    return (struct span) { begin, (size_t)(end - begin) };
 }
 
 /* One conversion off the front of a format: the text that it stands for, which may lie in `digits`.
@@ -61,18 +124,24 @@ static struct span next_value(
 {
     *c = read_conversion(format, args);
     char letter = *(*format)++;
-    if (letter == 's') {
+    if (letter == 's' && c->length == LENGTH_INT) {
         const char *text = va_arg(*args, const char *);
         return (struct span) { text, strnlen(text, c->precision) };
     }
-    must(letter == 'd' || letter == 'u' || letter == 'x');
-    unsigned long long number = next_number(c, letter == 'd', args);
-    bool negative = letter == 'd' && (long long)number < 0;
-    char *end = digits + DIGITS_MAX;
-    char *begin = print_digits(end, negative ? -number : number, letter == 'x' ? 16 : 10);
-    if (negative)
-        *--begin = '-';
-    return (struct span) { begin, (size_t)(end - begin) };
+    must(!c->cut);
+    if (letter == 'c' && c->length == LENGTH_INT) {
+        digits[0] = (char)va_arg(*args, int);
+        return (struct span) { digits, 1 };
+    }
+    return next_number(letter, c->length, args, digits);
+}
+
+/* Writes what fits below `size`, and counts all of it. */
+static void put(char *out, size_t size, size_t *len, struct span piece)
+{
+    if (*len < size)
+        memcpy(out + *len, piece.at, piece.len < size - *len ? piece.len : size - *len);
+    *len += piece.len;
 }
 
 size_t print_list(char *out, size_t size, const char *format, va_list list)
@@ -89,12 +158,14 @@ size_t print_list(char *out, size_t size, const char *format, va_list list)
             format++;
             piece = next_value(&format, &args, &c, digits);
         }
-        for (size_t i = piece.len; i < c.width; i++, len++)
-            if (len < size)
-                out[len] = c.fill;
-        if (len < size)
-            memcpy(out + len, piece.at, piece.len < size - len ? piece.len : size - len);
-        len += piece.len;
+        if (c.fill == '0' && piece.len > 0 && piece.at[0] == '-') { /* zeros are behind the sign */
+            put(out, size, &len, (struct span) { piece.at, 1 });
+            piece = (struct span) { piece.at + 1, piece.len - 1 };
+            c.width -= c.width > 0;
+        }
+        for (size_t i = piece.len; i < c.width; i++)
+            put(out, size, &len, (struct span) { &c.fill, 1 });
+        put(out, size, &len, piece);
     }
     va_end(args);
     if (size > 0)

@@ -2,9 +2,9 @@
  * the little of printf(3) that is needed here. stdio would double the program's own code, and take
  * most of the time that a POST has.
  *
- * Of the conversions there are %s, %d, %u and %x; before the letter a width, filled with spaces or
- * (after a 0, for what is not negative) zeros on the left, `.*` for the most bytes of a string, and
- * l, ll or z; anything else stops the program. */
+ * The conversions are %s, %c, %d, %u and %x. In front of the letter may stand a width, filled on
+ * the left with spaces, or with zeros after a 0; `.*` for the most bytes of a string; and the type
+ * of a number: l, ll, z or t. Anything else stops the program. */
 
 #ifndef PRINT_H
 #define PRINT_H

@@ -15,6 +15,17 @@ same_driver() { # DRIVER MODE
   same_driver bytes print
 }
 
+@test "a conversion that is not supported ends the program" {
+  local format
+  for format in %d %c %5u %012x %zu %td %lld; do
+    run -0 "$UNIT/bytes" format "$format"
+  done
+  for format in %-5d %+d '% d' %i %o %X %p %n %hd %hhd %jd %Lf %f %*d %.3d %.*d %.*c %ls %lc %llld \
+    %ztd %% % %5 %l; do
+    run --separate-stderr -134 "$UNIT/bytes" format "$format"
+  done
+}
+
 @test "the calendar is the system's, for every day until the year 9999" {
   same_driver bytes date
 }

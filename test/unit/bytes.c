@@ -1,7 +1,8 @@
-/* bytes.c - a driver for what bytes.c and date.c do in the place of printf(3), gmtime(3) and
- * memchr(3): it compares them with those.
+/* bytes.c - a driver for what bytes.c, print.c and date.c do in the place of memchr(3), printf(3)
+ * and gmtime(3): it compares them with those.
  *
  *      bytes print      texts with values in them, in places of every size
+ *      bytes format F   one format: what print.h does not name ends in abort
  *      bytes date       every day from 1970 to 9999, and the seconds around its ends
  *      bytes find       every byte, in texts of every length up to 40 that end where memory ends
  *
@@ -65,8 +66,14 @@ static void compare(size_t size, unsigned long long n, const char *text, int cut
     COMPARE(size, "%d %u %x", i, u, u);
     COMPARE(size, "%ld,%lu,%lx", (long)n, (unsigned long)n, (unsigned long)n);
     COMPARE(size, "%lld,%llu,%llx", (long long)n, n, n);
-    COMPARE(size, "%zu:", (size_t)n);
-    COMPARE(size, "%02u-%04u-%03d", u, u, i < 0 ? 0 : i);
+    COMPARE(size, "%zu:%zx %zd %s", (size_t)n, (size_t)n, (ssize_t)n, text);
+    COMPARE(size, "%td %td;%u", (ptrdiff_t)n, (ptrdiff_t)-1, u);
+    COMPARE(size, "%zu %d %lu %d %llu %d", (size_t)n, i, (unsigned long)n, i, n, i);
+    COMPARE(size, "%c%c|%3c", 'a', cut + 1, i | 1);
+    COMPARE(size, "%02u-%04u-%03d", u, u, i);
+    COMPARE(size, "%012d|%01d|%0d|%012lld", i, i, i, (long long)n);
+    COMPARE(size, "%12d|%1d|%12lld", i, i, (long long)n);
+    COMPARE(size, "%8.*s|%1.*s|%.*s", cut, text, cut, text, -1, text);
     COMPARE(size, "%08x %016llx", u, n);
     COMPARE(size, "%8u|%20s|%3s", u, text, text);
 }
@@ -132,6 +139,16 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
+/* The compiler does not look at this format. */
+static size_t print_any(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    size_t len = print_list(out, size, format, args);
+    va_end(args);
+    return len;
+}
+
 static void check_print(void)
 {
     static const char *const texts[] = { "", "x", "a text",
@@ -174,6 +191,8 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "print") == 0)
         check_print();
+    else if (argc == 3 && strcmp(argv[1], "format") == 0)
+        print_any((char[TEXT_MAX_BYTES]) { 0 }, TEXT_MAX_BYTES, argv[2], 1, 2, 3);
     else if (argc == 2 && strcmp(argv[1], "date") == 0)
         check_dates();
     else if (argc == 2 && strcmp(argv[1], "find") == 0)
