@@ -15,6 +15,8 @@
  * for: to find it for all names would take a set of names for each level. */
 
 #include "json.h"
+
+#include "base/scan.h"
 #include "base/text.h"
 
 /* What may stand next, white space aside. The document is one value, and then its end. */
@@ -40,39 +42,6 @@ struct walk {
 
 _Static_assert(JSON_DEPTH_MAX == 64, "one bit a level; a sentence below says 64, too");
 
-static void skip(struct span *rest, size_t len)
-{
-    rest->at += len;
-    rest->len -= len;
-}
-
-static bool next_is(struct span rest, char byte)
-{
-    return rest.len > 0 && rest.at[0] == byte;
-}
-
-static bool take(struct span *rest, char byte)
-{
-    if (!next_is(*rest, byte))
-        return false;
-    skip(rest, 1);
-    return true;
-}
-
-static bool is_digit(char byte)
-{
-    return byte >= '0' && byte <= '9';
-}
-
-/* At least one digit. */
-static bool take_digits(struct span *rest)
-{
-    size_t before = rest->len;
-    while (rest->len > 0 && is_digit(rest->at[0]))
-        skip(rest, 1);
-    return rest->len < before;
-}
-
 /* RFC 8259 2. Other white space, such as a no-break space, is none in JSON. */
 static bool is_space(char byte)
 {
@@ -82,7 +51,7 @@ static bool is_space(char byte)
 static void skip_space(struct span *rest)
 {
     while (rest->len > 0 && is_space(rest->at[0]))
-        skip(rest, 1);
+        scan_skip(rest, 1);
 }
 
 /* ---- Strings ---------------------------------------------------------------------------------
@@ -96,21 +65,9 @@ static const char lone[] = "a \\u escape is half of a surrogate pair; write both
 /* The 16 bits behind "\u". */
 static const char *take_unit(struct span *rest, int32_t *unit)
 {
-    uint32_t bits = 0;
-    for (int i = 0; i < 4; i++) {
-        char c = rest->len > 0 ? rest->at[0] : '\0';
-        unsigned digit;
-        if (is_digit(c))
-            digit = (unsigned)(c - '0');
-        else if (c >= 'a' && c <= 'f')
-            digit = (unsigned)(c - 'a' + 10);
-        else if (c >= 'A' && c <= 'F')
-            digit = (unsigned)(c - 'A' + 10);
-        else
-            return "a \\u escape must have four hexadecimal digits";
-        bits = bits << 4 | digit;
-        skip(rest, 1);
-    }
+    uint64_t bits;
+    if (!scan_take_hex(rest, 4, &bits))
+        return "a \\u escape must have four hexadecimal digits";
     *unit = (int32_t)bits;
     return NULL;
 }
@@ -122,7 +79,7 @@ static const char *take_unicode(struct span *rest, int32_t *character)
     const char *problem = take_unit(rest, character);
     if (problem != NULL || *character < 0xd800 || *character > 0xdfff)
         return problem;
-    if (*character >= 0xdc00 || !take(rest, '\\') || !take(rest, 'u'))
+    if (*character >= 0xdc00 || !scan_take(rest, '\\') || !scan_take(rest, 'u'))
         return lone;
     int32_t low;
     problem = take_unit(rest, &low);
@@ -140,7 +97,7 @@ static const char *take_escape(struct span *rest, int32_t *character)
     if (rest->len == 0)
         return unclosed;
     char c = rest->at[0];
-    skip(rest, 1);
+    scan_skip(rest, 1);
     switch (c) {
     case '"':
     case '\\':
@@ -171,16 +128,16 @@ static const char *take_escape(struct span *rest, int32_t *character)
 /* A string with its quotes. */
 static const char *take_string(struct span *rest)
 {
-    skip(rest, 1);
-    for (skip(rest, text_plain(*rest)); rest->len > 0; skip(rest, text_plain(*rest))) {
+    scan_skip(rest, 1);
+    for (scan_skip(rest, text_plain(*rest)); rest->len > 0; scan_skip(rest, text_plain(*rest))) {
         unsigned char c = (unsigned char)rest->at[0];
         const char *problem = NULL;
         int32_t character;
-        if (take(rest, '"'))
+        if (scan_take(rest, '"'))
             return NULL;
         if (c < 0x20)
             return "a string holds a raw control character; write it as \\u00XX, a line end as \\n";
-        if (take(rest, '\\'))
+        if (scan_take(rest, '\\'))
             problem = take_escape(rest, &character);
         else if (text_next(rest) < 0)
             problem = "a string is not UTF-8; send the whole document as UTF-8";
@@ -215,9 +172,9 @@ static struct span inside(struct span raw)
  * escapes for one, two, three and four bytes have 2, 6, 6 and 12: decoding never overtakes. */
 static size_t decode_next(struct span *rest, char *out)
 {
-    if (!take(rest, '\\')) {
+    if (!scan_take(rest, '\\')) {
         out[0] = rest->at[0];
-        skip(rest, 1);
+        scan_skip(rest, 1);
         return 1;
     }
     int32_t character;
@@ -236,7 +193,7 @@ static bool name_is(struct span raw, struct span name)
         size_t len = decode_next(&rest, piece);
         if (len > name.len || memcmp(piece, name.at, len) != 0)
             return false;
-        skip(&name, len);
+        scan_skip(&name, len);
     }
     return name.len == 0;
 }
@@ -247,19 +204,19 @@ static bool name_is(struct span raw, struct span name)
 
 static const char *take_number(struct span *rest)
 {
-    take(rest, '-');
-    if (take(rest, '0')) {
-        if (rest->len > 0 && is_digit(rest->at[0]))
+    scan_take(rest, '-');
+    if (scan_take(rest, '0')) {
+        if (rest->len > 0 && scan_is_digit(rest->at[0]))
             return "a number begins with a zero that must go";
-    } else if (!take_digits(rest)) {
+    } else if (!scan_take_digits(rest)) {
         return "a minus must be followed by a digit";
     }
-    if (take(rest, '.') && !take_digits(rest))
+    if (scan_take(rest, '.') && !scan_take_digits(rest))
         return "a decimal point must be followed by a digit";
-    if (take(rest, 'e') || take(rest, 'E')) {
-        if (!take(rest, '+'))
-            take(rest, '-');
-        if (!take_digits(rest))
+    if (scan_take(rest, 'e') || scan_take(rest, 'E')) {
+        if (!scan_take(rest, '+'))
+            scan_take(rest, '-');
+        if (!scan_take_digits(rest))
             return "an exponent must have a digit";
     }
     return NULL;
@@ -268,10 +225,9 @@ static const char *take_number(struct span *rest)
 /* What may follow the word, the next step says: "truely" fails there. */
 static const char *take_word(struct span *rest, struct span word)
 {
-    if (rest->len < word.len || memcmp(rest->at, word.at, word.len) != 0)
+    if (!scan_take_text(rest, word))
         return "a bare word stands as a value; only true, false and null may, "
                "and text needs double quotes";
-    skip(rest, word.len);
     return NULL;
 }
 
@@ -308,7 +264,7 @@ static const char *open_bracket(struct walk *w, bool object)
 {
     if (w->depth == JSON_DEPTH_MAX)
         return "objects and arrays are nested more than 64 levels deep";
-    skip(&w->rest, 1);
+    scan_skip(&w->rest, 1);
     w->depth++;
     w->objects = w->objects << 1 | object;
     w->expected = object ? EXPECT_FIRST_NAME : EXPECT_FIRST_VALUE;
@@ -317,7 +273,7 @@ static const char *open_bracket(struct walk *w, bool object)
 
 static const char *close_bracket(struct walk *w)
 {
-    skip(&w->rest, 1);
+    scan_skip(&w->rest, 1);
     w->depth--;
     w->objects >>= 1;
     return end_value(w);
@@ -346,7 +302,7 @@ static const char *step_value(struct walk *w)
         problem = take_word(&w->rest, SPAN("null"));
         break;
     default:
-        if (w->rest.at[0] != '-' && !is_digit(w->rest.at[0]))
+        if (w->rest.at[0] != '-' && !scan_is_digit(w->rest.at[0]))
             return "where a value must stand there is none; it begins with a double quote, "
                    "a digit, a minus, [, {, true, false or null";
         problem = take_number(&w->rest);
@@ -373,7 +329,7 @@ static const char *find_wanted(struct walk *w, struct span name)
 static const char *step_name(struct walk *w)
 {
     struct span name = w->rest;
-    if (!next_is(w->rest, '"'))
+    if (!scan_next_is(w->rest, '"'))
         return "a field must begin with its name in double quotes, "
                "and no comma may stand before a closing brace";
     const char *problem = take_string(&w->rest);
@@ -383,7 +339,7 @@ static const char *step_name(struct walk *w)
     if (problem != NULL)
         return problem;
     skip_space(&w->rest);
-    if (!take(&w->rest, ':'))
+    if (!scan_take(&w->rest, ':'))
         return "a field's name must be followed by a colon";
     w->expected = EXPECT_VALUE;
     return NULL;
@@ -392,9 +348,9 @@ static const char *step_name(struct walk *w)
 static const char *step_next(struct walk *w)
 {
     bool in_object = w->objects & 1;
-    if (next_is(w->rest, in_object ? '}' : ']'))
+    if (scan_next_is(w->rest, in_object ? '}' : ']'))
         return close_bracket(w);
-    if (!take(&w->rest, ','))
+    if (!scan_take(&w->rest, ','))
         return in_object ? "a value in an object must be followed by a comma or a closing brace"
                          : "a value in an array must be followed by a comma or a closing bracket";
     w->expected = in_object ? EXPECT_NAME : EXPECT_VALUE;
@@ -405,11 +361,11 @@ static const char *step(struct walk *w)
 {
     switch (w->expected) {
     case EXPECT_FIRST_VALUE:
-        return next_is(w->rest, ']') ? close_bracket(w) : step_value(w);
+        return scan_next_is(w->rest, ']') ? close_bracket(w) : step_value(w);
     case EXPECT_VALUE:
         return step_value(w);
     case EXPECT_FIRST_NAME:
-        return next_is(w->rest, '}') ? close_bracket(w) : step_name(w);
+        return scan_next_is(w->rest, '}') ? close_bracket(w) : step_name(w);
     case EXPECT_NAME:
         return step_name(w);
     case EXPECT_NEXT:
@@ -432,7 +388,7 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
     skip_space(&w.rest);
     if (w.rest.len == 0)
         return "the JSON is empty; it must be an object";
-    if (!next_is(w.rest, '{'))
+    if (!scan_next_is(w.rest, '{'))
         return "the JSON must be an object, and begin with an opening brace";
     while (w.rest.len > 0) {
         const char *problem = step(&w);
@@ -452,7 +408,7 @@ size_t json_decode(struct span raw, char *out)
         size_t plain = text_plain(rest);
         memmove(out + len, rest.at, plain);
         len += plain;
-        skip(&rest, plain);
+        scan_skip(&rest, plain);
         if (rest.len > 0)
             len += decode_next(&rest, out + len);
     }
@@ -464,7 +420,7 @@ size_t json_compact(struct span raw, char *out)
     size_t len = 0;
     while (raw.len > 0) {
         if (is_space(raw.at[0])) {
-            skip(&raw, 1);
+            scan_skip(&raw, 1);
             continue;
         }
         struct span token = { raw.at, 1 };
@@ -476,7 +432,7 @@ size_t json_compact(struct span raw, char *out)
         }
         memmove(out + len, token.at, token.len);
         len += token.len;
-        skip(&raw, token.len);
+        scan_skip(&raw, token.len);
     }
     return len;
 }
@@ -487,12 +443,12 @@ int json_next_string(struct span *rest, struct span *raw)
 {
     struct span s = *rest;
     skip_space(&s);
-    if (!take(&s, '[') && !take(&s, ','))
+    if (!scan_take(&s, '[') && !scan_take(&s, ','))
         return 0;
     skip_space(&s);
-    if (next_is(s, ']'))
+    if (scan_next_is(s, ']'))
         return 0;
-    if (!next_is(s, '"'))
+    if (!scan_next_is(s, '"'))
         return -1;
     *raw = s;
     const char *problem = take_string(&s);
@@ -525,11 +481,9 @@ static char short_escape(char byte)
 
 static size_t put_unicode_escape(int32_t unit, char *out)
 {
-    static const char digits[] = "0123456789abcdef";
     out[0] = '\\';
     out[1] = 'u';
-    for (int i = 0; i < 4; i++)
-        out[2 + i] = digits[unit >> (12 - 4 * i) & 15];
+    scan_put_hex(out + 2, 4, (uint64_t)unit);
     return 6;
 }
 
@@ -544,7 +498,7 @@ size_t json_escape(struct span text, char *out)
         if (plain > 0)
             memcpy(out + len, text.at, plain);
         len += plain;
-        skip(&text, plain);
+        scan_skip(&text, plain);
         if (text.len == 0)
             break;
         char letter = short_escape(text.at[0]);
@@ -556,11 +510,11 @@ size_t json_escape(struct span text, char *out)
         } else if (text.len >= 3 && memcmp(text.at, "\xe2\x80", 2) == 0 &&
                    ((unsigned char)text.at[2] & 0xfe) == 0xa8) {
             len += put_unicode_escape(text.at[2] == '\xa8' ? 0x2028 : 0x2029, out + len);
-            skip(&text, 2);
+            scan_skip(&text, 2);
         } else {
             out[len++] = text.at[0];
         }
-        skip(&text, 1);
+        scan_skip(&text, 1);
     }
     out[len++] = '"';
     return len;

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 
 #include "base/print.h"
+#include "base/scan.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -75,7 +76,7 @@ bool span_number(struct span s, unsigned long long max, unsigned long long *numb
     if (s.len == 0)
         return false;
     for (size_t i = 0; i < s.len; i++) {
-        if (s.at[i] < '0' || s.at[i] > '9')
+        if (!scan_is_digit(s.at[i]))
             return false;
         unsigned digit = (unsigned)(s.at[i] - '0');
         if (digit > max || n > (max - digit) / 10)

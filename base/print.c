@@ -2,6 +2,8 @@
 
 #include "base/print.h"
 
+#include "base/scan.h"
+
 #include <unistd.h>
 
 enum { DIGITS_MAX = 24 };
@@ -10,7 +12,7 @@ enum { DIGITS_MAX = 24 };
 static char *print_digits(char *end, unsigned long long number, unsigned base)
 {
     do
-        *--end = "0123456789abcdef"[number % base];
+        *--end = scan_hex_digit((unsigned)(number % base));
     while ((number /= base) > 0);
     return end;
 }
@@ -57,7 +59,7 @@ static struct conversion read_conversion(const char **format, va_list *args)
     struct conversion c = { .fill = ' ', .precision = SIZE_MAX };
     if (**format == '0')
         c.fill = *(*format)++;
-    while (**format >= '0' && **format <= '9')
+    while (scan_is_digit(**format))
         c.width = c.width * 10 + (size_t)(*(*format)++ - '0');
     if (strncmp(*format, ".*", 2) == 0) {
         int precision = va_arg(*args, int);

@@ -8,6 +8,7 @@
 
 #include "base/date.h"
 #include "base/print.h"
+#include "base/scan.h"
 #include "base/table.h"
 #include "base/text.h"
 #include "json.h"
@@ -100,8 +101,7 @@ void frame_end(struct buffer *out, size_t begin, bool chunked)
         return;
     size_t size = out->len - begin - FRAME_LEAD_BYTES;
     must(size <= UINT32_MAX);
-    for (size_t i = 8; i > 0; i--, size /= 16)
-        out->at[begin + i - 1] = "0123456789abcdef"[size % 16];
+    scan_put_hex(out->at + begin, 8, size);
     buffer_add(out, SPAN("\r\n"));
 }
 
@@ -190,11 +190,10 @@ void frame_retry(struct buffer *out, uint64_t from, uint64_t spread, bool chunke
 /* Takes the value of the next line off `*rest` when the line's name is `name`. */
 static bool take_line(struct span *rest, struct span name, struct span *value)
 {
-    struct span line, after = *rest;
-    if (rest->len <= name.len || memcmp(rest->at, name.at, name.len) != 0)
+    struct span after = *rest;
+    if (!scan_take_text(&after, name) || after.len == 0)
         return false;
-    span_split(&after, '\n', &line);
-    *value = (struct span) { line.at + name.len, line.len - name.len };
+    span_split(&after, '\n', value);
     *rest = after;
     return true;
 }

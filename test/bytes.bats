@@ -26,6 +26,10 @@ same_driver() { # DRIVER MODE
   done
 }
 
+@test "digits, and hexadecimal numbers of every length" {
+  same_driver bytes scan
+}
+
 @test "the calendar is the system's, for every day until the year 9999" {
   same_driver bytes date
 }

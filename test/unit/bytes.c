@@ -1,8 +1,9 @@
-/* bytes.c - a driver for what bytes.c, print.c and date.c do in the place of memchr(3), printf(3)
- * and gmtime(3): it compares them with those.
+/* bytes.c - a driver for what bytes.c, print.c, scan.h and date.c do in the place of memchr(3),
+ * printf(3), isdigit(3), strtoull(3) and gmtime(3): it compares them with those.
  *
  *      bytes print      texts with values in them, in places of every size
  *      bytes format F   one format: what print.h does not name ends in abort
+ *      bytes scan       digits and hexadecimal numbers of every length
  *      bytes date       every day from 1970 to 9999, and the seconds around its ends
  *      bytes find       every byte, in texts of every length up to 40 that end where memory ends
  *
@@ -14,7 +15,9 @@
 #include "base/bytes.h"
 #include "base/date.h"
 #include "base/print.h"
+#include "base/scan.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +105,22 @@ static void compare_find(const char *text, size_t len, char byte)
     free(copy);
 }
 
+/* Writes a number in so many digits, and reads it back. */
+static void compare_hex(unsigned long long number, size_t digits)
+{
+    char text[] = "#################";
+    unsigned long long kept = digits < 16 ? number & ((1ull << 4 * digits) - 1) : number;
+    uint64_t read = 0;
+    scan_put_hex(text, digits, number);
+    check(text[digits] == '#', "no more digits than asked for");
+    struct span rest = { text, digits };
+    if (digits > 0)
+        check(!scan_take_hex(&rest, digits + 1, &read) && rest.len == digits, "or none");
+    check(scan_take_hex(&rest, digits, &read) && read == kept && rest.len == 0, "read back");
+    text[digits] = '\0';
+    check(digits == 0 || strtoull(text, NULL, 16) == kept, "the number is the library's");
+}
+
 static void compare_date(uint64_t seconds)
 {
     struct date ours = date_of(seconds);
@@ -132,6 +151,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         size - sizeof number - 2 < sizeof text - 1 ? size - sizeof number - 2 : sizeof text - 1;
     memcpy(text, data + sizeof number + 2, len);
     compare(data[sizeof number] % TEXT_MAX_BYTES, number, text, data[sizeof number + 1]);
+    compare_hex(number, data[sizeof number] % 17);
     compare_date(number % end_of_time);
     compare_find((const char *)data, size, (char)data[sizeof number]);
     return 0;
@@ -160,6 +180,22 @@ static void check_print(void)
         for (size_t t = 0; t < sizeof texts / sizeof texts[0]; t++)
             for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
                 compare(size, numbers[n], texts[t], (int)n * 3);
+}
+
+static void check_scan(void)
+{
+    for (int byte = CHAR_MIN; byte <= CHAR_MAX; byte++) {
+        char c = (char)byte;
+        int digit = byte >= 0 && isxdigit(byte) ? (int)strtol((char[]) { c, 0 }, NULL, 16) : -1;
+        check(scan_is_digit(c) == (byte >= 0 && isdigit(byte)), "a digit");
+        check(scan_hex(c) == digit, "a hexadecimal digit");
+        struct span rest = { &c, 1 };
+        check(scan_take_digits(&rest) == scan_is_digit(c), "digits are taken");
+        check(rest.len == (scan_is_digit(c) ? 0 : 1), "and nothing else is");
+    }
+    for (size_t digits = 0; digits <= 16; digits++)
+        for (int shift = 0; shift < 64; shift++)
+            compare_hex(0xfedcba9876543210 >> shift, digits);
 }
 
 static void check_dates(void)
@@ -193,6 +229,8 @@ int main(int argc, char **argv)
         check_print();
     else if (argc == 3 && strcmp(argv[1], "format") == 0)
         print_any((char[TEXT_MAX_BYTES]) { 0 }, TEXT_MAX_BYTES, argv[2], 1, 2, 3);
+    else if (argc == 2 && strcmp(argv[1], "scan") == 0)
+        check_scan();
     else if (argc == 2 && strcmp(argv[1], "date") == 0)
         check_dates();
     else if (argc == 2 && strcmp(argv[1], "find") == 0)
