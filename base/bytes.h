@@ -89,6 +89,13 @@ char *buffer_reserve(struct buffer *b, size_t more);
 void buffer_add(struct buffer *b, struct span s);
 void buffer_add_string(struct buffer *b, const char *string);
 
+/* Empties the buffer and forgets a failure; the memory stays. */
+static inline void buffer_clear(struct buffer *b)
+{
+    b->len = 0;
+    b->failed = false;
+}
+
 /* Gives the memory back; the buffer is empty and usable again. */
 void buffer_free(struct buffer *b);
 

@@ -101,6 +101,9 @@ static void compare_find(const char *text, size_t len, char byte)
     check(!buffer.failed && buffer.at != NULL && buffer.len == 2 * len &&
               memcmp(buffer.at + len, copy, len) == 0 && memcmp(buffer.at, copy, len) == 0,
         "a buffer gets what is added");
+    buffer.failed = true;
+    buffer_clear(&buffer);
+    check(!buffer.failed && buffer.len == 0 && buffer.at != NULL, "cleared, it keeps its memory");
     buffer_free(&buffer);
     free(copy);
 }
