@@ -1,168 +1,189 @@
 # ssechat: `make` builds ./ssechat, `make run` starts it, `make test` is everything that CI runs.
 # `make help` lists the rest.
+#
+# A build is a folder of objects, $B, with its own compiler and flags. The rules below are written
+# once, for any $B; a target such as `debug` calls make again with that build's variables.
 
 PREFIX  ?= /usr/local
-CFLAGS  ?= -O2 $(if $(findstring clang,$(CC)),,-fno-align-functions -fno-align-jumps -fno-align-loops)
-LDFLAGS ?= -s -Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none
-FUZZ_SECONDS ?= 60
+CFLAGS  ?= -O2
+LDFLAGS ?= -s
+STATIC  ?= -static
+B       ?= build
 
-# By default the binary is small: nothing is padded, the data begins in the code's last page, and
-# constants lie beside the code, in memory that can be executed; `make LDFLAGS=-s` gives each pages of
-# their own, for 10 KB more. The user's CFLAGS stay the user's; these are ours.
-WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
-            -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
-OURS     := -std=gnu11 -D_GNU_SOURCE -iquote . $(WARNINGS) -fno-strict-aliasing -ffunction-sections \
-            -fdata-sections -fno-asynchronous-unwind-tables -MMD -MP
-SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-
-# musl makes the smaller static binary; where it is not installed, the system's libc does.
+# musl makes the smaller static binary; where it is not installed, the system's libc does. Debian's
+# musl-gcc knows no -static-pie (it silently links a dynamic program), so that one is gcc's.
 ifeq ($(origin CC),default)
-CC := $(if $(shell command -v musl-gcc),musl-gcc,$(if $(shell command -v gcc),gcc,cc))
+has = $(if $(shell command -v $1),$1)
+CC := $(firstword $(if $(filter -static-pie,$(STATIC)),,$(call has,musl-gcc)) $(call has,gcc) cc)
 endif
-DEBUG_CC ?= $(if $(filter musl-gcc,$(CC)),gcc,$(CC))
+ifeq ($(origin AR),default)
+AR := $(shell $(CC) -print-prog-name=ar)
+endif
+DEBUG_CC ?= $(if $(filter %musl-gcc,$(CC)),gcc,$(CC))
 FUZZ_CC  ?= clang
 
-MODULES := auth/access net/address api/answer base/bytes net/client base/crc32 base/date api/files hub/frame hub/history http hub base/inflate store/journal json net/lease net/listen base/log api/messages host/options api/parameters net/peers base/print hub/presence hub/ring api/routes hub/rules sse hub/stream base/table base/text auth/token
-# What is on no delivery's way.
-SMALL   := auth/access net/address api/answer base/date api/files hub/history base/inflate store/journal net/lease net/listen base/log api/messages host/options api/parameters net/peers hub/presence api/routes hub/rules sse auth/token
-PAGE    := index.html style.css chat.js icon.svg
-UNITS   := http json text frame hub token address journal inflate bytes
+# CPPFLAGS, CFLAGS and LDFLAGS are the user's and come last; these are ours. 64-bit times and file
+# offsets are for 32-bit targets. glibc warns when _FORTIFY_SOURCE meets code that is not optimized.
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
+LANGUAGE := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -iquote .
+OURS     := $(LANGUAGE) $(WARNINGS) -fno-strict-aliasing -ffunction-sections -fdata-sections \
+            -fno-asynchronous-unwind-tables
+HARDEN   ?= -fstack-protector-strong -fstack-clash-protection \
+            $(if $(filter -O1 -O2 -O3 -Os -Oz,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+LINK     ?= -Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack,--build-id=sha1,--gc-sections
+POSITION := $(if $(filter -static,$(STATIC)),-fno-pie)$(if $(filter -static-pie,$(STATIC)),-fPIE)
+LINKING  := $(STATIC) $(LINK) $(LDFLAGS)
+FLAGS    := $(CC) $(OURS) $(POSITION) $(HARDEN) $(CPPFLAGS) $(CFLAGS)
+DEPFLAGS  = -MMD -MP -MT $@ -MF $@.d
+COMPILE   = $(FLAGS) $(DEPFLAGS)
 
-OBJECTS := $(MODULES:%=build/%.o) build/www.o
-DEBUG   := $(MODULES:%=build/debug/%.o) build/www.o
-GZIPPED := $(PAGE:%=build/www/%.gz)
+SOURCES := $(filter-out test/%,$(wildcard *.c */*.c))
+OBJECTS := $(SOURCES:%.c=$B/%.o) $B/www/www.o
+PAGE    := $(patsubst %,build/%.gz,$(filter-out www/www.S,$(wildcard www/*)))
+UNITS   := $(basename $(notdir $(wildcard test/unit/*.c)))
+TOOLS   := $(filter-out faults,$(basename $(notdir $(wildcard test/tools/*.c))))
 
 all: ssechat
 
-ssechat: $(OBJECTS)
-	$(CC) $(CFLAGS) $(LDFLAGS) -static -Wl,--gc-sections -o $@ $(OBJECTS)
+# ==== The rules of every build ===================================================================
 
-# These are made small rather than fast, if nobody says otherwise.
-ifeq ($(origin CFLAGS),file)
-$(SMALL:%=build/%.o): CFLAGS := $(CFLAGS:-O2=-Os)
-endif
+ssechat $B/ssechat: $B/sse.o $B/libssechat.a
+	$(CC) $(POSITION) $(CFLAGS) $(LINKING) -o $@ $^
 
-build/%.o: %.c
+# All of the program but main: what drivers and benches link with.
+$B/libssechat.a: $(filter-out $B/sse.o,$(OBJECTS))
+	@rm -f $@
+	$(AR) -qcs $@ $^
+
+$B/%.o: %.c $B/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(OURS) -c -o $@ $<
+	$(COMPILE) -c -o $@ $<
 
-build/www.o: www/www.S $(GZIPPED)
+$B/www/www.o: www/www.S $(PAGE) $B/flags
 	@mkdir -p $(@D)
-	$(CC) -c -o $@ $<
+	$(CC) $(CPPFLAGS) -c -o $@ $<
 
 # -n: no name and no time in it, so that the same page makes the same binary.
 build/www/%.gz: www/%
 	@mkdir -p $(@D)
 	gzip -9nc $< > $@
 
-# The debug build: address and undefined-behaviour sanitizers, and buffers of a few bytes, so that
-# growth and wrap run all the time.
-debug: build/debug/ssechat
-
-build/debug/ssechat: $(DEBUG)
-	$(DEBUG_CC) -g $(SANITIZE) -o $@ $(DEBUG)
-
-build/debug/%.o: %.c
+# Drivers of the pure modules, and the tools of the tests and benches: one file each.
+$B/unit/%: test/unit/%.c $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
-	$(DEBUG_CC) $(CPPFLAGS) -O1 -g -DDEBUG $(OURS) $(SANITIZE) -c -o $@ $<
+	$(COMPILE) $(LINKING) -o $@ $< $B/libssechat.a
 
-# The same with memory that runs out on demand: see test/faults.c.
-build/faults/ssechat: $(DEBUG) test/faults.c
+$B/tools/%: test/tools/%.c $B/flags
 	@mkdir -p $(@D)
-	$(DEBUG_CC) -O1 -g $(filter-out -MMD -MP,$(OURS)) $(SANITIZE) \
-	    -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(DEBUG) test/faults.c
+	$(COMPILE) $(LINKING) -pthread -o $@ $<
 
-# Drivers for the pure modules; each is also a fuzz target.
-UNIT_http := http.c base/date.c base/text.c base/bytes.c base/print.c
-UNIT_json := json.c base/text.c base/bytes.c base/print.c
-UNIT_text := base/text.c base/bytes.c base/print.c
-UNIT_token := auth/token.c json.c hub/rules.c base/text.c base/bytes.c base/print.c
-UNIT_frame := hub/frame.c base/date.c json.c base/text.c base/table.c hub/rules.c base/bytes.c base/print.c
-UNIT_inflate := base/inflate.c base/crc32.c base/bytes.c base/print.c
-UNIT_bytes := base/bytes.c base/print.c base/date.c
-UNIT_address := net/address.c http.c base/date.c base/text.c base/bytes.c base/print.c
-UNIT_hub := hub.c base/date.c hub/history.c hub/stream.c hub/presence.c hub/ring.c hub/frame.c json.c base/text.c base/table.c base/bytes.c base/print.c
-UNIT_journal := store/journal.c base/crc32.c base/log.c hub/rules.c $(UNIT_hub)
-
-units: $(UNITS:%=build/unit/%)
-debug-units: $(UNITS:%=build/debug/unit/%)
-
-.SECONDEXPANSION:
-build/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h */*.h)
+$B/bench/%: test/bench/%.c $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
-	$(DEBUG_CC) $(CPPFLAGS) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(UNIT_$*)
+	$(COMPILE) $(LINKING) -o $@ $< $B/libssechat.a
 
-build/debug/unit/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h */*.h)
+# The program with memory that runs out on demand.
+build/faults/ssechat: test/tools/faults.c $B/sse.o $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
-	$(DEBUG_CC) $(CPPFLAGS) -O1 -g -DDEBUG $(filter-out -MMD -MP,$(OURS)) $(SANITIZE) -o $@ $< $(UNIT_$*)
+	$(COMPILE) $(LINKING) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(filter-out %/flags,$^)
 
-build/fuzz/%: test/unit/%.c $$(UNIT_%) $(wildcard *.h */*.h)
-	@mkdir -p $(@D)
-	$(FUZZ_CC) $(CPPFLAGS) -O1 -g -DDEBUG -DFUZZ $(filter-out -MMD -MP,$(OURS)) \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o $@ $< $(UNIT_$*)
+# Everything is built again after the compiler or a flag has changed.
+now = '$(subst ','\'',$(FLAGS) $(LINKING))'
+$B/flags: FORCE
+	@mkdir -p $B
+	@echo $(now) | cmp -s - $@ || echo $(now) > $@
 
-# Programs that the tests need: many streams, damaged journals, senders of a byte a second, servers
-# without memory, storms of damaged requests, a server that is killed and killed.
-TOOLS := crowd journal_probe slow starve storm torture
+units: $(UNITS:%=$B/unit/%)
+tools: $(TOOLS:%=$B/tools/%)
 
-build/test/%: test/%.c $(wildcard test/*.h)
-	@mkdir -p $(@D)
-	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(LDLIBS)
+# ==== The other builds ===========================================================================
 
-build/test/torture: LDLIBS += -pthread
+# The debug build has sanitizers, and buffers of a few bytes, so that growth and wrap run all the
+# time. valgrind wants a dynamic program, in which it can watch malloc.
+BARE     := STATIC= HARDEN= LINK=-Wl,--gc-sections LDFLAGS=
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+DEBUG    := B=build/debug $(BARE) CC='$(DEBUG_CC)' CFLAGS='-O1 -g -DDEBUG $(SANITIZE)'
+VALGRIND := B=build/valgrind $(BARE) CC='$(DEBUG_CC)' CFLAGS='-O1 -g'
+COVERAGE := B=build/coverage $(BARE) CC=gcc CFLAGS='-O0 -g --coverage'
+FUZZ     := B=build/fuzz $(BARE) CC='$(FUZZ_CC)' \
+            CFLAGS='-O1 -g -DDEBUG -DFUZZ -fsanitize=fuzzer-no-link,address,undefined' \
+            LDFLAGS='-fsanitize=fuzzer -fno-sanitize-recover=all'
+# The smallest binary: nothing is padded, and constants and code share pages.
+SMALL    := B=build/small HARDEN= CFLAGS='-Os' LDFLAGS='-s' \
+            LINK='-Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none,--gc-sections'
 
-build/bench/%: test/bench/%.c $(wildcard test/*.h)
-	@mkdir -p $(@D)
-	$(DEBUG_CC) -O2 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $<
+debug:
+	$(MAKE) $(DEBUG) build/debug/ssechat
 
-build/bench/hub: test/bench/hub.c $(UNIT_hub) $(wildcard *.h */*.h)
-	@mkdir -p $(@D)
-	$(DEBUG_CC) $(CFLAGS) -g $(filter-out -MMD -MP,$(OURS)) -o $@ $< $(UNIT_hub)
+small:
+	$(MAKE) $(SMALL) build/small/ssechat
 
-# For valgrind: a dynamic program, so that it can watch malloc.
-build/valgrind/ssechat: $(MODULES:%=%.c) $(wildcard *.h */*.h) build/www.o
-	@mkdir -p $(@D)
-	$(DEBUG_CC) -O1 -g $(filter-out -MMD -MP,$(OURS)) -o $@ $(MODULES:%=%.c) build/www.o
+# What the suite needs of the builds: the programs, the drivers, the tools.
+tests: ssechat units tools
+	$(MAKE) $(VALGRIND) build/valgrind/ssechat
 
-run: ssechat
-	./ssechat
+tests-debug: tools
+	$(MAKE) $(VALGRIND) build/valgrind/ssechat
+	$(MAKE) $(DEBUG) build/debug/ssechat build/faults/ssechat units
 
-# The suite, twice: as it is shipped, and with the sanitizers watching.
+# ==== Tests ======================================================================================
+
+# TESTS: files of the suite, instead of all.
 test:
 	test/needs test
-	$(MAKE) check
-	$(MAKE) check-debug
+	$(MAKE) tests tests-debug
+	test/run $(TESTS)
 
-TESTS ?= test
-BATS  := bats --print-output-on-failure
+quick: tests
+	test/run --quick $(TESTS)
 
-check: ssechat units $(TOOLS:%=build/test/%) build/valgrind/ssechat
-	SSECHAT=$(CURDIR)/ssechat UNIT=$(CURDIR)/build/unit $(BATS) $(TESTS)
+check: tests
+	test/run --build plain $(TESTS)
 
-check-debug: debug debug-units $(TOOLS:%=build/test/%) build/valgrind/ssechat build/faults/ssechat
-	SSECHAT=$(CURDIR)/build/debug/ssechat UNIT=$(CURDIR)/build/debug/unit $(BATS) $(TESTS)
+check-debug: tests-debug
+	test/run --build debug $(TESTS)
 
-# Each target runs for FUZZ_SECONDS, on a copy of its corpus, which is where it starts.
+# On other processors, under qemu.
+check-cross:
+	test/needs cross
+	test/cross
+
+# The suites that have a long form, in that form.
+long: tests tests-debug
+	test/run --long $(TESTS)
+
+# The suite on a build that counts which lines run; a failing test does not stop the report.
+coverage: tools
+	test/needs test
+	find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(MAKE) $(VALGRIND) build/valgrind/ssechat
+	$(MAKE) $(COVERAGE) build/coverage/ssechat units
+	-SSECHAT=$(CURDIR)/build/coverage/ssechat UNIT=$(CURDIR)/build/coverage/unit \
+	    bats $(or $(TESTS),test test/unit)
+	@gcov -n $(patsubst %.c,build/coverage/%.gcda,$(SOURCES)) 2>/dev/null | test/coverage
+
+# Each target runs for FUZZ_SECONDS, and begins with a copy of its corpus.
+FUZZ_SECONDS ?= 60
 fuzz:
 	test/needs fuzz
-	$(MAKE) $(UNITS:%=build/fuzz/%)
+	$(MAKE) $(FUZZ) units
 	for unit in $(UNITS); do \
 	    rm -rf build/fuzz/corpus-$$unit && mkdir -p build/fuzz/corpus-$$unit && \
 	    dict=; [ ! -e test/fuzz/$$unit.dict ] || dict=-dict=test/fuzz/$$unit.dict; \
 	    seeds=; [ ! -d test/fuzz/corpus/$$unit ] || seeds=test/fuzz/corpus/$$unit; \
-	    build/fuzz/$$unit -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 \
+	    build/fuzz/unit/$$unit -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 \
 	        -artifact_prefix=build/fuzz/ -print_final_stats=1 -verbosity=0 $$dict \
 	        build/fuzz/corpus-$$unit $$seeds || exit 1; \
 	done
 
-# The server is killed 500 times while people publish and read.
-torture: ssechat build/test/torture
-	build/test/torture --server ./ssechat --rounds 500 --seconds 1800
+# The server is killed 500 times while clients publish and read.
+torture: ssechat build/tools/torture
+	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
 
 # The journal's bench wants a disk, not memory: BENCH_FOLDER is where it writes.
 BENCH_FOLDER ?= build/bench
 
-# With `test/needs bench` there is also something to compare with.
+# `test/needs bench` installs the servers to compare with.
 bench: ssechat build/bench/load build/bench/floor build/bench/hub
 	test/bench/run
 
@@ -172,28 +193,38 @@ bench-hub: build/bench/hub
 bench-journal: ssechat build/bench/journal
 	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
 
-SOURCES := $(wildcard *.c *.h */*.c */*.h test/unit/*.c test/unit/*.h test/bench/*.c)
-SCRIPTS := .ci/run test/needs test/bench/run $(wildcard test/*.bash test/*.bats test/page/*.bash)
+bench-instructions: ssechat build/bench/load
+	test/bench/instructions
+
+# ==== Checks of the source =======================================================================
+
+ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch])
+SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test) $(wildcard test/lib/*.bash)
 
 # The analyzer cannot follow memory into lists whose links lie inside of it, and calls that a leak;
 # for leaks there are the sanitizers and valgrind.
-lint:
+lint: ssechat
 	test/needs lint
-	clang-format --dry-run -Werror $(SOURCES)
+	clang-format --dry-run -Werror $(ALL_C)
 	for cc in gcc clang; do \
-	    $$cc $(filter-out -MMD -MP,$(OURS)) -O2 -Werror -fsyntax-only $(filter %.c,$(SOURCES)) || exit 1; \
+	    $$cc $(LANGUAGE) $(WARNINGS) -O2 -Werror -fsyntax-only $(filter %.c,$(ALL_C)) || exit 1; \
 	done
-	for c in $(MODULES:%=%.c); do \
-	    gcc $(filter-out -MMD -MP,$(OURS)) -O1 -fanalyzer -Wno-analyzer-malloc-leak -Werror -c -o /dev/null $$c \
-	        || exit 1; \
+	for c in $(SOURCES); do \
+	    gcc $(LANGUAGE) $(WARNINGS) -O1 -fanalyzer -Wno-analyzer-malloc-leak -Werror -c -o /dev/null $$c || \
+	        exit 1; \
 	done
-	clang-tidy --quiet --warnings-as-errors='*' $(MODULES:%=%.c) -- -std=gnu11 -D_GNU_SOURCE -iquote .
+	clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- $(LANGUAGE)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
-	    --inline-suppr -D_GNU_SOURCE -I . $(MODULES:%=%.c)
+	    --inline-suppr -D_GNU_SOURCE -I . $(SOURCES)
 	shellcheck $(SCRIPTS)
 
 format:
-	clang-format -i $(SOURCES)
+	clang-format -i $(ALL_C)
+
+# =================================================================================================
+
+run: ssechat
+	./ssechat
 
 install: ssechat
 	install -D -m 755 ssechat $(DESTDIR)$(PREFIX)/bin/ssechat
@@ -205,22 +236,30 @@ clean:
 	rm -rf build ssechat
 
 help:
-	@echo 'make            builds ./ssechat, one static binary'
-	@echo 'make run        builds and starts it: http://127.0.0.1:8080'
-	@echo 'make test       everything; installs what the tests need'
-	@echo 'make check      the tests on the plain build  (TESTS=test/www.bats: only those)'
-	@echo 'make check-debug  the tests on the build with sanitizers'
-	@echo 'make debug      that build: build/debug/ssechat'
-	@echo 'make fuzz       libFuzzer on the parsers, FUZZ_SECONDS=60 each'
-	@echo 'make torture    kills the server 500 times while people publish and read'
-	@echo 'make bench      measures, beside the floor and what else there is; RESULTS.md'
-	@echo 'make bench-hub  a million cursors without sockets; make bench-journal: the disk'
-	@echo 'make lint       compilers and checkers; make format: clang-format'
-	@echo 'make install    to PREFIX=/usr/local; make uninstall'
-	@echo 'make clean      removes what was built'
+	@echo 'make              builds ./ssechat, one static binary'
+	@echo '                  STATIC=-static-pie: position independent; STATIC=: a dynamic one'
+	@echo 'make small        the smallest binary: build/small/ssechat'
+	@echo 'make debug        with sanitizers: build/debug/ssechat'
+	@echo 'make run          builds and starts it: http://127.0.0.1:8080'
+	@echo 'make install      to PREFIX=/usr/local; make uninstall; make clean'
+	@echo
+	@echo 'make test         the suite on both builds; installs what the tests need'
+	@echo 'make quick        the tests of a few seconds each, on the plain build'
+	@echo 'make check        the suite on the plain build  (TESTS=test/www.bats: only that)'
+	@echo 'make check-debug  the suite on the debug build'
+	@echo 'make check-cross  the suite on other processors, under qemu'
+	@echo 'make long         suites that can run longer do so, on both builds'
+	@echo 'make lint         the rule of the folders, compilers, checkers; make format: clang-format'
+	@echo 'make coverage     which lines the suite runs'
+	@echo 'make fuzz         libFuzzer on the parsers, FUZZ_SECONDS=60 each'
+	@echo 'make torture      kills the server 500 times while clients publish and read'
+	@echo 'make bench        beside a bare epoll loop and other servers; test/bench/RESULTS.md'
+	@echo '                  bench-hub: no sockets; bench-journal: the disk; bench-instructions: callgrind'
 
-.PHONY: all debug units debug-units run test check check-debug fuzz torture bench bench-hub \
-        bench-journal lint format install uninstall clean help
+FORCE:
+.PHONY: all units tools debug small tests tests-debug test quick check check-debug check-cross long \
+        coverage fuzz torture bench bench-hub bench-journal bench-instructions lint format run \
+        install uninstall clean help FORCE
 .SECONDARY:
 
--include $(wildcard build/*.d build/*/*.d build/debug/*.d build/debug/*/*.d)
+-include $(wildcard $B/*.d $B/*/*.d)
