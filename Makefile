@@ -205,6 +205,8 @@ SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test) $(wildcard test/l
 # for leaks there are the sanitizers and valgrind.
 lint: ssechat
 	test/needs lint
+	test/layers
+	test/formats
 	clang-format --dry-run -Werror $(ALL_C)
 	for cc in gcc clang; do \
 	    $$cc $(LANGUAGE) $(WARNINGS) -O2 -Werror -fsyntax-only $(filter %.c,$(ALL_C)) || exit 1; \

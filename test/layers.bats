@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# seconds: 10
+# The rule of the folders, on copies of the tree with one thing changed. A check that lets everything
+# pass would not be seen to.
+# shellcheck disable=SC2030,SC2031
+
+bats_require_minimum_version 1.5.0
+
+ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
+
+# A tree with the objects of its build.
+setup_file() {
+  mkdir "$BATS_FILE_TMPDIR/tree"
+  cd "$BATS_FILE_TMPDIR/tree" || return
+  tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
+  env -u MAKEFLAGS -u MAKELEVEL make -s CFLAGS=-O0 HARDEN= STATIC=
+}
+
+setup() {
+  cp -r "$BATS_FILE_TMPDIR/tree" "$BATS_TEST_TMPDIR/tree"
+  cd "$BATS_TEST_TMPDIR/tree" || return
+}
+
+# Compiles a file as it is now.
+compile() {
+  gcc -D_GNU_SOURCE -iquote . -c -o "build/${1%.c}.o" "$1"
+}
+
+# The check fails with this sentence, and says nothing else about that file.
+finds() { # PLACE SENTENCE
+  run "$ROOT/test/layers" .
+  [ "$status" = 1 ]
+  [[ $'\n'$output == *$'\n'"$1: $2"* ]] || {
+    printf 'not found: %s: %s\n%s\n' "$1" "$2" "$output" >&2
+    return 1
+  }
+}
+
+# A file that includes what is above it is found: upwards BELOW ABOVE, each the front of their names.
+upwards() {
+  local file header files=("$1"*c)
+  file=${files[0]}
+  files=("$2"*h)
+  header=${files[0]}
+  [ -e "$header" ] || { header=${2}h && : >"$header"; }
+  printf '#include "%s"\n' "$header" >>"$file"
+  finds "$file:$(wc -l <"$file")" "includes $header, which is not below $1"
+}
+
+@test "the tree keeps the rule" {
+  run "$ROOT/test/layers" .
+  printf '%s\n' "$output"
+  [ "$status" = 0 ]
+}
+
+@test "it says how long the core is" {
+  run "$ROOT/test/layers" .
+  [[ ${lines[-1]} =~ ^'the core: '[0-9]{4}' lines'$ ]]
+}
+
+@test "no floor includes what is above it" {
+  upwards base/ http.
+  upwards base/ json.
+  upwards http. hub/
+  upwards json. hub/
+  upwards hub/ hub.
+  upwards hub. store/
+  upwards store/ net/
+  upwards net/ auth/
+  upwards auth/ api/
+  upwards api/ host/
+  upwards host/ sse.
+}
+
+@test "nor what is far above it, also from a header" {
+  local headers=(base/*.h)
+  upwards base/ sse.
+  upwards net/ api/
+  printf '#include "hub.h"\n' >>"${headers[0]}"
+  finds "${headers[0]}:$(wc -l <"${headers[0]}")" 'includes hub.h, which is not below base/'
+}
+
+@test "http and json do not know each other" {
+  upwards http. json.
+  upwards json. http.
+}
+
+@test "an include is named from the root" {
+  printf '#include "bytes.h"\n' >>base/text.c
+  finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is no file of a floor'
+}
+
+@test "the inside of a floor is included there only" {
+  local header
+  for header in hub/room.h net/connection.h store/inside.h; do
+    [ -e "$header" ] || : >"$header"
+    printf '#include "%s"\n' "$header" >>sse.c
+    finds "sse.c:$(wc -l <sse.c)" "includes $header, the inside of another floor"
+  done
+}
+
+@test "a symbol from above is found without its header" {
+  printf 'void json_late(void);\nvoid json_late(void) {}\n' >>json.c
+  printf '\nvoid json_late(void);\nvoid early(void);\nvoid early(void) { json_late(); }\n' >>base/text.c
+  compile json.c
+  compile base/text.c
+  finds "base/text.c:$(($(wc -l <base/text.c) - 2))" 'uses json_late of json.c, which is not below'
+}
+
+@test "net/ does not name what is above it, not even in a comment" {
+  local files=(net/*.c)
+  printf '/* see api/routes.c */\n' >>"${files[0]}"
+  finds "${files[0]}:$(wc -l <"${files[0]}")" 'names what is above net/'
+}
+
+@test "what a header declares is defined in the file of its name" {
+  printf 'void text_nowhere(int,\n    int);\n' >>base/text.h
+  finds "base/text.h:$(($(wc -l <base/text.h) - 1))" 'text_nowhere() is not defined in the .c file'
+}
+
+@test "a global variable that can change is found; a constant or static one may stay" {
+  printf 'extern const int limit;\nconst int limit = 5;\nstatic int own;\nint *both(void);\n' >>base/text.c
+  printf 'int *both(void) { return &own; }\n' >>base/text.c
+  compile base/text.c
+  run "$ROOT/test/layers" .
+  [[ $output != *base/text.c* ]]
+  printf 'extern int loose;\nint loose = 1;\n' >>base/text.c
+  compile base/text.c
+  finds "base/text.c:$(($(wc -l <base/text.c) - 1))" 'loose is a global variable that others can change'
+}
+
+@test "50 lines are a function, 51 are not" {
+  {
+    printf '\nstatic int short_enough(void)\n{\n'
+    printf '    if (1) { /* { */\n    }\n%.0s' {1..23}
+    printf '    return 0;\n}\n\nstatic int too_long(\n    void)\n{\n'
+    printf '    ;\n%.0s' {1..47}
+    printf '}\n'
+  } >>base/text.c
+  finds "base/text.c:$(grep -n too_long base/text.c | cut -d : -f 1)" 'too_long() has more than 50 lines'
+  [[ $output != *short_enough* ]]
+}
+
+@test "600 lines are a file, 601 are not" {
+  yes '' | head -n 600 >base/long.h
+  run "$ROOT/test/layers" .
+  [[ $output != *base/long.h* ]]
+  echo >>base/long.h
+  finds base/long.h:601 'a file of more than 600 lines'
+}
+
+@test "a format that base cannot print is found" {
+  run -0 "$ROOT/test/formats" .
+  printf 'static void report(void)\n{\n    log_line(LOG_INFO, "sum=%%zu "\n        "part=%%5.2f", 1, 2);\n}\n' >>sse.c
+  run -1 "$ROOT/test/formats" .
+  [[ $output == "sse.c:$(grep -n 'LOG_INFO, "sum' sse.c | cut -d : -f 1): the format has \"%5.2f\", which base"* ]]
+}
