@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# seconds: 40
+# What compiler and linker make of the program. Each test builds it in a clean copy of the tree, as a
+# user's first `make` does, and no build may print a warning.
+# shellcheck disable=SC2030,SC2031
+
+bats_require_minimum_version 1.5.0
+
+ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
+
+setup() {
+  cd "$BATS_TEST_TMPDIR" || return
+  tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
+}
+
+# The flags are the same whichever build the suite runs on; once is enough.
+is_debug() {
+  [[ ${SSECHAT:-} == *debug* ]]
+}
+
+# make with these arguments and no others; it has nothing to say.
+build() {
+  run -0 env -u MAKEFLAGS -u MAKELEVEL -u CC -u CFLAGS -u LDFLAGS -u CPPFLAGS make -s -j2 "$@"
+  [ "$output" = '' ]
+}
+
+size() {
+  stat -c %s "$1"
+}
+
+# Static: nothing is loaded beside it, neither libraries nor a dynamic linker.
+is_static() {
+  [ "$(readelf -dW "$1" | grep -c NEEDED)" = 0 ]
+  [ "$(readelf -lW "$1" | grep -c INTERP)" = 0 ]
+}
+
+# The flags of the segment that has a section, such as "R E".
+flags_of() { # BINARY SECTION
+  readelf -lW "$1" | awk -v section="$2" '
+    $1 == "LOAD" { flags[count++] = $7 ($8 == "E" ? " E" : "") }
+    /^ +[0-9]+ / { for (i = 2; i <= NF; i++) if ($i == section && !found) { print flags[$1 + 0]; found = 1 } }'
+}
+
+# No memory, the stack included, is both written and run.
+is_never_both() {
+  readelf -lW "$1" >segments
+  run -1 grep -E ' RWE? *E ' segments
+  grep -E '^ +GNU_STACK .* RW +0x' segments
+}
+
+# What every build by default has beside: constants that cannot be run, what is constant after the
+# start marked as such, an id for its debug symbols.
+is_hardened() {
+  is_never_both "$1"
+  grep -E '^ +GNU_RELRO ' segments
+  [ "$(flags_of "$1" .text)" = 'R E' ]
+  [ "$(flags_of "$1" .rodata)" = R ]
+  [ "$(flags_of "$1" .data)" = RW ]
+  [[ $(readelf -nW "$1") =~ 'Build ID: '[0-9a-f]{40} ]]
+}
+
+# It runs: it listens, and ends by itself.
+starts() {
+  run -0 timeout -s TERM --preserve-status 1 "$1" --listen 127.0.0.1:0
+  [[ $output == *'listening on http://127.0.0.1:'* ]]
+}
+
+@test "by default the binary is static and hardened; with musl it has under 190 KB" {
+  is_debug && return 0
+  build CFLAGS='-O2 -Werror'
+  is_static ssechat
+  is_hardened ssechat
+  starts ./ssechat
+  printf '# %s bytes\n' "$(size ssechat)"
+  [ "$(size ssechat)" -le 190000 ]
+}
+
+@test "make small: under 155 KB, still without memory that is both written and run" {
+  is_debug && return 0
+  build small
+  [ ! -e ssechat ]
+  is_static build/small/ssechat
+  is_never_both build/small/ssechat
+  starts build/small/ssechat
+  printf '# %s bytes\n' "$(size build/small/ssechat)"
+  [ "$(size build/small/ssechat)" -le 155000 ]
+}
+
+@test "STATIC=-static-pie: as hard, and at an address of its own" {
+  is_debug && return 0
+  build STATIC=-static-pie
+  is_static ssechat
+  is_hardened ssechat
+  readelf -hW ssechat | grep -E 'Type: +DYN '
+  readelf -dW ssechat | grep -E 'FLAGS_1.* PIE'
+  starts ./ssechat
+}
+
+@test "clang builds it, too; when flags change, everything is built again" {
+  is_debug && return 0
+  build CC=clang CFLAGS='-O2 -Werror'
+  is_static ssechat
+  is_hardened ssechat
+  starts ./ssechat
+  find . -name '*.o' ! -name www.o >before
+  touch -d '1 hour ago' mark
+  xargs touch -r mark <before
+  build CC=clang CFLAGS='-O1 -Werror'
+  find . -name '*.o' ! -name www.o -newer mark >after
+  diff before after
+}
+
+@test "the user's flags are the user's: no flag of ours comes after them, no default is left" {
+  is_debug && return 0
+  make -n CC=gcc CFLAGS='-O3 -fno-stack-protector' CPPFLAGS=-DMINE LDFLAGS=-L/mine >commands
+  run -0 grep -e '-o build/hub.o ' commands
+  [[ $output == *' -fstack-protector-strong '*' -DMINE -O3 -fno-stack-protector -MMD '* ]]
+  [[ $output != *' -O2 '* ]]
+  run -0 grep -e '-o ssechat ' commands
+  [[ $output == *' -O3 -fno-stack-protector '*' -L/mine -o ssechat '* ]]
+  [[ $output != *' -O2 '* && $output != *' -s '* ]]
+}
+
+@test "install puts the program below PREFIX, uninstall takes it away" {
+  is_debug && return 0
+  build CFLAGS=-O0 install DESTDIR="$PWD/root" PREFIX=/opt
+  [ "$(find root -type f)" = root/opt/bin/ssechat ]
+  build CFLAGS=-O0 uninstall DESTDIR="$PWD/root" PREFIX=/opt
+  [ "$(find root -type f)" = '' ]
+}
