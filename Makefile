@@ -71,16 +71,12 @@ build/www/%.gz: www/%
 	@mkdir -p $(@D)
 	gzip -9nc $< > $@
 
-# Drivers of the pure modules, and the tools of the tests and benches: one file each.
+# Drivers of the pure modules, and the bench of the hub without sockets.
 $B/unit/%: test/unit/%.c $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -o $@ $< $B/libssechat.a
 
-$B/tools/%: test/tools/%.c $B/flags
-	@mkdir -p $(@D)
-	$(COMPILE) $(LINKING) -pthread -o $@ $<
-
-$B/bench/%: test/bench/%.c $B/libssechat.a $B/flags
+$B/bench/hub: test/bench/hub.c $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -o $@ $< $B/libssechat.a
 
@@ -96,7 +92,19 @@ $B/flags: FORCE
 	@echo $(now) | cmp -s - $@ || echo $(now) > $@
 
 units: $(UNITS:%=$B/unit/%)
-tools: $(TOOLS:%=$B/tools/%)
+tools: $(TOOLS:%=build/tools/%)
+
+# Programs that tests and benches use, one file each. They need the kernel's headers, which Debian's
+# musl does not come with.
+TOOL = $(DEBUG_CC) $(OURS) -O2 -g $(DEPFLAGS) -pthread
+
+build/tools/%: test/tools/%.c
+	@mkdir -p $(@D)
+	$(TOOL) -o $@ $<
+
+build/bench/%: test/bench/%.c
+	@mkdir -p $(@D)
+	$(TOOL) -o $@ $<
 
 # ==== The other builds ===========================================================================
 
