@@ -31,7 +31,7 @@ disconnect() {
 start_probe() {
   rm -f probe.in
   mkfifo probe.in
-  "$SLOW" "$PORT" probe <probe.in >probe.out 2>&1 3>&- &
+  "$TOOLS/slow" "$PORT" probe <probe.in >probe.out 2>&1 3>&- &
   PROBE_PID=$!
   CLIENTS+=("$PROBE_PID")
   exec {PROBE}>probe.in
@@ -100,7 +100,7 @@ is_modest() {
     cat request
   done >piece
   for ((i = 1; i <= pieces; i++)); do
-    "$CROWD" "$PORT" send <piece >>answers
+    "$TOOLS/crowd" "$PORT" send <piece >>answers
     sample_memory
     # The good reader keeps up: that is what it is.
     eventually "[ \$(stat -c %s good) -ge $((i * each * 60000)) ]"
@@ -198,7 +198,7 @@ gets() {
   start_server
   before=$(descriptors)
   start_probe
-  "$SLOW" "$PORT" dribble 500 >dribble.out 2>&1 || {
+  "$TOOLS/slow" "$PORT" dribble 500 >dribble.out 2>&1 || {
     cat dribble.out >&2
     false
   }

@@ -7,7 +7,7 @@ load helper
 load journal
 
 tortured() {
-  run "$TORTURE" --server "$SSECHAT" --folder "$BATS_TEST_TMPDIR" "$@"
+  run "$TOOLS/torture" --server "$SSECHAT" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"
   printf '# %s\n' "${lines[@]}" >&3
   same "$status" 0

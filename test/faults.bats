@@ -8,13 +8,12 @@ load helper
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
-  FAULTS=$(realpath -m "${FAULTS:-$BATS_TEST_DIRNAME/../build/faults/ssechat}")
-  STARVE=$(realpath -m "${STARVE:-$BATS_TEST_DIRNAME/../build/test/starve}")
+  FAULTS=$(realpath -m "${FAULTS:-$ROOT/build/faults/ssechat}")
 }
 
 starved() {
   is_sanitized || return 0
-  run "$STARVE" --server "$FAULTS" --folder "$BATS_TEST_TMPDIR" "$@"
+  run "$TOOLS/starve" --server "$FAULTS" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"
   printf '# %s\n' "${lines[0]}" >&3
   same "$status" 0
@@ -39,7 +38,7 @@ starved() {
     pids=()
     for part in memory journal keys; do
       mkdir -p "$every.$part"
-      "$STARVE" --server "$FAULTS" --folder "$PWD/$every.$part" --part "$part" --every "$every" 3>&- &
+      "$TOOLS/starve" --server "$FAULTS" --folder "$PWD/$every.$part" --part "$part" --every "$every" 3>&- &
       pids+=("$!")
     done
     for pid in "${pids[@]}"; do

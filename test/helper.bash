@@ -7,15 +7,14 @@
 # silent.
 #
 #     SSECHAT    the server to test (./ssechat)
-#     UNIT       the folder with the drivers of the pure modules (build/unit)
-#     CROWD      the program that opens many streams (build/test/crowd)
-#     SLOW       the program that sends a byte a second (build/test/slow)
+#     UNIT       the folder of the drivers of the pure modules (build/unit)
+#     TOOLS      the folder of the programs that the tests use (build/tools)
 #     SANITIZED  1 when the server is a sanitizer build; it also is when its path says "debug"
 
-SSECHAT=$(realpath -m "${SSECHAT:-$BATS_TEST_DIRNAME/../ssechat}")
-UNIT=$(realpath -m "${UNIT:-$BATS_TEST_DIRNAME/../build/unit}")
-CROWD=$(realpath -m "${CROWD:-$BATS_TEST_DIRNAME/../build/test/crowd}")
-SLOW=$(realpath -m "${SLOW:-$BATS_TEST_DIRNAME/../build/test/slow}")
+ROOT=$(realpath "${BASH_SOURCE[0]%/*}/..")
+SSECHAT=$(realpath -m "${SSECHAT:-$ROOT/ssechat}")
+UNIT=$(realpath -m "${UNIT:-$ROOT/build/unit}")
+TOOLS=$(realpath -m "${TOOLS:-$ROOT/build/tools}")
 export LC_ALL=C.UTF-8
 
 # The server takes options from these; the tests say themselves which they want.
@@ -361,7 +360,7 @@ start_crowd() {
   local folder=$BATS_TEST_TMPDIR
   rm -f "$folder/crowd.in" "$folder/crowd.out"
   mkfifo "$folder/crowd.in" "$folder/crowd.out"
-  "$CROWD" "$PORT" "$@" <"$folder/crowd.in" >"$folder/crowd.out" 3>&- &
+  "$TOOLS/crowd" "$PORT" "$@" <"$folder/crowd.in" >"$folder/crowd.out" 3>&- &
   CROWD_PID=$!
   CLIENTS+=("$CROWD_PID")
   exec {CROWD_IN}>"$folder/crowd.in" {CROWD_OUT}<"$folder/crowd.out"

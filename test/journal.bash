@@ -1,12 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154
 # More words, for the tests of the journal: to crash servers and start them again on the same
 # journal, to make system calls fail, to look at traces, to fill disks.
-#
-#     PROBE      the program that makes and damages journals (build/test/journal_probe)
-#     TORTURE    the program that kills the server again and again (build/test/torture)
-
-PROBE=${PROBE:-$BATS_TEST_DIRNAME/../build/test/journal_probe}
-TORTURE=${TORTURE:-$BATS_TEST_DIRNAME/../build/test/torture}
 
 DISK=  # a small file system that is mounted, if there is one
 FAULT= # the process that makes system calls fail

@@ -104,7 +104,7 @@ load journal
 }
 
 @test "ids never go back when the clock does" {
-  "$PROBE" sign >"$JOURNAL" <<'END'
+  "$TOOLS/journal_probe" sign >"$JOURNAL" <<'END'
 :00000000 {"start":"1600000000000-0","last":"4000000000000-6","lost":"1600000000000-0"}
 
 :00000000 {"room":"lobby","kind":"text"}
@@ -237,7 +237,7 @@ END
 
 @test "files are for their owner only" {
   umask 000
-  "$PROBE" large "$JOURNAL" 1 broken
+  "$TOOLS/journal_probe" large "$JOURNAL" 1 broken
   rm -f "$JOURNAL.lock"
   chmod 600 "$JOURNAL"
   journal_server
@@ -311,7 +311,7 @@ END
 }
 
 @test "a large journal says how much it replayed, and how long it took" {
-  "$PROBE" large "$JOURNAL" 1
+  "$TOOLS/journal_probe" large "$JOURNAL" 1
   journal_server --history 32M
   local line
   line=$(grep 'journal messages=' "$SERVER_LOG")
@@ -341,7 +341,7 @@ make_sample() {
 }
 
 damages() {
-  run "$PROBE" damage "$SSECHAT" "$FAST" sample "$@"
+  run "$TOOLS/journal_probe" damage "$SSECHAT" "$FAST" sample "$@"
   printf '%s\n' "$output" | head -n 40
   same "$status" 0
   contains "$output" ' cases of '
@@ -381,7 +381,7 @@ damages() {
 # A journal with rooms one after the other, as a compaction leaves it; $1 is the text that gets
 # damaged.
 make_grouped() {
-  "$PROBE" sign <<'END' | sed "s/$1/damaged/" >"$JOURNAL"
+  "$TOOLS/journal_probe" sign <<'END' | sed "s/$1/damaged/" >"$JOURNAL"
 :00000000 {"start":"1600000000000-0","last":"1600000000009-0","lost":"1600000000000-0"}
 
 :00000000 {"room":"a","lost":"1600000000000-0"}
@@ -508,9 +508,9 @@ post_until_compacted() {
 }
 
 @test "what comes while it compacts is kept, and in its place" {
-  "$PROBE" large "$JOURNAL" 16 broken
+  "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
   journal_server --history 32M --log-level info
-  "$PROBE" posts "$PORT" "$SERVER_LOG" compacted=1
+  "$TOOLS/journal_probe" posts "$PORT" "$SERVER_LOG" compacted=1
   newest >before
   local count
   count=$(grep -c 'while it compacts' "$JOURNAL")
@@ -522,9 +522,9 @@ post_until_compacted() {
 }
 
 @test "a POST does not wait while 64 MB are compacted" {
-  "$PROBE" large "$JOURNAL" 64 broken
+  "$TOOLS/journal_probe" large "$JOURNAL" 64 broken
   journal_server --history 128M
-  run "$PROBE" posts "$PORT" "$SERVER_LOG" compacted=1
+  run "$TOOLS/journal_probe" posts "$PORT" "$SERVER_LOG" compacted=1
   same "$status" 0
   printf '# 64 MB compacted meanwhile: %s\n' "$output" >&3
   [[ $output =~ posts\ ([0-9]+)\ slowest_us\ ([0-9]+)\ mean_us\ ([0-9]+)\ all_us\ ([0-9]+) ]]
@@ -537,7 +537,7 @@ post_until_compacted() {
 
 @test "a POST does not wait for a compaction: its child may stand still" {
   local child n
-  "$PROBE" large "$JOURNAL" 16 broken
+  "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
   # Only the child closes the descriptors that it has no need for, and stops when it did.
   injected_server close_range:signal=STOP --journal "$JOURNAL" --history 32M
   eventually "grep -q 'stopped by SIGSTOP' trace"
@@ -558,7 +558,7 @@ post_until_compacted() {
 
 @test "a crash in the middle of a compaction loses nothing" {
   local round messages left=0
-  "$PROBE" large "$JOURNAL" 6 broken
+  "$TOOLS/journal_probe" large "$JOURNAL" 6 broken
   cp "$JOURNAL" first
   for round in {1..15}; do
     cp first "$JOURNAL"
@@ -590,7 +590,7 @@ post_until_compacted() {
 }
 
 @test "SIGTERM in the middle of a compaction leaves nothing and nobody behind" {
-  "$PROBE" large "$JOURNAL" 16 broken
+  "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
   journal_server --history 32M
   eventually "[ -e '$JOURNAL.new' ] || grep -q compacted=1 '$SERVER_LOG'"
   stop_server
@@ -674,7 +674,7 @@ check_trace() {
     say "$i"
     accepts "{\"room\":\"other\",\"data\":\"$i\"}"
   done
-  "$PROBE" burst "$PORT" "$SERVER_PID" 20
+  "$TOOLS/journal_probe" burst "$PORT" "$SERVER_PID" 20
   await_text stream 'burst 0019'
   stop_server
   eventually 'tail -n 1 trace | grep -q "+++ exited"'
@@ -686,7 +686,7 @@ check_trace() {
   say first
   local before
   before=$(calls fdatasync)
-  same "$("$PROBE" burst "$PORT" "$SERVER_PID" 100)" 100
+  same "$("$TOOLS/journal_probe" burst "$PORT" "$SERVER_PID" 100)" 100
   same "$(calls fdatasync)" $((before + 1))
   same "$(served | wc -l)" 101
   restart_server
@@ -772,7 +772,7 @@ check_trace() {
   journal_server
   say one
   fault fdatasync error=EIO
-  run "$PROBE" burst "$PORT" "$SERVER_PID" 20
+  run "$TOOLS/journal_probe" burst "$PORT" "$SERVER_PID" 20
   same "$status" 1
   contains "$output" '"status":503'
   mend
@@ -916,12 +916,12 @@ check_order() {
 @test "a replay larger than any socket buffer comes before what is live, while others publish" {
   local size=12 records oldest
   ! is_sanitized || size=6
-  "$PROBE" large "$JOURNAL" "$size"
+  "$TOOLS/journal_probe" large "$JOURNAL" "$size"
   records=$(grep -c '^id: ' "$JOURNAL")
   oldest=$(sed -n 's,.*"lost":"\([-0-9]*\)".*,\1,p;q' "$JOURNAL")
   journal_server --history 64M
   : >stop
-  "$PROBE" posts "$PORT" stop now >posts 3>&- &
+  "$TOOLS/journal_probe" posts "$PORT" stop now >posts 3>&- &
   local publisher=$!
   CLIENTS+=("$publisher")
   eventually 'newest | grep -q compacts'

@@ -196,14 +196,14 @@ END
 
 @test "a request whose sender has closed its half is answered" {
   start_server
-  same "$(printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | timeout 20 "$CROWD" "$PORT" send | statuses)" 200
-  same "$(printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}' | timeout 20 "$CROWD" "$PORT" send | statuses)" 201
+  same "$(printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | timeout 20 "$TOOLS/crowd" "$PORT" send | statuses)" 200
+  same "$(printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}' | timeout 20 "$TOOLS/crowd" "$PORT" send | statuses)" 201
 }
 
 @test "requests whose sender has closed its half are all answered" {
   start_server
   yes $'GET /healthz HTTP/1.1\r\nHost: a\r\n\r' | head -n 3000 >requests
-  same "$("$CROWD" "$PORT" send <requests | statuses)" "$(times 999 '200 ')200"
+  same "$("$TOOLS/crowd" "$PORT" send <requests | statuses)" "$(times 999 '200 ')200"
 }
 
 @test "requests that come in one piece are answered in order" {

@@ -7,8 +7,6 @@
 load helper
 load journal
 
-STORM=${STORM:-$BATS_TEST_DIRNAME/../build/test/storm}
-
 # The sanitizer keeps what was freed for a while; here it may keep 1 MB. The leak checker names the
 # threads that it looks at, so that one can see that it has looked.
 setup() {
@@ -26,7 +24,7 @@ stormy_server() {
 }
 
 storm() {
-  run "$STORM" "$PORT" "$@"
+  run "$TOOLS/storm" "$PORT" "$@"
   printf '%s\n' "$output"
   printf '# %s\n' "$output" >&3
   same "$status" 0
@@ -111,11 +109,11 @@ ends_well() {
 @test "the storm notices when nobody listens, or not for long" {
   start_server
   stop_server
-  run timeout 20 "$STORM" "$PORT" 100
+  run timeout 20 "$TOOLS/storm" "$PORT" 100
   same "$status" 1
   contains "$output" 'does not accept'
   start_server
-  "$STORM" "$PORT" 100000 5 >storm.log 2>&1 3>&- &
+  "$TOOLS/storm" "$PORT" 100000 5 >storm.log 2>&1 3>&- &
   local pid=$!
   CLIENTS+=("$pid")
   eventually 'ask /rooms && contains "$BODY" newest'

@@ -7,7 +7,7 @@ load helper
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
-  VALGRIND_SSECHAT=$(realpath -m "${VALGRIND_SSECHAT:-$BATS_TEST_DIRNAME/../build/valgrind/ssechat}")
+  VALGRIND_SSECHAT=$(realpath -m "${VALGRIND_SSECHAT:-$ROOT/build/valgrind/ssechat}")
   command -v valgrind >/dev/null || skip 'valgrind is not installed'
   [ -x "$VALGRIND_SSECHAT" ] || skip "there is no $VALGRIND_SSECHAT"
   # exec: the process keeps its id, so that signals reach the server. -q: it speaks only of errors.

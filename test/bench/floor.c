@@ -10,7 +10,7 @@
  *
  * Like ssechat it says on standard error where it listens. */
 
-#include "../tool.h"
+#include "../tools/tool.h"
 
 #include <sys/epoll.h>
 #include <sys/resource.h>

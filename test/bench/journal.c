@@ -12,7 +12,7 @@
  * sync: all that arrives in one turn of the server's loop. How many syncs the server did is read
  * from /proc/PID/io, where each batch is one write; where that cannot be read, a dash stands. */
 
-#include "../tool.h"
+#include "../tools/tool.h"
 
 #include <getopt.h>
 #include <sys/epoll.h>

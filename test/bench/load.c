@@ -27,7 +27,7 @@
  * A message holds a '~' and its number in eight hex digits: so a reader counts without parsing, in
  * whatever form a server passes it on. */
 
-#include "../tool.h"
+#include "../tools/tool.h"
 
 #include <getopt.h>
 #include <sys/epoll.h>
