@@ -3,7 +3,7 @@
 # what the others notice.
 # shellcheck disable=SC2016,SC2153
 
-load helper
+load lib/helper
 
 # Tells a person what was measured.
 note() {

@@ -5,8 +5,8 @@
 # shellcheck disable=SC2154,SC2016,SC2094,SC2153
 
 bats_require_minimum_version 1.5.0
-load helper
-load token
+load lib/helper
+load lib/token
 
 JSON='Content-Type: application/json'
 OCTETS='Content-Type: application/octet-stream'

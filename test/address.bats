@@ -3,7 +3,7 @@
 # names. The driver also puts each input next to unreadable pages, and compares what it reads with
 # what another reader makes of it.
 
-load helper
+load lib/helper
 
 # The text is written as printf writes it.
 address() { # TEXT MODE [NETWORK...]

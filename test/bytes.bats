@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
-load helper
+load lib/helper
 
 same_driver() { # DRIVER MODE
   run "$UNIT/$1" "$2"

@@ -3,8 +3,8 @@
 # hold. `make torture` does it for longer.
 # shellcheck disable=SC2154
 
-load helper
-load journal
+load lib/helper
+load lib/journal
 
 tortured() {
   run "$TOOLS/torture" --server "$SSECHAT" --folder "$BATS_TEST_TMPDIR" "$@"

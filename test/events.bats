@@ -2,7 +2,7 @@
 # GET /events: how a stream begins, goes on and ends.
 # shellcheck disable=SC2016,SC2093,SC1083,SC2094,SC2153
 
-load helper
+load lib/helper
 
 # Posts a message to a room; its id is in ID.
 say() {

@@ -4,7 +4,7 @@
 # is enough, when the suite runs with those.
 # shellcheck disable=SC2034,SC2154
 
-load helper
+load lib/helper
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return

@@ -2,7 +2,7 @@
 # frame.c, through its driver: what an event looks like on the wire, ids and times. The driver reads
 # back everything that it writes, with a parser of its own that follows the HTML Standard.
 
-load helper
+load lib/helper
 
 # The fields of a message: kind, id, room, name, event, key; then the body, as printf writes it.
 fields() {

@@ -3,7 +3,7 @@
 # was sent; what arrives is read as an EventSource reads it.
 # shellcheck disable=SC2016,SC2153
 
-load helper
+load lib/helper
 
 # Texts that a careless server would let through, one JSON string a line.
 nasty_texts() {

@@ -2,7 +2,7 @@
 # GET /messages, for those who poll; GET /rooms and GET /healthz.
 # shellcheck disable=SC2016,SC2153
 
-load helper
+load lib/helper
 
 # Posts messages m1, m2, … to a room; their ids are in ids[1], ids[2], …
 fill() {

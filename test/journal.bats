@@ -3,8 +3,8 @@
 # what was refused never comes back.
 # shellcheck disable=SC2016,SC2154,SC2153,SC2034,SC2030,SC2031,SC2094
 
-load helper
-load journal
+load lib/helper
+load lib/journal
 
 # ---- Over a crash -------------------------------------------------------------------------------
 

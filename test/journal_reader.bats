@@ -3,7 +3,7 @@
 # what a recovery leaves behind is read the same again. journal.bats has the same from outside.
 # shellcheck disable=SC2154
 
-load helper
+load lib/helper
 
 CORPUS=$BATS_TEST_DIRNAME/fuzz/corpus/journal
 

@@ -2,7 +2,7 @@
 # json.c, through its driver: what is accepted and what is refused, and that a person is told why.
 # The driver also tries every beginning of each document, next to unreadable pages.
 
-load helper
+load lib/helper
 
 decode() {
     printf '%s' "$1" | "$UNIT/json" decode "${@:2}"

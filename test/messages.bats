@@ -2,7 +2,7 @@
 # POST /messages: what is accepted, what is refused and how, what it becomes.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2093,SC2153
 
-load helper
+load lib/helper
 
 # A JSON body in the file `body`, for curl's @body: too long for a command line.
 post_file() {

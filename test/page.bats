@@ -4,8 +4,8 @@
 # Every wait is for a condition in the page, never for a time. See page/webdriver.bash for the words
 # of the browser: open_page, click, type_text, script, wait_until.
 
-load helper
-load page/webdriver
+load lib/helper
+load lib/webdriver
 
 setup() {
   webdriver_start

@@ -2,7 +2,7 @@
 # HTTP as a client meets it: methods, errors, connections that are kept, pieces of any size.
 # shellcheck disable=SC2016,SC2153
 
-load helper
+load lib/helper
 
 # The statuses of the answers in standard input, in their order.
 statuses() {

@@ -4,8 +4,8 @@
 # the sanitizers have nothing to say.
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 
-load helper
-load journal
+load lib/helper
+load lib/journal
 
 # The sanitizer keeps what was freed for a while; here it may keep 1 MB. The leak checker names the
 # threads that it looks at, so that one can see that it has looked.

@@ -4,7 +4,7 @@
 # The sanitizer build reads by a few bytes, so that its recv calls are more.
 # shellcheck disable=SC2016,SC2154
 
-load helper
+load lib/helper
 
 # From now on the server's system calls are counted.
 count_from_now() {

@@ -4,8 +4,8 @@
 # unreadable pages, and tries every beginning of a good token and every bit of it turned over.
 
 # shellcheck disable=SC2153
-load helper
-load token
+load lib/helper
+load lib/token
 
 NOW=1700000000
 

@@ -3,7 +3,7 @@
 # binary would hide malloc from it, so there is a build of its own.
 # shellcheck disable=SC1083,SC2016,SC2034,SC2093,SC2153
 
-load helper
+load lib/helper
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return

@@ -2,7 +2,7 @@
 # The page in the binary, and the folder of --www.
 # shellcheck disable=SC1083,SC2016,SC2093,SC2094,SC2153
 
-load helper
+load lib/helper
 
 # ---- The page in the binary ----
 

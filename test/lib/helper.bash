@@ -11,7 +11,7 @@
 #     TOOLS      the folder of the programs that the tests use (build/tools)
 #     SANITIZED  1 when the server is a sanitizer build; it also is when its path says "debug"
 
-ROOT=$(realpath "${BASH_SOURCE[0]%/*}/..")
+ROOT=$(realpath "${BASH_SOURCE[0]%/*}/../..")
 SSECHAT=$(realpath -m "${SSECHAT:-$ROOT/ssechat}")
 UNIT=$(realpath -m "${UNIT:-$ROOT/build/unit}")
 TOOLS=$(realpath -m "${TOOLS:-$ROOT/build/tools}")
