@@ -4,7 +4,7 @@
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
-load lib/helper
+load ../lib/helper
 
 same_driver() { # DRIVER MODE
   run "$UNIT/$1" "$2"
@@ -52,7 +52,7 @@ same_driver() { # DRIVER MODE
   head -c 70000 /dev/zero >zeros
   head -c 70000 /dev/urandom >random # stored as it is
   for file in {1..2000}; do printf 'line %d\n' "$file"; done >lines
-  for file in empty one zeros random lines "$BATS_TEST_DIRNAME"/../www/*.*; do
+  for file in empty one zeros random lines "$ROOT"/www/*.*; do
     for level in 1 6 9; do
       gzip -n -"$level" -c "$file" >packed
       "$UNIT/inflate" <packed >unpacked

@@ -5,7 +5,7 @@
 
 # shellcheck disable=SC2119,SC2120 # `document` takes its options at some calls only
 
-load lib/helper
+load ../lib/helper
 
 # A request as a document: each line gets its CRLF, but for one that ends with a backslash, which
 # gets none. Other bytes are written as printf writes them.

@@ -2,7 +2,7 @@
 # hub.c and stream.c, through their driver: random walks with a model beside the hub. Each seed is
 # another walk, and always the same one; a failure says the seed and the step.
 
-load lib/helper
+load ../lib/helper
 
 # Walks with these seeds, on as many processors as there are.
 walks() {

@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
 # The reader of journals, through its driver: what is read from damaged and hostile files, and that
-# what a recovery leaves behind is read the same again. journal.bats has the same from outside.
+# what a recovery leaves behind is read the same again. ../journal.bats has the same from outside.
 # shellcheck disable=SC2154
 
-load lib/helper
+load ../lib/helper
 
-CORPUS=$BATS_TEST_DIRNAME/fuzz/corpus/journal
+CORPUS=$ROOT/test/fuzz/corpus/journal
 
 # Reads a file of the corpus.
 reads() {

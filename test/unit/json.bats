@@ -2,7 +2,7 @@
 # json.c, through its driver: what is accepted and what is refused, and that a person is told why.
 # The driver also tries every beginning of each document, next to unreadable pages.
 
-load lib/helper
+load ../lib/helper
 
 decode() {
     printf '%s' "$1" | "$UNIT/json" decode "${@:2}"
@@ -643,7 +643,7 @@ END
 }
 
 @test "json: the seeds of the fuzzer keep every promise" {
-    for seed in "$BATS_TEST_DIRNAME"/fuzz/corpus/json/*; do
+    for seed in "$ROOT"/test/fuzz/corpus/json/*; do
         run "$UNIT/json" decode message data event room name <"$seed"
         [ "$status" -le 1 ]
     done

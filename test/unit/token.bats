@@ -4,8 +4,8 @@
 # unreadable pages, and tries every beginning of a good token and every bit of it turned over.
 
 # shellcheck disable=SC2153
-load lib/helper
-load lib/token
+load ../lib/helper
+load ../lib/token
 
 NOW=1700000000
 
@@ -757,7 +757,7 @@ expires 1700000001'
 }
 
 @test "token: the seeds of the fuzzer keep every promise" {
-  for seed in "$BATS_TEST_DIRNAME"/fuzz/corpus/token/*; do
+  for seed in "$ROOT"/test/fuzz/corpus/token/*; do
     run "$UNIT/token" promises <"$seed"
     same "$seed $status $output" "$seed 0 "
   done

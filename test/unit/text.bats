@@ -2,7 +2,7 @@
 # text.c, through its driver: UTF-8, character classes, Base64. The driver also tries every
 # beginning of each input, next to unreadable pages.
 
-load lib/helper
+load ../lib/helper
 
 # The input is written as printf writes it.
 text() {

@@ -3,7 +3,7 @@
 # names. The driver also puts each input next to unreadable pages, and compares what it reads with
 # what another reader makes of it.
 
-load lib/helper
+load ../lib/helper
 
 # The text is written as printf writes it.
 address() { # TEXT MODE [NETWORK...]
@@ -395,7 +395,7 @@ END
 
 @test "address: the seeds of the fuzzer keep every promise" {
   local seed
-  for seed in "$BATS_TEST_DIRNAME"/fuzz/corpus/address/*; do
+  for seed in "$ROOT"/test/fuzz/corpus/address/*; do
     "$UNIT/address" promises <"$seed"
   done
 }

@@ -2,7 +2,7 @@
 # frame.c, through its driver: what an event looks like on the wire, ids and times. The driver reads
 # back everything that it writes, with a parser of its own that follows the HTML Standard.
 
-load lib/helper
+load ../lib/helper
 
 # The fields of a message: kind, id, room, name, event, key; then the body, as printf writes it.
 fields() {
@@ -177,7 +177,7 @@ data:
 }
 
 @test "frame: the seeds of the fuzzer keep every promise" {
-  for seed in "$BATS_TEST_DIRNAME"/fuzz/corpus/frame/*; do
+  for seed in "$ROOT"/test/fuzz/corpus/frame/*; do
     run "$UNIT/frame" message <"$seed"
     [ "$status" -le 1 ]
   done
