@@ -1,18 +1,18 @@
 #!/usr/bin/env bats
-# What stands in the place of libc's larger parts: text with values in it, the calendar, and what
-# unpacks the page. Each is compared with the real thing.
+# bytes.c and date.c, through their driver: what stands in the place of libc's larger parts, text
+# with values in it and the calendar. Each is compared with the real thing.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
 load ../lib/helper
 
-same_driver() { # DRIVER MODE
-  run "$UNIT/$1" "$2"
+same_as_libc() { # MODE
+  run "$UNIT/bytes" "$1"
   same "$status $output" '0 ok'
 }
 
 @test "text with values in it is what printf makes of it" {
-  same_driver bytes print
+  same_as_libc print
 }
 
 @test "a conversion that is not supported ends the program" {
@@ -31,11 +31,11 @@ same_driver() { # DRIVER MODE
 }
 
 @test "the calendar is the system's, for every day until the year 9999" {
-  same_driver bytes date
+  same_as_libc date
 }
 
 @test "a byte is found where it is, whatever stands beside it" {
-  same_driver bytes find
+  same_as_libc find
 }
 
 @test "what must be true, and is not, ends the program with a line that every test looks for" {
@@ -43,37 +43,4 @@ same_driver() { # DRIVER MODE
   [[ $stderr =~ ^ssechat:\ test/unit/bytes\.c:[0-9]+:\ this\ must\ be:\ argc\ ==\ 3$ ]]
   printf '%s\n' "$stderr" >log
   run -1 check_log log
-}
-
-@test "inflate: what gzip packs, however it packs it" {
-  local level file
-  : >empty
-  printf x >one
-  head -c 70000 /dev/zero >zeros
-  head -c 70000 /dev/urandom >random # stored as it is
-  for file in {1..2000}; do printf 'line %d\n' "$file"; done >lines
-  for file in empty one zeros random lines "$ROOT"/www/*.*; do
-    for level in 1 6 9; do
-      gzip -n -"$level" -c "$file" >packed
-      "$UNIT/inflate" <packed >unpacked
-      cmp "$file" unpacked
-    done
-  done
-}
-
-@test "inflate: what is damaged is said to be" {
-  local at
-  printf 'some text, some more text, and some text again' >text
-  gzip -n -9 -c text >packed
-  for at in 0 1 2 3; do # what is no gzip file, or one with other fields
-    { head -c "$at" packed && printf '\377' && tail -c +$((at + 2)) packed; } >damaged
-    run -1 "$UNIT/inflate" <damaged
-    same "$output" damaged
-  done
-  for at in 0 5 20 30; do
-    head -c "$at" packed >damaged
-    run -1 "$UNIT/inflate" <damaged
-  done
-  printf '\37\213\10\0\0\0\0\0\0\3\7\0\0\0\0\0\0\0\0\0' >damaged # a block of no known kind
-  run -1 "$UNIT/inflate" <damaged
 }
