@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The chat page, and EventSource itself, in a real browser against the real server.
 #
-# Every wait is for a condition in the page, never for a time. See page/webdriver.bash for the words
+# Every wait is for a condition in the page, never for a time. See lib/webdriver.bash for the words
 # of the browser: open_page, click, type_text, script, wait_until.
 
 load lib/helper
