@@ -13,54 +13,20 @@
  * to be. A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "net/address.h"
+#include "driver.h"
 
 #include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 enum { INPUT_MAX_BYTES = 8192, AREA_BYTES = 65536, NETWORKS_MAX = 16 };
 
-static void check(bool holds, const char *promise)
+/* One for the whole run: a fuzzer makes many. */
+static struct guarded area(void)
 {
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
-
-/* ---- The unreadable pages ----------------------------------------------------------------- */
-
-/*     | unreadable | text ...            | unreadable |      at_start
- *     | unreadable |            ... text | unreadable |      at_end    */
-static char *area(void)
-{
-    static char *first;
-    if (first != NULL)
-        return first;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *at = mmap(NULL, AREA_BYTES + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(at != MAP_FAILED, "there is memory");
-    check(mprotect(at + page, AREA_BYTES, PROT_READ | PROT_WRITE) == 0, "it is writable");
-    first = at + page;
-    return first;
-}
-
-static struct span at_start(struct span text)
-{
-    check(text.len <= AREA_BYTES, "the text is not longer than the area");
-    memcpy(area(), text.at, text.len);
-    return (struct span) { area(), text.len };
-}
-
-static struct span at_end(struct span text)
-{
-    check(text.len <= AREA_BYTES, "the text is not longer than the area");
-    char *at = area() + AREA_BYTES - text.len;
-    memcpy(at, text.at, text.len);
-    return (struct span) { at, text.len };
+    static struct guarded pages;
+    if (pages.first == NULL)
+        pages = guarded_new(AREA_BYTES);
+    return pages;
 }
 
 /* ---- Another reader ----------------------------------------------------------------------- */
@@ -504,9 +470,9 @@ static void check_fields(struct span fields)
     struct buffer head = head_of(fields);
     bool is_http;
     read_trusted(trusted);
-    find_forwarded(at_start(buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
-    find_forwarded(at_end(buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
-    find_forwarded(at_end(buffer_span(&head)), NULL, 0, &client, &is_http);
+    find_forwarded(at_start(area(), buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
+    find_forwarded(at_end(area(), buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
+    find_forwarded(at_end(area(), buffer_span(&head)), NULL, 0, &client, &is_http);
     buffer_free(&head);
 }
 
@@ -535,8 +501,8 @@ static void check_pretended(struct span pretended)
         buffer_add_string(&lines, fields[i][1]);
         buffer_add_string(&lines, fields[i][2]);
         struct buffer head = head_of(buffer_span(&lines));
-        bool found =
-            find_forwarded(at_end(buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
+        bool found = find_forwarded(
+            at_end(area(), buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
         check(!is_http || (found && same(&client, &expected)), "nobody can pretend");
         buffer_free(&lines);
         buffer_free(&head);
@@ -552,14 +518,12 @@ static void check_input(struct span input)
         check_fields(input);
         return;
     }
-    check_place(at_start(input));
-    check_place(at_end(input));
+    check_place(at_start(area(), input));
+    check_place(at_end(area(), input));
     check_pretended(input);
 }
 
 #ifdef FUZZ
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
@@ -624,19 +588,23 @@ static int show_forwarded(struct span input, char **networks, size_t count)
     for (size_t i = 0; i < count; i++)
         trusted[i] = network_of(networks[i]);
     struct buffer head = head_of(input);
-    if (find_forwarded(at_end(buffer_span(&head)), trusted, count, &client, &is_http))
+    if (find_forwarded(at_end(area(), buffer_span(&head)), trusted, count, &client, &is_http))
         print(&client, text);
     puts(is_http ? text : "not HTTP");
     buffer_free(&head);
     return 0;
 }
 
-int main(int argc, char **argv)
+static int usage(void)
 {
-    static char bytes[INPUT_MAX_BYTES];
+    fprintf(stderr, "usage: address parse|network|promises <INPUT, or address has NETWORK, or\n"
+                    "       address forwarded [NETWORK...]\n");
+    return 2;
+}
+
+static int show(struct span input, int argc, char **argv)
+{
     const char *mode = argc > 1 ? argv[1] : "";
-    struct span input = { bytes, fread(bytes, 1, sizeof bytes, stdin) };
-    check_input(input);
     if (argc == 2 && strcmp(mode, "parse") == 0)
         return show_parse(input);
     if (argc == 2 && strcmp(mode, "network") == 0)
@@ -647,9 +615,16 @@ int main(int argc, char **argv)
         return show_forwarded(input, argv + 2, (size_t)argc - 2);
     if (argc == 2 && strcmp(mode, "promises") == 0)
         return 0;
-    fprintf(stderr, "usage: address parse|network|promises <INPUT, or address has NETWORK, or\n"
-                    "       address forwarded [NETWORK...]\n");
-    return 2;
+    return usage();
+}
+
+int main(int argc, char **argv)
+{
+    struct span input = read_input();
+    check_input(input);
+    int status = show(input, argc, argv);
+    span_free(input);
+    return status;
 }
 
 #endif

@@ -16,20 +16,11 @@
 #include "base/date.h"
 #include "base/print.h"
 #include "base/scan.h"
+#include "driver.h"
 
 #include <ctype.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
 
 static void check_same(const char *ours, size_t len, const char *theirs, int their_len)
 {
@@ -85,27 +76,24 @@ static void compare(size_t size, unsigned long long n, const char *text, int cut
  * to a buffer. */
 static void compare_find(const char *text, size_t len, char byte)
 {
-    char *copy = malloc(len + (len == 0));
-    check(copy != NULL, "there is memory");
-    memcpy(copy, text, len);
-    struct span s = { copy, len };
-    const char *at = len > 0 ? memchr(copy, byte, len) : NULL;
-    check(span_find(s, byte) == (at != NULL ? (size_t)(at - copy) : len), "found where it is");
+    struct span s = copy_of((struct span) { text, len });
+    const char *at = len > 0 ? memchr(s.at, byte, len) : NULL;
+    check(span_find(s, byte) == (at != NULL ? (size_t)(at - s.at) : len), "found where it is");
     uint64_t word = span_word(s);
     for (size_t i = 0; i < sizeof word; i++)
-        check((unsigned char)(word >> 8 * i) == (i < len ? (unsigned char)copy[i] : 0),
+        check((unsigned char)(word >> 8 * i) == (i < len ? (unsigned char)s.at[i] : 0),
             "a word is the bytes in their order");
     struct buffer buffer = { 0 };
     buffer_add(&buffer, s);
     buffer_add(&buffer, s);
     check(!buffer.failed && buffer.at != NULL && buffer.len == 2 * len &&
-              memcmp(buffer.at + len, copy, len) == 0 && memcmp(buffer.at, copy, len) == 0,
+              memcmp(buffer.at + len, s.at, len) == 0 && memcmp(buffer.at, s.at, len) == 0,
         "a buffer gets what is added");
     buffer.failed = true;
     buffer_clear(&buffer);
     check(!buffer.failed && buffer.len == 0 && buffer.at != NULL, "cleared, it keeps its memory");
     buffer_free(&buffer);
-    free(copy);
+    span_free(s);
 }
 
 /* Writes a number in so many digits, and reads it back. */
@@ -140,8 +128,6 @@ static void compare_date(uint64_t seconds)
 static const uint64_t end_of_time = 253402300800; /* the year 10000 */
 
 #ifdef FUZZ
-
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {

@@ -19,20 +19,11 @@
 #include "hub/frame.h"
 #include "base/print.h"
 #include "base/text.h"
+#include "driver.h"
 #include "hub/rules.h"
 #include "json.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
 
 /* ---- The reference parser ----------------------------------------------------------------- */
 
@@ -245,8 +236,7 @@ static void check_text(struct span object, const char *name, struct span expecte
 {
     struct json_field field = field_of(object, name);
     check(field.type == JSON_STRING, "the field is there, and a string");
-    char *text = malloc(field.raw.len);
-    check(text != NULL, "there is memory");
+    char *text = bytes_new(field.raw.len);
     struct span decoded = { text, json_decode(field.raw, text) };
     check(span_equal(decoded, expected), "the field decodes to what came in");
     free(text);
@@ -441,8 +431,7 @@ static const char *compact_body(struct input *in)
     buffer_add(&document, SPAN("}"));
     const char *why = json_find(buffer_span(&document), &x, 1);
     if (why == NULL) {
-        in->body = malloc(x.raw.len);
-        check(in->body != NULL, "there is memory");
+        in->body = bytes_new(x.raw.len);
         in->message.body = (struct span) { in->body, json_compact(x.raw, in->body) };
     }
     buffer_free(&document);
@@ -494,8 +483,6 @@ static const char *read_message(struct span text, struct input *in)
 
 #ifdef FUZZ
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct span text = { (const char *)data, size };
@@ -512,28 +499,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
-static void print(struct span s)
-{
-    fwrite(s.at, 1, s.len, stdout);
-}
-
-static struct buffer read_input(void)
-{
-    struct buffer input = { 0 };
-    char bytes[4096];
-    size_t n;
-    buffer_reserve(&input, 1);
-    while ((n = fread(bytes, 1, sizeof bytes, stdin)) > 0)
-        buffer_add(&input, (struct span) { bytes, n });
-    check(!input.failed, "there is memory");
-    return input;
-}
-
 static int show_message(bool as_json)
 {
-    struct buffer text = read_input(), out = { 0 };
+    struct span text = read_input();
+    struct buffer out = { 0 };
     struct input in;
-    const char *why = read_message(buffer_span(&text), &in);
+    const char *why = read_message(text, &in);
     if (why != NULL) {
         printf("error: %s\n", why);
     } else {
@@ -543,12 +514,12 @@ static int show_message(bool as_json)
         struct span payload = { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES };
         struct buffer json = { 0 };
         read_back(&json, payload, &in.message, in.id);
-        print(as_json ? buffer_span(&json) : frame);
+        print_span(as_json ? buffer_span(&json) : frame);
         buffer_free(&json);
     }
     free(in.body);
     buffer_free(&out);
-    buffer_free(&text);
+    span_free(text);
     return why != NULL;
 }
 
@@ -574,7 +545,7 @@ static void show_time(const char *ms)
     check_time(number_of(ms));
     time_add(&out, number_of(ms));
     buffer_add(&out, SPAN("\n"));
-    print(buffer_span(&out));
+    print_span(buffer_span(&out));
     buffer_free(&out);
 }
 
@@ -619,8 +590,7 @@ static void check_lines(void)
     size_t texts = 0, of_this_length = 1;
     for (size_t len = 0; len <= 7; len++, of_this_length *= letters) {
         for (size_t number = 0; number < of_this_length; number++, texts++) {
-            char *text = malloc(len + 1); /* its own, so that the sanitizer sees its end */
-            check(text != NULL, "there is memory");
+            char *text = bytes_new(len);
             for (size_t i = 0, left = number; i < len; i++, left /= letters)
                 text[i] = alphabet[left % letters];
             check_data((struct span) { text, len });
@@ -648,34 +618,30 @@ static void check_calendar(void)
     printf("%zu\n", times + 2);
 }
 
-static void print_visible(const char *name, struct span s)
+static void print_value(const char *name, struct span s)
 {
     printf("%s=", name);
-    for (size_t i = 0; i < s.len; i++)
-        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
-            putchar(s.at[i]);
-        else
-            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
+    print_visible(s);
 }
 
 static void print_event(struct parser *p, struct span type, struct span data, struct span id)
 {
     p->events++;
-    print_visible("event", type);
-    print_visible(" id", id);
-    print_visible(" data", data);
+    print_value("event", type);
+    print_value(" id", id);
+    print_value(" data", data);
     putchar('\n');
 }
 
 static void show_stream(void)
 {
-    struct buffer text = read_input();
+    struct span text = read_input();
     struct parser p = { .dispatch = print_event };
-    parse_stream(&p, buffer_span(&text));
+    parse_stream(&p, text);
     if (p.has_retry)
         printf("retry=%" PRIu64 "\n", p.retry);
     parser_free(&p);
-    buffer_free(&text);
+    span_free(text);
 }
 
 int main(int argc, char **argv)

@@ -18,63 +18,40 @@
 
 #include "http.h"
 #include "base/print.h"
+#include "driver.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /* The cuts of a long input would take minutes, so that one is cut at a few spread points only. */
 enum { EVERY_CUT_MAX_BYTES = 20000, SPREAD_CUTS = 500 };
 
 /* ---- Bytes in front of a wall ---------------------------------------------------------------- */
 
+/* What has come so far: the last `len` bytes before the unreadable page. */
 struct wall {
-    char *pages, *end; /* `end` is the first byte that nobody may read */
-    size_t len;        /* the bytes held are the last `len` before it */
+    struct guarded pages;
+    size_t len;
 };
-
-static void fail(const char *what, size_t at)
-{
-    fprintf(stderr, "unit/http: %s (at %zu)\n", what, at);
-    exit(1);
-}
-
-static struct wall wall_new(size_t capacity)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t size = (capacity / page + 1) * page;
-    char *pages =
-        mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(pages + size, page, PROT_NONE) < 0)
-        fail("no memory for the guarded buffer", size);
-    return (struct wall) { pages, pages + size, 0 };
-}
-
-static void wall_free(struct wall *w)
-{
-    munmap(w->pages, (size_t)(w->end - w->pages) + (size_t)sysconf(_SC_PAGESIZE));
-}
 
 static char *wall_bytes(const struct wall *w)
 {
-    return w->end - w->len;
+    return w->pages.first + w->pages.len - w->len;
 }
 
 static void wall_append(struct wall *w, struct span more)
 {
+    check(w->len + more.len <= w->pages.len, "the input fits");
     memmove(wall_bytes(w) - more.len, wall_bytes(w), w->len);
-    if (more.len > 0)
-        memcpy(w->end - more.len, more.at, more.len);
+    at_end(w->pages, more);
     w->len += more.len;
 }
 
-/* The parser took `n` bytes out of the middle; what is left moves up to the wall again. */
+/* The parser took bytes out of the middle; the `len` that are left move up to the wall again. */
 static void wall_shrink(struct wall *w, size_t len)
 {
-    memmove(w->end - len, wall_bytes(w), len);
+    char *bytes = wall_bytes(w);
     w->len = len;
+    memmove(wall_bytes(w), bytes, len);
 }
 
 /* ---- Descriptions ---------------------------------------------------------------------------- */
@@ -169,21 +146,20 @@ struct client {
 
 static struct client client_new(size_t capacity, size_t max_body)
 {
-    struct client c = { .in = wall_new(capacity), .max_body = max_body };
+    struct client c = { .in.pages = guarded_new(capacity), .max_body = max_body };
     http_start(&c.request, max_body);
     return c;
 }
 
 static void client_free(struct client *c)
 {
-    wall_free(&c->in);
+    guarded_free(c->in.pages);
     buffer_free(&c->out);
 }
 
 static void check_part(struct http_part part, size_t head_len)
 {
-    if ((size_t)part.start + part.len > head_len)
-        fail("a part lies outside of the head", part.start);
+    check((size_t)part.start + part.len <= head_len, "a part lies in the head");
 }
 
 /* The readers of values must survive every value; what they answer is tested one by one. The query
@@ -191,11 +167,9 @@ static void check_part(struct http_part part, size_t head_len)
 static void check_readers(const struct http_request *r, const char *bytes)
 {
     struct span query = http_span(r->query, bytes);
-    char *decoded = malloc(query.len > 0 ? query.len : 1);
-    if (decoded == NULL)
-        fail("no memory", query.len);
-    if (http_percent_decode(query, true, decoded) > (ptrdiff_t)query.len)
-        fail("the decoded query grew", r->query.start);
+    char *decoded = bytes_new(query.len);
+    check(http_percent_decode(query, true, decoded) <= (ptrdiff_t)query.len,
+        "a decoded query is no longer than it was written");
     free(decoded);
     http_accepts_gzip(r, bytes);
     http_etag_matches(r, bytes, SPAN("\"a\""));
@@ -207,13 +181,15 @@ static void check_request(const struct client *c, size_t end)
 {
     const struct http_request *r = &c->request;
     const char *bytes = wall_bytes(&c->in);
-    if (c->head_len > HTTP_HEAD_MAX_BYTES || r->body_start != c->head_len)
-        fail("the body does not begin behind the head", r->body_start);
-    if (end != r->body_start + r->body_len || end > c->in.len || r->body_len > c->max_body ||
-        r->content_length != r->body_len)
-        fail("the lengths do not add up", end);
-    if (r->asterisk || r->authority_form ? r->path.len > 0 : bytes[r->path.start] != '/')
-        fail("no path", r->path.start);
+    check(c->head_len <= HTTP_HEAD_MAX_BYTES, "a head keeps its limit");
+    check(r->body_start == c->head_len, "the body begins behind the head");
+    check(end == r->body_start + r->body_len && end <= c->in.len, "the request ends with the body");
+    check(r->body_len <= c->max_body, "a body keeps its limit");
+    check(r->content_length == r->body_len, "the body is as long as it says");
+    if (r->asterisk || r->authority_form)
+        check(r->path.len == 0, "these have no path");
+    else
+        check(bytes[r->path.start] == '/', "a path begins with a slash");
     check_part(r->path, c->head_len);
     check_part(r->query, c->head_len);
     check_part(r->host, c->head_len);
@@ -234,8 +210,7 @@ static int client_parse(struct client *c)
             size_t len = c->in.len;
             char *bytes = wall_bytes(&c->in);
             end = http_parse_body(&c->request, bytes, &len);
-            if (len > c->in.len)
-                fail("the body grew", len);
+            check(len <= c->in.len, "a decoded body is no longer than it came");
             wall_shrink(&c->in, len);
         }
         if (end < 0)
@@ -264,8 +239,7 @@ static void client_finish(struct client *c)
         buffer_printf(&c->out, "error %d\n", c->error);
     else
         buffer_add_string(&c->out, c->in.len > 0 ? "more needed\n" : "end\n");
-    if (c->out.failed)
-        fail("no memory for the description", 0);
+    check(!c->out.failed, "there is memory");
 }
 
 /* Puts a new parser on what the old one would hand over. */
@@ -273,8 +247,7 @@ static void client_upgrade(struct client *c)
 {
     struct buffer saved = { 0 };
     http_write_back(&c->request, wall_bytes(&c->in), c->in.len, &saved);
-    if (saved.failed)
-        fail("no memory for the hand-over", 0);
+    check(!saved.failed, "there is memory");
     http_start(&c->request, c->max_body);
     c->head_len = c->in.len = 0;
     if (c->error == 0)
@@ -320,20 +293,19 @@ static void compare(struct span input, size_t max_body, struct span whole, struc
         return;
     struct buffer other = run(input, max_body, plan);
     if (!span_equal(whole, buffer_span(&other))) {
-        fprintf(stderr, "whole:\n%.*s\n%s:\n%.*s\n", (int)whole.len, whole.at,
-            plan.upgrade ? "upgraded" : "in pieces", (int)other.len, other.at);
-        fail(plan.step == 1 ? "one byte at a time differs" : "cut in two differs", plan.cut);
+        fprintf(stderr, "whole:\n%.*s\n%s, cut at %zu, %zu bytes at a time:\n%.*s\n",
+            (int)whole.len, whole.at, plan.upgrade ? "upgraded" : "in pieces", plan.cut, plan.step,
+            (int)other.len, other.at);
+        check(false, "the result does not depend on the pieces");
     }
     buffer_free(&other);
 }
 
 #ifdef FUZZ
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 /* A small max_body, so that 413 is in reach; the cut comes from the input, so that a crash can be
  * repeated. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     const size_t max_body = 64;
     struct span input = { (const char *)data, size };
@@ -351,23 +323,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #else
 
-static struct buffer read_input(void)
-{
-    struct buffer in = { 0 };
-    for (;;) {
-        char *to = buffer_reserve(&in, 4096);
-        ssize_t n = to != NULL ? read(STDIN_FILENO, to, 4096) : -1;
-        if (n < 0)
-            fail("cannot read the input", in.len);
-        if (n == 0)
-            return in;
-        in.len += (size_t)n;
-    }
-}
-
 static void print(struct buffer *out)
 {
-    fwrite(out->at, 1, out->len, stdout);
+    print_span(buffer_span(out));
     buffer_free(out);
 }
 
@@ -400,12 +358,9 @@ static void show_early(struct span input, size_t max_body)
 /* In place, in memory of the exact size, so that the sanitizer sees a step too far. */
 static void show_decoded(struct span input, bool plus)
 {
-    char *text = malloc(input.len > 0 ? input.len : 1);
-    if (text == NULL)
-        fail("no memory", input.len);
-    if (input.len > 0)
-        memcpy(text, input.at, input.len);
-    ptrdiff_t len = http_percent_decode((struct span) { text, input.len }, plus, text);
+    struct span copy = copy_of(input);
+    char *text = span_bytes(copy);
+    ptrdiff_t len = http_percent_decode(copy, plus, text);
     struct buffer out = { 0 };
     if (len < 0)
         buffer_add(&out, SPAN("malformed"));
@@ -413,7 +368,7 @@ static void show_decoded(struct span input, bool plus)
         describe_text(&out, (struct span) { text, (size_t)len });
     buffer_add(&out, SPAN("\n"));
     print(&out);
-    free(text);
+    span_free(copy);
 }
 
 /* Makes a request of fields `name` with the values, and asks one of the readers about it. */
@@ -426,8 +381,7 @@ static bool ask(const char *name, char **values, const char *etag)
     buffer_add(&text, SPAN("\r\n"));
     struct http_request r;
     http_start(&r, 0);
-    if (text.failed || http_parse_head(&r, text.at, text.len) <= 0)
-        fail("not a value that a field can hold", text.len);
+    check(!text.failed && http_parse_head(&r, text.at, text.len) > 0, "a field can hold the value");
     bool answer = etag != NULL ? http_etag_matches(&r, text.at, span_of(etag))
                                : http_accepts_gzip(&r, text.at);
     buffer_free(&text);
@@ -472,14 +426,14 @@ int main(int argc, char **argv)
     } else if (strcmp(mode, "response") == 0 && argc == 3) {
         show_response(argv[2]);
     } else {
-        struct buffer input = read_input();
+        struct span input = read_input();
         if (strcmp(mode, "decode") == 0 || strcmp(mode, "form") == 0)
-            show_decoded(buffer_span(&input), strcmp(mode, "form") == 0);
+            show_decoded(input, strcmp(mode, "form") == 0);
         else if (strcmp(mode, "early") == 0)
-            show_early(buffer_span(&input), size_argument(argv[2]));
+            show_early(input, size_argument(argv[2]));
         else
-            show_requests(buffer_span(&input), size_argument(mode));
-        buffer_free(&input);
+            show_requests(input, size_argument(mode));
+        span_free(input);
     }
     return 0;
 }

@@ -6,44 +6,21 @@
  * the same is a libFuzzer target. */
 
 #include "base/inflate.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "driver.h"
 
 enum { INPUT_MAX_BYTES = 1 << 20, OUTPUT_MAX_BYTES = 4 << 20 };
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
-
-/* `len` bytes directly before an unreadable page; the same place each time for each `which`. */
-static char *before_wall(int which, size_t len)
-{
-    static char *walls[2];
-    const size_t most = OUTPUT_MAX_BYTES, page = (size_t)sysconf(_SC_PAGESIZE);
-    if (walls[which] == NULL) {
-        char *at =
-            mmap(NULL, most + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        check(at != MAP_FAILED && mprotect(at + most, page, PROT_NONE) == 0, "there is memory");
-        walls[which] = at + most;
-    }
-    check(len <= most, "there is place");
-    return walls[which] - len;
-}
 
 /* Unpacks into a place of `size` bytes; NULL when it is damaged. */
 static char *unpack(struct span gzip, size_t size)
 {
-    char *in = before_wall(0, gzip.len), *out = before_wall(1, size);
-    if (gzip.len > 0)
-        memmove(in, gzip.at, gzip.len);
-    return inflate((struct span) { in, gzip.len }, out, size) ? out : NULL;
+    static struct guarded in, out;
+    if (in.first == NULL) {
+        in = guarded_new(INPUT_MAX_BYTES);
+        out = guarded_new(OUTPUT_MAX_BYTES);
+    }
+    check(size <= out.len, "the output fits");
+    char *place = out.first + out.len - size;
+    return inflate(at_end(in, gzip), place, size) ? place : NULL;
 }
 
 static bool check_gzip(struct span gzip)
@@ -60,8 +37,6 @@ static bool check_gzip(struct span gzip)
 
 #ifdef FUZZ
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     check_gzip((struct span) { (const char *)data, size });
@@ -72,18 +47,18 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 int main(void)
 {
-    static char input[INPUT_MAX_BYTES];
-    struct span gzip = { input, fread(input, 1, sizeof input, stdin) };
+    struct span gzip = read_input();
     if (!check_gzip(gzip)) {
         puts("damaged");
         return 1;
     }
     for (size_t len = 0; len < gzip.len && gzip.len < 4096; len++)
-        check(unpack((struct span) { input, len }, inflate_size(gzip)) == NULL,
+        check(unpack((struct span) { gzip.at, len }, inflate_size(gzip)) == NULL,
             "what is cut off is damaged");
     size_t size = inflate_size(gzip);
-    const char *out = unpack(gzip, size);
-    return fwrite(out, 1, size, stdout) == size && fflush(stdout) == 0 ? 0 : 1;
+    print_span((struct span) { unpack(gzip, size), size });
+    span_free(gzip);
+    return fflush(stdout) == 0 ? 0 : 1;
 }
 
 #endif

@@ -14,40 +14,7 @@
 
 #include "json.h"
 #include "base/text.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
-
-/* Exactly `len` bytes, so that the address sanitizer sees the first one too far. */
-static char *bytes_new(size_t len)
-{
-    char *at = malloc(len > 0 ? len : 1);
-    check(at != NULL, "there is memory");
-    return at;
-}
-
-static struct span copy_of(struct span s)
-{
-    char *at = bytes_new(s.len);
-    if (s.len > 0)
-        memcpy(at, s.at, s.len);
-    return (struct span) { at, s.len };
-}
-
-static void span_free(struct span s)
-{
-    free((void *)(uintptr_t)s.at);
-}
+#include "driver.h"
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
@@ -158,8 +125,6 @@ static void check_field(struct json_field field)
 
 #ifdef FUZZ
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct json_field fields[] = {
@@ -188,37 +153,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* ---- The unreadable pages ----------------------------------------------------------------- */
-
-/*     | unreadable | text ...            | unreadable |      at_start
- *     | unreadable |            ... text | unreadable |      at_end    */
-struct guarded {
-    char *first;
-    size_t len;
-};
-
-static struct guarded guarded_new(size_t len)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t inner = (len + page - 1) / page * page;
-    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(at != MAP_FAILED, "there is memory");
-    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
-    return (struct guarded) { at + page, inner };
-}
-
-static struct span at_start(struct guarded g, struct span text)
-{
-    memcpy(g.first, text.at, text.len);
-    return (struct span) { g.first, text.len };
-}
-
-static struct span at_end(struct guarded g, struct span text)
-{
-    char *at = g.first + g.len - text.len;
-    memcpy(at, text.at, text.len);
-    return (struct span) { at, text.len };
-}
+/* ---- Every place and every beginning ------------------------------------------------------ */
 
 /* Looks for the fields at the given place; what it finds must be what was found before. */
 static void check_place(struct span place, struct span text, const char *problem,
@@ -271,33 +206,9 @@ static const char *find(struct span text, struct json_field *fields, size_t coun
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
-static struct span read_input(void)
-{
-    size_t len = 0, capacity = 1 << 16;
-    char *at = bytes_new(capacity);
-    size_t n;
-    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
-        if ((len += n) == capacity) {
-            at = realloc(at, capacity *= 2);
-            check(at != NULL, "there is memory");
-        }
-    struct span input = copy_of((struct span) { at, len });
-    free(at);
-    return input;
-}
-
-static void print_visible(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
-            putchar(s.at[i]);
-        else
-            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
-}
-
 static void print_line(struct span s)
 {
-    fwrite(s.at, 1, s.len, stdout);
+    print_span(s);
     putchar('\n');
 }
 

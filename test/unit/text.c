@@ -13,26 +13,7 @@
  * -DFUZZ the same checks are a libFuzzer target. */
 
 #include "base/text.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
-
-static char *bytes_new(size_t len)
-{
-    char *at = malloc(len > 0 ? len : 1);
-    check(at != NULL, "there is memory");
-    return at;
-}
+#include "driver.h"
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
@@ -93,8 +74,6 @@ static void check_text(struct span text)
 
 #ifdef FUZZ
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     check_text((struct span) { (const char *)data, size });
@@ -106,22 +85,13 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 /* Puts every beginning of the text before an unreadable page, and the whole behind one. */
 static void check_places(struct span text)
 {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t inner = (text.len + page - 1) / page * page;
-    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(at != MAP_FAILED, "there is memory");
-    at += page;
-    check(inner == 0 || mprotect(at, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    struct guarded g = guarded_new(text.len);
     size_t stride = text.len > 4096 ? text.len / 64 : 1;
-    for (size_t len = 0; len < text.len; len += stride) {
-        char *place = at + inner - len;
-        memcpy(place, text.at, len);
-        check_text((struct span) { place, len });
-    }
-    memcpy(at + inner - text.len, text.at, text.len);
-    check_text((struct span) { at + inner - text.len, text.len });
-    memcpy(at, text.at, text.len);
-    check_text((struct span) { at, text.len });
+    for (size_t len = 0; len < text.len; len += stride)
+        check_text(at_end(g, (struct span) { text.at, len }));
+    check_text(at_end(g, text));
+    check_text(at_start(g, text));
+    guarded_free(g);
 }
 
 /* ---- The sweep ---------------------------------------------------------------------------- */
@@ -233,19 +203,6 @@ static void print_base64(struct span data)
     free(out);
 }
 
-static struct span read_input(void)
-{
-    size_t len = 0, capacity = 1 << 16;
-    char *at = bytes_new(capacity);
-    size_t n;
-    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
-        if ((len += n) == capacity) {
-            at = realloc(at, capacity *= 2);
-            check(at != NULL, "there is memory");
-        }
-    return (struct span) { at, len };
-}
-
 static bool show_without_input(const char *mode)
 {
     if (strcmp(mode, "control") == 0) {
@@ -266,8 +223,7 @@ static bool show(const char *mode, struct span input)
     if (strcmp(mode, "utf8") == 0) {
         print_characters(input);
     } else if (strcmp(mode, "trim") == 0) {
-        struct span trimmed = text_trim(input);
-        fwrite(trimmed.at, 1, trimmed.len, stdout);
+        print_span(text_trim(input));
     } else if (strcmp(mode, "length") == 0) {
         printf("%zu\n", text_length(input));
     } else if (strcmp(mode, "base64") == 0) {
@@ -285,7 +241,7 @@ int main(int argc, char **argv)
     struct span input = read_input();
     check_places(input);
     bool known = argc == 2 && show(argv[1], input);
-    free((void *)(uintptr_t)input.at);
+    span_free(input);
     if (known)
         return 0;
     fprintf(stderr, "usage: text utf8|trim|length|base64 <INPUT, or text sweep|control|space\n");

@@ -14,45 +14,12 @@
  * broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. */
 
 #include "auth/token.h"
-
 #include "base/text.h"
+#include "driver.h"
 #include "hub/rules.h"
 #include "json.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
-
-/* Exactly `len` bytes, so that the address sanitizer sees the first one too far. */
-static char *bytes_new(size_t len)
-{
-    char *at = malloc(len > 0 ? len : 1);
-    check(at != NULL, "there is memory");
-    return at;
-}
-
-static struct span copy_of(struct span s)
-{
-    char *at = bytes_new(s.len);
-    if (s.len > 0)
-        memcpy(at, s.at, s.len);
-    return (struct span) { at, s.len };
-}
-
-static void span_free(struct span s)
-{
-    free(span_bytes(s));
-}
 
 static struct token *token_new(void)
 {
@@ -267,8 +234,6 @@ static void check_input(struct span input)
 
 #ifdef FUZZ
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     check_input((struct span) { (const char *)data, size });
@@ -277,63 +242,12 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* ---- The unreadable pages ----------------------------------------------------------------- */
-
-/*     | unreadable | text ...            | unreadable |      at_start
- *     | unreadable |            ... text | unreadable |      at_end    */
-struct guarded {
-    char *first;
-    size_t len;
-};
-
-static struct guarded guarded_new(size_t len)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    size_t inner = (len + page - 1) / page * page;
-    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(at != MAP_FAILED, "there is memory");
-    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
-    return (struct guarded) { at + page, inner };
-}
-
-static struct span at_start(struct guarded g, struct span text)
-{
-    memcpy(g.first, text.at, text.len);
-    return (struct span) { g.first, text.len };
-}
-
-static struct span at_end(struct guarded g, struct span text)
-{
-    char *at = g.first + g.len - text.len;
-    memcpy(at, text.at, text.len);
-    return (struct span) { at, text.len };
-}
-
 /* ---- The modes ---------------------------------------------------------------------------- */
 
-static struct span read_input(void)
-{
-    size_t len = 0, capacity = 1 << 16;
-    char *at = bytes_new(capacity);
-    size_t n;
-    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
-        if ((len += n) == capacity) {
-            at = realloc(at, capacity *= 2);
-            check(at != NULL, "there is memory");
-        }
-    struct span input = copy_of((struct span) { at, len });
-    free(at);
-    return input;
-}
-
-static void print_visible(const char *label, struct span s)
+static void print_line(const char *label, struct span s)
 {
     printf("%s ", label);
-    for (size_t i = 0; i < s.len; i++)
-        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
-            putchar(s.at[i]);
-        else
-            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
+    print_visible(s);
     putchar('\n');
 }
 
@@ -406,9 +320,9 @@ static int show_key(const char *path)
 static void print_token(const struct token *token)
 {
     if (token->name.at != NULL)
-        print_visible("name", token->name);
+        print_line("name", token->name);
     for (size_t i = 0; i < token->room_count; i++)
-        print_visible("room", token->rooms[i]);
+        print_line("room", token->rooms[i]);
     if (token->all_rooms)
         puts("all rooms");
     printf("publish %s\n", token->publish ? "yes" : "no");

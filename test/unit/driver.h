@@ -1,0 +1,132 @@
+/* driver.h - what the drivers share: promises, memory that is guarded, the input.
+ *
+ * A driver reads its input from standard input, gives it to one module, and prints what the module
+ * says. On the way it checks what the module's header promises; a broken promise ends in abort,
+ * which both bats and libFuzzer see. Compiled with -DFUZZ a driver has no main, but the function
+ * that libFuzzer calls. */
+
+#ifndef DRIVER_H
+#define DRIVER_H
+
+#include "base/bytes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef FUZZ
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+#endif
+
+static inline void check(bool holds, const char *promise)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "broken promise: %s\n", promise);
+    abort();
+}
+
+/* ---- Memory ------------------------------------------------------------------------------- */
+
+/* Exactly `len` bytes, so that the address sanitizer sees an access to the first byte behind. */
+static inline char *bytes_new(size_t len)
+{
+    char *at = malloc(len > 0 ? len : 1);
+    check(at != NULL, "there is memory");
+    return at;
+}
+
+/* A copy of exactly that size; the caller frees it with span_free. */
+static inline struct span copy_of(struct span s)
+{
+    char *at = bytes_new(s.len);
+    if (s.len > 0)
+        memcpy(at, s.at, s.len);
+    return (struct span) { at, s.len };
+}
+
+static inline void span_free(struct span s)
+{
+    free((void *)(uintptr_t)s.at);
+}
+
+/* Pages between two unreadable ones. The processor stops the program at the first byte in front of
+ * a text that lies at the start, and at the first byte behind one that lies at the end:
+ *
+ *     | unreadable | text ...            | unreadable |      at_start
+ *     | unreadable |            ... text | unreadable |      at_end    */
+struct guarded {
+    char *first;
+    size_t len; /* a multiple of the page size */
+};
+
+/* Room for `len` bytes at least. */
+static inline struct guarded guarded_new(size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t inner = (len + page - 1) / page * page;
+    char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(at != MAP_FAILED, "there is memory");
+    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    return (struct guarded) { at + page, inner };
+}
+
+static inline void guarded_free(struct guarded g)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    munmap(g.first - page, g.len + 2 * page);
+}
+
+/* Copies the text to the start, and to the end. Each copy overwrites the one before. */
+static inline struct span at_start(struct guarded g, struct span text)
+{
+    check(text.len <= g.len, "the text fits between the unreadable pages");
+    if (text.len > 0)
+        memmove(g.first, text.at, text.len);
+    return (struct span) { g.first, text.len };
+}
+
+static inline struct span at_end(struct guarded g, struct span text)
+{
+    check(text.len <= g.len, "the text fits between the unreadable pages");
+    char *at = g.first + g.len - text.len;
+    if (text.len > 0)
+        memmove(at, text.at, text.len);
+    return (struct span) { at, text.len };
+}
+
+/* ---- Input and output --------------------------------------------------------------------- */
+
+/* All of standard input, in memory of exactly its size; the caller frees it with span_free. */
+static inline struct span read_input(void)
+{
+    size_t len = 0, capacity = 1 << 16, n;
+    char *at = bytes_new(capacity);
+    while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
+        if ((len += n) == capacity) {
+            at = realloc(at, capacity *= 2);
+            check(at != NULL, "there is memory");
+        }
+    check(!ferror(stdin), "the input can be read");
+    struct span input = copy_of((struct span) { at, len });
+    free(at);
+    return input;
+}
+
+static inline void print_span(struct span s)
+{
+    fwrite(s.at, 1, s.len, stdout);
+}
+
+/* Bytes outside printable ASCII, and the backslash, as \xHH. */
+static inline void print_visible(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] >= ' ' && s.at[i] <= '~' && s.at[i] != '\\')
+            putchar(s.at[i]);
+        else
+            printf("\\x%02x", (unsigned)(unsigned char)s.at[i]);
+}
+
+#endif
