@@ -191,8 +191,8 @@ until_ms() {
   ask /rooms -H "$(bearer "$token")"
   same "$STATUS $(jq -c '.rooms[] | [.room, .online]' <<<"$BODY")" '200 ["lobby",1]'
   watch_end poll "/messages?after=$last&wait=30" -H "$(bearer "$token")"
-  # The listener, the stream, and the poll, which is there before what it waits for.
-  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 3 ]"
+  # The poll is there before what it waits for.
+  await_polls 1
   say "$token" lobby again
   eventually '[ -e poll.end ]'
   same "$(jq -r '.messages[].message' poll)" again
@@ -1026,7 +1026,7 @@ names_in() {
   timeout 20 cat <&"$connection" >answers 3>&- &
   CLIENTS+=($!)
   printf 'GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(bearer "$token")" >&"$connection"
-  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 2 ]"
+  await_polls 1
   say "$(<all)" lobby hello
   await_text answers hello
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\n%s\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{"messa' "$(bearer "$(<all)")" >&"$connection"
@@ -1123,7 +1123,7 @@ names_in() {
   open_stream stream '' -H "$(bearer "$token")"
   watch_end poll '/messages?wait=60' -H "$(bearer "$token")"
   await stream ready
-  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 3 ]"
+  await_polls 1
   stop_server
   await_end "$CLIENT_PID"
   same "$CLIENT_STATUS" 0

@@ -216,7 +216,7 @@ poll() {
   fill lobby 1
   poll page "after=$ID&wait=60"
   poll other "room=other&after=$ID&wait=60"
-  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 3 ]"
+  await_polls 2
   [ ! -s page ]
   accepts '{"message":"hello"}'
   eventually '[ -s page ]'
@@ -258,8 +258,7 @@ poll() {
 @test "wait: a client that is gone is forgotten; the connection goes on for one that stays" {
   start_server --max-streams 1
   poll page 'wait=60'
-  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 2 ]"
-  sleep 0.1
+  await_polls 1
   ask '/messages?wait=1'
   is_problem 503
   ask /events
@@ -280,7 +279,7 @@ poll() {
 @test "wait: nobody is present by polling" {
   start_server
   poll page 'wait=60'
-  sleep 0.2
+  await_polls 1
   listen stream ''
   same "$(events_of stream ready .data.rooms)" '[{"room":"lobby","online":1}]'
 }

@@ -64,12 +64,6 @@ connect() {
   fi
 }
 
-# Waits until the server holds a long poll: from then on it watches that connection for its end only,
-# which is EPOLLRDHUP, EPOLLERR and EPOLLHUP.
-await_poll() {
-  eventually "grep -qsE 'events: +2018 ' /proc/$SERVER_PID/fdinfo/*"
-}
-
 log_has() { # COUNT REGEX
   same "$(grep -cE -- "$2" "$SERVER_LOG")" "$1"
 }
@@ -117,7 +111,7 @@ start_plain() {
   listen stream ''
   curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
   CLIENTS+=($!)
-  await_poll
+  await_polls 1
   ask '/messages?wait=1'
   is_too_much
   ask /events

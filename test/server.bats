@@ -114,9 +114,10 @@ load lib/helper
 }
 
 @test "a list in the environment: a place to listen for each of its pieces" {
-  SSECHAT_LISTEN='127.0.0.1:0, 127.0.0.2:0' run timeout -s TERM 1 "$SSECHAT"
-  same "$(grep -c '^listening on' <<<"$output")" 2
-  contains "$output" 'listening on http://127.0.0.2:'
+  SSECHAT_LISTEN='127.0.0.1:0, 127.0.0.2:0' "$SSECHAT" 2>log 3>&- &
+  CLIENTS+=("$!")
+  eventually '[ "$(grep -c "^listening on" log)" = 2 ]'
+  contains "$(<log)" 'listening on http://127.0.0.2:'
 }
 
 @test "CONNECT is not for us, whatever is served" {
@@ -256,8 +257,7 @@ load lib/helper
   start_server
   curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
   CLIENTS+=($!)
-  eventually "[ \$(find /proc/$SERVER_PID/fd -lname 'socket:*' | wc -l) = 2 ]"
-  sleep 0.1
+  await_polls 1
   stop_server
   eventually '[ -s page ]'
   same "$(jq -c .messages page)" '[]'

@@ -343,6 +343,12 @@ await_text() {
   eventually "grep -qF -- $(printf '%q' "$2") '$1' || { cat '$1'; false; }"
 }
 
+# Waits until the server holds so many long polls: from then on it watches their connections for
+# their end only, which is EPOLLRDHUP, EPOLLERR and EPOLLHUP.
+await_polls() {
+  eventually "[ \"\$(cat /proc/$SERVER_PID/fdinfo/* 2>/dev/null | grep -cE 'events: +2018 ')\" = $1 ]"
+}
+
 # Waits until a client in the background has ended; its status is in CLIENT_STATUS.
 await_end() {
   eventually "! kill -0 $1"
