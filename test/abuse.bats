@@ -143,6 +143,7 @@ gets() {
   yes "GET $2 HTTP/1.1"$'\r\nHost: a\r\n\r' | head -n $((3 * $1))
 }
 
+# bats test_tags=alone
 @test "answers that nobody reads: memory is bounded, and after 30 seconds they are given up" {
   local before begin i request fd fds=() deaf=20
   mkdir site
@@ -193,6 +194,7 @@ gets() {
 
 # ---- Who never finishes ----
 
+# bats test_tags=alone
 @test "500 clients that send a byte a second are gone by the deadline, and nobody notices them" {
   local before
   start_server

@@ -3,6 +3,9 @@
 #
 # The sanitizer build reads by a few bytes, so that its recv calls are more.
 # shellcheck disable=SC2016,SC2154
+#
+# What is due in one turn of the loop depends on when the server gets a processor.
+# bats file_tags=alone
 
 load lib/helper
 
