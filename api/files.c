@@ -86,7 +86,11 @@ const struct page_file *files_find(struct span path, bool plain)
 
 /* ==== A folder =============================================================================== */
 
-/* linux/openat2.h is not among the headers of every libc. */
+/* linux/openat2.h is not among the headers of every libc, and before Linux 5.6 they do not know the
+ * call; its number is the same on every architecture here. */
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
 struct open_how {
     uint64_t flags, mode, resolve;
 };
