@@ -122,7 +122,7 @@ struct node *table_walk(const struct table *t, const struct node *node)
 {
     if (node != NULL && node->next != NULL)
         return node->next;
-    size_t i = node == NULL ? 0 : (node->hash & (t->capacity - 1)) + 1;
+    size_t i = node == NULL ? 0 : (size_t)(node->hash & (t->capacity - 1)) + 1;
     while (i < t->capacity && t->chains[i] == NULL)
         i++;
     return i < t->capacity ? t->chains[i] : NULL;
