@@ -1,4 +1,4 @@
-/* http.c - bytes to requests, and the heads of responses (RFC 9110, RFC 9112).
+/* http.c - bytes to requests (RFC 9110, RFC 9112).
  *
  * The parser is a row of small steps. Each one begins where the last one stopped (`scanned`), takes
  * what is there, and says how it went: > 0 go on with the next step, 0 more bytes are needed, < 0
@@ -16,13 +16,14 @@
  * Invariants: every place kept is inside the head, so it fits 16 bits; `scanned` never goes back;
  * a step refuses because of bytes that it has seen, never because of bytes that may come, so that
  * the answer is the same however the bytes were cut. Nothing here knows of sockets or allocates;
- * only the writers at the end write to the caller's buffer, which may grow. */
+ * only http_write_back writes to the caller's buffer, which may grow. */
 
 #include "http.h"
 
-#include "base/date.h"
 #include "base/print.h"
-#include "base/text.h"
+#include "base/scan.h"
+#include "base/uri.h"
+#include "base/words.h"
 
 enum {
     EMPTY_LINES_MAX = 4, /* old clients sent one after a body; endless ones are an attack */
@@ -33,6 +34,7 @@ enum {
 
 enum state {
     EMPTY,
+    EMPTY_LF, /* the CR of an empty line was read */
     METHOD,
     TARGET,
     VERSION,
@@ -45,139 +47,17 @@ enum state {
     DONE
 };
 
-/* ---- Characters and words --------------------------------------------------------------------
- *
- * By hand, not by <ctype.h>: a locale must not decide what HTTP is. */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_alphanumeric(char c)
-{
-    return (unsigned char)((c | 0x20) - 'a') < 26 || is_digit(c);
-}
-
-/* RFC 9110 5.6.2: letters, digits, and !#$%&'*+-.^_`|~. One bit for each character of ASCII. */
-static bool is_token_char(char c)
-{
-    static const uint64_t below_64 = 0x3ff6cfa00000000, from_64 = 0x57ffffffc7fffffe;
-    unsigned char at = (unsigned char)c;
-    return at < 64 ? below_64 >> at & 1 : at < 128 && (from_64 >> (at - 64) & 1);
-}
-
-/* What a field value or a quoted string may hold: no control byte but the tab. Bytes from 0x80 on
- * are opaque (RFC 9110 5.5). */
-static bool is_text_char(char c)
-{
-    return c == '\t' || (c != 0x7f && (unsigned char)c >= ' ');
-}
-
-static bool is_text(struct span s)
-{
-    for (size_t i = text_plain(s); i < s.len; i++)
-        if (!is_text_char(s.at[i]))
-            return false;
-    return true;
-}
-
-static int hex_value(char c)
-{
-    if (is_digit(c))
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-static struct span span_skip(struct span s, size_t n)
-{
-    return (struct span) { s.at + n, s.len - n };
-}
-
-static void skip_blanks(struct span *rest)
-{
-    while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
-        *rest = span_skip(*rest, 1);
-}
-
-static bool take_char(struct span *rest, char c)
-{
-    if (rest->len == 0 || rest->at[0] != c)
-        return false;
-    *rest = span_skip(*rest, 1);
-    return true;
-}
-
-/* Takes the longest token (RFC 9110 5.6.2) from the front; it may be empty. */
-static struct span take_token(struct span *rest)
-{
-    struct span token = { rest->at, 0 };
-    while (token.len < rest->len && is_token_char(rest->at[token.len]))
-        token.len++;
-    *rest = span_skip(*rest, token.len);
-    return token;
-}
-
-/* Takes a quoted string (RFC 9110 5.6.4) from the front; false when there is none. */
-static bool take_quoted(struct span *rest)
-{
-    struct span s = *rest;
-    if (!take_char(&s, '"'))
-        return false;
-    while (s.len > 0 && s.at[0] != '"') {
-        if (s.at[0] == '\\')
-            s = span_skip(s, 1);
-        if (s.len == 0 || !is_text_char(s.at[0]))
-            return false;
-        s = span_skip(s, 1);
-    }
-    *rest = s;
-    return take_char(rest, '"');
-}
-
 static struct http_part part_of(struct span s, const char *bytes)
 {
     return (struct http_part) { (uint16_t)(s.at - bytes), (uint16_t)s.len };
 }
 
-/* ---- The fields that were kept --------------------------------------------------------------- */
+/* ---- Lists in fields ------------------------------------------------------------------------- */
 
-bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
-    unsigned *cursor, struct span *value)
+bool http_next_item(struct http_list *list, struct span *item)
 {
-    while (*cursor < r->field_count) {
-        unsigned i = (*cursor)++;
-        if (r->fields[i].name == name) {
-            *value = http_span(r->fields[i].value, bytes);
-            return true;
-        }
-    }
-    return false;
-}
-
-struct span http_find(const struct http_request *r, enum http_field name, const char *bytes)
-{
-    struct span value = { NULL, 0 };
-    http_next(r, name, bytes, &(unsigned) { 0 }, &value);
-    return value;
-}
-
-/* A walk over the items of a list: a list may be cut over several fields of one name, and means the
- * same as if it were not (RFC 9110 5.3). */
-struct walk {
-    const struct http_request *request;
-    const char *bytes;
-    enum http_field name;
-    unsigned cursor;
-    struct span rest; /* of the present field; `at` is NULL before the first and between two */
-};
-
-static bool next_item(struct walk *w, struct span *item)
-{
-    while (!span_split(&w->rest, ',', item))
-        if (!http_next(w->request, w->name, w->bytes, &w->cursor, &w->rest))
+    while (!span_split(&list->rest, ',', item))
+        if (!http_next(list->request, list->name, list->bytes, &list->cursor, &list->rest))
             return false;
     *item = span_trim(*item);
     return true;
@@ -185,20 +65,19 @@ static bool next_item(struct walk *w, struct span *item)
 
 /* ---- The request line (RFC 9112 3) ----------------------------------------------------------- */
 
-/* Every request begins at offset 0 of its buffer, so an odd offset is behind a CR. */
+/* Old clients send an empty line behind a body. */
 static int skip_empty_lines(struct http_request *r, const char *bytes, size_t limit)
 {
-    while (r->scanned < limit) {
+    for (; r->scanned < limit; r->scanned++) {
         char c = bytes[r->scanned];
-        bool behind_cr = r->scanned % 2 == 1;
-        if (!behind_cr && is_token_char(c)) {
+        if (r->state == EMPTY && words_is_token_char(c)) {
             r->position = r->scanned;
             r->state = METHOD;
             return 1;
         }
-        if (c != (behind_cr ? '\n' : '\r') || r->scanned >= (size_t)EMPTY_LINES_MAX * 2)
+        if (c != (r->state == EMPTY ? '\r' : '\n') || r->scanned >= (size_t)EMPTY_LINES_MAX * 2)
             return -400;
-        r->scanned++;
+        r->state = r->state == EMPTY ? EMPTY_LF : EMPTY;
     }
     return 0;
 }
@@ -208,17 +87,10 @@ static enum http_method method_of(struct span name)
     static const struct {
         const char *name;
         enum http_method method;
-    } methods[] = {
-        { "GET", HTTP_GET },
-        { "HEAD", HTTP_HEAD },
-        { "POST", HTTP_POST },
-        { "OPTIONS", HTTP_OPTIONS },
-        { "PUT", HTTP_KNOWN_METHOD },
-        { "DELETE", HTTP_KNOWN_METHOD },
-        { "CONNECT", HTTP_KNOWN_METHOD },
-        { "TRACE", HTTP_KNOWN_METHOD },
-        { "PATCH", HTTP_KNOWN_METHOD },
-    };
+    } methods[] = { { "GET", HTTP_GET }, { "HEAD", HTTP_HEAD }, { "POST", HTTP_POST },
+        { "OPTIONS", HTTP_OPTIONS }, { "PUT", HTTP_KNOWN_METHOD }, { "DELETE", HTTP_KNOWN_METHOD },
+        { "CONNECT", HTTP_KNOWN_METHOD }, { "TRACE", HTTP_KNOWN_METHOD },
+        { "PATCH", HTTP_KNOWN_METHOD } };
     for (unsigned i = 0; i < sizeof methods / sizeof methods[0]; i++)
         if (span_equal(name, span_of(methods[i].name)))
             return methods[i].method;
@@ -229,7 +101,7 @@ static enum http_method method_of(struct span name)
 static int read_method(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
-    while (at < limit && is_token_char(bytes[at]))
+    while (at < limit && words_is_token_char(bytes[at]))
         at++;
     r->scanned = at;
     if (at == limit)
@@ -273,7 +145,7 @@ static int read_version(struct http_request *r, const char *bytes, size_t limit)
         if (r->scanned == limit)
             return 0;
         char wanted = form[r->scanned - r->position], c = bytes[r->scanned];
-        if (wanted == '0' ? !is_digit(c) : c != wanted)
+        if (wanted == '0' ? !scan_is_digit(c) : c != wanted)
             return -400;
         r->scanned++;
     }
@@ -283,47 +155,6 @@ static int read_version(struct http_request *r, const char *bytes, size_t limit)
     r->position = r->scanned;
     r->state = FIELDS;
     return 1;
-}
-
-/* Whether `s` is a registered name (RFC 3986 3.2.2): the unreserved characters, the sub-delimiters
- * and whole percent triplets. An '@' is none of these: who sends a password here is refused. */
-static bool is_host_name(struct span s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.at[i];
-        if (c == '%' && s.len - i > 2 && hex_value(s.at[i + 1]) >= 0 && hex_value(s.at[i + 2]) >= 0)
-            i += 2;
-        else if (!is_alphanumeric(c) && c != '.' &&
-                 (c == '\0' || strchr("-_~!$&'()*+,;=", c) == NULL))
-            return false;
-    }
-    return s.len > 0;
-}
-
-/* An IPv6 address in brackets, by its characters only: it is compared, never connected to. */
-static bool is_ip_literal(struct span s)
-{
-    if (s.len < 4 || s.at[0] != '[' || s.at[s.len - 1] != ']')
-        return false;
-    for (size_t i = 1; i < s.len - 1; i++)
-        if (hex_value(s.at[i]) < 0 && s.at[i] != ':' && s.at[i] != '.')
-            return false;
-    return true;
-}
-
-/* host [ ":" port ], the host not empty (RFC 9110 7.2). */
-static bool is_authority(struct span s)
-{
-    size_t digits = 0;
-    while (digits < s.len && is_digit(s.at[s.len - digits - 1]))
-        digits++;
-    struct span port = { s.at + s.len - digits, digits }, host = s;
-    if (digits < s.len && port.at[-1] == ':') {
-        host.len -= digits + 1;
-        if (digits > 0 && !span_number(port, 65535, &(unsigned long long) { 0 }))
-            return false;
-    }
-    return is_host_name(host) || is_ip_literal(host);
 }
 
 /* "http://host" has an authority but no path. The slash before the host takes its place. */
@@ -341,22 +172,12 @@ static void split_query(struct http_request *r, const char *bytes, struct span t
  * authority counts, whatever Host says. */
 static int split_absolute(struct http_request *r, const char *bytes, struct span target)
 {
-    static const char *const schemes[] = { "http://", "https://" };
-    for (unsigned i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        struct span scheme = span_of(schemes[i]);
-        if (target.len < scheme.len ||
-            !span_equal_nocase((struct span) { target.at, scheme.len }, scheme))
-            continue;
-        struct span rest = span_skip(target, scheme.len), authority = { rest.at, 0 };
-        while (authority.len < rest.len && strchr("/?", rest.at[authority.len]) == NULL)
-            authority.len++;
-        if (!is_authority(authority))
-            return -400;
-        r->host = part_of(authority, bytes);
-        split_query(r, bytes, span_skip(rest, authority.len));
-        return 1;
-    }
-    return -400;
+    struct span authority;
+    if (!uri_take_origin(&target, &authority))
+        return -400;
+    r->host = part_of(authority, bytes);
+    split_query(r, bytes, target);
+    return 1;
 }
 
 /* The four forms of a target (RFC 9112 3.2). */
@@ -366,7 +187,7 @@ static int split_target(struct http_request *r, const char *bytes)
     if (r->authority_form) {
         r->host = r->path;
         r->path = (struct http_part) { 0 };
-        return is_authority(target) ? 1 : -400;
+        return uri_is_authority(target) ? 1 : -400;
     }
     if (span_equal(target, SPAN("*"))) {
         r->asterisk = true;
@@ -382,7 +203,7 @@ static int split_target(struct http_request *r, const char *bytes)
 static int read_request_line(struct http_request *r, const char *bytes, size_t limit)
 {
     int status = 1;
-    if (r->state == EMPTY)
+    if (r->state <= EMPTY_LF)
         status = skip_empty_lines(r, bytes, limit);
     if (status > 0 && r->state == METHOD)
         status = read_method(r, bytes, limit);
@@ -424,11 +245,11 @@ static int next_line(struct http_request *r, const char *bytes, size_t limit, st
  * line), ends the name too early and is refused with it (RFC 9112 5.1, 5.2). */
 static bool split_field(struct span line, struct span *name, struct span *value)
 {
-    *name = take_token(&line);
-    if (name->len == 0 || !take_char(&line, ':'))
+    *name = words_take_token(&line);
+    if (name->len == 0 || !scan_take(&line, ':'))
         return false;
     *value = span_trim(line);
-    return is_text(*value);
+    return words_are_text(*value);
 }
 
 #define TEXT(literal)                  \
@@ -443,7 +264,6 @@ static const struct {
     bool once;
 } KNOWN_FIELDS[HTTP_OTHER_FIELD] = {
     [HTTP_ACCEPT_ENCODING] = { TEXT("Accept-Encoding"), false },
-    [HTTP_ACCESS_CONTROL_REQUEST_METHOD] = { TEXT("Access-Control-Request-Method"), true },
     [HTTP_AUTHORIZATION] = { TEXT("Authorization"), true },
     [HTTP_CONNECTION] = { TEXT("Connection"), false },
     [HTTP_CONTENT_LENGTH] = { TEXT("Content-Length"), false },
@@ -509,7 +329,7 @@ static int read_host(struct http_request *r, const char *bytes)
     struct span host = http_find(r, HTTP_HOST, bytes);
     if (host.at == NULL)
         return r->http10 ? 1 : -400;
-    if (host.len > 0 && !is_authority(host))
+    if (host.len > 0 && !uri_is_authority(host))
         return -400;
     if (r->host.len == 0)
         r->host = part_of(host, bytes);
@@ -520,9 +340,9 @@ static int read_host(struct http_request *r, const char *bytes)
  * 6.3, RFC 9110 8.6). */
 static int read_length(struct http_request *r, const char *bytes)
 {
-    struct walk lengths = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_LENGTH };
+    struct http_list lengths = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_LENGTH };
     struct span first = { NULL, 0 }, item;
-    while (next_item(&lengths, &item)) {
+    while (http_next_item(&lengths, &item)) {
         unsigned long long number;
         if (!span_number(item, INT64_MAX, &number) || (first.at && !span_equal(item, first)))
             return -400;
@@ -538,15 +358,15 @@ static int read_length(struct http_request *r, const char *bytes)
  * An empty item, which a reader of lists may skip, is refused as well. */
 static int read_transfer_coding(struct http_request *r, const char *bytes)
 {
-    struct walk codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
+    struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
     struct span item;
     bool others = false;
     if (http_find(r, HTTP_TRANSFER_ENCODING, bytes).at == NULL)
         return 1;
     if (r->http10 || r->has_length)
         return -400;
-    while (next_item(&codings, &item)) {
-        struct span coding = take_token(&item);
+    while (http_next_item(&codings, &item)) {
+        struct span coding = words_take_token(&item);
         struct span parameters = span_trim(item);
         if (coding.len == 0 || (parameters.len > 0 && parameters.at[0] != ';') || r->chunked)
             return -400;
@@ -564,10 +384,10 @@ static int read_transfer_coding(struct http_request *r, const char *bytes)
 /* RFC 9112 9.3: close wins; without a word HTTP/1.1 stays and HTTP/1.0 goes. */
 static void read_connection(struct http_request *r, const char *bytes)
 {
-    struct walk options = { .request = r, .bytes = bytes, .name = HTTP_CONNECTION };
+    struct http_list options = { .request = r, .bytes = bytes, .name = HTTP_CONNECTION };
     struct span option;
     bool close = false, keep_alive = !r->http10;
-    while (next_item(&options, &option)) {
+    while (http_next_item(&options, &option)) {
         close |= span_equal_nocase(option, SPAN("close"));
         keep_alive |= span_equal_nocase(option, SPAN("keep-alive"));
     }
@@ -577,9 +397,9 @@ static void read_connection(struct http_request *r, const char *bytes)
 /* RFC 9110 10.1.1. An expectation in HTTP/1.0, or without a body to wait for, is ignored. */
 static int read_expect(struct http_request *r, const char *bytes)
 {
-    struct walk expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
+    struct http_list expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
     struct span item;
-    while (!r->http10 && next_item(&expectations, &item)) {
+    while (!r->http10 && http_next_item(&expectations, &item)) {
         if (!span_equal_nocase(item, SPAN("100-continue")))
             return -417;
         r->expects_continue = r->chunked || r->content_length > 0;
@@ -636,29 +456,6 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len)
  *
  * After each call the gap is empty: the decoded body is followed by what was not yet read. */
 
-/* *( BWS ";" BWS name [ BWS "=" BWS value ] ), RFC 9112 7.1.1. No extension means anything here,
- * but a reader who skips them unchecked can be made to skip a line end. */
-static bool is_chunk_extension(struct span s)
-{
-    while (s.len > 0) {
-        skip_blanks(&s);
-        if (!take_char(&s, ';'))
-            return false;
-        skip_blanks(&s);
-        if (take_token(&s).len == 0)
-            return false;
-        struct span value = s;
-        skip_blanks(&value);
-        if (!take_char(&value, '='))
-            continue;
-        skip_blanks(&value);
-        if (!take_quoted(&value) && take_token(&value).len == 0)
-            return false;
-        s = value;
-    }
-    return true;
-}
-
 /* A chunk line is short and the extensions of one body together are no longer than a head, or a
  * client could send a megabyte for each byte of its body. */
 static int read_chunk_line(struct http_request *r, const char *bytes, size_t len)
@@ -670,11 +467,11 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
         return status == 0 && limit == full ? -400 : status;
     uint64_t size = 0;
     size_t digits = 0;
-    while (digits < line.len && digits < CHUNK_DIGITS_MAX && hex_value(line.at[digits]) >= 0)
-        size = size << 4 | (unsigned)hex_value(line.at[digits++]);
+    while (digits < line.len && digits < CHUNK_DIGITS_MAX && scan_hex(line.at[digits]) >= 0)
+        size = size << 4 | (unsigned)scan_hex(line.at[digits++]);
     struct span extension = span_skip(line, digits);
     r->overhead += (uint32_t)extension.len;
-    if (digits == 0 || !is_chunk_extension(extension))
+    if (digits == 0 || !words_are_parameters(extension))
         return -400;
     if (r->overhead > HTTP_HEAD_MAX_BYTES)
         return -431;
@@ -799,172 +596,4 @@ void http_write_back(
     if (r->state == TRAILERS)
         buffer_add(out, SPAN("0\r\n"));
     buffer_add(out, (struct span) { bytes + done, len - done });
-}
-
-/* ---- Reading values -------------------------------------------------------------------------- */
-
-ptrdiff_t http_percent_decode(struct span in, bool plus, char *out)
-{
-    char *to = out;
-    for (size_t i = 0; i < in.len; i++) {
-        char c = in.at[i];
-        if (c == '%') {
-            int high = in.len - i > 2 ? hex_value(in.at[i + 1]) : -1;
-            int low = high >= 0 ? hex_value(in.at[i + 2]) : -1;
-            if (low < 0)
-                return -1;
-            c = (char)(high << 4 | low);
-            i += 2;
-        } else if (c == '+' && plus) {
-            c = ' ';
-        }
-        *to++ = c;
-    }
-    return to - out;
-}
-
-bool http_is_type(struct span content_type, struct span type)
-{
-    struct span media_type = { NULL, 0 };
-    span_split(&content_type, ';', &media_type);
-    return span_equal_nocase(span_trim(media_type), type);
-}
-
-/* "q=0.5" and the like (RFC 9110 12.4.2). What is no weight counts as 0: the plain form of a file
- * is never wrong. */
-static bool is_weight_above_zero(struct span parameter)
-{
-    bool above = false;
-    if ((!take_char(&parameter, 'q') && !take_char(&parameter, 'Q')) || !take_char(&parameter, '='))
-        return false;
-    for (size_t i = 0; i < parameter.len; i++) {
-        char c = parameter.at[i];
-        if (i == 1 ? c != '.' : !is_digit(c))
-            return false;
-        above |= is_digit(c) && c != '0';
-    }
-    return above;
-}
-
-/* What is said of gzip by its name counts more than what "*" says of all others. */
-bool http_accepts_gzip(const struct http_request *r, const char *bytes)
-{
-    struct walk codings = { .request = r, .bytes = bytes, .name = HTTP_ACCEPT_ENCODING };
-    struct span weight, coding;
-    bool named = false, gzip = false, any = false;
-    while (next_item(&codings, &weight)) {
-        span_split(&weight, ';', &coding);
-        coding = span_trim(coding);
-        bool wanted = weight.at == NULL || is_weight_above_zero(span_trim(weight));
-        if (span_equal_nocase(coding, SPAN("gzip")) || span_equal_nocase(coding, SPAN("x-gzip"))) {
-            gzip = wanted;
-            named = true;
-        } else if (span_equal(coding, SPAN("*"))) {
-            any = wanted;
-        }
-    }
-    return named ? gzip : any;
-}
-
-/* Takes an entity tag from the front, quotes included, "W/" not (RFC 9110 8.8.3). A tag may hold
- * commas, so that this list cannot be split at them. */
-static bool take_etag(struct span *rest, struct span *etag)
-{
-    while (rest->len > 0 && strchr(" \t,", rest->at[0]) != NULL && rest->at[0] != '\0')
-        *rest = span_skip(*rest, 1);
-    if (rest->len > 1 && rest->at[0] == 'W' && rest->at[1] == '/')
-        *rest = span_skip(*rest, 2);
-    const char *end = rest->len > 1 ? memchr(rest->at + 1, '"', rest->len - 1) : NULL;
-    if (end == NULL || rest->at[0] != '"')
-        return false;
-    *etag = (struct span) { rest->at, (size_t)(end - rest->at) + 1 };
-    *rest = span_skip(*rest, etag->len);
-    return true;
-}
-
-bool http_etag_matches(const struct http_request *r, const char *bytes, struct span etag)
-{
-    struct span value, candidate, wanted;
-    unsigned cursor = 0;
-    if (!take_etag(&etag, &wanted))
-        return false;
-    while (http_next(r, HTTP_IF_NONE_MATCH, bytes, &cursor, &value)) {
-        if (span_equal(value, SPAN("*")))
-            return true;
-        while (take_etag(&value, &candidate))
-            if (span_equal(candidate, wanted))
-                return true;
-    }
-    return false;
-}
-
-/* ---- Responses ------------------------------------------------------------------------------- */
-
-const char *http_reason(int status)
-{
-    static const struct {
-        int status;
-        const char *reason;
-    } reasons[] = {
-        { 100, "Continue" },
-        { 200, "OK" },
-        { 201, "Created" },
-        { 204, "No Content" },
-        { 304, "Not Modified" },
-        { 400, "Bad Request" },
-        { 401, "Unauthorized" },
-        { 403, "Forbidden" },
-        { 404, "Not Found" },
-        { 405, "Method Not Allowed" },
-        { 408, "Request Timeout" },
-        { 411, "Length Required" },
-        { 413, "Content Too Large" },
-        { 414, "URI Too Long" },
-        { 415, "Unsupported Media Type" },
-        { 417, "Expectation Failed" },
-        { 421, "Misdirected Request" },
-        { 422, "Unprocessable Content" },
-        { 429, "Too Many Requests" },
-        { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" },
-        { 501, "Not Implemented" },
-        { 503, "Service Unavailable" },
-        { 505, "HTTP Version Not Supported" },
-        { 507, "Insufficient Storage" },
-    };
-    for (unsigned i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
-        if (reasons[i].status == status)
-            return reasons[i].reason;
-    return "Unknown";
-}
-
-void http_date(int64_t seconds, char out[HTTP_DATE_BYTES + 1])
-{
-    static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
-        "Oct", "Nov", "Dec" };
-    struct date date = date_of(seconds < 0 ? 0 : (uint64_t)seconds);
-    size_t len = print_into(out, HTTP_DATE_BYTES + 1, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-        days[date.weekday], date.day, months[date.month - 1], date.year, date.hour, date.minute,
-        date.second);
-    must(len == HTTP_DATE_BYTES);
-}
-
-/* The lines of the last few statuses stay as they are for a second. */
-void http_response_line(struct buffer *out, int status, const char *date)
-{
-    static struct {
-        int status;
-        size_t len;
-        char date[HTTP_DATE_BYTES + 1], text[128];
-    } lines[4], *line;
-    line = &lines[status % 4];
-    if (line->status != status || memcmp(line->date, date, HTTP_DATE_BYTES) != 0) {
-        line->status = status;
-        memcpy(line->date, date, HTTP_DATE_BYTES);
-        line->len = print_into(line->text, sizeof line->text, "HTTP/1.1 %d %s\r\nDate: %s\r\n",
-            status, http_reason(status), date);
-        must(line->len < sizeof line->text);
-    }
-    buffer_add(out, (struct span) { line->text, line->len });
 }

@@ -1,4 +1,4 @@
-/* http.h - bytes to requests, and the heads of responses (RFC 9110, RFC 9112).
+/* http.h - bytes to requests (RFC 9110, RFC 9112).
  *
  * The parser reads where the bytes lie: it copies nothing, allocates nothing, and looks at each
  * byte once, however small the pieces are in which they arrive. What it finds it keeps as places in
@@ -15,7 +15,6 @@ enum {
     HTTP_HEAD_MAX_BYTES = 16384, /* request line and fields; over it 431 */
     HTTP_TARGET_MAX_BYTES = 8000,
     HTTP_FIELDS_MAX = 100,
-    HTTP_DATE_BYTES = 29, /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 };
 
 /* HTTP_KNOWN_METHOD is a method of RFC 9110 or RFC 5789 that no path here takes (PUT, DELETE,
@@ -33,7 +32,6 @@ enum http_method {
  * syntax, counted and forgotten. */
 enum http_field {
     HTTP_ACCEPT_ENCODING,
-    HTTP_ACCESS_CONTROL_REQUEST_METHOD,
     HTTP_AUTHORIZATION,
     HTTP_CONNECTION,
     HTTP_CONTENT_LENGTH,
@@ -123,36 +121,42 @@ static inline struct span http_span(struct http_part part, const char *bytes)
     return (struct span) { bytes + part.start, part.len };
 }
 
+/* Walks over all fields `name`: `*cursor` starts at 0. False at the end. */
+static inline bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
+    unsigned *cursor, struct span *value)
+{
+    while (*cursor < r->field_count) {
+        unsigned i = (*cursor)++;
+        if (r->fields[i].name == name) {
+            *value = http_span(r->fields[i].value, bytes);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The value of the first field `name`, or a span with `at` NULL when the request has none. The
  * fields that may come once only (RFC 9110 5.3: those that are no lists) were refused if doubled.
  */
-struct span http_find(const struct http_request *r, enum http_field name, const char *bytes);
+static inline struct span http_find(
+    const struct http_request *r, enum http_field name, const char *bytes)
+{
+    struct span value = { NULL, 0 };
+    http_next(r, name, bytes, &(unsigned) { 0 }, &value);
+    return value;
+}
 
-/* Walks over all fields `name`: `*cursor` starts at 0. False at the end. */
-bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
-    unsigned *cursor, struct span *value);
+/* The items of a list field: it may be cut over several fields of one name, and means the same as
+ * if it were not (RFC 9110 5.3). To start, set the first three; `cursor` and `rest` are 0. */
+struct http_list {
+    const struct http_request *request;
+    const char *bytes;
+    enum http_field name;
+    unsigned cursor;
+    struct span rest; /* of the present field; `at` is NULL before the first and between two */
+};
 
-/* Undoes percent-encoding (RFC 3986 2.1) into `out`, which has room for `in.len` bytes and may be
- * the same place; '+' becomes a space when `plus` is set (a form's query). Returns the length, or
- * -1 when a '%' is not followed by two hex digits. */
-ptrdiff_t http_percent_decode(struct span in, bool plus, char *out);
-
-/* Whether the media type in a Content-Type is `type`, whatever its parameters (RFC 9110 8.3.1). */
-bool http_is_type(struct span content_type, struct span type);
-
-/* Whether Accept-Encoding asks for gzip with a weight above 0 (RFC 9110 12.5.3; "*" counts). */
-bool http_accepts_gzip(const struct http_request *r, const char *bytes);
-
-/* Whether If-None-Match is "*" or has `etag` (with its quotes) by weak comparison (13.1.2). */
-bool http_etag_matches(const struct http_request *r, const char *bytes, struct span etag);
-
-/* The reason phrase of a status; "Unknown" for one that is not sent here. */
-const char *http_reason(int status);
-
-/* `seconds` of Unix time as an IMF-fixdate (RFC 9110 5.6.7), HTTP_DATE_BYTES and a NUL. */
-void http_date(int64_t seconds, char out[HTTP_DATE_BYTES + 1]);
-
-/* The first two lines of a response: status line and Date. Fields follow, then an empty line. */
-void http_response_line(struct buffer *out, int status, const char *date);
+/* The next item, without the white space around it; it may be empty. False at the end. */
+bool http_next_item(struct http_list *list, struct span *item);
 
 #endif

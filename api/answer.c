@@ -1,94 +1,117 @@
 /* answer.c - puts answers together: heads, errors, and what a page of another origin may see.
  *
- * An answer is written into server.scratch between answer_begin and answer_end, and is then handed
- * to client.c whole. Nothing that stands in a request is ever repeated in an error. */
+ * The head of an answer is written into one buffer between answer_begin and answer_send, and is
+ * then handed to net/ whole, which copies what it cannot send at once. Nothing that stands in a
+ * request is ever repeated in an error. */
 
 #include "api/answer.h"
 
+#include "base/clock.h"
 #include "base/print.h"
 #include "hub/frame.h"
-#include "net/server.h"
+#include "net/reply.h"
+
+#include <unistd.h>
 
 /* How long a client is to wait: for its own turn, or for us to get well. */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
+enum { KEPT_BYTES = 65536 }; /* a buffer that grew over this is given back */
+
+static struct buffer head;
+
 struct span answer_field(const struct client *c, enum http_field name)
 {
-    return http_find(&c->in->request, name, c->in->bytes);
+    return http_find(exchange_request(c), name, exchange_bytes(c));
 }
 
 bool answer_is_head(const struct client *c)
 {
-    return c->in->request.method == HTTP_HEAD;
+    return exchange_request(c)->method == HTTP_HEAD;
 }
 
-/* The origin of the page that asks, when --cors lists it; else "*" when that is listed; else none.
- */
-struct span answer_allowed_origin(struct span origin)
+/* Credentials go only to an origin that was named: never with "*". */
+static void add_cors(const struct client *c)
 {
-    struct span allowed = { NULL, 0 };
-    for (size_t i = 0; i < server.options.cors.count; i++) {
-        struct span item = server.options.cors.items[i];
-        if (origin.at != NULL && span_equal_nocase(item, origin))
-            return origin;
-        if (span_equal(item, SPAN("*")))
-            allowed = item;
-    }
-    return allowed;
-}
-
-/* CORS (Fetch Standard 3.2). Credentials go only to an origin that was named: never with "*". */
-void answer_add_cors(struct buffer *out, const struct client *c)
-{
-    struct span origin = answer_field(c, HTTP_ORIGIN), allowed = answer_allowed_origin(origin);
-    if (server.options.cors.count == 0)
+    struct span origin = answer_field(c, HTTP_ORIGIN), allowed = access_allowed_origin(origin);
+    if (!access_shares())
         return;
-    buffer_add(out, SPAN("Vary: Origin\r\n"));
+    buffer_add(&head, SPAN("Vary: Origin\r\n"));
     if (origin.at == NULL || allowed.at == NULL)
         return;
-    buffer_add(out, SPAN("Access-Control-Allow-Origin: "));
-    buffer_add(out, allowed);
+    buffer_add(&head, SPAN("Access-Control-Allow-Origin: "));
+    buffer_add(&head, allowed);
     if (!span_equal(allowed, SPAN("*")))
-        buffer_add(out, SPAN("\r\nAccess-Control-Allow-Credentials: true"));
-    buffer_add(out, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After\r\n"));
+        buffer_add(&head, SPAN("\r\nAccess-Control-Allow-Credentials: true"));
+    buffer_add(&head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After\r\n"));
 }
 
-/* Begins an answer in server.scratch: the lines that every head has. */
-struct buffer *answer_begin(struct client *c, int status)
+struct buffer *answer_begin(const struct client *c, int status)
 {
-    struct buffer *out = server_scratch();
-    http_response_line(out, status, server.date);
-    if (c->close)
-        buffer_add(out, SPAN("Connection: close\r\n"));
-    else if (c->in->request.http10)
-        buffer_add(out, SPAN("Connection: keep-alive\r\n"));
-    answer_add_cors(out, c);
-    return out;
+    buffer_clear(&head);
+    reply_begin(&head, status, clock_http_date());
+    if (exchange_closes(c))
+        buffer_add(&head, SPAN("Connection: close\r\n"));
+    else if (exchange_request(c)->http10)
+        buffer_add(&head, SPAN("Connection: keep-alive\r\n"));
+    add_cors(c);
+    return &head;
 }
 
-/* Ends it with a body that is short enough to be copied. HEAD gets the head of the same answer. */
-void answer_end(struct client *c, const char *type, struct span body)
+static void give_back(void)
 {
-    struct buffer *out = &server.scratch;
-    buffer_add(out, SPAN("Content-Type: "));
-    buffer_add_string(out, type);
-    buffer_add(out, SPAN("\r\nContent-Length: "));
-    buffer_add_number(out, body.len);
-    buffer_add(out, SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                         "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));
+    if (head.capacity > KEPT_BYTES)
+        buffer_free(&head);
+}
+
+void answer_send(struct client *c, struct span body)
+{
+    if (head.failed)
+        client_fail(c);
+    else
+        client_answer(c, buffer_span(&head), body);
+    give_back();
+}
+
+void answer_send_file(struct client *c, int file, uint64_t left)
+{
+    if (!head.failed) {
+        client_answer_file(c, buffer_span(&head), file, left);
+        return;
+    }
+    close(file);
+    client_fail(c);
+}
+
+void answer_stream(struct client *c, size_t hold)
+{
+    if (head.failed)
+        client_fail(c);
+    else
+        client_stream(c, buffer_span(&head), hold);
+    give_back();
+}
+
+void answer_end(struct client *c, const char *type, const struct buffer *body)
+{
+    buffer_add(&head, SPAN("Content-Type: "));
+    buffer_add_string(&head, type);
+    buffer_add(&head, SPAN("\r\nContent-Length: "));
+    buffer_add_number(&head, body->len);
+    buffer_add(&head, SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                           "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));
     if (!answer_is_head(c))
-        buffer_add(out, body);
-    client_answer(c, (struct span) { NULL, 0 });
+        buffer_add(&head, buffer_span(body));
+    head.failed |= body->failed;
+    answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* An error (RFC 9457). `detail` tells the person what to change; it never repeats the request. */
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)
 {
     static struct buffer body;
-    body.len = 0;
-    buffer_printf(&body,
-        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", http_reason(status),
-        status);
+    buffer_clear(&body);
+    buffer_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+        reply_reason(status), status);
     json_string_add(&body, span_of(detail));
     buffer_add(&body, SPAN("}\n"));
     struct buffer *out = answer_begin(c, status);
@@ -96,9 +119,7 @@ void answer_problem_with(struct client *c, int status, const char *fields, const
     if (status == 429 || status == 503 || status == 507)
         buffer_printf(out, "Retry-After: %d\r\n",
             status == 429 ? RETRY_AFTER_OWN_SECONDS : RETRY_AFTER_SECONDS);
-    out->failed |= body.failed;
-    body.failed = false;
-    answer_end(c, "application/problem+json", buffer_span(&body));
+    answer_end(c, "application/problem+json", &body);
 }
 
 void answer_problem(struct client *c, int status, const char *detail)
@@ -106,7 +127,14 @@ void answer_problem(struct client *c, int status, const char *detail)
     answer_problem_with(c, status, "", detail);
 }
 
-void answer_refuse(struct client *c, int status)
+bool answer_refusal(struct client *c, const struct refusal *refusal)
+{
+    if (refusal != NULL)
+        answer_problem_with(c, refusal->status, refusal->fields, refusal->detail);
+    return refusal != NULL;
+}
+
+void answer_unreadable(struct client *c, int status)
 {
     const char *detail = "The request is not HTTP/1.1 as RFC 9112 defines it.";
     switch (status) {
@@ -137,8 +165,5 @@ void answer_refuse(struct client *c, int status)
         detail = "This server speaks HTTP/1.1 and HTTP/1.0.";
         break;
     }
-    /* What was parsed so far may be half a request: nothing of it shapes the answer. */
-    http_start(&c->in->request, server.options.max_body);
-    c->close = true;
     answer_problem(c, status, detail);
 }

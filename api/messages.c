@@ -7,16 +7,20 @@
 
 #include "api/answer.h"
 #include "api/parameters.h"
-#include "auth/access.h"
+#include "api/values.h"
 #include "base/print.h"
-#include "hub/frame.h"
 #include "hub/rules.h"
 #include "json.h"
-#include "net/server.h"
+#include "net/limits.h"
 
-enum {
-    LIMIT_DEFAULT = 50,
-};
+enum { LIMIT_DEFAULT = 50 };
+
+static struct hub *hub;
+
+void messages_start(struct hub *streams)
+{
+    hub = streams;
+}
 
 /* ==== POST /messages ========================================================================= */
 
@@ -78,13 +82,13 @@ static const char *read_json(struct span body, struct message *m)
 /* Fills in what was not given and checks what was. Where names are signed, data in the default
  * event could pass for somebody's chat message, whether that event is left out or written as
  * `message`. */
-static const char *check_message(struct message *m)
+static const char *check_message(struct message *m, const struct token *token)
 {
     const char *why = NULL;
-    if (server.options.keys.count > 0 && (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON) &&
+    if (access_wants_token() && (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON) &&
         (m->event.at == NULL || span_equal(m->event, SPAN("message"))))
         return "On a server with tokens `data` needs an `event` other than message.";
-    m->name = access_name(m->name);
+    m->name = access_name(token, m->name);
     if (m->room.at == NULL)
         m->room = SPAN("lobby");
     if (m->name.at == NULL)
@@ -120,28 +124,27 @@ static bool read_binary(struct client *c, struct span body, struct message *m)
 static void answer_receipt(struct client *c, int status, const struct receipt *receipt)
 {
     static struct buffer body;
-    body.len = 0;
+    buffer_clear(&body);
     buffer_add(&body, SPAN("{\"id\":"));
     id_add_json(&body, &receipt->id);
     buffer_add(&body, SPAN(",\"room\":"));
     json_string_add(&body, receipt->room);
     buffer_add(&body, SPAN(",\"time\":\""));
-    time_add(&body, receipt->id.ms);
+    time_add(&body, receipt->time_ms);
     buffer_add(&body, SPAN("\",\"online\":"));
     buffer_add_number(&body, receipt->online);
     buffer_add(&body, SPAN("}\n"));
-    answer_begin(c, status)->failed |= body.failed;
-    body.failed = false;
-    answer_end(c, "application/json", buffer_span(&body));
+    answer_begin(c, status);
+    answer_end(c, "application/json", &body);
 }
 
-/* The batch with the client's message is safe, or refused. */
-static void published(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+/* The message is safe, or refused. */
+static void published(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
-    struct client *c = CONTAINER(waiter, struct input, waiter)->client;
-    if (stored == STORED)
+    struct client *c = exchange_of_waiter(waiter);
+    if (settled == SETTLED_SAFE)
         answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
-    else if (stored == STORED_FULL)
+    else if (settled == SETTLED_FULL)
         answer_problem(c, 507,
             "The disk of the server's journal is full; nothing was published. Try "
             "again when there is room.");
@@ -151,28 +154,27 @@ static void published(struct waiter *waiter, enum stored stored, const struct re
             "Try again.");
 }
 
-void messages_post(struct client *c)
+/* Makes a message of a request's body. False when it was wrong, and then that is answered. */
+static bool read_message(struct client *c, const struct token *token, struct message *m)
 {
-    struct input *in = c->in;
-    struct span body = { in->bytes + in->request.body_start, in->request.body_len };
-    struct message m = { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY) };
-    struct receipt receipt;
     const char *why = NULL;
-    if (!http_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
-        why = read_json(body, &m);
-    else if (!read_binary(c, body, &m))
-        return;
+    *m = (struct message) { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY) };
+    if (!values_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
+        why = read_json(exchange_body(c), m);
+    else if (!read_binary(c, exchange_body(c), m))
+        return false;
     if (why == NULL)
-        why = check_message(&m);
-    if (why != NULL) {
+        why = check_message(m, token);
+    if (why != NULL)
         answer_problem(c, 400, why);
-        return;
-    }
-    if (!access_rooms(c, &m.room, 1))
-        return;
-    in->client = c;
-    in->waiter.done = published;
-    switch (hub_publish(server.hub, &m, &in->waiter, &receipt)) {
+    return why == NULL;
+}
+
+static void publish(struct client *c, const struct message *m)
+{
+    struct receipt receipt;
+    exchange_waiter(c)->done = published;
+    switch (hub_publish(hub, m, exchange_waiter(c), &receipt)) {
     case PUBLISH_WAIT:
         client_wait(c);
         return;
@@ -188,7 +190,7 @@ void messages_post(struct client *c)
             c, 413, "The message takes over half of a room's history (--history); send less.");
         return;
     case PUBLISH_NO_ROOM:
-        access_no_room(c);
+        limits_log(exchange_peer(c), NO_CHAT_ROOM);
         answer_problem(c, 503, "There are as many rooms as there may be; use one that exists.");
         return;
     case PUBLISH_NO_MEMORY:
@@ -197,16 +199,23 @@ void messages_post(struct client *c)
     }
 }
 
+void messages_post(struct client *c, const struct token *token)
+{
+    struct message m;
+    if (read_message(c, token, &m) && !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
+        publish(c, &m);
+}
+
 int messages_check_post(const struct client *c, const char **why)
 {
     struct span type = answer_field(c, HTTP_CONTENT_TYPE);
     struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
-    if (!http_is_type(type, SPAN("application/json")) &&
-        !http_is_type(type, SPAN("application/octet-stream"))) {
+    if (!values_is_type(type, SPAN("application/json")) &&
+        !values_is_type(type, SPAN("application/octet-stream"))) {
         *why = "Send the message as Content-Type: application/json (or application/octet-stream).";
         return 415;
     }
-    if (!c->in->request.has_length) {
+    if (!exchange_request(c)->has_length) {
         *why = "Say how long the body is: Content-Length, or Transfer-Encoding: chunked.";
         return 411;
     }
@@ -218,22 +227,21 @@ int messages_check_post(const struct client *c, const char **why)
 
 static void answer_page(struct client *c, const struct buffer *page)
 {
-    answer_begin(c, 200)->failed |= page->failed;
-    answer_end(c, "application/json", buffer_span(page));
+    answer_begin(c, 200);
+    answer_end(c, "application/json", page);
 }
 
 /* Writes the page that a request asks for. Returns whether there is anything on it. */
 static bool read_page(struct client *c, struct buffer *page)
 {
-    page->len = 0;
-    page->failed = false;
-    bool any = hub_add_page(server.hub, &c->in->query, page);
+    buffer_clear(page);
+    bool any = history_page(hub, exchange_query(c), page);
     buffer_add(page, SPAN("\n"));
     return any;
 }
 
 /* A page may be large; the memory for it is not kept. */
-static bool poll(struct client *c, bool timeout)
+static bool answer_poll(struct client *c, bool timeout)
 {
     struct buffer page = { 0 };
     bool answer = read_page(c, &page) || timeout;
@@ -258,7 +266,7 @@ static const char *read_page_query(
     if ((after.at != NULL && !id_parse(after, &q->start.id)) ||
         (before.at != NULL && !id_parse(before, &q->before)))
         return "after and before take the id of a message, like 1760000000000-0.";
-    if (!parameters_count(p->values[PARAM_LIMIT], LIMIT_DEFAULT, HUB_HISTORY_MAX, &q->limit) ||
+    if (!parameters_count(p->values[PARAM_LIMIT], LIMIT_DEFAULT, HISTORY_MAX, &q->limit) ||
         q->limit == 0)
         return "limit is a number of messages from 1 on.";
     if (!parameters_count(p->values[PARAM_WAIT], 0, UINT32_MAX, wait_seconds) ||
@@ -271,10 +279,25 @@ static const char *read_page_query(
     return NULL;
 }
 
-void messages_get(struct client *c)
+/* Waits for something to tell: the request is held like a stream. */
+static void hold(struct client *c, const struct token *token, unsigned seconds)
+{
+    struct span none = { NULL, 0 };
+    enum limit limit = limits_stream(exchange_peer(c));
+    if (limit == LIMIT_ADDRESS)
+        answer_problem(c, 429, "Your address holds as many streams as it may; ask without wait.");
+    else if (limit == LIMIT_SERVER ||
+             client_join(c, &exchange_query(c)->room, 1, none, false, token->expires) != JOIN_OK)
+        answer_problem(
+            c, 503, "There are as many streams or rooms as there may be; ask without wait.");
+    else
+        client_poll(c, seconds, answer_poll);
+}
+
+void messages_get(struct client *c, const struct token *token)
 {
     struct parameters p;
-    struct page_query *q = &c->in->query;
+    struct page_query *q = exchange_query(c);
     unsigned wait;
     if (!parameters_read(c, &p))
         return;
@@ -283,28 +306,15 @@ void messages_get(struct client *c)
         answer_problem(c, 400, why);
         return;
     }
-    if (!access_rooms(c, &q->room, 1))
+    if (answer_refusal(c, access_rooms(hub, token, &q->room, 1)))
         return;
     if (wait > 0 && q->start.since == SINCE_NOW)
-        q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(server.hub) };
+        q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(hub) };
     struct buffer page = { 0 };
-    bool answer = read_page(c, &page) || wait == 0 || answer_is_head(c) || server.draining;
+    bool answer = read_page(c, &page) || wait == 0 || answer_is_head(c) || client_is_draining();
     if (answer)
         answer_page(c, &page);
     buffer_free(&page);
-    if (answer)
-        return;
-    const char *busy = access_busy(c);
-    if (busy != NULL && strcmp(busy, "address") == 0) {
-        answer_problem(c, 429, "Your address holds as many streams as it may; ask without wait.");
-        return;
-    }
-    if (busy != NULL || !client_lease(c, access_expires()) ||
-        client_join(c, &q->room, 1, (struct span) { NULL, 0 }, false) != JOIN_OK) {
-        client_leave(c);
-        answer_problem(
-            c, 503, "There are as many streams or rooms as there may be; ask without wait.");
-        return;
-    }
-    client_poll(c, wait, poll);
+    if (!answer)
+        hold(c, token, wait);
 }

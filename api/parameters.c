@@ -3,6 +3,7 @@
 #include "api/parameters.h"
 
 #include "api/answer.h"
+#include "base/uri.h"
 #include "hub/rules.h"
 
 static const char *add_rooms(struct parameters *p, struct span list)
@@ -17,7 +18,7 @@ static const char *add_rooms(struct parameters *p, struct span list)
             known |= span_equal(p->rooms[i], room);
         if (known)
             continue;
-        if (p->room_count == HUB_STREAM_ROOMS_MAX)
+        if (p->room_count == STREAM_ROOMS_MAX)
             return "A stream has at most 16 rooms; open another one for the rest.";
         p->rooms[p->room_count++] = room;
     }
@@ -48,14 +49,14 @@ static const char *add_parameter(struct parameters *p, struct span name, struct 
 
 bool parameters_decode(struct span *s, bool plus)
 {
-    ptrdiff_t len = http_percent_decode(*s, plus, span_bytes(*s));
+    ptrdiff_t len = uri_decode(*s, plus, span_bytes(*s));
     s->len = len < 0 ? 0 : (size_t)len;
     return len >= 0;
 }
 
 bool parameters_read(struct client *c, struct parameters *p)
 {
-    struct span query = http_span(c->in->request.query, c->in->bytes), name, value;
+    struct span query = http_span(exchange_request(c)->query, exchange_bytes(c)), name, value;
     const char *why = NULL;
     *p = (struct parameters) { 0 };
     while (why == NULL && span_split(&query, '&', &value)) {
@@ -76,8 +77,6 @@ bool parameters_read(struct client *c, struct parameters *p)
     return why == NULL;
 }
 
-/* A number from a parameter: `initial` when it is not given, `max` when it is more. False when it
- * is no number. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count)
 {
     unsigned long long number;

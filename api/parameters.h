@@ -21,7 +21,7 @@ enum parameter {
 /* The parameters of a URL's query, decoded where they lie. What is not given has a NULL `at`. */
 struct parameters {
     struct span values[PARAM_COUNT];
-    struct span rooms[HUB_STREAM_ROOMS_MAX];
+    struct span rooms[STREAM_ROOMS_MAX];
     size_t room_count;
 };
 

@@ -1,16 +1,15 @@
-/* routes.h - what each URL does. client.c calls these for every request: first the one, and, unless
- * that has answered, then the other. */
+/* routes.h - what each URL does. */
 
 #ifndef ROUTES_H
 #define ROUTES_H
 
 #include "net/client.h"
+#include "store/keeper.h"
 
-/* The head is complete. True to go on and read the body; false when the request was answered
- * already, because no body can make it right. */
-bool routes_admit(struct client *c);
+/* To be called once, before all others. */
+void routes_start(const struct net_settings *settings, struct hub *hub, struct keeper *keeper);
 
-/* The request is complete: it is answered, or waits, or streams, when this returns. */
-void routes_handle(struct client *c);
+/* The handlers of a listener for readers and publishers. */
+extern const struct handlers routes_handlers;
 
 #endif

@@ -1,145 +1,36 @@
-/* access.c - every "may I" has its answer here, and nowhere else.
+/* access.c - which requests are let in.
  *
- * Three kinds of people are kept off: those who take too much (limits for each address), other
- * people's web pages that use a reader's browser (Host, Origin), and strangers (tokens).
+ * Two kinds are kept off: those of other people's web pages that use a reader's browser (Host,
+ * Origin), and those of strangers (tokens). How much one address may take is net/limits.c.
  *
- * A token is checked anew for each request and kept for no longer than that: whoever asks for what
- * it says must be on the way from access_token to the answer. No token, and no part of one, is ever
- * logged. */
+ * A token is checked again for each request, and kept for no longer. No token, and no part of one,
+ * is ever logged. */
 
 #include "auth/access.h"
 
-#include "api/answer.h"
-#include "auth/token.h"
 #include "base/log.h"
-#include "base/print.h"
-#include "net/server.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
-/* One address may have so many connections besides its streams: for requests, and for streams that
- * are told that there are too many. */
-enum { SPARE_CONNECTIONS = 32, LOG_PAUSE_MS = 10000 };
-
-/* All requests that are being read may take so much memory together, and place for a few of the
- * largest; those of one address a part of it, and place for one: whatever --max-body allows, it can
- * be sent. Answers that wait to be read have as much as all requests. */
-enum { BUFFERED_MAX_BYTES = 64 << 20, BUFFERED_SHARE = 16, BUFFERED_LARGEST = 8 };
-
+static const struct access_settings *settings;
 static struct token_key *keys;
-static size_t key_count;
-static struct token token; /* of the request that is being answered; good when there are keys */
 
-void access_read_keys(void)
+void access_start(const struct access_settings *given)
 {
-    const struct values *files = &server.options.keys;
+    const struct spans *files = &given->key_files;
+    settings = given;
     keys = calloc(files->count + 1, sizeof *keys);
     for (size_t i = 0; i < files->count; i++) {
         const char *why = keys == NULL ? "there is no memory for the keys"
                                        : token_read_key(files->items[i].at, &keys[i]);
-        if (why != NULL) {
-            print_line(STDERR_FILENO, "ssechat: --key %s: %s\n", files->items[i].at, why);
-            exit(EXIT_SYSTEM);
-        }
+        if (why != NULL)
+            log_exit(EXIT_SYSTEM, "--key %s: %s", files->items[i].at, why);
     }
-    key_count = files->count;
 }
 
-/* ==== Addresses ============================================================================== */
-
-/* Without --trust-proxy all that comes through a proxy on this machine seems to come from one
- * client. That is worth a hint, once. */
-static void hint_at_proxy(const struct peer *peer)
+bool access_wants_token(void)
 {
-    static bool hinted;
-    if (hinted || server.options.trusted_count > 0 || !address_is_loopback(&peer->address))
-        return;
-    hinted = true;
-    log_line(LOG_WARN, "hint=\"this limit is for one client; if a proxy on this machine speaks for "
-                       "many, start with --trust-proxy 127.0.0.1 --trust-proxy ::1\"");
-}
-
-/* What may be refused for load, each kind with a line of its own in the log. */
-enum refusal { NO_CONNECTION, NO_STREAM, NO_POST, NO_ROOM, NO_BUFFER, REFUSALS };
-
-/* One line for a flood. `peer` is NULL when it is not about one address. */
-static void log_refused(const struct peer *peer, enum refusal what)
-{
-    static const char *const names[REFUSALS] = { "connection", "stream", "post", "room", "buffer" };
-    static struct {
-        int64_t next_ms;
-        unsigned long others;
-    } logged[REFUSALS];
-    char address[ADDRESS_TEXT_BYTES] = "any";
-    if (server.mono_ms < logged[what].next_ms) {
-        logged[what].others++;
-        return;
-    }
-    if (peer != NULL)
-        address_print(&peer->address, address);
-    log_line(LOG_WARN, "refused what=%s address=%s connections=%u streams=%u others_since=%lu",
-        names[what], address, peer != NULL ? peer->connections : server.clients,
-        peer != NULL ? peer->streams : server.streams, logged[what].others);
-    logged[what].next_ms = server.mono_ms + LOG_PAUSE_MS;
-    logged[what].others = 0;
-    if (peer != NULL)
-        hint_at_proxy(peer);
-}
-
-/* Whether it holds more connections than one address may. */
-static bool is_crowded(const struct peer *peer)
-{
-    uint64_t most = server.options.max_streams_per_ip;
-    return most > 0 && peer != NULL && peer->connections > most + SPARE_CONNECTIONS;
-}
-
-bool access_connect(const struct sockaddr *socket, struct peer **peer, bool *proxied)
-{
-    const struct options *o = &server.options;
-    struct address address;
-    *peer = NULL;
-    if (!address_of(socket, &address)) {
-        *proxied = o->trust_unix;
-        return true;
-    }
-    *proxied = network_any_has(o->trusted, o->trusted_count, &address);
-    if (*proxied)
-        return true;
-    *peer = peers_enter(&address, server_mono_us());
-    if (*peer == NULL)
-        return false;
-    if (!is_crowded(*peer))
-        return true;
-    log_refused(*peer, NO_CONNECTION);
-    peers_leave(*peer, server_mono_us());
-    return false;
-}
-
-/* A proxy that says nothing of its client is trusted not to be a flood; but most likely it was
- * forgotten to tell it to. If it says what nobody can read, that client counts, with all others of
- * the kind, for the address `::`. */
-static bool find_client(struct client *c)
-{
-    static bool warned;
-    const struct options *o = &server.options;
-    struct address address = { 0 };
-    struct peer *peer = NULL;
-    enum forwarded forwarded =
-        address_forwarded(&c->in->request, c->in->bytes, o->trusted, o->trusted_count, &address);
-    if (forwarded != FORWARDED_KNOWN && !warned) {
-        warned = true;
-        log_line(LOG_WARN, "hint=\"a trusted proxy does not say who its client is; let it send "
-                           "X-Forwarded-For or Forwarded\"");
-    }
-    if (forwarded == FORWARDED_UNREADABLE)
-        address = (struct address) { 0 };
-    if (forwarded != FORWARDED_NOT && (peer = peers_enter(&address, server_mono_us())) == NULL) {
-        client_close(c, "no memory");
-        return false;
-    }
-    client_set_peer(c, peer);
-    return true;
+    return settings->key_files.count > 0;
 }
 
 /* ==== Host =================================================================================== */
@@ -160,7 +51,7 @@ static struct span host_name(struct span host)
 /* A page that made its own name lead to our address (DNS rebinding) still says its own name. */
 static bool is_our_host(struct span host)
 {
-    const struct values *hosts = &server.options.hosts;
+    const struct spans *hosts = &settings->hosts;
     bool ours = hosts->count == 0;
     for (size_t i = 0; i < hosts->count; i++)
         ours |= span_equal_nocase(hosts->items[i], host) ||
@@ -168,25 +59,32 @@ static bool is_our_host(struct span host)
     return ours;
 }
 
-bool access_request(struct client *c, bool stream)
+const struct refusal *access_host(const struct http_request *r, const char *bytes)
 {
-    if (c->proxied && !find_client(c))
-        return false;
-    if (!stream && is_crowded(c->peer)) {
-        log_refused(c->peer, NO_CONNECTION);
-        c->close = true;
-        answer_problem(c, 429, "Your address holds more connections than it may; close some.");
-        return false;
-    }
-    if (is_our_host(http_span(c->in->request.host, c->in->bytes)))
-        return true;
-    answer_problem(c, 421,
-        "This server does not go by the name in Host; it was started with other "
-        "names (--host).");
-    return false;
+    static const struct refusal misdirected = { 421, "",
+        "This server does not go by the name in Host; it was started with other names (--host)." };
+    return is_our_host(http_span(r->host, bytes)) ? NULL : &misdirected;
 }
 
 /* ==== Origin ================================================================================= */
+
+bool access_shares(void)
+{
+    return settings->cors.count > 0;
+}
+
+struct span access_allowed_origin(struct span origin)
+{
+    struct span allowed = { NULL, 0 };
+    for (size_t i = 0; i < settings->cors.count; i++) {
+        struct span item = settings->cors.items[i];
+        if (origin.at != NULL && span_equal_nocase(item, origin))
+            return origin;
+        if (span_equal(item, SPAN("*")))
+            allowed = item;
+    }
+    return allowed;
+}
 
 /* Takes `piece` off the front of `*s`, or with `end` off its end, when it is there. */
 static bool take_off(struct span *s, struct span piece, bool end)
@@ -214,25 +112,25 @@ static bool is_same_origin(struct span origin, struct span host)
     return span_equal_nocase(origin, host);
 }
 
-bool access_origin(struct client *c)
+const struct refusal *access_origin(const struct http_request *r, const char *bytes)
 {
-    struct span origin = answer_field(c, HTTP_ORIGIN);
-    if (origin.at == NULL || answer_allowed_origin(origin).at != NULL ||
-        is_same_origin(origin, http_span(c->in->request.host, c->in->bytes)))
-        return true;
-    answer_problem(c, 403,
+    static const struct refusal foreign = {
+        403, "",
         "A page of another origin may not post here; start the server with --cors and that "
-        "origin. If it is the server's own page: a proxy in between must pass Host on as it "
-        "came.");
-    return false;
+        "origin. If it is the server's own page: a proxy in between must pass Host on as it came."
+    };
+    struct span origin = http_find(r, HTTP_ORIGIN, bytes);
+    bool own = origin.at == NULL || access_allowed_origin(origin).at != NULL ||
+               is_same_origin(origin, http_span(r->host, bytes));
+    return own ? NULL : &foreign;
 }
 
 /* ==== Tokens ================================================================================= */
 
 /* "Bearer TOKEN" (RFC 6750 2.1); whatever else stands there is for somebody else. */
-static struct span find_bearer(const struct client *c)
+static struct span find_bearer(const struct http_request *r, const char *bytes)
 {
-    struct span value = answer_field(c, HTTP_AUTHORIZATION), scheme;
+    struct span value = http_find(r, HTTP_AUTHORIZATION, bytes), scheme;
     if (value.at == NULL || !span_split(&value, ' ', &scheme) ||
         !span_equal_nocase(scheme, SPAN("Bearer")) || value.at == NULL)
         return (struct span) { NULL, 0 };
@@ -241,9 +139,9 @@ static struct span find_bearer(const struct client *c)
 
 /* ?access_token=TOKEN (RFC 6750 2.3), for an EventSource, which can set no header. The query is
  * decoded later, where it lies; a token has nothing in it that a URL would encode. */
-static struct span find_parameter(const struct client *c)
+static struct span find_parameter(const struct http_request *r, const char *bytes)
 {
-    struct span query = http_span(c->in->request.query, c->in->bytes), value, name;
+    struct span query = http_span(r->query, bytes), value, name;
     while (span_split(&query, '&', &value))
         if (span_split(&value, '=', &name) && value.at != NULL &&
             span_equal(name, SPAN("access_token")))
@@ -252,11 +150,11 @@ static struct span find_parameter(const struct client *c)
 }
 
 /* The cookie `ssechat` (RFC 6265 4.2). */
-static struct span find_cookie(const struct client *c)
+static struct span find_cookie(const struct http_request *r, const char *bytes)
 {
     struct span cookies, value, name;
     unsigned cursor = 0;
-    while (http_next(&c->in->request, HTTP_COOKIE, c->in->bytes, &cursor, &cookies)) {
+    while (http_next(r, HTTP_COOKIE, bytes, &cursor, &cookies)) {
         while (span_split(&cookies, ';', &value)) {
             value = span_trim(value);
             if (span_split(&value, '=', &name) && value.at != NULL &&
@@ -267,129 +165,72 @@ static struct span find_cookie(const struct client *c)
     return (struct span) { NULL, 0 };
 }
 
-static const char *explain(enum token_state state)
+static struct span find_token(const struct http_request *r, const char *bytes)
 {
-    switch (state) {
-    case TOKEN_MALFORMED:
-        return "The token is none that this server takes: a JSON Web Token, signed with HS256, "
-               "with `exp`, and each claim of its type.";
-    case TOKEN_FORGED:
-        return "The token is not signed with a key of this server.";
-    case TOKEN_EXPIRED:
-        return "The token has ended; get a new one.";
-    case TOKEN_EARLY:
-        return "The token is not valid yet; is the clock right where it was made?";
-    case TOKEN_GOOD:
-        break;
+    struct span text = find_bearer(r, bytes);
+    if (text.at == NULL)
+        text = find_parameter(r, bytes);
+    return text.at != NULL ? text : find_cookie(r, bytes);
+}
+
+static const struct refusal *refusal_of(enum token_state state)
+{
+#define INVALID 401, "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
+    static const struct refusal refusals[] = {
+        [TOKEN_MALFORMED] = { INVALID,
+            "The token is none that this server takes: a JSON Web Token, signed with HS256, with "
+            "`exp`, and each claim of its type." },
+        [TOKEN_FORGED] = { INVALID, "The token is not signed with a key of this server." },
+        [TOKEN_EXPIRED] = { INVALID, "The token has ended; get a new one." },
+        [TOKEN_EARLY] = { INVALID,
+            "The token is not valid yet; is the clock right where it was made?" },
+    };
+#undef INVALID
+    return state == TOKEN_GOOD ? NULL : &refusals[state];
+}
+
+const struct refusal *access_token(
+    const struct http_request *r, const char *bytes, int64_t now, struct token *token)
+{
+    static const struct refusal none = { 401, "WWW-Authenticate: Bearer\r\n",
+        "This server wants a token: as Authorization: Bearer TOKEN, as ?access_token=TOKEN, or "
+        "as the cookie ssechat." };
+    if (!access_wants_token()) {
+        token_open(token);
+        return NULL;
+    }
+    struct span text = find_token(r, bytes);
+    if (text.at == NULL)
+        return &none;
+    return refusal_of(token_check(text, keys, settings->key_files.count, now, token));
+}
+
+#define SCOPE 403, "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n"
+
+const struct refusal *access_publish(const struct token *token)
+{
+    static const struct refusal reading = { SCOPE,
+        "The token is for reading only; to publish, it needs \"publish\":true." };
+    return token->publish ? NULL : &reading;
+}
+
+const struct refusal *access_rooms(
+    const struct hub *hub, const struct token *token, const struct span *rooms, size_t count)
+{
+    static const struct refusal no_such = { 403, "",
+        "This server has only the rooms it was started with (--room)." };
+    static const struct refusal not_for = { SCOPE,
+        "The token is not for this room; its claim `rooms` lists those it is for." };
+    for (size_t i = 0; i < count; i++) {
+        if (!hub_allows(hub, rooms[i]))
+            return &no_such;
+        if (!token_has_room(token, rooms[i]))
+            return &not_for;
     }
     return NULL;
 }
 
-bool access_token(struct client *c)
+struct span access_name(const struct token *token, struct span asked)
 {
-    if (key_count == 0)
-        return true;
-    struct span text = find_bearer(c);
-    if (text.at == NULL)
-        text = find_parameter(c);
-    if (text.at == NULL)
-        text = find_cookie(c);
-    if (text.at == NULL) {
-        answer_problem_with(c, 401, "WWW-Authenticate: Bearer\r\n",
-            "This server wants a token: as Authorization: Bearer TOKEN, as ?access_token=TOKEN, or "
-            "as the cookie ssechat.");
-        return false;
-    }
-    const char *why =
-        explain(token_check(text, keys, key_count, (int64_t)(server.unix_ms / 1000), &token));
-    if (why != NULL)
-        answer_problem_with(c, 401, "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n", why);
-    return why == NULL;
-}
-
-static void forbid(struct client *c, const char *detail)
-{
-    answer_problem_with(
-        c, 403, "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n", detail);
-}
-
-bool access_publish(struct client *c)
-{
-    if (key_count == 0 || token.publish)
-        return true;
-    forbid(c, "The token is for reading only; to publish, it needs \"publish\":true.");
-    return false;
-}
-
-bool access_rooms(struct client *c, const struct span *rooms, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!hub_allows(server.hub, rooms[i])) {
-            answer_problem(c, 403, "This server has only the rooms it was started with (--room).");
-            return false;
-        }
-        if (key_count > 0 && !token_has_room(&token, rooms[i])) {
-            forbid(c, "The token is not for this room; its claim `rooms` lists those it is for.");
-            return false;
-        }
-    }
-    return true;
-}
-
-bool access_shows_room(struct span room)
-{
-    return key_count == 0 || token_has_room(&token, room);
-}
-
-struct span access_name(struct span asked)
-{
-    return key_count > 0 && token.name.at != NULL ? token.name : asked;
-}
-
-int64_t access_expires(void)
-{
-    return key_count > 0 ? token.expires : INT64_MAX;
-}
-
-/* ==== Limits ================================================================================= */
-
-bool access_post(struct client *c)
-{
-    uint64_t rate = server.options.post_rate;
-    if (rate == 0 || c->peer == NULL || peers_may_post(c->peer, rate, server_mono_us()))
-        return true;
-    log_refused(c->peer, NO_POST);
-    answer_problem(c, 429, "Too many messages come from your address; wait a second.");
-    return false;
-}
-
-const char *access_busy(const struct client *c)
-{
-    uint64_t most = server.options.max_streams_per_ip;
-    if (server.draining)
-        return "draining";
-    if (server.streams >= server.max_streams) {
-        log_refused(NULL, NO_STREAM);
-        return "full";
-    }
-    if (most == 0 || c->peer == NULL || (c->peer->streams < most && !is_crowded(c->peer)))
-        return NULL;
-    log_refused(c->peer, NO_STREAM);
-    return "address";
-}
-
-void access_no_room(const struct client *c)
-{
-    log_refused(c->peer, NO_ROOM);
-}
-
-bool access_buffer(const struct client *c, enum buffered kind, size_t more)
-{
-    size_t largest = server.options.max_body;
-    bool fits = server.buffered[kind] + more <= BUFFERED_MAX_BYTES + BUFFERED_LARGEST * largest;
-    if (kind == BUFFERED_REQUESTS && c->peer != NULL && server.options.max_streams_per_ip > 0)
-        fits &= c->peer->buffered + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
-    if (!fits)
-        log_refused(c->peer, NO_BUFFER);
-    return fits;
+    return token->name.at != NULL ? token->name : asked;
 }

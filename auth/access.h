@@ -1,60 +1,56 @@
-/* access.h - who may do what: how much an address may take, which Host and Origin are ours, and
- * what a token allows.
+/* access.h - whether a request may do what it asks for: its Host, its Origin, its token.
  *
- * Those that take a client answer it when they return false. */
+ * A verdict is NULL for yes, or the refusal to answer. Nothing here knows of connections. */
 
 #ifndef ACCESS_H
 #define ACCESS_H
 
-#include "net/client.h"
-#include "net/peers.h"
+#include "auth/token.h"
+#include "http.h"
+#include "hub.h"
 
-#include <sys/socket.h>
+struct refusal {
+    int status;
+    const char *fields; /* further lines of the head, each with its line end */
+    const char *detail; /* what the person has to change */
+};
 
-/* Reads the keys of --key. When one is no good it writes a sentence to standard error and exits. */
-void access_read_keys(void);
+struct access_settings {
+    struct spans hosts;     /* the names in Host that are ours; none: any */
+    struct spans cors;      /* origins whose pages may read and post, or "*" */
+    struct spans key_files; /* that tokens are signed with; none: no token is needed */
+};
 
-/* Somebody connects from `address`. True when he may: then `*peer` is whom he counts for, and NULL
- * for who is not counted: `*proxied` when it is a proxy of ours, whose requests say whom they are
- * from, or else a unix socket. */
-bool access_connect(const struct sockaddr *address, struct peer **peer, bool *proxied);
+/* To be called once, before all others: reads the keys. When one is no good it writes a sentence to
+ * standard error and exits with EXIT_SYSTEM. */
+void access_start(const struct access_settings *settings);
 
-/* What every request must pass: its Host is ours (else 421). Behind a proxy, the client counts from
- * here on for whom the request comes from; who holds too many connections gets 429, unless the
- * request is for a `stream`: that will be told that the server is busy. */
-bool access_request(struct client *c, bool stream);
+/* Whether requests need a token (--key). */
+bool access_wants_token(void);
 
-/* Whether a page may make its reader post: it must be ours, or listed with --cors (else 403). */
-bool access_origin(struct client *c);
+/* The Host of a request must be one of ours (421). */
+const struct refusal *access_host(const struct http_request *r, const char *bytes);
 
-/* With --key, whether the request has a token that is good now (else 401). Until the next call, it
- * is what the functions below go by. */
-bool access_token(struct client *c);
+/* A page that makes its reader post must be ours, or listed with --cors (403). */
+const struct refusal *access_origin(const struct http_request *r, const char *bytes);
 
-/* Whether the client may publish at all (else 403), and another message now (else 429). */
-bool access_publish(struct client *c);
-bool access_post(struct client *c);
+/* Whether other origins are let in at all (--cors). */
+bool access_shares(void);
 
-/* Whether the client may read from, or publish to, each of these rooms (else 403). */
-bool access_rooms(struct client *c, const struct span *rooms, size_t count);
+/* The origin itself when --cors lists it, else "*" when that is listed; else `at` is NULL. */
+struct span access_allowed_origin(struct span origin);
 
-/* Whether the room of this name is to be told of. */
-bool access_shows_room(struct span room);
+/* The request must have a token that is good at `now`, in seconds of Unix time (401). Fills in
+ * `token`; where none is needed, with one for everything. */
+const struct refusal *access_token(
+    const struct http_request *r, const char *bytes, int64_t now, struct token *token);
 
-/* Why there can be no further stream for this client now, as a `busy` event says it; or NULL. */
-const char *access_busy(const struct client *c);
+/* Whether its holder may publish at all (403), and use each of these rooms (403). */
+const struct refusal *access_publish(const struct token *token);
+const struct refusal *access_rooms(
+    const struct hub *hub, const struct token *token, const struct span *rooms, size_t count);
 
-/* A room could not be made for this client, because there are as many as there may be: worth a line
- * in the log. */
-void access_no_room(const struct client *c);
-
-/* Whether a large buffer of this client may grow by `more` bytes. */
-bool access_buffer(const struct client *c, enum buffered kind, size_t more);
-
-/* The name that the client goes by: its token's, or, when that has none, the one it `asked` for. */
-struct span access_name(struct span asked);
-
-/* The second of Unix time at which its token ends; INT64_MAX without --key. */
-int64_t access_expires(void);
+/* The name that its holder goes by: the token's, or, when that has none, the one `asked` for. */
+struct span access_name(const struct token *token, struct span asked);
 
 #endif

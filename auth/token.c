@@ -1,4 +1,4 @@
-/* token.c - checks and makes signed tokens, with a SHA-256 and an HMAC of our own.
+/* token.c - checks and makes signed tokens.
  *
  * A token is three parts in base64url, with dots between:
  *
@@ -23,6 +23,7 @@
 
 #include "auth/token.h"
 
+#include "auth/sha256.h"
 #include "base/print.h"
 #include "base/text.h"
 #include "hub/rules.h"
@@ -34,157 +35,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* ==== SHA-256, FIPS 180-4 ==================================================================== */
-
-enum { BLOCK_BYTES = 64, LENGTH_AT = BLOCK_BYTES - 8, ROUNDS = 64 };
-
-struct sha256 {
-    uint32_t state[8];
-    uint64_t len;                     /* bytes so far */
-    unsigned char block[BLOCK_BYTES]; /* the last len % BLOCK_BYTES of them */
-};
-
-/* clang-format off */
-
-/* The first 32 bits of the fractions of the cube roots of the first 64 primes: numbers that nobody
- * could choose so as to hide something in them. */
-static const uint32_t round_constants[ROUNDS] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
-};
-
-/* clang-format on */
-
-static void sha256_start(struct sha256 *s)
-{
-    /* The same of the square roots of the first 8 primes. */
-    *s = (struct sha256) { .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
-                               0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
-}
-
-static uint32_t rotate(uint32_t word, unsigned right)
-{
-    return word >> right | word << (32 - right);
-}
-
-/* The block as 16 words, the highest byte first, and 48 more, each mixed from four before it. */
-static void spread(const unsigned char block[BLOCK_BYTES], uint32_t words[ROUNDS])
-{
-    for (size_t i = 0; i < 16; i++, block += 4)
-        words[i] = (uint32_t)block[0] << 24 | (uint32_t)block[1] << 16 | (uint32_t)block[2] << 8 |
-                   block[3];
-    for (size_t i = 16; i < ROUNDS; i++) {
-        uint32_t far = words[i - 15], near = words[i - 2];
-        uint32_t sigma0 = rotate(far, 7) ^ rotate(far, 18) ^ far >> 3;
-        uint32_t sigma1 = rotate(near, 17) ^ rotate(near, 19) ^ near >> 10;
-        words[i] = words[i - 16] + sigma0 + words[i - 7] + sigma1;
-    }
-}
-
-/* The eight words a to h of the standard are v[0] to v[7]. A round moves each to the next place;
- * only a and e are more than the word before them. */
-static void mix(struct sha256 *s)
-{
-    uint32_t words[ROUNDS], v[8];
-    spread(s->block, words);
-    memcpy(v, s->state, sizeof v);
-    for (size_t i = 0; i < ROUNDS; i++) {
-        uint32_t a = v[0], e = v[4];
-        uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
-        uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-        uint32_t majority = (a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]);
-        uint32_t choice = (e & v[5]) ^ (~e & v[6]);
-        uint32_t t = v[7] + sum1 + choice + round_constants[i] + words[i];
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t;
-        v[0] = t + sum0 + majority;
-    }
-    for (size_t i = 0; i < 8; i++)
-        s->state[i] += v[i];
-}
-
-static void sha256_add(struct sha256 *s, struct span bytes)
-{
-    while (bytes.len > 0) {
-        size_t used = s->len % BLOCK_BYTES, room = BLOCK_BYTES - used;
-        size_t len = bytes.len < room ? bytes.len : room;
-        memcpy(s->block + used, bytes.at, len);
-        s->len += len;
-        bytes.at += len;
-        bytes.len -= len;
-        if (len == room)
-            mix(s);
-    }
-}
-
-/* The end of the last block, or of one more when there is no room for it:
- *
- *     | ... the bytes | 0x80 | zeros ... | how many bits there were, in 8 bytes | */
-static void sha256_finish(struct sha256 *s, unsigned char digest[TOKEN_SHA256_BYTES])
-{
-    uint64_t bits = s->len * 8;
-    char length[8];
-    for (size_t i = 0; i < sizeof length; i++)
-        length[i] = (char)(unsigned char)(bits >> (56 - 8 * i));
-    sha256_add(s, SPAN("\x80"));
-    while (s->len % BLOCK_BYTES != LENGTH_AT)
-        sha256_add(s, SPAN("\0"));
-    sha256_add(s, (struct span) { length, sizeof length });
-    for (size_t i = 0; i < TOKEN_SHA256_BYTES; i++)
-        digest[i] = (unsigned char)(s->state[i / 4] >> (24 - i % 4 * 8));
-}
-
-void token_sha256(struct span bytes, unsigned char digest[TOKEN_SHA256_BYTES])
-{
-    struct sha256 s;
-    sha256_start(&s);
-    sha256_add(&s, bytes);
-    sha256_finish(&s, digest);
-}
-
-/* ==== HMAC, RFC 2104 ========================================================================= */
-
-static struct span span_of_digest(const unsigned char digest[TOKEN_SHA256_BYTES])
-{
-    return (struct span) { (const char *)digest, TOKEN_SHA256_BYTES };
-}
-
-/* One of the two hashes, begun with the key's block, each byte of it changed by `pad`. */
-static void hmac_start(struct sha256 *s, const char block[BLOCK_BYTES], unsigned char pad)
-{
-    char padded[BLOCK_BYTES];
-    for (size_t i = 0; i < BLOCK_BYTES; i++)
-        padded[i] = (char)((unsigned char)block[i] ^ pad);
-    sha256_start(s);
-    sha256_add(s, (struct span) { padded, sizeof padded });
-}
-
-/* H(key ^ 0x5c5c... | H(key ^ 0x3636... | bytes)). The outer hash is what makes it more than a hash
- * with a key in front: to that anybody could add bytes at the end. */
-void token_hmac(struct span key, struct span bytes, unsigned char digest[TOKEN_SHA256_BYTES])
-{
-    struct sha256 s;
-    char block[BLOCK_BYTES] = { 0 };
-    if (key.len > BLOCK_BYTES) {
-        token_sha256(key, digest);
-        key = span_of_digest(digest);
-    }
-    if (key.len > 0)
-        memcpy(block, key.at, key.len);
-    hmac_start(&s, block, 0x36);
-    sha256_add(&s, bytes);
-    sha256_finish(&s, digest);
-    hmac_start(&s, block, 0x5c);
-    sha256_add(&s, span_of_digest(digest));
-    sha256_finish(&s, digest);
-}
 
 /* ==== Base64url, RFC 4648 5, without padding ================================================= */
 
@@ -343,8 +193,8 @@ static bool is_signed(
 {
     bool right = false;
     for (size_t i = 0; i < count; i++) {
-        unsigned char digest[TOKEN_SHA256_BYTES];
-        token_hmac(span_of_key(&keys[i]), signed_part, digest);
+        unsigned char digest[SHA256_BYTES];
+        sha256_hmac(span_of_key(&keys[i]), signed_part, digest);
         right |= is_same(signature, digest, sizeof digest);
     }
     return right;
@@ -536,7 +386,7 @@ enum token_state token_check(
     if (text.len > TOKEN_MAX_BYTES || !split(text, parts))
         return TOKEN_MALFORMED;
     struct span signature = parts[PART_SIGNATURE];
-    if (!decode(signature, token->text, &bytes) || bytes.len != TOKEN_SHA256_BYTES)
+    if (!decode(signature, token->text, &bytes) || bytes.len != SHA256_BYTES)
         return TOKEN_MALFORMED;
     struct span signed_part = { text.at, text.len - signature.len - 1 };
     if (!is_signed(signed_part, bytes.at, keys, count))
@@ -552,6 +402,14 @@ enum token_state token_check(
     if (now < not_before - TOKEN_NBF_LEEWAY_SECONDS)
         return TOKEN_EARLY;
     return TOKEN_GOOD;
+}
+
+void token_open(struct token *token)
+{
+    token->name = (struct span) { NULL, 0 };
+    token->room_count = 0;
+    token->all_rooms = token->publish = true;
+    token->expires = INT64_MAX;
 }
 
 bool token_has_room(const struct token *token, struct span room)
@@ -599,12 +457,12 @@ void token_make(struct buffer *out, const struct token_key *key, struct span nam
         return;
     }
 
-    unsigned char digest[TOKEN_SHA256_BYTES];
+    unsigned char digest[SHA256_BYTES];
     struct span signed_part = { out->at + start, out->len - start };
-    token_hmac(span_of_key(key), signed_part, digest);
+    sha256_hmac(span_of_key(key), signed_part, digest);
     buffer_add(out, SPAN("."));
     size_t signature = out->len;
-    buffer_add(out, span_of_digest(digest));
+    buffer_add(out, sha256_span(digest));
     encode_from(out, signature);
     if (out->failed)
         out->len = start;

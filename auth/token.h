@@ -10,7 +10,6 @@
 #include "base/bytes.h"
 
 enum {
-    TOKEN_SHA256_BYTES = 32,
     TOKEN_KEY_MIN_BYTES = 32, /* RFC 7518 3.2: no shorter than what the hash gives */
     TOKEN_KEY_FILE_MAX_BYTES = 4096,
     TOKEN_ROOMS_MAX = 64,
@@ -32,7 +31,8 @@ struct token {
     bool all_rooms; /* "*" is among them */
     bool publish;
     int64_t expires; /* the first second of Unix time at which it is refused; at most 253402300799,
-                        the end of the year 9999, so that milliseconds fit in 64 bits, too */
+                        the end of the year 9999, so that milliseconds fit in 64 bits, too;
+                        INT64_MAX for never */
     char text[TOKEN_MAX_BYTES / 4 * 3];
 };
 
@@ -54,6 +54,9 @@ const char *token_read_key(const char *path, struct token_key *key);
 enum token_state token_check(
     struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token);
 
+/* What everybody holds where no token is asked for: it is for everything, and never ends. */
+void token_open(struct token *token);
+
 /* Whether a good token is for this room. */
 bool token_has_room(const struct token *token, struct span room);
 
@@ -62,9 +65,5 @@ bool token_has_room(const struct token *token, struct span room);
  * and token_check refuses it. Without memory `out` stays as it was, and `out->failed` is set. */
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires);
-
-/* SHA-256 (FIPS 180-4) and HMAC (RFC 2104) with it, for who needs them alone: the tests. */
-void token_sha256(struct span bytes, unsigned char digest[TOKEN_SHA256_BYTES]);
-void token_hmac(struct span key, struct span bytes, unsigned char digest[TOKEN_SHA256_BYTES]);
 
 #endif

@@ -18,6 +18,12 @@ struct span {
     size_t len;
 };
 
+/* Several spans, such as the values of an option that may be given more than once. */
+struct spans {
+    struct span *items;
+    size_t count;
+};
+
 struct buffer {
     char *at;
     size_t len, capacity;

@@ -1,6 +1,9 @@
-/* date.c - the Gregorian calendar, without leap seconds, which Unix time does not count. */
+/* date.c - the Gregorian calendar, without leap seconds, which Unix time does not count; and dates
+ * as HTTP and JSON write them. */
 
 #include "base/date.h"
+
+#include <string.h>
 
 enum { DAY_SECONDS = 86400, EPOCH_YEAR = 1970, EPOCH_WEEKDAY = 4 };
 
@@ -35,4 +38,62 @@ struct date date_of(uint64_t seconds)
         .minute = second / 60 % 60,
         .second = second % 60,
     };
+}
+
+/* `number` in `width` digits. Returns where the next character goes. */
+static char *put_digits(char *out, unsigned number, int width)
+{
+    for (int i = width - 1; i >= 0; i--, number /= 10)
+        out[i] = (char)('0' + number % 10);
+    return out + width;
+}
+
+static char *put_time(char *out, const struct date *date)
+{
+    out = put_digits(out, date->hour, 2);
+    *out++ = ':';
+    out = put_digits(out, date->minute, 2);
+    *out++ = ':';
+    return put_digits(out, date->second, 2);
+}
+
+static char *put_text(char *out, const char *text, size_t len)
+{
+    memcpy(out, text, len);
+    return out + len;
+}
+
+void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
+{
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct date date = date_of(seconds);
+    out = put_text(out, days + 3 * date.weekday, 3);
+    out = put_text(out, ", ", 2);
+    out = put_digits(out, date.day, 2);
+    *out++ = ' ';
+    out = put_text(out, months + 3 * (date.month - 1), 3);
+    *out++ = ' ';
+    out = put_digits(out, date.year, 4);
+    *out++ = ' ';
+    out = put_time(out, &date);
+    memcpy(out, " GMT", 5);
+}
+
+void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES])
+{
+    const uint64_t last_ms = 253402300799999; /* 9999-12-31T23:59:59.999Z */
+    if (ms > last_ms)
+        ms = last_ms;
+    struct date date = date_of(ms / 1000);
+    out = put_digits(out, date.year, 4);
+    *out++ = '-';
+    out = put_digits(out, date.month, 2);
+    *out++ = '-';
+    out = put_digits(out, date.day, 2);
+    *out++ = 'T';
+    out = put_time(out, &date);
+    *out++ = '.';
+    out = put_digits(out, (unsigned)(ms % 1000), 3);
+    *out = 'Z';
 }

@@ -17,4 +17,12 @@ enum { DATE_YEAR_MAX = 9999 };
  */
 struct date date_of(uint64_t seconds);
 
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate, RFC 9110 5.6.7), with a NUL behind it. */
+enum { DATE_HTTP_BYTES = 29 };
+void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1]);
+
+/* "2025-10-09T08:53:20.000Z" (RFC 3339), from Unix time in milliseconds, without a NUL. */
+enum { DATE_RFC3339_BYTES = 24 };
+void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES]);
+
 #endif

@@ -16,6 +16,9 @@ struct link {
 /* The struct of `type` whose field `member` is at `link`. */
 #define CONTAINER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
+#define CONST_CONTAINER(link, type, member) \
+    ((const type *)(const void *)((const char *)(link)-offsetof(type, member)))
+
 static inline void list_init(struct link *list)
 {
     list->prev = list->next = list;

@@ -69,3 +69,14 @@ const char *log_quote(struct span text, char *out, size_t size)
     out[len] = '\0';
     return out;
 }
+
+void log_exit(int code, const char *format, ...)
+{
+    char sentence[4096];
+    va_list args;
+    va_start(args, format);
+    print_list(sentence, sizeof sentence, format, args);
+    va_end(args);
+    print_line(STDERR_FILENO, "ssechat: %s\n", sentence);
+    exit(code);
+}

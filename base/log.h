@@ -23,4 +23,10 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const 
  * room for. Returns `out`. */
 const char *log_quote(struct span text, char *out, size_t size);
 
+/* Before there is a server: writes one sentence for the operator, "ssechat: ...", to standard error
+ * and ends the process, with EXIT_USAGE when an option is wrong, EXIT_SYSTEM when the system says
+ * no. */
+enum { EXIT_SYSTEM = 1, EXIT_USAGE = 2 };
+__attribute__((noreturn, format(printf, 2, 3))) void log_exit(int code, const char *format, ...);
+
 #endif

@@ -43,44 +43,46 @@ static const struct option server_options[] = {
         "free one" },
     { "www", "DIR", KIND_STRING, FIELD(www), 0, 0, 0, false, 0,
         "serve this folder instead of the chat page" },
-    { "history", "SIZE", KIND_SIZE, FIELD(history), 256 * KIB, 16 * KIB, 1024ull * MIB, false, 0,
+    { "history", "SIZE", KIND_SIZE, FIELD(hub.history), 256 * KIB, 16 * KIB, 1024ull * MIB, false,
+        0,
         "memory for the last messages of a room; rounded up to a\n"
         "power of two (256K)" },
-    { "max-rooms", "N", KIND_COUNT, FIELD(max_rooms), 256, 1, 10000000, true, 0,
+    { "max-rooms", "N", KIND_COUNT, FIELD(hub.max_rooms), 256, 1, 10000000, true, 0,
         "rooms there may be at a time (256)" },
-    { "room", "NAME", KIND_LIST, FIELD(rooms), 0, 0, 0, false, 0,
+    { "room", "NAME", KIND_LIST, FIELD(hub.allowed), 0, 0, 0, false, 0,
         "allow this room and no others; may be repeated" },
-    { "room-ttl", "TIME", KIND_TIME, FIELD(room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY, false,
-        SECOND,
+    { "room-ttl", "TIME", KIND_TIME, FIELD(hub.room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY,
+        false, SECOND,
         "drop a room's history after so long without streams and\n"
         "messages (7d)" },
-    { "max-streams", "N", KIND_COUNT, FIELD(max_streams), 0, 1, 10000000, true, 0,
+    { "max-streams", "N", KIND_COUNT, FIELD(net.max_streams), 0, 1, 10000000, true, 0,
         "streams there may be at a time (what the descriptor limit\nallows)" },
-    { "max-streams-per-ip", "N", KIND_COUNT, FIELD(max_streams_per_ip), 64, 1, 10000000, true, 0,
+    { "max-streams-per-ip", "N", KIND_COUNT, FIELD(net.max_streams_per_ip), 64, 1, 10000000, true,
+        0,
         "streams there may be of one address, an IPv6 /64 being\n"
         "one (64); it may have 32 connections more" },
-    { "post-rate", "N", KIND_COUNT, FIELD(post_rate), 5, 1, 1000000, true, 0,
+    { "post-rate", "N", KIND_COUNT, FIELD(net.post_rate), 5, 1, 1000000, true, 0,
         "messages a second that one address may post, and after a\n"
         "rest four times as many at once (5)" },
-    { "max-body", "SIZE", KIND_SIZE, FIELD(max_body), 64 * KIB, 1, 64 * MIB, false, 0,
+    { "max-body", "SIZE", KIND_SIZE, FIELD(net.max_body), 64 * KIB, 1, 64 * MIB, false, 0,
         "largest body of a POST (64K)" },
-    { "heartbeat", "TIME", KIND_TIME, FIELD(heartbeat_ms), 15 * SECOND, SECOND, DAY, true, SECOND,
-        "send a heartbeat to a stream that got nothing for so long\n(15s); 0 is off" },
-    { "retry", "MS", KIND_TIME, FIELD(retry_ms), 3000, 1, DAY, false, 1,
+    { "heartbeat", "TIME", KIND_TIME, FIELD(net.heartbeat_ms), 15 * SECOND, SECOND, DAY, true,
+        SECOND, "send a heartbeat to a stream that got nothing for so long\n(15s); 0 is off" },
+    { "retry", "MS", KIND_TIME, FIELD(net.retry_ms), 3000, 1, DAY, false, 1,
         "how long clients wait before they reconnect, in\nmilliseconds (3000)" },
-    { "cors", "ORIGIN", KIND_LIST, FIELD(cors), 0, 0, 0, false, 0,
+    { "cors", "ORIGIN", KIND_LIST, FIELD(access.cors), 0, 0, 0, false, 0,
         "let pages of this origin (https://example.com) read and\n"
         "post, or of any with *; may be repeated" },
-    { "host", "NAME", KIND_LIST, FIELD(hosts), 0, 0, 0, false, 0,
+    { "host", "NAME", KIND_LIST, FIELD(access.hosts), 0, 0, 0, false, 0,
         "answer only requests for this host; may be repeated" },
     { "trust-proxy", "CIDR", KIND_LIST, FIELD(trust_proxy), 0, 0, 0, false, 0,
         "believe proxies of this network (10.0.0.0/8, 127.0.0.1,\n"
         "unix) whom they speak for, by X-Forwarded-For or\nForwarded; may be repeated" },
-    { "key", "FILE", KIND_LIST, FIELD(keys), 0, 0, 0, false, 0,
+    { "key", "FILE", KIND_LIST, FIELD(access.key_files), 0, 0, 0, false, 0,
         "let in only who has a token signed with this key; twice\nwhile keys are changed" },
-    { "journal", "FILE", KIND_STRING, FIELD(journal), 0, 0, 0, false, 0,
+    { "journal", "FILE", KIND_STRING, FIELD(journal.path), 0, 0, 0, false, 0,
         "keep messages in this file, over restarts and crashes" },
-    { "sync", "WHEN", KIND_SYNC, FIELD(sync), 0, 0, 0, false, 0,
+    { "sync", "WHEN", KIND_SYNC, FIELD(journal.sync), 0, 0, 0, false, 0,
         "always (the default): a message counts when it is on the\n"
         "disk; none: when the kernel has it" },
     { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, SECOND, DAY, false, SECOND,
@@ -154,8 +156,7 @@ void options_fail(const char *source, const char *format, ...)
     va_start(args, format);
     print_list(why, sizeof why, format, args);
     va_end(args);
-    print_line(STDERR_FILENO, "ssechat: %s: %s\n", source, why);
-    exit(EXIT_USAGE);
+    log_exit(EXIT_USAGE, "%s: %s", source, why);
 }
 
 /* ==== Help =================================================================================== */
@@ -231,11 +232,10 @@ static uint64_t round_up_to_power_of_two(uint64_t number)
 
 __attribute__((noreturn)) static void fail_for_memory(void)
 {
-    print_line(STDERR_FILENO, "ssechat: no memory for the options\n");
-    exit(EXIT_SYSTEM);
+    log_exit(EXIT_SYSTEM, "no memory for the options");
 }
 
-static void add_value(struct values *values, struct span value)
+static void add_value(struct spans *values, struct span value)
 {
     struct span *items = realloc(values->items, (values->count + 1) * sizeof *items);
     if (items == NULL)
@@ -254,7 +254,7 @@ static enum log_level read_level(const char *source, const char *text)
 }
 
 /* Sets the field of `o` that is the option's. */
-static void set(void *o, const char *source, const struct option *option, const char *text)
+static void set_field(void *o, const char *source, const struct option *option, const char *text)
 {
     static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
     static const uint64_t times[] = { SECOND, 60 * SECOND, 3600 * SECOND, DAY };
@@ -293,7 +293,7 @@ static void set(void *o, const char *source, const struct option *option, const 
 
 /* ==== Where they come from =================================================================== */
 
-static const struct option *find(const struct command *command, struct span name)
+static const struct option *find_option(const struct command *command, struct span name)
 {
     for (size_t i = 0; i < command->count; i++)
         if (span_equal(span_of(command->options[i].name), name))
@@ -320,7 +320,7 @@ static const struct option *find_variable(struct span variable)
         char c = variable.at[i];
         name[i] = c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : '?';
     }
-    return find(&server_command, (struct span) { name, variable.len });
+    return find_option(&server_command, (struct span) { name, variable.len });
 }
 
 /* Makes a C string of a piece of the environment, where it lies. */
@@ -350,11 +350,11 @@ static void read_environment(struct options *o)
         if (option->kind == KIND_FLAG)
             options_fail(source, "this option goes on the command line only");
         if (option->kind != KIND_LIST) {
-            set(o, source, option, rest.at);
+            set_field(o, source, option, rest.at);
             continue;
         }
         while (span_split(&rest, ',', &value))
-            set(o, source, option, cut_out(span_trim(value)));
+            set_field(o, source, option, cut_out(span_trim(value)));
     }
 }
 
@@ -369,7 +369,8 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
         span_split(&rest, '=', &name);
         char source[64];
         print_into(source, sizeof source, "%.*s", (int)name.len, name.at);
-        const struct option *option = find(command, (struct span) { name.at + 2, name.len - 2 });
+        const struct option *option =
+            find_option(command, (struct span) { name.at + 2, name.len - 2 });
         if (option == NULL)
             options_fail(source, "there is no such option; see --help");
         if (strcmp(option->name, "help") == 0)
@@ -384,9 +385,9 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
             options_fail(source, "its value is missing");
         bool *before = &seen[option - command->options];
         if (option->kind == KIND_LIST && !*before)
-            ((struct values *)(void *)((char *)o + option->offset))->count = 0;
+            ((struct spans *)(void *)((char *)o + option->offset))->count = 0;
         *before = true;
-        set(o, source, option,
+        set_field(o, source, option,
             option->kind == KIND_FLAG ? ""
             : rest.at != NULL         ? rest.at
                                       : argv[++i]);
@@ -418,47 +419,47 @@ static bool is_host(struct span host)
 
 static void read_trusted(struct options *o)
 {
-    const struct values *list = &o->trust_proxy;
-    o->trusted = calloc(list->count + 1, sizeof *o->trusted);
-    if (o->trusted == NULL)
+    const struct spans *list = &o->trust_proxy;
+    o->net.trusted = calloc(list->count + 1, sizeof *o->net.trusted);
+    if (o->net.trusted == NULL)
         fail_for_memory();
     for (size_t i = 0; i < list->count; i++) {
         if (span_equal(list->items[i], SPAN("unix")))
-            o->trust_unix = true;
-        else if (!network_parse(list->items[i], &o->trusted[o->trusted_count++]))
+            o->net.trust_unix = true;
+        else if (!network_parse(list->items[i], &o->net.trusted[o->net.trusted_count++]))
             options_fail("--trust-proxy",
                 "a network looks like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, with no bits set "
                 "behind its prefix; or it is the word unix");
     }
 }
 
-static void check(struct options *o)
+static void check_server(struct options *o)
 {
-    for (size_t i = 0; i < o->rooms.count; i++) {
-        const char *why = rule_room(o->rooms.items[i]);
+    for (size_t i = 0; i < o->hub.allowed.count; i++) {
+        const char *why = rule_room(o->hub.allowed.items[i]);
         if (why != NULL)
             options_fail("--room", "%s", why);
     }
-    for (size_t i = 0; i < o->cors.count; i++)
-        if (!is_origin(o->cors.items[i]))
+    for (size_t i = 0; i < o->access.cors.count; i++)
+        if (!is_origin(o->access.cors.items[i]))
             options_fail(
                 "--cors", "an origin looks like https://example.com, without a path; or it is *");
-    for (size_t i = 0; i < o->hosts.count; i++)
-        if (!is_host(o->hosts.items[i]))
+    for (size_t i = 0; i < o->access.hosts.count; i++)
+        if (!is_host(o->access.hosts.items[i]))
             options_fail("--host", "a host looks like chat.example.com, without http:// and path");
     read_trusted(o);
     if (o->listen.count == 0)
         add_value(&o->listen, SPAN("127.0.0.1:8080"));
-    o->history = round_up_to_power_of_two(o->history);
+    o->hub.history = round_up_to_power_of_two(o->hub.history);
 }
 
 void options_read(struct options *o, int argc, char **argv)
 {
-    *o = (struct options) { .log_level = LOG_INFO, .sync = true };
+    *o = (struct options) { .log_level = LOG_INFO, .journal.sync = true };
     set_initial(&server_command, o);
     read_environment(o);
     read_arguments(&server_command, o, argc, argv);
-    check(o);
+    check_server(o);
 }
 
 /* What a token may say is what the server takes: rules.h, token.h. */
@@ -480,11 +481,11 @@ static void check_token(struct token_options *o)
 }
 
 /* "--rooms lobby,news" is two values. */
-static void split_lists(struct values *values)
+static void split_lists(struct spans *values)
 {
-    struct values whole = *values;
+    struct spans whole = *values;
     struct span piece;
-    *values = (struct values) { NULL, 0 };
+    *values = (struct spans) { NULL, 0 };
     for (size_t i = 0; i < whole.count; i++)
         while (span_split(&whole.items[i], ',', &piece))
             add_value(values, span_trim(piece));

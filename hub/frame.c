@@ -9,7 +9,6 @@
 #include "base/date.h"
 #include "base/print.h"
 #include "base/scan.h"
-#include "base/table.h"
 #include "base/text.h"
 #include "json.h"
 
@@ -32,17 +31,10 @@ bool id_parse(struct span s, struct id *id)
            parse_half(s, &id->seq);
 }
 
-/* One id is written three times for each message, and many share their first half. */
 void id_add(struct buffer *out, struct id id)
 {
-    static uint64_t ms;
-    static char text[24];
-    static size_t len;
-    if (id.ms != ms || len == 0) {
-        ms = id.ms;
-        len = print_into(text, sizeof text, "%llu-", (unsigned long long)ms);
-    }
-    buffer_add(out, (struct span) { text, len });
+    buffer_add_number(out, id.ms);
+    buffer_add(out, SPAN("-"));
     buffer_add_number(out, id.seq);
 }
 
@@ -59,22 +51,11 @@ void id_add_json(struct buffer *out, const struct id *id)
 
 void time_add(struct buffer *out, uint64_t ms)
 {
-    /* Nearly all messages of a second come one after the other. */
-    static uint64_t second = UINT64_MAX;
-    static char text[sizeof "9999-12-31T23:59:59."];
-    const uint64_t last_ms = 253402300799999; /* 9999-12-31T23:59:59.999Z */
-    if (ms > last_ms)
-        ms = last_ms;
-    if (ms / 1000 != second) {
-        second = ms / 1000;
-        struct date date = date_of(second);
-        print_into(text, sizeof text, "%04u-%02u-%02uT%02u:%02u:%02u.", date.year, date.month,
-            date.day, date.hour, date.minute, date.second);
-    }
-    char rest[] = { (char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10),
-        'Z' };
-    buffer_add(out, (struct span) { text, sizeof text - 1 });
-    buffer_add(out, (struct span) { rest, sizeof rest });
+    char *to = buffer_reserve(out, DATE_RFC3339_BYTES);
+    if (to == NULL)
+        return;
+    date_rfc3339(ms, to);
+    out->len += DATE_RFC3339_BYTES;
 }
 
 void json_string_add(struct buffer *out, struct span text)
@@ -132,71 +113,96 @@ static void member_add(struct buffer *out, struct span name, struct span value)
     json_string_add(out, value);
 }
 
-/* The line with the object of a chat message, or of a binary one. */
-static void object_line(struct buffer *out, const struct message *m, struct id id)
+/* Takes the value of the next line off `*rest` when the line's name is `name`. */
+static bool take_line(struct span *rest, struct span name, struct span *value)
 {
-    buffer_add(out, SPAN("data: {\"id\":\""));
-    id_add(out, id);
-    member_add(out, SPAN("\",\"room\":"), m->room);
+    struct span line, after = *rest;
+    if (rest->len <= name.len || memcmp(rest->at, name.at, name.len) != 0)
+        return false;
+    span_split(&after, '\n', &line);
+    *value = (struct span) { line.at + name.len, line.len - name.len };
+    *rest = after;
+    return true;
+}
+
+/* Whether the data of such a message is an object of ours, which repeats its id and time. */
+static bool is_object(enum message_kind kind)
+{
+    return kind == MESSAGE_CHAT || kind == MESSAGE_BINARY;
+}
+
+/* The body is the event's line, if it has one, and then its content: lines of data, or the members
+ * of an object that do not depend on the id. */
+void frame_body(struct buffer *out, const struct message *m)
+{
+    if (m->event.len > 0)
+        frame_line(out, SPAN("event"), m->event);
+    if (!is_object(m->kind)) {
+        frame_data(out, m->body);
+        return;
+    }
+    member_add(out, SPAN("\"room\":"), m->room);
     member_add(out, SPAN(",\"name\":"), m->name);
     if (m->kind == MESSAGE_CHAT) {
         member_add(out, SPAN(",\"message\":"), m->body);
-    } else {
-        buffer_add(out, SPAN(",\"encoding\":\"base64\",\"data\":\""));
-        char *to = buffer_reserve(out, TEXT_BASE64_BYTES(m->body.len));
-        if (to != NULL)
-            out->len += text_base64(m->body, to);
-        buffer_add(out, SPAN("\""));
+        return;
     }
-    buffer_add(out, SPAN(",\"time\":\""));
-    time_add(out, id.ms);
-    if (m->key.len > 0) {
-        member_add(out, SPAN("\",\"key\":"), m->key);
-        buffer_add(out, SPAN("}\n"));
-    } else {
-        buffer_add(out, SPAN("\"}\n"));
-    }
+    buffer_add(out, SPAN(",\"encoding\":\"base64\",\"data\":\""));
+    char *to = buffer_reserve(out, TEXT_BASE64_BYTES(m->body.len));
+    if (to != NULL)
+        out->len += text_base64(m->body, to);
+    buffer_add(out, SPAN("\""));
 }
 
-void frame_message(struct buffer *out, const struct message *m, struct id id)
+void frame_message(
+    struct buffer *out, const struct frame_content *c, struct id id, uint64_t time_ms, bool chunked)
 {
-    size_t begin = frame_begin(out, true);
+    bool object = is_object(c->kind);
+    struct span content = c->body, event;
+    size_t begin = frame_begin(out, chunked);
     buffer_add(out, SPAN("id: "));
     id_add(out, id);
     buffer_add(out, SPAN("\n"));
-    if (m->event.len > 0)
-        frame_line(out, SPAN("event"), m->event);
-    if (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON)
-        frame_data(out, m->body);
-    else
-        object_line(out, m, id);
-    frame_end(out, begin, true);
+    if (take_line(&content, SPAN("event: "), &event))
+        buffer_add(out, (struct span) { c->body.at, c->body.len - content.len });
+    if (object) {
+        buffer_add(out, SPAN("data: {\"id\":\""));
+        id_add(out, id);
+        buffer_add(out, SPAN("\","));
+    }
+    buffer_add(out, content);
+    if (object) {
+        buffer_add(out, SPAN(",\"time\":\""));
+        time_add(out, time_ms);
+        buffer_add(out, SPAN("\""));
+        if (c->key.len > 0)
+            member_add(out, SPAN(",\"key\":"), c->key);
+        buffer_add(out, SPAN("}\n"));
+    }
+    frame_end(out, begin, chunked);
 }
 
-void frame_retry(struct buffer *out, uint64_t from, uint64_t spread, bool chunked)
+size_t frame_size_max(const struct frame_content *c)
 {
-    static uint64_t count;
-    count++;
-    uint64_t random = table_hash((struct span) { (const char *)&count, sizeof count }, 0);
+    size_t len = FRAME_ENVELOPE_BYTES + sizeof "id: \n\n" - 1 + ID_MAX_BYTES + c->body.len;
+    if (is_object(c->kind))
+        len +=
+            sizeof "data: {\"id\":\"\",,\"time\":\"\"}\n" - 1 + ID_MAX_BYTES + DATE_RFC3339_BYTES;
+    if (is_object(c->kind) && c->key.len > 0)
+        len += sizeof ",\"key\":\"\"" - 1 + 2 * c->key.len; /* each byte may need a backslash */
+    return len;
+}
+
+void frame_retry(struct buffer *out, uint64_t ms, bool chunked)
+{
     size_t begin = frame_begin(out, chunked);
     buffer_add(out, SPAN("retry: "));
-    buffer_add_number(out, from + random % (spread + 1));
+    buffer_add_number(out, ms);
     buffer_add(out, SPAN("\n"));
     frame_end(out, begin, chunked);
 }
 
 /* ==== Reading back =========================================================================== */
-
-/* Takes the value of the next line off `*rest` when the line's name is `name`. */
-static bool take_line(struct span *rest, struct span name, struct span *value)
-{
-    struct span after = *rest;
-    if (!scan_take_text(&after, name) || after.len == 0)
-        return false;
-    span_split(&after, '\n', value);
-    *rest = after;
-    return true;
-}
 
 /* The lines of a text become one string again; each line end is an LF. */
 static void text_to_json(struct buffer *out, struct span lines)
@@ -218,8 +224,8 @@ static void text_to_json(struct buffer *out, struct span lines)
     buffer_add(out, SPAN("\""));
 }
 
-void frame_to_json(
-    struct buffer *out, struct span payload, enum message_kind kind, struct span room, struct id id)
+void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
+    struct span room, struct id id, uint64_t time_ms)
 {
     struct span value = { NULL, 0 }, event = SPAN("message"), rest = payload;
     take_line(&rest, SPAN("id: "), &value);
@@ -241,6 +247,6 @@ void frame_to_json(
         buffer_add(out, value);
     }
     buffer_add(out, SPAN(",\"time\":\""));
-    time_add(out, id.ms);
+    time_add(out, time_ms);
     buffer_add(out, SPAN("\"}"));
 }

@@ -22,6 +22,9 @@ enum {
     FRAME_ENVELOPE_BYTES = FRAME_LEAD_BYTES + FRAME_TRAIL_BYTES,
 };
 
+/* "18446744073709551615-18446744073709551615" */
+enum { ID_MAX_BYTES = 41 };
+
 /* An event id, written "milliseconds-sequence": the form of a Redis Streams id. */
 struct id {
     uint64_t ms, seq;
@@ -59,6 +62,12 @@ enum message_kind {
     MESSAGE_BINARY, /* bytes, sent as Base64 in a JSON object; in a ring it is MESSAGE_JSON */
 };
 
+/* The kind that a message has in a ring, and in a journal. */
+static inline enum message_kind frame_stored_kind(enum message_kind kind)
+{
+    return kind == MESSAGE_BINARY ? MESSAGE_JSON : kind;
+}
+
 /* One message on its way in. Its fields have been checked and are UTF-8 (`body` of a binary one
  * excepted); `event` and `key` are empty when not given, `name` is for chat and binary only. */
 struct message {
@@ -74,15 +83,28 @@ void frame_end(struct buffer *out, size_t begin, bool chunked);
 /* "data: " lines, a new one after each CR, LF or CRLF of `text`. */
 void frame_data(struct buffer *out, struct span text);
 
-/* `retry:` with a time from `from` to `from + spread` milliseconds, another each time: those who
- * are sent away together must not come back together. */
-void frame_retry(struct buffer *out, uint64_t from, uint64_t spread, bool chunked);
+/* `retry:` with a time in milliseconds. */
+void frame_retry(struct buffer *out, uint64_t ms, bool chunked);
 
-/* The whole frame of a message, in its envelope. */
-void frame_message(struct buffer *out, const struct message *m, struct id id);
+/* What of a message is known before it has an id: made at the POST, kept until then. */
+struct frame_content {
+    enum message_kind kind;
+    struct span body; /* as frame_body writes it */
+    struct span key;
+};
+
+/* Writes what of a payload does not depend on the id and the time. */
+void frame_body(struct buffer *out, const struct message *m);
+
+/* The whole frame of a message; `time_ms` is Unix time in milliseconds. */
+void frame_message(struct buffer *out, const struct frame_content *c, struct id id,
+    uint64_t time_ms, bool chunked);
+
+/* The most bytes that this message's frame can have with its envelope, whatever its id. */
+size_t frame_size_max(const struct frame_content *c);
 
 /* Reads a payload back: writes the event as an element of GET /messages. */
 void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
-    struct span room, struct id id);
+    struct span room, struct id id, uint64_t time_ms);
 
 #endif

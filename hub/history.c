@@ -4,7 +4,7 @@
  * Nothing here changes anything. A page costs a bisection and the bytes on it; the list of rooms is
  * sorted, and costs all of them: it is for people, not for the hot path. */
 
-#include "hub.h"
+#include "hub/history.h"
 
 #include "base/print.h"
 #include "hub/room.h"
@@ -13,7 +13,7 @@
 
 /* ==== Reading back =========================================================================== */
 
-const char *room_gap(const struct hub *hub, const struct room *room, const struct start *start)
+const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start)
 {
     if (start->since == SINCE_UNKNOWN)
         return "unknown";
@@ -26,7 +26,7 @@ const char *room_gap(const struct hub *hub, const struct room *room, const struc
     return id_before(start->id, hub->start) ? "restarted" : "expired";
 }
 
-uint64_t room_seek(const struct hub *hub, const struct room *room, const struct start *start)
+uint64_t history_seek(const struct hub *hub, const struct room *room, const struct start *start)
 {
     const struct ring *ring = &room->ring;
     if (start->since == SINCE_UNKNOWN ||
@@ -41,14 +41,14 @@ uint64_t room_seek(const struct hub *hub, const struct room *room, const struct 
 }
 
 /* The entries of a page, from *first to before *end. A page ends at its limit of messages, or after
- * HUB_PAGE_BYTES, but never without one. */
+ * HISTORY_PAGE_BYTES, but never without one. */
 static void page_bounds(const struct hub *hub, const struct room *room, const struct page_query *q,
     uint64_t *first, uint64_t *end)
 {
     const struct ring *ring = &room->ring;
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     if (forwards) {
-        *first = *end = room_seek(hub, room, &q->start);
+        *first = *end = history_seek(hub, room, &q->start);
     } else {
         *end = q->has_before ? ring_after(ring, q->before) : ring->next;
         if (q->has_before && *end > ring->first &&
@@ -57,7 +57,7 @@ static void page_bounds(const struct hub *hub, const struct room *room, const st
         *first = *end;
     }
     uint64_t bytes = 0;
-    for (unsigned count = 0; count < q->limit && bytes <= HUB_PAGE_BYTES; count++) {
+    for (unsigned count = 0; count < q->limit && bytes <= HISTORY_PAGE_BYTES; count++) {
         if (forwards ? *end == ring->next : *first == ring->first)
             return;
         uint64_t number = forwards ? (*end)++ : --*first;
@@ -65,32 +65,35 @@ static void page_bounds(const struct hub *hub, const struct room *room, const st
     }
 }
 
-static void add_entry(struct hub *hub, const struct room *room, uint64_t number, struct buffer *out)
+/* `payload` is where it is copied to, and read back from. */
+static void add_entry(
+    struct buffer *out, const struct room *room, uint64_t number, struct buffer *payload)
 {
     const struct ring *ring = &room->ring;
     const struct entry *entry = ring_entry(ring, number);
-    struct buffer *payload = &hub->scratch;
-    payload->len = 0;
+    buffer_clear(payload);
     ring_copy(ring, entry->offset + FRAME_LEAD_BYTES, ring_end(ring, number) - FRAME_TRAIL_BYTES,
         payload);
-    frame_to_json(out, buffer_span(payload), entry->kind, room_name(room), entry->id);
+    frame_to_json(
+        out, buffer_span(payload), entry->kind, room_name(room), entry->id, entry->time_ms);
     out->failed |= payload->failed;
-    payload->failed = false;
 }
 
-bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *out)
+bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out)
 {
-    struct room *room = room_find(hub, q->room);
+    const struct room *room = room_find(hub, q->room);
     const struct ring *ring = room != NULL ? &room->ring : NULL;
     uint64_t first = 0, end = 0;
     if (room != NULL)
         page_bounds(hub, room, q, &first, &end);
+    struct buffer payload = { 0 };
     buffer_add(out, SPAN("{\"messages\":["));
     for (uint64_t number = first; number < end; number++) {
         if (number > first)
             buffer_add(out, SPAN(","));
-        add_entry(hub, room, number, out);
+        add_entry(out, room, number, &payload);
     }
+    buffer_free(&payload);
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, first < end ? &ring_entry(ring, first)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
@@ -98,7 +101,7 @@ bool hub_add_page(struct hub *hub, const struct page_query *q, struct buffer *ou
     id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : newest);
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     bool more = room != NULL && (forwards ? end < ring->next : first > ring->first);
-    bool gap = room_gap(hub, room, &q->start) != NULL;
+    bool gap = history_gap(hub, room, &q->start) != NULL;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     return first < end || gap;
 }
@@ -116,8 +119,8 @@ static int compare_rooms(const void *a, const void *b)
 
 /* The rooms that anybody may know of, by name: those with streams or history. The caller frees the
  * array; NULL without memory. */
-static const struct room **listed_rooms(
-    const struct hub *hub, bool (*shows)(struct span room), size_t *count)
+static const struct room **listed_rooms(const struct hub *hub,
+    bool (*shows)(const void *reader, struct span room), const void *reader, size_t *count)
 {
     const struct room **rooms = malloc((hub->rooms.count + 1) * sizeof *rooms);
     struct node *node = NULL;
@@ -125,19 +128,20 @@ static const struct room **listed_rooms(
     if (rooms == NULL)
         return NULL;
     while ((node = table_walk(&hub->rooms, node)) != NULL) {
-        const struct room *room = (struct room *)(void *)node;
+        const struct room *room = CONTAINER(node, struct room, node);
         if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)) &&
-            shows(room_name(room)))
+            shows(reader, room_name(room)))
             rooms[(*count)++] = room;
     }
     qsort(rooms, *count, sizeof *rooms, compare_rooms);
     return rooms;
 }
 
-void hub_add_rooms(const struct hub *hub, bool (*shows)(struct span room), struct buffer *out)
+void history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
+    const void *reader, struct buffer *out)
 {
     size_t count;
-    const struct room **rooms = listed_rooms(hub, shows, &count);
+    const struct room **rooms = listed_rooms(hub, shows, reader, &count);
     if (rooms == NULL) {
         out->failed = true;
         return;

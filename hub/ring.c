@@ -107,12 +107,13 @@ bool ring_fits(struct ring *r, size_t len)
     return reach(r, r->head - r->tail + len);
 }
 
-void ring_append(
-    struct ring *r, struct id id, enum message_kind kind, struct key *key, struct span frame)
+void ring_append(struct ring *r, const struct entry *entry, struct span frame)
 {
     must(r->head - r->tail + frame.len <= r->capacity);
-    must(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, id));
-    *ring_entry(r, r->next) = (struct entry) { id, r->head, key, (uint8_t)kind };
+    must(ring_empty(r) || id_before(ring_entry(r, r->next - 1)->id, entry->id));
+    struct entry *place = ring_entry(r, r->next);
+    *place = *entry;
+    place->offset = r->head;
     r->next++;
     put(r->bytes, r->capacity, r->head, frame.at, frame.len);
     r->head += frame.len;

@@ -23,9 +23,10 @@ struct key;
 
 struct entry {
     struct id id;
-    uint64_t offset; /* where the frame begins; it ends where the next one begins */
-    struct key *key; /* its idempotency key, or NULL; the hub's */
-    uint8_t kind;    /* enum message_kind */
+    uint64_t time_ms; /* of the message, Unix time in milliseconds: most often the id's */
+    uint64_t offset;  /* where the frame begins; it ends where the next one begins */
+    struct key *key;  /* its idempotency key, or NULL; the hub's */
+    uint8_t kind;     /* enum message_kind */
 };
 
 struct ring {
@@ -66,9 +67,8 @@ bool ring_prepare(struct ring *r, size_t count, size_t len);
  * not, the oldest has to go first. */
 bool ring_fits(struct ring *r, size_t len);
 
-/* Appends a frame for which ring_fits said yes. */
-void ring_append(
-    struct ring *r, struct id id, enum message_kind kind, struct key *key, struct span frame);
+/* Appends a frame for which ring_fits said yes; the entry's `offset` is filled in. */
+void ring_append(struct ring *r, const struct entry *entry, struct span frame);
 
 /* Drops the oldest frame. */
 void ring_drop(struct ring *r);

@@ -1,10 +1,9 @@
-/* address.h - where clients come from: addresses, networks, and who stands behind a proxy. */
+/* address.h - where clients come from: addresses, networks. */
 
 #ifndef ADDRESS_H
 #define ADDRESS_H
 
 #include "base/bytes.h"
-#include "http.h"
 
 #include <sys/socket.h>
 
@@ -43,14 +42,5 @@ struct address address_prefix(const struct address *address);
 bool address_is_loopback(const struct address *address);
 
 void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES]);
-
-/* The client that the trusted proxies in front of us name in a request: the rightmost address of
- * X-Forwarded-For, or else of Forwarded (RFC 7239), that is not in `trusted`, since what stands to
- * the left of it was written by who knows whom. When all are trusted it is the leftmost.
- * FORWARDED_NOT when there is neither field; FORWARDED_UNREADABLE when there is one, and its end is
- * no address. */
-enum forwarded { FORWARDED_NOT, FORWARDED_UNREADABLE, FORWARDED_KNOWN };
-enum forwarded address_forwarded(const struct http_request *request, const char *bytes,
-    const struct network *trusted, size_t count, struct address *client);
 
 #endif

@@ -11,9 +11,8 @@
 
 #include "net/lease.h"
 
+#include "base/clock.h"
 #include "base/list.h"
-#include "net/client.h"
-#include "net/server.h"
 
 #include <stdlib.h>
 
@@ -31,7 +30,7 @@ static int64_t done; /* the last second that was looked at */
 
 static int64_t now(void)
 {
-    return (int64_t)(server.unix_ms / 1000);
+    return (int64_t)(clock_unix_ms() / 1000);
 }
 
 void lease_start(void)
@@ -62,7 +61,7 @@ void lease_end(struct lease *lease)
 }
 
 /* Ends those in a slot who are due, `*most` of them. False when some may be left. */
-static bool look_through(struct link *slot, unsigned *most)
+static bool look_through(struct link *slot, unsigned *most, void (*expire)(struct client *))
 {
     for (struct link *l = slot->next, *next; l != slot; l = next) {
         struct lease *lease = CONTAINER(l, struct lease, link);
@@ -72,7 +71,7 @@ static bool look_through(struct link *slot, unsigned *most)
         if (*most == 0)
             return false;
         --*most;
-        client_expire_token(lease->client);
+        expire(lease->client);
     }
     return true;
 }
@@ -80,12 +79,12 @@ static bool look_through(struct link *slot, unsigned *most)
 /* Tokens that were made together end together: then several turns share them. The clock of the day
  * can be set: after a step forwards one round sees everybody who is due; after a step back the
  * wheel goes back too. */
-void lease_tick(void)
+void lease_expire(void (*expire)(struct client *))
 {
     if (done > now() || done < now() - SLOTS)
         done = now() - (done > now() ? 1 : SLOTS);
     unsigned most = ENDS_PER_TURN;
-    while (done < now() && look_through(&slots[(done + 1) % SLOTS], &most))
+    while (done < now() && look_through(&slots[(done + 1) % SLOTS], &most, expire))
         done++;
 }
 
@@ -93,5 +92,6 @@ int64_t lease_next_ms(void)
 {
     if (count == 0)
         return INT64_MAX;
-    return done < now() ? server.mono_ms : server.mono_ms + 1000 - (int64_t)(server.unix_ms % 1000);
+    return done < now() ? clock_mono_ms()
+                        : clock_mono_ms() + 1000 - (int64_t)(clock_unix_ms() % 1000);
 }

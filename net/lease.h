@@ -1,4 +1,4 @@
-/* lease.h - streams that may stay until their token ends, and are then ended.
+/* lease.h - inside net/: streams that may stay until their token ends.
  *
  * The times differ from stream to stream, so they are no queue, as other deadlines are. */
 
@@ -14,17 +14,17 @@ struct lease;
 /* To be called once, before all others. */
 void lease_start(void);
 
-/* From `expires` on, in seconds of Unix time, client_expire_token is called for `c`. NULL without
- * memory. */
+/* From `expires` on, in seconds of Unix time, lease_expire names `c`. NULL without memory. */
 struct lease *lease_new(struct client *c, int64_t expires);
 
 /* The stream ended before its token; `lease` may be NULL. */
 void lease_end(struct lease *lease);
 
-/* Ends the streams whose tokens have ended. */
-void lease_tick(void);
+/* Calls `expire` for streams whose token has ended, a bounded number in a turn; it must end their
+ * leases. */
+void lease_expire(void (*expire)(struct client *));
 
-/* When lease_tick is to be called again, in monotonic milliseconds; INT64_MAX for never. */
+/* When lease_expire is to be called again, in monotonic milliseconds; INT64_MAX for never. */
 int64_t lease_next_ms(void);
 
 #endif

@@ -3,8 +3,8 @@
 
 #include "net/listen.h"
 
+#include "base/log.h"
 #include "base/print.h"
-#include "host/options.h"
 #include "net/address.h"
 
 #include <arpa/inet.h>
@@ -29,20 +29,19 @@ union endpoint {
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
     struct sockaddr_un local;
-    struct sockaddr_storage room;
+    struct sockaddr_storage largest;
 };
 
-__attribute__((noreturn)) static void fail(int code, const char *address, const char *why)
+__attribute__((noreturn)) static void give_up(int code, const char *address, const char *why)
 {
-    print_line(STDERR_FILENO, "ssechat: --listen %s: %s\n", address, why);
-    exit(code);
+    log_exit(code, "--listen %s: %s", address, why);
 }
 
 static socklen_t parse_unix(const char *text, const char *path, union endpoint *address)
 {
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof address->local.sun_path)
-        fail(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
+        give_up(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
     address->local.sun_family = AF_UNIX;
     memcpy(address->local.sun_path, path, len + 1);
     return (socklen_t)sizeof address->local;
@@ -58,7 +57,7 @@ static socklen_t parse(const char *text, union endpoint *address)
         return parse_unix(text, text + 5, address);
     const char *colon = strrchr(text, ':');
     if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
-        fail(EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
+        give_up(EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
     bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
     if (len >= sizeof host)
@@ -71,7 +70,7 @@ static socklen_t parse(const char *text, union endpoint *address)
         return sizeof address->v6;
     }
     if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
-        fail(EXIT_USAGE, text,
+        give_up(EXIT_USAGE, text,
             "the host must be an address: 0.0.0.0:8080 or [::]:8080 is all of "
             "them, 127.0.0.1:8080 this machine only");
     address->v4.sin_family = AF_INET;
@@ -121,14 +120,17 @@ static const char *advice(int family, int error)
     return strerror(error);
 }
 
-struct listener listen_on(const char *text, bool dry)
+void listen_check(const char *address)
+{
+    parse(address, &(union endpoint) { 0 });
+}
+
+struct listener listen_on(const char *text)
 {
     struct listener listener = { .fd = -1 };
     union endpoint address;
     struct stat st;
     socklen_t len = parse(text, &address);
-    if (dry)
-        return listener;
     int family = address.any.sa_family;
     remove_stale(&address, len);
     listener.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -136,7 +138,7 @@ struct listener listen_on(const char *text, bool dry)
         set_inherited(listener.fd);
     if (listener.fd < 0 || bind(listener.fd, &address.any, len) < 0 ||
         listen(listener.fd, BACKLOG) < 0)
-        fail(EXIT_SYSTEM, text, advice(family, errno));
+        give_up(EXIT_SYSTEM, text, advice(family, errno));
     if (family == AF_UNIX && lstat(address.local.sun_path, &st) == 0) {
         listener.device = st.st_dev;
         listener.inode = st.st_ino;

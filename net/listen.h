@@ -13,11 +13,12 @@ struct listener {
     ino_t inode;
 };
 
-/* Binds and listens on `address`: "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or
- * "unix:/path". On failure it writes one sentence to standard error and
- * exits: EXIT_USAGE when the address makes no sense, EXIT_SYSTEM when the system says no.
- * With `dry` it only checks that the address makes sense. */
-struct listener listen_on(const char *address, bool dry);
+/* Exits with EXIT_USAGE, after one sentence on standard error, when an address makes no sense. It
+ * is one like "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or "unix:/path". */
+void listen_check(const char *address);
+
+/* Binds and listens on such an address. Exits with EXIT_SYSTEM when the system says no. */
+struct listener listen_on(const char *address);
 
 /* Writes where the socket listens to standard error: "listening on http://127.0.0.1:8080". */
 void listen_announce(const struct listener *listener);

@@ -12,7 +12,7 @@
  * A second table is for people who show their names, each another one, all in one room: the list of
  * names is in order, and what is behind a new name moves. */
 
-#include "hub.h"
+#include "store/memory.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -27,8 +27,8 @@ static uint64_t sent_bytes, served_count;
 static enum served serve(struct stream *stream)
 {
     struct gather g;
-    hub_gather(stream, &g);
-    hub_advance(&g, g.bytes);
+    stream_gather(stream, &g);
+    stream_advance(&g, g.bytes);
     sent_bytes += g.bytes;
     served_count++;
     return SERVED_ALL;
@@ -40,10 +40,13 @@ static void overrun(struct stream *stream)
     abort(); /* nobody is slow here */
 }
 
-static void published(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+static void published(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
-    (void)waiter, (void)stored, (void)receipt;
+    (void)waiter, (void)settled, (void)receipt;
 }
+
+static const struct hub_settings settings = { .history = 65536, .room_ttl_ms = 60000 };
+static const struct stream_owner owner = { serve, overrun };
 
 static double now_ns(void)
 {
@@ -67,7 +70,7 @@ static struct span name_room(unsigned room, char name[ROOM_NAME_BYTES])
     return (struct span) { name, (size_t)snprintf(name, ROOM_NAME_BYTES, "room-%u", room) };
 }
 
-static void publish(struct hub *hub, unsigned room)
+static void publish(struct hub *hub, struct keeper *keeper, unsigned room)
 {
     static struct waiter waiter = { .done = published };
     char name[ROOM_NAME_BYTES];
@@ -78,58 +81,54 @@ static void publish(struct hub *hub, unsigned room)
         .body = SPAN("a message of the usual length, as people write it to each other") };
     if (hub_publish(hub, &m, &waiter, &receipt) != PUBLISH_WAIT)
         abort();
-    hub_settle(hub);
+    keeper->keep(keeper, hub_take_batch(hub));
 }
 
 static void measure(unsigned streams, unsigned rooms)
 {
-    static const struct hub_settings settings = {
-        .history = 65536, .serve = serve, .overrun = overrun
-    };
     double memory = memory_bytes();
     struct stream *all = calloc(streams, sizeof *all);
-    struct hub *hub = hub_new(&settings, 1000, 1760000000000);
-    if (all == NULL || hub == NULL)
+    struct hub *hub = hub_new(&settings, &owner, 1000, 1760000000000);
+    struct keeper *keeper = memory_open(hub);
+    if (all == NULL || hub == NULL || keeper == NULL)
         abort();
     double begin = now_ns();
     for (unsigned i = 0; i < streams; i++) {
         char name[ROOM_NAME_BYTES];
         struct span room = name_room(i % rooms, name);
         all[i].chunked = true;
-        if (hub_join(hub, &all[i], &room, 1, (struct span) { NULL, 0 }, true) != JOIN_OK)
+        if (stream_join(hub, &all[i], &room, 1, (struct span) { NULL, 0 }, true) != JOIN_OK)
             abort();
-        hub_start(hub, &all[i]);
+        turn_serve(hub, &all[i]);
     }
     double joined = now_ns();
     memory = memory_bytes() - memory;
     served_count = 0;
     for (unsigned room = 0; served_count < DELIVERIES; room = (room + 1) % rooms) {
-        publish(hub, room);
+        publish(hub, keeper, room);
         for (uint64_t before = UINT64_MAX; before != served_count;) {
             before = served_count;
-            hub_run(hub, PER_TURN);
+            turn_run(hub, PER_TURN);
         }
     }
     double delivered = now_ns();
     uint64_t count = served_count;
     for (unsigned i = 0; i < streams; i++)
-        hub_leave(hub, &all[i]);
+        stream_leave(hub, &all[i]);
     double left = now_ns();
     printf("| %u | %u | %.0f | %.0f | %.0f | %.0f |\n", streams, rooms,
         (delivered - joined) / (double)count, memory / streams, (joined - begin) / streams,
         (left - delivered) / streams);
     fflush(stdout);
+    keeper->close(keeper);
     hub_free(hub);
     free(all);
 }
 
 static void measure_names(unsigned streams)
 {
-    static const struct hub_settings settings = {
-        .history = 65536, .serve = serve, .overrun = overrun
-    };
     struct stream *all = calloc(streams, sizeof *all);
-    struct hub *hub = hub_new(&settings, 1000, 1760000000000);
+    struct hub *hub = hub_new(&settings, &owner, 1000, 1760000000000);
     struct span room = SPAN("lobby");
     if (all == NULL || hub == NULL)
         abort();
@@ -138,12 +137,12 @@ static void measure_names(unsigned streams)
         char name[32];
         unsigned scattered = i * 2654435761u;
         struct span shown = { name, (size_t)snprintf(name, sizeof name, "somebody %u", scattered) };
-        if (hub_join(hub, &all[i], &room, 1, shown, true) != JOIN_OK)
+        if (stream_join(hub, &all[i], &room, 1, shown, true) != JOIN_OK)
             abort();
     }
     double joined = now_ns();
     for (unsigned i = 0; i < streams; i++)
-        hub_leave(hub, &all[i]);
+        stream_leave(hub, &all[i]);
     double left = now_ns();
     printf(
         "| %u | %.0f | %.0f |\n", streams, (joined - begin) / streams, (left - joined) / streams);

@@ -13,6 +13,7 @@
  * to be. A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "net/address.h"
+#include "auth/forwarded.h"
 #include "driver.h"
 
 #include <netinet/in.h>
@@ -423,7 +424,7 @@ static bool find_forwarded(struct span head, const struct network *trusted, size
     if (n <= 0)
         return false;
     struct chain chain = read_chain(&r, head.at, head.len);
-    enum forwarded forwarded = address_forwarded(&r, head.at, trusted, count, client);
+    enum forwarded forwarded = forwarded_client(&r, head.at, trusted, count, client);
     bool found = forwarded == FORWARDED_KNOWN;
     check(
         found == find_client(&chain, trusted, count, &expected), "a chain names somebody, or not");
@@ -432,7 +433,7 @@ static bool find_forwarded(struct span head, const struct network *trusted, size
                                             http_find(&r, HTTP_FORWARDED, head.at).at == NULL),
         "without the fields nobody is named");
     check(!found || same(client, &expected), "and it is the rightmost who is not trusted");
-    if (address_forwarded(&r, head.at, NULL, 0, &again) == FORWARDED_KNOWN)
+    if (forwarded_client(&r, head.at, NULL, 0, &again) == FORWARDED_KNOWN)
         check(chain.readable[chain.count - 1], "without trust it is the last one");
     free(chain.addresses);
     free(chain.readable);

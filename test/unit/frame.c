@@ -18,8 +18,10 @@
 
 #include "hub/frame.h"
 #include "base/print.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "driver.h"
+#include "frames.h"
 #include "hub/rules.h"
 #include "json.h"
 
@@ -333,7 +335,7 @@ static struct span write_frame(struct buffer *out, const struct message *m, stru
 {
     struct span before = SPAN("before"), payload, rest;
     buffer_add(out, before);
-    frame_message(out, m, id);
+    add_frame_of(out, m, id, id.ms);
     check(!out->failed, "there is memory");
     check(memcmp(out->at, before.at, before.len) == 0, "what was there stays");
     rest = (struct span) { out->at + before.len, out->len - before.len };
@@ -349,7 +351,7 @@ static void read_back(
     struct buffer *out, struct span payload, const struct message *m, struct id id)
 {
     enum message_kind kind = m->kind == MESSAGE_BINARY ? MESSAGE_JSON : m->kind;
-    frame_to_json(out, payload, kind, m->room, id);
+    frame_to_json(out, payload, kind, m->room, id, id.ms);
     check(!out->failed, "there is memory");
 }
 
@@ -509,7 +511,7 @@ static int show_message(bool as_json)
         printf("error: %s\n", why);
     } else {
         check_message(&in.message, in.id);
-        frame_message(&out, &in.message, in.id);
+        add_frame_of(&out, &in.message, in.id, in.id.ms);
         struct span frame = buffer_span(&out);
         struct span payload = { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES };
         struct buffer json = { 0 };
@@ -563,7 +565,7 @@ static void check_retries(uint64_t from, uint64_t spread, size_t count)
         struct buffer out = { 0 };
         struct parser p = { .dispatch = keep_event };
         bool chunked = i % 2 == 0;
-        frame_retry(&out, from, spread, chunked);
+        frame_retry(&out, random_spread(from, spread), chunked);
         struct span rest = buffer_span(&out), payload = rest;
         if (chunked)
             check(take_chunk(&rest, &payload) && rest.len == 0, "a retry is one chunk");

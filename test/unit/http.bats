@@ -518,8 +518,7 @@ END
 
 @test "http: fields that may come once" {
     local name
-    for name in Content-Type Authorization Origin Idempotency-Key Last-Event-ID \
-        Access-Control-Request-Method; do
+    for name in Content-Type Authorization Origin Idempotency-Key Last-Event-ID; do
         expect "error 400" verdict < <(printf 'GET / HTTP/1.0\r\n%s: a\r\n%s: a\r\n\r\n' \
             "$name" "${name,,}")
     done

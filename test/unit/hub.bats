@@ -1,34 +1,38 @@
 #!/usr/bin/env bats
-# hub.c and stream.c, through their driver: random walks with a model beside the hub. Each seed is
-# another walk, and always the same one; a failure says the seed and the step.
+# hub.c and what is in hub/, through their driver: random walks with a model beside the hub, over
+# each of three keepers: memory, a journal, and one that answers late. Each seed is another walk, and
+# always the same one; a failure says the seed and the step.
 
 load ../lib/helper
 
 # Walks with these seeds, on as many processors as there are.
 walks() {
-  local first=$1 last=$2 steps=$3
-  seq "$first" "$last" | xargs -P "$(nproc)" -I '{}' "$UNIT/hub" '{}' "$steps"
+  local keeper=$1 first=$2 last=$3 steps=$4
+  seq "$first" "$last" | xargs -P "$(nproc)" -I '{}' "$UNIT/hub" "$keeper" '{}' "$steps"
 }
 
-@test "hub: random walks keep every promise" {
-  local steps=20000
+# Random walks, a long one, and many of a few steps, to the end of everything.
+keeps_every_promise() {
+  local steps=20000 long=300000
   if is_sanitized; then
-    steps=5000
+    steps=5000 long=50000
   fi
-  run walks 1 60 "$steps"
+  run walks "$1" 1 60 "$steps"
+  same "$status $output" '0 '
+  run walks "$1" 1001 1002 "$long"
+  same "$status $output" '0 '
+  run walks "$1" 2001 2200 40
   same "$status $output" '0 '
 }
 
-@test "hub: one long walk" {
-  local steps=300000
-  if is_sanitized; then
-    steps=50000
-  fi
-  run walks 1001 1002 "$steps"
-  same "$status $output" '0 '
+@test "hub: every promise holds in memory" {
+  keeps_every_promise memory
 }
 
-@test "hub: walks of a few steps, to the end of everything" {
-  run walks 2001 2200 40
-  same "$status $output" '0 '
+@test "hub: every promise holds with a journal" {
+  keeps_every_promise journal
+}
+
+@test "hub: every promise holds with a keeper that answers late, refuses, and brings messages" {
+  keeps_every_promise late
 }

@@ -1,6 +1,6 @@
 /* hub.c - a driver for the hub: a random walk with a model beside it, and no socket anywhere.
  *
- *     hub SEED STEPS
+ *     hub memory|journal|late SEED STEPS
  *
  * The driver plays the rest of the program. It publishes, settles, lets time pass, and has readers
  * that take all they are offered, or a few bytes, or nothing. Beside the hub it keeps a model that
@@ -11,13 +11,20 @@
  * The same seed walks the same way. With -DFUZZ the fuzzer's bytes take the place of the seed. */
 
 #include "hub.h"
+#include "base/log.h"
 #include "base/print.h"
+#include "driver.h"
+#include "frames.h"
+#include "store/journal.h"
+#include "store/memory.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -34,14 +41,6 @@ enum {
 /* ==== Chance ================================================================================= */
 
 static uint64_t seed;
-
-static void check(bool holds, const char *promise)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "broken promise: %s\n", promise);
-    abort();
-}
 
 #ifdef FUZZ
 
@@ -92,9 +91,12 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
 /* A message, from the POST on and for ever. */
 struct post {
     struct message m;
-    struct id id;
+    struct id id; /* since it was numbered, and with it: */
+    uint64_t time_ms;
     struct buffer frame;
+    size_t size_max;
     bool entered; /* it is in its place's history, or was */
+    bool keyless; /* another message has its key */
 };
 
 struct posts {
@@ -141,11 +143,20 @@ struct reader {
     struct page_query query; /* of a poll */
 };
 
-/* Somebody who waits for what becomes of a POST. */
+/* The owner of a POST that waits for the result. */
 struct asker {
     struct waiter waiter;
     struct post *post;
     bool waits, repeated;
+};
+
+/* A keeper that answers late, as one far away would: it holds several batches, has ids and times of
+ * its own, refuses some, and brings messages that were not published here. `early`: it numbers what
+ * it takes at once, as a journal does; else when it is safe, as a relay does. */
+struct late {
+    struct keeper keeper;
+    struct publication *first, **end;
+    bool early;
 };
 
 static struct world {
@@ -159,13 +170,17 @@ static struct world {
     struct reader readers[READERS];
     unsigned reader_count;
     struct asker askers[ASKERS];
-    struct posts batch;    /* published and not settled */
-    struct posts entering; /* being settled: those up to `entered` are in */
+    struct keeper *keeper;
+    struct late late;
+    struct posts batch;    /* published, and not with the keeper */
+    struct posts kept;     /* with the keeper */
+    struct posts entering; /* about to enter: those up to `entered` are in */
     size_t entered;
-    bool calm;       /* nobody does anything by chance */
-    bool pressed;    /* many messages are large: histories are short */
-    unsigned served; /* how many were */
-    uint64_t told;   /* presence events that readers got */
+    enum settled refusal; /* what the keeper says now */
+    bool calm;            /* nobody does anything by chance */
+    bool pressed;         /* many messages are large: histories are short */
+    unsigned served;      /* how many were */
+    uint64_t told;        /* presence events that readers got */
     struct buffer scratch, expected;
 } w;
 
@@ -295,7 +310,7 @@ static void expire(void)
 {
     for (struct place *p = w.places; p < w.places + PLACES; p++)
         if (p->exists && p->members == 0 && p->pending == 0 &&
-            p->silent_ms + w.settings.room_ttl_ms <= w.mono_ms)
+            p->silent_ms + (int64_t)w.settings.room_ttl_ms <= w.mono_ms)
             vanish(p);
 }
 
@@ -324,7 +339,7 @@ static bool ask_oldest(const struct place *place, struct id *id)
     struct page_query q = { .room = name_of(place), .start.since = SINCE_UNKNOWN, .limit = 1 };
     struct span key = SPAN("],\"oldest\":\"");
     w.scratch.len = 0;
-    hub_add_page(w.hub, &q, &w.scratch);
+    history_page(w.hub, &q, &w.scratch);
     struct span text = { memmem(w.scratch.at, w.scratch.len, key.at, key.len), 0 };
     if (text.at == NULL)
         return false;
@@ -366,11 +381,14 @@ static struct id next_id(void)
     return w.last;
 }
 
+/* The newest that has the key: of two messages from elsewhere it is the later one. */
 static struct post *find_in(const struct posts *posts, size_t from, const struct message *m)
 {
-    for (size_t i = from; i < posts->count; i++)
-        if (span_equal(posts->at[i]->m.key, m->key) && span_equal(posts->at[i]->m.room, m->room))
-            return posts->at[i];
+    for (size_t i = posts->count; i > from; i--) {
+        struct post *post = posts->at[i - 1];
+        if (!post->keyless && span_equal(post->m.key, m->key) && span_equal(post->m.room, m->room))
+            return post;
+    }
     return NULL;
 }
 
@@ -382,6 +400,8 @@ static struct post *find_key(const struct place *place, const struct message *m)
         post = find_in(&place->posts, place->first, m);
     if (m->key.len > 0 && post == NULL)
         post = find_in(&w.entering, w.entered, m);
+    if (m->key.len > 0 && post == NULL)
+        post = find_in(&w.kept, 0, m);
     if (m->key.len > 0 && post == NULL)
         post = find_in(&w.batch, 0, m);
     return post;
@@ -399,15 +419,18 @@ static void publish(struct message m);
 static void publish_anew(void);
 
 /* What the hub calls. */
-static void done(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+static void done(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
-    check(stored == STORED, "in memory everything is safe");
     struct asker *a = (struct asker *)(void *)((char *)waiter - offsetof(struct asker, waiter));
     sync_model();
     check(a->waits && waiter->publication == NULL, "who waits is told once");
-    check(a->post->entered, "and when the message is in the history");
     check(waiter->repeated == a->repeated, "and whether it was a repetition");
-    check(id_equal(receipt->id, a->post->id), "and its id");
+    check(settled == w.refusal, "and whether it is safe");
+    check(a->post->entered == (settled == SETTLED_SAFE), "and when it is in the history");
+    if (settled == SETTLED_SAFE) {
+        check(id_equal(receipt->id, a->post->id), "and its id");
+        check(receipt->time_ms == a->post->time_ms, "and its time");
+    }
     check(span_equal(receipt->room, a->post->m.room), "and its room");
     check(receipt->online == place_of(a->post)->online, "and how many are there");
     a->waits = false;
@@ -420,12 +443,22 @@ static void done(struct waiter *waiter, enum stored stored, const struct receipt
         }
 }
 
+/* The same is what would give the same frame. */
+static bool is_same(const struct message *m, const struct post *first)
+{
+    struct buffer one = { 0 }, other = { 0 };
+    add_frame_of(&one, m, first->id, first->time_ms);
+    add_frame_of(&other, &first->m, first->id, first->time_ms);
+    bool same = span_equal(buffer_span(&one), buffer_span(&other));
+    buffer_free(&one);
+    buffer_free(&other);
+    return same;
+}
+
 static void check_first(const struct message *m, struct asker *a, struct post *first)
 {
     struct receipt receipt = { 0 };
-    w.scratch.len = 0;
-    frame_message(&w.scratch, m, first->id);
-    bool same = span_equal(buffer_span(&w.scratch), buffer_span(&first->frame));
+    bool same = is_same(m, first);
     enum publish expected = first->entered ? PUBLISH_REPEATED : PUBLISH_WAIT;
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
     check(result == (same ? expected : PUBLISH_CONFLICT), "a key that is known is recognised");
@@ -439,15 +472,21 @@ static void check_first(const struct message *m, struct asker *a, struct post *f
     }
 }
 
+static size_t size_max_of(const struct message *m)
+{
+    w.scratch.len = 0;
+    frame_body(&w.scratch, m);
+    return frame_size_max(&(struct frame_content) { m->kind, buffer_span(&w.scratch), m->key });
+}
+
 static void check_new(const struct message *m, struct asker *a, struct place *place)
 {
     struct receipt receipt;
     struct post *post = calloc(1, sizeof *post);
     check(post != NULL, "there is memory");
-    *post = (struct post) { .m = *m, .id = next_id() };
-    frame_message(&post->frame, m, post->id);
+    *post = (struct post) { .m = *m, .size_max = size_max_of(m) };
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
-    if (post->frame.len > w.settings.history / 2) {
+    if (post->size_max > w.settings.history / 2) {
         check(result == PUBLISH_TOO_LARGE, "a frame over half of the history is refused");
         release(place);
         post_free(post);
@@ -523,7 +562,7 @@ static struct span draw_body(enum message_kind kind)
     return buffer_span(&body);
 }
 
-static void publish_new(void)
+static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
     static const char *const keys[KEYS] = { "k", "k1", "k2", "key-3", "key-4", "key-5" };
@@ -537,16 +576,12 @@ static void publish_new(void)
     if (chance(3))
         m.key = span_of(keys[draw(KEYS)]);
     m.body = draw_body(m.kind);
-    publish(m);
+    return m;
 }
 
-static struct span copy_of(struct span s)
+static void publish_new(void)
 {
-    char *at = malloc(s.len + 1);
-    check(at != NULL, "there is memory");
-    if (s.len > 0)
-        memcpy(at, s.at, s.len);
-    return (struct span) { at, s.len };
+    publish(draw_message());
 }
 
 /* The same POST again, a little later or much later. */
@@ -617,7 +652,7 @@ static void bounds_of(
     while (!forwards && q->has_before && *from > place->first &&
            !id_before(post_of(place, *from - 1)->id, q->before))
         *from = *to = *from - 1;
-    for (unsigned i = 0; i < q->limit && total <= HUB_PAGE_BYTES; i++) {
+    for (unsigned i = 0; i < q->limit && total <= HISTORY_PAGE_BYTES; i++) {
         if (forwards ? *to == place->posts.count : *from == place->first)
             return;
         total += post_of(place, forwards ? (*to)++ : --*from)->frame.len;
@@ -641,7 +676,7 @@ static bool check_page(const struct page_query *q)
         buffer_add_string(out, i > from ? "," : "");
         frame_to_json(out,
             (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
-            post->m.kind, q->room, post->id);
+            post->m.kind, q->room, post->id, post->time_ms);
     }
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
@@ -650,14 +685,15 @@ static bool check_page(const struct page_query *q)
     bool more = forwards ? to < place->posts.count : from > place->first;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     page->len = 0;
-    bool tells = hub_add_page(w.hub, q, page);
+    bool tells = history_page(w.hub, q, page);
     check(span_equal(buffer_span(page), buffer_span(out)), "a page shows what is held");
     check(tells == (gap || from < to), "a page says whether it tells anything");
     return tells;
 }
 
-static bool shows_all(struct span room)
+static bool shows_all(const void *reader, struct span room)
 {
+    (void)reader;
     return room.len > 0;
 }
 
@@ -673,7 +709,7 @@ static void check_rooms(void)
         id_add_json(out, newest_of(p));
         buffer_add(out, SPAN("}"));
     }
-    hub_add_rooms(w.hub, shows_all, rooms);
+    history_rooms(w.hub, shows_all, NULL, rooms);
     check(span_equal(buffer_span(rooms), buffer_span(out)), "the rooms are those there are");
 }
 
@@ -717,7 +753,7 @@ static void ask_page(void)
 {
     struct page_query q = { .room = name_of(&w.places[draw(PLACES)]), .limit = 1 + draw(12) };
     if (chance(4))
-        q.limit = HUB_HISTORY_MAX;
+        q.limit = HISTORY_MAX;
     switch (draw(4)) {
     case 0:
         break;
@@ -893,7 +929,7 @@ static void forget_reader(struct reader *r)
 
 static void leave(struct reader *r)
 {
-    hub_leave(w.hub, &r->stream);
+    stream_leave(w.hub, &r->stream);
     for (unsigned i = 0; i < r->count; i++) {
         struct place *place = r->seats[i].place;
         place->members--;
@@ -909,7 +945,7 @@ static bool is_overrun(const struct reader *r)
     bool overrun = false;
     for (unsigned i = 0; i < r->count; i++)
         overrun |= r->seats[i].at < r->seats[i].place->first;
-    check(hub_is_overrun(&r->stream) == overrun, "overrun is who misses a message");
+    check(stream_is_overrun(&r->stream) == overrun, "overrun is who misses a message");
     return overrun;
 }
 
@@ -939,7 +975,7 @@ static bool send_rings(struct reader *r, size_t *offered)
 {
     struct gather g;
     size_t sent = 0, total = 0;
-    hub_gather(&r->stream, &g);
+    stream_gather(&r->stream, &g);
     check(g.count <= GATHER_PIECES, "there are no more pieces than fit");
     *offered = g.bytes;
     for (int i = 0; i < g.count; i++) {
@@ -955,9 +991,7 @@ static bool send_rings(struct reader *r, size_t *offered)
         if (n < g.pieces[i].iov_len)
             break;
     }
-    hub_advance(&g, sent);
-    if (g.bytes > 0)
-        check(hub_in_frame(&r->stream) == (r->in.len > 0), "the hub knows who is in a frame");
+    stream_advance(&g, sent);
     return sent == g.bytes;
 }
 
@@ -987,7 +1021,6 @@ static enum served serve_stream(struct reader *r, bool was_blocked, bool was_wok
             return SERVED_BLOCKED;
         if (is_overrun(r)) {
             check_excuse(r, was_blocked, was_woken);
-            check(hub_in_frame(&r->stream), "what was cut for ever counts as cut");
             leave(r);
             return SERVED_GONE;
         }
@@ -995,10 +1028,10 @@ static enum served serve_stream(struct reader *r, bool was_blocked, bool was_wok
             return SERVED_BLOCKED;
         if (offered > 0)
             continue;
-        if (hub_is_replaying(&r->stream)) {
-            hub_go_live(&r->stream);
+        if (stream_is_replaying(&r->stream)) {
+            stream_go_live(&r->stream);
             r->hold = r->out.len;
-        } else if (hub_next_presence(&r->stream, &snapshot)) {
+        } else if (stream_next_presence(&r->stream, &snapshot)) {
             check(has_all(r), "presence comes to who has everything");
             if (!send_now(r, snapshot))
                 return SERVED_BLOCKED;
@@ -1047,7 +1080,7 @@ struct plan {
     struct start start;
 };
 
-/* The model's side of hub_join. False when there would be a room too many. */
+/* The model's side of stream_join. False when there would be a room too many. */
 static bool plan_fits(const struct plan *plan)
 {
     unsigned i = 0;
@@ -1071,7 +1104,7 @@ static bool join(struct reader *r, const struct plan *plan)
     r->stream.chunked = !chance(3);
     bool fits = plan_fits(plan);
     enum join result =
-        hub_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
+        stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
     check(result == (fits ? JOIN_OK : JOIN_NO_ROOM), "a stream gets in when there are rooms");
     if (!fits)
         return false;
@@ -1129,24 +1162,24 @@ static void start_stream(struct reader *r, const struct start *start)
 {
     bool replay = expect_seek(r, start), chunked = r->stream.chunked;
     expect_ready(r);
-    check(hub_seek(w.hub, &r->stream, start, &r->out) == replay, "the hub knows what to replay");
+    check(stream_seek(w.hub, &r->stream, start, &r->out) == replay, "the hub knows what to replay");
     r->hold = r->out.len;
     size_t begin = frame_begin(&r->out, chunked);
     buffer_add(&r->out, SPAN("id: "));
     id_add(&r->out, hub_newest(w.hub));
     buffer_add(&r->out, SPAN("\nevent: ready\ndata: {\"rooms\":["));
-    hub_add_online(&r->stream, &r->out);
+    stream_add_online(&r->stream, &r->out);
     buffer_add(&r->out, SPAN("]}\n"));
     frame_end(&r->out, begin, chunked);
-    hub_add_presence(&r->stream, &r->out);
+    stream_add_presence(&r->stream, &r->out);
     if (!replay)
         r->hold = r->out.len;
-    hub_start(w.hub, &r->stream);
+    turn_serve(w.hub, &r->stream);
 }
 
 static void start_poll(struct reader *r)
 {
-    hub_start(w.hub, &r->stream);
+    turn_serve(w.hub, &r->stream);
     check(r->joined, "a poll with nothing to tell waits");
 }
 
@@ -1166,7 +1199,7 @@ static struct start draw_start(void)
     case 2:
     case 3:
         start.since = SINCE_LAST;
-        start.count = chance(4) ? HUB_HISTORY_MAX : 1 + draw(10);
+        start.count = chance(4) ? HISTORY_MAX : 1 + draw(10);
         break;
     case 4:
         start.since = chance(2) ? SINCE_UNKNOWN : SINCE_ID;
@@ -1215,7 +1248,7 @@ static void wake(struct reader *r)
     if (!r->woken)
         r->lost_before_woken = is_overrun(r);
     r->woken = true;
-    hub_wake(w.hub, &r->stream);
+    turn_wake(w.hub, &r->stream);
 }
 
 /* Something that is not from a ring: between two frames, or not at all. */
@@ -1231,7 +1264,7 @@ static void beat(struct reader *r)
     struct buffer frame = w.scratch; /* what the reader checks has a use for w.scratch */
     w.scratch = (struct buffer) { 0 };
     if (!send_now(r, buffer_span(&frame)) || chance(2))
-        hub_start(w.hub, &r->stream);
+        turn_serve(w.hub, &r->stream);
     buffer_free(&frame);
 }
 
@@ -1251,34 +1284,203 @@ static void crowd(void)
 
 /* ==== The turns of the loop ================================================================== */
 
-static void settle(void)
+/* A post's keeper gives it these. */
+static void number(struct post *post, struct id id, uint64_t time_ms)
+{
+    post->id = id;
+    post->time_ms = time_ms;
+    post->frame.len = 0;
+    add_frame_of(&post->frame, &post->m, id, time_ms);
+}
+
+static void take_off(struct posts *posts)
+{
+    posts->count--;
+    memmove(posts->at, posts->at + 1, posts->count * sizeof posts->at[0]);
+}
+
+/* What was settled has left its place's pending ones. */
+static void check_settled(struct post *post)
+{
+    struct place *place = place_of(post);
+    place->pending--;
+    release(place);
+    for (const struct asker *a = w.askers; a < w.askers + ASKERS; a++)
+        check(!a->waits || a->post != post, "who waits is told when it is settled");
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
+        if (r->joined && !r->poll && is_overrun(r))
+            check_excuse(r, r->blocked, r->woken);
+}
+
+/* Memory and journal number and settle what they are handed, in order. */
+static void settle_at_once(void)
 {
     struct posts empty = { 0 };
     w.entering = w.batch;
     w.batch = empty;
     w.entered = 0;
-    hub_settle(w.hub);
+    for (size_t i = 0; i < w.entering.count; i++) {
+        struct id id = next_id();
+        number(w.entering.at[i], id, id.ms);
+    }
+    w.keeper->keep(w.keeper, hub_take_batch(w.hub));
     sync_model();
     check(w.entered == w.entering.count, "what was published is settled");
-    for (size_t i = 0; i < w.entering.count; i++) {
-        struct place *place = place_of(w.entering.at[i]);
-        place->pending--;
-        release(place);
-    }
-    for (struct asker *a = w.askers; a < w.askers + ASKERS; a++)
-        check(!a->waits || !a->post->entered, "who waits is told when it is settled");
-    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
-        if (r->joined && !r->poll && is_overrun(r))
-            check_excuse(r, r->blocked, r->woken);
+    for (size_t i = 0; i < w.entering.count; i++)
+        check_settled(w.entering.at[i]);
     free(w.entering.at);
     w.entering = empty;
     w.entered = 0;
 }
 
+/* ==== The late keeper ======================================================================== */
+
+/* Ids need not be those of a clock, but grow. The time of a message is another matter. */
+static struct id late_id(void)
+{
+    struct id id = w.last;
+    if (chance(3))
+        id = (struct id) { id.ms + 1 + draw(2000), draw(3) };
+    else
+        id.seq += 1 + draw(3);
+    w.last = id;
+    return id;
+}
+
+static void late_number(struct publication *p, struct post *post)
+{
+    number(post, late_id(), w.unix_ms - draw(1000));
+    hub_number(w.hub, p, post->id, post->time_ms);
+}
+
+static void late_keep(struct keeper *keeper, struct publication *batch)
+{
+    struct late *late = CONTAINER(keeper, struct late, keeper);
+    for (struct publication *p = batch, *next; p != NULL; p = next) {
+        struct post *post = w.batch.at[0];
+        next = p->next;
+        take_off(&w.batch);
+        push(&w.kept, post);
+        if (late->early)
+            late_number(p, post);
+        p->next = NULL;
+        *late->end = p;
+        late->end = &p->next;
+    }
+    check(w.batch.count == 0, "the keeper is handed all");
+}
+
+/* What is about to enter is what the hub is told next. */
+static void enter_one(struct post *post)
+{
+    push(&w.entering, post);
+    w.entered = 0;
+}
+
+static void check_entered(void)
+{
+    sync_model();
+    check(w.entered == 1, "it is in");
+    w.entering.count = w.entered = 0;
+}
+
+/* The answer for the oldest message. */
+static void late_answer(enum settled settled)
+{
+    struct publication *p = w.late.first;
+    struct post *post = w.kept.at[0];
+    if (p == NULL)
+        return;
+    w.late.first = p->next;
+    if (w.late.first == NULL)
+        w.late.end = &w.late.first;
+    take_off(&w.kept);
+    w.refusal = settled;
+    if (settled == SETTLED_SAFE) {
+        if (!w.late.early)
+            late_number(p, post);
+        enter_one(post);
+        hub_safe(w.hub, p);
+        check_entered();
+    } else {
+        hub_refused(w.hub, p, settled);
+    }
+    check_settled(post);
+    w.refusal = SETTLED_SAFE;
+    if (settled != SETTLED_SAFE)
+        post_free(post);
+}
+
+/* A message that another process has published, with a key that may be known here. */
+static void bring(void)
+{
+    struct post *post = calloc(1, sizeof *post);
+    check(post != NULL, "there is memory");
+    post->m = draw_message();
+    struct place *place = place_of(post);
+    const struct post *first = find_key(place, &post->m);
+    post->keyless = post->m.key.len > 0 && first != NULL && !first->entered;
+    number(post, late_id(), w.unix_ms);
+    struct span frame = buffer_span(&post->frame);
+    check(frame.len <= w.settings.history, "it can be held");
+    make(place);
+    enter_one(post);
+    check(hub_append(w.hub, post->m.room, post->id, post->time_ms, frame_stored_kind(post->m.kind),
+              post->m.key,
+              (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES }) ==
+              APPENDED,
+        "what comes from elsewhere enters");
+    check_entered();
+    release(place);
+}
+
+/* The same once more changes nothing. */
+static void bring_again(void)
+{
+    const struct place *place = &w.places[draw(PLACES)];
+    if (oldest_of(place) == NULL)
+        return;
+    const struct post *post = post_of(place, place->posts.count - 1);
+    struct span frame = buffer_span(&post->frame);
+    check(hub_append(w.hub, post->m.room, post->id, post->time_ms, frame_stored_kind(post->m.kind),
+              post->m.key,
+              (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES }) ==
+              APPEND_OLD,
+        "an id that is not newer is refused");
+}
+
+static void settle_late(void)
+{
+    static const enum settled results[] = { SETTLED_SAFE, SETTLED_SAFE, SETTLED_SAFE, SETTLED_SAFE,
+        SETTLED_FULL, SETTLED_FAILED };
+    w.keeper->keep(w.keeper, hub_take_batch(w.hub));
+    for (uint32_t count = w.calm ? UINT32_MAX : draw(8); count > 0 && w.kept.count > 0; count--)
+        late_answer(w.calm ? SETTLED_SAFE : results[draw(6)]);
+    if (w.calm || (w.late.early && w.kept.count > 0))
+        return; /* ids that were given must not be passed */
+    if (chance(3))
+        bring();
+    if (chance(8))
+        bring_again();
+}
+
+static void settle(void)
+{
+    if (w.keeper == &w.late.keeper)
+        settle_late();
+    else
+        settle_at_once();
+}
+
+static bool is_settled(void)
+{
+    return w.batch.count == 0 && w.kept.count == 0;
+}
+
 static void run(unsigned count)
 {
     w.served = 0;
-    hub_run(w.hub, count);
+    turn_run(w.hub, count);
     check(w.served <= count, "no more are served than may be");
     bool left = hub_next_ms(w.hub) <= w.mono_ms;
     for (struct reader *r = w.readers; !left && r < w.readers + w.reader_count; r++) {
@@ -1293,6 +1495,10 @@ static void tick(void)
 {
     hub_tick(w.hub);
     expire();
+    w.keeper->tick(w.keeper, w.mono_ms);
+    struct pollfd watched = { .fd = w.keeper->watch, .events = POLLIN };
+    if (watched.fd >= 0 && poll(&watched, 1, 0) > 0)
+        w.keeper->ready(w.keeper);
     int64_t next = hub_next_ms(w.hub);
     check(w.batch.count == 0 || next <= w.mono_ms, "a batch does not wait");
     for (const struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
@@ -1300,7 +1506,8 @@ static void tick(void)
             check(next <= w.mono_ms + SECOND_MS, "who is blocked is looked at once a second");
     for (const struct place *p = w.places; p < w.places + PLACES; p++)
         if (p->exists && p->members == 0 && p->pending == 0)
-            check(next <= p->silent_ms + w.settings.room_ttl_ms, "a silent room has its time");
+            check(next <= p->silent_ms + (int64_t)w.settings.room_ttl_ms,
+                "a silent room has its time");
 }
 
 static void pass_time(int64_t ms)
@@ -1319,7 +1526,7 @@ static void set_clock(void)
         w.unix_ms += draw(10000000);
     pass_time(draw(most[draw(4)]));
     if (chance(60))
-        pass_time(w.settings.room_ttl_ms);
+        pass_time((int64_t)w.settings.room_ttl_ms);
 }
 
 /* A stream that does not get in, for there is a room too many among its rooms, changes nothing for
@@ -1353,7 +1560,7 @@ static void come_to_rest(void)
 {
     w.calm = true;
     settle(); /* what is told may publish anew */
-    while (w.batch.count > 0)
+    while (!is_settled())
         settle();
     pass_time(SECOND_MS + 1);
     tick();
@@ -1440,13 +1647,72 @@ static void walk(void)
 static void check_allowed(void)
 {
     struct span only[] = { SPAN("lobby"), SPAN("news") };
-    w.settings.allowed = only;
-    w.settings.allowed_count = 2;
+    w.settings.allowed = (struct spans) { only, 2 };
     check(hub_allows(w.hub, SPAN("news")), "a room that is named is allowed");
     check(!hub_allows(w.hub, SPAN("new")), "another is not");
-    w.settings.allowed = NULL;
-    w.settings.allowed_count = 0;
+    w.settings.allowed = (struct spans) { NULL, 0 };
     check(hub_allows(w.hub, SPAN("new")), "without names all are");
+}
+
+static void late_tick(struct keeper *keeper, int64_t mono_ms)
+{
+    (void)keeper;
+    (void)mono_ms;
+}
+
+static int64_t late_next_ms(const struct keeper *keeper)
+{
+    (void)keeper;
+    return INT64_MAX;
+}
+
+static void late_ready(struct keeper *keeper)
+{
+    (void)keeper;
+}
+
+static const char *late_trouble(const struct keeper *keeper)
+{
+    (void)keeper;
+    return NULL;
+}
+
+static void late_close(struct keeper *keeper)
+{
+    check(CONTAINER(keeper, struct late, keeper)->first == NULL, "nothing is on its way");
+}
+
+enum which { MEMORY, JOURNAL, LATE };
+static enum which which;
+static char folder[64];
+
+static void open_keeper(void)
+{
+    static char path[128];
+    w.late = (struct late) {
+        .keeper = { late_keep, late_tick, late_next_ms, -1, late_ready, late_trouble, late_close },
+        .end = &w.late.first,
+        .early = chance(2),
+    };
+    w.keeper = which == LATE ? &w.late.keeper : which == MEMORY ? memory_open(w.hub) : NULL;
+    if (which != JOURNAL)
+        return;
+    snprintf(folder, sizeof folder, "/dev/shm/ssechat-hub-%d", (int)getpid());
+    check(mkdir(folder, 0700) == 0, "there is a folder");
+    snprintf(path, sizeof path, "%s/journal", folder);
+    w.keeper = journal_open(&(struct journal_settings) { .path = path }, w.hub);
+    w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
+}
+
+static void remove_folder(void)
+{
+    static const char *const names[] = { "journal", "journal.lock", "journal.new" };
+    char path[128];
+    for (size_t i = 0; folder[0] != '\0' && i < sizeof names / sizeof names[0]; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
 }
 
 static void begin(void)
@@ -1458,14 +1724,13 @@ static void begin(void)
         .history = histories[draw(4)],
         .max_rooms = max_rooms[draw(4)],
         .room_ttl_ms = chance(2) ? 3000 : 60000,
-        .serve = serve,
-        .overrun = overrun,
     };
     w.pressed = chance(2);
     w.reader_count = chance(8) ? READERS : 2 + draw(READERS_FEW - 1);
     w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
-    w.hub = hub_new(&w.settings, w.mono_ms, w.unix_ms);
+    w.hub = hub_new(&w.settings, &(struct stream_owner) { serve, overrun }, w.mono_ms, w.unix_ms);
     check(w.hub != NULL, "there is memory");
+    open_keeper();
     check_allowed();
 }
 
@@ -1484,7 +1749,7 @@ static void end(void)
             leave(r);
     check_rooms();
     if (chance(2)) { /* else hub_free has rooms to free */
-        pass_time(w.settings.room_ttl_ms);
+        pass_time((int64_t)w.settings.room_ttl_ms);
         tick();
         check(w.place_count == 0, "no room outlives its time");
         check_rooms();
@@ -1492,10 +1757,14 @@ static void end(void)
         tick();
         check(hub_next_ms(w.hub) == INT64_MAX, "an empty hub sleeps");
     }
+    w.keeper->close(w.keeper);
     hub_free(w.hub);
+    remove_folder();
     for (struct place *p = w.places; p < w.places + PLACES; p++)
         free_posts(&p->posts);
     free_posts(&w.batch);
+    free_posts(&w.kept);
+    free(w.entering.at);
     buffer_free(&w.scratch);
     buffer_free(&w.expected);
 }
@@ -1507,6 +1776,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     bytes = (struct span) { (const char *)data, size };
+    which = draw(2) == 0 ? MEMORY : LATE;
     begin();
     while (bytes.len > 0)
         walk();
@@ -1524,6 +1794,7 @@ static void say_where(void)
 static void die(int signal_number)
 {
     (void)signal_number;
+    remove_folder();
     say_where();
     _exit(1);
 }
@@ -1533,12 +1804,16 @@ __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void)
 
 int main(int argc, char **argv)
 {
+    static const char *const names[] = { "memory", "journal", "late" };
     unsigned long long first, steps;
-    if (argc != 3 || !span_number(span_of(argv[1]), UINT64_MAX, &first) ||
-        !span_number(span_of(argv[2]), UINT64_MAX, &steps)) {
-        fprintf(stderr, "usage: hub SEED STEPS\n");
+    while (argc == 4 && which <= LATE && strcmp(argv[1], names[which]) != 0)
+        which++;
+    if (argc != 4 || which > LATE || !span_number(span_of(argv[2]), UINT64_MAX, &first) ||
+        !span_number(span_of(argv[3]), UINT64_MAX, &steps)) {
+        fprintf(stderr, "usage: hub memory|journal|late SEED STEPS\n");
         return 2;
     }
+    log_start(LOG_ERROR);
     signal(SIGABRT, die);
     if (__sanitizer_set_death_callback != NULL)
         __sanitizer_set_death_callback(say_where);

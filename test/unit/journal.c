@@ -28,9 +28,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -132,35 +132,32 @@ static void no_overrun(struct stream *stream)
 
 static struct receipt published;
 
-static void take_receipt(struct waiter *waiter, enum stored stored, const struct receipt *receipt)
+static void take_receipt(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     (void)waiter;
-    check(stored == STORED, "what is published is stored");
+    check(settled == SETTLED_SAFE, "what is published is stored");
     published = *receipt;
 }
 
 static struct hub_settings settings = {
     .history = 1 << 20,
     .room_ttl_ms = INT64_MAX / 4,
-    .store = journal_store,
-    .serve = no_stream,
-    .overrun = no_overrun,
 };
 
 /* A hub with the journal in it. */
-static struct hub *open_hub(struct journal **journal)
+static struct hub *open_hub(struct keeper **journal)
 {
-    struct hub *hub = hub_new(&settings, 0, now_ms);
+    struct hub *hub =
+        hub_new(&settings, &(struct stream_owner) { no_stream, no_overrun }, 0, now_ms);
     check(hub != NULL, "there is memory");
-    *journal = journal_open(path, false, hub);
-    hub_keep_in(hub, *journal);
-    check(journal_trouble(*journal) == NULL, "it can be written");
+    *journal = journal_open(&(struct journal_settings) { .path = path }, hub);
+    check((*journal)->trouble(*journal) == NULL, "it can be written");
     return hub;
 }
 
-static void close_hub(struct hub *hub, struct journal *journal)
+static void close_hub(struct hub *hub, struct keeper *journal)
 {
-    journal_close(journal);
+    journal->close(journal);
     hub_free(hub);
 }
 
@@ -183,8 +180,9 @@ static void check_room(const struct hub *hub, const struct room *room)
     }
 }
 
-static bool any_room(struct span room)
+static bool any_room(const void *reader, struct span room)
 {
+    (void)reader;
     (void)room;
     return true;
 }
@@ -196,20 +194,20 @@ static void check_hub(struct hub *hub)
     struct buffer out = { 0 };
     for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
         struct room *room = (struct room *)(void *)n;
-        struct page_query q = { .room = room_name(room), .limit = HUB_HISTORY_MAX };
+        struct page_query q = { .room = room_name(room), .limit = HISTORY_MAX };
         check_room(hub, room);
         held += room->ring.head - room->ring.tail;
         out.len = 0;
-        check(hub_add_page(hub, &q, &out), "a room has a page");
+        check(history_page(hub, &q, &out), "a room has a page");
     }
     check(held == hub->held, "the sum of the rings is kept");
     out.len = 0;
-    hub_add_rooms(hub, any_room, &out);
+    history_rooms(hub, any_room, NULL, &out);
     check(!out.failed, "there is memory");
     buffer_free(&out);
 }
 
-static void publish(struct hub *hub)
+static void publish(struct hub *hub, struct keeper *journal)
 {
     struct message m = { .kind = MESSAGE_CHAT,
         .room = SPAN("lobby"),
@@ -221,7 +219,7 @@ static void publish(struct hub *hub)
     struct id last = hub->last;
     if (hub_publish(hub, &m, &waiter, &receipt) != PUBLISH_WAIT)
         return; /* its key is there already, with another message or with this one */
-    hub_settle(hub);
+    journal->keep(journal, hub_take_batch(hub));
     check(id_before(last, published.id), "a new id is newer than all before");
     check(published.id.ms < 253402300800000, "and is no later than the year 9999");
 }
@@ -284,23 +282,22 @@ static void write_journal(struct span bytes)
 }
 
 /* Has the journal written anew, and waits for it. */
-static void compact(struct journal *journal)
+static void compact(struct keeper *journal)
 {
     int64_t now = 0;
-    while (journal_next_ms(journal) != INT64_MAX) {
-        siginfo_t ended;
+    while (journal->next_ms(journal) != INT64_MAX) {
+        struct pollfd watched = { .fd = journal->watch, .events = POLLIN };
         check(++now < NOW_MS_STEP, "a compaction comes to its end");
-        journal_tick(journal, now);
-        while (waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT) < 0 && errno == EINTR)
-            continue; /* journal_reap reaps it */
-        journal_reap(journal);
+        journal->tick(journal, now);
+        check(poll(&watched, 1, -1) == 1, "the child's end is told");
+        journal->ready(journal);
     }
 }
 
 /* Opens what was left, which must be the same as before. Returns whether it was damaged. */
 static bool reopen(const struct buffer *before, bool compacts)
 {
-    struct journal *journal;
+    struct keeper *journal;
     struct hub *hub = open_hub(&journal);
     struct buffer now = messages_of(hub);
     bool damaged = hub->damage;
@@ -327,7 +324,7 @@ static bool has_lines(struct span all, struct span some)
  * says what was read. Returns the same. */
 static struct buffer check_journal(struct span bytes, const struct span *original, bool compacts)
 {
-    struct journal *journal;
+    struct keeper *journal;
     empty_folder(true);
     write_journal(bytes);
     struct hub *hub = open_hub(&journal);
@@ -337,7 +334,7 @@ static struct buffer check_journal(struct span bytes, const struct span *origina
     check(damaged == (aside > 0), "what is damaged is put aside");
     check_hub(hub);
     check(original == NULL || has_lines(*original, buffer_span(&read)), "nothing is invented");
-    publish(hub);
+    publish(hub, journal);
     check_hub(hub);
     struct buffer before = messages_of(hub);
     close_hub(hub, journal);

@@ -14,6 +14,7 @@
  * broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. */
 
 #include "auth/token.h"
+#include "auth/sha256.h"
 #include "base/text.h"
 #include "driver.h"
 #include "hub/rules.h"
@@ -176,12 +177,12 @@ static void add_part(struct buffer *out, struct span bytes)
 
 static struct span signed_text(struct span header, struct span claims)
 {
-    unsigned char digest[TOKEN_SHA256_BYTES];
+    unsigned char digest[SHA256_BYTES];
     struct buffer out = { 0 };
     add_part(&out, header);
     buffer_add_string(&out, ".");
     add_part(&out, claims);
-    token_hmac((struct span) { fuzz_key.bytes, fuzz_key.len }, buffer_span(&out), digest);
+    sha256_hmac((struct span) { fuzz_key.bytes, fuzz_key.len }, buffer_span(&out), digest);
     buffer_add_string(&out, ".");
     add_part(&out, (struct span) { (const char *)digest, sizeof digest });
     check(!out.failed, "there is memory");
@@ -251,21 +252,21 @@ static void print_line(const char *label, struct span s)
     putchar('\n');
 }
 
-static void print_digest(const unsigned char digest[TOKEN_SHA256_BYTES])
+static void print_digest(const unsigned char digest[SHA256_BYTES])
 {
-    for (size_t i = 0; i < TOKEN_SHA256_BYTES; i++)
+    for (size_t i = 0; i < SHA256_BYTES; i++)
         printf("%02x", (unsigned)digest[i]);
     putchar('\n');
 }
 
 static int show_sha256(void)
 {
-    unsigned char digest[3][TOKEN_SHA256_BYTES];
+    unsigned char digest[3][SHA256_BYTES];
     struct span input = read_input();
     struct guarded g = guarded_new(input.len);
-    token_sha256(input, digest[0]);
-    token_sha256(at_start(g, input), digest[1]);
-    token_sha256(at_end(g, input), digest[2]);
+    sha256_digest(input, digest[0]);
+    sha256_digest(at_start(g, input), digest[1]);
+    sha256_digest(at_end(g, input), digest[2]);
     check(memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "same bytes, same digest");
     check(memcmp(digest[0], digest[2], sizeof digest[0]) == 0, "same bytes, same digest");
     print_digest(digest[0]);
@@ -286,11 +287,11 @@ static struct span from_hex(const char *hex)
 
 static int show_hmac(const char *hex)
 {
-    unsigned char digest[2][TOKEN_SHA256_BYTES];
+    unsigned char digest[2][SHA256_BYTES];
     struct span key = from_hex(hex), input = read_input();
     struct guarded key_guarded = guarded_new(key.len), input_guarded = guarded_new(input.len);
-    token_hmac(at_start(key_guarded, key), at_end(input_guarded, input), digest[0]);
-    token_hmac(at_end(key_guarded, key), at_start(input_guarded, input), digest[1]);
+    sha256_hmac(at_start(key_guarded, key), at_end(input_guarded, input), digest[0]);
+    sha256_hmac(at_end(key_guarded, key), at_start(input_guarded, input), digest[1]);
     check(memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "same bytes, same digest");
     print_digest(digest[0]);
     span_free(key);

@@ -1,0 +1,89 @@
+/* uri.c - authorities by their characters only: they are compared, never looked up or connected to.
+ */
+
+#include "base/uri.h"
+
+#include "base/scan.h"
+
+static bool is_alphanumeric(char c)
+{
+    return (unsigned char)((c | 0x20) - 'a') < 26 || scan_is_digit(c);
+}
+
+/* Whether `s` is a registered name (RFC 3986 3.2.2): the unreserved characters, the sub-delimiters
+ * and whole percent triplets. An '@' is none of these: who sends a password here is refused. */
+static bool is_host_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.at[i];
+        if (c == '%' && s.len - i > 2 && scan_hex(s.at[i + 1]) >= 0 && scan_hex(s.at[i + 2]) >= 0)
+            i += 2;
+        else if (!is_alphanumeric(c) && c != '.' &&
+                 (c == '\0' || strchr("-_~!$&'()*+,;=", c) == NULL))
+            return false;
+    }
+    return s.len > 0;
+}
+
+/* An IPv6 address in brackets, by its characters only: it is compared, never connected to. */
+static bool is_ip_literal(struct span s)
+{
+    if (s.len < 4 || s.at[0] != '[' || s.at[s.len - 1] != ']')
+        return false;
+    for (size_t i = 1; i < s.len - 1; i++)
+        if (scan_hex(s.at[i]) < 0 && s.at[i] != ':' && s.at[i] != '.')
+            return false;
+    return true;
+}
+
+bool uri_is_authority(struct span s)
+{
+    size_t digits = 0;
+    while (digits < s.len && scan_is_digit(s.at[s.len - digits - 1]))
+        digits++;
+    struct span port = { s.at + s.len - digits, digits }, host = s;
+    if (digits < s.len && port.at[-1] == ':') {
+        host.len -= digits + 1;
+        if (digits > 0 && !span_number(port, 65535, &(unsigned long long) { 0 }))
+            return false;
+    }
+    return is_host_name(host) || is_ip_literal(host);
+}
+
+bool uri_take_origin(struct span *uri, struct span *authority)
+{
+    static const char *const schemes[] = { "http://", "https://" };
+    for (unsigned i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        struct span scheme = span_of(schemes[i]);
+        if (uri->len < scheme.len ||
+            !span_equal_nocase((struct span) { uri->at, scheme.len }, scheme))
+            continue;
+        struct span rest = span_skip(*uri, scheme.len), found = { rest.at, 0 };
+        while (found.len < rest.len && rest.at[found.len] != '/' && rest.at[found.len] != '?')
+            found.len++;
+        *authority = found;
+        *uri = span_skip(rest, found.len);
+        return uri_is_authority(found);
+    }
+    return false;
+}
+
+ptrdiff_t uri_decode(struct span in, bool plus, char *out)
+{
+    char *to = out;
+    for (size_t i = 0; i < in.len; i++) {
+        char c = in.at[i];
+        if (c == '%') {
+            int high = in.len - i > 2 ? scan_hex(in.at[i + 1]) : -1;
+            int low = high >= 0 ? scan_hex(in.at[i + 2]) : -1;
+            if (low < 0)
+                return -1;
+            c = (char)(high << 4 | low);
+            i += 2;
+        } else if (c == '+' && plus) {
+            c = ' ';
+        }
+        *to++ = c;
+    }
+    return to - out;
+}

@@ -1,0 +1,83 @@
+/* words.c - characters by hand, not by <ctype.h>: a locale must not decide what HTTP is. */
+
+#include "base/words.h"
+
+#include "base/scan.h"
+#include "base/text.h"
+
+/* One bit for each character of ASCII. */
+bool words_is_token_char(char c)
+{
+    static const uint64_t below_64 = 0x3ff6cfa00000000, from_64 = 0x57ffffffc7fffffe;
+    unsigned char at = (unsigned char)c;
+    return at < 64 ? below_64 >> at & 1 : at < 128 && (from_64 >> (at - 64) & 1);
+}
+
+/* What a field value or a quoted string may hold: no control byte but the tab. Bytes from 0x80 on
+ * are opaque (RFC 9110 5.5). */
+static bool is_text_char(char c)
+{
+    return c == '\t' || (c != 0x7f && (unsigned char)c >= ' ');
+}
+
+bool words_are_text(struct span s)
+{
+    for (size_t i = text_plain(s); i < s.len; i++)
+        if (!is_text_char(s.at[i]))
+            return false;
+    return true;
+}
+
+static void skip_blanks(struct span *rest)
+{
+    while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
+        *rest = span_skip(*rest, 1);
+}
+
+struct span words_take_token(struct span *rest)
+{
+    struct span token = { rest->at, 0 };
+    while (token.len < rest->len && words_is_token_char(rest->at[token.len]))
+        token.len++;
+    *rest = span_skip(*rest, token.len);
+    return token;
+}
+
+bool words_take_quoted(struct span *rest)
+{
+    struct span s = *rest;
+    if (!scan_take(&s, '"'))
+        return false;
+    while (s.len > 0 && s.at[0] != '"') {
+        if (s.at[0] == '\\')
+            s = span_skip(s, 1);
+        if (s.len == 0 || !is_text_char(s.at[0]))
+            return false;
+        s = span_skip(s, 1);
+    }
+    *rest = s;
+    return scan_take(rest, '"');
+}
+
+/* No extension means anything here, but a reader that skips them unchecked can be made to skip a
+ * line end. */
+bool words_are_parameters(struct span s)
+{
+    while (s.len > 0) {
+        skip_blanks(&s);
+        if (!scan_take(&s, ';'))
+            return false;
+        skip_blanks(&s);
+        if (words_take_token(&s).len == 0)
+            return false;
+        struct span value = s;
+        skip_blanks(&value);
+        if (!scan_take(&value, '='))
+            continue;
+        skip_blanks(&value);
+        if (!words_take_quoted(&value) && words_take_token(&value).len == 0)
+            return false;
+        s = value;
+    }
+    return true;
+}

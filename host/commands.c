@@ -1,0 +1,51 @@
+/* commands.c - `ssechat token`: prints a token, for a shell that has no library for it. */
+
+#include "host/commands.h"
+
+#include "auth/token.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "host/options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void write_line(struct buffer *out)
+{
+    buffer_add(out, SPAN("\n"));
+    if (out->failed)
+        log_exit(EXIT_SYSTEM, "memory: %s", strerror(errno));
+    if (write(STDOUT_FILENO, out->at, out->len) != (ssize_t)out->len)
+        log_exit(EXIT_SYSTEM, "standard output: %s", strerror(errno));
+}
+
+static int print_token(int argc, char **argv)
+{
+    static struct token token; /* what a server makes of it */
+    struct token_options o;
+    struct token_key key;
+    struct buffer out = { 0 };
+    options_read_token(&o, argc, argv);
+    const char *why = token_read_key(o.key, &key);
+    if (why != NULL)
+        log_exit(EXIT_SYSTEM, "--key %s: %s", o.key, why);
+    int64_t now = clock_now_ms(CLOCK_REALTIME) / 1000;
+    token_make(&out, &key, span_of(o.sub != NULL ? o.sub : ""), o.rooms.items, o.rooms.count,
+        o.publish, now, now + (int64_t)(o.ttl_ms / 1000));
+    if (!out.failed && token_check(buffer_span(&out), &key, 1, now, &token) != TOKEN_GOOD)
+        options_fail("--rooms", "a token has at most 64 rooms and 8192 bytes; '*' is all rooms");
+    write_line(&out);
+    buffer_free(&out);
+    free(o.rooms.items);
+    free(key.bytes);
+    return 0;
+}
+
+bool commands_run(int argc, char **argv, int *status)
+{
+    if (argc < 2 || strcmp(argv[1], "token") != 0)
+        return false;
+    *status = print_token(argc - 1, argv + 1);
+    return true;
+}

@@ -1,0 +1,165 @@
+/* limits.c - the counts of limits.h, and what is said in the log when one of them is reached. */
+
+#include "net/limits.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+enum {
+    RESERVED_DESCRIPTORS = 32, /* for requests and `busy` answers, at least */
+
+    /* One address may have so many connections besides its streams: for requests, and for streams
+     * that are told that there are too many. */
+    SPARE_CONNECTIONS = 32,
+
+    /* All requests that are being read may take so much memory together, and room for a few of the
+     * largest; those of one address a part of it, and room for one: whatever --max-body allows, it
+     * can be sent. Answers that wait to be read have as much as all requests. */
+    BUFFERED_MAX_BYTES = 64 << 20,
+    BUFFERED_SHARE = 16,
+    BUFFERED_LARGEST = 8,
+    BUFFER_FREE_BYTES = 4096, /* up to this size a buffer is not counted */
+
+    LOG_PAUSE_MS = 10000,
+};
+
+static const struct net_settings *settings;
+static unsigned connections, streams, max_streams;
+static size_t buffered[BUFFERED_KINDS];
+
+void limits_start(const struct net_settings *given, unsigned descriptors)
+{
+    unsigned reserve = descriptors / 32;
+    settings = given;
+    if (reserve < RESERVED_DESCRIPTORS)
+        reserve = RESERVED_DESCRIPTORS;
+    max_streams = descriptors > 2 * reserve ? descriptors - reserve : descriptors / 2;
+    if (settings->max_streams > 0 && settings->max_streams < max_streams)
+        max_streams = (unsigned)settings->max_streams;
+    log_line(LOG_INFO, "limits descriptors=%u streams=%u", descriptors, max_streams);
+}
+
+/* ==== The log ================================================================================ */
+
+/* Without --trust-proxy all that comes through a proxy on this machine seems to come from one
+ * client. That is worth a hint, once. */
+static void hint_at_proxy(const struct peer *peer)
+{
+    static bool hinted;
+    if (hinted || settings->trusted_count > 0 || !address_is_loopback(&peer->address))
+        return;
+    hinted = true;
+    log_line(LOG_WARN, "hint=\"this limit is for one client; if a proxy on this machine speaks for "
+                       "many, start with --trust-proxy 127.0.0.1 --trust-proxy ::1\"");
+}
+
+void limits_log(const struct peer *peer, enum limits_refused what)
+{
+    static const char *const names[LIMITS_REFUSED] = { "connection", "stream", "post", "room",
+        "buffer" };
+    static struct {
+        int64_t next_ms;
+        unsigned long others;
+    } logged[LIMITS_REFUSED];
+    char address[ADDRESS_TEXT_BYTES] = "any";
+    if (clock_mono_ms() < logged[what].next_ms) {
+        logged[what].others++;
+        return;
+    }
+    if (peer != NULL)
+        address_print(&peer->address, address);
+    log_line(LOG_WARN, "refused what=%s address=%s connections=%u streams=%u others_since=%lu",
+        names[what], address, peer != NULL ? peer->connections : connections,
+        peer != NULL ? peer->streams : streams, logged[what].others);
+    logged[what].next_ms = clock_mono_ms() + LOG_PAUSE_MS;
+    logged[what].others = 0;
+    if (peer != NULL)
+        hint_at_proxy(peer);
+}
+
+/* ==== Connections, streams, messages ========================================================= */
+
+void limits_count_connections(int more)
+{
+    connections += (unsigned)more;
+}
+
+void limits_count_streams(struct peer *peer, int more)
+{
+    streams += (unsigned)more;
+    if (peer != NULL)
+        peer->streams += (unsigned)more;
+}
+
+unsigned limits_connections(void)
+{
+    return connections;
+}
+
+unsigned limits_streams(void)
+{
+    return streams;
+}
+
+static bool is_crowded(const struct peer *peer)
+{
+    uint64_t most = settings->max_streams_per_ip;
+    return most > 0 && peer != NULL && peer->connections > most + SPARE_CONNECTIONS;
+}
+
+bool limits_is_crowded(const struct peer *peer)
+{
+    bool crowded = is_crowded(peer);
+    if (crowded)
+        limits_log(peer, NO_CONNECTION);
+    return crowded;
+}
+
+enum limit limits_stream(const struct peer *peer)
+{
+    uint64_t most = settings->max_streams_per_ip;
+    if (streams >= max_streams) {
+        limits_log(NULL, NO_STREAM);
+        return LIMIT_SERVER;
+    }
+    if (most == 0 || peer == NULL || (peer->streams < most && !is_crowded(peer)))
+        return LIMIT_NONE;
+    limits_log(peer, NO_STREAM);
+    return LIMIT_ADDRESS;
+}
+
+bool limits_post(struct peer *peer)
+{
+    uint64_t rate = settings->post_rate;
+    if (rate == 0 || peer == NULL || peers_may_post(peer, rate, clock_mono_us()))
+        return true;
+    limits_log(peer, NO_POST);
+    return false;
+}
+
+/* ==== Memory ================================================================================= */
+
+static size_t counted(size_t bytes)
+{
+    return bytes > BUFFER_FREE_BYTES ? bytes : 0;
+}
+
+bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size)
+{
+    size_t largest = settings->max_body, more = counted(size) - counted(old);
+    if (counted(size) == 0)
+        return true;
+    bool fits = buffered[kind] + more <= BUFFERED_MAX_BYTES + BUFFERED_LARGEST * largest;
+    if (kind == BUFFERED_REQUESTS && peer != NULL && settings->max_streams_per_ip > 0)
+        fits &= peer->buffered + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
+    if (!fits)
+        limits_log(peer, NO_BUFFER);
+    return fits;
+}
+
+void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size)
+{
+    buffered[kind] += counted(size) - counted(old);
+    if (kind == BUFFERED_REQUESTS && peer != NULL)
+        peer->buffered += counted(size) - counted(old);
+}

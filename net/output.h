@@ -1,0 +1,35 @@
+/* output.h - inside net/: sending. What the socket does not take is kept, and sent when it can be.
+ *
+ * Each of these returns SENT_ALL, SENT_SOME (then output_flush goes on), or why the connection is
+ * gone. */
+
+#ifndef OUTPUT_H
+#define OUTPUT_H
+
+#include "net/connection.h"
+
+/* Sends pieces as they lie, and keeps nothing: `*sent` bytes of them went. `flags` are send(2)'s.
+ */
+enum outcome output_pieces(
+    struct client *c, struct iovec *pieces, int count, int flags, size_t *sent);
+
+/* An answer: `head`, and behind it `body`, which stays where it is. */
+enum outcome output_answer(struct client *c, struct span head, struct span body);
+
+/* The same with `left` bytes of a file, which is closed in the end. */
+enum outcome output_file(struct client *c, struct span head, int file, uint64_t left);
+
+/* The beginning of a stream: the bytes from `hold` on are kept until output_release. */
+enum outcome output_stream(struct client *c, struct span bytes, size_t hold);
+void output_release(struct client *c);
+
+/* Something between two frames of a stream: a heartbeat, a snapshot. */
+enum outcome output_piece(struct client *c, struct span bytes);
+
+/* Goes on with what is kept, of which there must be some. */
+enum outcome output_flush(struct client *c);
+
+/* Gives back what is kept. */
+void output_free(struct client *c);
+
+#endif

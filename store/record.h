@@ -1,0 +1,33 @@
+/* record.h - one record of a journal: its bytes, and whether they are whole (journal.h has the
+ * form). */
+
+#ifndef RECORD_H
+#define RECORD_H
+
+#include "base/bytes.h"
+#include "hub/frame.h"
+#include "hub/room.h"
+
+/* ":5d41402a {": the CRC stands behind the colon, the comment's JSON begins at RECORD_JSON_AT. */
+enum { RECORD_CRC_DIGITS = 8, RECORD_JSON_AT = 1 + RECORD_CRC_DIGITS + 1 };
+
+/* Append a record to `out`: a message (`payload` is its frame without the envelope), what the hub
+ * remembers, and what a room has lost. */
+void record_message(struct buffer *out, struct span room, enum message_kind kind, struct span key,
+    struct span payload);
+void record_hub(struct buffer *out, const struct hub *hub);
+void record_room(struct buffer *out, const struct room *room);
+
+/* The kind that a name stands for in a record; -1 when it is none. */
+int record_kind(struct span name);
+
+/* The length of the record that begins at `s`, when it is whole and its CRC is right; else 0. */
+size_t record_whole(struct span s);
+
+/* Where, after `from`, the next whole record begins; s.len when there is none. */
+size_t record_next(struct span s, size_t from);
+
+/* Writes all of it to a file at `offset`. Returns 0 or the errno. */
+int record_write(int fd, struct span bytes, uint64_t offset);
+
+#endif

@@ -1,0 +1,21 @@
+/* frames.h - a message's frame in one step, for drivers. */
+
+#ifndef FRAMES_H
+#define FRAMES_H
+
+#include "hub/frame.h"
+
+/* Appends the frame, in its envelope. Its length keeps the bound that frame_size_max promises. */
+static inline void add_frame_of(
+    struct buffer *out, const struct message *m, struct id id, uint64_t time_ms)
+{
+    struct buffer body = { 0 };
+    size_t before = out->len;
+    frame_body(&body, m);
+    struct frame_content content = { m->kind, buffer_span(&body), m->key };
+    frame_message(out, &content, id, time_ms, true);
+    must(out->len - before <= frame_size_max(&content));
+    buffer_free(&body);
+}
+
+#endif
