@@ -122,19 +122,20 @@ FUZZ     := B=build/fuzz $(BARE) CC='$(FUZZ_CC)' \
 SMALL    := B=build/small HARDEN= CFLAGS='-Os' LDFLAGS='-s' \
             LINK='-Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none,--gc-sections'
 
-debug:
+# The page first: it is the same file in all of them.
+debug: $(PAGE)
 	$(MAKE) $(DEBUG) build/debug/ssechat
 
-small:
+valgrind: $(PAGE)
+	$(MAKE) $(VALGRIND) build/valgrind/ssechat
+
+small: $(PAGE)
 	$(MAKE) $(SMALL) build/small/ssechat
 
-# What the suite needs of the builds: the programs, the drivers, the tools.
-tests: ssechat units tools
-	$(MAKE) $(VALGRIND) build/valgrind/ssechat
-
-tests-debug: tools
-	$(MAKE) $(VALGRIND) build/valgrind/ssechat
-	$(MAKE) $(DEBUG) build/debug/ssechat build/faults/ssechat units
+# What the suite needs for each of its two builds.
+tests: ssechat units tools valgrind
+tests-debug: debug tools valgrind
+	$(MAKE) $(DEBUG) build/faults/ssechat units
 
 # ==== Tests ======================================================================================
 
@@ -163,10 +164,9 @@ long: tests tests-debug
 	test/run --long $(TESTS)
 
 # The suite on a build that counts which lines run; a failing test does not stop the report.
-coverage: tools
-	test/needs test
-	find build/coverage -name '*.gcda' -delete 2>/dev/null || true
-	$(MAKE) $(VALGRIND) build/valgrind/ssechat
+coverage: tools valgrind
+	test/needs coverage
+	rm -f build/coverage/*.gcda build/coverage/*/*.gcda
 	$(MAKE) $(COVERAGE) build/coverage/ssechat units
 	-SSECHAT=$(CURDIR)/build/coverage/ssechat UNIT=$(CURDIR)/build/coverage/unit \
 	    bats $(or $(TESTS),test test/unit)
@@ -174,7 +174,7 @@ coverage: tools
 
 # Each target runs for FUZZ_SECONDS, and begins with a copy of its corpus.
 FUZZ_SECONDS ?= 60
-fuzz:
+fuzz: $(PAGE)
 	test/needs fuzz
 	$(MAKE) $(FUZZ) units
 	for unit in $(UNITS); do \
@@ -269,7 +269,7 @@ help:
 	@echo '                  bench-hub: no sockets; bench-journal: the disk; bench-instructions: callgrind'
 
 FORCE:
-.PHONY: all units tools debug small tests tests-debug test quick check check-debug check-cross long \
+.PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
         coverage fuzz torture bench bench-hub bench-journal bench-instructions lint format run \
         install uninstall clean help FORCE
 .SECONDARY:

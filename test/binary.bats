@@ -18,9 +18,14 @@ is_debug() {
   [[ ${SSECHAT:-} == *debug* ]]
 }
 
-# make with these arguments and no others; it has nothing to say.
+# make as from a new shell, whatever this run was made with.
+clean_make() {
+  env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
+}
+
+# It has nothing to say.
 build() {
-  run -0 env -u MAKEFLAGS -u MAKELEVEL -u CC -u CFLAGS -u LDFLAGS -u CPPFLAGS make -s -j2 "$@"
+  run -0 clean_make -s -j2 "$@"
   [ "$output" = '' ]
 }
 
@@ -112,7 +117,7 @@ starts() {
 
 @test "the user's flags are the user's: no flag of ours comes after them, no default is left" {
   is_debug && return 0
-  make -n CC=gcc CFLAGS='-O3 -fno-stack-protector' CPPFLAGS=-DMINE LDFLAGS=-L/mine >commands
+  clean_make -n CC=gcc CFLAGS='-O3 -fno-stack-protector' CPPFLAGS=-DMINE LDFLAGS=-L/mine >commands
   run -0 grep -e '-o build/hub.o ' commands
   [[ $output == *' -fstack-protector-strong '*' -DMINE -O3 -fno-stack-protector -MMD '* ]]
   [[ $output != *' -O2 '* ]]

@@ -8,12 +8,17 @@ bats_require_minimum_version 1.5.0
 
 ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
 
+# make as from a new shell, whatever this run was made with.
+clean_make() {
+  env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
+}
+
 # A tree with the objects of its build.
 setup_file() {
   mkdir "$BATS_FILE_TMPDIR/tree"
   cd "$BATS_FILE_TMPDIR/tree" || return
   tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
-  env -u MAKEFLAGS -u MAKELEVEL make -s CFLAGS=-O0 HARDEN= STATIC=
+  clean_make -s CFLAGS=-O0 HARDEN= STATIC=
 }
 
 setup() {
