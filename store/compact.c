@@ -116,8 +116,7 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
 }
 
 /* A child keeps no descriptor but its two files and its end of the pipe, and ends with its parent.
- * That it has closed the others it says by a byte: a socket that the parent closes while a child
- * still has a copy would stay in the epoll set, and be reported for a client that is gone. */
+ */
 static void become_child(pid_t parent, int journal, int file, int alive)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -129,8 +128,6 @@ static void become_child(pid_t parent, int journal, int file, int alive)
     if (syscall(SYS_close_range, CHILD_ALIVE + 1U, ~0U, 0U) < 0)
         for (int fd = CHILD_ALIVE + 1; fd < getdtablesize(); fd++)
             close(fd);
-    if (write(CHILD_ALIVE, "", 1) != 1)
-        _exit(EXIT_SYSTEM);
 }
 
 /* What the child does: writes the rings, or (`more`) adds what the journal got since. */
@@ -147,48 +144,94 @@ __attribute__((noreturn)) static void run_child(const struct journal *j, off_t e
 
 /* ==== The parent ============================================================================= */
 
-/* Copies of descriptors, above the numbers that the child puts them at; -1 for what failed. */
+/* Descriptors for a child: -1 for what could not be had. */
+struct handover {
+    int journal, file, alive; /* above the numbers that the child puts them at */
+    int closed[2];            /* a pipe: the child has no copies of other descriptors any more */
+    int ended[2];             /* a pipe: the child has ended */
+};
+
 static int copy_for_child(int fd)
 {
     return fcntl(fd, F_DUPFD_CLOEXEC, CHILD_ALIVE + 1);
 }
 
-/* Waits until the child has closed its copies of the parent's descriptors (or has ended): about as
- * long as the fork itself takes. Then the loop watches the pipe. */
-static void watch_child(struct journal *j)
+static struct handover prepare_child(const struct journal *j, int file)
+{
+    struct handover h = { .closed = { -1, -1 }, .ended = { -1, -1 } };
+    bool piped = pipe2(h.closed, O_CLOEXEC) == 0 && pipe2(h.ended, O_CLOEXEC) == 0;
+    h.journal = copy_for_child(j->fd);
+    h.file = copy_for_child(file);
+    h.alive = piped ? copy_for_child(h.ended[1]) : -1;
+    return h;
+}
+
+static void close_all(const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+}
+
+/* Waits until the child has closed its copies of the parent's descriptors: a socket that the parent
+ * closes while a child has a copy would stay in the epoll set, and be reported for a client that is
+ * gone. It takes as long as the fork itself. */
+static void await_closed(int pipe_end)
+{
+    char byte;
+    while (read(pipe_end, &byte, 1) < 0 && errno == EINTR)
+        continue;
+}
+
+/* The pipe is closed before a process can be waited for, but not much before. */
+static bool end_child(struct journal *j)
+{
+    int status = 0;
+    pid_t ended;
+    while ((ended = waitpid(j->child, &status, 0)) < 0 && errno == EINTR)
+        continue;
+    j->child = 0;
+    close(j->child_ended);
+    return ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void compact_stop(struct journal *j)
+{
+    if (j->child == 0)
+        return;
+    kill(j->child, SIGKILL);
+    end_child(j);
+    unlink(j->new_path);
+}
+
+static bool watch_child(struct journal *j, pid_t child, int ended)
 {
     struct epoll_event event = { .events = EPOLLIN };
-    char byte;
-    while (read(j->child_alive, &byte, 1) < 0 && errno == EINTR)
-        continue;
-    if (epoll_ctl(j->keeper.watch, EPOLL_CTL_ADD, j->child_alive, &event) < 0)
-        log_line(LOG_WARN, "journal watch=0 reason=\"%s\"", strerror(errno));
+    j->child = child;
+    j->child_ended = ended;
+    j->copied = j->size;
+    if (epoll_ctl(j->keeper.watch, EPOLL_CTL_ADD, ended, &event) == 0)
+        return true;
+    compact_stop(j);
+    return false;
 }
 
 static bool start_child(struct journal *j, bool more)
 {
-    int flags = O_RDWR | O_CREAT | O_CLOEXEC | (more ? 0 : O_TRUNC), ends[2] = { -1, -1 };
-    int file = open(j->new_path, flags, 0600);
+    int file = open(j->new_path, O_RDWR | O_CREAT | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
     off_t end = file >= 0 ? lseek(file, 0, SEEK_END) : -1;
-    bool piped = pipe2(ends, O_CLOEXEC) == 0;
-    int copies[] = { copy_for_child(j->fd), copy_for_child(file), copy_for_child(ends[1]) };
-    bool ready = end >= 0 && piped && copies[0] >= 0 && copies[1] >= 0 && copies[2] >= 0;
+    struct handover h = prepare_child(j, file);
+    bool ready = end >= 0 && h.journal >= 0 && h.file >= 0 && h.alive >= 0;
     pid_t parent = getpid(), child = ready ? fork() : -1;
     if (child == 0) {
-        become_child(parent, copies[0], copies[1], copies[2]);
+        become_child(parent, h.journal, h.file, h.alive);
         run_child(j, end, more);
     }
-    int done_with[] = { file, ends[1], copies[0], copies[1], copies[2], child < 0 ? ends[0] : -1 };
-    for (size_t i = 0; i < sizeof done_with / sizeof done_with[0]; i++)
-        if (done_with[i] >= 0)
-            close(done_with[i]);
-    if (child < 0)
-        return false;
-    j->child = child;
-    j->child_alive = ends[0];
-    j->copied = j->size;
-    watch_child(j);
-    return true;
+    close_all((int[]) { file, h.journal, h.file, h.alive, h.closed[1], h.ended[1] }, 6);
+    if (child > 0)
+        await_closed(h.closed[0]);
+    close_all((int[]) { h.closed[0], child < 0 ? h.ended[0] : -1 }, 2);
+    return child > 0 && watch_child(j, child, h.ended[0]);
 }
 
 /* The last step: adds the rest and puts the new file in the place of the old one. */
@@ -237,18 +280,6 @@ void compact_start(struct journal *j)
         give_up(j);
 }
 
-/* The pipe is closed before a process can be waited for, but not much before. */
-static bool end_child(struct journal *j)
-{
-    int status = 0;
-    pid_t ended;
-    while ((ended = waitpid(j->child, &status, 0)) < 0 && errno == EINTR)
-        continue;
-    j->child = 0;
-    close(j->child_alive);
-    return ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 void compact_continue(struct journal *j)
 {
     bool good = end_child(j);
@@ -258,15 +289,6 @@ void compact_continue(struct journal *j)
         good = replace(j);
     if (!good)
         give_up(j);
-}
-
-void compact_stop(struct journal *j)
-{
-    if (j->child == 0)
-        return;
-    kill(j->child, SIGKILL);
-    end_child(j);
-    unlink(j->new_path);
 }
 
 bool compact_is_due(const struct journal *j)

@@ -21,7 +21,7 @@ struct journal {
     uint64_t compacted; /* what it had after the last compaction */
     bool damaged;       /* there is a bad stretch in it: to be written again */
     pid_t child;        /* writes the new file; 0: none */
-    int child_alive;    /* the end of a pipe that tells when the child has ended */
+    int child_ended;    /* the end of a pipe that tells when the child has ended */
     uint64_t copied;    /* up to here the journal is in the new file, when the child is done */
     int64_t mono_ms;
     int64_t retry_ms;   /* when to try a disk that was full again */
