@@ -2,6 +2,8 @@
 # Clients that do harm: those who never read, who never finish, who are too many. What they cost, and
 # what the others notice.
 # shellcheck disable=SC2016,SC2153
+#
+# seconds: 30
 
 load lib/helper
 

@@ -3,6 +3,8 @@
 # server. The tokens are made with openssl, so that no code of ours agrees with itself; those of
 # `ssechat token` have tests of their own, at the end.
 # shellcheck disable=SC2154,SC2016,SC2094,SC2153
+#
+# seconds: 75
 
 bats_require_minimum_version 1.5.0
 load lib/helper

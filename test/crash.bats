@@ -1,7 +1,10 @@
 #!/usr/bin/env bats
 # The server is killed again and again while people publish and read: see torture.c for what must
-# hold. `make torture` does it for longer.
+# hold.
 # shellcheck disable=SC2154
+#
+# long: 2,500 crashes
+# seconds: 10
 
 load lib/helper
 load lib/journal
@@ -16,15 +19,15 @@ tortured() {
 }
 
 @test "killed at random moments, nothing acknowledged is lost and nothing comes twice" {
-  tortured --rounds 25 --seconds 50 -- --history 8M
+  tortured --rounds "$(scaled 25 1500)" -- --history 8M
 }
 
 @test "the same with a short history, so that it compacts all the time" {
-  tortured --rounds 20 --seconds 50 --window 7 -- --history 64K
+  tortured --rounds "$(scaled 20 600)" --window 7 -- --history 64K
   [[ $output =~ \ ([0-9]+)\ compactions ]]
   between "${BASH_REMATCH[1]}" 1 100000
 }
 
 @test "the same without waiting for the disk" {
-  tortured --rounds 10 --seconds 50 -- --sync none
+  tortured --rounds "$(scaled 10 400)" -- --sync none
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # GET /events: how a stream begins, goes on and ends.
 # shellcheck disable=SC2016,SC2093,SC1083,SC2094,SC2153
+#
+# seconds: 45
 
 load lib/helper
 

@@ -3,6 +3,8 @@
 # must hold, and faults.c for how it is done. The server is a build of its own, with sanitizers: once
 # is enough, when the suite runs with those.
 # shellcheck disable=SC2034,SC2154
+#
+# long: failures in 30 more patterns
 
 load lib/helper
 
@@ -34,7 +36,7 @@ starved() {
 @test "every first, second, third, fifth, 17th fails for a while: the server comes back" {
   local every part pids=() pid
   is_sanitized || return 0
-  for every in 1 2 3 5 17; do
+  for every in 1 2 3 5 17 $(scaled '' "$(seq -s ' ' 6 16) $(seq -s ' ' 18 36)"); do
     pids=()
     for part in memory journal keys; do
       mkdir -p "$every.$part"

@@ -2,6 +2,8 @@
 # Nobody can forge a line of a stream. Whatever a field holds, it is refused, or it arrives as what
 # was sent; what arrives is read as an EventSource reads it.
 # shellcheck disable=SC2016,SC2153
+#
+# seconds: 40
 
 load lib/helper
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # GET /messages, for those who poll; GET /rooms and GET /healthz.
 # shellcheck disable=SC2016,SC2153
+#
+# seconds: 20
 
 load lib/helper
 

@@ -2,6 +2,8 @@
 # The journal: what was acknowledged is there after a crash, a cut, a flipped bit, a full disk; and
 # what was refused never comes back.
 # shellcheck disable=SC2016,SC2154,SC2153,SC2034,SC2030,SC2031,SC2094
+#
+# seconds: 110
 
 load lib/helper
 load lib/journal

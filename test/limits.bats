@@ -5,6 +5,8 @@
 # All tests of this file set the limits themselves. 127.0.0.2 and the like are addresses of this
 # machine, too, from which curl can ask as somebody else.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2119,SC2120,SC2153
+#
+# seconds: 50
 
 bats_require_minimum_version 1.5.0
 load lib/helper

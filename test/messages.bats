@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # POST /messages: what is accepted, what is refused and how, what it becomes.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2093,SC2153
+#
+# seconds: 35
 
 load lib/helper
 

@@ -3,6 +3,8 @@
 #
 # Every wait is for a condition in the page, never for a time. See lib/webdriver.bash for the words
 # of the browser: open_page, click, type_text, script, wait_until.
+#
+# seconds: 200
 
 load lib/helper
 load lib/webdriver

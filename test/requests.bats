@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # HTTP as a client meets it: methods, errors, connections that are kept, pieces of any size.
 # shellcheck disable=SC2016,SC2153
+#
+# seconds: 45
 
 load lib/helper
 

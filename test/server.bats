@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The program: its options, its listeners, its end, what it costs.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2153
+#
+# seconds: 15
 
 bats_require_minimum_version 1.5.0
 load lib/helper

@@ -3,6 +3,9 @@
 # was before: it answers, it delivers, no descriptor and no memory is gone, nothing was leaked, and
 # the sanitizers have nothing to say.
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
+#
+# long: ten times as many requests
+# seconds: 30
 
 load lib/helper
 load lib/journal
@@ -59,7 +62,7 @@ ends_well() {
   storm 15000 1 120
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"
   before=$(private_memory)
-  storm 45000 2 240
+  storm "$(scaled 45000 600000)" 2 "$(scaled 240 1200)"
   is_as_before
   after=$(private_memory)
   printf '# %d KB before, %d KB after\n' "$before" "$after" >&3
@@ -70,7 +73,7 @@ ends_well() {
 @test "20,000 of them with a journal, which is whole afterwards" {
   local texts
   stormy_server --journal "$JOURNAL" --sync none
-  storm 20000 3 120
+  storm "$(scaled 20000 200000)" 3 "$(scaled 120 1200)"
   is_as_before
   texts=$(served lobby | jq -c .id | sha256sum)
   ends_well
@@ -87,7 +90,7 @@ ends_well() {
   printf 'file' >site/folder/file.txt
   stormy_server --www site --cors https://a.example --cors '*' --room lobby --room a \
     --trust-proxy 127.0.0.1 --max-streams-per-ip 4 --post-rate 5
-  storm 15000 4 120
+  storm "$(scaled 15000 150000)" 4 "$(scaled 120 1200)"
   is_as_before
   ask /folder/file.txt
   same "$BODY" file
@@ -97,7 +100,7 @@ ends_well() {
 @test "5,000 of them with a token, or what is left of it" {
   (umask 077 && openssl rand -hex 32 >key)
   stormy_server --key key
-  storm 5000 5 120 "$("$SSECHAT" token --key key --sub ann --rooms a,b,lobby --publish)"
+  storm "$(scaled 5000 50000)" 5 "$(scaled 120 1200)" "$("$SSECHAT" token --key key --sub ann --rooms a,b,lobby --publish)"
   contains "$output" ' 201 '
   contains "$output" ' 401 '
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"

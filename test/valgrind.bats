@@ -2,6 +2,8 @@
 # A bit of everything under valgrind: no leak, no bad access, no descriptor left behind. The static
 # binary would hide malloc from it, so there is a build of its own.
 # shellcheck disable=SC1083,SC2016,SC2034,SC2093,SC2153
+#
+# seconds: 20
 
 load lib/helper
 

@@ -9,6 +9,7 @@
 #     SSECHAT    the server to test (./ssechat)
 #     UNIT       the folder of the drivers of the pure modules (build/unit)
 #     TOOLS      the folder of the programs that the tests use (build/tools)
+#     LONG       1 for the long form of the tests that have one (test/run --long)
 #     SANITIZED  1 when the server is a sanitizer build; it also is when its path says "debug"
 
 ROOT=$(realpath "${BASH_SOURCE[0]%/*}/../..")
@@ -37,6 +38,11 @@ fi
 # What is measured, or read from the binary, is that of the plain build.
 is_sanitized() {
   [ "${SANITIZED:-}" = 1 ] || [[ $SSECHAT == *debug* ]]
+}
+
+# The first word, or in the long form the second.
+scaled() {
+  if [ "${LONG:-}" = 1 ]; then echo "$2"; else echo "$1"; fi
 }
 
 # ---- Assertions ----

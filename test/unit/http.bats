@@ -2,6 +2,8 @@
 # http.c, through its driver: what a request means, and what is refused. The driver parses each
 # input whole, cut in two at every point, byte by byte and handed over at every point, always next
 # to an unreadable page; it fails when the results differ.
+#
+# seconds: 12
 
 # shellcheck disable=SC2119,SC2120 # `document` takes its options at some calls only
 

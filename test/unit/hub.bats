@@ -2,6 +2,9 @@
 # hub.c and what is in hub/, through their driver: random walks with a model beside the hub, over
 # each of three keepers: memory, a journal, and one that answers late. Each seed is another walk, and
 # always the same one; a failure says the seed and the step.
+#
+# long: 20 times as many walks
+# seconds: 40
 
 load ../lib/helper
 
@@ -17,11 +20,11 @@ keeps_every_promise() {
   if is_sanitized; then
     steps=5000 long=50000
   fi
-  run walks "$1" 1 60 "$steps"
+  run walks "$1" 1 "$(scaled 60 1000)" "$steps"
   same "$status $output" '0 '
-  run walks "$1" 1001 1002 "$long"
+  run walks "$1" 1001 "$(scaled 1002 1040)" "$long"
   same "$status $output" '0 '
-  run walks "$1" 2001 2200 40
+  run walks "$1" 2001 "$(scaled 2200 6000)" 40
   same "$status $output" '0 '
 }
 

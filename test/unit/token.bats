@@ -2,6 +2,8 @@
 # token.c, through its driver: hashes against published examples, tokens against RFC 7515's example
 # and against openssl, and everything that must be refused. The driver also puts each input next to
 # unreadable pages, and tries every beginning of a good token and every bit of it turned over.
+#
+# seconds: 20
 
 # shellcheck disable=SC2153
 load ../lib/helper
