@@ -3,6 +3,7 @@
 # shellcheck disable=SC2016,SC2093,SC1083,SC2094,SC2153
 #
 # seconds: 45
+# quick: yes
 
 load lib/helper
 

@@ -3,6 +3,7 @@
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 20
+# quick: yes
 
 load lib/helper
 

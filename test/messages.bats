@@ -3,6 +3,7 @@
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2093,SC2153
 #
 # seconds: 35
+# quick: yes
 
 load lib/helper
 

@@ -3,6 +3,7 @@
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2153
 #
 # seconds: 15
+# quick: yes
 
 bats_require_minimum_version 1.5.0
 load lib/helper

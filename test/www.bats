@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # The page in the binary, and the folder of --www.
 # shellcheck disable=SC1083,SC2016,SC2093,SC2094,SC2153
+#
+# quick: yes
 
 load lib/helper
 
