@@ -44,7 +44,15 @@ enum {
     OVERRUN_CHECK_MS = 1000,
     PRESENCE_SCAN_MS = 20, /* between two looks at the rooms that wait for one */
     SCRATCH_KEPT_BYTES = 65536,
+    SPARE_BODY_BYTES = 256,
 };
+
+/* The debug build keeps none, so that the sanitizer sees the use of one that is gone. */
+#ifdef DEBUG
+enum { SPARES_MAX = 0 };
+#else
+enum { SPARES_MAX = 64 };
+#endif
 
 struct hub *hub_new(const struct hub_settings *settings, const struct stream_owner *owner,
     int64_t mono_ms, uint64_t unix_ms)
@@ -112,7 +120,9 @@ static enum publish repeat(const struct frame_content *content, const struct key
     const struct ring *ring = &key->room->ring;
     const struct entry *first = ring_entry(ring, key->number);
     struct buffer frame = { 0 };
-    frame_message(&frame, content, first->id, first->time_ms, true);
+    struct stamp stamp;
+    stamp_make(&stamp, first->id, first->time_ms);
+    frame_message(&frame, content, &stamp, true);
     size_t len = (size_t)(ring_end(ring, key->number) - first->offset);
     bool same = frame.len == len && ring_equal(ring, first->offset, buffer_span(&frame));
     bool failed = frame.failed;
@@ -121,9 +131,36 @@ static enum publish repeat(const struct frame_content *content, const struct key
         return PUBLISH_NO_MEMORY;
     if (!same)
         return PUBLISH_CONFLICT;
-    *receipt = (struct receipt) { first->id, first->time_ms, room_name(key->room),
-        key->room->presence.online };
+    *receipt = (struct receipt) { stamp, room_name(key->room), key->room->presence.online };
     return PUBLISH_REPEATED;
+}
+
+/* A publication lives for a turn, and at many POSTs a second the heap would go to the system for it
+ * in each. So a few of the usual size are kept for the next ones. */
+static struct publication *new_publication(struct hub *hub, size_t body)
+{
+    size_t capacity = body > SPARE_BODY_BYTES ? body : SPARE_BODY_BYTES;
+    struct publication *p = hub->spares;
+    if (p != NULL && body <= SPARE_BODY_BYTES) {
+        hub->spares = p->next;
+        hub->spare_count--;
+    } else if ((p = malloc(sizeof *p + capacity)) == NULL) {
+        return NULL;
+    }
+    memset(p, 0, offsetof(struct publication, stamp));
+    p->capacity = capacity;
+    return p;
+}
+
+static void free_publication(struct hub *hub, struct publication *p)
+{
+    if (p->capacity != SPARE_BODY_BYTES || hub->spare_count == SPARES_MAX) {
+        free(p);
+        return;
+    }
+    p->next = hub->spares;
+    hub->spares = p;
+    hub->spare_count++;
 }
 
 /* Makes the publication, and sure that its frame will find memory; NULL without. */
@@ -133,17 +170,19 @@ static struct publication *prepare(
     struct span body = content->body;
     if (!ring_prepare(&room->ring, room->pending + 1, room->pending_bytes + size_max))
         return NULL;
-    struct publication *p = malloc(sizeof *p + body.len);
+    struct publication *p = new_publication(hub, body.len);
     if (p == NULL)
         return NULL;
-    *p = (struct publication) { .room = room, .size_max = size_max, .content = *content };
+    p->room = room;
+    p->size_max = size_max;
+    p->content = *content;
     memcpy(p->bytes, body.at, body.len);
     p->content.body.at = p->bytes;
     if (content->key.len == 0)
         return p;
     p->key = room_add_key(hub, room, content->key);
     if (p->key == NULL) {
-        free(p);
+        free_publication(hub, p);
         return NULL;
     }
     p->key->pending = p;
@@ -241,6 +280,7 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
 {
     p->id = id;
     p->time_ms = time_ms;
+    stamp_make(&p->stamp, id, time_ms);
     note_id(&hub->last, id);
 }
 
@@ -272,7 +312,7 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     struct room *room = p->room;
     while (p->waiters != NULL) {
         struct waiter *waiter = p->waiters;
-        struct receipt receipt = { p->id, p->time_ms, room_name(room), room->presence.online };
+        struct receipt receipt = { p->stamp, room_name(room), room->presence.online };
         hub_forget(waiter);
         waiter->done(waiter, settled, &receipt);
     }
@@ -280,7 +320,7 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     room->pending--;
     room->pending_bytes -= p->size_max;
     room_release(hub, room);
-    free(p);
+    free_publication(hub, p);
 }
 
 void hub_safe(struct hub *hub, struct publication *p)
@@ -289,7 +329,7 @@ void hub_safe(struct hub *hub, struct publication *p)
     struct entry entry = { p->id, p->time_ms, 0, p->key,
         (uint8_t)frame_stored_kind(p->content.kind) };
     buffer_clear(frame);
-    frame_message(frame, &p->content, p->id, p->time_ms, true);
+    frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);
     append(hub, p->room, &entry);
     settle(hub, p, SETTLED_SAFE);
@@ -454,6 +494,10 @@ int64_t hub_next_ms(const struct hub *hub)
 void hub_free(struct hub *hub)
 {
     must(hub->pending == 0);
+    for (struct publication *p = hub->spares, *next; p != NULL; p = next) {
+        next = p->next;
+        free(p);
+    }
     for (struct node *n; (n = table_walk(&hub->rooms, NULL)) != NULL;)
         room_free(hub, CONTAINER(n, struct room, node));
     table_free(&hub->rooms);

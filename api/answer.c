@@ -33,9 +33,9 @@ bool answer_is_head(const struct client *c)
 /* Credentials go only to an origin that was named: never with "*". */
 static void add_cors(const struct client *c)
 {
-    struct span origin = answer_field(c, HTTP_ORIGIN), allowed = access_allowed_origin(origin);
     if (!access_shares())
         return;
+    struct span origin = answer_field(c, HTTP_ORIGIN), allowed = access_allowed_origin(origin);
     buffer_add(&head, SPAN("Vary: Origin\r\n"));
     if (origin.at == NULL || allowed.at == NULL)
         return;
@@ -109,9 +109,11 @@ void answer_end(struct client *c, const char *type, const struct buffer *body)
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)
 {
     static struct buffer body;
+    struct span title = reply_reason(status);
     buffer_clear(&body);
-    buffer_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-        reply_reason(status), status);
+    buffer_printf(&body,
+        "{\"type\":\"about:blank\",\"title\":\"%.*s\",\"status\":%d,\"detail\":", (int)title.len,
+        title.at, status);
     json_string_add(&body, span_of(detail));
     buffer_add(&body, SPAN("}\n"));
     struct buffer *out = answer_begin(c, status);

@@ -125,12 +125,12 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
 {
     static struct buffer body;
     buffer_clear(&body);
-    buffer_add(&body, SPAN("{\"id\":"));
-    id_add_json(&body, &receipt->id);
-    buffer_add(&body, SPAN(",\"room\":"));
+    buffer_add(&body, SPAN("{\"id\":\""));
+    buffer_add(&body, stamp_id(&receipt->stamp));
+    buffer_add(&body, SPAN("\",\"room\":"));
     json_string_add(&body, receipt->room);
     buffer_add(&body, SPAN(",\"time\":\""));
-    time_add(&body, receipt->time_ms);
+    buffer_add(&body, stamp_time(&receipt->stamp));
     buffer_add(&body, SPAN("\",\"online\":"));
     buffer_add_number(&body, receipt->online);
     buffer_add(&body, SPAN("}\n"));

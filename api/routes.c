@@ -100,8 +100,8 @@ static const struct route *find_route(const struct client *c)
 /* Reads the token that the request needs; false when that was refused. */
 static bool read_token(struct client *c, struct token *token)
 {
-    int64_t now = (int64_t)(clock_unix_ms() / 1000);
-    return !answer_refusal(c, access_token(exchange_request(c), exchange_bytes(c), now, token));
+    return !answer_refusal(
+        c, access_token(exchange_request(c), exchange_bytes(c), clock_unix_ms(), token));
 }
 
 static const char *allowed_methods(const struct route *route)

@@ -190,7 +190,7 @@ static const struct refusal *refusal_of(enum token_state state)
 }
 
 const struct refusal *access_token(
-    const struct http_request *r, const char *bytes, int64_t now, struct token *token)
+    const struct http_request *r, const char *bytes, uint64_t unix_ms, struct token *token)
 {
     static const struct refusal none = { 401, "WWW-Authenticate: Bearer\r\n",
         "This server wants a token: as Authorization: Bearer TOKEN, as ?access_token=TOKEN, or "
@@ -202,7 +202,8 @@ const struct refusal *access_token(
     struct span text = find_token(r, bytes);
     if (text.at == NULL)
         return &none;
-    return refusal_of(token_check(text, keys, settings->key_files.count, now, token));
+    return refusal_of(
+        token_check(text, keys, settings->key_files.count, (int64_t)(unix_ms / 1000), token));
 }
 
 #define SCOPE 403, "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n"

@@ -40,10 +40,10 @@ bool access_shares(void);
 /* The origin itself when --cors lists it, else "*" when that is listed; else `at` is NULL. */
 struct span access_allowed_origin(struct span origin);
 
-/* The request must have a token that is good at `now`, in seconds of Unix time (401). Fills in
- * `token`; where none is needed, with one for everything. */
+/* The request must have a token that is good at `unix_ms`, Unix time in milliseconds (401). Fills
+ * in `token`; where none is needed, with one for everything. */
 const struct refusal *access_token(
-    const struct http_request *r, const char *bytes, int64_t now, struct token *token);
+    const struct http_request *r, const char *bytes, uint64_t unix_ms, struct token *token);
 
 /* Whether its holder may publish at all (403), and use each of these rooms (403). */
 const struct refusal *access_publish(const struct token *token);

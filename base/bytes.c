@@ -44,17 +44,28 @@ struct span span_trim(struct span s)
 /* XOR makes the byte that is looked for 0. Subtracting 1 sets the highest bit of a 0; it leaves
  * that of bytes over 0x80, too, which `~word` takes away. A borrow may mark a byte behind the first
  * 0, but only the first one counts. */
-size_t span_find(struct span s, char byte)
+static inline size_t find_in_word(uint64_t word, char byte)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
-    for (size_t at = 0; at < s.len; at += sizeof ones) {
-        uint64_t word = span_word((struct span) { s.at + at, s.len - at });
-        word ^= ones * (unsigned char)byte;
-        uint64_t found = (word - ones) & ~word & highs;
-        if (found != 0)
-            return at + (size_t)__builtin_ctzll(found) / 8;
+    word ^= ones * (unsigned char)byte;
+    uint64_t found = (word - ones) & ~word & highs;
+    return found != 0 ? (size_t)__builtin_ctzll(found) / 8 : sizeof word;
+}
+
+/* The last word overlaps with the one before. Behind the end of a span that is shorter than a word
+ * there are zeros. */
+size_t span_find(struct span s, char byte)
+{
+    if (s.len < sizeof(uint64_t)) {
+        size_t at = find_in_word(span_word(s), byte);
+        return at < s.len ? at : s.len;
     }
-    return s.len;
+    const size_t last = s.len - sizeof(uint64_t);
+    for (size_t at = 0;; at = at + sizeof(uint64_t) < last ? at + sizeof(uint64_t) : last) {
+        size_t found = find_in_word(span_word((struct span) { s.at + at, sizeof(uint64_t) }), byte);
+        if (found < sizeof(uint64_t) || at == last)
+            return at + found;
+    }
 }
 
 bool span_split(struct span *rest, char separator, struct span *piece)
@@ -113,7 +124,10 @@ no_memory:
  * between; a call of memcpy costs more than to copy so little. */
 static void copy_short(char *to, struct span s)
 {
-    if (s.len >= 8) {
+    if (s.len >= 16) {
+        memcpy(to, s.at, 16);
+        memcpy(to + s.len - 16, s.at + s.len - 16, 16);
+    } else if (s.len >= 8) {
         memcpy(to, s.at, 8);
         memcpy(to + s.len - 8, s.at + s.len - 8, 8);
     } else if (s.len >= 4) {
@@ -138,7 +152,7 @@ static void add_any(struct buffer *b, struct span s)
 /* A message and its answer are made of forty pieces, nearly all of which are short and fit. */
 void buffer_add(struct buffer *b, struct span s)
 {
-    if (s.len == 0 || s.len > 16 || b->capacity - b->len < s.len) {
+    if (s.len == 0 || s.len > 32 || b->capacity - b->len < s.len) {
         add_any(b, s);
     } else {
         copy_short(b->at + b->len, s);

@@ -5,56 +5,60 @@
 
 #include <string.h>
 
-enum { DAY_SECONDS = 86400, EPOCH_YEAR = 1970, EPOCH_WEEKDAY = 4 };
+enum { DAY_SECONDS = 86400, EPOCH_WEEKDAY = 4 };
 
-/* How many days lie between the first of January of the year 1 and that of `year`. */
-static uint64_t days_before(unsigned year)
-{
-    uint64_t years = year - 1;
-    return years * 365 + years / 4 - years / 100 + years / 400;
-}
+/* Years begin in March here, so that a leap day is the last day of its year, and the months before
+ * it have 30.6 days each: 153 in five. The calendar repeats itself every 400 years. */
+enum {
+    FOUR_YEARS_DAYS = 4 * 365 + 1,
+    CENTURY_DAYS = 25 * FOUR_YEARS_DAYS - 1,
+    ERA_DAYS = 4 * CENTURY_DAYS + 1,
+    EPOCH_DAYS = 719468, /* from the first of March of the year 0 */
+};
+
+static const uint64_t last_second = 253402300799; /* 9999-12-31T23:59:59Z */
 
 struct date date_of(uint64_t seconds)
 {
-    static const unsigned char months[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-    const uint64_t end = days_before(DATE_YEAR_MAX + 1) - days_before(EPOCH_YEAR);
-    if (seconds >= end * DAY_SECONDS)
-        seconds = end * DAY_SECONDS - 1;
-    uint64_t days = seconds / DAY_SECONDS, since = days + days_before(EPOCH_YEAR);
-    unsigned year = EPOCH_YEAR + (unsigned)(days / 366); /* or a later one */
-    while (days_before(year + 1) <= since)
-        year++;
-    unsigned day = (unsigned)(since - days_before(year)), month = 0;
-    unsigned leap = days_before(year + 1) - days_before(year) == 366;
-    for (unsigned len; day >= (len = months[month] + (month == 1 ? leap : 0)); month++)
-        day -= len;
-    unsigned second = (unsigned)(seconds % DAY_SECONDS);
+    if (seconds > last_second)
+        seconds = last_second;
+    unsigned days = (unsigned)(seconds / DAY_SECONDS), second = (unsigned)(seconds % DAY_SECONDS);
+    unsigned since = days + EPOCH_DAYS, era = since / ERA_DAYS, day = since % ERA_DAYS;
+    /* Without the leap days before it every day would be in year day / 365. */
+    unsigned leaps = day / (FOUR_YEARS_DAYS - 1) - day / CENTURY_DAYS + day / (ERA_DAYS - 1);
+    unsigned year = (day - leaps) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    unsigned month = (5 * day + 2) / 153;
     return (struct date) {
-        .year = year,
-        .month = month + 1,
-        .day = day + 1,
-        .weekday = (unsigned)((days + EPOCH_WEEKDAY) % 7),
+        .year = 400 * era + year + (month >= 10),
+        .month = month < 10 ? month + 3 : month - 9,
+        .day = day - (153 * month + 2) / 5 + 1,
+        .weekday = (days + EPOCH_WEEKDAY) % 7,
         .hour = second / 3600,
         .minute = second / 60 % 60,
         .second = second % 60,
     };
 }
 
-/* `number` in `width` digits. Returns where the next character goes. */
-static char *put_digits(char *out, unsigned number, int width)
+static char *put_two(char *out, unsigned number)
 {
-    for (int i = width - 1; i >= 0; i--, number /= 10)
-        out[i] = (char)('0' + number % 10);
-    return out + width;
+    out[0] = (char)('0' + number / 10);
+    out[1] = (char)('0' + number % 10);
+    return out + 2;
+}
+
+static char *put_year(char *out, unsigned year)
+{
+    return put_two(put_two(out, year / 100), year % 100);
 }
 
 static char *put_time(char *out, const struct date *date)
 {
-    out = put_digits(out, date->hour, 2);
+    out = put_two(out, date->hour);
     *out++ = ':';
-    out = put_digits(out, date->minute, 2);
+    out = put_two(out, date->minute);
     *out++ = ':';
-    return put_digits(out, date->second, 2);
+    return put_two(out, date->second);
 }
 
 static char *put_text(char *out, const char *text, size_t len)
@@ -70,11 +74,11 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
     struct date date = date_of(seconds);
     out = put_text(out, days + 3 * date.weekday, 3);
     out = put_text(out, ", ", 2);
-    out = put_digits(out, date.day, 2);
+    out = put_two(out, date.day);
     *out++ = ' ';
     out = put_text(out, months + 3 * (date.month - 1), 3);
     *out++ = ' ';
-    out = put_digits(out, date.year, 4);
+    out = put_year(out, date.year);
     *out++ = ' ';
     out = put_time(out, &date);
     memcpy(out, " GMT", 5);
@@ -82,18 +86,18 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
 
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES])
 {
-    const uint64_t last_ms = 253402300799999; /* 9999-12-31T23:59:59.999Z */
-    if (ms > last_ms)
-        ms = last_ms;
+    if (ms > last_second * 1000 + 999)
+        ms = last_second * 1000 + 999;
     struct date date = date_of(ms / 1000);
-    out = put_digits(out, date.year, 4);
+    out = put_year(out, date.year);
     *out++ = '-';
-    out = put_digits(out, date.month, 2);
+    out = put_two(out, date.month);
     *out++ = '-';
-    out = put_digits(out, date.day, 2);
+    out = put_two(out, date.day);
     *out++ = 'T';
     out = put_time(out, &date);
     *out++ = '.';
-    out = put_digits(out, (unsigned)(ms % 1000), 3);
+    out = put_two(out, (unsigned)(ms % 1000 / 10));
+    *out++ = (char)('0' + ms % 10);
     *out = 'Z';
 }

@@ -8,18 +8,33 @@
 
 enum { DIGITS_MAX = 24 };
 
-/* The number in digits, which end where `end` points to. Returns where they begin. */
-static char *print_digits(char *end, unsigned long long number, unsigned base)
+/* Two digits a division. */
+char *print_decimal(char *end, unsigned long long number)
+{
+    static const char pairs[] = "000102030405060708091011121314151617181920212223242526272829303132"
+                                "3334353637383940414243444546474849"
+                                "505152535455565758596061626364656667686970717273747576777879808182"
+                                "8384858687888990919293949596979899";
+    for (; number >= 100; number /= 100)
+        end = memcpy(end - 2, pairs + 2 * (number % 100), 2);
+    if (number >= 10)
+        return memcpy(end - 2, pairs + 2 * number, 2);
+    *--end = (char)('0' + number);
+    return end;
+}
+
+static char *print_hex(char *end, unsigned long long number)
 {
     do
-        *--end = scan_hex_digit((unsigned)(number % base));
-    while ((number /= base) > 0);
+        *--end = scan_hex_digit((unsigned)number);
+    while ((number >>= 4) > 0);
     return end;
 }
 
 void buffer_add_number(struct buffer *b, unsigned long long number)
 {
-    char digits[DIGITS_MAX], *end = digits + DIGITS_MAX, *begin = print_digits(end, number, 10);
+    char digits[PRINT_DECIMAL_BYTES], *end = digits + sizeof digits;
+    char *begin = print_decimal(end, number);
     buffer_add(b, (struct span) { begin, (size_t)(end - begin) });
 }
 
@@ -109,12 +124,13 @@ static struct span next_number(char letter, enum length length, va_list *args, c
     if (letter == 'd') {
         long long number = next_signed(length, args);
         unsigned long long magnitude = (unsigned long long)number;
-        begin = print_digits(end, number < 0 ? -magnitude : magnitude, 10);
+        begin = print_decimal(end, number < 0 ? -magnitude : magnitude);
         if (number < 0)
             *--begin = '-';
     } else {
         must(letter == 'u' || letter == 'x');
-        begin = print_digits(end, next_unsigned(length, args), letter == 'x' ? 16 : 10);
+        unsigned long long number = next_unsigned(length, args);
+        begin = letter == 'x' ? print_hex(end, number) : print_decimal(end, number);
     }
     return (struct span) { begin, (size_t)(end - begin) };
 }

@@ -13,6 +13,11 @@
 
 #include <stdarg.h>
 
+/* Writes the decimal digits of a number so that they end in front of `end`. Returns where they
+ * begin: at most PRINT_DECIMAL_BYTES before it. */
+enum { PRINT_DECIMAL_BYTES = 20 };
+char *print_decimal(char *end, unsigned long long number);
+
 void buffer_add_number(struct buffer *b, unsigned long long number);
 
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);

@@ -77,16 +77,18 @@ static unsigned count_plain(uint64_t word)
     return found == 0 ? sizeof word : (unsigned)__builtin_ctzll(found) / 8;
 }
 
-/* Behind the end of the span a word has zeros, which are not plain. */
+/* Word by word; the last one overlaps with the one before. Behind the end of a span that is shorter
+ * than a word there are zeros, which are not plain. */
 size_t text_plain(struct span text)
 {
-    size_t len = 0;
-    unsigned plain = sizeof(uint64_t);
-    while (len < text.len && plain == sizeof(uint64_t)) {
-        plain = count_plain(span_word((struct span) { text.at + len, text.len - len }));
-        len += plain;
+    if (text.len < sizeof(uint64_t))
+        return count_plain(span_word(text));
+    const size_t last = text.len - sizeof(uint64_t);
+    for (size_t at = 0;; at = at + sizeof(uint64_t) < last ? at + sizeof(uint64_t) : last) {
+        unsigned plain = count_plain(span_word((struct span) { text.at + at, sizeof(uint64_t) }));
+        if (plain < sizeof(uint64_t) || at == last)
+            return at + plain;
     }
-    return len;
 }
 
 bool text_is_utf8(struct span text)

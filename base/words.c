@@ -5,12 +5,17 @@
 #include "base/scan.h"
 #include "base/text.h"
 
-/* One bit for each character of ASCII. */
+/* A bit for each character. */
+static inline bool is_token_char(char c)
+{
+    static const uint64_t bits[] = { 0x3ff6cfa00000000, 0x57ffffffc7fffffe, 0, 0 };
+    unsigned char at = (unsigned char)c;
+    return bits[at / 64] >> at % 64 & 1;
+}
+
 bool words_is_token_char(char c)
 {
-    static const uint64_t below_64 = 0x3ff6cfa00000000, from_64 = 0x57ffffffc7fffffe;
-    unsigned char at = (unsigned char)c;
-    return at < 64 ? below_64 >> at & 1 : at < 128 && (from_64 >> (at - 64) & 1);
+    return is_token_char(c);
 }
 
 /* What a field value or a quoted string may hold: no control byte but the tab. Bytes from 0x80 on
@@ -36,9 +41,10 @@ static void skip_blanks(struct span *rest)
 
 struct span words_take_token(struct span *rest)
 {
-    struct span token = { rest->at, 0 };
-    while (token.len < rest->len && words_is_token_char(rest->at[token.len]))
-        token.len++;
+    const char *at = rest->at, *end = at + rest->len;
+    while (at < end && is_token_char(*at))
+        at++;
+    struct span token = { rest->at, (size_t)(at - rest->at) };
     *rest = span_skip(*rest, token.len);
     return token;
 }

@@ -31,11 +31,26 @@ bool id_parse(struct span s, struct id *id)
            parse_half(s, &id->seq);
 }
 
+/* Writes the text of an id so that it ends in front of `end`. Returns where it begins. */
+static char *print_id(char *end, struct id id)
+{
+    char *at = print_decimal(end, id.seq);
+    *--at = '-';
+    return print_decimal(at, id.ms);
+}
+
 void id_add(struct buffer *out, struct id id)
 {
-    buffer_add_number(out, id.ms);
-    buffer_add(out, SPAN("-"));
-    buffer_add_number(out, id.seq);
+    char text[ID_MAX_BYTES], *end = text + sizeof text, *at = print_id(end, id);
+    buffer_add(out, (struct span) { at, (size_t)(end - at) });
+}
+
+void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms)
+{
+    char text[ID_MAX_BYTES], *end = text + sizeof text, *at = print_id(end, id);
+    stamp->id_len = (uint8_t)(end - at);
+    memcpy(stamp->id, at, stamp->id_len);
+    date_rfc3339(time_ms, stamp->time);
 }
 
 void id_add_json(struct buffer *out, const struct id *id)
@@ -155,29 +170,31 @@ void frame_body(struct buffer *out, const struct message *m)
 }
 
 void frame_message(
-    struct buffer *out, const struct frame_content *c, struct id id, uint64_t time_ms, bool chunked)
+    struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked)
 {
     bool object = is_object(c->kind);
     struct span content = c->body, event;
     size_t begin = frame_begin(out, chunked);
     buffer_add(out, SPAN("id: "));
-    id_add(out, id);
+    buffer_add(out, stamp_id(stamp));
     buffer_add(out, SPAN("\n"));
     if (take_line(&content, SPAN("event: "), &event))
         buffer_add(out, (struct span) { c->body.at, c->body.len - content.len });
     if (object) {
         buffer_add(out, SPAN("data: {\"id\":\""));
-        id_add(out, id);
+        buffer_add(out, stamp_id(stamp));
         buffer_add(out, SPAN("\","));
     }
     buffer_add(out, content);
     if (object) {
         buffer_add(out, SPAN(",\"time\":\""));
-        time_add(out, time_ms);
-        buffer_add(out, SPAN("\""));
-        if (c->key.len > 0)
-            member_add(out, SPAN(",\"key\":"), c->key);
-        buffer_add(out, SPAN("}\n"));
+        buffer_add(out, stamp_time(stamp));
+        if (c->key.len > 0) {
+            member_add(out, SPAN("\",\"key\":"), c->key);
+            buffer_add(out, SPAN("}\n"));
+        } else {
+            buffer_add(out, SPAN("\"}\n"));
+        }
     }
     frame_end(out, begin, chunked);
 }

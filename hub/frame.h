@@ -13,6 +13,7 @@
 #define FRAME_H
 
 #include "base/bytes.h"
+#include "base/date.h"
 
 #include <stdint.h>
 
@@ -38,6 +39,26 @@ static inline bool id_before(struct id a, struct id b)
 static inline bool id_equal(struct id a, struct id b)
 {
     return a.ms == b.ms && a.seq == b.seq;
+}
+
+/* An id and a time as text: made once for all the places in which a message has them. */
+struct stamp {
+    uint8_t id_len;
+    char id[ID_MAX_BYTES];
+    char time[DATE_RFC3339_BYTES];
+};
+
+/* `time_ms` is Unix time in milliseconds. */
+void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms);
+
+static inline struct span stamp_id(const struct stamp *stamp)
+{
+    return (struct span) { stamp->id, stamp->id_len };
+}
+
+static inline struct span stamp_time(const struct stamp *stamp)
+{
+    return (struct span) { stamp->time, DATE_RFC3339_BYTES };
 }
 
 /* Reads an id in exactly the form that id_add writes. */
@@ -96,9 +117,9 @@ struct frame_content {
 /* Writes what of a payload does not depend on the id and the time. */
 void frame_body(struct buffer *out, const struct message *m);
 
-/* The whole frame of a message; `time_ms` is Unix time in milliseconds. */
-void frame_message(struct buffer *out, const struct frame_content *c, struct id id,
-    uint64_t time_ms, bool chunked);
+/* The whole frame of a message. */
+void frame_message(
+    struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked);
 
 /* The most bytes that this message's frame can have with its envelope, whatever its id. */
 size_t frame_size_max(const struct frame_content *c);

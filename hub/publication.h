@@ -18,11 +18,13 @@ struct publication {
     struct publication *next; /* in the batch; once it is taken, the keeper's to use */
     struct room *room;
     struct key *key; /* or NULL */
-    struct id id;    /* from hub_number on */
-    uint64_t time_ms;
     struct waiter *waiters;
+    struct id id; /* from hub_number on; and: */
+    uint64_t time_ms;
+    struct stamp stamp;
     size_t size_max;              /* the most that its frame can have */
     struct frame_content content; /* its spans lie in `bytes`, and in `key` */
+    size_t capacity;              /* of `bytes` */
     char bytes[];
 };
 
@@ -35,8 +37,7 @@ enum settled {
 
 /* What was published: `room` and `online` are those of the answer to the POST. */
 struct receipt {
-    struct id id;
-    uint64_t time_ms;
+    struct stamp stamp;
     struct span room;
     unsigned online;
 };

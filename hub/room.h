@@ -68,6 +68,8 @@ struct hub {
     struct id lost;   /* the newest that a dropped room took along: what a new room has lost */
 
     struct publication *batch, **batch_end;
+    struct publication *spares;
+    unsigned spare_count;
     unsigned pending; /* messages on their way: in the batch, or with the keeper */
     uint64_t held;    /* bytes in all rings */
     bool restoring;

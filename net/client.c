@@ -386,9 +386,9 @@ static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
     struct iovec piece = { span_bytes(line), line.len };
-    size_t sent;
-    enum outcome outcome = output_pieces(c, &piece, 1, 0, &sent);
-    close_if_gone(c, outcome == SENT_SOME ? GONE_BLOCKED : outcome);
+    ssize_t sent = output_send(c, &piece, 1, 0);
+    if (sent < (ssize_t)line.len)
+        close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }
 
 static void parse_head(struct client *c)

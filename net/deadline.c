@@ -1,5 +1,5 @@
-/* deadline.c - the queues of deadline.h. Which of them may have clients is a bit each: a turn of
- * the loop looks at those few, not at one for each length of a long poll. */
+/* deadline.c - the queues of deadline.h. Of those for the lengths of long polls, a bit each tells
+ * which may have clients: a turn of the loop looks at those few, not at all. */
 
 #include "net/deadline.h"
 
@@ -9,55 +9,51 @@
 enum {
     HEARTBEAT_SLACK_MS = 50, /* a heartbeat may be so late, to go out with others */
     EXPIRED_PER_TURN = 64,
-    WORD_BITS = 64,
-    WORDS = (DEADLINE_COUNT + WORD_BITS - 1) / WORD_BITS,
+    SECOND_MS = 1000,
 };
 
+static const int64_t never_ms = INT64_MAX / 4; /* from now: can be added to the clock */
+
 static struct link queues[DEADLINE_COUNT];
-static uint64_t used[WORDS]; /* a bit that is set may be wrong; one that is not set is right */
-static int64_t heartbeat;
+static int64_t timeouts_ms[DEADLINE_COUNT];
+static uint64_t used_polls; /* from DEADLINE_POLL on; a bit may be set for an empty queue */
+
+_Static_assert(DEADLINE_COUNT - DEADLINE_POLL <= 64, "a bit for each");
 
 void deadline_start(int64_t heartbeat_ms)
 {
-    heartbeat = heartbeat_ms;
-    for (int kind = 0; kind < DEADLINE_COUNT; kind++)
+    static const int64_t given[DEADLINE_POLL] = {
+        [DEADLINE_HEAD] = 10 * SECOND_MS,
+        [DEADLINE_BODY] = 30 * SECOND_MS,
+        [DEADLINE_ANSWER] = 30 * SECOND_MS,
+        [DEADLINE_IDLE] = 60 * SECOND_MS,
+        [DEADLINE_LINGER] = SECOND_MS,
+        [DEADLINE_STALLED] = 60 * SECOND_MS,
+        [DEADLINE_READY] = 0,
+    };
+    memcpy(timeouts_ms, given, sizeof given);
+    timeouts_ms[DEADLINE_NONE] = never_ms;
+    timeouts_ms[DEADLINE_STREAM] = heartbeat_ms > 0 ? heartbeat_ms : never_ms;
+    for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
         list_init(&queues[kind]);
-}
-
-static int64_t timeout_ms(enum deadline kind)
-{
-    switch (kind) {
-    case DEADLINE_HEAD:
-        return 10000;
-    case DEADLINE_BODY:
-    case DEADLINE_ANSWER:
-        return 30000;
-    case DEADLINE_IDLE:
-    case DEADLINE_STALLED:
-        return 60000;
-    case DEADLINE_LINGER:
-        return 1000;
-    case DEADLINE_STREAM:
-        return heartbeat;
-    default:
-        return kind >= DEADLINE_POLL ? 1000 * (kind - DEADLINE_POLL + 1) : 0;
+        if (kind >= DEADLINE_POLL)
+            timeouts_ms[kind] = SECOND_MS * (kind - DEADLINE_POLL + 1);
     }
 }
 
 void deadline_put_back(struct client *c)
 {
-    int kind = c->deadline_kind;
+    unsigned kind = c->deadline_kind;
     list_remove(&c->deadline);
     list_append(&queues[kind], &c->deadline);
-    used[kind / WORD_BITS] |= 1ull << kind % WORD_BITS;
+    if (kind >= DEADLINE_POLL)
+        used_polls |= 1ull << (kind - DEADLINE_POLL);
 }
 
 void deadline_set(struct client *c, enum deadline kind)
 {
-    if (kind == DEADLINE_STREAM && heartbeat == 0)
-        kind = DEADLINE_NONE;
     c->deadline_kind = (uint8_t)kind;
-    c->due_ms = clock_mono_ms() + timeout_ms(kind);
+    c->due_ms = clock_mono_ms() + timeouts_ms[kind];
     deadline_put_back(c);
 }
 
@@ -67,22 +63,17 @@ struct client *deadline_first(enum deadline kind)
     return list_empty(queue) ? NULL : CONTAINER(queue->next, struct client, deadline);
 }
 
-/* The first queue from `kind` on that is not empty and whose clients can be late; DEADLINE_COUNT
- * when there is none. */
+/* The first queue from `kind` on that is not empty; DEADLINE_COUNT when there is none. */
 static int next_queue(int kind)
 {
-    while (kind < DEADLINE_COUNT) {
-        uint64_t word = used[kind / WORD_BITS] >> kind % WORD_BITS;
-        if (word == 0) {
-            kind = (kind / WORD_BITS + 1) * WORD_BITS;
-            continue;
-        }
-        kind += __builtin_ctzll(word);
-        if (list_empty(&queues[kind]))
-            used[kind / WORD_BITS] &= ~(1ull << kind % WORD_BITS);
-        else if (kind != DEADLINE_NONE && kind != DEADLINE_READY)
+    for (; kind < DEADLINE_POLL; kind++)
+        if (!list_empty(&queues[kind]))
             return kind;
-        kind++;
+    while (kind < DEADLINE_COUNT && used_polls >> (kind - DEADLINE_POLL) != 0) {
+        kind += __builtin_ctzll(used_polls >> (kind - DEADLINE_POLL));
+        if (!list_empty(&queues[kind]))
+            return kind;
+        used_polls &= ~(1ull << (kind - DEADLINE_POLL));
     }
     return DEADLINE_COUNT;
 }
@@ -92,7 +83,7 @@ void deadline_expire(void (*expire)(struct client *))
     int64_t now_ms = clock_mono_ms();
     for (int kind = 0; (kind = next_queue(kind)) < DEADLINE_COUNT; kind++) {
         struct client *c;
-        int left = EXPIRED_PER_TURN;
+        int left = kind != DEADLINE_READY ? EXPIRED_PER_TURN : 0;
         while (
             (c = deadline_first((enum deadline)kind)) != NULL && c->due_ms <= now_ms && left-- > 0)
             expire(c);
@@ -103,8 +94,6 @@ void deadline_expire(void (*expire)(struct client *))
 int64_t deadline_next_ms(void)
 {
     int64_t now_ms = clock_mono_ms(), next = INT64_MAX;
-    if (deadline_first(DEADLINE_READY) != NULL)
-        return now_ms;
     for (int kind = 0; (kind = next_queue(kind)) < DEADLINE_COUNT; kind++) {
         int64_t due = deadline_first((enum deadline)kind)->due_ms;
         if (kind == DEADLINE_STREAM && due > now_ms)

@@ -16,24 +16,19 @@
 
 enum { SENDFILE_BYTES = 256 << 10 }; /* in one turn */
 
-enum outcome output_pieces(
-    struct client *c, struct iovec *pieces, int count, int flags, size_t *sent)
+ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
 {
-    ssize_t n;
-    size_t wanted = 0;
+    ssize_t sent;
     flags |= MSG_NOSIGNAL;
-    for (int i = 0; i < count; i++)
-        wanted += pieces[i].iov_len;
     if (count == 1) {
-        n = send(c->fd, pieces->iov_base, pieces->iov_len, flags);
+        sent = send(c->fd, pieces->iov_base, pieces->iov_len, flags);
     } else {
         struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
-        n = sendmsg(c->fd, &message, flags);
+        sent = sendmsg(c->fd, &message, flags);
     }
-    *sent = n > 0 ? (size_t)n : 0;
-    if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM)
-        return GONE_RESET;
-    return *sent == wanted ? SENT_ALL : SENT_SOME;
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
 }
 
 /* Takes `n` bytes off the front. */
@@ -79,12 +74,12 @@ void output_free(struct client *c)
 enum outcome output_answer(struct client *c, struct span head, struct span body)
 {
     struct iovec pieces[2] = { { span_bytes(head), head.len }, { span_bytes(body), body.len } };
-    size_t sent;
-    enum outcome outcome = output_pieces(c, pieces, body.len > 0 ? 2 : 1, 0, &sent);
-    if (outcome != SENT_SOME)
-        return outcome;
-    sent -= take(&head, sent);
-    take(&body, sent);
+    ssize_t sent = output_send(c, pieces, body.len > 0 ? 2 : 1, 0);
+    if (sent < 0)
+        return GONE_RESET;
+    if ((size_t)sent == head.len + body.len)
+        return SENT_ALL;
+    take(&body, (size_t)sent - take(&head, (size_t)sent));
     return keep(c, head, head.len, body);
 }
 
@@ -102,15 +97,17 @@ enum outcome output_file(struct client *c, struct span head, int file, uint64_t 
 
 enum outcome output_stream(struct client *c, struct span bytes, size_t hold)
 {
-    size_t sent = 0;
+    ssize_t sent = 0;
     if (hold == bytes.len) { /* no replay: most often all goes at once, and nothing is kept */
         struct iovec piece = { span_bytes(bytes), bytes.len };
-        enum outcome outcome = output_pieces(c, &piece, 1, 0, &sent);
-        if (outcome != SENT_SOME)
-            return outcome;
+        sent = output_send(c, &piece, 1, 0);
+        if (sent < 0)
+            return GONE_RESET;
+        if ((size_t)sent == bytes.len)
+            return SENT_ALL;
     }
-    take(&bytes, sent);
-    return keep(c, bytes, hold - sent, (struct span) { NULL, 0 });
+    take(&bytes, (size_t)sent);
+    return keep(c, bytes, hold - (size_t)sent, (struct span) { NULL, 0 });
 }
 
 void output_release(struct client *c)
@@ -155,13 +152,12 @@ enum outcome output_flush(struct client *c)
         };
         struct span held = { out->bytes + out->sent, out->hold - out->sent };
         bool more = out->hold < out->len || out->file_left > 0;
-        size_t sent;
-        enum outcome outcome = output_pieces(c, pieces, 2, more ? MSG_MORE : 0, &sent);
-        if (is_gone(outcome) || sent == 0)
-            return outcome;
-        size_t taken = take(&held, sent);
+        ssize_t sent = output_send(c, pieces, 2, more ? MSG_MORE : 0);
+        if (sent <= 0)
+            return sent < 0 ? GONE_RESET : SENT_SOME;
+        size_t taken = take(&held, (size_t)sent);
         out->sent += taken;
-        take(&out->rest, sent - taken);
+        take(&out->rest, (size_t)sent - taken);
     }
     if (out->hold < out->len)
         return SENT_ALL;

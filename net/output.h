@@ -1,17 +1,16 @@
 /* output.h - inside net/: sending. What the socket does not take is kept, and sent when it can be.
  *
- * Each of these returns SENT_ALL, SENT_SOME (then output_flush goes on), or why the connection is
- * gone. */
+ * What returns an outcome: SENT_ALL, SENT_SOME (then output_flush goes on), or why the connection
+ * is gone. */
 
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
 #include "net/connection.h"
 
-/* Sends pieces as they lie, and keeps nothing: `*sent` bytes of them went. `flags` are send(2)'s.
- */
-enum outcome output_pieces(
-    struct client *c, struct iovec *pieces, int count, int flags, size_t *sent);
+/* Sends pieces as they lie, and keeps nothing. `flags` are send(2)'s. Returns how many bytes went, 0
+ * when the socket is full; -1 when the connection is gone (GONE_RESET). */
+ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags);
 
 /* An answer: `head`, and behind it `body`, which stays where it is. */
 enum outcome output_answer(struct client *c, struct span head, struct span body);

@@ -14,29 +14,21 @@
 
 #include <sys/socket.h>
 
-/* Sends frames until there are none, or the socket is full. */
-static enum outcome serve_frames(struct client *c)
+/* Sends the frames that were gathered. */
+static enum outcome send_frames(struct client *c, struct gather *g)
 {
-    struct gather g;
     int flags = stream_is_replaying(&c->stream) ? MSG_MORE : 0; /* `ready` follows */
-    do {
-        size_t sent;
-        stream_gather(&c->stream, &g);
-        if (g.bytes == 0)
-            return SENT_ALL;
-        enum outcome outcome = output_pieces(c, g.pieces, g.count, flags, &sent);
-        if (is_gone(outcome))
-            return outcome;
-        stream_advance(&g, sent);
-        if (outcome == SENT_SOME)
-            return SENT_SOME;
-    } while (!g.all);
-    return SENT_ALL;
+    ssize_t sent = output_send(c, g->pieces, g->count, flags);
+    if (sent < 0)
+        return GONE_RESET;
+    stream_advance(g, (size_t)sent);
+    return (size_t)sent == g->bytes ? SENT_ALL : SENT_SOME;
 }
 
 enum outcome serve_stream(struct client *c)
 {
     struct stream *stream = &c->stream;
+    struct gather g;
     struct span snapshot;
     enum outcome outcome;
     for (;;) {
@@ -44,17 +36,19 @@ enum outcome serve_stream(struct client *c)
             return outcome;
         if (stream_is_overrun(stream))
             return GONE_OVERRUN;
-        if ((outcome = serve_frames(c)) != SENT_ALL)
+        stream_gather(stream, &g);
+        if (g.bytes > 0 && (outcome = send_frames(c, &g)) != SENT_ALL)
             return outcome;
+        if (!g.all)
+            continue;
         if (stream_is_replaying(stream)) {
             stream_go_live(stream);
             output_release(c);
-            continue;
-        }
-        if (!stream_next_presence(stream, &snapshot))
+        } else if (!stream_next_presence(stream, &snapshot)) {
             return SENT_ALL;
-        if ((outcome = output_piece(c, snapshot)) != SENT_ALL)
+        } else if ((outcome = output_piece(c, snapshot)) != SENT_ALL) {
             return outcome;
+        }
     }
 }
 

@@ -133,7 +133,7 @@ static enum settled store(struct journal *j, struct publication *batch)
         struct id id = hub_next_id(j->hub);
         hub_number(j->hub, p, id, id.ms);
         buffer_clear(&payload);
-        frame_message(&payload, &p->content, p->id, p->time_ms, false);
+        frame_message(&payload, &p->content, &p->stamp, false);
         record_message(out, room_name(p->room), frame_stored_kind(p->content.kind), p->content.key,
             buffer_span(&payload));
         out->failed |= payload.failed;

@@ -13,7 +13,9 @@ static inline void add_frame_of(
     size_t before = out->len;
     frame_body(&body, m);
     struct frame_content content = { m->kind, buffer_span(&body), m->key };
-    frame_message(out, &content, id, time_ms, true);
+    struct stamp stamp;
+    stamp_make(&stamp, id, time_ms);
+    frame_message(out, &content, &stamp, true);
     must(out->len - before <= frame_size_max(&content));
     buffer_free(&body);
 }

@@ -418,6 +418,14 @@ static struct asker *free_asker(void)
 static void publish(struct message m);
 static void publish_anew(void);
 
+static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
+{
+    struct stamp expected;
+    stamp_make(&expected, post->id, post->time_ms);
+    return span_equal(stamp_id(stamp), stamp_id(&expected)) &&
+           span_equal(stamp_time(stamp), stamp_time(&expected));
+}
+
 /* What the hub calls. */
 static void done(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
@@ -428,8 +436,7 @@ static void done(struct waiter *waiter, enum settled settled, const struct recei
     check(settled == w.refusal, "and whether it is safe");
     check(a->post->entered == (settled == SETTLED_SAFE), "and when it is in the history");
     if (settled == SETTLED_SAFE) {
-        check(id_equal(receipt->id, a->post->id), "and its id");
-        check(receipt->time_ms == a->post->time_ms, "and its time");
+        check(is_stamp_of(&receipt->stamp, a->post), "and its id and time");
     }
     check(span_equal(receipt->room, a->post->m.room), "and its room");
     check(receipt->online == place_of(a->post)->online, "and how many are there");
@@ -466,7 +473,7 @@ static void check_first(const struct message *m, struct asker *a, struct post *f
         a->post = first;
         a->waits = a->repeated = true;
     } else if (result == PUBLISH_REPEATED) {
-        check(id_equal(receipt.id, first->id), "a repetition gets the first one's id");
+        check(is_stamp_of(&receipt.stamp, first), "a repetition gets the first one's id");
         check(span_equal(receipt.room, m->room), "and room");
         check(receipt.online == place_of(first)->online, "and how many are there now");
     }

@@ -216,12 +216,13 @@ static void publish(struct hub *hub, struct keeper *journal)
         .key = SPAN("and then?") };
     struct waiter waiter = { .done = take_receipt };
     struct receipt receipt;
-    struct id last = hub->last;
+    struct id last = hub->last, id;
     if (hub_publish(hub, &m, &waiter, &receipt) != PUBLISH_WAIT)
         return; /* its key is there already, with another message or with this one */
     journal->keep(journal, hub_take_batch(hub));
-    check(id_before(last, published.id), "a new id is newer than all before");
-    check(published.id.ms < 253402300800000, "and is no later than the year 9999");
+    check(id_parse(stamp_id(&published.stamp), &id), "a new message has an id");
+    check(id_before(last, id), "a new id is newer than all before");
+    check(id.ms < 253402300800000, "and is no later than the year 9999");
 }
 
 /* ---- What a hub holds, as text ------------------------------------------------------------ */
