@@ -80,18 +80,18 @@ static void mix(struct sha256 *s)
 static void sha256_add(struct sha256 *s, struct span bytes)
 {
     while (bytes.len > 0) {
-        size_t used = s->len % BLOCK_BYTES, room = BLOCK_BYTES - used;
-        size_t len = bytes.len < room ? bytes.len : room;
+        size_t used = s->len % BLOCK_BYTES, left = BLOCK_BYTES - used;
+        size_t len = bytes.len < left ? bytes.len : left;
         memcpy(s->block + used, bytes.at, len);
         s->len += len;
         bytes.at += len;
         bytes.len -= len;
-        if (len == room)
+        if (len == left)
             mix(s);
     }
 }
 
-/* The end of the last block, or of one more when there is no room for it:
+/* The end of the last block, or of one more when it does not fit:
  *
  *     | ... the bytes | 0x80 | zeros ... | how many bits there were, in 8 bytes | */
 static void sha256_finish(struct sha256 *s, unsigned char digest[SHA256_BYTES])

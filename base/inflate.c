@@ -194,7 +194,7 @@ size_t inflate_size(struct span gzip)
 bool inflate(struct span gzip, char *out, size_t size)
 {
     static const char magic[] = "\x1f\x8b\x08"; /* then the flags, of which none is known here */
-    static struct code literals, distances;
+    struct code literals, distances;
     if (gzip.len < HEADER_BYTES + TRAILER_BYTES || memcmp(gzip.at, magic, sizeof magic) != 0)
         return false;
     struct input in = { .rest = {

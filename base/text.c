@@ -91,15 +91,6 @@ size_t text_plain(struct span text)
     }
 }
 
-bool text_is_utf8(struct span text)
-{
-    int32_t character;
-    do
-        character = text_next(&text);
-    while (character >= 0);
-    return character == -2;
-}
-
 bool text_is_control(int32_t character)
 {
     return character < 0x20 || (character >= 0x7f && character <= 0x9f) ||

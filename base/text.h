@@ -16,9 +16,6 @@ int32_t text_next(struct span *rest);
  * which needs no further look at each of them. */
 size_t text_plain(struct span text);
 
-/* Whether all of it is UTF-8. */
-bool text_is_utf8(struct span text);
-
 /* C0, DEL, C1, U+2028 and U+2029, and the bidirectional embeddings, overrides and isolates, which
  * can make a line look like another (U+202A to U+202E, U+2066 to U+2069). */
 bool text_is_control(int32_t character);

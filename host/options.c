@@ -87,7 +87,7 @@ static const struct option server_options[] = {
         "disk; none: when the kernel has it" },
     { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, SECOND, DAY, false, SECOND,
         "time to finish in after SIGTERM (5s)" },
-    { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), LOG_INFO, 0, 0, false, 0,
+    { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
     { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0, "check the options, then exit" },
     { "version", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print the version, then exit" },

@@ -30,14 +30,14 @@ static bool add_piece(
 static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t to, unsigned trail)
 {
     struct iovec pieces[2];
-    bool room_left = true;
+    bool fits = true;
     int count = ring_pieces(&m->room->ring, from, to, pieces);
     for (int i = 0; i < count; i++) {
         uint64_t next = from + pieces[i].iov_len;
-        room_left = add_piece(g, m, pieces[i], from, i + 1 < count ? next : next + trail);
+        fits = add_piece(g, m, pieces[i], from, i + 1 < count ? next : next + trail);
         from = next;
     }
-    return room_left;
+    return fits;
 }
 
 /* Where the merge stands in one of the rooms. */

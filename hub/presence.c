@@ -5,6 +5,7 @@
 
 #include "hub/presence.h"
 
+#include "base/list.h"
 #include "base/print.h"
 #include "hub/frame.h"
 
@@ -22,7 +23,7 @@ struct name *name_hold(struct table *names, struct span bytes)
     must(bytes.len <= UINT8_MAX);
     uint64_t hash = table_hash(bytes, 0);
     for (struct node *n = table_find(names, hash); n != NULL; n = table_find_next(n)) {
-        struct name *name = (struct name *)(void *)n;
+        struct name *name = CONTAINER(n, struct name, node);
         if (span_equal(name_span(name), bytes)) {
             name->holders++;
             return name;

@@ -27,11 +27,14 @@ struct name {
 struct name *name_hold(struct table *names, struct span bytes);
 void name_drop(struct table *names, struct name *name);
 
+/* A name in a room, and how many of the room's streams show it. */
+struct present {
+    struct name *name;
+    unsigned streams;
+};
+
 struct presence {
-    struct present {
-        struct name *name;
-        unsigned streams;
-    } * names; /* in byte order */
+    struct present *names; /* in byte order */
     size_t count, capacity;
     unsigned online;
     uint32_t change;          /* joins and leaves so far */

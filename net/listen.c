@@ -32,7 +32,7 @@ union endpoint {
     struct sockaddr_storage largest;
 };
 
-__attribute__((noreturn)) static void give_up(int code, const char *address, const char *why)
+__attribute__((noreturn)) static void refuse_address(int code, const char *address, const char *why)
 {
     log_exit(code, "--listen %s: %s", address, why);
 }
@@ -41,7 +41,7 @@ static socklen_t parse_unix(const char *text, const char *path, union endpoint *
 {
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof address->local.sun_path)
-        give_up(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
+        refuse_address(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
     address->local.sun_family = AF_UNIX;
     memcpy(address->local.sun_path, path, len + 1);
     return (socklen_t)sizeof address->local;
@@ -57,7 +57,8 @@ static socklen_t parse(const char *text, union endpoint *address)
         return parse_unix(text, text + 5, address);
     const char *colon = strrchr(text, ':');
     if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
-        give_up(EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
+        refuse_address(
+            EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
     bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
     if (len >= sizeof host)
@@ -70,7 +71,7 @@ static socklen_t parse(const char *text, union endpoint *address)
         return sizeof address->v6;
     }
     if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
-        give_up(EXIT_USAGE, text,
+        refuse_address(EXIT_USAGE, text,
             "the host must be an address: 0.0.0.0:8080 or [::]:8080 is all of "
             "them, 127.0.0.1:8080 this machine only");
     address->v4.sin_family = AF_INET;
@@ -138,7 +139,7 @@ struct listener listen_on(const char *text)
         set_inherited(listener.fd);
     if (listener.fd < 0 || bind(listener.fd, &address.any, len) < 0 ||
         listen(listener.fd, BACKLOG) < 0)
-        give_up(EXIT_SYSTEM, text, advice(family, errno));
+        refuse_address(EXIT_SYSTEM, text, advice(family, errno));
     if (family == AF_UNIX && lstat(address.local.sun_path, &st) == 0) {
         listener.device = st.st_dev;
         listener.inode = st.st_ino;

@@ -43,7 +43,7 @@ static struct span address_span(const struct address *address)
     return (struct span) { (const char *)address->bytes, sizeof address->bytes };
 }
 
-static struct peer *find(const struct address *address, uint64_t hash)
+static struct peer *find_peer(const struct address *address, uint64_t hash)
 {
     struct node *node = table_find(&peers, hash);
     for (; node != NULL; node = table_find_next(node)) {
@@ -54,7 +54,7 @@ static struct peer *find(const struct address *address, uint64_t hash)
     return NULL;
 }
 
-static struct peer *add(const struct address *address, uint64_t hash)
+static struct peer *add_peer(const struct address *address, uint64_t hash)
 {
     struct peer *peer = calloc(1, sizeof *peer);
     if (peer == NULL)
@@ -73,9 +73,9 @@ struct peer *peers_enter(const struct address *address, int64_t now_us)
 {
     struct address prefix = address_prefix(address);
     uint64_t hash = table_hash(address_span(&prefix), 0);
-    struct peer *peer = find(&prefix, hash);
+    struct peer *peer = find_peer(&prefix, hash);
     if (peer == NULL)
-        peer = add(&prefix, hash);
+        peer = add_peer(&prefix, hash);
     else if (peer->connections == 0) {
         list_remove(&peer->idle);
         idle_count--;

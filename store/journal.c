@@ -32,7 +32,7 @@
 
 /* ==== Opening ================================================================================ */
 
-__attribute__((noreturn)) static void give_up(const char *path, const char *why)
+__attribute__((noreturn)) static void refuse_path(const char *path, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
 }
@@ -43,7 +43,7 @@ static char *path_with(const char *path, const char *suffix)
     size_t len = strlen(path) + strlen(suffix) + 1;
     char *with = malloc(len);
     if (with == NULL)
-        give_up(path, strerror(errno));
+        refuse_path(path, strerror(errno));
     print_into(with, len, "%s%s", path, suffix);
     return with;
 }
@@ -56,11 +56,11 @@ static void take_lock(struct journal *j)
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     j->lock = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (j->lock < 0)
-        give_up(j->path, strerror(errno));
+        refuse_path(j->path, strerror(errno));
     if (fcntl(j->lock, F_SETLK, &lock) < 0)
-        give_up(j->path, errno == EAGAIN || errno == EACCES
-                             ? "another ssechat uses this journal; each needs its own"
-                             : strerror(errno));
+        refuse_path(j->path, errno == EAGAIN || errno == EACCES
+                                 ? "another ssechat uses this journal; each needs its own"
+                                 : strerror(errno));
 }
 
 /* A folder or a device is refused before anything is made beside it. */
@@ -69,7 +69,7 @@ static void check_path(const char *path)
     struct stat st;
     errno = 0;
     if (stat(path, &st) < 0 ? errno != ENOENT : !S_ISREG(st.st_mode))
-        give_up(path, errno != 0 ? strerror(errno) : "it is no regular file");
+        refuse_path(path, errno != 0 ? strerror(errno) : "it is no regular file");
 }
 
 /* The path without links, so that one journal has one name, one lock, and a compaction that puts
@@ -79,7 +79,7 @@ static char *real_path(const char *path)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     char *real = fd >= 0 ? realpath(path, NULL) : NULL;
     if (real == NULL)
-        give_up(path, strerror(errno));
+        refuse_path(path, strerror(errno));
     close(fd);
     return real;
 }
@@ -89,13 +89,13 @@ static void open_file(struct journal *j)
     struct stat st;
     j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (j->fd < 0 || fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0)
-        give_up(j->path, strerror(errno));
+        refuse_path(j->path, strerror(errno));
     j->size = (uint64_t)st.st_size;
     char *copy = path_with(j->path, "");
     j->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
     if (j->folder < 0)
-        give_up(j->path, strerror(errno));
+        refuse_path(j->path, strerror(errno));
     unlink(j->new_path); /* of a compaction that did not get to its end */
 }
 
@@ -239,7 +239,7 @@ struct keeper *journal_open(const struct journal_settings *settings, struct hub 
     const char *path = settings->path;
     struct journal *j = malloc(sizeof *j);
     if (j == NULL)
-        give_up(path, strerror(errno));
+        refuse_path(path, strerror(errno));
     check_path(path);
     *j = (struct journal) { .hub = hub, .path = real_path(path), .sync = settings->sync };
     j->keeper = (struct keeper) { keep, tick, next_ms, epoll_create1(EPOLL_CLOEXEC), ready, trouble,
@@ -249,12 +249,12 @@ struct keeper *journal_open(const struct journal_settings *settings, struct hub 
     take_lock(j);
     open_file(j);
     if (j->keeper.watch < 0)
-        give_up(path, strerror(errno));
+        refuse_path(path, strerror(errno));
     replay_load(j);
     if (!probe(j))
-        give_up(path, "there is not enough memory");
+        refuse_path(path, "there is not enough memory");
     if (j->trouble == TROUBLE_NONE &&
         (ftruncate(j->fd, (off_t)j->size) < 0 || fsync(j->folder) < 0))
-        give_up(path, strerror(errno));
+        refuse_path(path, strerror(errno));
     return &j->keeper;
 }

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-__attribute__((noreturn)) static void give_up(const struct journal *j, const char *why)
+__attribute__((noreturn)) static void refuse_file(const struct journal *j, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", j->path, why);
 }
@@ -78,7 +78,7 @@ static bool replay_message(
         return false;
     switch (hub_append(j->hub, room, id, id.ms, (enum message_kind)kind, key, payload)) {
     case APPEND_NO_MEMORY:
-        give_up(j, no_memory);
+        refuse_file(j, no_memory);
     case APPEND_OLD:
         return false;
     case APPENDED:
@@ -114,7 +114,7 @@ static bool replay_record(const struct journal *j, struct span record, bool *mes
     if (!id_of(&f[LOST], &lost))
         return false;
     if (!restore_room(j->hub, room, lost))
-        give_up(j, no_memory);
+        refuse_file(j, no_memory);
     return true;
 }
 
@@ -169,7 +169,7 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
             return at;
         bool kept = keep_aside(j, (struct span) { s.at + at, next - at }, at);
         if (!kept && next == s.len)
-            give_up(j, "its end is damaged, and there is no room to put that aside");
+            refuse_file(j, "its end is damaged, and there is no room to put that aside");
         restore_damage(j->hub);
         j->damaged |= kept; /* else it stays where it is */
         if (next == s.len)
@@ -187,7 +187,7 @@ void replay_load(struct journal *j)
     if (j->size > 0) {
         void *bytes = mmap(NULL, j->size, PROT_READ, MAP_PRIVATE, j->fd, 0);
         if (bytes == MAP_FAILED)
-            give_up(j, strerror(errno));
+            refuse_file(j, strerror(errno));
         size_t good = replay(j, (struct span) { bytes, j->size }, &messages);
         munmap(bytes, j->size);
         if (good < j->size)
@@ -196,7 +196,7 @@ void replay_load(struct journal *j)
         j->size = good;
     }
     if (!restore_end(j->hub))
-        give_up(j, no_memory);
+        refuse_file(j, no_memory);
     log_line(LOG_INFO, "journal messages=%llu bytes=%llu ms=%lld", messages,
         (unsigned long long)j->size, (long long)(clock_now_ms(CLOCK_MONOTONIC) - begin_ms));
 }

@@ -24,6 +24,7 @@
 #include "frames.h"
 #include "hub/rules.h"
 #include "json.h"
+#include "utf8.h"
 
 #include <inttypes.h>
 
@@ -340,7 +341,7 @@ static struct span write_frame(struct buffer *out, const struct message *m, stru
     check(memcmp(out->at, before.at, before.len) == 0, "what was there stays");
     rest = (struct span) { out->at + before.len, out->len - before.len };
     struct span frame = rest;
-    check(text_is_utf8(frame), "a frame is UTF-8");
+    check(is_utf8(frame), "a frame is UTF-8");
     check(take_chunk(&rest, &payload) && rest.len == 0, "a frame is one chunk, and nothing more");
     check(payload.at - frame.at == FRAME_LEAD_BYTES, "the lead has its size");
     check(frame.len - payload.len == FRAME_ENVELOPE_BYTES, "the envelope has its size");
@@ -457,7 +458,7 @@ static const char *check_rules(struct input *in)
     case MESSAGE_CHAT:
         return rule_message(m->body);
     case MESSAGE_TEXT:
-        return text_is_utf8(m->body) ? NULL : "A text must be UTF-8.";
+        return is_utf8(m->body) ? NULL : "A text must be UTF-8.";
     case MESSAGE_JSON:
         return compact_body(in);
     case MESSAGE_BINARY:

@@ -15,6 +15,7 @@
 #include "json.h"
 #include "base/text.h"
 #include "driver.h"
+#include "utf8.h"
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
@@ -38,7 +39,7 @@ static struct span decoded(struct span raw)
     char *out = bytes_new(raw.len);
     struct span text = { out, json_decode(raw, out) };
     check(text.len + 2 <= raw.len, "a decoded string is no longer than it was written");
-    check(text_is_utf8(text), "a decoded string is UTF-8");
+    check(is_utf8(text), "a decoded string is UTF-8");
     struct span place = copy_of(raw);
     char *same = (char *)(uintptr_t)place.at;
     check(json_decode(place, same) == text.len, "decoding in place gives the same length");
@@ -138,7 +139,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     size_t count = sizeof fields / sizeof fields[0];
     struct span text = { (const char *)data, size };
     if (json_find(text, fields, count) == NULL) {
-        check(text_is_utf8(text), "an accepted document is UTF-8");
+        check(is_utf8(text), "an accepted document is UTF-8");
         for (size_t i = 0; i < count; i++)
             check_field(fields[i]);
         struct span whole = compacted(text);
@@ -146,7 +147,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         check(json_find(whole, NULL, 0) == NULL, "the compact form of a document is accepted");
         span_free(whole);
     }
-    if (text_is_utf8(text))
+    if (is_utf8(text))
         check_text(text);
     return 0;
 }
@@ -268,7 +269,7 @@ static int usage(void)
 static int show(const char *mode, struct span input, struct json_field *fields, size_t count)
 {
     if (strcmp(mode, "escape") == 0) {
-        check(text_is_utf8(input), "the text to escape is UTF-8");
+        check(is_utf8(input), "the text to escape is UTF-8");
         struct span raw = escaped(input);
         print_line(raw);
         check_text(input);
