@@ -1,4 +1,4 @@
-/* record.h - one record of a journal: its bytes, and whether they are whole (journal.h has the
+/* record.h - inside store/: one record of a journal: its bytes, and whether they are whole (journal.h has the
  * form). */
 
 #ifndef RECORD_H
