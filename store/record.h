@@ -1,5 +1,4 @@
-/* record.h - inside store/: one record of a journal: its bytes, and whether they are whole (journal.h has the
- * form). */
+/* record.h - inside store/: one record of a journal, which journal.h describes. */
 
 #ifndef RECORD_H
 #define RECORD_H
