@@ -252,32 +252,27 @@ static bool split_field(struct span line, struct span *name, struct span *value)
     return words_are_text(*value);
 }
 
-#define TEXT(literal)                  \
-    {                                  \
-        (literal), sizeof(literal) - 1 \
-    }
-
 /* `once`: a field that is no list and may not be doubled (RFC 9110 5.3). Content-Length has its own
  * rule, see read_length. */
 static const struct {
     struct span name;
     bool once;
 } KNOWN_FIELDS[HTTP_OTHER_FIELD] = {
-    [HTTP_ACCEPT_ENCODING] = { TEXT("Accept-Encoding"), false },
-    [HTTP_AUTHORIZATION] = { TEXT("Authorization"), true },
-    [HTTP_CONNECTION] = { TEXT("Connection"), false },
-    [HTTP_CONTENT_LENGTH] = { TEXT("Content-Length"), false },
-    [HTTP_CONTENT_TYPE] = { TEXT("Content-Type"), true },
-    [HTTP_COOKIE] = { TEXT("Cookie"), false },
-    [HTTP_EXPECT] = { TEXT("Expect"), false },
-    [HTTP_FORWARDED] = { TEXT("Forwarded"), false },
-    [HTTP_HOST] = { TEXT("Host"), true },
-    [HTTP_IDEMPOTENCY_KEY] = { TEXT("Idempotency-Key"), true },
-    [HTTP_IF_NONE_MATCH] = { TEXT("If-None-Match"), false },
-    [HTTP_LAST_EVENT_ID] = { TEXT("Last-Event-ID"), true },
-    [HTTP_ORIGIN] = { TEXT("Origin"), true },
-    [HTTP_TRANSFER_ENCODING] = { TEXT("Transfer-Encoding"), false },
-    [HTTP_X_FORWARDED_FOR] = { TEXT("X-Forwarded-For"), false },
+    [HTTP_ACCEPT_ENCODING] = { SPAN_INIT("Accept-Encoding"), false },
+    [HTTP_AUTHORIZATION] = { SPAN_INIT("Authorization"), true },
+    [HTTP_CONNECTION] = { SPAN_INIT("Connection"), false },
+    [HTTP_CONTENT_LENGTH] = { SPAN_INIT("Content-Length"), false },
+    [HTTP_CONTENT_TYPE] = { SPAN_INIT("Content-Type"), true },
+    [HTTP_COOKIE] = { SPAN_INIT("Cookie"), false },
+    [HTTP_EXPECT] = { SPAN_INIT("Expect"), false },
+    [HTTP_FORWARDED] = { SPAN_INIT("Forwarded"), false },
+    [HTTP_HOST] = { SPAN_INIT("Host"), true },
+    [HTTP_IDEMPOTENCY_KEY] = { SPAN_INIT("Idempotency-Key"), true },
+    [HTTP_IF_NONE_MATCH] = { SPAN_INIT("If-None-Match"), false },
+    [HTTP_LAST_EVENT_ID] = { SPAN_INIT("Last-Event-ID"), true },
+    [HTTP_ORIGIN] = { SPAN_INIT("Origin"), true },
+    [HTTP_TRANSFER_ENCODING] = { SPAN_INIT("Transfer-Encoding"), false },
+    [HTTP_X_FORWARDED_FOR] = { SPAN_INIT("X-Forwarded-For"), false },
 };
 
 /* Which of the known fields it is, or HTTP_OTHER_FIELD. */

@@ -75,16 +75,11 @@ static void get_health(struct client *c, const struct token *token)
 
 /* ==== Which URL it is ======================================================================== */
 
-#define PATH(literal)                  \
-    {                                  \
-        (literal), sizeof(literal) - 1 \
-    }
-
 static const struct route routes[] = {
-    { PATH("/events"), TAKES_GET, true, true, events_get, NULL },
-    { PATH("/messages"), TAKES_GET | TAKES_POST, true, false, messages_get, messages_post },
-    { PATH("/rooms"), TAKES_GET, true, false, get_rooms, NULL },
-    { PATH("/healthz"), TAKES_GET, false, false, get_health, NULL },
+    { SPAN_INIT("/events"), TAKES_GET, true, true, events_get, NULL },
+    { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, messages_get, messages_post },
+    { SPAN_INIT("/rooms"), TAKES_GET, true, false, get_rooms, NULL },
+    { SPAN_INIT("/healthz"), TAKES_GET, false, false, get_health, NULL },
     { { NULL, 0 }, TAKES_GET, false, false, page_get, NULL },
 };
 

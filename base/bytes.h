@@ -33,6 +33,12 @@ struct buffer {
 /* A string literal as a span, and a C string as one. */
 #define SPAN(literal) ((struct span) { (literal), sizeof(literal) - 1 })
 
+/* The first of these where a constant initializer is wanted. */
+#define SPAN_INIT(literal)             \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
+
 static inline struct span span_of(const char *string)
 {
     return (struct span) { string, strlen(string) };

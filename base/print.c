@@ -117,10 +117,10 @@ static long long next_signed(enum length length, va_list *args)
     return va_arg(*args, int);
 }
 
-/* The text of the next argument, which ends where `digits` does unless it is a string. */
-static struct span next_number(char letter, enum length length, va_list *args, char *digits)
+/* The text of the next argument, which is a number: it ends in front of `end`. */
+static struct span next_number(char letter, enum length length, va_list *args, char *end)
 {
-    char *end = digits + DIGITS_MAX, *begin;
+    char *begin;
     if (letter == 'd') {
         long long number = next_signed(length, args);
         unsigned long long magnitude = (unsigned long long)number;
@@ -151,7 +151,7 @@ static struct span next_value(
         digits[0] = (char)va_arg(*args, int);
         return (struct span) { digits, 1 };
     }
-    return next_number(letter, c->length, args, digits);
+    return next_number(letter, c->length, args, digits + DIGITS_MAX);
 }
 
 /* Writes what fits below `size`, and counts all of it. */

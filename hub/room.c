@@ -31,7 +31,7 @@ struct room *room_new(struct hub *hub, struct span name)
         free(room);
         return NULL;
     }
-    ring_init(&room->ring, hub->settings->history);
+    ring_init(&room->ring, (size_t)hub->settings->history);
     list_init(&room->idle);
     list_init(&room->due);
     list_init(&room->blocked);

@@ -95,7 +95,7 @@ int64_t deadline_next_ms(void)
 {
     int64_t now_ms = clock_mono_ms(), next = INT64_MAX;
     for (int kind = 0; (kind = next_queue(kind)) < DEADLINE_COUNT; kind++) {
-        int64_t due = deadline_first((enum deadline)kind)->due_ms;
+        int64_t due = CONTAINER(queues[kind].next, struct client, deadline)->due_ms;
         if (kind == DEADLINE_STREAM && due > now_ms)
             due += HEARTBEAT_SLACK_MS;
         if (due < next)

@@ -146,7 +146,7 @@ static size_t counted(size_t bytes)
 
 bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size)
 {
-    size_t largest = settings->max_body, more = counted(size) - counted(old);
+    size_t largest = (size_t)settings->max_body, more = counted(size) - counted(old);
     if (counted(size) == 0)
         return true;
     bool fits = buffered[kind] + more <= BUFFERED_MAX_BYTES + BUFFERED_LARGEST * largest;

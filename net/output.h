@@ -8,8 +8,8 @@
 
 #include "net/connection.h"
 
-/* Sends pieces as they lie, and keeps nothing. `flags` are send(2)'s. Returns how many bytes went, 0
- * when the socket is full; -1 when the connection is gone (GONE_RESET). */
+/* Sends pieces as they lie, and keeps nothing. `flags` are send(2)'s. Returns how many bytes went,
+ * 0 when the socket is full; -1 when the connection is gone (GONE_RESET). */
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags);
 
 /* An answer: `head`, and behind it `body`, which stays where it is. */

@@ -5,45 +5,37 @@
 #include "base/date.h"
 #include "base/print.h"
 
-#define ROW(status, reason)           \
-    {                                 \
-        status,                       \
-        {                             \
-            reason, sizeof reason - 1 \
-        }                             \
-    }
-
 struct span reply_reason(int status)
 {
     static const struct {
         int status;
         struct span reason;
     } reasons[] = {
-        ROW(100, "Continue"),
-        ROW(200, "OK"),
-        ROW(201, "Created"),
-        ROW(204, "No Content"),
-        ROW(304, "Not Modified"),
-        ROW(400, "Bad Request"),
-        ROW(401, "Unauthorized"),
-        ROW(403, "Forbidden"),
-        ROW(404, "Not Found"),
-        ROW(405, "Method Not Allowed"),
-        ROW(408, "Request Timeout"),
-        ROW(411, "Length Required"),
-        ROW(413, "Content Too Large"),
-        ROW(414, "URI Too Long"),
-        ROW(415, "Unsupported Media Type"),
-        ROW(417, "Expectation Failed"),
-        ROW(421, "Misdirected Request"),
-        ROW(422, "Unprocessable Content"),
-        ROW(429, "Too Many Requests"),
-        ROW(431, "Request Header Fields Too Large"),
-        ROW(500, "Internal Server Error"),
-        ROW(501, "Not Implemented"),
-        ROW(503, "Service Unavailable"),
-        ROW(505, "HTTP Version Not Supported"),
-        ROW(507, "Insufficient Storage"),
+        { 100, SPAN_INIT("Continue") },
+        { 200, SPAN_INIT("OK") },
+        { 201, SPAN_INIT("Created") },
+        { 204, SPAN_INIT("No Content") },
+        { 304, SPAN_INIT("Not Modified") },
+        { 400, SPAN_INIT("Bad Request") },
+        { 401, SPAN_INIT("Unauthorized") },
+        { 403, SPAN_INIT("Forbidden") },
+        { 404, SPAN_INIT("Not Found") },
+        { 405, SPAN_INIT("Method Not Allowed") },
+        { 408, SPAN_INIT("Request Timeout") },
+        { 411, SPAN_INIT("Length Required") },
+        { 413, SPAN_INIT("Content Too Large") },
+        { 414, SPAN_INIT("URI Too Long") },
+        { 415, SPAN_INIT("Unsupported Media Type") },
+        { 417, SPAN_INIT("Expectation Failed") },
+        { 421, SPAN_INIT("Misdirected Request") },
+        { 422, SPAN_INIT("Unprocessable Content") },
+        { 429, SPAN_INIT("Too Many Requests") },
+        { 431, SPAN_INIT("Request Header Fields Too Large") },
+        { 500, SPAN_INIT("Internal Server Error") },
+        { 501, SPAN_INIT("Not Implemented") },
+        { 503, SPAN_INIT("Service Unavailable") },
+        { 505, SPAN_INIT("HTTP Version Not Supported") },
+        { 507, SPAN_INIT("Insufficient Storage") },
     };
     for (unsigned i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         if (reasons[i].status == status)

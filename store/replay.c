@@ -184,12 +184,15 @@ void replay_load(struct journal *j)
     unsigned long long messages = 0;
     int64_t begin_ms = clock_now_ms(CLOCK_MONOTONIC);
     restore_begin(j->hub);
+    if (j->size > SIZE_MAX / 2) /* on 32 bit */
+        refuse_file(j, strerror(EFBIG));
     if (j->size > 0) {
-        void *bytes = mmap(NULL, j->size, PROT_READ, MAP_PRIVATE, j->fd, 0);
+        const size_t size = (size_t)j->size;
+        void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, j->fd, 0);
         if (bytes == MAP_FAILED)
             refuse_file(j, strerror(errno));
-        size_t good = replay(j, (struct span) { bytes, j->size }, &messages);
-        munmap(bytes, j->size);
+        size_t good = replay(j, (struct span) { bytes, size }, &messages);
+        munmap(bytes, size);
         if (good < j->size)
             log_line(LOG_WARN, "journal cut=%llu offset=%zu reason=\"torn at the end\"",
                 (unsigned long long)(j->size - good), good);

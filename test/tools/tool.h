@@ -62,7 +62,7 @@ static inline int64_t now_us(void)
 
 static inline void sleep_us(int64_t us)
 {
-    struct timespec time = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+    struct timespec time = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000 * 1000) };
     nanosleep(&time, NULL);
 }
 
