@@ -159,9 +159,10 @@ check-cross:
 	test/needs cross
 	test/cross
 
-# The suites that have a long form, in that form.
+# The suites that have a long form, in that form; and other processors.
 long: tests tests-debug
 	test/run --long $(TESTS)
+	$(MAKE) check-cross
 
 # The suite on a build that counts which lines run; a failing test does not stop the report.
 coverage: tools valgrind
@@ -259,8 +260,8 @@ help:
 	@echo 'make quick        the tests of a few seconds each, on the plain build'
 	@echo 'make check        the suite on the plain build  (TESTS=test/www.bats: only that)'
 	@echo 'make check-debug  the suite on the debug build'
-	@echo 'make check-cross  the suite on other processors, under qemu'
-	@echo 'make long         suites that can run longer do so, on both builds'
+	@echo 'make check-cross  unit suites and a smoke path on other processors, under qemu'
+	@echo 'make long         suites that can run longer do so, on both builds; then check-cross'
 	@echo 'make lint         the rule of the folders, compilers, checkers; make format: clang-format'
 	@echo 'make coverage     which lines the suite runs'
 	@echo 'make fuzz         libFuzzer on the parsers, FUZZ_SECONDS=60 each'
