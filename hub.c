@@ -44,7 +44,7 @@ enum {
     OVERRUN_CHECK_MS = 1000,
     PRESENCE_SCAN_MS = 20, /* between two looks at the rooms that wait for one */
     SCRATCH_KEPT_BYTES = 65536,
-    SPARE_BODY_BYTES = 256,
+    SPARE_BYTES = 256,
 };
 
 /* The debug build keeps none, so that the sanitizer sees the use of one that is gone. */
@@ -137,11 +137,11 @@ static enum publish repeat(const struct frame_content *content, const struct key
 
 /* A publication lives for a turn, and at many POSTs a second the heap would go to the system for it
  * in each. So a few of the usual size are kept for the next ones. */
-static struct publication *new_publication(struct hub *hub, size_t body)
+static struct publication *new_publication(struct hub *hub, size_t bytes)
 {
-    size_t capacity = body > SPARE_BODY_BYTES ? body : SPARE_BODY_BYTES;
+    size_t capacity = bytes > SPARE_BYTES ? bytes : SPARE_BYTES;
     struct publication *p = hub->spares;
-    if (p != NULL && body <= SPARE_BODY_BYTES) {
+    if (p != NULL && bytes <= SPARE_BYTES) {
         hub->spares = p->next;
         hub->spare_count--;
     } else if ((p = malloc(sizeof *p + capacity)) == NULL) {
@@ -154,7 +154,7 @@ static struct publication *new_publication(struct hub *hub, size_t body)
 
 static void free_publication(struct hub *hub, struct publication *p)
 {
-    if (p->capacity != SPARE_BODY_BYTES || hub->spare_count == SPARES_MAX) {
+    if (p->capacity != SPARE_BYTES || hub->spare_count == SPARES_MAX) {
         free(p);
         return;
     }
@@ -170,7 +170,7 @@ static struct publication *prepare(
     struct span body = content->body;
     if (!ring_prepare(&room->ring, room->pending + 1, room->pending_bytes + size_max))
         return NULL;
-    struct publication *p = new_publication(hub, body.len);
+    struct publication *p = new_publication(hub, body.len + content->key.len);
     if (p == NULL)
         return NULL;
     p->room = room;
@@ -180,13 +180,13 @@ static struct publication *prepare(
     p->content.body.at = p->bytes;
     if (content->key.len == 0)
         return p;
+    p->content.key.at = memcpy(p->bytes + body.len, content->key.at, content->key.len);
     p->key = room_add_key(hub, room, content->key);
     if (p->key == NULL) {
         free_publication(hub, p);
         return NULL;
     }
     p->key->pending = p;
-    p->content.key.at = p->key->bytes;
     return p;
 }
 
@@ -267,7 +267,7 @@ struct publication *hub_take_batch(struct hub *hub)
 
 struct id hub_next_id(struct hub *hub)
 {
-    return room_next_id(hub);
+    return next_id(hub);
 }
 
 static void note_id(struct id *newest, struct id id)
@@ -284,24 +284,28 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
     note_id(&hub->last, id);
 }
 
-/* The one way into a ring, for the frame in hub->frame. Streams that wait for their turn are served
+/* Makes space in a ring for the frame in hub->frame. Streams that wait for their turn are served
  * before a frame that they have not been offered goes: only a reader that does not read is ever
  * overrun. While they are served a message may be published, and hub->frame grow and move. */
-static void append(struct hub *hub, struct room *room, const struct entry *entry)
+static void make_space(struct hub *hub, struct room *room)
 {
     struct ring *ring = &room->ring;
-    size_t len = hub->frame.len;
-    while (!ring_fits(ring, len)) {
+    while (!ring_fits(ring, hub->frame.len)) {
         turn_serve_before(hub, room, ring_end(ring, ring->first));
         room_drop_oldest(hub, room);
     }
+}
+
+/* The one way into a ring, for the frame in hub->frame. */
+static void append(struct hub *hub, struct room *room, const struct entry *entry)
+{
     if (entry->key != NULL) {
         entry->key->pending = NULL;
-        entry->key->number = ring->next;
+        entry->key->number = room->ring.next;
     }
-    ring_append(ring, entry, buffer_span(&hub->frame));
+    ring_append(&room->ring, entry, buffer_span(&hub->frame));
+    hub->held += hub->frame.len;
     buffer_clear(&hub->frame);
-    hub->held += len;
     note_id(&hub->newest, entry->id);
     room_wake(hub, room);
 }
@@ -331,6 +335,7 @@ void hub_safe(struct hub *hub, struct publication *p)
     buffer_clear(frame);
     frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);
+    make_space(hub, p->room);
     append(hub, p->room, &entry);
     settle(hub, p, SETTLED_SAFE);
 }
@@ -344,9 +349,9 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why)
 
 /* ==== What has no POST here ================================================================== */
 
-/* The key of a message that comes from elsewhere. When its room was dropped in between, and came
- * again, the same key may have come again too: then the later message has it; but a POST of ours
- * that is on its way keeps it. False without memory. */
+/* The key of a message that comes from elsewhere: of two with the same key the later one has it
+ * (its room was dropped in between), and one that is safe has it before one that is on its way.
+ * False without memory. */
 static bool take_key(struct hub *hub, struct room *room, struct span bytes, struct key **key)
 {
     *key = NULL;
@@ -354,8 +359,8 @@ static bool take_key(struct hub *hub, struct room *room, struct span bytes, stru
         return true;
     struct key *known = room_find_key(hub, room, bytes);
     if (known != NULL && known->pending != NULL)
-        return true;
-    if (known != NULL)
+        known->pending->key = NULL;
+    else if (known != NULL)
         ring_entry(&room->ring, known->number)->key = NULL;
     *key = known != NULL ? known : room_add_key(hub, room, bytes);
     return *key != NULL;
@@ -372,6 +377,20 @@ static bool wrap(struct hub *hub, struct span payload)
     return !frame->failed;
 }
 
+/* A message that the ring cannot hold takes along all that was before it, after that was offered.
+ * Its room's readers are overrun, and come back to a gap. */
+static void pass_over(struct hub *hub, struct room *room, struct id id, size_t len)
+{
+    struct ring *ring = &room->ring;
+    turn_serve_before(hub, room, ring->head);
+    while (!ring_empty(ring))
+        room_drop_oldest(hub, room);
+    ring_pass(ring, len);
+    room->lost = id;
+    note_id(&hub->newest, id);
+    room_wake(hub, room);
+}
+
 static enum append append_payload(
     struct hub *hub, struct room *room, struct entry *entry, struct span key, struct span payload)
 {
@@ -382,15 +401,14 @@ static enum append append_payload(
         return APPEND_NO_MEMORY;
     note_id(&hub->last, entry->id);
     size_t len = hub->frame.len;
-    if (len > ring->limit) { /* of this room nothing older can be kept either */
-        while (!ring_empty(ring))
-            room_drop_oldest(hub, room);
-        room->lost = entry->id;
-        note_id(&hub->newest, entry->id);
+    if (len > ring->limit) {
+        pass_over(hub, room, entry->id, len);
         return APPEND_TOO_LARGE;
     }
-    if (!ring_prepare(ring, room->pending + 1, room->pending_bytes + len) ||
-        !take_key(hub, room, key, &entry->key))
+    if (!ring_prepare(ring, room->pending, room->pending_bytes + len))
+        return APPEND_NO_MEMORY;
+    make_space(hub, room);
+    if (!take_key(hub, room, key, &entry->key))
         return APPEND_NO_MEMORY;
     append(hub, room, entry);
     return APPENDED;
@@ -405,7 +423,9 @@ enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t
         room = room_new(hub, name);
     if (room == NULL)
         return APPEND_NO_MEMORY;
+    room->pending++; /* it stays while its streams are served */
     enum append result = append_payload(hub, room, &entry, key, payload);
+    room->pending--;
     if (!hub->restoring && result != APPEND_OLD) /* restore_end looks at all of them */
         room_release(hub, room);
     return result;

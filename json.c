@@ -519,3 +519,10 @@ size_t json_escape(struct span text, char *out)
     out[len++] = '"';
     return len;
 }
+
+void json_string_add(struct buffer *out, struct span text)
+{
+    char *to = buffer_reserve(out, JSON_ESCAPED_MAX(text.len));
+    if (to != NULL)
+        out->len += json_escape(text, to);
+}

@@ -51,4 +51,7 @@ int json_next_string(struct span *rest, struct span *raw);
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);
 
+/* `text`, which is UTF-8, as a JSON string with its quotes: json_escape into a buffer. */
+void json_string_add(struct buffer *out, struct span text);
+
 #endif

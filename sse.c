@@ -3,13 +3,20 @@
  * One thread, one epoll, and every turn of the loop does the same things in the same order:
  *
  *      wait       for sockets, or until the next deadline; not at all while streams are due
- *      read       whatever clients have sent: requests are parsed and answered, messages go into
- *                 this turn's batch
- *      keep       the keeper takes the batch, numbers it and makes it safe; then it is in the
- * rings, its POSTs are answered, its rooms' streams are due tick       what the hub and the keeper
- * do now and then: presence, compaction flush      a bounded number of due streams; the rest after
- * the next look at the sockets expire     deadlines, heartbeats reap       the clients that were
- * closed in this turn
+ *
+ *      read       what clients have sent: requests are parsed and answered, messages go into this
+ *                 turn's batch
+ *
+ *      keep       the keeper takes the batch, numbers it and makes it safe; its messages enter the
+ *                 rings, its POSTs are answered, its rooms' streams are due
+ *
+ *      tick       what the hub and the keeper do now and then: presence, compaction
+ *
+ *      flush      a bounded number of due streams; the rest after the next look at the sockets
+ *
+ *      expire     deadlines, heartbeats
+ *
+ *      reap       the clients that were closed in this turn
  *
  * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
  * less a message costs. */
@@ -209,6 +216,7 @@ static void open_hub(struct server *s)
 static void open_listeners(struct server *s)
 {
     const struct options *o = &s->options;
+    peers_start();
     client_start(&o->net, s->hub, s->epoll);
     accept_start(&o->net, s->epoll);
     routes_start(&o->net, s->hub, s->keeper);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/print.h"
 #include "hub/frame.h"
+#include "json.h"
 #include "net/reply.h"
 
 #include <unistd.h>

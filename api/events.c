@@ -103,7 +103,7 @@ static const char *join(struct client *c, const struct parameters *p, const stru
     case JOIN_OK:
         break;
     case JOIN_NO_ROOM:
-        limits_log(exchange_peer(c), NO_CHAT_ROOM);
+        limits_log(exchange_peer(c), LIMITS_ROOM);
         return "rooms";
     case JOIN_NO_MEMORY:
         return "full";

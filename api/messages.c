@@ -146,12 +146,10 @@ static void published(struct waiter *waiter, enum settled settled, const struct 
         answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
     else if (settled == SETTLED_FULL)
         answer_problem(c, 507,
-            "The disk of the server's journal is full; nothing was published. Try "
-            "again when there is room.");
+            "The disk that messages are kept on is full; nothing was published. Try again "
+            "later.");
     else
-        answer_problem(c, 503,
-            "The server's journal cannot be written now; nothing was published. "
-            "Try again.");
+        answer_problem(c, 503, "Messages cannot be kept now; nothing was published. Try again.");
 }
 
 /* Makes a message of a request's body. False when it was wrong, and then that is answered. */
@@ -190,7 +188,7 @@ static void publish(struct client *c, const struct message *m)
             c, 413, "The message takes over half of a room's history (--history); send less.");
         return;
     case PUBLISH_NO_ROOM:
-        limits_log(exchange_peer(c), NO_CHAT_ROOM);
+        limits_log(exchange_peer(c), LIMITS_ROOM);
         answer_problem(c, 503, "There are as many rooms as there may be; use one that exists.");
         return;
     case PUBLISH_NO_MEMORY:

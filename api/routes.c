@@ -61,16 +61,17 @@ static void get_rooms(struct client *c, const struct token *token)
 
 static void get_health(struct client *c, const struct token *token)
 {
-    static char text[] = "{\"status\":\"ok\"}\n";
-    const struct buffer ok = { .at = text, .len = sizeof text - 1 };
     const char *trouble = keeper->trouble(keeper);
+    struct buffer body = { 0 };
     (void)token;
     if (trouble != NULL) {
         answer_problem(c, 503, trouble);
         return;
     }
+    buffer_add(&body, SPAN("{\"status\":\"ok\"}\n"));
     answer_begin(c, 200);
-    answer_end(c, "application/json", &ok);
+    answer_end(c, "application/json", &body);
+    buffer_free(&body);
 }
 
 /* ==== Which URL it is ======================================================================== */

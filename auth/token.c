@@ -422,13 +422,6 @@ bool token_has_room(const struct token *token, struct span room)
 
 /* ==== Making one ============================================================================= */
 
-static void add_string(struct buffer *out, struct span string)
-{
-    char *to = buffer_reserve(out, JSON_ESCAPED_MAX(string.len));
-    if (to != NULL)
-        out->len += json_escape(string, to);
-}
-
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires)
 {
@@ -441,13 +434,13 @@ void token_make(struct buffer *out, const struct token_key *key, struct span nam
     buffer_add(out, SPAN("{"));
     if (name.len > 0) {
         buffer_add(out, SPAN("\"sub\":"));
-        add_string(out, name);
+        json_string_add(out, name);
         buffer_add(out, SPAN(","));
     }
     buffer_add(out, SPAN("\"rooms\":["));
     for (size_t i = 0; i < room_count; i++) {
         buffer_add(out, i > 0 ? SPAN(",") : SPAN(""));
-        add_string(out, rooms[i]);
+        json_string_add(out, rooms[i]);
     }
     buffer_printf(out, "],\"publish\":%s,\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}",
         publish ? "true" : "false", now, expires);

@@ -68,7 +68,8 @@ static enum length read_length(const char **format)
     return length;
 }
 
-/* The same, off the front of a format; what `*` stands for comes from the arguments. */
+/* Takes what stands between '%' and the letter off the front of a format; what `*` stands for comes
+ * from the arguments. */
 static struct conversion read_conversion(const char **format, va_list *args)
 {
     struct conversion c = { .fill = ' ', .precision = SIZE_MAX };

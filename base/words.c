@@ -49,7 +49,7 @@ struct span words_take_token(struct span *rest)
     return token;
 }
 
-bool words_take_quoted(struct span *rest)
+static bool take_quoted(struct span *rest)
 {
     struct span s = *rest;
     if (!scan_take(&s, '"'))
@@ -81,7 +81,7 @@ bool words_are_parameters(struct span s)
         if (!scan_take(&value, '='))
             continue;
         skip_blanks(&value);
-        if (!words_take_quoted(&value) && words_take_token(&value).len == 0)
+        if (!take_quoted(&value) && words_take_token(&value).len == 0)
             return false;
         s = value;
     }

@@ -15,9 +15,6 @@ bool words_are_text(struct span s);
 /* Takes the longest token from the front; it may be empty. */
 struct span words_take_token(struct span *rest);
 
-/* Takes a quoted string (5.6.4) from the front; false when there is none. */
-bool words_take_quoted(struct span *rest);
-
 /* *( BWS ";" BWS name [ BWS "=" BWS value ] ): the extensions of a chunk (RFC 9112 7.1.1), each
  * value a token or a quoted string. */
 bool words_are_parameters(struct span s);

@@ -73,13 +73,6 @@ void time_add(struct buffer *out, uint64_t ms)
     out->len += DATE_RFC3339_BYTES;
 }
 
-void json_string_add(struct buffer *out, struct span text)
-{
-    char *to = buffer_reserve(out, JSON_ESCAPED_MAX(text.len));
-    if (to != NULL)
-        out->len += json_escape(text, to);
-}
-
 /* ==== Writing ================================================================================ */
 
 size_t frame_begin(struct buffer *out, bool chunked)
@@ -131,13 +124,7 @@ static void member_add(struct buffer *out, struct span name, struct span value)
 /* Takes the value of the next line off `*rest` when the line's name is `name`. */
 static bool take_line(struct span *rest, struct span name, struct span *value)
 {
-    struct span line, after = *rest;
-    if (rest->len <= name.len || memcmp(rest->at, name.at, name.len) != 0)
-        return false;
-    span_split(&after, '\n', &line);
-    *value = (struct span) { line.at + name.len, line.len - name.len };
-    *rest = after;
-    return true;
+    return scan_take_text(rest, name) && span_split(rest, '\n', value);
 }
 
 /* Whether the data of such a message is an object of ours, which repeats its id and time. */
@@ -199,6 +186,15 @@ void frame_message(
     frame_end(out, begin, chunked);
 }
 
+/* A key is visible ASCII: of that two characters need a backslash. */
+static size_t escaped_key_len(struct span key)
+{
+    size_t len = key.len;
+    for (size_t i = 0; i < key.len; i++)
+        len += key.at[i] == '"' || key.at[i] == '\\';
+    return len;
+}
+
 size_t frame_size_max(const struct frame_content *c)
 {
     size_t len = FRAME_ENVELOPE_BYTES + sizeof "id: \n\n" - 1 + ID_MAX_BYTES + c->body.len;
@@ -206,7 +202,7 @@ size_t frame_size_max(const struct frame_content *c)
         len +=
             sizeof "data: {\"id\":\"\",,\"time\":\"\"}\n" - 1 + ID_MAX_BYTES + DATE_RFC3339_BYTES;
     if (is_object(c->kind) && c->key.len > 0)
-        len += sizeof ",\"key\":\"\"" - 1 + 2 * c->key.len; /* each byte may need a backslash */
+        len += sizeof ",\"key\":\"\"" - 1 + escaped_key_len(c->key);
     return len;
 }
 

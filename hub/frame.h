@@ -72,9 +72,6 @@ void id_add_json(struct buffer *out, const struct id *id);
  * stays there. */
 void time_add(struct buffer *out, uint64_t ms);
 
-/* `text`, which is UTF-8, as a JSON string with its quotes. */
-void json_string_add(struct buffer *out, struct span text);
-
 /* What a message is decides how its frame looks, and how it is read back from it. */
 enum message_kind {
     MESSAGE_CHAT,   /* {"id","room","name","message","time"} */

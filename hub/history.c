@@ -8,6 +8,7 @@
 
 #include "base/print.h"
 #include "hub/room.h"
+#include "json.h"
 
 #include <stdlib.h>
 

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/print.h"
 #include "hub/frame.h"
+#include "json.h"
 
 #include <stdlib.h>
 

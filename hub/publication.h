@@ -19,11 +19,11 @@ struct publication {
     struct room *room;
     struct key *key; /* or NULL */
     struct waiter *waiters;
-    struct id id; /* from hub_number on; and: */
-    uint64_t time_ms;
-    struct stamp stamp;
+    struct id id;                 /* from hub_number on */
+    uint64_t time_ms;             /* from hub_number on */
+    struct stamp stamp;           /* both as text */
     size_t size_max;              /* the most that its frame can have */
-    struct frame_content content; /* its spans lie in `bytes`, and in `key` */
+    struct frame_content content; /* its spans lie in `bytes` */
     size_t capacity;              /* of `bytes` */
     char bytes[];
 };

@@ -61,7 +61,7 @@ static void restore_past(struct hub *hub)
     if (id_equal(hub->start, none))
         hub->start = hub->lost = (struct id) { hub->unix_ms, 0 };
     if (hub->damage)
-        hub->lost = room_next_id(hub);
+        hub->lost = next_id(hub);
     if (id_before(hub->newest, hub->lost))
         hub->newest = hub->lost; /* what `ready` tells a new reader must not be behind a gap */
 }

@@ -73,6 +73,10 @@ void ring_append(struct ring *r, const struct entry *entry, struct span frame);
 /* Drops the oldest frame. */
 void ring_drop(struct ring *r);
 
+/* Passes over a frame of `len` bytes that the ring cannot hold, after all others were dropped:
+ * every reader's place is then behind the tail. */
+void ring_pass(struct ring *r, size_t len);
+
 /* The bytes from offset `from` to offset `to`, as they lie: in one piece, or two at the wrap.
  * Returns how many. */
 int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2]);

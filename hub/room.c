@@ -158,7 +158,7 @@ void room_changed(struct hub *hub, struct room *room)
         hub->presence_ms = room_presence_due(room);
 }
 
-struct id room_next_id(struct hub *hub)
+struct id next_id(struct hub *hub)
 {
     if (hub->unix_ms > hub->last.ms)
         hub->last = (struct id) { hub->unix_ms, 0 };

@@ -126,7 +126,7 @@ int64_t room_presence_due(const struct room *room);
 
 /* The id for a message now: the greater of the clock and the last id plus one, so that ids grow
  * while the clock steps back. It is the last one from then on. */
-struct id room_next_id(struct hub *hub);
+struct id next_id(struct hub *hub);
 
 /* The key with these bytes in a room, or NULL. */
 struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes);

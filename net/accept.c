@@ -23,29 +23,29 @@ enum {
     LOG_PAUSE_MS = 60000,
 };
 
-struct door {
+struct service {
     struct listener listener;
     const struct handlers *handlers;
 };
 
 static const struct net_settings *settings;
 static int epoll;
-static struct door doors[ACCEPT_LISTENERS_MAX];
-static size_t door_count;
+static struct service services[ACCEPT_LISTENERS_MAX];
+static size_t service_count;
 static bool paused;
 static unsigned released; /* what client_released said when the pause began */
 static int64_t again_ms;  /* the shortage may be the machine's and not ours: then it is tried */
 
-void accept_start(const struct net_settings *given, int poll)
+void accept_start(const struct net_settings *given, int epoll_fd)
 {
     settings = given;
-    epoll = poll;
+    epoll = epoll_fd;
 }
 
 void accept_open(const char *address, const struct handlers *handlers)
 {
-    must(door_count < ACCEPT_LISTENERS_MAX);
-    doors[door_count++] = (struct door) { listen_on(address), handlers };
+    must(service_count < ACCEPT_LISTENERS_MAX);
+    services[service_count++] = (struct service) { listen_on(address), handlers };
 }
 
 /* False when one of them cannot be watched, for lack of memory; those that are watched already do
@@ -53,9 +53,9 @@ void accept_open(const char *address, const struct handlers *handlers)
 static bool watch(int operation)
 {
     bool all = true;
-    for (size_t i = 0; i < door_count; i++) {
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &doors[i] };
-        all &= epoll_ctl(epoll, operation, doors[i].listener.fd, &event) == 0 || errno == EEXIST;
+    for (size_t i = 0; i < service_count; i++) {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &services[i] };
+        all &= epoll_ctl(epoll, operation, services[i].listener.fd, &event) == 0 || errno == EEXIST;
     }
     return all;
 }
@@ -63,8 +63,8 @@ static bool watch(int operation)
 bool accept_begin(void)
 {
     bool watched = watch(EPOLL_CTL_ADD);
-    for (size_t i = 0; i < door_count && watched; i++)
-        listen_announce(&doors[i].listener);
+    for (size_t i = 0; i < service_count && watched; i++)
+        listen_announce(&services[i].listener);
     return watched;
 }
 
@@ -119,7 +119,7 @@ static bool identify(const struct sockaddr *socket, struct peer **peer, bool *pr
 
 /* A refused connection is closed without an answer: an EventSource takes that for a lost connection
  * and retries; an HTTP error would end it for good. */
-static void welcome(int fd, const struct sockaddr *address, const struct handlers *handlers)
+static void start_client(int fd, const struct sockaddr *address, const struct handlers *handlers)
 {
     struct peer *peer;
     bool proxied;
@@ -129,19 +129,19 @@ static void welcome(int fd, const struct sockaddr *address, const struct handler
         close(fd);
 }
 
-static void accept_clients(const struct door *door, int most)
+static void accept_clients(const struct service *service, int most)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     while (most-- > 0) {
         struct sockaddr_storage address;
         socklen_t len = sizeof address;
-        int fd = accept4(door->listener.fd, (struct sockaddr *)&address, &len, flags);
+        int fd = accept4(service->listener.fd, (struct sockaddr *)&address, &len, flags);
         if (fd >= 0)
-            welcome(fd, (struct sockaddr *)&address, door->handlers);
+            start_client(fd, (struct sockaddr *)&address, service->handlers);
         else if (errno == EAGAIN)
             return;
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            if (!free_descriptor(&door->listener))
+            if (!free_descriptor(&service->listener))
                 return;
         /* any other error: that client gave up; the next one may not have */
     }
@@ -149,11 +149,11 @@ static void accept_clients(const struct door *door, int most)
 
 bool accept_ready(void *data)
 {
-    const struct door *door = data;
-    if (door < doors || door >= doors + ACCEPT_LISTENERS_MAX)
+    const struct service *service = data;
+    if (service < services || service >= services + ACCEPT_LISTENERS_MAX)
         return false;
-    if (door_count > 0)
-        accept_clients(door, ACCEPTS_PER_TURN);
+    if (service_count > 0)
+        accept_clients(service, ACCEPTS_PER_TURN);
     return true;
 }
 
@@ -173,10 +173,10 @@ int64_t accept_next_ms(void)
 
 void accept_end(void)
 {
-    for (size_t i = 0; i < door_count; i++) {
-        accept_clients(&doors[i], ACCEPTS_LAST);
-        listen_close(&doors[i].listener);
+    for (size_t i = 0; i < service_count; i++) {
+        accept_clients(&services[i], ACCEPTS_LAST);
+        listen_close(&services[i].listener);
     }
-    door_count = 0;
+    service_count = 0;
     paused = false;
 }

@@ -38,13 +38,12 @@ static unsigned released;
 static bool draining;
 static uint64_t drain_spread_ms; /* the time over which the drained streams come back */
 
-void client_start(const struct net_settings *given, struct hub *streams, int poll)
+void client_start(const struct net_settings *given, struct hub *streams, int epoll_fd)
 {
     settings = given;
     hub = streams;
-    epoll = poll;
+    epoll = epoll_fd;
     list_init(&dead);
-    peers_start();
     input_start((size_t)settings->max_body);
     deadline_start((int64_t)settings->heartbeat_ms);
     lease_start();
@@ -168,7 +167,7 @@ bool client_close_idle(void)
 
 unsigned client_released(void)
 {
-    return released;
+    return released + output_files_closed();
 }
 
 void client_fail(struct client *c)
@@ -181,7 +180,8 @@ bool client_is_draining(void)
     return draining;
 }
 
-uint64_t client_spread_ms(void)
+/* Over how long clients that are sent away together are told to come back: a millisecond each. */
+static uint64_t spread_ms(void)
 {
     return limits_streams() > 1000 ? limits_streams() : 1000;
 }
@@ -432,7 +432,7 @@ static void process(struct client *c)
 static void read_request(struct client *c)
 {
     enum outcome outcome = input_read(c);
-    if (outcome == READ_NO_ROOM) {
+    if (outcome == READ_OVER_LIMIT) {
         refuse(c, 503);
     } else if (is_gone(outcome)) {
         close_client(c, outcome);
@@ -527,7 +527,7 @@ static void expire_token(struct client *c)
     else if (c->state != CLIENT_STREAMING || c->stream.blocked || c->out != NULL)
         close_client(c, GONE_TOKEN);
     else
-        end_stream(c, client_spread_ms());
+        end_stream(c, spread_ms());
 }
 
 /* Those whose next request waits in their buffer: one request for each. */
@@ -576,7 +576,7 @@ void client_drain_all(void)
 {
     struct link all;
     draining = true;
-    drain_spread_ms = client_spread_ms();
+    drain_spread_ms = spread_ms();
     list_init(&all);
     deadline_take_all(&all);
     while (!list_empty(&all)) {

@@ -1,23 +1,20 @@
 /* client.h - one connection, from accept to close.
  *
- *               accept
- *                 │
- *                 ▼    head            body             answer sent, keep-alive
- *      ┌──────► HEAD ───────► BODY ───────► (handlers) ─────────────┐
- *      │                                    │  │  │                 │
- *      │                                    │  │  ▼                 │
- *      │                                    │  │ WAITING: for the keeper, or a long poll
- *      │                                    │  ▼  │                 │
- *      │      answer not all sent ANSWERING ◄──┼──┘                 │
- *      │                          │            ▼                    │
- *      └──────────────────────────┴─────── STREAMING                │
- *                                 │            │ ended by the server│
- *                                 ▼            ▼                    ▼
- *                             LINGERING ◄──────┴──── (Connection: close) ──► closed
+ *      accept                       one request                                 the next one
+ *         │
+ *         ▼     head                body                      all of it sent
+ *       HEAD ───────────► BODY ───────────► handlers ─┬─────────────────────────────► HEAD
+ *                                             │  │    │  part of it sent    rest sent   ▲
+ *                                             │  │    ├────────► ANSWERING ────────────┤
+ *                                             │  │    │              ▲                 │
+ *                                             │  └► WAITING ──────────┴─────────────────┘
+ *                                             │     for the keeper, or in a long poll
+ *                                             └► STREAMING ─── until the server ends it
  *
- * After an answer that ends the connection, and at the end of a stream, LINGERING reads what the
- * other side may still be sending: closing with unread bytes sends a reset, which can destroy the
- * answer (RFC 9112 9.6). From every state a connection that breaks is closed.
+ * After an answer that ends the connection, in the place of the next HEAD, and after a stream comes
+ * LINGERING: it reads what the other side may still be sending, then closes. Closing with unread
+ * bytes would send a reset, which can destroy the answer (RFC 9112 9.6). From every state a
+ * connection that breaks is CLOSED.
  *
  * What the requests mean is not known here: a struct of handlers is asked, which reads the request
  * through exchange.h and ends it by one of the functions below. */
@@ -52,7 +49,7 @@ void client_start(const struct net_settings *settings, struct hub *hub, int epol
 /* A connection that was just accepted, which counts for `peer` (or NULL); both are the client's
  * now. `proxied`: it is a trusted proxy, which says in each request whom it is from. `handlers`
  * must stay. Without memory it is closed. */
-enum { CLIENT_HANDLERS_MAX = 4 };
+enum { CLIENT_HANDLERS_MAX = 16 };
 void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *handlers);
 
 /* What epoll reports. */
@@ -61,7 +58,7 @@ void client_ready(struct client *c, uint32_t events);
 /* Deals with deadlines that have passed: a bounded number in a turn. */
 void client_expire(void);
 
-/* When the next one passes, in monotonic milliseconds; INT64_MAX for never. */
+/* When the next one passes, in monotonic milliseconds; for never, a time that does not come. */
 int64_t client_next_ms(void);
 
 /* Frees those closed in this turn. */
@@ -85,9 +82,6 @@ unsigned client_released(void);
 extern const struct stream_owner client_stream_owner;
 
 bool client_is_draining(void);
-
-/* Over how long clients that are sent away together are told to come back: a millisecond each. */
-uint64_t client_spread_ms(void);
 
 /* The client counts for another address from now on; NULL: it is not counted. */
 void client_set_peer(struct client *c, struct peer *peer);

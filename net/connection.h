@@ -26,7 +26,7 @@ enum outcome {
     SENT_SOME, /* the socket is full; what is left is kept */
     READ_SOME,
     READ_NONE,
-    READ_NO_ROOM, /* the limits leave no memory for a longer request */
+    READ_OVER_LIMIT, /* the limits allow no longer request now */
     GONE_RESET,
     GONE_DONE,     /* closed by the other side between two requests */
     GONE_CUT,      /* closed by the other side in the middle of a request */

@@ -82,11 +82,13 @@ void deadline_expire(void (*expire)(struct client *))
 {
     int64_t now_ms = clock_mono_ms();
     for (int kind = 0; (kind = next_queue(kind)) < DEADLINE_COUNT; kind++) {
-        struct client *c;
         int left = kind != DEADLINE_READY ? EXPIRED_PER_TURN : 0;
-        while (
-            (c = deadline_first((enum deadline)kind)) != NULL && c->due_ms <= now_ms && left-- > 0)
+        for (struct client *c; left > 0 && (c = deadline_first((enum deadline)kind)) != NULL;
+             left--) {
+            if (c->due_ms > now_ms)
+                break;
             expire(c);
+        }
     }
 }
 

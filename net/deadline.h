@@ -35,7 +35,7 @@ void deadline_set(struct client *c, enum deadline kind);
  * that are due together do not keep the sockets waiting. */
 void deadline_expire(void (*expire)(struct client *));
 
-/* When the next one passes, in monotonic milliseconds; INT64_MAX for never. */
+/* When the next one passes, in monotonic milliseconds; for never, a time that does not come. */
 int64_t deadline_next_ms(void);
 
 /* The first client in a queue; NULL when it is empty. */

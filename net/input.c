@@ -63,7 +63,7 @@ static enum outcome grow(struct client *c)
     if (capacity <= old)
         return GONE_TOO_LONG;
     if (!limits_buffer(BUFFERED_REQUESTS, c->peer, old, capacity))
-        return READ_NO_ROOM;
+        return READ_OVER_LIMIT;
     struct input *grown = realloc(c->in, sizeof *grown + capacity);
     if (grown == NULL)
         return GONE_NO_MEMORY;

@@ -13,7 +13,7 @@
 void input_start(size_t max_body);
 
 /* Reads what has come, into a buffer that is made or grows for it. READ_SOME, READ_NONE,
- * READ_NO_ROOM, or why the connection is gone. */
+ * READ_OVER_LIMIT, or why the connection is gone. */
 enum outcome input_read(struct client *c);
 
 /* Reads and throws away: what a client sends on an open stream, or after it was refused, has no

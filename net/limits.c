@@ -111,7 +111,7 @@ bool limits_is_crowded(const struct peer *peer)
 {
     bool crowded = is_crowded(peer);
     if (crowded)
-        limits_log(peer, NO_CONNECTION);
+        limits_log(peer, LIMITS_CONNECTION);
     return crowded;
 }
 
@@ -119,12 +119,12 @@ enum limit limits_stream(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
     if (streams >= max_streams) {
-        limits_log(NULL, NO_STREAM);
+        limits_log(NULL, LIMITS_STREAM);
         return LIMIT_SERVER;
     }
     if (most == 0 || peer == NULL || (peer->streams < most && !is_crowded(peer)))
         return LIMIT_NONE;
-    limits_log(peer, NO_STREAM);
+    limits_log(peer, LIMITS_STREAM);
     return LIMIT_ADDRESS;
 }
 
@@ -133,7 +133,7 @@ bool limits_post(struct peer *peer)
     uint64_t rate = settings->post_rate;
     if (rate == 0 || peer == NULL || peers_may_post(peer, rate, clock_mono_us()))
         return true;
-    limits_log(peer, NO_POST);
+    limits_log(peer, LIMITS_POST);
     return false;
 }
 
@@ -153,7 +153,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
     if (kind == BUFFERED_REQUESTS && peer != NULL && settings->max_streams_per_ip > 0)
         fits &= peer->buffered + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
     if (!fits)
-        limits_log(peer, NO_BUFFER);
+        limits_log(peer, LIMITS_BUFFER);
     return fits;
 }
 

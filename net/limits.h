@@ -17,8 +17,8 @@ void limits_count_streams(struct peer *peer, int more);
 unsigned limits_connections(void);
 unsigned limits_streams(void);
 
-/* Whether the address holds more connections than it may. `peer` may be NULL here and below: then
- * it is not counted. A refusal is logged, where that is said to be asked before one. */
+/* Whether the address holds more connections than it may: then that is logged, for the caller will
+ * refuse one. `peer` may be NULL here and below: then it is not counted. */
 bool limits_is_crowded(const struct peer *peer);
 
 /* Whether there may be one more stream. */
@@ -39,7 +39,14 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
 void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size);
 
 /* Writes a line to the log: one for a flood. `peer` is NULL when it is not about one address. */
-enum limits_refused { NO_CONNECTION, NO_STREAM, NO_POST, NO_CHAT_ROOM, NO_BUFFER, LIMITS_REFUSED };
+enum limits_refused {
+    LIMITS_CONNECTION,
+    LIMITS_STREAM,
+    LIMITS_POST,
+    LIMITS_ROOM,
+    LIMITS_BUFFER,
+    LIMITS_REFUSED
+};
 void limits_log(const struct peer *peer, enum limits_refused what);
 
 #endif

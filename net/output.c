@@ -16,6 +16,13 @@
 
 enum { SENDFILE_BYTES = 256 << 10 }; /* in one turn */
 
+static unsigned files_closed;
+
+unsigned output_files_closed(void)
+{
+    return files_closed;
+}
+
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
 {
     ssize_t sent;
@@ -64,8 +71,10 @@ void output_free(struct client *c)
 {
     if (c->out == NULL)
         return;
-    if (c->out->file >= 0)
+    if (c->out->file >= 0) {
         close(c->out->file);
+        files_closed++;
+    }
     limits_count_buffer(BUFFERED_ANSWERS, c->peer, c->out->len, 0);
     free(c->out);
     c->out = NULL;

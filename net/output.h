@@ -28,6 +28,9 @@ enum outcome output_piece(struct client *c, struct span bytes);
 /* Goes on with what is kept, of which there must be some. */
 enum outcome output_flush(struct client *c);
 
+/* How many files were closed so far: as many descriptors came free. */
+unsigned output_files_closed(void);
+
 /* Gives back what is kept. */
 void output_free(struct client *c);
 

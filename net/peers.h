@@ -14,7 +14,7 @@ struct peer {
     struct link idle; /* among those without connections, in the order in which they were left */
     struct address address; /* its prefix: see address_prefix */
     unsigned connections, streams;
-    size_t buffered;        /* bytes of large requests: see access_buffer */
+    size_t buffered;        /* bytes of large requests: see limits_buffer */
     int64_t posts_until_us; /* when its posts so far will have been paid for: see peers_may_post */
 };
 

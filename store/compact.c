@@ -63,7 +63,7 @@ static void writer_flush(struct writer *w, bool sync)
     if (w->bytes.failed || record_write(w->fd, buffer_span(&w->bytes), w->offset) != 0)
         _exit(EXIT_SYSTEM);
     w->offset += w->bytes.len;
-    w->bytes.len = 0;
+    buffer_clear(&w->bytes);
     if (!sync && w->offset - w->synced < CHILD_SYNC_BYTES)
         return;
     if (fdatasync(w->fd) < 0)
@@ -81,7 +81,7 @@ static void write_room(struct writer *w, const struct room *room)
         struct span key = { NULL, 0 };
         if (e->key != NULL)
             key = (struct span) { e->key->bytes, e->key->len };
-        payload.len = 0;
+        buffer_clear(&payload);
         ring_copy(
             ring, e->offset + FRAME_LEAD_BYTES, ring_end(ring, n) - FRAME_TRAIL_BYTES, &payload);
         w->bytes.failed |= payload.failed;

@@ -172,7 +172,7 @@ static const char *trouble(const struct keeper *keeper)
 static bool probe(struct journal *j)
 {
     struct buffer *out = &j->batch;
-    out->len = 0;
+    buffer_clear(out);
     j->retry_ms = j->mono_ms + TROUBLE_RETRY_MS;
     record_hub(out, j->hub);
     for (struct node *n = NULL; j->damaged && (n = table_walk(&j->hub->rooms, n)) != NULL;)
@@ -180,7 +180,6 @@ static bool probe(struct journal *j)
     bool whole = !out->failed;
     if (whole)
         append(j, buffer_span(out));
-    out->failed = false;
     return whole;
 }
 
@@ -244,12 +243,12 @@ struct keeper *journal_open(const struct journal_settings *settings, struct hub 
     *j = (struct journal) { .hub = hub, .path = real_path(path), .sync = settings->sync };
     j->keeper = (struct keeper) { keep, tick, next_ms, epoll_create1(EPOLL_CLOEXEC), ready, trouble,
         journal_close };
+    if (j->keeper.watch < 0)
+        refuse_path(path, strerror(errno));
     j->new_path = path_with(j->path, ".new");
     j->lock_path = path_with(j->path, ".lock");
     take_lock(j);
     open_file(j);
-    if (j->keeper.watch < 0)
-        refuse_path(path, strerror(errno));
     replay_load(j);
     if (!probe(j))
         refuse_path(path, "there is not enough memory");

@@ -5,6 +5,7 @@
 #include "base/crc32.h"
 #include "base/print.h"
 #include "base/scan.h"
+#include "json.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -169,7 +169,7 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
             return at;
         bool kept = keep_aside(j, (struct span) { s.at + at, next - at }, at);
         if (!kept && next == s.len)
-            refuse_file(j, "its end is damaged, and there is no room to put that aside");
+            refuse_file(j, "its end is damaged, and there is no space to put that aside");
         restore_damage(j->hub);
         j->damaged |= kept; /* else it stays where it is */
         if (next == s.len)

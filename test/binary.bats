@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # seconds: 40
+# build: plain
 # What compiler and linker make of the program. Each test builds it in a clean copy of the tree, as a
 # user's first `make` does, and no build may print a warning.
 # shellcheck disable=SC2030,SC2031
@@ -11,11 +12,6 @@ ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
   tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
-}
-
-# The flags are the same whichever build the suite runs on; once is enough.
-is_debug() {
-  [[ ${SSECHAT:-} == *debug* ]]
 }
 
 # make as from a new shell, whatever this run was made with.
@@ -71,7 +67,6 @@ starts() {
 }
 
 @test "by default the binary is static and hardened; with musl it has under 190 KB" {
-  is_debug && return 0
   build CFLAGS='-O2 -Werror'
   is_static ssechat
   is_hardened ssechat
@@ -81,7 +76,6 @@ starts() {
 }
 
 @test "make small: under 155 KB, still without memory that is both written and run" {
-  is_debug && return 0
   build small
   [ ! -e ssechat ]
   is_static build/small/ssechat
@@ -92,7 +86,6 @@ starts() {
 }
 
 @test "STATIC=-static-pie: as hard, and at an address of its own" {
-  is_debug && return 0
   build STATIC=-static-pie
   is_static ssechat
   is_hardened ssechat
@@ -102,7 +95,6 @@ starts() {
 }
 
 @test "clang builds it, too; when flags change, everything is built again" {
-  is_debug && return 0
   build CC=clang CFLAGS='-O2 -Werror'
   is_static ssechat
   is_hardened ssechat
@@ -116,7 +108,6 @@ starts() {
 }
 
 @test "the user's flags are the user's: no flag of ours comes after them, no default is left" {
-  is_debug && return 0
   clean_make -n CC=gcc CFLAGS='-O3 -fno-stack-protector' CPPFLAGS=-DMINE LDFLAGS=-L/mine >commands
   run -0 grep -e '-o build/hub.o ' commands
   [[ $output == *' -fstack-protector-strong '*' -DMINE -O3 -fno-stack-protector -MMD '* ]]
@@ -127,7 +118,6 @@ starts() {
 }
 
 @test "install puts the program below PREFIX, uninstall takes it away" {
-  is_debug && return 0
   build CFLAGS=-O0 install DESTDIR="$PWD/root" PREFIX=/opt
   [ "$(find root -type f)" = root/opt/bin/ssechat ]
   build CFLAGS=-O0 uninstall DESTDIR="$PWD/root" PREFIX=/opt

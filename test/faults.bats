@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
 # Memory that runs out, at every place in turn, and everywhere now and then: see starve.c for what
-# must hold, and faults.c for how it is done. The server is a build of its own, with sanitizers: once
-# is enough, when the suite runs with those.
+# must hold, and faults.c for how it is done. The server is a build of its own, with sanitizers.
 # shellcheck disable=SC2034,SC2154
 #
+# build: debug
 # long: failures in 30 more patterns
 
 load lib/helper
@@ -14,7 +14,6 @@ setup() {
 }
 
 starved() {
-  is_sanitized || return 0
   run "$TOOLS/starve" --server "$FAULTS" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"
   printf '# %s\n' "${lines[0]}" >&3
@@ -35,7 +34,6 @@ starved() {
 
 @test "every first, second, third, fifth, 17th fails for a while: the server comes back" {
   local every part pids=() pid
-  is_sanitized || return 0
   for every in 1 2 3 5 17 $(scaled '' "$(seq -s ' ' 6 16) $(seq -s ' ' 18 36)"); do
     pids=()
     for part in memory journal keys; do
@@ -51,7 +49,6 @@ starved() {
 
 @test "a leak would be found, in this build and by its end" {
   local status=0
-  is_sanitized || return 0
   local SSECHAT=$FAULTS
   LEAK=1 start_server
   kill "$SERVER_PID"

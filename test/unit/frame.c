@@ -356,11 +356,25 @@ static void read_back(
     check(!out->failed, "there is memory");
 }
 
+/* With the longest id the frame is as long as it may be. */
+static void check_bound(const struct message *m)
+{
+    const struct id longest = { UINT64_MAX, UINT64_MAX };
+    struct buffer body = { 0 }, frame = { 0 };
+    frame_body(&body, m);
+    struct frame_content content = { m->kind, buffer_span(&body), m->key };
+    add_frame_of(&frame, m, longest, UINT64_MAX);
+    check(frame.len == frame_size_max(&content), "the bound is that with the longest id");
+    buffer_free(&body);
+    buffer_free(&frame);
+}
+
 static void check_message(const struct message *m, struct id id)
 {
     struct buffer out = { 0 }, json = { 0 };
     struct span payload = write_frame(&out, m, id);
     check_payload(payload, m, id);
+    check_bound(m);
     read_back(&json, payload, m, id);
     check_json(buffer_span(&json), m, id);
     buffer_free(&out);

@@ -95,8 +95,9 @@ struct post {
     uint64_t time_ms;
     struct buffer frame;
     size_t size_max;
-    bool entered; /* it is in its place's history, or was */
-    bool keyless; /* another message has its key */
+    bool entered;   /* it is in its place's history, or was */
+    bool keyless;   /* another message has taken its key */
+    bool too_large; /* for its place: nobody can read it */
 };
 
 struct posts {
@@ -1012,9 +1013,23 @@ static enum served serve_poll(struct reader *r)
     return SERVED_GONE;
 }
 
+/* Whether a message that could not be held went past the reader. */
+static bool is_passed(const struct reader *r)
+{
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct seat *seat = &r->seats[i];
+        for (size_t at = seat->at; at < seat->place->first; at++)
+            if (post_of(seat->place, at)->too_large)
+                return true;
+    }
+    return false;
+}
+
 /* The stream is past the end of a ring: it must have had its chance. */
 static void check_excuse(const struct reader *r, bool was_blocked, bool was_woken)
 {
+    if (is_passed(r))
+        return;
     check(was_blocked, "only a stream that is blocked is overrun");
     check(!was_woken || r->lost_before_woken, "a stream that is due is not overrun");
 }
@@ -1418,26 +1433,53 @@ static void late_answer(enum settled settled)
         post_free(post);
 }
 
-/* A message that another process has published, with a key that may be known here. */
+static enum append append_post(const struct post *post)
+{
+    struct span frame = buffer_span(&post->frame);
+    return hub_append(w.hub, post->m.room, post->id, post->time_ms, frame_stored_kind(post->m.kind),
+        post->m.key,
+        (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES });
+}
+
+/* A message that another process has published. One of ours that is on its way has its key no
+ * longer, when it had the same. */
 static void bring(void)
 {
     struct post *post = calloc(1, sizeof *post);
     check(post != NULL, "there is memory");
     post->m = draw_message();
     struct place *place = place_of(post);
-    const struct post *first = find_key(place, &post->m);
-    post->keyless = post->m.key.len > 0 && first != NULL && !first->entered;
+    struct post *first = find_key(place, &post->m);
+    if (first != NULL && !first->entered)
+        first->keyless = true;
     number(post, late_id(), w.unix_ms);
-    struct span frame = buffer_span(&post->frame);
-    check(frame.len <= w.settings.history, "it can be held");
     make(place);
     enter_one(post);
-    check(hub_append(w.hub, post->m.room, post->id, post->time_ms, frame_stored_kind(post->m.kind),
-              post->m.key,
-              (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES }) ==
-              APPENDED,
-        "what comes from elsewhere enters");
+    check(append_post(post) == APPENDED, "what comes from elsewhere enters");
     check_entered();
+    release(place);
+}
+
+/* One that is larger than the history takes all that was before it along, after it was offered. */
+static void bring_too_large(void)
+{
+    struct place *place = &w.places[draw(PLACES)];
+    struct post *post = calloc(1, sizeof *post);
+    char *text = malloc(w.settings.history);
+    check(post != NULL && text != NULL, "there is memory");
+    memset(text, 'x', w.settings.history);
+    post->m = (struct message) { .kind = MESSAGE_TEXT, .room = name_of(place) };
+    post->m.body = (struct span) { text, w.settings.history };
+    post->too_large = true;
+    number(post, late_id(), w.unix_ms);
+    make(place);
+    check(append_post(post) == APPEND_TOO_LARGE, "what cannot be held is refused");
+    push(&place->posts, post);
+    place->held_bytes += post->frame.len;
+    post->entered = true;
+    while (oldest_of(place) != NULL)
+        drop(place);
+    w.newest = post->id;
     release(place);
 }
 
@@ -1448,12 +1490,7 @@ static void bring_again(void)
     if (oldest_of(place) == NULL)
         return;
     const struct post *post = post_of(place, place->posts.count - 1);
-    struct span frame = buffer_span(&post->frame);
-    check(hub_append(w.hub, post->m.room, post->id, post->time_ms, frame_stored_kind(post->m.kind),
-              post->m.key,
-              (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES }) ==
-              APPEND_OLD,
-        "an id that is not newer is refused");
+    check(append_post(post) == APPEND_OLD, "an id that is not newer is refused");
 }
 
 static void settle_late(void)
@@ -1469,6 +1506,8 @@ static void settle_late(void)
         bring();
     if (chance(8))
         bring_again();
+    if (chance(20))
+        bring_too_large();
 }
 
 static void settle(void)
@@ -1574,7 +1613,8 @@ static void come_to_rest(void)
     for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
         if (!r->joined)
             continue;
-        check(r->poll || r->woken || !is_overrun(r), "who is overrun goes within a second");
+        check(r->poll || r->woken || !is_overrun(r) || is_passed(r),
+            "who is overrun goes within a second");
         r->budget = SIZE_MAX;
         r->slow = false;
         wake(r);
