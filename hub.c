@@ -455,19 +455,31 @@ static void tell_presence(struct hub *hub)
         hub->presence_ms = hub->mono_ms + PRESENCE_SCAN_MS;
 }
 
+/* Ends the stalled streams of a room that its ring has passed. */
+static void end_overrun_in(struct hub *hub, struct room *room)
+{
+    for (struct link *l = room->blocked.next, *next; l != &room->blocked; l = next) {
+        next = l->next;
+        struct member *m = CONTAINER(l, struct member, link);
+        if (m->cursor < room->ring.tail)
+            hub->owner.overrun(m->stream);
+    }
+}
+
 /* A stalled reader never wakes, so it does not notice by itself that the ring has passed it. When
- * it leaves, its other rooms may go with it; this one has history, and stays. */
+ * the last one leaves, a room may go: this one when its stretch of the table has been walked. */
 static void end_overrun(struct hub *hub)
 {
     hub->overrun_ms = hub->mono_ms + OVERRUN_CHECK_MS;
-    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
+    for (struct node *n = table_walk(&hub->rooms, NULL), *next; n != NULL; n = next) {
         struct room *room = CONTAINER(n, struct room, node);
-        for (struct link *l = room->blocked.next, *next; l != &room->blocked; l = next) {
-            next = l->next;
-            struct member *m = CONTAINER(l, struct member, link);
-            if (m->cursor < room->ring.tail)
-                hub->owner.overrun(m->stream);
-        }
+        bool blocks = !list_empty(&room->blocked);
+        room->pending++;
+        end_overrun_in(hub, room);
+        room->pending--;
+        next = table_walk(&hub->rooms, n);
+        if (blocks)
+            room_release(hub, room);
     }
 }
 
