@@ -72,6 +72,20 @@ static size_t place_of(const struct presence *p, const struct name *name)
     return low;
 }
 
+/* Moves the names from `place` up to `count` to the next place each. By pieces, from the end:
+ * musl's memmove(3) takes a cycle a byte in this direction, ten times as long. */
+static void move_up(struct present *names, size_t place, size_t count)
+{
+    enum { PIECE = 64 };
+    struct present piece[PIECE];
+    while (count > place) {
+        size_t n = count - place < PIECE ? count - place : PIECE;
+        count -= n;
+        memcpy(piece, names + count, n * sizeof *names);
+        memcpy(names + count + 1, piece, n * sizeof *names);
+    }
+}
+
 static bool insert(struct presence *p, size_t place, struct name *name)
 {
     if (p->count == p->capacity) {
@@ -82,7 +96,7 @@ static bool insert(struct presence *p, size_t place, struct name *name)
         p->names = names;
         p->capacity = capacity;
     }
-    memmove(&p->names[place + 1], &p->names[place], (p->count - place) * sizeof *p->names);
+    move_up(p->names, place, p->count);
     p->names[place] = (struct present) { name, 1 };
     p->count++;
     return true;
