@@ -1464,12 +1464,13 @@ static void bring(void)
 static void bring_too_large(void)
 {
     struct place *place = &w.places[draw(PLACES)];
+    const size_t size = (size_t)w.settings.history;
     struct post *post = calloc(1, sizeof *post);
-    char *text = malloc(w.settings.history);
+    char *text = malloc(size);
     check(post != NULL && text != NULL, "there is memory");
-    memset(text, 'x', w.settings.history);
+    memset(text, 'x', size);
     post->m = (struct message) { .kind = MESSAGE_TEXT, .room = name_of(place) };
-    post->m.body = (struct span) { text, w.settings.history };
+    post->m.body = (struct span) { text, size };
     post->too_large = true;
     number(post, late_id(), w.unix_ms);
     make(place);
