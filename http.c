@@ -397,7 +397,7 @@ static int read_expect(struct http_request *r, const char *bytes)
     while (!r->http10 && http_next_item(&expectations, &item)) {
         if (!span_equal_nocase(item, SPAN("100-continue")))
             return -417;
-        r->expects_continue = r->chunked || r->content_length > 0;
+        r->expects_continue = http_has_body(r);
     }
     return 1;
 }

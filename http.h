@@ -116,6 +116,12 @@ int http_parse_body(struct http_request *r, char *bytes, size_t *len);
 void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out);
 
+/* Whether the head announces a body. */
+static inline bool http_has_body(const struct http_request *r)
+{
+    return r->chunked || r->content_length > 0;
+}
+
 static inline struct span http_span(struct http_part part, const char *bytes)
 {
     return (struct span) { bytes + part.start, part.len };

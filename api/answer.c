@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/print.h"
-#include "hub/frame.h"
 #include "json.h"
 #include "net/reply.h"
 
@@ -105,6 +104,12 @@ void answer_end(struct client *c, const char *type, const struct buffer *body)
         buffer_add(&head, buffer_span(body));
     head.failed |= body->failed;
     answer_send(c, (struct span) { NULL, 0 });
+}
+
+void answer_json(struct client *c, int status, const struct buffer *body)
+{
+    answer_begin(c, status);
+    answer_end(c, "application/json", body);
 }
 
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)

@@ -30,6 +30,9 @@ void answer_stream(struct client *c, size_t hold);
  * head of the same answer. */
 void answer_end(struct client *c, const char *type, const struct buffer *body);
 
+/* A whole answer of JSON, without further fields. */
+void answer_json(struct client *c, int status, const struct buffer *body);
+
 /* Sends an error. `detail` is a sentence that tells the person what to change; `fields` are further
  * lines of the head, each with its line end. */
 void answer_problem(struct client *c, int status, const char *detail);

@@ -134,8 +134,7 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
     buffer_add(&body, SPAN("\",\"online\":"));
     buffer_add_number(&body, receipt->online);
     buffer_add(&body, SPAN("}\n"));
-    answer_begin(c, status);
-    answer_end(c, "application/json", &body);
+    answer_json(c, status, &body);
 }
 
 /* The message is safe, or refused. */
@@ -223,12 +222,6 @@ int messages_check_post(const struct client *c, const char **why)
 
 /* ==== GET /messages ========================================================================== */
 
-static void answer_page(struct client *c, const struct buffer *page)
-{
-    answer_begin(c, 200);
-    answer_end(c, "application/json", page);
-}
-
 /* Writes the page that a request asks for. Returns whether there is anything on it. */
 static bool read_page(struct client *c, struct buffer *page)
 {
@@ -245,7 +238,7 @@ static bool answer_poll(struct client *c, bool timeout)
     bool answer = read_page(c, &page) || timeout;
     if (answer) {
         client_leave(c);
-        answer_page(c, &page);
+        answer_json(c, 200, &page);
     }
     buffer_free(&page);
     return answer;
@@ -311,7 +304,7 @@ void messages_get(struct client *c, const struct token *token)
     struct buffer page = { 0 };
     bool answer = read_page(c, &page) || wait == 0 || answer_is_head(c) || client_is_draining();
     if (answer)
-        answer_page(c, &page);
+        answer_json(c, 200, &page);
     buffer_free(&page);
     if (!answer)
         hold(c, token, wait);

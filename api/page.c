@@ -71,7 +71,7 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
     answer_send(c, answer_is_head(c) ? (struct span) { NULL, 0 } : body);
 }
 
-/* A file of --www. Its pages are somebody else's: no policy of ours says what may run in them. With
+/* A file of --www. No Content-Security-Policy: what its pages may run is for their author. With
  * --cors other sites are invited, and may show what is here. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {

@@ -54,8 +54,7 @@ static void get_rooms(struct client *c, const struct token *token)
     buffer_add(&body, SPAN("{\"rooms\":["));
     history_rooms(hub, shows_room, token, &body);
     buffer_add(&body, SPAN("]}\n"));
-    answer_begin(c, 200);
-    answer_end(c, "application/json", &body);
+    answer_json(c, 200, &body);
     buffer_free(&body);
 }
 
@@ -69,8 +68,7 @@ static void get_health(struct client *c, const struct token *token)
         return;
     }
     buffer_add(&body, SPAN("{\"status\":\"ok\"}\n"));
-    answer_begin(c, 200);
-    answer_end(c, "application/json", &body);
+    answer_json(c, 200, &body);
     buffer_free(&body);
 }
 
@@ -143,18 +141,13 @@ static bool admit_post(struct client *c)
     return false;
 }
 
-static bool has_body(const struct http_request *r)
-{
-    return r->chunked || r->content_length > 0;
-}
-
 /* Looks at the method, and at the head of a POST. True when the request can go on; false when it
  * has its answer: an error, or that of OPTIONS. */
 static bool admit_method(struct client *c, const struct route *route)
 {
     enum http_method method = exchange_request(c)->method;
     if (method == HTTP_GET || method == HTTP_HEAD) {
-        if (!has_body(exchange_request(c)))
+        if (!http_has_body(exchange_request(c)))
             return true;
         answer_problem(c, 413, "Only a POST has a body here; send this request without one.");
         return false;
@@ -196,7 +189,7 @@ static void hint_at_forwarded(void)
 {
     static bool warned;
     if (!warned)
-        log_line(LOG_WARN, "hint=\"a trusted proxy does not say who its client is; let it send "
+        log_line(LOG_WARN, "hint=\"a trusted proxy does not name its client; let it send "
                            "X-Forwarded-For or Forwarded\"");
     warned = true;
 }

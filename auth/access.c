@@ -127,7 +127,7 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
 
 /* ==== Tokens ================================================================================= */
 
-/* "Bearer TOKEN" (RFC 6750 2.1); whatever else stands there is for somebody else. */
+/* "Bearer TOKEN" (RFC 6750 2.1). Another scheme is ignored: it may be for a proxy in front. */
 static struct span find_bearer(const struct http_request *r, const char *bytes)
 {
     struct span value = http_find(r, HTTP_AUTHORIZATION, bytes), scheme;

@@ -54,7 +54,7 @@ const char *token_read_key(const char *path, struct token_key *key);
 enum token_state token_check(
     struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token);
 
-/* What everybody holds where no token is asked for: it is for everything, and never ends. */
+/* The rights of a client where no token is asked for: all rooms, all rights, without an end. */
 void token_open(struct token *token);
 
 /* Whether a good token is for this room. */

@@ -36,7 +36,7 @@ bool words_are_text(struct span s)
 static void skip_blanks(struct span *rest)
 {
     while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
-        *rest = span_skip(*rest, 1);
+        scan_skip(rest, 1);
 }
 
 struct span words_take_token(struct span *rest)
@@ -45,7 +45,7 @@ struct span words_take_token(struct span *rest)
     while (at < end && is_token_char(*at))
         at++;
     struct span token = { rest->at, (size_t)(at - rest->at) };
-    *rest = span_skip(*rest, token.len);
+    scan_skip(rest, token.len);
     return token;
 }
 
@@ -56,10 +56,10 @@ static bool take_quoted(struct span *rest)
         return false;
     while (s.len > 0 && s.at[0] != '"') {
         if (s.at[0] == '\\')
-            s = span_skip(s, 1);
+            scan_skip(&s, 1);
         if (s.len == 0 || !is_text_char(s.at[0]))
             return false;
-        s = span_skip(s, 1);
+        scan_skip(&s, 1);
     }
     *rest = s;
     return scan_take(rest, '"');

@@ -24,7 +24,7 @@ struct span exchange_body(const struct client *c)
 bool exchange_closes(const struct client *c)
 {
     const struct http_request *r = &c->in->request;
-    bool unread = c->state == CLIENT_HEAD && (r->chunked || r->content_length > 0);
+    bool unread = c->state == CLIENT_HEAD && http_has_body(r);
     return c->close || client_is_draining() || !r->keep_alive || unread;
 }
 

@@ -155,11 +155,11 @@ enum outcome output_flush(struct client *c)
 {
     struct output *out = c->out;
     while (out->sent < out->hold || out->rest.len > 0) {
+        struct span held = { out->bytes + out->sent, out->hold - out->sent };
         struct iovec pieces[2] = {
-            { out->bytes + out->sent, out->hold - out->sent },
+            { span_bytes(held), held.len },
             { span_bytes(out->rest), out->rest.len },
         };
-        struct span held = { out->bytes + out->sent, out->hold - out->sent };
         bool more = out->hold < out->len || out->file_left > 0;
         ssize_t sent = output_send(c, pieces, 2, more ? MSG_MORE : 0);
         if (sent <= 0)

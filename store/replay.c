@@ -42,17 +42,15 @@ static bool is_possible(struct id id)
     return id.ms < year_10000_ms && id.seq < UINT64_MAX / 2;
 }
 
-static bool id_of(const struct json_field *field, struct id *id)
-{
-    return field->type == JSON_STRING &&
-           id_parse((struct span) { field->raw.at + 1, field->raw.len - 2 }, id) &&
-           is_possible(*id);
-}
-
 /* What is between the quotes of a JSON string without escapes. */
 static struct span inside(const struct json_field *field)
 {
     return (struct span) { field->raw.at + 1, field->raw.len - 2 };
+}
+
+static bool id_of(const struct json_field *field, struct id *id)
+{
+    return field->type == JSON_STRING && id_parse(inside(field), id) && is_possible(*id);
 }
 
 /* Reads the id in the first line of a message's payload. */

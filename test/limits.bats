@@ -549,7 +549,7 @@ by() {
   listen two ''
   same "$(posts 30 | sort | uniq -c | xargs)" '30 201'
   log_has 1 hint=
-  log_has 1 '^warn: hint="a trusted proxy does not say who its client is; let it send X-Forwarded-For or Forwarded"$'
+  log_has 1 '^warn: hint="a trusted proxy does not name its client; let it send X-Forwarded-For or Forwarded"$'
 }
 
 @test "a trusted proxy that says what nobody can read: all such clients are one" {

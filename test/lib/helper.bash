@@ -54,6 +54,18 @@ same() {
   }
 }
 
+# The command succeeds, and writes just this.
+expect() { # OUTPUT COMMAND...
+  local expected=$1
+  shift
+  run "$@"
+  # shellcheck disable=SC2154  # run sets them
+  if [ "$status" -ne 0 ] || [ "$output" != "$expected" ]; then
+    printf '%s\n' "$*" "expected 0: $expected" "got $status: $output"
+    return 1
+  fi
+}
+
 # The first text has the second in it.
 contains() {
   [[ $1 == *"$2"* ]] || {

@@ -65,16 +65,6 @@ early() {
     printf '%b' "$1" | "$UNIT/http" early "${@:2}"
 }
 
-expect() {
-    local expected=$1
-    shift
-    run "$@"
-    if [ "$status" -ne 0 ] || [ "$output" != "$expected" ]; then
-        printf '%s\n' "$*" "expected 0: $expected" "got $status: $output"
-        return 1
-    fi
-}
-
 # So many of one letter.
 letters() {
     head -c "$1" /dev/zero | tr '\0' "${2:-a}"

@@ -25,16 +25,6 @@ decode_bytes() {
     printf '%b' "$1" | "$UNIT/json" decode "${@:2}"
 }
 
-expect() {
-    local expected=$1
-    shift
-    run "$@"
-    if [ "$status" -ne 0 ] || [ "$output" != "$expected" ]; then
-        printf '%s\n' "$*" "expected 0: $expected" "got $status: $output"
-        return 1
-    fi
-}
-
 refuse() {
     local sentence=$1
     shift

@@ -9,16 +9,6 @@ text() {
     printf '%b' "$2" | "$UNIT/text" "$1"
 }
 
-expect() {
-    local expected=$1
-    shift
-    run "$@"
-    if [ "$status" -ne 0 ] || [ "$output" != "$expected" ]; then
-        printf '%s\n' "$*" "expected 0: $expected" "got $status: $output"
-        return 1
-    fi
-}
-
 characters() {
     text utf8 "$1" | paste -sd ' '
 }
