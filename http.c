@@ -1,22 +1,29 @@
 /* http.c - bytes to requests (RFC 9110, RFC 9112).
  *
- * The parser is a row of small steps. Each one begins where the last one stopped (`scanned`), takes
- * what is there, and says how it went: > 0 go on with the next step, 0 more bytes are needed, < 0
- * the negated status of the refusal. The request line is read byte by byte, so that nonsense is
- * refused at its first byte: a TLS hello on the plain port gets its 400 at once. A field line, and
- * a chunk line, is looked at when it is whole.
+ * This file shows how to write a resumable parser: one that can be fed a byte at a time, looks at
+ * each byte once, copies nothing and never asks for memory.
+ *
+ * The parser is a sequence of small steps. Each step begins where the last one stopped (`scanned`),
+ * reads the bytes that have arrived, and returns > 0 to go on with the next step, 0 if it needs
+ * more bytes, or < 0, the negated status of the refusal. The request line is read byte by byte, so
+ * that nonsense is refused at its first byte: a TLS handshake on the plain port gets its 400 at
+ * once. A field line or a chunk line is examined when it is complete.
  *
  *     "\r\n"*   GET   /events?room=a   HTTP/1.1\r\n   Host: a\r\n ... \r\n   body
  *     EMPTY    METHOD     TARGET         VERSION           FIELDS            BODY or CHUNK_...
  *
- * It is strict on purpose. A server behind a proxy is attacked through what the two understand
- * differently, so everything that RFC 9112 lets a reader repair is refused instead: a bare LF, a
- * bare CR, a folded line, a space before the colon, two lengths, a length beside a transfer coding.
+ * It is strict on purpose. Request smuggling works through bytes that a proxy and the server behind
+ * it understand differently. RFC 9112 allows a reader to repair many of them; this parser refuses
+ * them instead: a bare LF, a bare CR, a folded line, a space before the colon, two different
+ * lengths, a length beside a transfer coding.
  *
- * Invariants: every place kept is inside the head, so it fits 16 bits; `scanned` never goes back;
- * a step refuses because of bytes that it has seen, never because of bytes that may come, so that
- * the answer is the same however the bytes were cut. Nothing here knows of sockets or allocates;
- * only http_write_back writes to the caller's buffer, which may grow. */
+ * Invariants. Every part that is kept lies inside the head, so its place fits 16 bits. `scanned`
+ * never goes back within a request. A step refuses a request because of bytes that it has seen,
+ * never because of bytes that may follow: the answer is the same however the bytes were split.
+ *
+ * Left out: everything that depends on the meaning of a URL (api/), pipelining (net/ passes one
+ * request at a time), HTTP/2 (a proxy's task), and the response side (net/reply.c, api/answer.c).
+ */
 
 #include "http.h"
 
@@ -26,15 +33,17 @@
 #include "base/words.h"
 
 enum {
-    EMPTY_LINES_MAX = 4, /* old clients sent one after a body; endless ones are an attack */
-    CHUNK_DIGITS_MAX = 16,
+    EMPTY_LINES_MAX = 4,   /* Old clients send one behind a body; endless ones are an attack. */
+    CHUNK_DIGITS_MAX = 16, /* As many as a 64-bit number has. */
     CHUNK_LINE_MAX_BYTES = 256,
-    BODY_MAX_BYTES = 1 << 30
+    BODY_MAX_BYTES = 1 << 30 /* Every place in a request then fits an int. */
 };
 
+/* What the parser expects next. The order matters: up to FIELDS it reads the head, from BODY on the
+ * body, and the functions below compare states with < and >. */
 enum state {
     EMPTY,
-    EMPTY_LF, /* the CR of an empty line was read */
+    EMPTY_LF, /* The CR of an empty line was read. */
     METHOD,
     TARGET,
     VERSION,
@@ -47,6 +56,8 @@ enum state {
     DONE
 };
 
+/* Parts are kept as 16-bit places, not as pointers: the buffer may move when it grows, and a
+ * request with 100 fields stays small. */
 static struct http_part part_of(struct span s, const char *bytes)
 {
     return (struct http_part) { (uint16_t)(s.at - bytes), (uint16_t)s.len };
@@ -54,6 +65,8 @@ static struct http_part part_of(struct span s, const char *bytes)
 
 /* ---- Lists in fields ------------------------------------------------------------------------- */
 
+/* An empty item is passed on, not skipped as RFC 9110 5.6.1 allows: in a Content-Length or a
+ * Transfer-Encoding it is a reason to refuse the request. */
 bool http_next_item(struct http_list *list, struct span *item)
 {
     while (!span_split(&list->rest, ',', item))
@@ -65,7 +78,8 @@ bool http_next_item(struct http_list *list, struct span *item)
 
 /* ---- The request line (RFC 9112 3) ----------------------------------------------------------- */
 
-/* Old clients send an empty line behind a body. */
+/* RFC 9112 2.2 asks a server to ignore an empty line before the request line, because old clients
+ * send one behind a body. The first byte of a method ends this step. */
 static int skip_empty_lines(struct http_request *r, const char *bytes, size_t limit)
 {
     for (; r->scanned < limit; r->scanned++) {
@@ -82,6 +96,8 @@ static int skip_empty_lines(struct http_request *r, const char *bytes, size_t li
     return 0;
 }
 
+/* The methods of RFC 9110 and RFC 5789 are told apart from unknown ones, because a client gets
+ * another answer: 405 with `Allow` for a method that exists, 501 for one that does not. */
 static enum http_method method_of(struct span name)
 {
     static const struct {
@@ -97,7 +113,7 @@ static enum http_method method_of(struct span name)
     return HTTP_UNKNOWN_METHOD;
 }
 
-/* Methods are case-sensitive (RFC 9110 9.1): "get" is one that nobody knows. */
+/* Methods are case-sensitive (RFC 9110 9.1): "get" is an unknown method. */
 static int read_method(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
@@ -116,8 +132,9 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
     return 1;
 }
 
-/* Visible ASCII, no fragment. The target is kept whole as the path until the version has been read:
- * a client that speaks another protocol is told so, not that its target is wrong. */
+/* A target is visible ASCII without a fragment. It is kept whole, as the path, until the version
+ * has been read: a client that speaks another protocol then gets an answer about the protocol, not
+ * about its target. A target that is too long is refused before its end arrives. */
 static int read_target(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
@@ -137,7 +154,8 @@ static int read_target(struct http_request *r, const char *bytes, size_t limit)
     return 1;
 }
 
-/* A higher minor version is read as 1.1, which its sender must put up with (RFC 9110 2.5). */
+/* A higher minor version is read as 1.1, which its sender has to accept (RFC 9110 2.5). A client
+ * that speaks HTTP/2 without asking first ("PRI * HTTP/2.0") gets 505. */
 static int read_version(struct http_request *r, const char *bytes, size_t limit)
 {
     static const char form[] = "HTTP/0.0\r\n"; /* 0 is any digit */
@@ -157,7 +175,8 @@ static int read_version(struct http_request *r, const char *bytes, size_t limit)
     return 1;
 }
 
-/* "http://host" has an authority but no path. The slash before the host takes its place. */
+/* "http://host" has an authority but no path, which means "/" (RFC 9110 4.2.3). A path has to be a
+ * part of the buffer, so the slash before the host stands in for it. */
 static void split_query(struct http_request *r, const char *bytes, struct span target)
 {
     struct span path, query = target;
@@ -168,8 +187,8 @@ static void split_query(struct http_request *r, const char *bytes, struct span t
     r->query = query.at != NULL ? part_of(query, bytes) : (struct http_part) { 0 };
 }
 
-/* The absolute form, which a server must accept though only proxies need it (RFC 9112 3.2.2). Its
- * authority counts, whatever Host says. */
+/* The absolute form, which a server must accept although only proxies need it (RFC 9112 3.2.2). Its
+ * authority overrides Host. */
 static int split_absolute(struct http_request *r, const char *bytes, struct span target)
 {
     struct span authority;
@@ -180,7 +199,8 @@ static int split_absolute(struct http_request *r, const char *bytes, struct span
     return 1;
 }
 
-/* The four forms of a target (RFC 9112 3.2). */
+/* The four forms of a target (RFC 9112 3.2): authority (CONNECT), asterisk (OPTIONS), absolute, and
+ * origin, which nearly every request has. */
 static int split_target(struct http_request *r, const char *bytes)
 {
     struct span target = http_span(r->path, bytes);
@@ -200,6 +220,7 @@ static int split_target(struct http_request *r, const char *bytes)
     return 1;
 }
 
+/* Runs the steps of the request line, from the one that has not finished. */
 static int read_request_line(struct http_request *r, const char *bytes, size_t limit)
 {
     int status = 1;
@@ -219,12 +240,13 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
 
 /* ---- Field lines (RFC 9112 5) ---------------------------------------------------------------- */
 
-/* Gives the line from `position` to before its CRLF, and moves on behind it. Only here does the
- * parser look for a line end, so only here is a bare LF refused; a bare CR is refused by whoever
- * reads the line, as a control byte.
+/* Returns the line from `position` to its CRLF in `*line` and moves behind it. This is the only
+ * place where the parser looks for a line end, so a bare LF is refused here; a bare CR is refused
+ * as a control byte by the function that reads the line. When the line is not complete, the next
+ * call goes on at `scanned`: a line that arrives in a thousand pieces is still searched once.
  *
  *     position          scanned        limit
- *         |  looked at     |  to look at |
+ *         |  searched      |  to search  |
  *         X - a : b        .  .  \r \n   .
  */
 static int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
@@ -241,8 +263,9 @@ static int next_line(struct http_request *r, const char *bytes, size_t limit, st
     return 1;
 }
 
-/* Splits a line into name and value. A space before the colon, and one at the start (a folded
- * line), ends the name too early and is refused with it (RFC 9112 5.1, 5.2). */
+/* Splits a field line into name and value. A space before the colon, or at the start of the line
+ * (a folded line), ends the name too early, so both are refused without a rule of their own
+ * (RFC 9112 5.1, 5.2). */
 static bool split_field(struct span line, struct span *name, struct span *value)
 {
     *name = words_take_token(&line);
@@ -252,8 +275,9 @@ static bool split_field(struct span line, struct span *name, struct span *value)
     return words_are_text(*value);
 }
 
-/* `once`: a field that is no list and may not be doubled (RFC 9110 5.3). Content-Length has its own
- * rule, see read_length. */
+/* `once` marks a field that is not a list and must not be repeated (RFC 9110 5.3): a proxy could
+ * take the first value and this server the second. Content-Length has its own rule, in read_length.
+ */
 static const struct {
     struct span name;
     bool once;
@@ -275,7 +299,8 @@ static const struct {
     [HTTP_X_FORWARDED_FOR] = { SPAN_INIT("X-Forwarded-For"), false },
 };
 
-/* Which of the known fields it is, or HTTP_OTHER_FIELD. */
+/* Returns which of the known fields it is, or HTTP_OTHER_FIELD. Linear over 15 names, but a name of
+ * another length costs one comparison. */
 static unsigned find_known(struct span name)
 {
     unsigned known = 0;
@@ -285,6 +310,9 @@ static unsigned find_known(struct span name)
     return known;
 }
 
+/* Checks a field line and, if a part of the server reads that field, remembers where its value
+ * lies. All other fields are checked and forgotten: a strict reader may not pass over a malformed
+ * line. */
 static int keep_field(struct http_request *r, const char *bytes, struct span line)
 {
     struct span name, value;
@@ -301,6 +329,8 @@ static int keep_field(struct http_request *r, const char *bytes, struct span lin
     return 1;
 }
 
+/* Reads field lines until the empty line. `seen_fields` counts unknown ones too, so that a head of
+ * a thousand tiny fields is refused although it would fit the bytes. */
 static int read_fields(struct http_request *r, const char *bytes, size_t limit)
 {
     struct span line;
@@ -317,8 +347,8 @@ static int read_fields(struct http_request *r, const char *bytes, size_t limit)
 
 /* ---- What the head means --------------------------------------------------------------------- */
 
-/* One Host in every HTTP/1.1 request, also beside an absolute target that overrides it (RFC 9112
- * 3.2); it may be empty. */
+/* Every HTTP/1.1 request has exactly one Host, also beside an absolute target that overrides it
+ * (RFC 9112 3.2). It may be empty. */
 static int read_host(struct http_request *r, const char *bytes)
 {
     struct span host = http_find(r, HTTP_HOST, bytes);
@@ -331,8 +361,8 @@ static int read_host(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* Several lengths are taken only when they are the same to the byte: "5, 05" is an attack (RFC 9112
- * 6.3, RFC 9110 8.6). */
+/* Several lengths are accepted only if they are the same to the byte (RFC 9112 6.3, RFC 9110 8.6):
+ * for "5, 05" a proxy and this server could disagree on where the next request begins. */
 static int read_length(struct http_request *r, const char *bytes)
 {
     struct http_list lengths = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_LENGTH };
@@ -348,9 +378,9 @@ static int read_length(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* The last transfer coding has to be chunked, or nobody knows where the body ends; a length beside
- * it is how requests are smuggled (RFC 9112 6.1). Chunked has no parameters and comes once (7.1).
- * An empty item, which a reader of lists may skip, is refused as well. */
+/* The last transfer coding has to be chunked, otherwise the end of the body is unknown. A length
+ * beside it is the classic way to smuggle a request, and is refused (RFC 9112 6.1). Chunked has no
+ * parameters and comes once (7.1). Other codings are understood but not implemented: 501. */
 static int read_transfer_coding(struct http_request *r, const char *bytes)
 {
     struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
@@ -376,7 +406,8 @@ static int read_transfer_coding(struct http_request *r, const char *bytes)
     return others ? -501 : 1;
 }
 
-/* RFC 9112 9.3: close wins; without a word HTTP/1.1 stays and HTTP/1.0 goes. */
+/* Whether the connection may carry another request (RFC 9112 9.3): `close` wins over `keep-alive`;
+ * without either HTTP/1.1 keeps the connection and HTTP/1.0 closes it. */
 static void read_connection(struct http_request *r, const char *bytes)
 {
     struct http_list options = { .request = r, .bytes = bytes, .name = HTTP_CONNECTION };
@@ -389,7 +420,8 @@ static void read_connection(struct http_request *r, const char *bytes)
     r->keep_alive = keep_alive && !close;
 }
 
-/* RFC 9110 10.1.1. An expectation in HTTP/1.0, or without a body to wait for, is ignored. */
+/* RFC 9110 10.1.1: the client waits for "100 Continue" before it sends the body. The expectation is
+ * ignored in HTTP/1.0, and in a request without a body. */
 static int read_expect(struct http_request *r, const char *bytes)
 {
     struct http_list expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
@@ -402,6 +434,8 @@ static int read_expect(struct http_request *r, const char *bytes)
     return 1;
 }
 
+/* The head is complete: what its fields mean together. The size check comes last, so that a request
+ * with an unclear body is refused for that, whatever length it claims. */
 static int finish_head(struct http_request *r, const char *bytes)
 {
     int status = read_host(r, bytes);
@@ -423,10 +457,12 @@ static int finish_head(struct http_request *r, const char *bytes)
 
 void http_start(struct http_request *r, size_t max_body)
 {
-    memset(r, 0, offsetof(struct http_request, fields));
+    memset(r, 0, offsetof(struct http_request, fields)); /* `field_count` says which are valid. */
     r->max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES;
 }
 
+/* The limit is applied to the bytes that a step may see, not afterwards: a step that needs more
+ * than that returns 0 and the head is too long. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 {
     must(r->state <= FIELDS && r->scanned <= len);
@@ -441,18 +477,19 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 
 /* ---- The body (RFC 9112 6, 7.1) --------------------------------------------------------------
  *
- * While a chunked body is decoded, `position` runs ahead of the end of what was decoded. The gap
- * between the two holds framing that is of no use any more; it is closed once a call, so that many
- * small chunks in one buffer cost one move of the rest and not one each.
+ * A chunked body is decoded in place. Meanwhile `position` runs ahead of the end of the decoded
+ * bytes; the gap between the two holds framing that has been read. The gap is closed once a call,
+ * so that many small chunks in one buffer cost one move of the rest, not one move each.
  *
  *     0        body_start          decoded end      position          *len
- *     |  head      |  decoded body      |  used framing  |  not yet read |
+ *     |  head      |  decoded body      |  used framing  |  unread       |
  *                  |<---- body_len ---->|<---- gap ----->|
  *
- * After each call the gap is empty: the decoded body is followed by what was not yet read. */
+ * After each call the gap is empty: the unread bytes follow the decoded body. */
 
-/* A chunk line is short and the extensions of one body together are no longer than a head, or a
- * client could send a megabyte for each byte of its body. */
+/* A chunk line is short, and the extensions of one body together may not be longer than a head:
+ * otherwise a client could make the server read a megabyte for each byte of its body. The size is
+ * compared with the space that is left, by a subtraction that cannot overflow. */
 static int read_chunk_line(struct http_request *r, const char *bytes, size_t len)
 {
     struct span line;
@@ -477,6 +514,8 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
     return 1;
 }
 
+/* Moves the chunk's bytes that have arrived behind the decoded body. They overlap when the framing
+ * before them is short. */
 static int move_chunk_data(struct http_request *r, char *bytes, size_t len)
 {
     size_t n = len - r->position < r->chunk_left ? len - r->position : (size_t)r->chunk_left;
@@ -490,7 +529,7 @@ static int move_chunk_data(struct http_request *r, char *bytes, size_t len)
     return 1;
 }
 
-/* Anything but CRLF here means that the sender counted otherwise than we do. */
+/* Anything but CRLF here means that sender and reader disagree on the chunk's length. */
 static int read_chunk_end(struct http_request *r, const char *bytes, size_t len)
 {
     for (; r->scanned < r->position + 2; r->scanned++) {
@@ -504,8 +543,8 @@ static int read_chunk_end(struct http_request *r, const char *bytes, size_t len)
     return 1;
 }
 
-/* One line of the trailers, which are checked and dropped (RFC 9112 7.1.2), or the empty line that
- * ends the request. */
+/* Reads one trailer line, which is checked and dropped (RFC 9112 7.1.2), or the empty line that
+ * ends the request. Trailers count towards the head's limits of fields and bytes. */
 static int read_trailer(struct http_request *r, const char *bytes, size_t len)
 {
     struct span line, name, value;
@@ -539,6 +578,7 @@ static int read_chunked(struct http_request *r, char *bytes, size_t len)
     }
 }
 
+/* Moves the unread bytes up behind the decoded body. */
 static void close_gap(struct http_request *r, char *bytes, size_t *len)
 {
     size_t end = r->body_start + r->body_len, gap = r->position - end;
@@ -549,6 +589,8 @@ static void close_gap(struct http_request *r, char *bytes, size_t *len)
     *len -= gap;
 }
 
+/* A body with a length needs no work: it is complete when its bytes are there. Afterwards both
+ * kinds look the same to the caller: `body_start` and `body_len`. */
 int http_parse_body(struct http_request *r, char *bytes, size_t *len)
 {
     must(r->state >= BODY && r->state < DONE && r->scanned <= *len);
@@ -573,8 +615,9 @@ int http_parse_body(struct http_request *r, char *bytes, size_t *len)
     return (int)(r->body_start + r->body_len);
 }
 
-/* The decoded bytes become one chunk, together with what the present chunk still lacks. Trailers
- * that were read are gone, but the line before them must be there. */
+/* The decoded bytes become one chunk, together with the bytes that the current chunk still lacks:
+ * the new chunk line announces both. Trailers that were read are gone, but the last chunk's line is
+ * written again, because the next parser has to be in the state that comes after it. */
 void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out)
 {

@@ -1,48 +1,55 @@
-/* json.c - checks one JSON object in a single pass and notes where the fields asked for stand.
+/* json.c - checks one JSON object in a single pass and notes where the wanted fields are.
  *
- * The document comes from a stranger, so the pass is a loop and not a recursion: what it must
- * remember of the levels around it is one bit each, object or array, in one 64-bit number. That
- * is also why 64 levels are the limit. Each byte is looked at a fixed number of times, so the time
- * is linear for any input, and nothing is allocated.
+ * This file shows that an untrusted document can be read without a tree, without memory and without
+ * recursion. The pass is a loop: of the levels around it, it has to remember one bit each, object
+ * or array, in one 64-bit number. That is also why 64 levels are the limit. Each byte is looked at
+ * a fixed number of times, so the time is linear for any input.
  *
- * What json_find accepted is exact by RFC 8259, and every string in it is whole, also the ignored
- * ones: later a value may be passed on as it stands, and must not hurt whoever reads it.
- * json_decode, json_compact and json_next_string rely on that: they take only what json_find
- * handed out, and `must` stops the program when a string turns out to be something else.
+ * A document that json_find accepts conforms to RFC 8259 exactly, and every string in it is valid,
+ * also in the fields that are ignored: a value may later be passed on as it is, and must be safe
+ * for its readers. json_decode, json_compact and json_next_string rely on that. They take only
+ * spans that json_find returned, and `must` stops the program if a string is anything else.
  *
- * No number is ever converted. They are passed on as they were written, so that none is too big
- * and none loses a digit. The same name twice in one object is refused only for the fields asked
- * for: to find it for all names would take a set of names for each level. */
+ * Left out: numbers are never converted. They are passed on as they were written, so that none is
+ * too large and none loses a digit. A repeated name is refused only for the wanted fields: to find
+ * all of them would take a set of names for each level. */
 
 #include "json.h"
 
 #include "base/scan.h"
 #include "base/text.h"
 
-/* What may stand next, white space aside. The document is one value, and then its end. */
+/* What may come next, apart from white space. The document is one value, and then its end. */
 enum expected {
     EXPECT_VALUE,
-    EXPECT_FIRST_VALUE, /* behind '[': a value or ']' */
+    EXPECT_FIRST_VALUE, /* Behind '[': a value or ']'. */
     EXPECT_NAME,
-    EXPECT_FIRST_NAME, /* behind '{': a name or '}' */
-    EXPECT_NEXT,       /* behind a value: a comma or the bracket that closes */
+    EXPECT_FIRST_NAME, /* Behind '{': a name or '}'. */
+    EXPECT_NEXT,       /* Behind a value: a comma or the closing bracket. */
     EXPECT_END
 };
 
+/* The whole state of the pass. A level costs one bit of `objects`, not a stack frame:
+ *
+ *                { "room" : "a" , "data" : [ 1 , { "x" : null } ] }
+ *     depth      1                         2     3            2 1 0
+ *     objects    1                         10    101         10 1 0
+ *
+ * In find_wanted only the names at depth 1 are compared: a "room" inside `data` is data. */
 struct walk {
-    struct span rest;       /* what was not looked at yet */
-    enum expected expected; /* what may come there */
-    unsigned depth;         /* how many brackets are open */
-    uint64_t objects;       /* one bit a level, the innermost lowest: 1 is an object, 0 an array */
+    struct span rest;       /* The unread part of the document. */
+    enum expected expected; /* What `rest` may begin with. */
+    unsigned depth;         /* The number of open brackets. */
+    uint64_t objects;       /* A bit a level, the innermost lowest: 1 for an object, 0 an array. */
     struct json_field *fields;
     size_t count;
-    struct json_field *wanted; /* the field whose value is being read, or NULL */
-    const char *value;         /* where the value of the outermost object's member begins */
+    struct json_field *wanted; /* The field whose value is being read, or NULL. */
+    const char *value;         /* Where the value of the outermost object's member begins. */
 };
 
-_Static_assert(JSON_DEPTH_MAX == 64, "one bit a level; a sentence below says 64, too");
+_Static_assert(JSON_DEPTH_MAX == 64, "one bit a level; a sentence below names 64");
 
-/* RFC 8259 2. Other white space, such as a no-break space, is none in JSON. */
+/* RFC 8259 2. Other spaces, such as the no-break space, are not white space in JSON. */
 static bool is_space(char byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
@@ -56,13 +63,14 @@ static void skip_space(struct span *rest)
 
 /* ---- Strings ---------------------------------------------------------------------------------
  *
- * The take_ functions return NULL, or the sentence that json_find is to return. */
+ * The take_ functions move `*rest` over what they read. They return NULL, or the sentence that
+ * json_find returns to its caller. */
 
 static const char unclosed[] = "a string has no closing quote";
 static const char lone[] = "a \\u escape is half of a surrogate pair; write both halves, as in "
                            "\\ud83d\\ude00, or the character itself";
 
-/* The 16 bits behind "\u". */
+/* Reads the four digits behind "\u". */
 static const char *take_unit(struct span *rest, int32_t *unit)
 {
     uint64_t bits;
@@ -72,8 +80,9 @@ static const char *take_unit(struct span *rest, int32_t *unit)
     return NULL;
 }
 
-/* What stands behind "\u". A character over U+FFFF takes two escapes (RFC 8259 7), the upper ten
- * bits of what it is over U+10000 in the first. */
+/* Reads what follows "\u". A character above U+FFFF takes two escapes (RFC 8259 7), a surrogate
+ * pair: of its distance from U+10000, the first escape holds the upper ten bits and the second the
+ * lower ten. Half a pair is refused, because it has no valid form in UTF-8. */
 static const char *take_unicode(struct span *rest, int32_t *character)
 {
     const char *problem = take_unit(rest, character);
@@ -91,7 +100,8 @@ static const char *take_unicode(struct span *rest, int32_t *character)
     return NULL;
 }
 
-/* What stands behind a backslash. */
+/* Reads what follows a backslash. An unknown escape is an error, not the character itself: a reader
+ * that repairs what others refuse is how two programs come to see two different documents. */
 static const char *take_escape(struct span *rest, int32_t *character)
 {
     if (rest->len == 0)
@@ -125,7 +135,9 @@ static const char *take_escape(struct span *rest, int32_t *character)
     return "a string holds a backslash that begins no JSON escape; write it as \\\\";
 }
 
-/* A string with its quotes. */
+/* Reads a string with its quotes, and checks every byte of it. text_plain steps over the harmless
+ * bytes eight at a time; the loop looks only at what stops it: a quote, a backslash, a control
+ * character, the lead byte of a UTF-8 sequence. */
 static const char *take_string(struct span *rest)
 {
     scan_skip(rest, 1);
@@ -147,6 +159,7 @@ static const char *take_string(struct span *rest)
     return unclosed;
 }
 
+/* Writes a character as UTF-8, one to four bytes (RFC 3629 3), and returns how many. */
 static size_t put_utf8(int32_t character, char *out)
 {
     static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
@@ -161,15 +174,16 @@ static size_t put_utf8(int32_t character, char *out)
     return len;
 }
 
-/* What is between the quotes. */
+/* The bytes between the quotes. */
 static struct span inside(struct span raw)
 {
     must(raw.len >= 2 && raw.at[0] == '"' && raw.at[raw.len - 1] == '"');
     return (struct span) { raw.at + 1, raw.len - 2 };
 }
 
-/* Takes one byte, or one escape as up to four, from the inside of a checked string. The shortest
- * escapes for one, two, three and four bytes have 2, 6, 6 and 12: decoding never overtakes. */
+/* Reads one byte, or one escape, from the inside of a checked string and writes it as up to four
+ * bytes. The shortest escapes for one, two, three and four bytes of UTF-8 have 2, 6, 6 and 12
+ * bytes, so writing never overtakes reading and a string can be decoded in place. */
 static size_t decode_next(struct span *rest, char *out)
 {
     if (!scan_take(rest, '\\')) {
@@ -183,8 +197,8 @@ static size_t decode_next(struct span *rest, char *out)
     return put_utf8(character, out);
 }
 
-/* Compares piece by piece, so that a name of any length needs no place to be decoded into, and a
- * long wrong one is left at the first difference. */
+/* Whether a name that contains escapes is `name`: "ro\u006fm" is "room". Compares piece by piece,
+ * so that a name of any length needs no buffer, and a long one is left at its first difference. */
 static bool name_is(struct span raw, struct span name)
 {
     struct span rest = inside(raw);
@@ -200,14 +214,16 @@ static bool name_is(struct span raw, struct span name)
 
 /* ---- The walk --------------------------------------------------------------------------------
  *
- * Each step takes one token and says what may come next. */
+ * Each step reads one token and sets what may come next. */
 
+/* Reads a number and keeps it as text (RFC 8259 6). What follows the number is the next step's to
+ * check. */
 static const char *take_number(struct span *rest)
 {
     scan_take(rest, '-');
     if (scan_take(rest, '0')) {
         if (rest->len > 0 && scan_is_digit(rest->at[0]))
-            return "a number begins with a zero that must go";
+            return "a number has a leading zero; remove it";
     } else if (!scan_take_digits(rest)) {
         return "a minus must be followed by a digit";
     }
@@ -222,15 +238,16 @@ static const char *take_number(struct span *rest)
     return NULL;
 }
 
-/* What may follow the word, the next step says: "truely" fails there. */
+/* Reads true, false or null. The next step checks what follows: "truely" fails there. */
 static const char *take_word(struct span *rest, struct span word)
 {
     if (!scan_take_text(rest, word))
-        return "a bare word stands as a value; only true, false and null may, "
+        return "a bare word is used as a value; only true, false and null are allowed, "
                "and text needs double quotes";
     return NULL;
 }
 
+/* The type of a checked value, by its first byte. */
 static enum json_type type_of(char first)
 {
     switch (first) {
@@ -249,7 +266,7 @@ static enum json_type type_of(char first)
     return JSON_NUMBER;
 }
 
-/* A value just ended, at whatever level. */
+/* A value has ended, at any level. At level 1 it may be the value of a wanted field. */
 static const char *end_value(struct walk *w)
 {
     if (w->depth == 1 && w->wanted != NULL) {
@@ -260,6 +277,8 @@ static const char *end_value(struct walk *w)
     return NULL;
 }
 
+/* Enters an object or an array. Beyond 64 levels the oldest bit would be lost, so that is an error.
+ */
 static const char *open_bracket(struct walk *w, bool object)
 {
     if (w->depth == JSON_DEPTH_MAX)
@@ -271,6 +290,8 @@ static const char *open_bracket(struct walk *w, bool object)
     return NULL;
 }
 
+/* Leaves a level; step_next has checked that the bracket is of the right kind. An object or array
+ * is a value itself, which ends here. */
 static const char *close_bracket(struct walk *w)
 {
     scan_skip(&w->rest, 1);
@@ -279,6 +300,7 @@ static const char *close_bracket(struct walk *w)
     return end_value(w);
 }
 
+/* Reads a scalar, or enters an object or array. */
 static const char *step_value(struct walk *w)
 {
     const char *problem;
@@ -303,17 +325,20 @@ static const char *step_value(struct walk *w)
         break;
     default:
         if (w->rest.at[0] != '-' && !scan_is_digit(w->rest.at[0]))
-            return "where a value must stand there is none; it begins with a double quote, "
-                   "a digit, a minus, [, {, true, false or null";
+            return "a value is missing; a value begins with a double quote, a digit, a minus, "
+                   "[, {, true, false or null";
         problem = take_number(&w->rest);
     }
     return problem != NULL ? problem : end_value(w);
 }
 
+/* Compares a member's name with the wanted ones. Linear, which is right for the handful that a
+ * caller asks for. A wanted field that is given twice is refused: two readers could take different
+ * ones. */
 static const char *find_wanted(struct walk *w, struct span name)
 {
     struct span plain = inside(name);
-    bool is_plain = text_plain(plain) == plain.len; /* nearly always */
+    bool is_plain = text_plain(plain) == plain.len; /* No escapes: nearly always. */
     w->wanted = NULL;
     for (size_t i = 0; i < w->count; i++) {
         struct span wanted = w->fields[i].name;
@@ -325,13 +350,13 @@ static const char *find_wanted(struct walk *w, struct span name)
     return NULL;
 }
 
-/* The name and its colon. */
+/* Reads a member's name and its colon. */
 static const char *step_name(struct walk *w)
 {
     struct span name = w->rest;
     if (!scan_next_is(w->rest, '"'))
         return "a field must begin with its name in double quotes, "
-               "and no comma may stand before a closing brace";
+               "and there must be no comma before a closing brace";
     const char *problem = take_string(&w->rest);
     name.len -= w->rest.len;
     if (problem == NULL && w->depth == 1)
@@ -345,6 +370,7 @@ static const char *step_name(struct walk *w)
     return NULL;
 }
 
+/* Behind a value: the lowest bit of `objects` says which bracket closes this level. */
 static const char *step_next(struct walk *w)
 {
     bool in_object = w->objects & 1;
@@ -357,6 +383,7 @@ static const char *step_next(struct walk *w)
     return NULL;
 }
 
+/* Reads one token. There is one, because json_find has skipped the white space before it. */
 static const char *step(struct walk *w)
 {
     switch (w->expected) {
@@ -373,9 +400,11 @@ static const char *step(struct walk *w)
     case EXPECT_END:
         break;
     }
-    return "something stands behind the object's closing brace";
+    return "there is something after the object's closing brace; remove it";
 }
 
+/* One step a token, until the document ends. A loop, so that a hostile document cannot exhaust the
+ * stack. */
 const char *json_find(struct span text, struct json_field *fields, size_t count)
 {
     struct walk w = { .rest = text, .expected = EXPECT_VALUE, .fields = fields, .count = count };
@@ -384,7 +413,7 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
         fields[i].raw = (struct span) { NULL, 0 };
     }
     if (text.len >= 3 && memcmp(text.at, "\xef\xbb\xbf", 3) == 0)
-        return "the JSON begins with a byte order mark; send it without";
+        return "the JSON begins with a byte order mark; remove it";
     skip_space(&w.rest);
     if (w.rest.len == 0)
         return "the JSON is empty; it must be an object";
@@ -401,6 +430,8 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
 
 /* ---- What was found ----------------------------------------------------------------------- */
 
+/* Copies the plain stretches in one piece each; only escapes go byte by byte. `out` may be the same
+ * place as `raw`: hence memmove. */
 size_t json_decode(struct span raw, char *out)
 {
     size_t len = 0;
@@ -415,6 +446,8 @@ size_t json_decode(struct span raw, char *out)
     return len;
 }
 
+/* White space inside strings stays. What is left is one line, because RFC 8259 allows a line end
+ * only as white space, never in a string: that is what makes it safe as the `data:` of an event. */
 size_t json_compact(struct span raw, char *out)
 {
     size_t len = 0;
@@ -437,8 +470,8 @@ size_t json_compact(struct span raw, char *out)
     return len;
 }
 
-/* Between two calls `*rest` stands at '[', or behind a string. It moves only past a string, so
- * that the answers 0 and -1 stay what they are. */
+/* Between two calls `*rest` is at '[', or behind a string. It moves only past strings, so that a
+ * caller that asks again after 0 or -1 gets the same result. */
 int json_next_string(struct span *rest, struct span *raw)
 {
     struct span s = *rest;
@@ -458,7 +491,7 @@ int json_next_string(struct span *rest, struct span *raw)
     return 1;
 }
 
-/* The letter of the short escape for a byte, or '\0'. */
+/* The letter of a byte's short escape, or '\0' if it has none. */
 static char short_escape(char byte)
 {
     switch (byte) {
@@ -487,8 +520,8 @@ static size_t put_unicode_escape(int32_t unit, char *out)
     return 6;
 }
 
-/* Only what RFC 8259 7 demands, and U+2028 and U+2029: they end a line in JavaScript before 2019,
- * where JSON that was put into a script broke it. */
+/* Escapes only what RFC 8259 7 demands, and U+2028 and U+2029: until ECMAScript 2019 they ended a
+ * line in JavaScript, so that JSON inside a script broke it. */
 size_t json_escape(struct span text, char *out)
 {
     size_t len = 0;

@@ -1,7 +1,7 @@
 /* json.h - finds, checks and decodes the fields of one JSON object; escapes text (RFC 8259).
  *
- * No tree is built and nothing is allocated: one pass checks the whole document and notes where the
- * values of the fields asked for begin and end; the caller then decodes those it wants. */
+ * No tree is built and nothing is allocated. One pass checks the whole document and notes where the
+ * values of the wanted fields begin and end; the caller then decodes those that it needs. */
 
 #ifndef JSON_H
 #define JSON_H
@@ -21,29 +21,29 @@ enum json_type {
 };
 
 struct json_field {
-    struct span name;    /* what to look for among the members of the outermost object */
-    enum json_type type; /* JSON_ABSENT when it is not there */
-    struct span raw;     /* the value as it stands in the document; a string with its quotes */
+    struct span name;    /* What to look for among the members of the outermost object. */
+    enum json_type type; /* JSON_ABSENT if it is not there. */
+    struct span raw;     /* The value as it is in the document; a string with its quotes. */
 };
 
 /* Checks that `text` is one JSON object from its first byte to its last: UTF-8 without a byte order
- * mark, RFC 8259's grammar, at most JSON_DEPTH_MAX levels, no lone surrogate in any string; and
- * fills in `fields`. Names are compared decoded ("ro\u006fm" is room). Returns NULL, or a sentence
- * that tells what is wrong (a constant, nothing of the text in it): also when a field asked for is
- * given twice. Then `fields` hold nothing to rely on. */
+ * mark, RFC 8259's grammar, at most JSON_DEPTH_MAX levels, no lone surrogate in any string. Fills
+ * in `fields`; names are compared after decoding ("ro\u006fm" is room). Returns NULL, or a sentence
+ * that says what is wrong, also if a wanted field is given twice. The sentence is a constant and
+ * contains nothing of the text; `fields` are then undefined. */
 const char *json_find(struct span text, struct json_field *fields, size_t count);
 
 /* Decodes a string that json_find accepted (with its quotes) to UTF-8. `out` has room for raw.len
- * bytes and may be the same place; what it says is never longer than how it was written. Returns
- * the length. */
+ * bytes and may be the same place, because a decoded string is never longer. Returns the length. */
 size_t json_decode(struct span raw, char *out);
 
-/* Copies a value that json_find accepted without the white space between its tokens, so that it is
- * one line. `out` has room for raw.len bytes. Returns the length. */
+/* Copies a value that json_find accepted, without the white space between its tokens, so that the
+ * copy is one line. `out` has room for raw.len bytes and may be the same place. Returns the length.
+ */
 size_t json_compact(struct span raw, char *out);
 
 /* Walks over the strings of an array that json_find accepted: `*rest` starts as its raw text.
- * Returns 1 and the string's raw text, 0 at the end, -1 when an element is no string. */
+ * Returns 1 and the string's raw text, 0 at the end, -1 if an element is not a string. */
 int json_next_string(struct span *rest, struct span *raw);
 
 /* Writes `text`, which is UTF-8, as a JSON string with its quotes. `out` has room for
@@ -51,7 +51,7 @@ int json_next_string(struct span *rest, struct span *raw);
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);
 
-/* `text`, which is UTF-8, as a JSON string with its quotes: json_escape into a buffer. */
+/* Appends `text`, which is UTF-8, as a JSON string with its quotes. */
 void json_string_add(struct buffer *out, struct span text);
 
 #endif

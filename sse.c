@@ -1,6 +1,7 @@
-/* sse.c - the program: options, signals, and the loop.
+/* sse.c - the program: start, signals, the loop, and the end.
  *
- * One thread, one epoll, and every turn of the loop does the same things in the same order:
+ * Here a reader sees the whole server on one page. One thread waits on one epoll instance, and each
+ * turn of the loop does the same things in the same order:
  *
  *      wait       for sockets, or until the next deadline; not at all while streams are due
  *
@@ -8,18 +9,22 @@
  *                 turn's batch
  *
  *      keep       the keeper takes the batch, numbers it and makes it safe; its messages enter the
- *                 rings, its POSTs are answered, its rooms' streams are due
+ *                 rings, its POSTs are answered, its rooms' streams become due
  *
- *      tick       what the hub and the keeper do now and then: presence, compaction
+ *      tick       periodic work of the hub and the keeper: presence, compaction
  *
- *      flush      a bounded number of due streams; the rest after the next look at the sockets
+ *      flush      serves a bounded number of due streams; the rest after the next look at the
+ * sockets
  *
- *      expire     deadlines, heartbeats
+ *      expire     deadlines and heartbeats
  *
- *      reap       the clients that were closed in this turn
+ *      reap       frees the clients that were closed in this turn
  *
- * Everything that arrives in one turn leaves in one send to each stream: the busier it gets, the
- * less a message costs. */
+ * Everything that arrives in one turn leaves in one send to each stream, so the cost of a message
+ * falls as the load rises.
+ *
+ * Left out: threads (the kernel's send dominates a message's cost, and one core sends to tens of
+ * thousands of streams), a daemon mode and a pid file (the service manager's task). */
 
 #include "api/page.h"
 #include "api/routes.h"
@@ -41,29 +46,35 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* How many events one epoll_wait returns. More would make a turn longer, fewer would make batches
+ * smaller; sockets beyond them are reported in the next turn. */
 enum { EVENTS_PER_TURN = 256 };
 
-/* How many streams are served between two looks at the sockets is how long a POST waits while a
- * message goes to ten thousand streams. Measured (`load probe`), as median and 99 %: with 32 of
- * them 0.17 and 0.4 ms, 64 0.36 and 0.8, 128 0.5 and 1.4, 256 1.0 and 2.5, 512 1.8 and more than 5.
- * A look at the sockets costs about a tenth of a send: with 64 that is 0.2 % of the sends between,
- * and less would be paid for with every delivery. */
+/* How many streams are served between two looks at the sockets. It decides how long a POST waits
+ * while a message goes to ten thousand streams. Measured (`load probe`), median and 99th
+ * percentile: 0.17 and 0.4 ms with 32 of them, 0.36 and 0.8 with 64, 0.5 and 1.4 with 128, 1.0
+ * and 2.5 with 256, 1.8 and over 5 with 512. A look at the sockets costs about a tenth of a send:
+ * 0.2 % of the sends between two looks with 64, and more of every delivery with fewer. */
 enum { FLUSHES_PER_TURN = 64 };
 
+/* All that the program itself owns. What the floors below need of it is handed to them at the
+ * start; none of them knows this struct. */
 struct server {
     struct options options;
     struct hub *hub;
-    struct keeper *keeper;
-    int epoll, signals;
+    struct keeper *keeper; /* Memory or journal; see store/keeper.h. */
+    int epoll, signals;    /* Descriptors; `signals` is a signalfd. */
     bool draining;
-    int64_t drain_until_ms;
+    int64_t drain_until_ms; /* Monotonic milliseconds. */
 };
 
 /* ==== The end ================================================================================ */
 
+/* SIGTERM or SIGINT: a graceful shutdown. New connections are refused, requests in hand are
+ * answered, each stream is told when to come back. A second signal ends the wait. */
 static void start_drain(struct server *s)
 {
-    if (s->draining) { /* asked again: at once, then */
+    if (s->draining) { /* The second signal. */
         s->drain_until_ms = clock_mono_ms();
         return;
     }
@@ -74,6 +85,8 @@ static void start_drain(struct server *s)
     client_drain_all();
 }
 
+/* A signal arrives as bytes of a descriptor (signalfd(2)), like everything else: no handler
+ * interrupts the program between two instructions. */
 static void read_signals(struct server *s)
 {
     struct signalfd_siginfo info;
@@ -83,7 +96,8 @@ static void read_signals(struct server *s)
 
 /* ==== The loop =============================================================================== */
 
-/* What epoll reports is known by its address: the keeper, the signals, a listener, or a client. */
+/* epoll hands back the pointer that was registered: the address tells the signals, the keeper, a
+ * listener, or else a client. */
 static void dispatch(struct server *s, const struct epoll_event *event)
 {
     if (event->data.ptr == &s->signals)
@@ -99,7 +113,9 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* How long to wait for sockets: until the next deadline, or not at all. */
+/* How long epoll may wait: until the earliest deadline of any part, 0 if one has passed. This is
+ * the only timer of the program; each part keeps its deadlines sorted, so the look is cheap. An
+ * hour at most, because epoll_wait takes an int. */
 static int wait_ms(const struct server *s)
 {
     const int64_t longest = 3600000;
@@ -112,22 +128,31 @@ static int wait_ms(const struct server *s)
     return (int)(wait < 0 ? 0 : earlier(wait, longest));
 }
 
+/* The clocks are read once a turn: all that happens in one turn happens at the same time, and a
+ * message does not cost a system call for it. */
 static void read_clocks(struct server *s)
 {
     clock_read();
     hub_set_clock(s->hub, clock_mono_ms(), clock_unix_ms());
 }
 
+/* Hands this turn's messages to the keeper. The memory keeper makes them safe before it returns,
+ * the journal after one write and one fdatasync for all of them. */
 static void keep(struct server *s)
 {
     s->keeper->keep(s->keeper, hub_take_batch(s->hub));
 }
 
+/* The drain ends when the last client has gone, or when --drain has passed. */
 static bool is_over(const struct server *s)
 {
     return s->draining && (limits_connections() == 0 || clock_mono_ms() >= s->drain_until_ms);
 }
 
+/* The loop of the opening comment. The order of the steps matters: messages are kept after all
+ * requests of the turn were read, so that they share one sync; streams are flushed after that, so
+ * that they get them all in one send; closed clients are freed last, because an event later in the
+ * array may still point to one. */
 static void run(struct server *s)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -148,12 +173,14 @@ static void run(struct server *s)
 
 /* ==== The start ============================================================================== */
 
+/* The start may fail, with one sentence and a status; from then on, a shortage costs one client. */
 __attribute__((noreturn)) static void fail(const char *what)
 {
     log_exit(EXIT_SYSTEM, "%s: %s", what, strerror(errno));
 }
 
-/* Raises the descriptor limit as far as it goes. Returns it. */
+/* Raises the soft limit of descriptors to the hard one, and returns it. Each stream takes one; the
+ * usual soft limit of 1,024 exists for programs that use select(2). */
 static unsigned raise_limit(void)
 {
     struct rlimit limit;
@@ -161,10 +188,11 @@ static unsigned raise_limit(void)
         fail("the descriptor limit");
     limit.rlim_cur = limit.rlim_max;
     prlimit(0, RLIMIT_NOFILE, &limit, NULL);
-    prlimit(0, RLIMIT_NOFILE, NULL, &limit);
+    prlimit(0, RLIMIT_NOFILE, NULL, &limit); /* What was granted. */
     return limit.rlim_cur < 1u << 30 ? (unsigned)limit.rlim_cur : 1u << 30;
 }
 
+/* Level-triggered: what is not read is reported again in the next turn. */
 static void watch(const struct server *s, int fd, void *data)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = data };
@@ -172,7 +200,7 @@ static void watch(const struct server *s, int fd, void *data)
         fail("epoll");
 }
 
-/* Signals come through the loop like everything else. */
+/* Makes the epoll instance, and the descriptor through which signals arrive. */
 static void open_loop(struct server *s)
 {
     sigset_t set;
@@ -180,9 +208,9 @@ static void open_loop(struct server *s)
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would hide how a child ended */
-    signal(SIGPIPE, SIG_IGN); /* a client that is gone, and */
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow, are errors like any other */
+    signal(SIGCHLD, SIG_DFL); /* If inherited as ignored, it would hide a child's exit status. */
+    signal(SIGPIPE, SIG_IGN); /* A closed connection is an error of send(2), */
+    signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow is one of write(2). */
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->signals < 0 || s->epoll < 0)
@@ -190,6 +218,7 @@ static void open_loop(struct server *s)
     watch(s, s->signals, &s->signals);
 }
 
+/* Before anything is opened, so that --check finds a wrong address too. */
 static void check_listeners(const struct spans *addresses)
 {
     if (addresses->count > ACCEPT_LISTENERS_MAX)
@@ -198,6 +227,7 @@ static void check_listeners(const struct spans *addresses)
         listen_check(addresses->items[i].at);
 }
 
+/* The keeper may load a journal here: rooms have their history before the first client connects. */
 static void open_hub(struct server *s)
 {
     const struct options *o = &s->options;
@@ -212,7 +242,8 @@ static void open_hub(struct server *s)
         watch(s, s->keeper->watch, s->keeper);
 }
 
-/* From here on clients may come. */
+/* Last of all, because from here on clients may connect. The limits are known before the first one
+ * is accepted. */
 static void open_listeners(struct server *s)
 {
     const struct options *o = &s->options;
@@ -227,6 +258,8 @@ static void open_listeners(struct server *s)
         fail("epoll");
 }
 
+/* Everything that can be wrong with the options is found before a port or the journal is opened;
+ * that part is also what --check runs. The end undoes the start in reverse order. */
 int main(int argc, char **argv)
 {
     static struct server server;
@@ -245,7 +278,7 @@ int main(int argc, char **argv)
     open_hub(&server);
     open_listeners(&server);
     run(&server);
-    keep(&server); /* what the last turn has taken in */
+    keep(&server); /* The messages of the last turn. */
     client_close_all();
     client_reap();
     server.keeper->close(server.keeper);

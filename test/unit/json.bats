@@ -106,7 +106,7 @@ repeat() {
 }
 
 @test "json: other white space is refused" {
-    value="where a value must stand there is none; it begins with a double quote, \
+    value="a value is missing; a value begins with a double quote, \
 a digit, a minus, [, {, true, false or null"
     refuse "$value" decode_bytes '{"a":\f1}' a
     refuse "$value" decode_bytes '{"a":\v1}' a
@@ -115,8 +115,8 @@ a digit, a minus, [, {, true, false or null"
     refuse "$value" decode_bytes '{"a":\xe3\x80\x801}' a
     refuse "$value" decode_bytes '{"a":\x001}' a
     refuse 'the JSON must be an object, and begin with an opening brace' decode_bytes '\xc2\xa0{}'
-    refuse "something stands behind the object's closing brace" decode_bytes '{}\xc2\xa0'
-    refuse "something stands behind the object's closing brace" decode_bytes '{}\x00'
+    refuse "there is something after the object's closing brace; remove it" decode_bytes '{}\xc2\xa0'
+    refuse "there is something after the object's closing brace; remove it" decode_bytes '{}\x00'
 }
 
 @test "json: numbers are accepted as they are, however big" {
@@ -146,7 +146,7 @@ END
 }
 
 @test "json: a number with a leading zero is refused" {
-    refuse_lines 'a number begins with a zero that must go' <<'END'
+    refuse_lines 'a number has a leading zero; remove it' <<'END'
 {"a":01}
 {"a":-01}
 {"a":00}
@@ -182,7 +182,7 @@ END
 }
 
 @test "json: what is no value is refused" {
-    refuse_lines "where a value must stand there is none; it begins with a double quote, \
+    refuse_lines "a value is missing; a value begins with a double quote, \
 a digit, a minus, [, {, true, false or null" <<'END'
 {"a":}
 {"a":,"b":1}
@@ -212,7 +212,7 @@ END
 }
 
 @test "json: a word that is almost a literal is refused" {
-    refuse_lines "a bare word stands as a value; only true, false and null may, \
+    refuse_lines "a bare word is used as a value; only true, false and null are allowed, \
 and text needs double quotes" <<'END'
 {"a":tru}
 {"a":trUe}
@@ -256,7 +256,7 @@ END
 
 @test "json: what is no name is refused" {
     refuse_lines "a field must begin with its name in double quotes, \
-and no comma may stand before a closing brace" <<'END'
+and there must be no comma before a closing brace" <<'END'
 {a:1}
 {'a':1}
 {1:1}
@@ -307,8 +307,8 @@ END
 }
 
 @test "json: a byte order mark is refused by its name" {
-    refuse 'the JSON begins with a byte order mark; send it without' decode_bytes '\xef\xbb\xbf{}'
-    refuse 'the JSON begins with a byte order mark; send it without' decode_bytes '\xef\xbb\xbf'
+    refuse 'the JSON begins with a byte order mark; remove it' decode_bytes '\xef\xbb\xbf{}'
+    refuse 'the JSON begins with a byte order mark; remove it' decode_bytes '\xef\xbb\xbf'
     object='the JSON must be an object, and begin with an opening brace'
     refuse "$object" decode_bytes ' \xef\xbb\xbf{}'
     refuse "$object" decode_bytes '\xef\xbb'
@@ -341,7 +341,7 @@ END
 }
 
 @test "json: what stands behind the object is refused" {
-    refuse_lines "something stands behind the object's closing brace" <<'END'
+    refuse_lines "there is something after the object's closing brace; remove it" <<'END'
 {}{}
 {} {}
 {"a":1}}
