@@ -44,15 +44,7 @@ enum {
     OVERRUN_CHECK_MS = 1000,
     PRESENCE_SCAN_MS = 20, /* between two looks at the rooms that wait for one */
     SCRATCH_KEPT_BYTES = 65536,
-    SPARE_BYTES = 256,
 };
-
-/* The debug build keeps none, so that the sanitizer sees the use of one that is gone. */
-#ifdef DEBUG
-enum { SPARES_MAX = 0 };
-#else
-enum { SPARES_MAX = 64 };
-#endif
 
 struct hub *hub_new(const struct hub_settings *settings, const struct stream_owner *owner,
     int64_t mono_ms, uint64_t unix_ms)
@@ -135,34 +127,6 @@ static enum publish repeat(const struct frame_content *content, const struct key
     return PUBLISH_REPEATED;
 }
 
-/* A publication lives for a turn, and at many POSTs a second the heap would go to the system for it
- * in each. So a few of the usual size are kept for the next ones. */
-static struct publication *new_publication(struct hub *hub, size_t bytes)
-{
-    size_t capacity = bytes > SPARE_BYTES ? bytes : SPARE_BYTES;
-    struct publication *p = hub->spares;
-    if (p != NULL && bytes <= SPARE_BYTES) {
-        hub->spares = p->next;
-        hub->spare_count--;
-    } else if ((p = malloc(sizeof *p + capacity)) == NULL) {
-        return NULL;
-    }
-    memset(p, 0, offsetof(struct publication, stamp));
-    p->capacity = capacity;
-    return p;
-}
-
-static void free_publication(struct hub *hub, struct publication *p)
-{
-    if (p->capacity != SPARE_BYTES || hub->spare_count == SPARES_MAX) {
-        free(p);
-        return;
-    }
-    p->next = hub->spares;
-    hub->spares = p;
-    hub->spare_count++;
-}
-
 /* Makes the publication, and sure that its frame will find memory; NULL without. */
 static struct publication *prepare(
     struct hub *hub, struct room *room, const struct frame_content *content, size_t size_max)
@@ -170,7 +134,7 @@ static struct publication *prepare(
     struct span body = content->body;
     if (!ring_prepare(&room->ring, room->pending + 1, room->pending_bytes + size_max))
         return NULL;
-    struct publication *p = new_publication(hub, body.len + content->key.len);
+    struct publication *p = publication_new(hub, body.len + content->key.len);
     if (p == NULL)
         return NULL;
     p->room = room;
@@ -183,7 +147,7 @@ static struct publication *prepare(
     p->content.key.at = memcpy(p->bytes + body.len, content->key.at, content->key.len);
     p->key = room_add_key(hub, room, content->key);
     if (p->key == NULL) {
-        free_publication(hub, p);
+        publication_free(hub, p);
         return NULL;
     }
     p->key->pending = p;
@@ -324,7 +288,7 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     room->pending--;
     room->pending_bytes -= p->size_max;
     room_release(hub, room);
-    free_publication(hub, p);
+    publication_free(hub, p);
 }
 
 void hub_safe(struct hub *hub, struct publication *p)
@@ -526,10 +490,7 @@ int64_t hub_next_ms(const struct hub *hub)
 void hub_free(struct hub *hub)
 {
     must(hub->pending == 0);
-    for (struct publication *p = hub->spares, *next; p != NULL; p = next) {
-        next = p->next;
-        free(p);
-    }
+    publication_free_spares(hub);
     for (struct node *n; (n = table_walk(&hub->rooms, NULL)) != NULL;)
         room_free(hub, CONTAINER(n, struct room, node));
     table_free(&hub->rooms);

@@ -11,6 +11,7 @@
 
 #include "hub/frame.h"
 
+struct hub;
 struct key;
 struct room;
 
@@ -27,6 +28,13 @@ struct publication {
     size_t capacity;              /* of `bytes` */
     char bytes[];
 };
+
+/* A publication with space for `bytes` bytes; the fields before `stamp` are zero. Returns NULL if
+ * out of memory. publication_free gives it back to the hub, which keeps a few for the next messages
+ * until publication_free_spares. */
+struct publication *publication_new(struct hub *hub, size_t bytes);
+void publication_free(struct hub *hub, struct publication *p);
+void publication_free_spares(struct hub *hub);
 
 /* What became of a message. */
 enum settled {
