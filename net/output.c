@@ -14,14 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SENDFILE_BYTES = 256 << 10 }; /* in one turn */
-
 static unsigned files_closed;
 
-unsigned output_files_closed(void)
-{
-    return files_closed;
-}
+static enum outcome flush_file(struct client *c);
 
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
 {
@@ -92,18 +87,6 @@ enum outcome output_answer(struct client *c, struct span head, struct span body)
     return keep(c, head, head.len, body);
 }
 
-enum outcome output_file(struct client *c, struct span head, int file, uint64_t left)
-{
-    enum outcome outcome = keep(c, head, head.len, (struct span) { NULL, 0 });
-    if (is_gone(outcome)) {
-        close(file);
-        return outcome;
-    }
-    c->out->file = file;
-    c->out->file_left = left;
-    return output_flush(c);
-}
-
 enum outcome output_stream(struct client *c, struct span bytes, size_t hold)
 {
     ssize_t sent = 0;
@@ -128,25 +111,6 @@ void output_release(struct client *c)
 enum outcome output_piece(struct client *c, struct span bytes)
 {
     return output_stream(c, bytes, bytes.len);
-}
-
-/* One bounded piece of the file behind the answer; other clients have their turn before the next
- * one. */
-static enum outcome flush_file(struct client *c)
-{
-    struct output *out = c->out;
-    off_t at = (off_t)out->file_at;
-    if (out->file_left == 0)
-        return SENT_ALL;
-    size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
-    ssize_t sent = sendfile(c->fd, out->file, &at, want);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-        return SENT_SOME;
-    if (sent <= 0)
-        return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
-    out->file_at = (uint64_t)at;
-    out->file_left -= (uint64_t)sent;
-    return out->file_left == 0 ? SENT_ALL : SENT_SOME;
 }
 
 /* Sends the private bytes, up to the hold, then the rest and the file. When all is sent the output
@@ -174,4 +138,44 @@ enum outcome output_flush(struct client *c)
     if (flushed == SENT_ALL)
         output_free(c);
     return flushed;
+}
+
+/* ==== Files ================================================================================== */
+
+enum { SENDFILE_BYTES = 256 << 10 }; /* in one turn */
+
+/* One bounded piece of the file behind the answer; other clients have their turn before the next
+ * one. */
+static enum outcome flush_file(struct client *c)
+{
+    struct output *out = c->out;
+    off_t at = (off_t)out->file_at;
+    if (out->file_left == 0)
+        return SENT_ALL;
+    size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
+    ssize_t sent = sendfile(c->fd, out->file, &at, want);
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+        return SENT_SOME;
+    if (sent <= 0)
+        return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
+    out->file_at = (uint64_t)at;
+    out->file_left -= (uint64_t)sent;
+    return out->file_left == 0 ? SENT_ALL : SENT_SOME;
+}
+
+enum outcome output_file(struct client *c, struct span head, int file, uint64_t left)
+{
+    enum outcome outcome = keep(c, head, head.len, (struct span) { NULL, 0 });
+    if (is_gone(outcome)) {
+        close(file);
+        return outcome;
+    }
+    c->out->file = file;
+    c->out->file_left = left;
+    return output_flush(c);
+}
+
+unsigned output_files_closed(void)
+{
+    return files_closed;
 }
