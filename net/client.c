@@ -1,12 +1,18 @@
-/* client.c - the states of a connection, and the ways between them.
+/* client.c - the states of a connection, and the ways between them. The picture is in client.h.
  *
- * Rules that hold everywhere:
+ * Invariants:
  *
- * - close_client is the only way out. It leaves the struct standing as CLIENT_CLOSED until
- *   client_reap, so that no pointer held in the middle of a turn leads to freed memory; but after a
- *   call that may close, the state must be looked at before going on.
- * - While an answer is not wholly sent, or not yet known, nothing more is read: what a client sends
- *   ahead waits in the kernel, and costs us nothing.
+ * - close_client is the only way out, and each way to it gives a reason. It frees what the client
+ *   owns, but leaves the struct as CLIENT_CLOSED until client_reap, at the end of the turn. The
+ *   events of a turn are fetched together: one of them may belong to a client that an earlier one
+ *   has closed, and so may a pointer further up the call stack. To free the struct at once would be
+ *   a use-after-free. The price: after a call that may close, the state must be looked at again.
+ * - One request at a time: while an answer is not wholly sent, or not yet known, nothing is read. A
+ *   client that sends ahead (RFC 9112 9.3.2) waits in the kernel, and costs no memory here.
+ * - A client gets one bounded step before the others have their turn: one recv(2), one request, one
+ *   piece of a file, the frames that its socket takes. Level-triggered epoll reports the rest.
+ * - Every client that is not closed is in exactly one queue of deadline.h, which is also the only
+ *   list of all clients.
  * - input.c, output.c and serve.c move bytes and report an outcome; what follows from it is decided
  *   here. */
 
@@ -27,16 +33,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LINGER_BYTES = 65536 };
+enum { LINGER_BYTES = 65536 }; /* what a client may still send after its last answer */
 
 static const struct net_settings *settings;
-static const struct handlers *known_handlers[CLIENT_HANDLERS_MAX];
+static const struct handlers *known_handlers[CLIENT_HANDLERS_MAX]; /* NULL behind the last */
 static struct hub *hub;
 static int epoll;
-static struct link dead; /* closed in this turn, freed at its end */
-static unsigned released;
+static struct link dead;  /* closed in this turn, freed at its end */
+static unsigned released; /* see client_released; it may wrap around */
 static bool draining;
-static uint64_t drain_spread_ms; /* the time over which the drained streams come back */
+static uint64_t drain_spread_ms; /* over which the drained streams come back */
 
 void client_start(const struct net_settings *given, struct hub *streams, int epoll_fd)
 {
@@ -51,6 +57,7 @@ void client_start(const struct net_settings *given, struct hub *streams, int epo
 
 /* ==== Coming and going ======================================================================= */
 
+/* The address is the one that the limits count: of an IPv6 address its /64. */
 static void log_close(const struct client *c, enum outcome why)
 {
     char address[ADDRESS_TEXT_BYTES] = "-";
@@ -62,8 +69,9 @@ static void log_close(const struct client *c, enum outcome why)
         connection_reason(why));
 }
 
-/* A connection with bytes that are not read is closed with a reset: else the kernel would keep them
- * for a minute, without a descriptor that counts. */
+/* Closes with a reset (a linger time of zero) when the client has stopped reading. After a normal
+ * close the kernel would hold its unsent bytes and offer them for up to a minute, in a socket that
+ * no descriptor and no limit of ours accounts for. */
 static void reset_at_close(const struct client *c, enum outcome why)
 {
     struct linger now = { .l_onoff = 1 };
@@ -71,6 +79,11 @@ static void reset_at_close(const struct client *c, enum outcome why)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
+/* The one way out, in any state; a second call does nothing. client_leave comes before
+ * client_set_peer, because it counts down the peer's streams. close(2) also takes the socket out of
+ * epoll, because no other process holds it open (a forked child closes its copies: compact.c). From
+ * here on the deadline's link holds the client in the list of the dead, so that closing needs no
+ * memory and cannot fail. */
 static void close_client(struct client *c, enum outcome why)
 {
     if (c->state == CLIENT_CLOSED)
@@ -95,6 +108,8 @@ static void close_if_gone(struct client *c, enum outcome outcome)
         close_client(c, outcome);
 }
 
+/* Tells epoll what to report for this client. Most calls change nothing, and are not passed on. May
+ * close the client. With no events epoll still reports a reset (EPOLLERR, EPOLLHUP). */
 static void watch(struct client *c, uint16_t events)
 {
     if (c->events == events)
@@ -105,6 +120,8 @@ static void watch(struct client *c, uint16_t events)
         close_client(c, GONE_EPOLL);
 }
 
+/* Returns the place of these handlers in known_handlers, and enters them at their first client. A
+ * byte instead of a pointer keeps struct client small. Linear: there are a few sets at most. */
 static uint8_t handlers_number(const struct handlers *handlers)
 {
     uint8_t i = 0;
@@ -116,6 +133,9 @@ static uint8_t handlers_number(const struct handlers *handlers)
     return i;
 }
 
+/* The time for the first head runs from here, so a client that connects and sends nothing is
+ * closed. The epoll entry names the struct and not the descriptor: the descriptor's number may be
+ * in use again later in the turn, and a late event must not reach another client. */
 void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *handlers)
 {
     struct client *c = calloc(1, sizeof *c);
@@ -138,6 +158,8 @@ void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *
     limits_count_connections(1);
 }
 
+/* A proxied connection counts against another address with each request. The bytes that it has
+ * buffered move along. */
 void client_set_peer(struct client *c, struct peer *peer)
 {
     size_t bytes = c->in != NULL ? c->in->capacity : 0;
@@ -148,6 +170,8 @@ void client_set_peer(struct client *c, struct peer *peer)
     limits_count_buffer(BUFFERED_REQUESTS, c->peer, 0, bytes);
 }
 
+/* From here on no pointer to these clients may be left: the hub's lists, the deadline queues, the
+ * leases and epoll have forgotten them in close_client. */
 void client_reap(void)
 {
     for (struct link *l = dead.next, *next; l != &dead; l = next) {
@@ -157,6 +181,7 @@ void client_reap(void)
     list_init(&dead);
 }
 
+/* The queue is in the order in which clients became idle: its head has been idle longest. */
 bool client_close_idle(void)
 {
     struct client *idle = deadline_first(DEADLINE_IDLE);
@@ -165,6 +190,7 @@ bool client_close_idle(void)
     return idle != NULL;
 }
 
+/* A count and not a callback: accept.c compares it once a turn. */
 unsigned client_released(void)
 {
     return released + output_files_closed();
@@ -180,7 +206,8 @@ bool client_is_draining(void)
     return draining;
 }
 
-/* Over how long clients that are sent away together are told to come back: a millisecond each. */
+/* The time over which clients that are sent away together are told to come back: at least a second,
+ * and a millisecond for each, so that they do not all connect in the same instant. */
 static uint64_t spread_ms(void)
 {
     return limits_streams() > 1000 ? limits_streams() : 1000;
@@ -188,9 +215,11 @@ static uint64_t spread_ms(void)
 
 /* ==== Answers ================================================================================ */
 
-/* No more to send; the other side may not know yet. Reads on for a second, of which LINGER_BYTES
- * may be read; a client that sends more than that has to wait, and reads meanwhile what it is told.
- */
+/* Closes in stages (RFC 9112 9.6). A half-close tells the client that nothing follows; then for a
+ * second the server reads and drops what it still sends. An immediate close(2) with unread bytes
+ * would send a reset, on which the client's kernel may drop the answer before the client has read
+ * it. After LINGER_BYTES the reading stops: the client's window fills, it has to stop sending, and
+ * it can read the answer meanwhile. */
 static void linger(struct client *c)
 {
     input_free(c);
@@ -203,9 +232,10 @@ static void linger(struct client *c)
     watch(c, EPOLLIN);
 }
 
-/* The answer is sent: the connection ends, or becomes ready for the next request. If that is
- * already there, it is read in the next turn of the loop: a client that sends a hundred at once
- * must not keep the others waiting. */
+/* The answer is sent: the connection ends, or becomes ready for the next request. If that is in the
+ * buffer already, process_ready parses it when the other clients have had their events. Parsing it
+ * here would let a client that sends a hundred requests at once keep the others waiting, and would
+ * nest a hundred calls. */
 static void finish_answer(struct client *c)
 {
     if (c->close) {
@@ -219,11 +249,14 @@ static void finish_answer(struct client *c)
         deadline_set(c, DEADLINE_READY);
     } else {
         deadline_set(c, DEADLINE_IDLE);
-        released++; /* this one can be closed for another */
+        released++; /* client_close_idle can now close it for another */
     }
     watch(c, EPOLLIN);
 }
 
+/* EPOLLOUT is armed only while bytes wait, because an empty socket is writable in every turn.
+ * EPOLLIN is disarmed meanwhile: a client that does not read its answers is not read from either,
+ * or it could make the server work and pay nothing (back-pressure). */
 static void await_output(struct client *c)
 {
     c->state = CLIENT_ANSWERING;
@@ -231,18 +264,19 @@ static void await_output(struct client *c)
     watch(c, EPOLLOUT);
 }
 
-/* Goes on from what became of an answer. */
+/* Goes on from the outcome of an answer. */
 static void go_on(struct client *c, enum outcome outcome)
 {
     if (outcome == SENT_ALL)
         finish_answer(c);
     else if (outcome == SENT_SOME)
-        await_output(c); /* something may have been read: the time starts again */
+        await_output(c); /* the client has read something, so its time starts again */
     else
         close_client(c, outcome);
 }
 
-/* What the head says of the connection stays so, whatever happens until all is sent. */
+/* Decides whether the connection ends with this answer, by the same rule as the answer's head.
+ * Later would be too late: the state and the request that the rule looks at are gone by then. */
 static void settle_closing(struct client *c)
 {
     c->close = c->in != NULL ? exchange_closes(c) : c->close;
@@ -260,12 +294,17 @@ void client_answer_file(struct client *c, struct span head, int file, uint64_t l
     go_on(c, output_file(c, head, file, left));
 }
 
+/* Without a deadline, because the keeper settles every message, as safe or as refused. EPOLLIN
+ * stays armed, which saves two calls to epoll if the message is settled soon. */
 void client_wait(struct client *c)
 {
     c->state = CLIENT_WAITING;
     deadline_set(c, DEADLINE_NONE);
 }
 
+/* A long poll is watched for its peer's close alone (EPOLLRDHUP): it may wait for a minute, and its
+ * place in the limits must come free when the client goes. Its first turn puts the stream into the
+ * idle lists of its rooms, where messages find it. */
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout))
 {
     must(c->joined && seconds >= 1 && seconds <= CLIENT_POLL_MAX_SECONDS);
@@ -277,6 +316,7 @@ void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client 
         turn_serve(hub, &c->stream);
 }
 
+/* If a request could not be read, it is unknown where the next one begins: the connection ends. */
 static void refuse(struct client *c, int status)
 {
     input_restart(c);
@@ -286,12 +326,14 @@ static void refuse(struct client *c, int status)
 
 /* ==== Streams ================================================================================ */
 
+/* The lease is made first: if that fails, the hub has not seen the stream, and there is nothing to
+ * undo there. */
 enum join client_join(struct client *c, const struct span *rooms, size_t count, struct span name,
     bool present, int64_t expires)
 {
     enum join join = JOIN_NO_MEMORY;
     c->lease = expires != INT64_MAX ? lease_new(c, expires) : NULL;
-    c->stream.chunked = !c->in->request.http10;
+    c->stream.chunked = !c->in->request.http10; /* HTTP/1.0 knows no chunks */
     if (c->lease != NULL || expires == INT64_MAX)
         join = stream_join(hub, &c->stream, rooms, count, name, present);
     if (join != JOIN_OK) {
@@ -304,6 +346,7 @@ enum join client_join(struct client *c, const struct span *rooms, size_t count, 
     return JOIN_OK;
 }
 
+/* The lease must go too, or it would name a client that is freed. */
 void client_leave(struct client *c)
 {
     lease_end(c->lease);
@@ -315,6 +358,9 @@ void client_leave(struct client *c)
     stream_leave(hub, &c->stream);
 }
 
+/* From here on an idle stream owns its struct and nothing else: the request goes before the first
+ * byte is sent. The first turn is now and not when the room is next due, so that the client sees
+ * its stream begin at once. */
 void client_stream(struct client *c, struct span bytes, size_t hold)
 {
     settle_closing(c);
@@ -327,7 +373,8 @@ void client_stream(struct client *c, struct span bytes, size_t hold)
         turn_serve(hub, &c->stream);
 }
 
-/* Tells a stream when to come back, and ends it. */
+/* Tells a stream when to come back and ends its body, so that the client sees an orderly end. It
+ * must have nothing unfinished. From here on it is an answer like any other. */
 static void end_stream(struct client *c, uint64_t spread_ms)
 {
     struct span words = serve_last_words(c, random_spread(settings->retry_ms, spread_ms));
@@ -339,11 +386,17 @@ static void end_stream(struct client *c, uint64_t spread_ms)
         client_answer(c, words, (struct span) { NULL, 0 });
 }
 
-/* A stream's turn. It reports back by what it returns; the hub may be in the middle of a list. */
+/* A stream's turn. The hub calls this in the middle of its lists, so a stream that has left must be
+ * reported as SERVED_GONE.
+ *
+ * A short write arms EPOLLOUT, and SERVED_BLOCKED moves the stream to the hub's blocked list, where
+ * no message wakes it in vain. Once it has caught up EPOLLOUT must be disarmed: an idle socket is
+ * writable in every turn, and the loop would spin. In a drain a stream ends when it has caught up
+ * and not before, so that it gets all that was published. */
 static enum served serve(struct stream *stream)
 {
     struct client *c = CONTAINER(stream, struct client, stream);
-    if (c->state == CLIENT_WAITING)
+    if (c->state == CLIENT_WAITING) /* a long poll: it is answered, and gets no frames */
         return stream_is_behind(stream) && c->in->poll(c, false) ? SERVED_GONE : SERVED_ALL;
     enum outcome outcome = serve_stream(c);
     if (is_gone(outcome)) {
@@ -357,18 +410,21 @@ static enum served serve(struct stream *stream)
     bool all = outcome == SENT_ALL;
     deadline_set(c, all ? DEADLINE_STREAM : DEADLINE_STALLED);
     watch(c, all ? EPOLLIN : EPOLLIN | EPOLLOUT);
-    if (c->state == CLIENT_CLOSED)
+    if (c->state == CLIENT_CLOSED) /* by `watch` */
         return SERVED_GONE;
     return all ? SERVED_ALL : SERVED_BLOCKED;
 }
 
+/* The hub looks for overrun streams itself, because a stalled socket reports no event. */
 static void overrun(struct stream *stream)
 {
     close_client(CONTAINER(stream, struct client, stream), GONE_OVERRUN);
 }
 
+/* The hub knows streams and no clients; CONTAINER leads from one to the other. */
 const struct stream_owner client_stream_owner = { serve, overrun };
 
+/* A heartbeat that does not fit blocks the stream, and only a turn can tell that to the hub. */
 static void send_heartbeat(struct client *c)
 {
     deadline_set(c, DEADLINE_STREAM);
@@ -380,8 +436,9 @@ static void send_heartbeat(struct client *c)
 
 /* ==== Reading ================================================================================ */
 
-/* The client waits for our word before it sends the body. If that word does not fit into an empty
- * socket buffer, something is wrong with it. */
+/* The client asked to be told before it sends the body (RFC 9110 10.1.1). All answers before have
+ * gone to the kernel; if these 25 bytes do not fit behind them, the client has stopped reading, and
+ * keeping them for later is not worth a state. */
 static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
@@ -391,6 +448,9 @@ static void say_continue(struct client *c)
         close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }
 
+/* The deadline is not extended for each byte: a head has ten seconds in all, a body thirty. That
+ * ends clients which send a byte now and then to hold a connection (slowloris). `100 Continue` is
+ * left out if the body has begun to arrive. */
 static void parse_head(struct client *c)
 {
     struct input *in = c->in;
@@ -408,6 +468,7 @@ static void parse_head(struct client *c)
         say_continue(c);
 }
 
+/* A chunked body is decoded where it lies, and in->len shrinks. */
 static void parse_body(struct client *c)
 {
     struct input *in = c->in;
@@ -420,7 +481,9 @@ static void parse_body(struct client *c)
     known_handlers[c->handlers]->handle(c);
 }
 
-/* Parses what is there, and has one request answered if it is whole. */
+/* Parses the bytes in the buffer, and has one request answered if it is complete; head and body may
+ * have arrived together. The handlers may close the client or free its input, so neither is touched
+ * after them before the state is looked at. */
 static void process(struct client *c)
 {
     if (c->state == CLIENT_HEAD && c->in != NULL)
@@ -429,6 +492,8 @@ static void process(struct client *c)
         parse_body(c);
 }
 
+/* A request for which there is no memory under the limits gets a 503. On a kept connection the time
+ * for the head runs from its first byte. */
 static void read_request(struct client *c)
 {
     enum outcome outcome = input_read(c);
@@ -443,6 +508,7 @@ static void read_request(struct client *c)
     }
 }
 
+/* Bytes on an open stream mean nothing, but a closed browser tab shows as their end. */
 static size_t discard(struct client *c)
 {
     size_t bytes;
@@ -450,22 +516,25 @@ static size_t discard(struct client *c)
     return bytes;
 }
 
+/* Each branch uses up the event or stops watching for it: level-triggered, an event that is left
+ * alone is reported again in every turn, and the loop spins. EPOLLOUT only makes a stream due:
+ * turn_run sends when all events are read, and the messages of this turn go in the same send. */
 void client_ready(struct client *c, uint32_t events)
 {
     const uint32_t broken = EPOLLHUP | EPOLLERR;
     switch ((enum client_state)c->state) {
-    case CLIENT_CLOSED: /* earlier in this turn */
+    case CLIENT_CLOSED: /* by an earlier event of this turn */
         return;
     case CLIENT_HEAD:
     case CLIENT_BODY:
-        if (c->deadline_kind != DEADLINE_READY) /* what has come is answered first */
+        if (c->deadline_kind != DEADLINE_READY) /* the request in the buffer is answered first */
             read_request(c);
         return;
-    case CLIENT_WAITING: /* a poll ends with its client; a POST is answered when half closed */
+    case CLIENT_WAITING: /* a half-close ends a poll; a POST is still answered */
         if (events & (broken | EPOLLRDHUP))
             close_client(c, GONE_HANG_UP);
         else
-            watch(c, 0);
+            watch(c, 0); /* the request that was sent ahead stays in the kernel */
         return;
     case CLIENT_ANSWERING:
         go_on(c, output_flush(c));
@@ -486,6 +555,9 @@ void client_ready(struct client *c, uint32_t events)
 
 /* ==== Time =================================================================================== */
 
+/* Each branch closes the client or gives it a new deadline, because deadline_expire looks at the
+ * front of the queue again. A connection on which no request has begun is closed without a 408:
+ * browsers open some in advance, and would take it for the answer to their next request. */
 static void expire(struct client *c)
 {
     switch ((enum client_state)c->state) {
@@ -518,8 +590,9 @@ static void expire(struct client *c)
     }
 }
 
-/* The token of a stream has ended. What was not sent yet comes when the client is back with a new
- * token. One that is in the middle of a frame cannot be told anything. */
+/* A stream's token has ended. It gets no more, not even the frames that are due to it: the client
+ * resumes with a new token where it stopped. A blocked stream may be in the middle of a frame,
+ * where it cannot be told anything. A long poll is answered now, as at its time limit. */
 static void expire_token(struct client *c)
 {
     if (c->state == CLIENT_WAITING)
@@ -530,7 +603,10 @@ static void expire_token(struct client *c)
         end_stream(c, spread_ms());
 }
 
-/* Those whose next request waits in their buffer: one request for each. */
+/* Parses one request of each client that has the next one in its buffer. One that has another
+ * behind it goes back to the queue for the next turn, so the queue is emptied into a list first.
+ * Each client is taken from the list's front: one that is closed meanwhile leaves the list by
+ * itself. */
 static void process_ready(void)
 {
     struct link ready;
@@ -558,7 +634,9 @@ int64_t client_next_ms(void)
 
 /* ==== The end ================================================================================ */
 
-/* What has already arrived is still answered. */
+/* Prepares one client for the end. A request of which bytes have arrived is still read and
+ * answered; a client between requests gets one last look, because its request may be in the kernel.
+ * A blocked stream ends when it has caught up: see serve. */
 static void drain(struct client *c)
 {
     c->close = true;
@@ -572,6 +650,12 @@ static void drain(struct client *c)
         close_client(c, GONE_DRAIN);
 }
 
+/* The queues are emptied into a list first, because drain moves clients to queues that a walk would
+ * come to later. A client that is put back behind one with a newer deadline times out late, by one
+ * timeout at most; the drain's own time limit bounds that.
+ *
+ * The time over which the streams come back is fixed before the first of them goes, or it would
+ * shrink with their number. */
 void client_drain_all(void)
 {
     struct link all;
@@ -586,6 +670,7 @@ void client_drain_all(void)
     }
 }
 
+/* close_client moves each client from the list to the dead. */
 void client_close_all(void)
 {
     struct link all;

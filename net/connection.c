@@ -1,4 +1,7 @@
-/* connection.c - the words for why a connection ended. */
+/* connection.c - the words for why a connection ended.
+ *
+ * Each way to CLIENT_CLOSED has a word of its own, because "closed" in a log explains nothing. They
+ * show at debug level only (client.c): a connection that ends is no event for an operator. */
 
 #include "net/connection.h"
 
@@ -22,6 +25,6 @@ const char *connection_reason(enum outcome why)
         [GONE_EPOLL] = "epoll",
         [GONE_DRAIN] = "drain",
     };
-    must(is_gone(why));
+    must(is_gone(why)); /* the outcomes before GONE_RESET have no word */
     return reasons[why];
 }

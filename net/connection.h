@@ -1,4 +1,12 @@
-/* connection.h - inside net/: what a connection is made of. */
+/* connection.h - inside net/: what a connection is made of.
+ *
+ * The parts live for different times, so that an idle stream pays for one struct only:
+ *
+ *      struct client    from accept(2) until the end of the turn in which it is closed
+ *      struct input     while a request is read, and until its answer
+ *      struct output    while bytes wait for a full socket
+ *      struct lease     while a stream is open, if its token ends
+ */
 
 #ifndef CONNECTION_H
 #define CONNECTION_H
@@ -10,7 +18,7 @@
 struct lease;
 
 enum client_state {
-    CLIENT_CLOSED, /* a new struct begins as harmless as a dead one */
+    CLIENT_CLOSED, /* 0, so that a struct fresh from calloc is as harmless as a closed one */
     CLIENT_HEAD,
     CLIENT_BODY,
     CLIENT_WAITING,
@@ -19,30 +27,30 @@ enum client_state {
     CLIENT_LINGERING,
 };
 
-/* What came of an attempt to send, or to read. From GONE_RESET on it is why the connection must be
- * closed: only client.c closes one. */
+/* The result of an attempt to send or to read. From GONE_RESET on it is the reason why the
+ * connection must be closed, which only client.c does. */
 enum outcome {
     SENT_ALL,
-    SENT_SOME, /* the socket is full; what is left is kept */
+    SENT_SOME, /* the socket is full, or a file had its share of the turn; the rest is kept */
     READ_SOME,
     READ_NONE,
-    READ_OVER_LIMIT, /* the limits allow no longer request now */
+    READ_OVER_LIMIT, /* too much memory is in use for requests: this one may not grow now */
     GONE_RESET,
-    GONE_DONE,     /* closed by the other side between two requests */
-    GONE_CUT,      /* closed by the other side in the middle of a request */
-    GONE_HANG_UP,  /* closed by the other side while it was answered, or streamed to */
-    GONE_IDLE,     /* no request came in time */
-    GONE_REFUSED,  /* after an answer that ends the connection */
-    GONE_STALLED,  /* nothing was read in time of what was sent */
-    GONE_OVERRUN,  /* a stream so slow that the history it has to get is gone */
-    GONE_TOKEN,    /* a stream whose token has ended, and that cannot be told */
-    GONE_BLOCKED,  /* an empty socket takes nothing */
-    GONE_TOO_LONG, /* a request that does not end */
-    GONE_FILE_CUT, /* a file became shorter while it was sent */
+    GONE_DONE,     /* the peer closed it between two requests */
+    GONE_CUT,      /* the peer closed it in the middle of a request */
+    GONE_HANG_UP,  /* the peer closed it while it waited, streamed or lingered */
+    GONE_IDLE,     /* no request began in time */
+    GONE_REFUSED,  /* the last answer was sent, and the peer did not close in time */
+    GONE_STALLED,  /* the peer read nothing for too long */
+    GONE_OVERRUN,  /* a stream so slow that the ring dropped frames before it got them */
+    GONE_TOKEN,    /* the token ended while the stream was blocked, and could not be told */
+    GONE_BLOCKED,  /* `100 Continue` did not fit the socket */
+    GONE_TOO_LONG, /* the request is longer than any buffer */
+    GONE_FILE_CUT, /* the file became shorter while it was sent */
     GONE_NO_MEMORY,
-    GONE_DESCRIPTORS, /* another connection needed its descriptor more */
-    GONE_EPOLL,       /* it cannot be watched */
-    GONE_DRAIN,       /* the server ends */
+    GONE_DESCRIPTORS, /* idle, and a new connection needed the descriptor */
+    GONE_EPOLL,       /* epoll_ctl(2) failed */
+    GONE_DRAIN,       /* the server shuts down */
 };
 
 static inline bool is_gone(enum outcome outcome)
@@ -50,48 +58,50 @@ static inline bool is_gone(enum outcome outcome)
     return outcome >= GONE_RESET;
 }
 
-/* The reason for the log, for an outcome that is_gone. */
+/* The reason as the log has it, for an outcome that is_gone. */
 const char *connection_reason(enum outcome why);
 
-/* What a client owns while it reads a request: the bytes, and what the parser made of them. The
- * bytes behind `end` are the next request's. */
+/* What a client owns from the first byte of a request until the answer: the bytes, and what the
+ * parser and the handlers keep of them. The bytes from `end` on are the next request's: see
+ * input.h. */
 struct input {
-    struct client *client;                       /* whose it is */
-    struct waiter waiter;                        /* for a POST */
-    struct page_query query;                     /* for a page; its room lies in `bytes` */
-    bool (*poll)(struct client *, bool timeout); /* for a long poll: see client_poll */
+    struct client *client;                       /* the owner; a waiter finds its client by this */
+    struct waiter waiter;                        /* of a POST */
+    struct page_query query;                     /* of a page; its room lies in `bytes` */
+    bool (*poll)(struct client *, bool timeout); /* of a long poll: see client_poll */
     size_t len, capacity, end;
     struct http_request request;
     char bytes[];
 };
 
-/* What a client owns while an answer, or the beginning of a stream, waits to be sent. */
+/* What a client owns while the socket is full: the unsent bytes of an answer, or a stream's private
+ * bytes (its beginning, a heartbeat, a snapshot). */
 struct output {
     size_t len, sent;
-    size_t hold;      /* of a stream: the bytes from here on come after the replay; else len */
-    struct span rest; /* bytes to send after these, which stay where they are; or empty */
-    int file;         /* or a file, -1 for none */
+    size_t hold;      /* of a stream: the bytes from here on follow the replay; otherwise len */
+    struct span rest; /* borrowed bytes to send after these; may be empty */
+    int file;         /* to send after those, owned; -1 for none */
     uint64_t file_at, file_left;
     char bytes[];
 };
 
-/* What a delivery needs comes first: 120 bytes, two or three lines of the processor's cache. */
+/* The fields that a delivery touches come first: 120 bytes, which are two or three cache lines. */
 struct client {
-    struct stream stream; /* of a stream or a long poll */
-    struct output *out;   /* or NULL */
+    struct stream stream; /* of an event stream or a long poll */
+    struct output *out;   /* NULL while nothing waits to be sent */
     int fd;
-    uint16_t events; /* what epoll watches it for */
+    uint16_t events; /* as epoll was last told, to spare it calls that change nothing */
     uint8_t state;
     uint8_t deadline_kind;
-    struct link deadline;
+    struct link deadline; /* in its deadline's queue; once closed, among those to free */
     int64_t due_ms;
-    struct input *in;    /* or NULL */
-    struct peer *peer;   /* the address it counts for; NULL when it is not counted */
-    struct lease *lease; /* of a stream whose token ends, or NULL */
+    struct input *in;    /* NULL between requests, and of a stream */
+    struct peer *peer;   /* the address it counts against; NULL if it is not counted */
+    struct lease *lease; /* NULL unless it is a stream whose token ends */
     bool joined;         /* its stream is in the hub */
-    bool close;          /* after this answer */
-    bool proxied;        /* a trusted proxy, which says in each request whom it is from */
-    uint8_t handlers;    /* which of those that client.c knows */
+    bool close;          /* the connection ends with this answer */
+    bool proxied;        /* from a trusted proxy, which names the client in each request */
+    uint8_t handlers;    /* an index instead of a pointer: see handlers_number */
     uint32_t discarded;  /* bytes thrown away while lingering */
 };
 

@@ -1,36 +1,39 @@
-/* exchange.h - what a handler may know of the request that it answers. */
+/* exchange.h - what a handler may see of the request that it answers.
+ *
+ * Handlers see no struct client: states, descriptors and buffers are net/'s alone, so no handler
+ * can break them. All pointers and spans from here are valid until the answer, or until the request
+ * is handed on (client_stream); the functions must not be called after that. */
 
 #ifndef EXCHANGE_H
 #define EXCHANGE_H
 
 #include "net/client.h"
 
-/* The request, and the bytes that its parts lie in: decoding may change them where they lie. Both
- * stay until the answer. */
+/* The request, and the bytes that its parts lie in. A handler may decode them where they lie. */
 const struct http_request *exchange_request(const struct client *c);
 char *exchange_bytes(const struct client *c);
 struct span exchange_body(const struct client *c);
 
-/* Whether the connection ends with the answer to this request, as Connection: close must say; and
- * that it must. */
+/* Returns whether the connection ends with this answer, which its head must then announce by
+ * `Connection: close`; and makes it end. */
 bool exchange_closes(const struct client *c);
 void exchange_set_closing(struct client *c);
 
-/* Whether the connection is a trusted proxy's. */
+/* Returns whether the connection is from a trusted proxy. */
 bool exchange_is_proxied(const struct client *c);
 
-/* The address that the client counts for; NULL when it is not counted. */
+/* The address that the client counts against; NULL if it is not counted. */
 struct peer *exchange_peer(const struct client *c);
 
-/* For a POST: who is told what becomes of the message; and the client whose waiter it is. It lives
- * as long as the request. */
+/* For a POST: the waiter to publish with, which lives as long as the request, and the client that a
+ * waiter belongs to. */
 struct waiter *exchange_waiter(struct client *c);
 struct client *exchange_of_waiter(struct waiter *waiter);
 
-/* For a page: what was asked for, while the client waits. Its room lies in the bytes. */
+/* For a page: where to keep the query while the client waits; its room's name lies in the bytes. */
 struct page_query *exchange_query(struct client *c);
 
-/* For a stream, or a long poll: its reader, in no room before client_join. */
+/* For an event stream or a long poll: the hub's stream, which is in no room before client_join. */
 struct stream *exchange_reader(struct client *c);
 
 #endif

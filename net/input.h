@@ -1,4 +1,5 @@
-/* input.h - inside net/: the buffer that a request is read into, and how long it lives.
+/* input.h - inside net/: the buffer that a request is read into. It is made for the first byte, and
+ * freed with the answer unless the client has sent more requests ahead.
  *
  *     0                  end                  len            capacity
  *     |  this request     |  the next one's    |  free        |
@@ -9,27 +10,32 @@
 
 #include "net/connection.h"
 
-/* To be called once, before all others: no body may have more bytes. */
+/* Must be called once, before all other functions here. `max_body` is the largest body in bytes. */
 void input_start(size_t max_body);
 
-/* Reads what has come, into a buffer that is made or grows for it. READ_SOME, READ_NONE,
- * READ_OVER_LIMIT, or why the connection is gone. */
+/* Reads bytes that have arrived, into a buffer that is made or grows for them. Returns READ_SOME,
+ * READ_NONE (nothing had arrived), READ_OVER_LIMIT (the buffer may not grow now; the bytes stay in
+ * the kernel), or why the connection is gone. */
 enum outcome input_read(struct client *c);
 
-/* Reads and throws away: what a client sends on an open stream, or after it was refused, has no
- * meaning; that it hangs up has one. READ_SOME and how much in `*bytes`, READ_NONE, or GONE_. */
+/* Reads and throws away what a client sends on an open stream or after its last answer. The bytes
+ * mean nothing, but the end of them means that the client closed. Returns READ_SOME and the number
+ * in `*bytes`, READ_NONE, or why the connection is gone. */
 enum outcome input_discard(struct client *c, size_t *bytes);
 
-/* Whether nothing but line ends was sent: some clients put one behind a body (RFC 9112 2.2). */
+/* Returns whether no request has begun: `in` is NULL or holds only line ends, which some clients
+ * send behind a body (RFC 9112 2.2). */
 bool input_is_blank(const struct input *in);
 
-/* Starts a new request with what was sent ahead. Returns whether there is anything. */
+/* Begins the next request with the bytes that were sent ahead. Without any it frees the buffer and
+ * returns false. */
 bool input_next(struct client *c);
 
-/* The request was not readable: the parser forgets what it saw, the bytes stay. */
+/* Makes the parser forget an unreadable request, so that nothing of it shapes the answer. The bytes
+ * stay. */
 void input_restart(struct client *c);
 
-/* Gives the buffer back. */
+/* Frees the buffer, if there is one. A POST that waits for its result stops waiting. */
 void input_free(struct client *c);
 
 #endif

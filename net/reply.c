@@ -1,10 +1,15 @@
-/* reply.c - the statuses that are sent here, and how a response begins. */
+/* reply.c - the statuses that are sent here, and how a response begins.
+ *
+ * The version is HTTP/1.1 also in an answer to HTTP/1.0: it says what this server can do, not what
+ * the answer uses (RFC 9110 6.2). Reason phrases are for people who read a trace; clients ignore
+ * them. */
 
 #include "net/reply.h"
 
 #include "base/date.h"
 #include "base/print.h"
 
+/* Linear: an ordinary answer finds its status among the first entries. */
 struct span reply_reason(int status)
 {
     static const struct {
@@ -43,6 +48,7 @@ struct span reply_reason(int status)
     return SPAN("Unknown");
 }
 
+/* Runs once for each answer, so it joins pieces instead of reading a format. */
 void reply_begin(struct buffer *out, int status, const char *date)
 {
     buffer_add(out, SPAN("HTTP/1.1 "));

@@ -1,14 +1,15 @@
-/* reply.h - the first lines of a response. */
+/* reply.h - how a response begins: status line and Date. */
 
 #ifndef REPLY_H
 #define REPLY_H
 
 #include "base/bytes.h"
 
-/* The reason phrase of a status (RFC 9110 15); "Unknown" for one that is not sent here. */
+/* The reason phrase of a status (RFC 9110 15); "Unknown" for a status that is never sent here. */
 struct span reply_reason(int status);
 
-/* Status line and Date, which has DATE_HTTP_BYTES. Fields follow, then an empty line. */
+/* Writes the status line and the Date field (RFC 9110 6.6.1), where `date` has DATE_HTTP_BYTES. The
+ * caller adds further fields and the empty line. */
 void reply_begin(struct buffer *out, int status, const char *date);
 
 #endif
