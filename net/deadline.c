@@ -1,5 +1,11 @@
-/* deadline.c - the queues of deadline.h. Of those for the lengths of long polls, a bit each tells
- * which may have clients: a turn of the loop looks at those few, not at all. */
+/* deadline.c - the queues of deadline.h.
+ *
+ * A turn looks at the heads of nine queues. The sixty queues of long polls, one for each length,
+ * are mostly empty, so a word has a bit for each that may have clients, and only those are looked
+ * at. Bits are set eagerly and cleared lazily, when a look finds the queue empty, because a client
+ * that leaves a queue does not know whether it was the last.
+ *
+ * Nothing is allocated: the links lie in the clients, so a deadline can always be set. */
 
 #include "net/deadline.h"
 
@@ -7,19 +13,23 @@
 #include "net/connection.h"
 
 enum {
-    HEARTBEAT_SLACK_MS = 50, /* a heartbeat may be so late, to go out with others */
-    EXPIRED_PER_TURN = 64,
+    HEARTBEAT_SLACK_MS = 50, /* a heartbeat may be this late, so that one turn sends several */
+    EXPIRED_PER_TURN = 64,   /* of each queue; the rest is due in the next turn, at once */
     SECOND_MS = 1000,
 };
 
-static const int64_t never_ms = INT64_MAX / 4; /* from now: can be added to the clock */
+static const int64_t never_ms = INT64_MAX / 4; /* can be added to the clock without overflow */
 
-static struct link queues[DEADLINE_COUNT];
+static struct link queues[DEADLINE_COUNT]; /* the client that is due first stands first */
 static int64_t timeouts_ms[DEADLINE_COUNT];
 static uint64_t used_polls; /* from DEADLINE_POLL on; a bit may be set for an empty queue */
 
 _Static_assert(DEADLINE_COUNT - DEADLINE_POLL <= 64, "a bit for each");
 
+/* A head must arrive in 10 s, in whatever pieces, and a body in 30 s. An answer has 30 s and a
+ * stream 60 s from each part that the socket took: a client that reads slowly may stay, one that
+ * reads nothing may not. A kept connection may be idle for 60 s. The second of lingering is a few
+ * round trips, in which the answer arrives. */
 void deadline_start(int64_t heartbeat_ms)
 {
     static const int64_t given[DEADLINE_POLL] = {
@@ -41,6 +51,7 @@ void deadline_start(int64_t heartbeat_ms)
     }
 }
 
+/* Keeps `due_ms`. list_remove also takes the client out of a caller's list: see deadline_take. */
 void deadline_put_back(struct client *c)
 {
     unsigned kind = c->deadline_kind;
@@ -50,6 +61,8 @@ void deadline_put_back(struct client *c)
         used_polls |= 1ull << (kind - DEADLINE_POLL);
 }
 
+/* The end of the queue is the right place, because the clock is monotonic and the timeout the same
+ * for all that are before it. */
 void deadline_set(struct client *c, enum deadline kind)
 {
     c->deadline_kind = (uint8_t)kind;
@@ -63,7 +76,8 @@ struct client *deadline_first(enum deadline kind)
     return list_empty(queue) ? NULL : CONTAINER(queue->next, struct client, deadline);
 }
 
-/* The first queue from `kind` on that is not empty; DEADLINE_COUNT when there is none. */
+/* Returns the first queue from `kind` on that is not empty; DEADLINE_COUNT if there is none.
+ * Counting the trailing zeros of the word steps over empty long-poll queues in one instruction. */
 static int next_queue(int kind)
 {
     for (; kind < DEADLINE_POLL; kind++)
@@ -78,6 +92,8 @@ static int next_queue(int kind)
     return DEADLINE_COUNT;
 }
 
+/* The head is read again in each round: `expire` takes the client away, and may take others with
+ * it. DEADLINE_READY is passed over, because client.c empties it. */
 void deadline_expire(void (*expire)(struct client *))
 {
     int64_t now_ms = clock_mono_ms();
@@ -92,7 +108,9 @@ void deadline_expire(void (*expire)(struct client *))
     }
 }
 
-/* What is due already was left over by deadline_expire, and waits no longer. */
+/* With many streams heartbeats are due at all times, and without the slack the loop would wake up
+ * for each of them. A head that is already due was left over by the bound of deadline_expire, and
+ * does not wait for the slack. */
 int64_t deadline_next_ms(void)
 {
     int64_t now_ms = clock_mono_ms(), next = INT64_MAX;
@@ -106,6 +124,8 @@ int64_t deadline_next_ms(void)
     return next;
 }
 
+/* A list in the caller's hands is safe to walk while the clients in it get new deadlines: those go
+ * to the queues and are not met again. */
 void deadline_take(enum deadline kind, struct link *all)
 {
     list_splice(&queues[kind], all);

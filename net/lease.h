@@ -1,6 +1,6 @@
 /* lease.h - inside net/: streams that may stay until their token ends.
  *
- * The times differ from stream to stream, so they are no queue, as other deadlines are. */
+ * Tokens end at any second, so leases cannot be FIFO queues like the deadlines of deadline.h. */
 
 #ifndef LEASE_H
 #define LEASE_H
@@ -11,20 +11,21 @@
 struct client;
 struct lease;
 
-/* To be called once, before all others. */
+/* Must be called once, before all other functions here. */
 void lease_start(void);
 
-/* From `expires` on, in seconds of Unix time, lease_expire names `c`. NULL without memory. */
+/* Makes a lease: from `expires` on, in seconds of Unix time and in the future, lease_expire names
+ * `c`. The caller owns it. Returns NULL if out of memory. */
 struct lease *lease_new(struct client *c, int64_t expires);
 
-/* The stream ended before its token; `lease` may be NULL. */
+/* Frees a lease, whether its token has ended or not; `lease` may be NULL. */
 void lease_end(struct lease *lease);
 
-/* Calls `expire` for streams whose token has ended, a bounded number in a turn; it must end their
- * leases. */
+/* Calls `expire` for streams whose token has ended, a bounded number in a turn. It must call
+ * lease_end for this stream's lease, and for no other. */
 void lease_expire(void (*expire)(struct client *));
 
-/* When lease_expire is to be called again, in monotonic milliseconds; INT64_MAX for never. */
+/* Returns when to call lease_expire again, in monotonic milliseconds; INT64_MAX for never. */
 int64_t lease_next_ms(void);
 
 #endif
