@@ -1,7 +1,17 @@
-/* accept.c - accepts, and stops accepting when no descriptor is left.
+/* accept.c - accepts clients, and stops accepting when there is no descriptor left.
  *
- * The listeners are level-triggered: were they watched while a connection waits that cannot be
- * accepted, the loop would spin. */
+ * A process out of descriptors gets EMFILE from accept(2), and the connection stays in the backlog.
+ * Level-triggered epoll then reports the listener in every turn, and the loop spins at full speed:
+ * a classic fault of event servers. So:
+ *
+ *      EMFILE or another shortage, and a connection is pending
+ *         ├─ a kept connection is idle ──► close the one that is idle longest, accept again
+ *         └─ none is ──► take the listeners out of epoll: a pause
+ *                           └─ a client closes or becomes idle, or a second has passed ──► go on
+ *
+ * Clients in the backlog wait meanwhile, and are served when a descriptor comes free; the kernel
+ * takes no more than the backlog holds. Some servers keep a spare descriptor to accept such clients
+ * and to close them at once: that frees the backlog, but makes them all try again. */
 
 #include "net/accept.h"
 
@@ -17,12 +27,13 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_PER_TURN = 64,
-    ACCEPTS_LAST = 4096, /* before the listeners close */
-    AGAIN_MS = 1000,
-    LOG_PAUSE_MS = 60000,
+    ACCEPTS_PER_TURN = 64, /* of each listener; more of them wait for the next turn */
+    ACCEPTS_LAST = 4096,   /* before the listeners close: a whole backlog, see listen.c */
+    AGAIN_MS = 1000,       /* between two tries in a pause in which nothing comes free */
+    LOG_PAUSE_MS = 60000,  /* between two lines about pauses */
 };
 
+/* A listener and what its clients are served with. epoll's data points to one of these. */
 struct service {
     struct listener listener;
     const struct handlers *handlers;
@@ -33,8 +44,8 @@ static int epoll;
 static struct service services[ACCEPT_LISTENERS_MAX];
 static size_t service_count;
 static bool paused;
-static unsigned released; /* what client_released said when the pause began */
-static int64_t again_ms;  /* the shortage may be the machine's and not ours: then it is tried */
+static unsigned released; /* the value of client_released at the last try */
+static int64_t again_ms;  /* the shortage may be the machine's, and end without a close of ours */
 
 void accept_start(const struct net_settings *given, int epoll_fd)
 {
@@ -48,8 +59,8 @@ void accept_open(const char *address, const struct handlers *handlers)
     services[service_count++] = (struct service) { listen_on(address), handlers };
 }
 
-/* False when one of them cannot be watched, for lack of memory; those that are watched already do
- * not mind. */
+/* Adds all listeners to epoll, or removes them. Returns false if one cannot be added, for lack of
+ * memory; it does no harm to add one that is there. */
 static bool watch(int operation)
 {
     bool all = true;
@@ -60,6 +71,7 @@ static bool watch(int operation)
     return all;
 }
 
+/* The announcements come last: a script that waits for the line can connect at once. */
 bool accept_begin(void)
 {
     bool watched = watch(EPOLL_CTL_ADD);
@@ -68,12 +80,14 @@ bool accept_begin(void)
     return watched;
 }
 
+/* All listeners pause together, because they share the descriptors. The log line is written once a
+ * minute at most: under load a pause may begin many times a second. */
 static void pause_accepting(void)
 {
     static int64_t logged_ms = INT64_MIN / 2;
     if (clock_mono_ms() - logged_ms > LOG_PAUSE_MS) {
         logged_ms = clock_mono_ms();
-        log_line(LOG_WARN, "accept paused=1 clients=%u reason=\"no descriptor is left\"",
+        log_line(LOG_WARN, "accept paused=1 clients=%u reason=\"out of descriptors or memory\"",
             limits_connections());
     }
     watch(EPOLL_CTL_DEL);
@@ -82,8 +96,10 @@ static void pause_accepting(void)
     again_ms = clock_mono_ms() + AGAIN_MS;
 }
 
-/* Out of descriptors. If a connection is pending, closes the one that has been idle longest, and
- * returns true; without one, accepting pauses. */
+/* Makes room for one more connection; returns false if there is none pending, or if accepting had
+ * to pause. The poll(2) is needed, because Linux takes a descriptor's number before it looks at the
+ * backlog: accept4 fails with EMFILE also when nothing is pending, and an idle client would be
+ * closed for nothing. */
 static bool free_descriptor(const struct listener *listener)
 {
     struct pollfd pending = { .fd = listener->fd, .events = POLLIN };
@@ -95,8 +111,10 @@ static bool free_descriptor(const struct listener *listener)
     return false;
 }
 
-/* The address that a connection counts for, in *peer: NULL for a trusted proxy (*proxied), whose
- * requests say it, and for a unix socket, which has none. False when it must not come in. */
+/* Finds the address that a connection counts against: *peer. It is NULL for a trusted proxy
+ * (*proxied), which names the client in each request, and for a unix socket, which has no address.
+ * Returns false if the connection must be refused: its address holds too many, or there is no
+ * memory for it. */
 static bool identify(const struct sockaddr *socket, struct peer **peer, bool *proxied)
 {
     struct address address;
@@ -129,6 +147,9 @@ static void start_client(int fd, const struct sockaddr *address, const struct ha
         close(fd);
 }
 
+/* Accepts until the backlog is empty, at most `most` times, so that a flood of connections does not
+ * keep the clients that are in waiting. accept4 makes the socket non-blocking in the same call; all
+ * other options it inherits from the listener (listen.c). */
 static void accept_clients(const struct service *service, int most)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -143,10 +164,12 @@ static void accept_clients(const struct service *service, int most)
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
             if (!free_descriptor(&service->listener))
                 return;
-        /* any other error: that client gave up; the next one may not have */
+        /* Any other error is this client's (ECONNABORTED: it gave up); the next may be well. */
     }
 }
 
+/* Recognized by its address, because epoll reports clients and other things with the same kind of
+ * pointer. After accept_end a late event of the same turn finds no services. */
 bool accept_ready(void *data)
 {
     const struct service *service = data;
@@ -157,6 +180,8 @@ bool accept_ready(void *data)
     return true;
 }
 
+/* Tries again when client_released has moved, which also counts clients that became idle: they can
+ * be closed for a new one. If a listener cannot be added the pause goes on. */
 void accept_tick(void)
 {
     if (!paused || (released == client_released() && again_ms > clock_mono_ms()))
@@ -171,6 +196,8 @@ int64_t accept_next_ms(void)
     return paused ? again_ms : INT64_MAX;
 }
 
+/* The kernel resets the connections in the backlog of a closed listener, although for the clients
+ * they are established. So they are accepted first, and get their answer like the others. */
 void accept_end(void)
 {
     for (size_t i = 0; i < service_count; i++) {

@@ -1,6 +1,6 @@
 /* accept.h - where clients arrive: the listeners, and when they are not watched.
  *
- * Each listener has handlers of its own, so that another service is another listener. */
+ * Each listener has its own set of handlers, so another service is another listener. */
 
 #ifndef ACCEPT_H
 #define ACCEPT_H
@@ -9,26 +9,27 @@
 
 enum { ACCEPT_LISTENERS_MAX = 16 };
 
-/* To be called once, before all others. */
+/* Must be called once, before all other functions here. `settings` must stay valid. */
 void accept_start(const struct net_settings *settings, int epoll);
 
-/* Opens a listener: see listen_on. On failure it exits. */
+/* Opens a listener (see listen_on), whose clients get these handlers. Exits on failure. */
 void accept_open(const char *address, const struct handlers *handlers);
 
-/* From here on clients may come: each listener is watched, and standard error told where it is.
- * False when one cannot be watched. */
+/* Begins to accept: watches each listener, and writes to standard error where it listens. Returns
+ * false if one cannot be watched. */
 bool accept_begin(void);
 
-/* Whether what epoll reports with `data` is a listener; if so, its clients are accepted. */
+/* Returns whether an event's `data` is a listener; if so, accepts clients. */
 bool accept_ready(void *data);
 
-/* After a pause for lack of descriptors: begins again when one may have come free. Once a turn. */
+/* Ends a pause when a descriptor may have come free. Must be called once a turn. */
 void accept_tick(void);
 
-/* When to do so without a cause, in monotonic milliseconds; INT64_MAX for never. */
+/* Returns when accept_tick must be called although nothing came free, in monotonic milliseconds;
+ * INT64_MAX for never. */
 int64_t accept_next_ms(void);
 
-/* Accepts the clients that have connected already, and closes the listeners. */
+/* Accepts the clients that have connected already, and closes the listeners for good. */
 void accept_end(void);
 
 #endif

@@ -1,4 +1,12 @@
-/* limits.c - the counts of limits.h, and what is said in the log when one of them is reached. */
+/* limits.c - the counts of limits.h, and the log lines when one of them is reached.
+ *
+ * Most limits come twice: for one address, so that a single client cannot use up the server, and
+ * for all together, because an attacker may have many addresses. (All connections together are
+ * limited by the descriptors: see accept.c. Messages are limited by address only.) The numbers are
+ * such that a browser with some open tabs does not meet them.
+ *
+ * Which address a client counts against is decided where its connection or request comes in. It is
+ * NULL for a unix socket, and for a trusted proxy that names no client. */
 
 #include "net/limits.h"
 
@@ -6,15 +14,17 @@
 #include "base/log.h"
 
 enum {
-    RESERVED_DESCRIPTORS = 32, /* for requests and `busy` answers, at least */
+    /* At least so many descriptors are kept for requests and `busy` answers. */
+    RESERVED_DESCRIPTORS = 32,
 
     /* One address may have so many connections besides its streams: for requests, and for streams
      * that are told that there are too many. */
     SPARE_CONNECTIONS = 32,
 
-    /* All requests that are being read may take so much memory together, and room for a few of the
-     * largest; those of one address a part of it, and room for one: whatever --max-body allows, it
-     * can be sent. Answers that wait to be read have as much as all requests. */
+    /* All requests that are being read may take BUFFERED_MAX_BYTES together, and beyond that
+     * BUFFERED_LARGEST bodies of --max-body; those of one address a BUFFERED_SHARE of the first,
+     * and one body: whatever --max-body allows can be sent. Answers that wait to be read may take
+     * as much as all requests. */
     BUFFERED_MAX_BYTES = 64 << 20,
     BUFFERED_SHARE = 16,
     BUFFERED_LARGEST = 8,
@@ -25,8 +35,11 @@ enum {
 
 static const struct net_settings *settings;
 static unsigned connections, streams, max_streams;
-static size_t buffered[BUFFERED_KINDS];
+static size_t buffered[BUFFERED_KINDS]; /* bytes in buffers of more than BUFFER_FREE_BYTES */
 
+/* Streams stay, so they may not take all descriptors. A thirty-second, at least
+ * RESERVED_DESCRIPTORS but no more than half, is left for requests, and for telling further streams
+ * that the server is full. */
 void limits_start(const struct net_settings *given, unsigned descriptors)
 {
     unsigned reserve = descriptors / 32;
@@ -41,18 +54,21 @@ void limits_start(const struct net_settings *given, unsigned descriptors)
 
 /* ==== The log ================================================================================ */
 
-/* Without --trust-proxy all that comes through a proxy on this machine seems to come from one
- * client. That is worth a hint, once. */
+/* Without --trust-proxy all clients of a proxy on this machine look like one, which soon meets its
+ * limits. The mistake is easily made, and worth one hint. */
 static void hint_at_proxy(const struct peer *peer)
 {
     static bool hinted;
     if (hinted || settings->trusted_count > 0 || !address_is_loopback(&peer->address))
         return;
     hinted = true;
-    log_line(LOG_WARN, "hint=\"this limit is for one client; if a proxy on this machine speaks for "
-                       "many, start with --trust-proxy 127.0.0.1 --trust-proxy ::1\"");
+    log_line(LOG_WARN, "hint=\"this limit is for one client address; if a proxy on this machine "
+                       "forwards many clients, start with --trust-proxy 127.0.0.1 --trust-proxy "
+                       "::1\"");
 }
 
+/* A refusal is news for the operator, a thousand of them are the same news: the next line tells how
+ * many were left out. The counts are those of the address, or of the server. */
 void limits_log(const struct peer *peer, enum limits_refused what)
 {
     static const char *const names[LIMITS_REFUSED] = { "connection", "stream", "post", "room",
@@ -101,6 +117,7 @@ unsigned limits_streams(void)
     return streams;
 }
 
+/* The connection in question is counted already: `>` allows exactly most + SPARE_CONNECTIONS. */
 static bool is_crowded(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
@@ -115,6 +132,8 @@ bool limits_is_crowded(const struct peer *peer)
     return crowded;
 }
 
+/* An address that is crowded gets no further stream either: the connections beyond its streams are
+ * for requests. */
 enum limit limits_stream(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
@@ -128,6 +147,7 @@ enum limit limits_stream(const struct peer *peer)
     return LIMIT_ADDRESS;
 }
 
+/* The bucket is the peer's: see peers_may_post. The clock of the turn is exact enough. */
 bool limits_post(struct peer *peer)
 {
     uint64_t rate = settings->post_rate;
@@ -139,11 +159,13 @@ bool limits_post(struct peer *peer)
 
 /* ==== Memory ================================================================================= */
 
+/* Small buffers are not counted, because the number of connections bounds them. */
 static size_t counted(size_t bytes)
 {
     return bytes > BUFFER_FREE_BYTES ? bytes : 0;
 }
 
+/* Only requests have a share for each address; --max-streams-per-ip 0 switches it off, too. */
 bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size)
 {
     size_t largest = (size_t)settings->max_body, more = counted(size) - counted(old);
@@ -157,6 +179,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
     return fits;
 }
 
+/* The difference may be negative: unsigned arithmetic wraps around, and adds up all the same. */
 void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size)
 {
     buffered[kind] += counted(size) - counted(old);

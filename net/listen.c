@@ -1,5 +1,10 @@
-/* listen.c - makes listening sockets. What every connection needs set is set here: accepted sockets
- * inherit it, and no system call is made for each of them. */
+/* listen.c - makes listening sockets.
+ *
+ * The options that every connection needs are set once, on the listener: Linux lets accepted
+ * sockets inherit them, so that a new client costs no setsockopt(2). What can be wrong with an
+ * address is said at the start, in a sentence that tells the operator what to change. Host names
+ * are not looked up, because an address that means something else tomorrow is no good for a
+ * listener. */
 
 #include "net/listen.h"
 
@@ -18,12 +23,15 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+    BACKLOG = 4096, /* for clients that reconnect together; the kernel cuts it to somaxconn */
+
+    /* See set_inherited. */
     NOTSENT_BYTES = 16384,
-    USER_TIMEOUT_MS = 60000,
+    USER_TIMEOUT_MS = 60000, /* as long as a stream may stall: DEADLINE_STALLED */
     KEEPALIVE_SECONDS = 60,
 };
 
+/* A socket address of any family; a union instead of casts between pointers. */
 union endpoint {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -32,22 +40,26 @@ union endpoint {
     struct sockaddr_storage largest;
 };
 
+/* An operator's mistake ends the program at the start, with the option's name in the sentence. */
 __attribute__((noreturn)) static void refuse_address(int code, const char *address, const char *why)
 {
     log_exit(code, "--listen %s: %s", address, why);
 }
 
+/* The kernel's limit for a path counts the final NUL. */
 static socklen_t parse_unix(const char *text, const char *path, union endpoint *address)
 {
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof address->local.sun_path)
-        refuse_address(EXIT_USAGE, text, "the path of a unix socket has 1 to 107 bytes");
+        refuse_address(EXIT_USAGE, text, "the path of a unix socket must have 1 to 107 bytes");
     address->local.sun_family = AF_UNIX;
     memcpy(address->local.sun_path, path, len + 1);
     return (socklen_t)sizeof address->local;
 }
 
-/* "host:port", the host a number; names are not looked up, but for localhost. */
+/* Reads "host:port", where the host is a number or "localhost", or "unix:/path". Returns the length
+ * of the socket address. The last colon is the port's, because an IPv6 address has colons too, and
+ * must be in brackets for that reason. */
 static socklen_t parse(const char *text, union endpoint *address)
 {
     char host[64] = "127.0.0.1";
@@ -62,7 +74,7 @@ static socklen_t parse(const char *text, union endpoint *address)
     bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
     if (len >= sizeof host)
-        len = 0; /* no number is that long */
+        len = 0; /* no number is that long: an empty host is refused below */
     if (strncmp(text, "localhost:", 10) != 0)
         print_into(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
     if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
@@ -72,14 +84,17 @@ static socklen_t parse(const char *text, union endpoint *address)
     }
     if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
         refuse_address(EXIT_USAGE, text,
-            "the host must be an address: 0.0.0.0:8080 or [::]:8080 is all of "
-            "them, 127.0.0.1:8080 this machine only");
+            "the host must be an IP address: 0.0.0.0:8080 or [::]:8080 for all "
+            "addresses of this machine, 127.0.0.1:8080 for clients on this machine only");
     address->v4.sin_family = AF_INET;
     address->v4.sin_port = htons((uint16_t)port);
     return sizeof address->v4;
 }
 
-/* A socket file that nobody answers behind was left by a server that is gone. */
+/* Removes the socket file that a crashed server has left, because bind(2) would fail for ever.
+ * Nothing listens behind a file on which connect(2) is refused; only such a file goes, and only if
+ * it is a socket. The price: two servers that start in the same instant may disturb each other, and
+ * if another server's backlog is full, connect(2) waits for it. */
 static void remove_stale(const union endpoint *address, socklen_t len)
 {
     struct stat st;
@@ -93,9 +108,19 @@ static void remove_stale(const union endpoint *address, socklen_t len)
         close(fd);
 }
 
-/* NODELAY: what is sent is wanted now. NOTSENT_LOWAT: a slow reader's bytes wait in our ring, once,
- * not in the kernel, once for each. USER_TIMEOUT: a reader that is gone without a word is noticed;
- * KEEPALIVE: also when there is nothing to send to it, not even a heartbeat. */
+/* Sets what accepted sockets inherit. A call that fails costs only its own effect.
+ *
+ *     SO_REUSEADDR       (for the listener) bind(2) succeeds after a restart, although
+ *                        connections of the server before are still in TIME_WAIT
+ *     TCP_NODELAY        an event is sent at once, and does not wait for the acknowledgement
+ *                        of the last one (Nagle's algorithm); MSG_MORE joins what belongs together
+ *     TCP_NOTSENT_LOWAT  the kernel takes no more while 16 KiB are not yet sent: the backlog of
+ *                        a slow reader waits in the room's ring, once for all, not in each socket
+ *     TCP_USER_TIMEOUT   a peer that acknowledges nothing for a minute, because it is gone or
+ *                        keeps its window closed, becomes an error; the default is many minutes
+ *     SO_KEEPALIVE       finds a peer that is gone also when there is nothing to send to it,
+ *     TCP_KEEPIDLE       beginning after a minute of silence instead of two hours
+ */
 static void set_inherited(int fd)
 {
     int one = 1, notsent = NOTSENT_BYTES, timeout = USER_TIMEOUT_MS, idle = KEEPALIVE_SECONDS;
@@ -107,25 +132,29 @@ static void set_inherited(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
 }
 
-/* What the operator can do about it. */
+/* Tells the operator what can be done about an error; otherwise what the system says. */
 static const char *advice(int family, int error)
 {
     if (error == EADDRINUSE)
-        return family == AF_UNIX ? "another program listens there, or a file is in the way"
-                                 : "another program listens there; end it, or choose another port";
+        return family == AF_UNIX
+                   ? "another program listens there, or a file of that name is in the way"
+                   : "another program listens there; stop it, or choose another port";
     if (error == EACCES && family != AF_UNIX)
-        return "not permitted; ports below 1024 are for root, or need the capability "
+        return "not permitted; a port below 1024 needs root or the capability "
                "CAP_NET_BIND_SERVICE";
     if (error == EADDRNOTAVAIL)
         return "this machine does not have that address";
     return strerror(error);
 }
 
+/* Separate from listen_on, so that a wrong address is reported before anything is opened. */
 void listen_check(const char *address)
 {
     parse(address, &(union endpoint) { 0 });
 }
 
+/* The file of a unix socket is remembered by device and inode, because its path may name another
+ * file by the time of listen_close. */
 struct listener listen_on(const char *text)
 {
     struct listener listener = { .fd = -1 };
@@ -147,6 +176,7 @@ struct listener listen_on(const char *text)
     return listener;
 }
 
+/* Asks the kernel for the address, because port 0 lets it choose one. */
 void listen_announce(const struct listener *listener)
 {
     union endpoint socket;
@@ -167,6 +197,7 @@ void listen_announce(const struct listener *listener)
         colons ? "]" : "", ntohs(port));
 }
 
+/* A new server may have put its own socket in place while this one drains; that file must stay. */
 void listen_close(const struct listener *listener)
 {
     union endpoint address;

@@ -1,14 +1,19 @@
 /* peers.c - a table of addresses, each with its counts.
  *
- * What is kept is bounded by what is connected: a peer goes with its last connection, unless it
- * still owes time for its posts. Of those there are PEERS_IDLE_MAX at most; beyond, the one that
- * left first is forgiven. */
+ * The table must not grow with the number of addresses that were ever seen: an attacker may have
+ * very many. So a peer goes with its last connection, unless its posts are not paid for yet: to
+ * forget it at once would let a client post without limit by connecting again each time. Of such
+ * idle peers there are PEERS_IDLE_MAX at most; beyond that the one that left first is forgiven. A
+ * record is 72 bytes on a 64-bit machine.
+ *
+ * Addresses are found by table.h, whose keyed hash keeps an attacker from choosing addresses that
+ * collide. */
 
 #include "net/peers.h"
 
 #include <stdlib.h>
 
-enum { PEERS_IDLE_MAX = 16384, SECOND_US = 1000000 };
+enum { PEERS_IDLE_MAX = 16384, SECOND_US = 1000000 }; /* about a megabyte of idle records */
 
 static struct table peers;
 static struct link idle;
@@ -27,8 +32,9 @@ static void forget(struct peer *peer)
     free(peer);
 }
 
-/* Whoever comes or goes sweeps another one away, if that is done: one left, two sweep. So nothing
- * piles up, and nobody has to do it all at once. */
+/* Each arrival and each departure removes one idle peer whose posts are paid for. A peer that
+ * becomes idle has caused one of each, so more are removed than added, without a timer or a long
+ * walk. Only the head is looked at, because no peer owes more than PEERS_BURST_SECONDS. */
 static void sweep(int64_t now_us)
 {
     if (list_empty(&idle))
@@ -54,6 +60,7 @@ static struct peer *find_peer(const struct address *address, uint64_t hash)
     return NULL;
 }
 
+/* A new peer has no connection yet and is not in `idle`; on failure there is nothing to undo. */
 static struct peer *add_peer(const struct address *address, uint64_t hash)
 {
     struct peer *peer = calloc(1, sizeof *peer);
@@ -69,6 +76,8 @@ static struct peer *add_peer(const struct address *address, uint64_t hash)
     return peer;
 }
 
+/* All addresses of an IPv6 /64 share one record. A peer that comes back while it is idle finds what
+ * it still owes. */
 struct peer *peers_enter(const struct address *address, int64_t now_us)
 {
     struct address prefix = address_prefix(address);
@@ -86,6 +95,7 @@ struct peer *peers_enter(const struct address *address, int64_t now_us)
     return peer;
 }
 
+/* The peer is in the list of idle ones first, because `forget` takes it out of there. */
 void peers_leave(struct peer *peer, int64_t now_us)
 {
     if (--peer->connections > 0)
@@ -97,12 +107,15 @@ void peers_leave(struct peer *peer, int64_t now_us)
     sweep(now_us);
 }
 
-/* Each post takes 1/rate seconds of the peer's time. Who has rested may be ahead of the clock by
- * the burst, and no more: one number is all there is to remember.
+/* A token bucket kept as one time stamp (the generic cell rate algorithm): each post moves
+ * `posts_until_us` ahead by 1/rate seconds, and is refused if that would be further ahead of the
+ * clock than the burst. No timer refills anything; the clock does. A peer that has rested starts
+ * from now: it has the whole burst, and no more however long it rested.
  *
  *          now             posts_until
  *     ──────┼───────────────────┼────────────────► time
- *           └── at most burst ──┘                                                      */
+ *           └── at most burst ──┘
+ */
 bool peers_may_post(struct peer *peer, uint64_t rate, int64_t now_us)
 {
     int64_t until_us = peer->posts_until_us > now_us ? peer->posts_until_us : now_us;
