@@ -1,4 +1,12 @@
-/* bytes.c - spans and growing buffers. */
+/* bytes.c - spans and growing buffers.
+ *
+ * Most texts here have a few bytes (a field name, a number, a piece of a frame), so the cost of a
+ * call, a loop or a branch for each byte counts more than the bytes themselves. Two techniques
+ * answer that, and both are worth knowing: SWAR, which tests the eight bytes of a 64-bit word with
+ * a few operations, and copies of a fixed size that overlap instead of a loop.
+ *
+ * Left out: shared or counted strings, and short strings inside the struct. A span that borrows and
+ * a buffer that owns are enough for a server that parses in place. */
 
 #include "base/bytes.h"
 
@@ -8,13 +16,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The debug build starts with a few bytes, so that growth runs all the time. */
+/* The capacity of a new buffer, so that a short text never grows. The debug build starts with 8, so
+ * that the tests exercise growth, and the move that comes with it, all the time. */
 #ifdef DEBUG
 enum { BUFFER_MIN_BYTES = 8 };
 #else
 enum { BUFFER_MIN_BYTES = 256 };
 #endif
 
+/* By hand, not tolower(3): a locale must not decide which names HTTP takes as equal. */
 static char to_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
@@ -22,7 +32,7 @@ static char to_lower(char c)
 
 bool span_equal_nocase(struct span a, struct span b)
 {
-    if (span_equal(a, b)) /* most often they are written in the same way */
+    if (span_equal(a, b)) /* Most often both are written alike, and memcmp is faster. */
         return true;
     if (a.len != b.len)
         return false;
@@ -41,9 +51,10 @@ struct span span_trim(struct span s)
     return s;
 }
 
-/* XOR makes the byte that is looked for 0. Subtracting 1 sets the highest bit of a 0; it leaves
- * that of bytes over 0x80, too, which `~word` takes away. A borrow may mark a byte behind the first
- * 0, but only the first one counts. */
+/* The offset of the first `byte` in a word, or 8 if there is none: the classic SWAR test for a zero
+ * byte. XOR turns the byte looked for into 0. Subtracting 1 sets the highest bit of a 0; it also
+ * leaves that bit in bytes over 0x80, which `~word` masks out. The borrow from a 0 may mark the
+ * byte behind it wrongly, but only the first mark is used, and that one is right. */
 static inline size_t find_in_word(uint64_t word, char byte)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
@@ -52,8 +63,17 @@ static inline size_t find_in_word(uint64_t word, char byte)
     return found != 0 ? (size_t)__builtin_ctzll(found) / 8 : sizeof word;
 }
 
-/* The last word overlaps with the one before. Behind the end of a span that is shorter than a word
- * there are zeros. */
+/* Walks word by word; the last word is moved back so that it ends with the span, and so overlaps
+ * the one before:
+ *
+ *      0      7 8     15          span of 19 bytes: words at 0, 8 and 11
+ *      |--------|--------|
+ *                  |--------|
+ *                  11     18
+ *
+ * The bytes in the overlap have been tested already and do not match, so the first match in the
+ * last word is new. A span of less than 8 bytes is one word, filled with zeros, which match if
+ * the byte looked for is NUL: hence the comparison with the length. */
 size_t span_find(struct span s, char byte)
 {
     if (s.len < sizeof(uint64_t)) {
@@ -68,6 +88,7 @@ size_t span_find(struct span s, char byte)
     }
 }
 
+/* NULL marks the end, and not an empty rest, because "a," has two pieces and "a" has one. */
 bool span_split(struct span *rest, char separator, struct span *piece)
 {
     if (rest->at == NULL)
@@ -81,6 +102,8 @@ bool span_split(struct span *rest, char separator, struct span *piece)
     return true;
 }
 
+/* The limit is tested before each step (n * 10 + digit <= max, solved for n), so that the number
+ * never overflows, even with the greatest `max`. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number)
 {
     unsigned long long n = 0;
@@ -98,6 +121,8 @@ bool span_number(struct span s, unsigned long long max, unsigned long long *numb
     return true;
 }
 
+/* Doubling makes the price of growth constant per byte on average; up to half of the memory is then
+ * unused. A buffer without memory is allocated even for 0 bytes, because NULL means failure. */
 char *buffer_reserve(struct buffer *b, size_t more)
 {
     if (b->capacity - b->len >= more && b->at != NULL)
@@ -120,8 +145,9 @@ no_memory:
     return NULL;
 }
 
-/* Copies of a size that the compiler knows are one move each, and two that overlap make any size
- * between; a call of memcpy costs more than to copy so little. */
+/* Copies up to 32 bytes. A memcpy of a constant size compiles to a load and a store, and two of
+ * them that overlap cover every length from that size to its double. A call of memcpy would cost
+ * more than such a short copy. */
 static void copy_short(char *to, struct span s)
 {
     if (s.len >= 16) {
@@ -139,7 +165,8 @@ static void copy_short(char *to, struct span s)
     }
 }
 
-/* Of any length: an empty piece may have no address. */
+/* Appends a piece of any length. An empty piece may have the address NULL, which memcpy must not
+ * get. */
 static void add_any(struct buffer *b, struct span s)
 {
     char *to = buffer_reserve(b, s.len);
@@ -149,7 +176,8 @@ static void add_any(struct buffer *b, struct span s)
     b->len += s.len;
 }
 
-/* A message and its answer are made of forty pieces, nearly all of which are short and fit. */
+/* The fast path is for a short piece that fits, as nearly all the pieces of a frame or of an answer
+ * are; everything else takes add_any. */
 void buffer_add(struct buffer *b, struct span s)
 {
     if (s.len == 0 || s.len > 32 || b->capacity - b->len < s.len) {
@@ -171,8 +199,10 @@ void buffer_free(struct buffer *b)
     *b = (struct buffer) { 0 };
 }
 
+/* Aborts, instead of exiting, so that there is a core dump and the supervisor sees a crash. The
+ * streams are lost, but a server with a broken invariant could send one client another's bytes. */
 void must_fail(const char *what, const char *file, int line)
 {
-    print_line(STDERR_FILENO, "ssechat: %s:%d: this must be: %s\n", file, line, what);
+    print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);
     abort();
 }

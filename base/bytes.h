@@ -1,8 +1,10 @@
-/* bytes.h - the two ways in which every file here holds text: a span and a buffer.
+/* bytes.h - spans and buffers: the two forms in which every file here holds text.
  *
- * A span is somebody else's bytes: a pointer and a length, never ended by NUL, never freed. A
- * buffer is our own: it grows as it is written to. A write that finds no memory sets `failed` and
- * leaves the buffer as it was, so that a writer of twenty pieces checks once, at the end. */
+ * A span borrows bytes: a pointer and a length, without a NUL at the end, never freed. It is valid
+ * as long as the bytes that it points to. A buffer owns its bytes and grows as it is written to. A
+ * write that runs out of memory sets `failed` and leaves the buffer as it was, so that a writer of
+ * twenty pieces checks once, at the end. A later, shorter piece may still fit, so a failed buffer
+ * holds an incomplete text and must not be sent. */
 
 #ifndef BYTES_H
 #define BYTES_H
@@ -18,22 +20,23 @@ struct span {
     size_t len;
 };
 
-/* Several spans, such as the values of an option that may be given more than once. */
+/* An array of spans, such as the values of an option that may be given more than once. */
 struct spans {
     struct span *items;
     size_t count;
 };
 
+/* All zero is an empty buffer, ready for use. The capacity grows by doubling and never shrinks. */
 struct buffer {
-    char *at;
+    char *at; /* owned, from malloc; NULL until the first write */
     size_t len, capacity;
-    bool failed;
+    bool failed; /* out of memory at some write since the last buffer_clear */
 };
 
-/* A string literal as a span, and a C string as one. */
+/* A string literal as a span. It may contain NUL bytes, because its length is sizeof. */
 #define SPAN(literal) ((struct span) { (literal), sizeof(literal) - 1 })
 
-/* The first of these where a constant initializer is wanted. */
+/* SPAN for the initializer of a static variable, where a compound literal is not allowed. */
 #define SPAN_INIT(literal)             \
     {                                  \
         (literal), sizeof(literal) - 1 \
@@ -49,15 +52,16 @@ static inline bool span_equal(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
-/* The bytes of a span that lie in a buffer of the caller's own, to be changed where they are; also
- * for the system's calls that take what they only read without `const`. */
+/* The bytes of a span without `const`: for a caller that owns the memory behind the span and
+ * changes it in place, and for struct iovec, whose pointer is not `const` even for a write. */
 static inline char *span_bytes(struct span s)
 {
     return (char *)(uintptr_t)s.at; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* The eight bytes at the front as one number, the first of them the lowest; a byte that is not
- * there is 0. With it a text is looked at eight bytes at a time, however short it is. */
+/* The first eight bytes as one number, the first byte lowest (little-endian); missing bytes are 0.
+ * With it a search tests eight bytes at a time, also in a text that is shorter. Never reads
+ * outside of the span. */
 static inline uint64_t span_word(struct span s)
 {
     uint64_t word = 0;
@@ -65,7 +69,7 @@ static inline uint64_t span_word(struct span s)
         memcpy(&word, s.at, sizeof word);
         return le64toh(word);
     }
-    if (s.len >= sizeof(uint32_t)) { /* two that overlap */
+    if (s.len >= sizeof(uint32_t)) { /* Two loads that overlap. */
         uint32_t low, high;
         memcpy(&low, s.at, sizeof low);
         memcpy(&high, s.at + s.len - sizeof high, sizeof high);
@@ -76,39 +80,43 @@ static inline uint64_t span_word(struct span s)
     return word;
 }
 
-/* Where a byte is first; the span's length when it is not there. As memchr(3), but made for texts
- * of a few bytes. */
+/* The offset of the first `byte`, or the span's length if there is none. Like memchr(3), but
+ * made for texts of a few bytes. */
 size_t span_find(struct span s, char byte);
 
-/* Equal, ASCII letters in either case; for field names, schemes and hosts. */
+/* Compares with ASCII letters in either case; for field names, schemes and hosts. */
 bool span_equal_nocase(struct span a, struct span b);
 
 /* The span without the spaces and tabs at its ends (OWS, RFC 9110 5.6.3). */
 struct span span_trim(struct span s);
 
-/* Takes the piece up to `separator` from the front of `*rest` and steps over the separator. At the
- * end the whole rest is the piece and `rest->at` becomes NULL; false when it was NULL before. */
+/* Takes the piece up to `separator` from the front of `*rest` and steps over the separator. Without
+ * a separator the piece is the whole rest, and `rest->at` becomes NULL. Returns false if it was
+ * NULL already. So an empty text gives one empty piece, and a separator at the end one more. */
 bool span_split(struct span *rest, char separator, struct span *piece);
 
-/* Reads decimal digits, nothing else, into `*number`. False when there are none, when anything
- * else is in the span, or when the number is over `max`. */
+/* Reads a span of decimal digits into `*number`. False if the span is empty, if it contains
+ * anything but digits, or if the number is over `max`; then `*number` stays as it was. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number);
 
-/* Makes room for `more` bytes behind `b->len` and returns where they begin; NULL (and `failed`)
- * when there is no memory. The caller adds what it wrote to `b->len`. */
+/* Makes room for `more` bytes behind `b->len` and returns the address of the first one. Returns
+ * NULL and sets `failed` if out of memory. The caller writes there and then adds to `b->len` what
+ * it wrote. The address, and every span of the buffer, is valid until the next call that adds to
+ * it, because growing may move the bytes. */
 char *buffer_reserve(struct buffer *b, size_t more);
 
+/* Appends a copy. The bytes must not lie in the buffer itself, because growing may move them. */
 void buffer_add(struct buffer *b, struct span s);
 void buffer_add_string(struct buffer *b, const char *string);
 
-/* Empties the buffer and forgets a failure; the memory stays. */
+/* Empties the buffer and resets `failed`; the memory stays allocated for the next use. */
 static inline void buffer_clear(struct buffer *b)
 {
     b->len = 0;
     b->failed = false;
 }
 
-/* Gives the memory back; the buffer is empty and usable again. */
+/* Frees the memory; the buffer is then empty and can be used again. */
 void buffer_free(struct buffer *b);
 
 static inline struct span buffer_span(const struct buffer *b)
@@ -116,7 +124,8 @@ static inline struct span buffer_span(const struct buffer *b)
     return (struct span) { b->at, b->len };
 }
 
-/* Stops the program when what must be true is not: assert(3) that stays, and takes no stdio. */
+/* Aborts the program if an invariant does not hold: an assert(3) that stays on in release builds
+ * and does not link stdio. */
 #define must(what) ((what) ? (void)0 : must_fail(#what, __FILE__, __LINE__))
 __attribute__((noreturn)) void must_fail(const char *what, const char *file, int line);
 

@@ -1,11 +1,15 @@
-/* crc32.h - the CRC-32 of IEEE 802.3, as in zip and PNG: for records on disk. */
+/* crc32.h - the CRC-32 of IEEE 802.3, as in gzip and PNG: for the journal's records and the page.
+ *
+ * It finds torn writes and flipped bits. It is no protection against an attacker, who can compute
+ * it too. */
 
 #ifndef CRC32_H
 #define CRC32_H
 
 #include "base/bytes.h"
 
-/* The CRC of `bytes` behind those whose CRC is `crc`; begins with 0. */
+/* Continues a CRC: `crc` is the CRC of all bytes before these, 0 at the beginning. Returns the CRC
+ * of all of them. */
 uint32_t crc32(uint32_t crc, struct span bytes);
 
 #endif

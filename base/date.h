@@ -1,4 +1,6 @@
-/* date.h - the calendar: seconds of Unix time as a day and a time, in UTC. */
+/* date.h - Unix time as a date and a time of day in UTC, and in the forms of HTTP and JSON.
+ *
+ * strftime(3) is not used, because it takes the names of the days from the locale. */
 
 #ifndef DATE_H
 #define DATE_H
@@ -13,15 +15,15 @@ struct date {
 
 enum { DATE_YEAR_MAX = 9999 };
 
-/* The date at `seconds`. It has four digits for the year: past 9999-12-31T23:59:59 it stays there.
- */
+/* The date at `seconds`, counted from 1970. Both formats have four digits for the year, so
+ * everything after 9999-12-31T23:59:59 gives that second. */
 struct date date_of(uint64_t seconds);
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate, RFC 9110 5.6.7), with a NUL behind it. */
+/* Writes "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate, RFC 9110 5.6.7) and a NUL. */
 enum { DATE_HTTP_BYTES = 29 };
 void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1]);
 
-/* "2025-10-09T08:53:20.000Z" (RFC 3339), from Unix time in milliseconds, without a NUL. */
+/* Writes "2025-10-09T08:53:20.000Z" (RFC 3339), from Unix time in milliseconds, without a NUL. */
 enum { DATE_RFC3339_BYTES = 24 };
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES]);
 

@@ -1,32 +1,43 @@
-/* inflate.c - DEFLATE, small rather than fast: it runs once for each file of the page.
+/* inflate.c - the decoder of DEFLATE (RFC 1951), small rather than fast: it unpacks each file of
+ * the page once.
  *
- * The data is a stream of bits, read from the low end of each byte. A block is either stored as it
- * is, or made of symbols: a byte, or a piece of what was unpacked before, by its length and its
- * distance. Frequent symbols have short codes, and a code is given by the lengths of its words
- * alone: words of the same length are consecutive numbers, in the order of their symbols, and those
- * of the next length go on from there (RFC 1951 3.2.2).
+ * The data is a stream of bits, read from the low end of each byte. A block is either stored, or a
+ * sequence of symbols: a symbol is a byte (a literal), or a copy of bytes that were unpacked
+ * before, given by length and distance (LZ77). The symbols have a canonical Huffman code: frequent
+ * symbols have short words, and the lengths of the words alone define the code. Words of the same
+ * length are consecutive numbers, in the order of their symbols, and the words of the next length
+ * continue from there (RFC 1951 3.2.2).
  *
  *      lengths  a:2 b:1 c:3 d:3      b 0   a 10   c 110   d 111
- */
+ *
+ * The decoder counts words instead of building tables, and reads bit by bit, as zlib's "puff" does.
+ * Faster decoders look up eight or more bits at a time.
+ *
+ * The only input is a file from our own build, but the code trusts no byte of it: a read past the
+ * end, a distance before the beginning and a write past `size` set `failed`, and the loops stop.
+ * Some violations are not looked for: a code with too many words, distance symbols 30 and 31, a
+ * repeat over the end of a list. They are harmless, and the size and the CRC are checked anyway. */
 
 #include "base/inflate.h"
 
 #include "base/crc32.h"
 
 enum {
-    HEADER_BYTES = 10,
-    TRAILER_BYTES = 8,
+    HEADER_BYTES = 10, /* without optional fields */
+    TRAILER_BYTES = 8, /* the CRC-32 and the size, four bytes each */
     WORD_MAX_BITS = 15,
-    LITERALS_MAX = 288, /* 256 is the end of a block, what is over it a length */
+    LITERALS_MAX = 288, /* up to 255 a byte, 256 the end of a block, above it a length */
     DISTANCES_MAX = 32,
     END_OF_BLOCK = 256,
 };
 
+/* `failed` is the one flag for all errors, so that only the loops have to look at it. Once it is
+ * set, what the take functions return means nothing, but is still within its range. */
 struct input {
     struct span rest;
-    uint32_t bits; /* read, but not taken yet */
-    unsigned count;
-    bool failed; /* a word that is none, or the data ended */
+    uint32_t bits;  /* read from `rest`, but not taken yet; the next one lowest */
+    unsigned count; /* of these bits: below 8 between two calls */
+    bool failed;
 };
 
 struct output {
@@ -34,11 +45,13 @@ struct output {
     size_t len, size;
 };
 
-/* How many words there are of each length, and their symbols in the order of the words. */
+/* A canonical Huffman code: how many words there are of each length, and the symbols in the order
+ * of their words, shorter words first. */
 struct code {
     uint16_t counts[WORD_MAX_BITS + 1], symbols[LITERALS_MAX];
 };
 
+/* Takes up to 16 bits, the first one lowest. Returns 0 when the data has ended. */
 static unsigned take_bits(struct input *in, unsigned count)
 {
     while (in->count < count) {
@@ -56,13 +69,15 @@ static unsigned take_bits(struct input *in, unsigned count)
     return taken;
 }
 
+/* Makes the code from the length of each symbol's word: a counting sort by length, which keeps the
+ * symbols of one length in order. */
 static void make_code(struct code *code, const unsigned char *lengths, unsigned count)
 {
     unsigned places[WORD_MAX_BITS + 2] = { 0 };
     memset(code, 0, sizeof *code);
     for (unsigned i = 0; i < count; i++)
         code->counts[lengths[i]]++;
-    code->counts[0] = 0; /* a symbol that is not used */
+    code->counts[0] = 0; /* Length 0 means that the symbol has no word. */
     for (unsigned len = 1; len <= WORD_MAX_BITS; len++)
         places[len + 1] = places[len] + code->counts[len];
     for (unsigned i = 0; i < count; i++)
@@ -70,7 +85,9 @@ static void make_code(struct code *code, const unsigned char *lengths, unsigned 
             code->symbols[places[lengths[i]]++] = (uint16_t)i;
 }
 
-/* Reads one word, bit by bit. Of each length, `first` is the first word and `place` its symbol. */
+/* Reads one word bit by bit, until it is one of the words of its length: `first` is the first word
+ * of that length, and `place` the index of its symbol. Huffman words go the other way round from
+ * all other numbers, highest bit first (RFC 1951 3.1.1), so the bits come one at a time. */
 static unsigned take_symbol(struct input *in, const struct code *code)
 {
     unsigned word = 0, first = 0, place = 0;
@@ -86,8 +103,9 @@ static unsigned take_symbol(struct input *in, const struct code *code)
     return END_OF_BLOCK;
 }
 
-/* A length or a distance: each symbol stands for a range, and bits behind it say where in it. The
- * ranges double in size every `step` symbols (RFC 1951 3.2.5). */
+/* Reads a length or a distance. Each symbol stands for a range of values, and the extra bits behind
+ * it select one of them. The ranges double in size every `step` symbols, so this formula replaces
+ * the tables of RFC 1951 3.2.5. */
 static unsigned take_range(struct input *in, unsigned symbol, unsigned step, unsigned least)
 {
     if (symbol < 2 * step)
@@ -96,6 +114,7 @@ static unsigned take_range(struct input *in, unsigned symbol, unsigned step, uns
     return least + ((step + symbol % step) << bits) + take_bits(in, bits);
 }
 
+/* The only place that writes output. A file that unpacks to more than its size is damaged. */
 static void put(struct input *in, struct output *out, char byte)
 {
     if (out->len < out->size)
@@ -104,6 +123,8 @@ static void put(struct input *in, struct output *out, char byte)
         in->failed = true;
 }
 
+/* Copies `length` bytes from `distance` bytes back. The length symbol has been read. Symbol 285 is
+ * the exception to the formula: it stands for 258 alone, without extra bits. */
 static void copy_back(
     struct input *in, struct output *out, const struct code *distances, unsigned symbol)
 {
@@ -112,10 +133,12 @@ static void copy_back(
         symbol == LENGTH_MAX_SYMBOL ? LENGTH_MAX : take_range(in, symbol - END_OF_BLOCK - 1, 4, 3);
     unsigned distance = take_range(in, take_symbol(in, distances) & 31, 2, 1);
     in->failed |= distance > out->len || symbol > LENGTH_MAX_SYMBOL;
-    for (unsigned i = 0; i < length && !in->failed; i++) /* it may overlap with itself */
+    /* Byte by byte: a distance below the length repeats bytes that this copy has just written. */
+    for (unsigned i = 0; i < length && !in->failed; i++)
         put(in, out, out->at[out->len - distance]);
 }
 
+/* Unpacks the symbols of one block, up to and including its end. */
 static void read_symbols(
     struct input *in, struct output *out, const struct code *literals, const struct code *distances)
 {
@@ -127,27 +150,30 @@ static void read_symbols(
             copy_back(in, out, distances, symbol);
 }
 
-/* The lengths of both codes, one list, itself in a code; repeated ones in short (RFC 1951 3.2.7).
- */
+/* Reads the codes of a block that brings its own (RFC 1951 3.2.7). The word lengths of both codes
+ * form one list, because a repeat may run from the first into the second. The list is Huffman-coded
+ * itself, and the lengths of that third code come first, three bits each. `order` puts the lengths
+ * that are seldom used last, so that an encoder can leave them out. */
 static void read_codes(struct input *in, struct code *literals, struct code *distances)
 {
     static const unsigned char order[] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
         14, 1, 15 };
+    /* The longest repeat is 138, so one that begins at the last place stays inside. */
     unsigned char lengths[LITERALS_MAX + DISTANCES_MAX + 138] = { 0 };
     unsigned literal_count = take_bits(in, 5) + 257, count = literal_count + take_bits(in, 5) + 1;
     unsigned words = take_bits(in, 4) + 4, at = 0;
     for (unsigned i = 0; i < words; i++)
         lengths[order[i]] = (unsigned char)take_bits(in, 3);
-    make_code(literals, lengths, sizeof order);
+    make_code(literals, lengths, sizeof order); /* the third code; `literals` is not needed yet */
     memset(lengths, 0, sizeof lengths);
     in->failed |= literal_count > LITERALS_MAX;
     while (at < count && !in->failed) {
         unsigned symbol = take_symbol(in, literals), times = 1;
         unsigned char length = (unsigned char)symbol;
-        if (symbol == 16 && at > 0) {
+        if (symbol == 16 && at > 0) { /* repeats the length before it */
             length = lengths[at - 1];
             times = 3 + take_bits(in, 2);
-        } else if (symbol >= 16) {
+        } else if (symbol >= 16) { /* repeats 0 */
             length = 0;
             times = symbol == 17 ? 3 + take_bits(in, 3) : 11 + take_bits(in, 7);
         }
@@ -160,7 +186,8 @@ static void read_codes(struct input *in, struct code *literals, struct code *dis
     make_code(distances, lengths + literal_count, count - literal_count);
 }
 
-/* The codes of a block that does not bring its own (RFC 1951 3.2.6). */
+/* Makes the codes of a block that does not bring its own (RFC 1951 3.2.6): for short blocks, where
+ * a list of lengths would cost more than it saves. */
 static void fixed_codes(struct code *literals, struct code *distances)
 {
     unsigned char lengths[LITERALS_MAX];
@@ -171,9 +198,11 @@ static void fixed_codes(struct code *literals, struct code *distances)
     make_code(distances, lengths, DISTANCES_MAX);
 }
 
+/* Copies a stored block (RFC 1951 3.2.4). Its length comes twice, the second time inverted, which
+ * finds damage before anything is copied. */
 static void read_stored(struct input *in, struct output *out)
 {
-    in->bits = in->count = 0; /* it begins with a whole byte */
+    in->bits = in->count = 0; /* The length begins at the next whole byte. */
     unsigned len = take_bits(in, 16), inverse = take_bits(in, 16);
     in->failed |= (len ^ inverse) != 0xffff;
     for (; len > 0 && !in->failed; len--)
@@ -191,9 +220,11 @@ size_t inflate_size(struct span gzip)
     return gzip.len < HEADER_BYTES + TRAILER_BYTES ? 0 : little_endian(gzip.at + gzip.len - 4);
 }
 
+/* Unpacks block after block, until one that is marked as the last. Both codes are on the stack, 1.2
+ * KB, and nothing is allocated. */
 bool inflate(struct span gzip, char *out, size_t size)
 {
-    static const char magic[] = "\x1f\x8b\x08"; /* then the flags, of which none is known here */
+    static const char magic[] = "\x1f\x8b\x08"; /* Its NUL is compared too: no flag is set. */
     struct code literals, distances;
     if (gzip.len < HEADER_BYTES + TRAILER_BYTES || memcmp(gzip.at, magic, sizeof magic) != 0)
         return false;

@@ -1,7 +1,14 @@
-/* list.h - a doubly linked ring of links that live inside the things they link.
+/* list.h - an intrusive, circular, doubly linked list.
  *
- * A list is a link that stands for no thing. To add, to remove and to append a whole list to
- * another costs the same whatever their length. */
+ * The links are fields of the structs that they connect, so a list allocates nothing, and a struct
+ * can be in several lists at once, with a link for each. The list itself is one more link, which
+ * belongs to no struct (a sentinel); because of it no operation has a special case for the ends:
+ *
+ *      ┌─► list ◄──► first ◄──► second ◄──► last ◄─┐       empty:  ┌─► list ◄─┐
+ *      └───────────────────────────────────────────┘               └──────────┘
+ *
+ * Adding, removing and splicing a whole list cost the same for every length. A list does not know
+ * its length, and a struct must be removed from its lists before it is freed. */
 
 #ifndef LIST_H
 #define LIST_H
@@ -13,12 +20,13 @@ struct link {
     struct link *prev, *next;
 };
 
-/* The struct of `type` whose field `member` is at `link`. */
+/* The struct of `type` whose field `member` is at `link`. Nothing checks that the type is right. */
 #define CONTAINER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 #define CONST_CONTAINER(link, type, member) \
     ((const type *)(const void *)((const char *)(link)-offsetof(type, member)))
 
+/* For a list and for a link alike: before the first use of either. */
 static inline void list_init(struct link *list)
 {
     list->prev = list->next = list;
@@ -29,6 +37,7 @@ static inline bool list_empty(const struct link *list)
     return list->next == list;
 }
 
+/* Inserts `link`, which must be in no list, after `prev`. */
 static inline void list_insert(struct link *prev, struct link *link)
 {
     link->prev = prev;
@@ -47,8 +56,8 @@ static inline void list_prepend(struct link *list, struct link *link)
     list_insert(list, link);
 }
 
-/* Takes the link out of whatever list it is in; it is then in a list of its own, so that taking it
- * out again does nothing. */
+/* Removes the link from the list that it is in, which need not be known. The link is then a list of
+ * its own, so removing it twice does nothing. */
 static inline void list_remove(struct link *link)
 {
     link->prev->next = link->next;
@@ -56,7 +65,9 @@ static inline void list_remove(struct link *link)
     list_init(link);
 }
 
-/* Moves all of `from` to the end of `to`. */
+/* Moves all of `from` to the end of `to`, in constant time, and leaves `from` empty:
+ *
+ *      to ─ a ─ b      from ─ x ─ y ─ z      becomes      to ─ a ─ b ─ x ─ y ─ z      from */
 static inline void list_splice(struct link *from, struct link *to)
 {
     if (list_empty(from))

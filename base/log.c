@@ -1,5 +1,13 @@
-/* log.c - the log lines of log.h. A line is formatted on the stack and written by one write(2), so
- * lines never mix. */
+/* log.c - the log lines of log.h.
+ *
+ * A line is formatted on the stack and leaves in one write(2). On a pipe such a write is atomic up
+ * to PIPE_BUF (4096 bytes, pipe(7)), so lines never mix, also with those of another process on the
+ * same pipe.
+ *
+ * The price of writing at once: write(2) waits while a pipe is full, so a supervisor that stops
+ * reading stops the server at its next line. What keeps that rare is how little is logged: warnings
+ * about clients are limited by their callers (net/limits.c). Left out: time stamps, which the
+ * journal and most supervisors add, and log files, which they rotate. */
 
 #include "base/log.h"
 
@@ -10,12 +18,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024 };
+enum { LINE_MAX_BYTES = 1024 }; /* with the line end; must be at most PIPE_BUF */
 
+/* The level of log_start. A static here, because every floor logs, and passing it through all of
+ * them would make no line better. */
 static enum log_level max_level = LOG_INFO;
 static bool to_journal;
 
-/* systemd tells in JOURNAL_STREAM which device and inode the journal's stream has. */
+/* systemd sets JOURNAL_STREAM to the device and inode of the journal's stream. The comparison is
+ * needed because a child of a service inherits the variable, even if its standard error goes
+ * somewhere else, where the prefixes would only disturb. */
 void log_start(enum log_level level)
 {
     char ours[48];
@@ -34,6 +46,8 @@ bool log_wants(enum log_level level)
     return level <= max_level;
 }
 
+/* The priorities are those of syslog(3). A short write is not continued: the line is cut, which is
+ * better than a loop in which the log could hold up the server. */
 void log_line(enum log_level level, const char *format, ...)
 {
     static const char *const names[] = { "error", "warn", "info", "debug" };
@@ -47,13 +61,16 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(args, format);
     len += print_list(line + len, sizeof line - len, format, args);
     va_end(args);
-    if (len > sizeof line - 1)
+    if (len > sizeof line - 1) /* `len` counts also what did not fit. */
         len = sizeof line - 1;
-    line[len] = '\n';
+    line[len] = '\n'; /* in the place of the NUL */
     if (write(STDERR_FILENO, line, len + 1) < 0)
-        return; /* nobody listens: nothing to be done about it */
+        return; /* The log's reader is gone, so there is no place left to report that. */
 }
 
+/* UTF-8 is escaped too, byte by byte, because a terminal may also act on control characters that
+ * are not ASCII (C1). The loop keeps six bytes free: an escape,
+ * the closing quote and the NUL. */
 const char *log_quote(struct span text, char *out, size_t size)
 {
     size_t len = 0;
@@ -70,6 +87,8 @@ const char *log_quote(struct span text, char *out, size_t size)
     return out;
 }
 
+/* Not a log line: no level, no key=value pairs, because a person at a terminal reads it. The size
+ * leaves room for a path of PATH_MAX bytes; a longer sentence is cut. */
 void log_exit(int code, const char *format, ...)
 {
     char sentence[4096];

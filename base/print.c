@@ -1,4 +1,14 @@
-/* print.c - numbers and text with values in it: the little of printf(3) that is needed here. */
+/* print.c - the formatting of print.h.
+ *
+ * One interpreter, print_list, serves every destination. It writes what fits into an array and
+ * counts the rest, as snprintf(3) does; so a growing buffer needs two attempts at most, and a cut
+ * text can be told from a whole one.
+ *
+ * A format that it does not know aborts, instead of printing something else, because then the types
+ * of all further arguments are unknown. The compiler checks formats against arguments (the
+ * attribute in print.h), and test/formats checks that they stay within these conversions.
+ *
+ * Left out: floating point, alignment to the left, `+` and `#`, %p, wide characters, positions. */
 
 #include "base/print.h"
 
@@ -6,9 +16,9 @@
 
 #include <unistd.h>
 
-enum { DIGITS_MAX = 24 };
+enum { DIGITS_MAX = 24 }; /* a sign and 20 digits, rounded up */
 
-/* Two digits a division. */
+/* Two digits for each division, because the division is what takes the time. */
 char *print_decimal(char *end, unsigned long long number)
 {
     static const char pairs[] = "000102030405060708091011121314151617181920212223242526272829303132"
@@ -23,6 +33,7 @@ char *print_decimal(char *end, unsigned long long number)
     return end;
 }
 
+/* Like print_decimal; at most 16 digits, in lower case. */
 static char *print_hex(char *end, unsigned long long number)
 {
     do
@@ -31,6 +42,8 @@ static char *print_hex(char *end, unsigned long long number)
     return end;
 }
 
+/* Does the same as buffer_printf with %llu, without a format to interpret: every frame and answer
+ * has a few numbers. */
 void buffer_add_number(struct buffer *b, unsigned long long number)
 {
     char digits[PRINT_DECIMAL_BYTES], *end = digits + sizeof digits;
@@ -38,7 +51,7 @@ void buffer_add_number(struct buffer *b, unsigned long long number)
     buffer_add(b, (struct span) { begin, (size_t)(end - begin) });
 }
 
-/* The type of a number, by the letters in front of the conversion's. */
+/* The type of a number, as the letters in front of the conversion tell it. */
 enum length {
     LENGTH_INT,
     LENGTH_LONG,      /* l */
@@ -48,14 +61,15 @@ enum length {
 
 /* What stands between '%' and the letter of a conversion. */
 struct conversion {
-    char fill;
-    bool cut; /* by a precision */
+    char fill; /* a space or '0' */
+    bool cut;  /* a precision was given */
     size_t width, precision;
     enum length length;
 };
 
 _Static_assert(sizeof(size_t) == sizeof(ptrdiff_t), "%zd is read as ptrdiff_t");
 
+/* Takes l, ll, z or t off the front of a format. */
 static enum length read_length(const char **format)
 {
     if (**format == 'z' || **format == 't') {
@@ -68,8 +82,8 @@ static enum length read_length(const char **format)
     return length;
 }
 
-/* Takes what stands between '%' and the letter off the front of a format; what `*` stands for comes
- * from the arguments. */
+/* Takes everything between '%' and the letter off the front of a format. The value of `*` is the
+ * next argument. */
 static struct conversion read_conversion(const char **format, va_list *args)
 {
     struct conversion c = { .fill = ' ', .precision = SIZE_MAX };
@@ -79,7 +93,7 @@ static struct conversion read_conversion(const char **format, va_list *args)
         c.width = c.width * 10 + (size_t)(*(*format)++ - '0');
     if (strncmp(*format, ".*", 2) == 0) {
         int precision = va_arg(*args, int);
-        if (precision >= 0) /* a negative one is none */
+        if (precision >= 0) /* A negative one counts as none, as in printf(3). */
             c.precision = (size_t)precision;
         c.cut = true;
         *format += 2;
@@ -88,6 +102,8 @@ static struct conversion read_conversion(const char **format, va_list *args)
     return c;
 }
 
+/* Takes the next argument with exactly the type that the caller passed: on a 32-bit machine a
+ * size_t read as unsigned long long would take the next argument with it. */
 static unsigned long long next_unsigned(enum length length, va_list *args)
 {
     switch (length) {
@@ -103,6 +119,7 @@ static unsigned long long next_unsigned(enum length length, va_list *args)
     return va_arg(*args, unsigned);
 }
 
+/* The same for %d; z and t both read a ptrdiff_t. */
 static long long next_signed(enum length length, va_list *args)
 {
     switch (length) {
@@ -118,7 +135,8 @@ static long long next_signed(enum length length, va_list *args)
     return va_arg(*args, int);
 }
 
-/* The text of the next argument, which is a number: it ends in front of `end`. */
+/* The text of the next argument, which is a number, written so that it ends before `end`. The
+ * magnitude is negated as an unsigned number, because -LLONG_MIN overflows. */
 static struct span next_number(char letter, enum length length, va_list *args, char *end)
 {
     char *begin;
@@ -136,8 +154,10 @@ static struct span next_number(char letter, enum length length, va_list *args, c
     return (struct span) { begin, (size_t)(end - begin) };
 }
 
-/* One conversion off the front of a format: the text that it stands for, which may lie in `digits`.
- */
+/* Takes one conversion off the front of a format. %s and %c take no type, and only %s a precision;
+ * the musts refuse everything that would be read as something else. Returns its text, which lies in
+ * the argument or in `digits`, and is valid as long as these. A string with a precision is not read
+ * past it. */
 static struct span next_value(
     const char **format, va_list *args, struct conversion *c, char digits[DIGITS_MAX])
 {
@@ -155,7 +175,8 @@ static struct span next_value(
     return next_number(letter, c->length, args, digits + DIGITS_MAX);
 }
 
-/* Writes what fits below `size`, and counts all of it. */
+/* Appends a piece to an array of `size` bytes as far as it fits, and counts all of it. With a size
+ * of 0 only the length is computed, and `out` may be NULL. */
 static void put(char *out, size_t size, size_t *len, struct span piece)
 {
     if (*len < size)
@@ -163,6 +184,9 @@ static void put(char *out, size_t size, size_t *len, struct span piece)
     *len += piece.len;
 }
 
+/* The text between two conversions is one piece, as is the text of a conversion. The list is
+ * copied, so that the caller may use it again, and because a va_list that is a parameter may be an
+ * array, of which the address would have the wrong type. */
 size_t print_list(char *out, size_t size, const char *format, va_list list)
 {
     size_t len = 0;
@@ -173,11 +197,11 @@ size_t print_list(char *out, size_t size, const char *format, va_list list)
         struct conversion c = { 0 };
         struct span piece = { format, strcspn(format, "%") };
         format += piece.len;
-        if (piece.len == 0) {
+        if (piece.len == 0) { /* A '%' comes first. */
             format++;
             piece = next_value(&format, &args, &c, digits);
         }
-        if (c.fill == '0' && piece.len > 0 && piece.at[0] == '-') { /* zeros are behind the sign */
+        if (c.fill == '0' && piece.len > 0 && piece.at[0] == '-') { /* Zeros follow the sign. */
             put(out, size, &len, (struct span) { piece.at, 1 });
             piece = (struct span) { piece.at + 1, piece.len - 1 };
             c.width -= c.width > 0;
@@ -201,6 +225,8 @@ size_t print_into(char *out, size_t size, const char *format, ...)
     return len;
 }
 
+/* For sentences to the operator: at the start, in --help, before an abort. A partial write is not
+ * continued. */
 void print_line(int fd, const char *format, ...)
 {
     char line[4096];
@@ -213,9 +239,12 @@ void print_line(int fd, const char *format, ...)
         line[len - 1] = '\n';
     }
     if (write(fd, line, len) < 0)
-        return; /* nobody listens: nothing to be done about it */
+        return; /* The reader is gone, so there is no place left to report that. */
 }
 
+/* Formats directly into the free space of the buffer. Only if that is too short, it grows by the
+ * length that is now known and formats again. The debug build guesses 1 byte, so that the tests
+ * take the second way too. */
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
 #ifdef DEBUG

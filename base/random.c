@@ -1,5 +1,8 @@
-/* random.c - the keyed hash of a counter (table.h): unpredictable outside of this process, and no
- * system call for each number. */
+/* random.c - random numbers as the keyed hash of a counter (table.h).
+ *
+ * The numbers cannot be predicted outside of this process, because the hash has a secret key, and
+ * they need no system call each. The remainder makes small numbers a little more likely, by less
+ * than (spread + 1) / 2^64, which does not matter for waiting times. */
 
 #include "base/random.h"
 

@@ -1,8 +1,10 @@
-/* scan.h - what every reader of text is made of: which character is a digit, and a cursor.
+/* scan.h - the pieces that every parser here is made of: classes of characters, and a cursor.
  *
- * The cursor is a span: what was not read yet. Nothing here looks past its end, and a scan_take
- * that does not find what it is asked for leaves it where it is. Characters are compared by hand,
- * not by <ctype.h>: a locale must not decide what HTTP or JSON is. */
+ * The cursor is a span of what has not been read yet. No function reads past its end, and a
+ * scan_take that does not find what it looks for leaves the cursor where it is. Characters are
+ * compared by hand instead of with <ctype.h>, because a locale must not decide what HTTP or JSON
+ * is, and because isdigit(3) is undefined for a negative char. All functions are inline, because
+ * parsers call them for single bytes. */
 
 #ifndef SCAN_H
 #define SCAN_H
@@ -16,7 +18,7 @@ static inline bool scan_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* The value of a hexadecimal digit in either case; -1 when it is none. */
+/* The value of a hexadecimal digit in either case; -1 for any other character. */
 static inline int scan_hex(char c)
 {
     if (scan_is_digit(c))
@@ -26,14 +28,14 @@ static inline int scan_hex(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* The digit for the four lowest bits. */
+/* The lower-case digit for the four lowest bits; higher bits are ignored. */
 static inline char scan_hex_digit(unsigned value)
 {
     return "0123456789abcdef"[value & 15];
 }
 
-/* Writes the number in exactly `digits` hexadecimal digits, without a NUL; what does not fit is
- * left out at the front. */
+/* Writes the number in exactly `digits` hexadecimal digits, with leading zeros and without a NUL.
+ * Of a longer number the lowest digits are written. */
 static inline void scan_put_hex(char *out, size_t digits, uint64_t number)
 {
     for (size_t i = digits; i > 0; i--, number >>= 4)
@@ -49,7 +51,7 @@ static inline void scan_skip(struct span *rest, size_t len)
     rest->len -= len;
 }
 
-/* A span without its first `len` bytes, which must be there. */
+/* The span without its first `len` bytes, which must be there. */
 static inline struct span span_skip(struct span s, size_t len)
 {
     return (struct span) { s.at + len, s.len - len };
@@ -60,6 +62,7 @@ static inline bool scan_next_is(struct span rest, char c)
     return rest.len > 0 && rest.at[0] == c;
 }
 
+/* Steps over one `c`. False if the next character is another, or there is none. */
 static inline bool scan_take(struct span *rest, char c)
 {
     if (!scan_next_is(*rest, c))
@@ -68,6 +71,7 @@ static inline bool scan_take(struct span *rest, char c)
     return true;
 }
 
+/* Steps over `text`, which is compared exactly, case included. False if it does not come next. */
 static inline bool scan_take_text(struct span *rest, struct span text)
 {
     if (rest->len < text.len || memcmp(rest->at, text.at, text.len) != 0)
@@ -76,7 +80,7 @@ static inline bool scan_take_text(struct span *rest, struct span text)
     return true;
 }
 
-/* Steps over all digits at the front; false when there are none. */
+/* Steps over all decimal digits at the front; false if there are none. */
 static inline bool scan_take_digits(struct span *rest)
 {
     size_t before = rest->len;
@@ -85,7 +89,8 @@ static inline bool scan_take_digits(struct span *rest)
     return rest->len < before;
 }
 
-/* Reads exactly `digits` hexadecimal digits, at most 16, in either case. */
+/* Reads exactly `digits` hexadecimal digits, at most 16, in either case. False, with nothing taken,
+ * if there are fewer. */
 static inline bool scan_take_hex(struct span *rest, size_t digits, uint64_t *number)
 {
     uint64_t n = 0;

@@ -1,17 +1,27 @@
-/* table.c - the hash table of table.h and its hash, SipHash-1-3 (Aumasson and Bernstein, 2012). */
+/* table.c - the hash table of table.h and its hash, SipHash-1-3 (Aumasson and Bernstein, 2012).
+ *
+ * SipHash is a pseudo-random function with a key of 128 bits, made for short inputs: without
+ * the key, no hash can be predicted from others. The numbers 1-3 are the rounds for
+ * each eight bytes and at the end; the paper proposes 2-4, and Rust's and Python's tables use 1-3
+ * too, because a table needs less than a signature does.
+ *
+ * The table grows all at once: a table_add that doubles it moves every node, linear in their
+ * number, and such a step comes once in as many adds. It never shrinks, because the number of nodes
+ * is bounded by limits elsewhere. */
 
 #include "base/table.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { CHAINS_MIN = 16 };
+enum { CHAINS_MIN = 16 }; /* at the first node; a power of two, as every capacity here */
 
 static uint64_t rotate(uint64_t x, int bits)
 {
     return (x << bits) | (x >> (64 - bits));
 }
 
+/* SipRound of the paper: additions, rotations and XOR, which take the same time for every input. */
 static void sip_round(uint64_t v[4])
 {
     v[0] += v[1], v[1] = rotate(v[1], 13) ^ v[0], v[0] = rotate(v[0], 32);
@@ -20,7 +30,8 @@ static void sip_round(uint64_t v[4])
     v[2] += v[1], v[1] = rotate(v[1], 17) ^ v[2], v[2] = rotate(v[2], 32);
 }
 
-/* The secret is drawn at the first use. Only a kernel that has just booted makes us wait for it. */
+/* The secret is drawn at the first use. getrandom(2) waits only while the kernel has just booted
+ * and has no entropy yet. Without a secret the table has no defence, so a failure aborts. */
 static const uint64_t *secret(void)
 {
     static uint64_t key[2];
@@ -29,6 +40,9 @@ static const uint64_t *secret(void)
     return key;
 }
 
+/* The four constants are the paper's ("somepseudorandomlygeneratedbytes"). Words are read in the
+ * machine's byte order, because no other machine computes the hash. The length in the highest byte
+ * of the last word keeps texts apart that differ only in zeros at the end. */
 uint64_t table_hash(struct span s, uint64_t seed)
 {
     const uint64_t *key = secret();
@@ -56,7 +70,9 @@ uint64_t table_hash(struct span s, uint64_t seed)
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* When there is no memory the table stays as it is: slower, not wrong. */
+/* Moves all nodes into `capacity` chains. The lowest bits of a hash are the index of its chain, so
+ * doubling divides each chain between two, and the order in a chain is reversed. If out of memory
+ * the table stays as it is: slower, not wrong, and the next table_add tries again. */
 static void resize(struct table *t, size_t capacity)
 {
     struct node **chains = calloc(capacity, sizeof *chains);
@@ -75,6 +91,8 @@ static void resize(struct table *t, size_t capacity)
     t->capacity = capacity;
 }
 
+/* A new node goes to the front of its chain, without a walk, and because it is often the next one
+ * that is looked for. */
 bool table_add(struct table *t, struct node *node)
 {
     if (t->count >= t->capacity)
@@ -88,6 +106,9 @@ bool table_add(struct table *t, struct node *node)
     return true;
 }
 
+/* The chain has single links, so its predecessor is searched for: on average one step, because
+ * there are as many chains as nodes unless memory ran out. A node that is not in its chain is a use
+ * after free. */
 void table_remove(struct table *t, struct node *node)
 {
     struct node **chain = &t->chains[node->hash & (t->capacity - 1)];
@@ -99,6 +120,8 @@ void table_remove(struct table *t, struct node *node)
     t->count--;
 }
 
+/* Compares whole hashes, of which the chain's index is a part, so that callers seldom compare a key
+ * in vain. */
 struct node *table_find(const struct table *t, uint64_t hash)
 {
     if (t->capacity == 0)
@@ -118,6 +141,7 @@ struct node *table_find_next(struct node *node)
     return node;
 }
 
+/* Needs no cursor besides the node: its hash tells its chain. A walk costs nodes plus chains. */
 struct node *table_walk(const struct table *t, const struct node *node)
 {
     if (node != NULL && node->next != NULL)

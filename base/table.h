@@ -1,7 +1,13 @@
-/* table.h - a hash table of nodes that live inside the things they find: rooms, names, keys.
+/* table.h - an intrusive hash table with chains: rooms, names, idempotency keys, peers.
  *
- * The keys are whatever people send us, so the hash is SipHash-1-3 with a secret of this process:
- * nobody can choose names that all fall into one chain. */
+ * The nodes are fields of the structs that the table finds, so it allocates only its array of
+ * chains. Clients choose most of the keys, so the hash is SipHash-1-3 with a secret of this
+ * process: a client that does not know the secret cannot choose names that all fall into one chain
+ * and make every lookup linear (hash flooding).
+ *
+ *      chains  0 ─► NULL
+ *              1 ─► struct room { node ... } ─► struct room { node ... } ─► NULL
+ *              2 ─► struct room { node ... } ─► NULL */
 
 #ifndef TABLE_H
 #define TABLE_H
@@ -10,35 +16,41 @@
 
 #include <stdint.h>
 
+/* A field of the struct that is to be found. The owner sets `hash`; the table owns `next`. */
 struct node {
     struct node *next;
-    uint64_t hash;
+    uint64_t hash; /* the whole hash, so that growing does not need the key */
 };
 
+/* All zero is an empty table. */
 struct table {
-    struct node **chains; /* a power of two of them */
-    size_t capacity, count;
+    struct node **chains;
+    size_t capacity, count; /* chains, which are 0 or a power of two; nodes */
 };
 
-/* The hash of `s`; `seed` keeps apart equal keys of different owners. */
+/* The hash of `s`. The hashes of one text with different seeds are unrelated: a caller whose texts
+ * belong to different owners passes the owner as seed, and equal texts spread over the chains. */
 uint64_t table_hash(struct span s, uint64_t seed);
 
-/* Adds a node whose `hash` is set. It doubles the chains when there is a node for each; when memory
- * is short the chains get longer instead. False only when the very first allocation fails. */
+/* Adds a node whose `hash` is set, without looking for an equal one. Doubles the number of chains
+ * when there are as many nodes; if out of memory, the chains get longer instead. False only if the
+ * first allocation of all fails. */
 bool table_add(struct table *t, struct node *node);
 
+/* Removes a node, which must be in the table. The owner then frees it. */
 void table_remove(struct table *t, struct node *node);
 
-/* The first node with this hash and the next one after it; NULL when there is none. The caller
- * compares the keys. */
+/* The first node with this hash, and the next one with the same hash as `node`; NULL if there is
+ * none. The caller compares the keys, because two keys may have the same hash. */
 struct node *table_find(const struct table *t, uint64_t hash);
 struct node *table_find_next(struct node *node);
 
-/* Walks over all nodes, in no order: the one after `node`, or the first when it is NULL. The table
- * must not change in between. */
+/* Walks over all nodes, in no order: returns the node after `node`, the first one if that is NULL,
+ * and NULL at the end. Between two calls `node` must stay in the table, and no node may be added;
+ * to remove a node, step past it first. */
 struct node *table_walk(const struct table *t, const struct node *node);
 
-/* Gives back the chains; the nodes are their owners' business. */
+/* Frees the chains. The nodes belong to their owners. */
 void table_free(struct table *t);
 
 #endif

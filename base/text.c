@@ -1,24 +1,30 @@
 /* text.c - UTF-8, the few character classes that matter for a message, and Base64.
  *
- * Every function looks only at the span it is given and changes nothing but what it is told to
- * write; nothing is allocated. The one strict function is text_next. It takes what RFC 3629
- * allows and refuses all else: who decodes more kindly lets one text have two spellings, and then
- * a check on the first can be passed with the second. text_trim and text_length trust that
- * somebody checked before, and stay inside the span even when nobody did.
+ * Every function reads only its span and allocates nothing. The strict one is text_next. It accepts
+ * what RFC 3629 allows and nothing else, because a lenient decoder gives one text several spellings
+ * (an overlong slash is the classic one), and then a check that looks for one spelling is passed
+ * with another. text_trim and text_length trust that their caller has checked the text, and stay
+ * inside the span even if it has not.
  *
- * There are no tables from the Unicode database. Upper and lower case, normal forms and the width
- * of a character are the page's business: here a message is carried, not understood. */
+ * Left out: the tables of the Unicode database. Case, normal forms and the width of characters
+ * matter to the page that shows a message, not to the server that carries it. */
 
 #include "base/text.h"
 
+/* UTF-8 is self-synchronising: 10xxxxxx is never a first byte, so a walk in either direction finds
+ * where a character begins. */
 static bool is_continuation(char byte)
 {
     return ((unsigned char)byte & 0xc0) == 0x80;
 }
 
-/* How many bytes a character has by its first byte; 0 when none begins so. The bits of the first
- * byte that belong to the character go to `*bits`, the least character that needs that many bytes
- * to `*least`. */
+/* The number of bytes of the character that begins with `first`, 0 if no character does. `*bits`
+ * gets the part of the first byte that belongs to the character, and `*least` the least character
+ * that needs so many bytes: anything below it is overlong.
+ *
+ *      110xxxxx 10xxxxxx                        from U+0080
+ *      1110xxxx 10xxxxxx 10xxxxxx               from U+0800
+ *      11110xxx 10xxxxxx 10xxxxxx 10xxxxxx      from U+10000 */
 static size_t sequence_length(unsigned char first, int32_t *bits, int32_t *least)
 {
     if ((first & 0xe0) == 0xc0) {
@@ -39,6 +45,8 @@ static size_t sequence_length(unsigned char first, int32_t *bits, int32_t *least
     return 0;
 }
 
+/* The order matters: the length is checked before a byte is read, and the value only when it is
+ * complete, so that the range checks are three comparisons and not a case for each first byte. */
 int32_t text_next(struct span *rest)
 {
     if (rest->len == 0)
@@ -64,10 +72,11 @@ int32_t text_next(struct span *rest)
     return character;
 }
 
-/* How many of a word's bytes are plain before one that is not. Subtracting sets the highest bit of
- * a byte that is less than what is subtracted; a byte that was looked for becomes 0 by XOR, which
- * is less than 1. A borrow can only come from such a byte, so that all is right up to the first
- * one. */
+/* How many bytes of a word are plain before the first one that is not (SWAR, as in bytes.c). The
+ * highest bit of a byte is set in `word` itself if the byte is not ASCII, and by a subtraction if
+ * the byte is less than what is subtracted. XOR turns a byte that is looked for into 0, which is
+ * less than 1. A borrow comes only from a byte that is marked itself, so everything up to the first
+ * mark is right. */
 static unsigned count_plain(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
@@ -77,8 +86,8 @@ static unsigned count_plain(uint64_t word)
     return found == 0 ? sizeof word : (unsigned)__builtin_ctzll(found) / 8;
 }
 
-/* Word by word; the last one overlaps with the one before. Behind the end of a span that is shorter
- * than a word there are zeros, which are not plain. */
+/* Word by word; the last word is moved back to end with the span and overlaps the one before, as in
+ * span_find. A span shorter than a word is filled up with zeros, which are not plain. */
 size_t text_plain(struct span text)
 {
     if (text.len < sizeof(uint64_t))
@@ -91,6 +100,9 @@ size_t text_plain(struct span text)
     }
 }
 
+/* The lone bidirectional marks (U+200E, U+200F, U+061C) are allowed: they change no more than the
+ * direction of their neighbours, and texts in Arabic and Hebrew need them. A negative result of
+ * text_next counts as a control, so check that first. */
 bool text_is_control(int32_t character)
 {
     return character < 0x20 || (character >= 0x7f && character <= 0x9f) ||
@@ -98,6 +110,8 @@ bool text_is_control(int32_t character)
            (character >= 0x2066 && character <= 0x2069);
 }
 
+/* The property has 25 characters and is stable enough for a list: its last change, in Unicode 6.3,
+ * took U+180E away. */
 bool text_is_space(int32_t character)
 {
     switch (character) {
@@ -115,8 +129,8 @@ bool text_is_space(int32_t character)
     return (character >= '\t' && character <= '\r') || (character >= 0x2000 && character <= 0x200a);
 }
 
-/* Where the last character begins. Only continuation bytes are stepped over, so that the walk
- * back costs no more than the characters it drops. */
+/* The last character of a text that is not empty. The walk back steps over continuation bytes only,
+ * so text_trim costs no more than the characters that it drops. */
 static struct span last_character(struct span text)
 {
     size_t from = text.len - 1;
@@ -139,6 +153,7 @@ struct span text_trim(struct span text)
     return text;
 }
 
+/* Counts first bytes, without decoding: every character has exactly one. */
 size_t text_length(struct span text)
 {
     size_t characters = 0;
@@ -148,13 +163,13 @@ size_t text_length(struct span text)
     return characters;
 }
 
-/* Three bytes are four digits of six bits:
+/* Three bytes become four digits of six bits:
  *
  *     bytes   aaaaaaaa bbbbbbbb cccccccc
  *     digits  11111122 22223333 33444444
  *
- * A last group of one or two bytes is filled up with zero bits, and '=' stands for each digit
- * that would hold nothing else. */
+ * A last group of one or two bytes is filled up with zero bits, and '=' stands for each digit that
+ * would contain nothing but these. */
 size_t text_base64(struct span data, char *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -1,4 +1,5 @@
-/* text.h - what the fields of a message may hold: UTF-8 (RFC 3629), characters, white space. */
+/* text.h - UTF-8 (RFC 3629), the classes of characters that the fields of a message may hold, and
+ * Base64. A character here is a Unicode code point. */
 
 #ifndef TEXT_H
 #define TEXT_H
@@ -7,30 +8,31 @@
 
 #include <stdint.h>
 
-/* Takes one character from the front of `*rest`. Returns its code point, or -1 when the bytes are
- * not UTF-8 (cut off, overlong, a surrogate, over U+10FFFF) and -2 at the end; then `*rest` stays
- * as it was. */
+/* Takes one character from the front of `*rest`. Returns its code point, -1 if the bytes are not
+ * UTF-8 (cut off, overlong, a surrogate, over U+10FFFF), or -2 at the end. In the last two cases
+ * `*rest` stays as it was. */
 int32_t text_next(struct span *rest);
 
-/* How many bytes at the front are printable ASCII other than '"' and '\\': most of most texts,
- * which needs no further look at each of them. */
+/* How many bytes at the front are printable ASCII other than '"' and '\\'. Most texts consist of
+ * little else, and these bytes need no check and no escape, neither as UTF-8 nor in JSON. */
 size_t text_plain(struct span text);
 
-/* C0, DEL, C1, U+2028 and U+2029, and the bidirectional embeddings, overrides and isolates, which
- * can make a line look like another (U+202A to U+202E, U+2066 to U+2069). */
+/* Whether a character is C0, DEL, C1, U+2028, U+2029, or one of the bidirectional embeddings,
+ * overrides and isolates, which can make a line look like another one (U+202A to U+202E, U+2066 to
+ * U+2069). */
 bool text_is_control(int32_t character);
 
-/* Unicode's White_Space property. */
+/* Whether a character has Unicode's White_Space property. */
 bool text_is_space(int32_t character);
 
-/* The span without the white space at its ends. It must be UTF-8. */
+/* The span without the white space at its ends. It must be valid UTF-8. */
 struct span text_trim(struct span text);
 
-/* How many characters; it must be UTF-8. */
+/* The number of characters. It must be valid UTF-8. */
 size_t text_length(struct span text);
 
-/* Writes the Base64 form (RFC 4648 4, padded) of `data` into `out`, which has room for
- * TEXT_BASE64_BYTES(data.len). Returns the length. */
+/* Writes `data` in Base64 (RFC 4648 4, padded) into `out`, which has room for
+ * TEXT_BASE64_BYTES(data.len) and must not overlap with it. Returns the length. */
 #define TEXT_BASE64_BYTES(len) (((len) + 2) / 3 * 4)
 size_t text_base64(struct span data, char *out);
 

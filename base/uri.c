@@ -1,17 +1,25 @@
-/* uri.c - authorities by their characters only: they are compared, never looked up or connected to.
- */
+/* uri.c - checks authorities and decodes percent-encoding (RFC 3986).
+ *
+ * An authority is checked by its characters only, because the server compares it and never looks it
+ * up or connects to it. The check has to refuse what a proxy in front could read differently: a
+ * user name ("good.example@bad.example"), spaces, control characters, a port over 65535.
+ *
+ * Left out: relative references, normalisation, and schemes other than http and https. */
 
 #include "base/uri.h"
 
 #include "base/scan.h"
 
+/* Setting bit 5 makes ASCII letters lower-case, and the unsigned difference makes both bounds one
+ * comparison. Other characters that the bit moves do not land among the letters. */
 static bool is_alphanumeric(char c)
 {
     return (unsigned char)((c | 0x20) - 'a') < 26 || scan_is_digit(c);
 }
 
-/* Whether `s` is a registered name (RFC 3986 3.2.2): the unreserved characters, the sub-delimiters
- * and whole percent triplets. An '@' is none of these: who sends a password here is refused. */
+/* Whether `s` is a registered name (RFC 3986 3.2.2): unreserved characters, sub-delimiters and
+ * whole percent triplets. IPv4 addresses are among these too. An '@' is not, so a user name or
+ * password is refused. strchr(3) would find a NUL at the end of its list, hence the test for it. */
 static bool is_host_name(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -25,7 +33,7 @@ static bool is_host_name(struct span s)
     return s.len > 0;
 }
 
-/* An IPv6 address in brackets, by its characters only: it is compared, never connected to. */
+/* An IPv6 address in brackets; at least "[::]". Its characters are enough, as above. */
 static bool is_ip_literal(struct span s)
 {
     if (s.len < 4 || s.at[0] != '[' || s.at[s.len - 1] != ']')
@@ -36,6 +44,9 @@ static bool is_ip_literal(struct span s)
     return true;
 }
 
+/* The port is split off from the right, because an IPv6 address contains colons too: digits behind
+ * the last colon are the port. It may be empty ("host:", RFC 3986 3.2.3). In "[::1]" nothing is
+ * split off, because the last character is no digit. */
 bool uri_is_authority(struct span s)
 {
     size_t digits = 0;
@@ -50,6 +61,7 @@ bool uri_is_authority(struct span s)
     return is_host_name(host) || is_ip_literal(host);
 }
 
+/* A '#' needs no test of its own: it is no character of an authority, so it is refused below. */
 bool uri_take_origin(struct span *uri, struct span *authority)
 {
     static const char *const schemes[] = { "http://", "https://" };
@@ -68,6 +80,8 @@ bool uri_take_origin(struct span *uri, struct span *authority)
     return false;
 }
 
+/* One pass, so "%2541" becomes "%41" and not "A": decoding twice is how filters are passed. Works
+ * in place, because the output never overtakes the input. */
 ptrdiff_t uri_decode(struct span in, bool plus, char *out)
 {
     char *to = out;

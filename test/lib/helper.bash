@@ -193,7 +193,7 @@ stop_server() {
 
 # What a sanitizer has to say is a failure, whatever the test thinks.
 check_log() {
-  ! grep -E 'ERROR: |AddressSanitizer|LeakSanitizer|runtime error|Assertion|this must be: ' "$1" >&2
+  ! grep -E 'ERROR: |AddressSanitizer|LeakSanitizer|runtime error|Assertion|assertion failed: ' "$1" >&2
 }
 
 stop_all() {

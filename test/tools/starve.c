@@ -622,7 +622,7 @@ static bool await_start(int *status)
 static unsigned long check_log(bool started)
 {
     static const char *const bad[] = { "ERROR: ", "Sanitizer", "runtime error", "Assertion",
-        "this must be: " };
+        "assertion failed: " };
     static char log[65536];
     unsigned sentences = 0;
     read_whole(log_path, log, sizeof log);

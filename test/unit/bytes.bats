@@ -40,7 +40,7 @@ same_as_libc() { # MODE
 
 @test "what must be true, and is not, ends the program with a line that every test looks for" {
   run --separate-stderr -134 "$UNIT/bytes" must
-  [[ $stderr =~ ^ssechat:\ test/unit/bytes\.c:[0-9]+:\ this\ must\ be:\ argc\ ==\ 3$ ]]
+  [[ $stderr =~ ^ssechat:\ test/unit/bytes\.c:[0-9]+:\ assertion\ failed:\ argc\ ==\ 3$ ]]
   printf '%s\n' "$stderr" >log
   run -1 check_log log
 }
