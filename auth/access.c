@@ -1,10 +1,15 @@
-/* access.c - which requests are let in.
+/* access.c - decides which requests are allowed.
  *
- * Two kinds are kept off: those of other people's web pages that use a reader's browser (Host,
- * Origin), and those of strangers (tokens). How much one address may take is net/limits.c.
+ * It stops three kinds of misuse. DNS rebinding: a foreign page makes its own name resolve to our
+ * address and so gets the rights of our own page; its Host is not one of --host. Cross-site request
+ * forgery: a foreign page makes its reader's browser post, with the reader's cookie; its Origin is
+ * neither ours nor one of --cors. (CORS alone would not stop it, because CORS decides which answers
+ * a browser shows to a page, not which requests it sends.) Strangers: with --key every client needs
+ * a token. How much one address may use is the subject of net/limits.c.
  *
- * A token is checked again for each request, and kept for no longer. No token, and no part of one,
- * is ever logged. */
+ * Nothing is remembered: each request's token is checked again, so a token that has expired stops
+ * working at once. The price is an HMAC for each request and key. No token, and no part of one, is
+ * ever logged. */
 
 #include "auth/access.h"
 
@@ -12,17 +17,19 @@
 
 #include <stdlib.h>
 
-static const struct access_settings *settings;
-static struct token_key *keys;
+static const struct access_settings *settings; /* borrowed from access_start's caller */
+static struct token_key *keys;                 /* one for each of key_files, never freed */
 
+/* The keys are read once, so a key file that changes later has no effect until a restart. The old
+ * key may then be given beside the new one, until the last of its tokens has expired. */
 void access_start(const struct access_settings *given)
 {
     const struct spans *files = &given->key_files;
     settings = given;
     keys = calloc(files->count + 1, sizeof *keys);
     for (size_t i = 0; i < files->count; i++) {
-        const char *why = keys == NULL ? "there is no memory for the keys"
-                                       : token_read_key(files->items[i].at, &keys[i]);
+        const char *why =
+            keys == NULL ? "out of memory" : token_read_key(files->items[i].at, &keys[i]);
         if (why != NULL)
             log_exit(EXIT_SYSTEM, "--key %s: %s", files->items[i].at, why);
     }
@@ -35,7 +42,7 @@ bool access_wants_token(void)
 
 /* ==== Host =================================================================================== */
 
-/* "example.com:8080" without the port, and without the dot that may end a name. */
+/* "example.com:8080" without the port, and without the dot that may end a name (RFC 3986 3.2.2). */
 static struct span host_name(struct span host)
 {
     size_t len = host.len;
@@ -48,7 +55,9 @@ static struct span host_name(struct span host)
     return host;
 }
 
-/* A page that made its own name lead to our address (DNS rebinding) still says its own name. */
+/* After DNS rebinding the browser talks to our address, but still sends the attacker's name in
+ * Host. A name of --host without a port matches every port. Linear: fine for the few names of a
+ * command line, here and for the origins below. */
 static bool is_our_host(struct span host)
 {
     const struct spans *hosts = &settings->hosts;
@@ -62,7 +71,8 @@ static bool is_our_host(struct span host)
 const struct refusal *access_host(const struct http_request *r, const char *bytes)
 {
     static const struct refusal misdirected = { 421, "",
-        "This server does not go by the name in Host; it was started with other names (--host)." };
+        "The server does not answer for the name in the Host field; use one of the names that it "
+        "was started with (--host)." };
     return is_our_host(http_span(r->host, bytes)) ? NULL : &misdirected;
 }
 
@@ -73,6 +83,8 @@ bool access_shares(void)
     return settings->cors.count > 0;
 }
 
+/* An exact origin goes before "*", because only an exact one gets credentials (Fetch Standard,
+ * "CORS protocol and credentials"). Without an Origin (`at` is NULL) only "*" can match. */
 struct span access_allowed_origin(struct span origin)
 {
     struct span allowed = { NULL, 0 };
@@ -86,7 +98,8 @@ struct span access_allowed_origin(struct span origin)
     return allowed;
 }
 
-/* Takes `piece` off the front of `*s`, or with `end` off its end, when it is there. */
+/* Takes `piece` off the front of `*s`, or with `end` off its end. False if it is not there, or is
+ * all of it. */
 static bool take_off(struct span *s, struct span piece, bool end)
 {
     if (s->len <= piece.len)
@@ -99,8 +112,10 @@ static bool take_off(struct span *s, struct span piece, bool end)
     return true;
 }
 
-/* Whether `origin` is the page's own: it has the authority that Host names. The scheme may differ,
- * since TLS ends in front of us; a default port may be written or not. */
+/* Whether `origin` is the server's own: it has the authority that Host names. Either scheme will
+ * do, because a proxy may end TLS in front of the server, which then does not know the scheme. The
+ * default port of the scheme may be written or left out. "null", the origin of a sandboxed frame or
+ * of a file, has no scheme and is foreign. */
 static bool is_same_origin(struct span origin, struct span host)
 {
     bool plain = take_off(&origin, SPAN("http://"), false);
@@ -112,13 +127,14 @@ static bool is_same_origin(struct span origin, struct span host)
     return span_equal_nocase(origin, host);
 }
 
+/* Browsers set Origin on every cross-origin POST, and a page cannot change it. Programs may write
+ * anything there, but they have no reader's cookie to misuse. The second sentence of the detail is
+ * for the usual accident: a proxy replaces Host by the name of its upstream. */
 const struct refusal *access_origin(const struct http_request *r, const char *bytes)
 {
-    static const struct refusal foreign = {
-        403, "",
-        "A page of another origin may not post here; start the server with --cors and that "
-        "origin. If it is the server's own page: a proxy in between must pass Host on as it came."
-    };
+    static const struct refusal foreign = { 403, "",
+        "A page of another origin may not post here; allow that origin with --cors. If it is the "
+        "server's own page, a proxy has changed the Host field; let it pass Host on unchanged." };
     struct span origin = http_find(r, HTTP_ORIGIN, bytes);
     bool own = origin.at == NULL || access_allowed_origin(origin).at != NULL ||
                is_same_origin(origin, http_span(r->host, bytes));
@@ -127,7 +143,8 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
 
 /* ==== Tokens ================================================================================= */
 
-/* "Bearer TOKEN" (RFC 6750 2.1). Another scheme is ignored: it may be for a proxy in front. */
+/* "Bearer TOKEN" (RFC 6750 2.1). Another scheme is ignored, because it may be meant for a proxy in
+ * front. The find functions return a span of the request; `at` is NULL if there is no token. */
 static struct span find_bearer(const struct http_request *r, const char *bytes)
 {
     struct span value = http_find(r, HTTP_AUTHORIZATION, bytes), scheme;
@@ -137,8 +154,9 @@ static struct span find_bearer(const struct http_request *r, const char *bytes)
     return span_trim(value);
 }
 
-/* ?access_token=TOKEN (RFC 6750 2.3), for an EventSource, which can set no header. The query is
- * decoded later, where it lies; a token has nothing in it that a URL would encode. */
+/* ?access_token=TOKEN (RFC 6750 2.3): for an EventSource, which cannot set a header. At this point
+ * the query is not yet decoded; a good token contains no character that needs percent-encoding, so
+ * its raw bytes will do. The price of this form is that proxies log URLs. */
 static struct span find_parameter(const struct http_request *r, const char *bytes)
 {
     struct span query = http_span(r->query, bytes), value, name;
@@ -149,7 +167,8 @@ static struct span find_parameter(const struct http_request *r, const char *byte
     return (struct span) { NULL, 0 };
 }
 
-/* The cookie `ssechat` (RFC 6265 4.2). */
+/* The cookie `ssechat` (RFC 6265 4.2). The first one wins; there may be several, with different
+ * paths. */
 static struct span find_cookie(const struct http_request *r, const char *bytes)
 {
     struct span cookies, value, name;
@@ -165,6 +184,8 @@ static struct span find_cookie(const struct http_request *r, const char *bytes)
     return (struct span) { NULL, 0 };
 }
 
+/* What the client says explicitly goes before the cookie, which the browser adds to every request.
+ * The first one found counts alone: if it is bad, the others are not tried. */
 static struct span find_token(const struct http_request *r, const char *bytes)
 {
     struct span text = find_bearer(r, bytes);
@@ -173,17 +194,21 @@ static struct span find_token(const struct http_request *r, const char *bytes)
     return text.at != NULL ? text : find_cookie(r, bytes);
 }
 
+/* NULL for a good token. The fields are those of RFC 6750 3: a client that sent a token learns
+ * error="invalid_token", and only one that sent none gets a challenge without an error. */
 static const struct refusal *refusal_of(enum token_state state)
 {
 #define INVALID 401, "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
     static const struct refusal refusals[] = {
         [TOKEN_MALFORMED] = { INVALID,
-            "The token is none that this server takes: a JSON Web Token, signed with HS256, with "
-            "`exp`, and each claim of its type." },
-        [TOKEN_FORGED] = { INVALID, "The token is not signed with a key of this server." },
-        [TOKEN_EXPIRED] = { INVALID, "The token has ended; get a new one." },
+            "The server does not accept this token. It must be a JSON Web Token signed with HS256; "
+            "it needs the claim `exp`, each claim must be valid, and `aud`, if present, must "
+            "include `ssechat`." },
+        [TOKEN_FORGED] = { INVALID,
+            "The token is not signed with a key of this server; get a new one." },
+        [TOKEN_EXPIRED] = { INVALID, "The token has expired; get a new one." },
         [TOKEN_EARLY] = { INVALID,
-            "The token is not valid yet; is the clock right where it was made?" },
+            "The token is not valid yet; check the clock of the machine that made it." },
     };
 #undef INVALID
     return state == TOKEN_GOOD ? NULL : &refusals[state];
@@ -193,8 +218,8 @@ const struct refusal *access_token(
     const struct http_request *r, const char *bytes, uint64_t unix_ms, struct token *token)
 {
     static const struct refusal none = { 401, "WWW-Authenticate: Bearer\r\n",
-        "This server wants a token: as Authorization: Bearer TOKEN, as ?access_token=TOKEN, or "
-        "as the cookie ssechat." };
+        "This request needs a token; send it as `Authorization: Bearer TOKEN`, as "
+        "`?access_token=TOKEN`, or as the cookie `ssechat`." };
     if (!access_wants_token()) {
         token_open(token);
         return NULL;
@@ -206,22 +231,27 @@ const struct refusal *access_token(
         token_check(text, keys, settings->key_files.count, (int64_t)(unix_ms / 1000), token));
 }
 
+/* A good token that does not allow this: RFC 6750 3.1. */
 #define SCOPE 403, "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n"
 
 const struct refusal *access_publish(const struct token *token)
 {
     static const struct refusal reading = { SCOPE,
-        "The token is for reading only; to publish, it needs \"publish\":true." };
+        "The token allows reading only; to publish, it needs the claim \"publish\":true." };
     return token->publish ? NULL : &reading;
 }
 
+/* One room that is refused refuses the request, because a stream in fewer rooms than it asked for
+ * would look right and miss messages. A room outside --room has no "insufficient_scope": no token
+ * would help. Count is at most 16 rooms, each compared with at most TOKEN_ROOMS_MAX names. */
 const struct refusal *access_rooms(
     const struct hub *hub, const struct token *token, const struct span *rooms, size_t count)
 {
     static const struct refusal no_such = { 403, "",
-        "This server has only the rooms it was started with (--room)." };
+        "There is no such room here; the server has only the rooms that it was started with "
+        "(--room)." };
     static const struct refusal not_for = { SCOPE,
-        "The token is not for this room; its claim `rooms` lists those it is for." };
+        "The token does not allow this room; its claim `rooms` lists the rooms that it allows." };
     for (size_t i = 0; i < count; i++) {
         if (!hub_allows(hub, rooms[i]))
             return &no_such;

@@ -6,20 +6,20 @@
  *     {"alg":"HS256","typ":"JWT"}   {"sub":"ann","rooms":["lobby"],...}   the HMAC, 32 bytes
  *     \__________________________ what is signed ____________________/
  *
- * It comes from a stranger, so the order is fixed: the shape, the signature, and only then what the
- * parts say. JWT libraries were broken by asking the header how to check the signature ("none", or
- * a public key used as an HMAC key, RFC 8725 2.1). Here there is one algorithm and the header is
- * not asked: it is read after the signature was right, and must then agree. So the JSON parser sees
- * no byte that an owner of the key did not sign. By `kid`, `jku`, `jwk` and their like a token
- * would name its own key; they are not looked at.
+ * A stranger may have written it, so the order of the checks is fixed: the shape, the signature,
+ * and only then the contents. JWT libraries were broken because they asked the header how to verify
+ * the signature ("none", or a public key used as an HMAC key, RFC 8725 2.1). Here the algorithm is
+ * fixed, and the header is read after the signature has been verified, and must then name the same
+ * one. So the JSON parser sees no byte that an owner of the key has not signed. `kid`, `jku`, `jwk`
+ * and similar fields, with which a token would choose its own key, are ignored.
  *
- * Base64url that is padded, cut off, or has bits that mean nothing is refused. So nobody can spell
- * a token in another way, and pass by whatever knows it by its text.
+ * Base64url that is padded, cut off, or has bits that mean nothing is refused, so a token has
+ * exactly one spelling, and a filter in front that knows a token by its text cannot be evaded.
  *
- * Nothing is allocated but a key and what token_make writes to. A key's bytes are never written
- * anywhere, and no sentence here tells of them. Left out: other algorithms (one kind of key, one
- * rule), encryption (TLS is in front), and revocation (tokens are to be short-lived; a stream ends
- * when its token does). */
+ * Nothing is allocated except a key and the output of token_make. A key's bytes are never written
+ * to a log, an answer or an error. Left out: other algorithms (one kind of key, one rule),
+ * encryption (TLS is in front), and revocation (tokens should be short-lived; a stream ends when
+ * its token does). */
 
 #include "auth/token.h"
 
@@ -38,6 +38,8 @@
 
 /* ==== Base64url, RFC 4648 5, without padding ================================================= */
 
+/* The value of a digit; -1 for any other character, so also for '=' and for '+' and '/', which only
+ * plain Base64 has. */
 static int digit_of(char c)
 {
     if (c >= 'A' && c <= 'Z')
@@ -49,17 +51,18 @@ static int digit_of(char c)
     return c == '-' ? 62 : c == '_' ? 63 : -1;
 }
 
-/* Decodes into `out`, which has room for 3/4 of the text; `*bytes` is what it holds then. Each
+/* Decodes into `out`, which has room for 3/4 of the text, and points `*bytes` at the result. Each
  * digit brings six bits, and each byte takes eight:
  *
  *     digits  111111 222222 333333 444444
  *     bytes   aaaaaa aabbbb bbbbcc cccccc
  *
- * At the end no whole digit may be left over, and the bits left over must be zero. */
+ * Six bits left over at the end would be a digit that completes no byte, and fewer must be zero
+ * (RFC 4648 3.5), or several texts would decode to the same bytes. */
 static bool decode(struct span text, char *out, struct span *bytes)
 {
     uint32_t bits = 0;
-    unsigned held = 0; /* how many of the lowest bits are not taken yet */
+    unsigned held = 0; /* the number of lowest bits that are not taken yet */
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         int digit = digit_of(text.at[i]);
@@ -76,8 +79,14 @@ static bool decode(struct span text, char *out, struct span *bytes)
     return held < 6 && (bits & ((1u << held) - 1)) == 0;
 }
 
-/* Puts what stands in the buffer from `start` on into base64url: in Base64 behind itself, with two
- * digits exchanged and no padding, and then back to its place. */
+/* Converts the bytes of the buffer from `start` on to base64url. They are encoded behind
+ * themselves, because Base64 is longer, then two digits are exchanged and the padding dropped, and
+ * then the result moves to `start`:
+ *
+ *     | ... | bytes | digits |      becomes      | ... | digits |
+ *           start   len                                start    len
+ *
+ * Out of memory the buffer keeps the bytes, and its `failed` tells. */
 static void encode_from(struct buffer *b, size_t start)
 {
     size_t len = b->len - start;
@@ -95,21 +104,24 @@ static void encode_from(struct buffer *b, size_t start)
 
 /* ==== The key ================================================================================ */
 
-/* Nobody but the owner may read or change it. A group may read what root owns, when we are not root
- * ourselves: that is how a credential of systemd looks (0440, and an access list that names us). */
+/* Whether only the owner can read and change the file, because every reader of the key can make
+ * tokens. There is one exception: the group may read a file of root if the server does not run as
+ * root. A credential of systemd looks like that (0440, with an access list that names its user). */
 static bool is_private(const struct stat *file)
 {
     mode_t forbidden = file->st_uid == 0 && geteuid() != 0 ? 037 : 077;
     return (file->st_mode & forbidden) == 0;
 }
 
-/* Reads until the end, or until one byte more than is allowed. */
+/* Reads to the end of the file. The capacity is one byte more than is allowed, so a file that is
+ * too long shows without reading all of it. The size from stat(2) is not trusted: the file may
+ * change. */
 static const char *read_all(int fd, struct token_key *key)
 {
     size_t capacity = TOKEN_KEY_FILE_MAX_BYTES + 1;
     key->bytes = malloc(capacity);
     if (key->bytes == NULL)
-        return "there is no memory for the key";
+        return "out of memory";
     while (key->len < capacity) {
         ssize_t len = read(fd, key->bytes + key->len, capacity - key->len);
         if (len < 0)
@@ -118,32 +130,37 @@ static const char *read_all(int fd, struct token_key *key)
             return NULL;
         key->len += (size_t)len;
     }
-    return "the key file holds more than 4096 bytes; a key needs 32";
+    return "the key file has more than 4096 bytes; a key of 32 bytes is enough";
 }
 
+/* Checks the open file, not its path, so that nothing can be exchanged between check and use. What
+ * counts is the file behind a symbolic link, not the link. On failure `key` may own memory, which
+ * token_read_key frees. */
 static const char *read_key(int fd, struct token_key *key)
 {
     struct stat file;
     if (fstat(fd, &file) < 0)
         return strerror(errno);
     if (!S_ISREG(file.st_mode))
-        return "the key file is no regular file";
+        return "the key file is not a regular file";
     if (!is_private(&file))
-        return "others than its owner may read or change the key file; chmod 600 makes it private";
+        return "users other than its owner may read or change the key file; make it private with "
+               "chmod 600";
     const char *why = read_all(fd, key);
     if (why != NULL)
         return why;
     if (key->len > 0 && key->bytes[key->len - 1] == '\n')
         key->len--;
     if (key->len < TOKEN_KEY_MIN_BYTES)
-        return "the key file holds less than 32 bytes; openssl rand -hex 32 makes a good key";
+        return "the key file has fewer than 32 bytes; make a good key with openssl rand -hex 32";
     return NULL;
 }
 
 _Static_assert(TOKEN_KEY_MIN_BYTES == 32 && TOKEN_KEY_FILE_MAX_BYTES == 4096,
-    "the sentences above say so, too");
+    "the sentences above contain both numbers");
 
-/* O_NONBLOCK: to open a FIFO would wait for somebody to write to it. */
+/* O_NONBLOCK, because opening a FIFO would wait for a writer; O_NOCTTY, because opening a terminal
+ * could make it ours. Both are then refused, because they are not regular files. */
 const char *token_read_key(const char *path, struct token_key *key)
 {
     *key = (struct token_key) { NULL, 0 };
@@ -168,7 +185,7 @@ static struct span span_of_key(const struct token_key *key)
 
 enum { PART_HEADER, PART_CLAIMS, PART_SIGNATURE, PART_COUNT };
 
-/* Exactly three parts. A JWE, which is encrypted, has five. */
+/* Splits a token into exactly three parts. An encrypted one (JWE) has five and is refused. */
 static bool split(struct span text, struct span parts[PART_COUNT])
 {
     for (size_t i = 0; i < PART_COUNT; i++)
@@ -177,8 +194,8 @@ static bool split(struct span text, struct span parts[PART_COUNT])
     return text.at == NULL;
 }
 
-/* Looks at all of it, wherever it differs: the time a comparison takes must not tell a forger how
- * many bytes are right already. */
+/* Compares in constant time, without an early exit: otherwise the time would tell a forger how many
+ * bytes of the signature are already right. */
 static bool is_same(const char *a, const unsigned char *b, size_t len)
 {
     unsigned difference = 0;
@@ -187,7 +204,8 @@ static bool is_same(const char *a, const unsigned char *b, size_t len)
     return difference == 0;
 }
 
-/* Tries every key, also when one was right already. */
+/* Tries every key, also after one has matched, so that the time does not tell which one. Costs an
+ * HMAC for each key, of which there are two while keys are changed and one otherwise. */
 static bool is_signed(
     struct span signed_part, const char *signature, const struct token_key *keys, size_t count)
 {
@@ -202,7 +220,8 @@ static bool is_signed(
 
 /* ==== What it says =========================================================================== */
 
-/* Decodes a JSON string where it stands, which is in the token's own text. */
+/* Decodes a JSON string in place, inside token->text, so that it needs no memory of its own. After
+ * that the raw text is no JSON any more: each field is read once. */
 static bool read_string(const struct json_field *field, struct span *string)
 {
     if (field->type != JSON_STRING)
@@ -212,10 +231,10 @@ static bool read_string(const struct json_field *field, struct span *string)
     return true;
 }
 
-/* `typ` is a media type: case does not matter, and "application/" may be left out (RFC 7515 4.1.9).
- * RFC 7519 5.1 has JWT, RFC 9068 has at+jwt for tokens that give access. One with another type
- * (logout+jwt, secevent+jwt) was signed for another purpose, and must let nobody in here (RFC 8725
- * 3.11). */
+/* `typ` is a media type: its case does not matter, and "application/" may be left out (RFC 7515
+ * 4.1.9). JWT is from RFC 7519 5.1, and at+jwt from RFC 9068, for tokens that give access. A token
+ * of another type (logout+jwt, secevent+jwt) was signed for another purpose and must not give
+ * access here (RFC 8725 3.11). */
 static bool is_type(struct span type)
 {
     struct span prefix = SPAN("application/");
@@ -226,7 +245,9 @@ static bool is_type(struct span type)
     return span_equal_nocase(type, SPAN("JWT")) || span_equal_nocase(type, SPAN("at+jwt"));
 }
 
-/* `crit` lists extensions that one must understand or refuse (RFC 7515 4.1.11). We know none. */
+/* Whether the header is one that we accept. `crit` lists extensions that a reader must understand
+ * or refuse (RFC 7515 4.1.11). We understand none, so its presence is enough. `alg` is required,
+ * and `typ` may be absent. */
 static bool read_header(struct span json)
 {
     struct json_field fields[] = { { .name = SPAN("alg") }, { .name = SPAN("typ") },
@@ -242,13 +263,14 @@ static bool read_header(struct span json)
     return read_string(alg, &string) && span_equal(string, SPAN("HS256"));
 }
 
-/* The clock stops here: at 9999-12-31T23:59:59Z, and as far before 1970. */
+/* Dates stop here, at 9999-12-31T23:59:59Z, and at the same distance before 1970. */
 static const int64_t date_max = 253402300799;
 
-/* An exponent of more says no more: no token has room for as many digits. */
+/* A greater exponent has the same effect, because no token has room for so many digits: every date
+ * that is not 0 is then at its limit, or a fraction. So reading stops here and cannot overflow. */
 enum { EXPONENT_MAX = 2 * TOKEN_MAX_BYTES };
 
-/* Takes the exponent off a number's end; without one it is 0. */
+/* Takes the exponent off the end of a number; without one it is 0. */
 static int64_t take_exponent(struct span *number)
 {
     size_t at = 0;
@@ -263,14 +285,16 @@ static int64_t take_exponent(struct span *number)
     return negative ? -exponent : exponent;
 }
 
-/* A NumericDate is any JSON number, also 1.7e9 or 1700000000.5. It is read digit by digit, since a
- * double has neither place for all of them nor a defined way to a whole number. The exponent moves
- * the point; the digits before it are the seconds, any behind it that is not zero is a fraction:
+/* A NumericDate is any JSON number, also 1.7e9 or 1700000000.5 (RFC 7519 2). It is read digit by
+ * digit, because a double does not hold all of them, and converting a large one to an integer is
+ * undefined. The exponent moves the point; the digits before it are the seconds, and a digit other
+ * than 0 behind it makes a fraction:
  *
  *     1234.567e2    `whole` = 4 + 2    123456.7    the seconds 123456, and a fraction
  *
- * Returns the first whole second that is not before it, here 123457: a clock of whole seconds has
- * come to the date exactly when it has come to that. */
+ * Returns the first whole second that is not before the date, here 123457: a clock of whole seconds
+ * reaches the date exactly when it reaches that second. The steps are bounded by the digits and by
+ * EXPONENT_MAX. */
 static int64_t read_date(struct span number)
 {
     bool negative = number.at[0] == '-', fraction = false;
@@ -296,8 +320,8 @@ static int64_t read_date(struct span number)
 
 enum { CLAIM_SUB, CLAIM_AUD, CLAIM_ROOMS, CLAIM_PUBLISH, CLAIM_EXP, CLAIM_NBF, CLAIM_COUNT };
 
-/* The name as it was signed: white space at its ends is not dropped but refused, or two of an
- * application's users could be one here. */
+/* The name exactly as it was signed. White space at its ends, which a posted name loses, is refused
+ * here, because otherwise two users of the application could have the same name. */
 static bool read_name(const struct json_field *sub, struct span *name)
 {
     *name = (struct span) { NULL, 0 };
@@ -309,7 +333,9 @@ static bool read_name(const struct json_field *sub, struct span *name)
     return rule_name(name) == NULL && name->len == len;
 }
 
-/* Each string is decoded where it stands; by then the walk over the array is past it. */
+/* Reads the names of the rooms, each of which must keep its rule. Each string is decoded in place,
+ * which is safe because the walk over the array has passed it. Without the claim the token is for
+ * no room at all. */
 static bool read_rooms(const struct json_field *rooms, struct token *token)
 {
     struct json_field room = { .type = JSON_STRING };
@@ -333,8 +359,9 @@ static bool read_rooms(const struct json_field *rooms, struct token *token)
     return found == 0;
 }
 
-/* Who the token is for. When it says so, it must name us, and else be refused (RFC 7519 4.1.3): so
- * an application may sign tokens for several services with one key. */
+/* Whether the token is meant for this service. If it has an audience, "ssechat" must be in it (RFC
+ * 7519 4.1.3), so that an application can sign tokens for several services with one key and none of
+ * them accepts another's. The claim is a string or a list of strings. */
 static bool is_audience(const struct json_field *aud)
 {
     struct json_field each = { .type = JSON_STRING };
@@ -352,8 +379,10 @@ static bool is_audience(const struct json_field *aud)
     return found == 0 && ours;
 }
 
-/* A claim that is there must have its type: null is not the same as absent. Without `nbf` the token
- * is good since ever. */
+/* Reads the claims, of which only `exp` is required. A claim that is present must have its type;
+ * null is not the same as absent, because an application that signs null has made a mistake. Other
+ * claims are ignored (RFC 7519 4), and a claim given twice is refused by json_find. Without `nbf`
+ * there is no date before which the token is refused. */
 static bool read_claims(struct span json, struct token *token, int64_t *not_before)
 {
     struct json_field claims[CLAIM_COUNT] = {
@@ -379,6 +408,8 @@ static bool read_claims(struct span json, struct token *token, int64_t *not_befo
            read_rooms(&claims[CLAIM_ROOMS], token);
 }
 
+/* token->text is used three times, for the signature, the header and the claims, each of which is
+ * done with when the next one is decoded. Only the claims stay. */
 enum token_state token_check(
     struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token)
 {
@@ -422,6 +453,8 @@ bool token_has_room(const struct token *token, struct span room)
 
 /* ==== Making one ============================================================================= */
 
+/* Each part is written as plain text and then encoded in place. `failed` is looked at only before
+ * the signature, which must not sign an incomplete text, and at the end. */
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires)
 {

@@ -1089,7 +1089,7 @@ names_in() {
   for connection in "$length" "$chunked"; do
     timeout 20 cat <&"$connection" >answer
     contains "$(<answer)" 'HTTP/1.1 401 Unauthorized'
-    contains "$(<answer)" 'The token has ended'
+    contains "$(<answer)" 'The token has expired'
   done
   exec {length}>&- {chunked}>&-
   ask /messages -H "$(bearer "$(everything)")"
@@ -1215,10 +1215,10 @@ refuses_key() { # FILE WORDS
   refuses_key long '4096 bytes'
   mkdir folder
   chmod 700 folder
-  refuses_key folder 'no regular file'
+  refuses_key folder 'not a regular file'
   mkfifo -m 600 fifo
-  refuses_key fifo 'no regular file'
-  refuses_key /dev/zero 'no regular file'
+  refuses_key fifo 'not a regular file'
+  refuses_key /dev/zero 'not a regular file'
   # One of two is enough to fail.
   refused_quietly 1 --check --key key --key nothing
   contains "$(<err)" nothing

@@ -603,7 +603,7 @@ END
 @test "token: a key is its file without one newline at the end" {
   key_31=$(times 31 k)
   key_32=$(times 32 k)
-  short='error: the key file holds less than 32 bytes; openssl rand -hex 32 makes a good key'
+  short='error: the key file has fewer than 32 bytes; make a good key with openssl rand -hex 32'
   count=0
   while read -r text answer; do
     key_file key "$text"
@@ -639,14 +639,14 @@ END
   state_is good "$(sign "$HEADER" '{"exp":1700000001}' "$(times 4096 k)")"
   key_file key "$(times 4097 k)"
   run "$UNIT/token" key key
-  same "$output" 'error: the key file holds more than 4096 bytes; a key needs 32'
+  same "$output" 'error: the key file has more than 4096 bytes; a key of 32 bytes is enough'
   key_file key "$(times 4096 k)\\n"
   run "$UNIT/token" key key
-  same "$output" 'error: the key file holds more than 4096 bytes; a key needs 32'
+  same "$output" 'error: the key file has more than 4096 bytes; a key of 32 bytes is enough'
 }
 
 @test "token: a key file that others may read or change is refused" {
-  why='error: others than its owner may read or change the key file; chmod 600 makes it private'
+  why='error: users other than its owner may read or change the key file; make it private with chmod 600'
   for mode in 640 604 644 620 602 660 666 610 444 440; do
     chmod "$mode" key
     run "$UNIT/token" key key
@@ -679,8 +679,8 @@ END
   run as_nobody
   rm -r "$folder"
   same "$output_440" 'key of 33 bytes'
-  contains "$output_444" 'error: others than its owner'
-  contains "$output" 'error: others than its owner'
+  contains "$output_444" 'error: users other than its owner'
+  contains "$output" 'error: users other than its owner'
 }
 
 @test "token: a key file that is none is refused, and nobody waits for it" {
@@ -688,12 +688,12 @@ END
   same "$output" 'error: No such file or directory'
   mkdir folder
   run "$UNIT/token" key folder
-  same "$output" 'error: the key file is no regular file'
+  same "$output" 'error: the key file is not a regular file'
   mkfifo -m 600 fifo
   run timeout 10 "$UNIT/token" key fifo
-  same "$output" 'error: the key file is no regular file'
+  same "$output" 'error: the key file is not a regular file'
   run "$UNIT/token" key /dev/zero
-  same "$output" 'error: the key file is no regular file'
+  same "$output" 'error: the key file is not a regular file'
   ln -s key link
   same "$("$UNIT/token" key link)" 'key of 33 bytes'
 }
