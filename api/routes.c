@@ -1,9 +1,18 @@
-/* routes.c - which URL it is, and which method.
+/* routes.c - maps a URL and a method to a handler.
  *
- * A request passes through here twice. `admit` sees its head and refuses what no body can make
- * right, so that nothing is uploaded in vain; `handle` sees all of it. Texts in a request are
- * decoded where they lie, in the client's input buffer. An answer is put together by answer.c and
- * handed to net/ whole. */
+ * A request passes through here twice, because everything that its head tells is checked before its
+ * body is read:
+ *
+ *      head ──► admit ──► body ──► handle ──► events.c, messages.c, page.c
+ *                 └─────► an error, or the answer to OPTIONS; the body is not read
+ *
+ * A client that waits for "100 Continue" (RFC 9110 10.1.1) learns of a refusal before it uploads
+ * anything, and a body that cannot be used takes no memory. The price: after such a refusal the
+ * connection closes, because the unread body would be taken for the next request. Only the checks
+ * that need the body itself (its JSON, its room) come later, in messages.c.
+ *
+ * There are no patterns and no layers of middleware: for five paths a table and a loop are enough.
+ * Texts in a request are decoded in place, in the client's input buffer. */
 
 #include "api/routes.h"
 
@@ -17,17 +26,20 @@
 #include "base/print.h"
 #include "net/limits.h"
 
-enum { TAKES_GET = 1, TAKES_POST = 2 };
+enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path takes OPTIONS */
 
+/* `get` and `post` answer the request, or have it wait. `token` is valid during the call, and is
+ * filled in only where `guarded` is set. */
 struct route {
-    struct span path; /* empty: the page's files */
+    struct span path; /* NULL in the last route, which is for all other paths: the page's files */
     unsigned takes;
-    bool guarded; /* with --key a token is needed */
-    bool streams; /* what is too much is said in the stream: an EventSource survives that */
+    bool guarded; /* with --key the request needs a token */
+    bool streams; /* overload is told inside the stream, which an EventSource survives: events.c */
     void (*get)(struct client *c, const struct token *token);
     void (*post)(struct client *c, const struct token *token);
 };
 
+/* Borrowed from sse.c; they outlive all clients. */
 static const struct net_settings *settings;
 static struct hub *hub;
 static struct keeper *keeper;
@@ -43,11 +55,14 @@ void routes_start(const struct net_settings *given, struct hub *streams, struct 
 
 /* ==== The small ones ========================================================================= */
 
+/* The hub knows no tokens, so it asks this for each room: with --key a client sees the rooms of its
+ * token and no others. */
 static bool shows_room(const void *token, struct span room)
 {
     return token_has_room(token, room);
 }
 
+/* GET /rooms. Costs a walk over all rooms and a sort (history.c). */
 static void get_rooms(struct client *c, const struct token *token)
 {
     struct buffer body = { 0 };
@@ -58,6 +73,8 @@ static void get_rooms(struct client *c, const struct token *token)
     buffer_free(&body);
 }
 
+/* GET /healthz, for load balancers and monitoring: 503 with the reason while messages cannot be
+ * kept. It needs no token, because a monitor has none. */
 static void get_health(struct client *c, const struct token *token)
 {
     const char *trouble = keeper->trouble(keeper);
@@ -74,6 +91,7 @@ static void get_health(struct client *c, const struct token *token)
 
 /* ==== Which URL it is ======================================================================== */
 
+/* A new URL is a new row, above the last one. */
 static const struct route routes[] = {
     { SPAN_INIT("/events"), TAKES_GET, true, true, events_get, NULL },
     { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, messages_get, messages_post },
@@ -82,6 +100,9 @@ static const struct route routes[] = {
     { { NULL, 0 }, TAKES_GET, false, false, page_get, NULL },
 };
 
+/* Compares the path as the client sent it: "/%65vents" is not "/events" here, but a name among the
+ * page's files. A target without a path (CONNECT, OPTIONS *) also gets the last route; admit_method
+ * answers those itself. */
 static const struct route *find_route(const struct client *c)
 {
     struct span path = http_span(exchange_request(c)->path, exchange_bytes(c));
@@ -91,7 +112,7 @@ static const struct route *find_route(const struct client *c)
     return route;
 }
 
-/* Reads the token that the request needs; false when that was refused. */
+/* Fills in the request's token; false when the client has been answered 401. */
 static bool read_token(struct client *c, struct token *token)
 {
     return !answer_refusal(
@@ -103,14 +124,17 @@ static const char *allowed_methods(const struct route *route)
     return route->takes & TAKES_POST ? "GET, HEAD, POST, OPTIONS" : "GET, HEAD, OPTIONS";
 }
 
-/* OPTIONS, which is also how a browser asks whether a page of another origin may (the preflight of
- * the Fetch Standard, 3.2.2). */
+/* Answers OPTIONS with the methods of a path; `route` is NULL for "*", the whole server (RFC 9110
+ * 9.3.7). Browsers send it as the preflight of the Fetch Standard ("CORS protocol"): they ask
+ * before they send a page's request to another origin, and may remember the answer for 10 minutes.
+ */
 static void answer_options(struct client *c, const struct route *route)
 {
     struct span origin = answer_field(c, HTTP_ORIGIN);
     const char *methods = route != NULL ? allowed_methods(route) : "GET, HEAD, POST, OPTIONS";
     struct buffer *out = answer_begin(c, 204);
     buffer_printf(out, "Allow: %s\r\n", methods);
+    /* An origin that --cors does not list gets Allow alone: its browser then drops the request. */
     if (origin.at != NULL && access_allowed_origin(origin).at != NULL)
         buffer_printf(out,
             "Access-Control-Allow-Methods: %s\r\n"
@@ -122,7 +146,21 @@ static void answer_options(struct client *c, const struct route *route)
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* Everything about a POST that its head tells. */
+/* A body has no meaning in GET and HEAD (RFC 9110 9.3.1). It is refused, and the connection closed,
+ * because a proxy in front and this server might disagree about where such a request ends (request
+ * smuggling, RFC 9112 11.2). */
+static bool admit_get(struct client *c)
+{
+    if (!http_has_body(exchange_request(c)))
+        return true;
+    answer_problem(c, 413, "Only a POST may have a body here; send this request without one.");
+    return false;
+}
+
+/* Checks what the head of a POST tells. The origin comes first: a foreign page can make its
+ * reader's browser post with the reader's cookie (cross-site request forgery). The rate comes last,
+ * because limits_post counts the message: a request that is refused earlier costs the address
+ * nothing. A message whose body turns out to be wrong has been counted, since it had to be read. */
 static bool admit_post(struct client *c)
 {
     struct token token;
@@ -137,27 +175,36 @@ static bool admit_post(struct client *c)
     }
     if (limits_post(exchange_peer(c)))
         return true;
-    answer_problem(c, 429, "Too many messages come from your address; wait a second.");
+    answer_problem(c, 429, "Your address sends messages too fast; wait a second and try again.");
     return false;
 }
 
-/* Looks at the method, and at the head of a POST. True when the request can go on; false when it
- * has its answer: an error, or that of OPTIONS. */
+/* 405 is for a method that the server knows but this path does not take (RFC 9110 15.5.6); it must
+ * name the others in Allow. */
+static void refuse_method(struct client *c, const char *methods, const char *why)
+{
+    char allow[64];
+    print_into(allow, sizeof allow, "Allow: %s\r\n", methods);
+    answer_problem_with(c, 405, allow, why);
+}
+
+/* True when the request may go on; false when it has been answered, by an error or as OPTIONS. The
+ * path is looked for among the page's files before a method is refused: 404 for a path that does
+ * not exist says more than 405. */
 static bool admit_method(struct client *c, const struct route *route)
 {
     enum http_method method = exchange_request(c)->method;
-    if (method == HTTP_GET || method == HTTP_HEAD) {
-        if (!http_has_body(exchange_request(c)))
-            return true;
-        answer_problem(c, 413, "Only a POST has a body here; send this request without one.");
-        return false;
-    }
+    if (method == HTTP_GET || method == HTTP_HEAD)
+        return admit_get(c);
+    /* Not in RFC 9110 or RFC 5789: 501. PUT and the like are known, and 405 below. */
     if (method == HTTP_UNKNOWN_METHOD) {
-        answer_problem(c, 501, "This method is unknown here; use GET, HEAD, POST or OPTIONS.");
+        answer_problem(
+            c, 501, "The server does not know this method; use GET, HEAD, POST or OPTIONS.");
         return false;
     }
-    if (exchange_request(c)->authority_form) {
-        answer_problem_with(c, 405, "Allow: GET, HEAD, POST, OPTIONS\r\n", "This is no proxy.");
+    if (exchange_request(c)->authority_form) { /* CONNECT, which asks for a tunnel */
+        refuse_method(c, "GET, HEAD, POST, OPTIONS",
+            "This server is not a proxy; connect to the other host directly.");
         return false;
     }
     if (exchange_request(c)->asterisk) {
@@ -165,7 +212,7 @@ static bool admit_method(struct client *c, const struct route *route)
         return false;
     }
     if (route->path.at == NULL && !page_has(c)) {
-        answer_problem(c, 404, "There is nothing at this path; messages are posted to /messages.");
+        answer_problem(c, 404, "Nothing exists at this path; post messages to /messages.");
         return false;
     }
     if (method == HTTP_OPTIONS) {
@@ -174,17 +221,16 @@ static bool admit_method(struct client *c, const struct route *route)
     }
     if (method == HTTP_POST && (route->takes & TAKES_POST))
         return admit_post(c);
-    char allow[64];
-    print_into(allow, sizeof allow, "Allow: %s\r\n", allowed_methods(route));
-    answer_problem_with(
-        c, 405, allow, "This path does not take this method; Allow says which it takes.");
+    refuse_method(c, allowed_methods(route),
+        "This path does not take this method; use one that the Allow field lists.");
     return false;
 }
 
 /* ==== Which client it is ===================================================================== */
 
-/* A proxy that says nothing of its client is trusted not to be a flood; but most likely it was
- * forgotten to tell it to. */
+/* A trusted proxy that does not name its clients makes the limits of an address useless: without
+ * the field none of its clients is counted, with an unreadable one they all count as one. Most
+ * likely a line is missing in its configuration, so the log says so, once. */
 static void hint_at_forwarded(void)
 {
     static bool warned;
@@ -194,9 +240,10 @@ static void hint_at_forwarded(void)
     warned = true;
 }
 
-/* Behind a trusted proxy the client counts from here on for the address that the proxy names. One
- * that names an address which cannot be read counts, with all others of the kind, for `::`. False
- * without memory: then the connection is closed. */
+/* Behind a trusted proxy the client's address is known only now, from the head; until the request
+ * is answered, the connection counts for that address. A request without the field is not counted.
+ * Those with an unreadable address share the record of `::`, so that a client cannot escape the
+ * limits by hiding its address. False when out of memory; then the connection is closed. */
 static bool identify(struct client *c)
 {
     struct address address = { 0 };
@@ -215,6 +262,10 @@ static bool identify(struct client *c)
     return true;
 }
 
+/* The head is complete: true to go on to the body. The checks go from the connection to the
+ * request: address, Host, method and path, and for a POST all that admit_post lists. accept.c has
+ * counted the connections of direct clients, so the 429 is for clients behind a proxy; their
+ * streams get `busy` from events.c instead, because an HTTP error ends an EventSource for good. */
 static bool admit(struct client *c)
 {
     const struct route *route = find_route(c);
@@ -222,14 +273,17 @@ static bool admit(struct client *c)
         return false;
     if (!route->streams && limits_is_crowded(exchange_peer(c))) {
         exchange_set_closing(c);
-        answer_problem(c, 429, "Your address holds more connections than it may; close some.");
+        answer_problem(
+            c, 429, "Your address has too many connections open; close some and try again.");
         return false;
     }
     return !answer_refusal(c, access_host(exchange_request(c), exchange_bytes(c))) &&
            admit_method(c, route);
 }
 
-/* A POST's token is checked again: its body may have taken long. */
+/* The request is complete. The token of a POST is checked a second time, because it may have
+ * expired while the body arrived. It must be read before the handler decodes the query, in which it
+ * may stand. */
 static void handle(struct client *c)
 {
     const struct route *route = find_route(c);
@@ -242,4 +296,6 @@ static void handle(struct client *c)
         route->get(c, &token);
 }
 
+/* What net/ knows of the meaning of requests. The third handler answers those that could not be
+ * parsed, or did not arrive in time. */
 const struct handlers routes_handlers = { admit, handle, answer_unreadable };
