@@ -21,12 +21,13 @@ static int32_t find_control(struct span text, bool lines)
 const char *rule_room(struct span room)
 {
     if (room.len < 1 || room.len > ROOM_MAX_BYTES)
-        return "A room's name has 1 to 64 bytes.";
+        return "The room name must have 1 to 64 bytes.";
     int32_t c = find_control(room, false);
     if (c == -1)
-        return "A room's name must be UTF-8.";
+        return "The room name is not UTF-8; encode it as UTF-8.";
     if (c >= 0 || memchr(room.at, ',', room.len) != NULL || memchr(room.at, '/', room.len) != NULL)
-        return "A room's name must have no control character, comma or slash.";
+        return "The room name contains a control character, a comma or a slash; use other "
+               "characters.";
     return NULL;
 }
 
@@ -34,13 +35,13 @@ const char *rule_name(struct span *name)
 {
     int32_t c = find_control(*name, false);
     if (c == -1)
-        return "A name must be UTF-8.";
+        return "The name is not UTF-8; encode it as UTF-8.";
     if (c >= 0)
-        return "A name must have no control character.";
+        return "The name contains a control character; remove it.";
     *name = text_trim(*name);
     if (name->len < 1 || text_length(*name) > NAME_MAX_CHARACTERS)
-        return "A name has 1 to 32 characters, not counting white space at its ends; leave the "
-               "field out to be anonymous.";
+        return "The name must have 1 to 32 characters, without the white space at its ends; leave "
+               "it out to be anonymous.";
     return NULL;
 }
 
@@ -49,16 +50,16 @@ const char *rule_event(struct span event)
     static const char *const ours[] = { "ready", "gap", "presence", "heartbeat", "busy", "open",
         "error" };
     if (event.len < 1 || event.len > EVENT_MAX_BYTES)
-        return "An event's name has 1 to 64 bytes; leave the field out for the default event.";
+        return "The event name must have 1 to 64 bytes; leave it out for the default event.";
     int32_t c = find_control(event, false);
     if (c == -1)
-        return "An event's name must be UTF-8.";
+        return "The event name is not UTF-8; encode it as UTF-8.";
     if (c >= 0)
-        return "An event's name must have no control character.";
+        return "The event name contains a control character; remove it.";
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (span_equal(span_of(ours[i]), event))
-            return "ready, gap, presence, heartbeat, busy, open and error are the server's own or "
-                   "the browser's events; choose another name.";
+            return "The event names ready, gap, presence, heartbeat, busy, open and error are "
+                   "reserved; choose another one.";
     return NULL;
 }
 
@@ -66,13 +67,13 @@ const char *rule_message(struct span message)
 {
     int32_t c = find_control(message, true);
     if (c == -1)
-        return "A message must be UTF-8.";
+        return "The message is not UTF-8; encode it as UTF-8.";
     if (c >= 0)
-        return "A message must have no control character but tab, CR and LF.";
+        return "The message contains a control character other than tab, CR and LF; remove it.";
     if (message.len > MESSAGE_MAX_CHARACTERS && text_length(message) > MESSAGE_MAX_CHARACTERS)
-        return "A message has at most 4096 characters; send it in parts.";
+        return "The message has more than 4096 characters; send it in parts.";
     if (text_trim(message).len == 0)
-        return "A message needs at least one character that is not white space.";
+        return "The message is empty or only white space; write at least one other character.";
     return NULL;
 }
 
@@ -82,6 +83,6 @@ const char *rule_key(struct span key)
     for (size_t i = 0; i < key.len; i++)
         visible &= key.at[i] > ' ' && key.at[i] < 0x7f;
     if (key.len < 1 || key.len > KEY_MAX_BYTES || !visible)
-        return "An Idempotency-Key has 1 to 64 visible ASCII characters.";
+        return "The Idempotency-Key must have 1 to 64 visible ASCII characters, without spaces.";
     return NULL;
 }

@@ -40,7 +40,7 @@ data: {"id":"1760000000000-0","room":"lobby","name":"ann","message":"hi \"all\""
 
 @test "frame: the key comes last, and is the chat message's own" {
   run frame chat 1-7 lobby ann '' 'key "1"' hi
-  same "$output" 'error: An Idempotency-Key has 1 to 64 visible ASCII characters.'
+  same "$output" 'error: The Idempotency-Key must have 1 to 64 visible ASCII characters, without spaces.'
   run frame chat 1-7 lobby ann '' 'key"1' hi
   contains "$output" '"message":"hi","time":"1970-01-01T00:00:00.001Z","key":"key\"1"}'
   run frame text 1-7 lobby '' '' 'key' hi
