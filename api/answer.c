@@ -1,8 +1,15 @@
-/* answer.c - puts answers together: heads, errors, and what a page of another origin may see.
+/* answer.c - builds answers: heads, JSON, errors, and what pages of other origins may see (CORS).
  *
- * The head of an answer is written into one buffer between answer_begin and answer_send, and is
- * then handed to net/ whole, which copies what it cannot send at once. Nothing that stands in a
- * request is ever repeated in an error. */
+ * The head of an answer is written into one static buffer between answer_begin and answer_send, and
+ * is then handed to net/ whole. net/ sends from it at once and copies only what the socket does not
+ * take, so one buffer serves all clients: an answer never begins before the last one was handed
+ * over. A write that finds no memory only marks the buffer as failed; answer_send looks at the mark
+ * once, and then closes the connection instead of sending half an answer.
+ *
+ * Errors are problem+json (RFC 9457): `status` and `title` for programs, `detail` for people. Their
+ * type is about:blank, because the status says all that a program needs (RFC 9457 4.2.1). Nothing
+ * of a request is ever repeated in an error: an error that echoes is a way to inject script into a
+ * page, or to leak a token into a log. */
 
 #include "api/answer.h"
 
@@ -13,10 +20,13 @@
 
 #include <unistd.h>
 
-/* How long a client is to wait: for its own turn, or for us to get well. */
+/* Retry-After: a second for a limit of the client's own, after which any --post-rate allows one
+ * more message; five for a shortage of the server, which meets all clients at once. */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
-enum { KEPT_BYTES = 65536 }; /* a buffer that grew over this is given back */
+/* A head with its body may be a large page of history; a buffer that grew beyond this size is freed
+ * after use. */
+enum { KEPT_BYTES = 65536 };
 
 static struct buffer head;
 
@@ -30,7 +40,11 @@ bool answer_is_head(const struct client *c)
     return exchange_request(c)->method == HTTP_HEAD;
 }
 
-/* Credentials go only to an origin that was named: never with "*". */
+/* The fields of the Fetch Standard's "CORS protocol", when there is a --cors. Vary is also sent to
+ * a request without Origin; otherwise a cache could give its answer to a page of another origin.
+ * Credentials are allowed only to an origin that was named: browsers refuse them with "*", and "*"
+ * means that the answer is for everyone. Retry-After is exposed because a script may not read it
+ * otherwise. */
 static void add_cors(const struct client *c)
 {
     if (!access_shares())
@@ -46,6 +60,9 @@ static void add_cors(const struct client *c)
     buffer_add(&head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After\r\n"));
 }
 
+/* Connection is written where it is not the default: "close", and "keep-alive" to an HTTP/1.0
+ * client that asked for it (RFC 9112 9.3). What it says also holds: net/ asks exchange_closes
+ * again. */
 struct buffer *answer_begin(const struct client *c, int status)
 {
     buffer_clear(&head);
@@ -73,6 +90,7 @@ void answer_send(struct client *c, struct span body)
     give_back();
 }
 
+/* The descriptor is closed here if it is not handed over. */
 void answer_send_file(struct client *c, int file, uint64_t left)
 {
     if (!head.failed) {
@@ -92,6 +110,12 @@ void answer_stream(struct client *c, size_t hold)
     give_back();
 }
 
+/* The body is copied behind the head, so both go out in one send and the caller keeps nothing. HEAD
+ * gets the same Content-Length as GET (RFC 9110 9.3.2), which costs making the body.
+ *
+ * no-store: an answer of the API is old as soon as it is sent. nosniff: no browser takes JSON for
+ * HTML. Cross-Origin-Resource-Policy: no page of another site can load it as an image or a script;
+ * --cors is not affected, because it is for requests in CORS mode. */
 void answer_end(struct client *c, const char *type, const struct buffer *body)
 {
     buffer_add(&head, SPAN("Content-Type: "));
@@ -112,6 +136,8 @@ void answer_json(struct client *c, int status, const struct buffer *body)
     answer_end(c, "application/json", body);
 }
 
+/* `title` is the reason phrase of the status, as RFC 9457 4.2.1 asks for with about:blank. A 429 or
+ * a shortage also tells when to try again (RFC 9110 10.2.3). */
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)
 {
     static struct buffer body;
@@ -142,35 +168,41 @@ bool answer_refusal(struct client *c, const struct refusal *refusal)
     return refusal != NULL;
 }
 
+/* The parser's statuses, that of a timeout (408), and of a request for which there is no memory
+ * left (503). Nothing of the request is known here: not its method, so the answer has a body even
+ * to HEAD; not its origin, so it has no CORS fields beyond Vary. The connection closes after it. */
 void answer_unreadable(struct client *c, int status)
 {
-    const char *detail = "The request is not HTTP/1.1 as RFC 9112 defines it.";
+    const char *detail = "The request is not correct HTTP/1.1 (RFC 9112); check its request line, "
+                         "its fields and the length of its body.";
     switch (status) {
     case 408:
         detail = "The request took too long to arrive; send it faster.";
         break;
     case 413:
-        detail = "The body is larger than this server takes (--max-body); send less.";
+        detail = "The body is larger than this server allows (--max-body); send a smaller one.";
         break;
     case 414:
-        detail = "The URL is longer than 8000 bytes; shorten it.";
+        detail = "The URL is longer than 8000 bytes; use a shorter one.";
         break;
     case 417:
-        detail = "Of all expectations only 100-continue can be met here.";
+        detail =
+            "The only Expect value that this server supports is 100-continue; use that or none.";
         break;
     case 431:
-        detail = "The head has over 16 KiB or over 100 fields; send fewer or shorter ones, "
-                 "cookies for example.";
+        detail =
+            "The head of the request has more than 16 KiB or 100 fields; send fewer or shorter "
+            "fields, for example fewer cookies.";
         break;
     case 501:
-        detail = "Of all transfer codings only chunked is understood here.";
+        detail = "The only transfer coding that this server supports is chunked; use that or none.";
         break;
     case 503:
-        detail = "Too much of the server's memory is taken by requests that are on their way; try "
-                 "again, or send less.";
+        detail = "Too many large requests are arriving at the moment; try again later, or send a "
+                 "smaller one.";
         break;
     case 505:
-        detail = "This server speaks HTTP/1.1 and HTTP/1.0.";
+        detail = "This server speaks HTTP/1.1 and HTTP/1.0; use one of them.";
         break;
     }
     answer_problem(c, status, detail);

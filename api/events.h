@@ -6,10 +6,10 @@
 #include "auth/token.h"
 #include "net/client.h"
 
-/* To be called once, before all others. */
+/* Must be called once, before events_get. Both are borrowed. */
 void events_start(const struct net_settings *settings, struct hub *hub);
 
-/* Begins a stream for the holder of `token`; or answers why there is none. */
+/* Answers the request with a stream for the holder of `token`, with `busy`, or with an error. */
 void events_get(struct client *c, const struct token *token);
 
 #endif

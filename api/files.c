@@ -1,11 +1,19 @@
-/* files.c - finds what a path names, in the binary or in a folder.
+/* files.c - finds the file that a path names: in the binary, or below a folder (--www).
  *
- * In the binary the page is compressed, as nearly every browser wants it. Who wants it plain has it
- * unpacked, once.
+ * In the binary the page is stored gzipped only, because nearly every browser asks for that form;
+ * for the others a file is unpacked once and kept.
  *
- * In the folder the kernel does the guarding: openat2(2) with RESOLVE_BENEATH follows no link and
- * no ".." out of it. Where the kernel does not know openat2 (before 5.6), or a filter forbids it,
- * links are not followed at all. */
+ * In a folder the danger is path traversal: "/../etc/passwd", an encoded spelling of it, or a link
+ * that leads out. Two fences keep a request inside:
+ *
+ * - is_plain takes a path only if each part is a name: no "..", no ".", no hidden file.
+ *
+ * - The kernel resolves the path with openat2(2) and RESOLVE_BENEATH, which refuses whatever leads
+ *   out of the folder, links included. A check of the path before open(2) could not do that: a link
+ *   may be exchanged between the check and the use (TOCTOU). Kernels before 5.6 and some seccomp
+ *   filters lack openat2; there no link is followed at all.
+ *
+ * Left out are listings of folders, byte ranges, and compression of a folder's files. */
 
 #include "api/files.h"
 
@@ -21,7 +29,7 @@
 
 /* ==== The page in the binary ================================================================= */
 
-/* Where www.S has put a file, compressed. */
+/* The beginning and the end of each file in the binary, from www/www.S. */
 #define PAGE(name) extern const char page_##name[], page_##name##_end[];
 PAGE(index)
 PAGE(style)
@@ -29,7 +37,9 @@ PAGE(chat)
 PAGE(icon)
 #undef PAGE
 
-/* FNV-1a (Fowler, Noll, Vo): the tag must be the same in every process that has the same bytes. */
+/* Makes an entity tag by FNV-1a, a hash of a few lines: the same bytes must give the same tag in
+ * every process, so that a browser's copy stays valid over restarts. It is not safe against chosen
+ * bytes, and need not be, because the bytes are our own. */
 static void tag(struct span bytes, const char *form, char *etag, size_t size)
 {
     uint64_t hash = 0xcbf29ce484222325;
@@ -38,7 +48,9 @@ static void tag(struct span bytes, const char *form, char *etag, size_t size)
     print_into(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
 }
 
-/* What is kept of a file since it was asked for first. */
+/* Fills in what is known without unpacking, at the first request for a file. The two forms need
+ * different strong tags, because their bytes differ (RFC 9110 8.8.3.3); a cache that mixed them up
+ * would send gzip to a client that cannot read it. */
 static void read_page(struct page_file *file, const char *begin, const char *end)
 {
     file->gzip = (struct span) { begin, (size_t)(end - begin) };
@@ -46,7 +58,8 @@ static void read_page(struct page_file *file, const char *begin, const char *end
     tag(file->gzip, "-gz", file->gzip_etag, sizeof file->gzip_etag);
 }
 
-/* Without memory it stays packed; the next one who asks may have more luck. */
+/* The plain form is kept until the process ends. When out of memory the file stays packed, and the
+ * next request tries again. */
 static void unpack(struct page_file *file)
 {
     size_t size = inflate_size(file->gzip);
@@ -57,6 +70,7 @@ static void unpack(struct page_file *file)
     file->plain = (struct span) { plain, size };
 }
 
+/* Linear: four files. */
 const struct page_file *files_find(struct span path, bool plain)
 {
     static const struct {
@@ -86,17 +100,20 @@ const struct page_file *files_find(struct span path, bool plain)
 
 /* ==== A folder =============================================================================== */
 
-/* linux/openat2.h is not among the headers of every libc, and before Linux 5.6 they do not know the
- * call; its number is the same on every architecture here. */
+/* Not every libc has linux/openat2.h (Linux 5.6), so what is needed of it is declared here. 437 is
+ * the call's number on all architectures but Alpha and MIPS. */
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
 struct open_how {
     uint64_t flags, mode, resolve;
 };
+/* Magic links are those of /proc/PID/fd and the like, which jump anywhere. */
 enum { RESOLVE_NO_MAGICLINKS = 0x02, RESOLVE_BENEATH = 0x08 };
 
-/* Step by step, without following a link. */
+/* Opens a path without openat2: one folder after the other, and none of them by a link. `path` has
+ * no ".." in it (is_plain), so each step leads down. Costs two system calls for each folder on the
+ * way. Returns a descriptor or -1. */
 static int open_without_links(int root, const char *path)
 {
     int folder = root;
@@ -110,7 +127,7 @@ static int open_without_links(int root, const char *path)
         memcpy(name, path, len);
         name[len] = '\0';
         int fd = openat(folder, name, slash != NULL ? flags | O_DIRECTORY : flags);
-        int error = errno;
+        int error = errno; /* close may change it */
         if (folder != root)
             close(folder);
         errno = error;
@@ -124,9 +141,11 @@ static int open_without_links(int root, const char *path)
     return -1;
 }
 
+/* Opens a path below `root`, links inside it included. EPERM may come from a seccomp filter that
+ * does not know openat2; if it is about the file itself, the second attempt fails as well. */
 static int open_beneath(int root, const char *path)
 {
-    /* O_NONBLOCK: opening a FIFO must not wait for somebody to write into it. */
+    /* O_NONBLOCK: opening a FIFO would otherwise wait for a writer, and stop the whole server. */
     struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
     long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
@@ -135,7 +154,9 @@ static int open_beneath(int root, const char *path)
     return (int)fd;
 }
 
-/* Every part of the path is a name: none is empty, none begins with a dot. */
+/* Whether every part of a decoded path is a name: none is empty, none begins with a dot. That keeps
+ * out "." and "..", and hidden files, which are often secrets (.git, .env). For the kernel a NUL
+ * would end the name earlier than for this check. */
 static bool is_plain(struct span path)
 {
     struct span part;
@@ -145,6 +166,9 @@ static bool is_plain(struct span path)
     return true;
 }
 
+/* The kind of the file is looked at when it is open (fstat), because its name may lead to another
+ * file by then. Only regular files are sent: a device or a FIFO has no size, and could block the
+ * loop. */
 int files_open(int root, struct span path, struct stat *st)
 {
     static const char index[] = "index.html";
@@ -158,6 +182,8 @@ int files_open(int root, struct span path, struct stat *st)
     if (!is_plain((struct span) { name, path.len + (folder ? sizeof index - 1 : 0) }))
         return FILES_NONE;
     int fd = open_beneath(root, name);
+    /* EAGAIN: a rename in the folder raced with the kernel's walk; it cannot tell whether "..", in
+     * a link, led out. Every other error is "not found": why is not the client's business. */
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO ||
                        errno == EAGAIN
@@ -170,6 +196,8 @@ int files_open(int root, struct span path, struct stat *st)
     return fd;
 }
 
+/* Linear: some 30 endings. A file without a known ending is sent as bytes, and with `nosniff`
+ * (page.c) no browser runs it. */
 const char *files_type(struct span path)
 {
     static const char *const types[][2] = {
@@ -211,6 +239,10 @@ const char *files_type(struct span path)
     return folder ? types[0][1] : "application/octet-stream";
 }
 
+/* Made of the inode, the size and the time of the last change: to hash the bytes, the whole file
+ * would have to be read for each request. The price: a file that is overwritten with as many bytes
+ * within one tick of the filesystem's clock keeps its tag. Renaming a new file into place is safe.
+ */
 void files_etag(const struct stat *st, char *etag, size_t size)
 {
     print_into(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,

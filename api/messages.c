@@ -1,7 +1,18 @@
-/* messages.c - POST /messages, from the JSON to the hub; GET /messages, from the hub to the JSON.
+/* messages.c - POST /messages publishes a message; GET /messages reads history back, and waits for
+ * news if asked to (long polling).
  *
- * The texts of a body are decoded where they lie, in the client's input buffer, which stays as it
- * is until the request is answered. */
+ *      POST   body ──► read_message ──► publish ──► the hub's batch ──► the keeper
+ *                                          │ client_wait                    │ safe, or refused
+ *                                          └── repeated, or refused      published
+ *                                                    └──────► answer ◄──────┘
+ *
+ * A POST is answered 201 only when its message is safe. Until then the client waits and holds its
+ * input buffer; all messages of a batch wait for the same fsync. With an Idempotency-Key a client
+ * can repeat a POST whose answer it did not get, and still publish once.
+ *
+ * The fields of a body are decoded in place, in the client's input buffer, which stays as it is
+ * until the request is answered: nothing is allocated or copied before the hub takes the message.
+ * Decoding never makes a text longer. */
 
 #include "api/messages.h"
 
@@ -13,9 +24,9 @@
 #include "json.h"
 #include "net/limits.h"
 
-enum { LIMIT_DEFAULT = 50 };
+enum { LIMIT_DEFAULT = 50 }; /* messages on a page, if the URL does not say */
 
-static struct hub *hub;
+static struct hub *hub; /* borrowed from sse.c */
 
 void messages_start(struct hub *streams)
 {
@@ -24,22 +35,27 @@ void messages_start(struct hub *streams)
 
 /* ==== POST /messages ========================================================================= */
 
+/* The fields of a JSON body, in the order in which read_json looks for them. */
 enum field { FIELD_MESSAGE, FIELD_DATA, FIELD_EVENT, FIELD_ROOM, FIELD_NAME, FIELD_COUNT };
 
-/* A field's text, decoded where it lies. `null` is the same as absent. */
+/* Decodes a string in place. `null` means the same as an absent field; then `at` is NULL, which an
+ * empty string does not have. Returns the error, or NULL; so do the next functions. */
 static const char *read_text(struct json_field *field, struct span *text)
 {
     *text = (struct span) { NULL, 0 };
     if (field->type == JSON_ABSENT || field->type == JSON_NULL)
         return NULL;
     if (field->type != JSON_STRING)
-        return "message, event, room and name must be strings.";
+        return "The fields message, event, room and name must be JSON strings; write them in "
+               "quotes.";
     char *at = span_bytes(field->raw);
     *text = (struct span) { at, json_decode(field->raw, at) };
     return NULL;
 }
 
-/* What `data` holds: a string is text, everything else stays JSON, on one line. */
+/* A string in `data` is published as plain text. Any other value is published as the JSON that it
+ * is, without white space, because an event's data line must not contain a line end. Numbers keep
+ * their digits: no value is converted. */
 static void read_data(struct json_field *field, struct message *m)
 {
     char *at = span_bytes(field->raw);
@@ -49,45 +65,48 @@ static void read_data(struct json_field *field, struct message *m)
     m->body.len = text ? json_decode(field->raw, at) : json_compact(field->raw, at);
 }
 
-/* Makes a message of a JSON body. Returns what is wrong with it, or NULL. */
+/* Reads a JSON body into `m`, whose spans then lie in the body. Unknown fields are ignored, so that
+ * clients may send more than this version knows. */
 static const char *read_json(struct span body, struct message *m)
 {
     struct json_field fields[FIELD_COUNT] = { { .name = SPAN("message") }, { .name = SPAN("data") },
         { .name = SPAN("event") }, { .name = SPAN("room") }, { .name = SPAN("name") } };
-    static char sentence[256];
+    static char sentence[256]; /* valid until the next call: it is sent at once */
     const char *why = json_find(body, fields, FIELD_COUNT);
     if (why != NULL) {
-        print_into(sentence, sizeof sentence, "The body is not as JSON must be: %s.", why);
+        print_into(sentence, sizeof sentence, "The JSON body has an error: %s.", why);
         return sentence;
     }
-    bool has_data = fields[FIELD_DATA].type > JSON_NULL;
+    bool has_data = fields[FIELD_DATA].type > JSON_NULL; /* neither absent nor null */
     bool has_message = fields[FIELD_MESSAGE].type > JSON_NULL;
     if (has_data == has_message)
-        return "A message needs either `message`, which is a text, or `data`, and not both.";
+        return "Send either `message` (a text) or `data` (any JSON value), and not both.";
     if ((why = read_text(&fields[FIELD_MESSAGE], &m->body)) != NULL ||
         (why = read_text(&fields[FIELD_EVENT], &m->event)) != NULL ||
         (why = read_text(&fields[FIELD_ROOM], &m->room)) != NULL ||
         (why = read_text(&fields[FIELD_NAME], &m->name)) != NULL)
         return why;
+    /* Refused, not ignored: the client would believe that its readers see the field. */
     if (has_data && m->name.at != NULL)
-        return "name goes with `message` only; put it into `data`.";
+        return "`name` can only be sent with `message`; put the name inside `data`.";
     if (has_message && m->event.at != NULL)
-        return "event goes with `data` only; a chat message is always the default event.";
+        return "`event` can only be sent with `data`; remove it, or send the text as `data`.";
     m->kind = MESSAGE_CHAT;
     if (has_data)
         read_data(&fields[FIELD_DATA], m);
     return NULL;
 }
 
-/* Fills in what was not given and checks what was. Where names are signed, data in the default
- * event could pass for somebody's chat message, whether that event is left out or written as
- * `message`. */
+/* Fills in the defaults and checks each field against its rule (hub/rules.h). A name in the token
+ * wins over the one that was sent. With tokens, `data` in the default event is refused: its JSON
+ * could look like a chat message under any name. An EventSource calls the default event "message",
+ * so an event of that name is refused, too. */
 static const char *check_message(struct message *m, const struct token *token)
 {
     const char *why = NULL;
     if (access_wants_token() && (m->kind == MESSAGE_TEXT || m->kind == MESSAGE_JSON) &&
         (m->event.at == NULL || span_equal(m->event, SPAN("message"))))
-        return "On a server with tokens `data` needs an `event` other than message.";
+        return "This server uses tokens, so `data` needs an `event` other than message.";
     m->name = access_name(token, m->name);
     if (m->room.at == NULL)
         m->room = SPAN("lobby");
@@ -101,7 +120,8 @@ static const char *check_message(struct message *m, const struct token *token)
     return why;
 }
 
-/* Bytes as they are; room, name and event come from the URL. */
+/* An octet-stream body is published as it is; it has no place for fields, so room, name and event
+ * come from the URL. False when the client has been answered 400. */
 static bool read_binary(struct client *c, struct span body, struct message *m)
 {
     struct parameters p;
@@ -110,7 +130,7 @@ static bool read_binary(struct client *c, struct span body, struct message *m)
     if (p.room_count > 1 || body.len == 0) {
         answer_problem(c, 400,
             body.len == 0 ? "The body is empty; send the bytes to publish."
-                          : "A message goes to one room.");
+                          : "A message goes to one room; give `room` once, with one name.");
         return false;
     }
     m->kind = MESSAGE_BINARY;
@@ -121,6 +141,7 @@ static bool read_binary(struct client *c, struct span body, struct message *m)
     return true;
 }
 
+/* By the id a publisher recognises its own message in the stream; either may arrive first. */
 static void answer_receipt(struct client *c, int status, const struct receipt *receipt)
 {
     static struct buffer body;
@@ -137,7 +158,9 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
     answer_json(c, status, &body);
 }
 
-/* The message is safe, or refused. */
+/* The keeper has settled the message; called in a later step of this turn, or in a later turn. 200
+ * instead of 201 tells that the key had been used before and nothing new was published. 507 and 503
+ * leave the key unused, so that the same POST can simply be repeated. */
 static void published(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     struct client *c = exchange_of_waiter(waiter);
@@ -145,13 +168,15 @@ static void published(struct waiter *waiter, enum settled settled, const struct 
         answer_receipt(c, waiter->repeated ? 200 : 201, receipt);
     else if (settled == SETTLED_FULL)
         answer_problem(c, 507,
-            "The disk that messages are kept on is full; nothing was published. Try again "
-            "later.");
+            "The message was not published because the server's disk is full; try again later.");
     else
-        answer_problem(c, 503, "Messages cannot be kept now; nothing was published. Try again.");
+        answer_problem(c, 503,
+            "The message was not published because the server cannot store it now; try again.");
 }
 
-/* Makes a message of a request's body. False when it was wrong, and then that is answered. */
+/* Reads the message of a POST, whichever form its body has. False when the client has been answered
+ * 400. The spans of `m` lie in the request's bytes, in `token`, or in constants; the hub copies
+ * what it keeps. */
 static bool read_message(struct client *c, const struct token *token, struct message *m)
 {
     const char *why = NULL;
@@ -167,6 +192,10 @@ static bool read_message(struct client *c, const struct token *token, struct mes
     return why == NULL;
 }
 
+/* Hands the message to the hub. With PUBLISH_WAIT the answer comes from `published`: the waiter is
+ * a part of the client's input buffer, so waiting allocates nothing. If the client goes before
+ * that, its waiter is taken off the message, which is published all the same. Every other result is
+ * answered here. */
 static void publish(struct client *c, const struct message *m)
 {
     struct receipt receipt;
@@ -178,24 +207,27 @@ static void publish(struct client *c, const struct message *m)
     case PUBLISH_REPEATED:
         answer_receipt(c, 200, &receipt);
         return;
-    case PUBLISH_CONFLICT:
+    case PUBLISH_CONFLICT: /* 422 as in the IETF's draft for the Idempotency-Key field */
         answer_problem(
-            c, 422, "This Idempotency-Key came before, with another message; use a new key.");
+            c, 422, "This Idempotency-Key was already used for another message; use a new key.");
         return;
     case PUBLISH_TOO_LARGE:
-        answer_problem(
-            c, 413, "The message takes over half of a room's history (--history); send less.");
+        answer_problem(c, 413,
+            "The message is larger than half of a room's history (--history); send a shorter one.");
         return;
     case PUBLISH_NO_ROOM:
         limits_log(exchange_peer(c), LIMITS_ROOM);
-        answer_problem(c, 503, "There are as many rooms as there may be; use one that exists.");
+        answer_problem(c, 503,
+            "The server has its maximum number of rooms (--max-rooms); use one that exists.");
         return;
     case PUBLISH_NO_MEMORY:
-        answer_problem(c, 503, "The server is short of memory; try again.");
+        answer_problem(c, 503, "The server is out of memory; try again later.");
         return;
     }
 }
 
+/* The room of a JSON message is in its body, so it is checked against the token and --room only
+ * here: before hub_publish, which makes a room that does not exist yet. */
 void messages_post(struct client *c, const struct token *token)
 {
     struct message m;
@@ -203,17 +235,21 @@ void messages_post(struct client *c, const struct token *token)
         publish(c, &m);
 }
 
+/* Called when the head has arrived. The Content-Type guards against other sites: a browser sends
+ * these two types to another origin only after a preflight, unlike those of an HTML form. Without a
+ * length there is no body (RFC 9112 6.3), and 411 helps more than an error about empty JSON. */
 int messages_check_post(const struct client *c, const char **why)
 {
     struct span type = answer_field(c, HTTP_CONTENT_TYPE);
     struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
     if (!values_is_type(type, SPAN("application/json")) &&
         !values_is_type(type, SPAN("application/octet-stream"))) {
-        *why = "Send the message as Content-Type: application/json (or application/octet-stream).";
+        *why = "Send the message as Content-Type: application/json, or application/octet-stream.";
         return 415;
     }
     if (!exchange_request(c)->has_length) {
-        *why = "Say how long the body is: Content-Length, or Transfer-Encoding: chunked.";
+        *why =
+            "The length of the body is missing; send Content-Length or Transfer-Encoding: chunked.";
         return 411;
     }
     *why = key.at != NULL ? rule_key(key) : NULL;
@@ -222,7 +258,21 @@ int messages_check_post(const struct client *c, const char **why)
 
 /* ==== GET /messages ========================================================================== */
 
-/* Writes the page that a request asks for. Returns whether there is anything on it. */
+/* Long polling serves clients that cannot read a stream. With `wait` a request for which there is
+ * no news is held: it joins its room like a stream, but not presence, and is asked again each time
+ * the room has a new message. The client then asks for what follows the `newest` of the answer (ids
+ * are shortened here):
+ *
+ *      GET ?after=5&wait=30     history holds 6, 7      answered at once: 6, 7
+ *      GET ?after=7&wait=30     nothing after 7         held ... 8 arrives: answered with 8
+ *      GET ?after=8&wait=30     nothing for 30 s        answered with an empty page
+ *
+ * No message is lost between two requests, because each names where it goes on; and none between
+ * the look at the history and the joining, because no other code runs in between. A held request
+ * counts as a stream in all limits. */
+
+/* Writes the page that the request asks for. Returns whether it tells anything: messages, or that
+ * some were lost. */
 static bool read_page(struct client *c, struct buffer *page)
 {
     buffer_clear(page);
@@ -231,7 +281,10 @@ static bool read_page(struct client *c, struct buffer *page)
     return any;
 }
 
-/* A page may be large; the memory for it is not kept. */
+/* Answers a held request if there is news, or without news when it times out: at the end of `wait`,
+ * when its token ends, or in a drain. Returns whether it has answered. The client leaves the room
+ * first, because after the answer its connection is free for the next request. A page may be large,
+ * so its memory is not kept. */
 static bool answer_poll(struct client *c, bool timeout)
 {
     struct buffer page = { 0 };
@@ -244,47 +297,53 @@ static bool answer_poll(struct client *c, bool timeout)
     return answer;
 }
 
-/* Fills in what a page is to show, from the URL. Returns what is wrong, or NULL. */
+/* Reads from the URL what the page is to show. Returns the error, or NULL. Without `after` a page
+ * is read backwards, from `before` or from the newest message. */
 static const char *read_page_query(
     const struct parameters *p, struct page_query *q, unsigned *wait_seconds)
 {
     struct span after = p->values[PARAM_AFTER], before = p->values[PARAM_BEFORE];
     *q = (struct page_query) { .room = p->rooms[0], .has_before = before.at != NULL };
     if (p->room_count > 1)
-        return "A page is of one room.";
+        return "A page shows one room; give `room` once, with one name.";
     if (after.at != NULL && before.at != NULL)
-        return "after and before do not go together; choose one.";
+        return "`after` and `before` cannot be combined; send one of them.";
     if ((after.at != NULL && !id_parse(after, &q->start.id)) ||
         (before.at != NULL && !id_parse(before, &q->before)))
-        return "after and before take the id of a message, like 1760000000000-0.";
+        return "`after` and `before` must be the id of a message, like 1760000000000-0.";
     if (!parameters_count(p->values[PARAM_LIMIT], LIMIT_DEFAULT, HISTORY_MAX, &q->limit) ||
         q->limit == 0)
-        return "limit is a number of messages from 1 on.";
+        return "`limit` must be a number of messages, 1 or more.";
     if (!parameters_count(p->values[PARAM_WAIT], 0, UINT32_MAX, wait_seconds) ||
         *wait_seconds > CLIENT_POLL_MAX_SECONDS)
-        return "wait is a number of seconds, 60 at most.";
+        return "`wait` must be a number of seconds, 60 at most.";
     if (*wait_seconds > 0 && before.at != NULL)
-        return "wait goes with after, not with before: older messages do not arrive.";
+        return "`wait` cannot be combined with `before`: only newer messages arrive; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
     q->polls = *wait_seconds > 0;
     return NULL;
 }
 
-/* Waits for something to tell: the request is held like a stream. */
+/* Holds the request until its room has a new message. It counts as a stream, and the limits of
+ * streams apply; but unlike a stream it gets a plain 429 or 503, because its client is a script
+ * that reads a status, not an EventSource. */
 static void hold(struct client *c, const struct token *token, unsigned seconds)
 {
     struct span none = { NULL, 0 };
     enum limit limit = limits_stream(exchange_peer(c));
     if (limit == LIMIT_ADDRESS)
-        answer_problem(c, 429, "Your address holds as many streams as it may; ask without wait.");
+        answer_problem(
+            c, 429, "Your address has too many streams open; close one, or ask without `wait`.");
     else if (limit == LIMIT_SERVER ||
              client_join(c, &exchange_query(c)->room, 1, none, false, token->expires) != JOIN_OK)
         answer_problem(
-            c, 503, "There are as many streams or rooms as there may be; ask without wait.");
+            c, 503, "The server cannot hold another request now; try later, or without `wait`.");
     else
         client_poll(c, seconds, answer_poll);
 }
 
+/* Answers with a page at once, unless the page is empty and `wait` was given. HEAD and a drain
+ * never wait. `wait` without `after` waits for messages that are newer than all there are now. */
 void messages_get(struct client *c, const struct token *token)
 {
     struct parameters p;

@@ -6,13 +6,15 @@
 #include "auth/token.h"
 #include "net/client.h"
 
-/* To be called once, before all others. */
+/* Must be called once, before all other functions here. The hub is borrowed. */
 void messages_start(struct hub *hub);
 
-/* What of a POST's head cannot be mended by its body: the status to answer and why, or 0. */
+/* Checks the fields of a POST's head, before its body is read. Returns 0, or the status to answer
+ * and, in `*why`, the sentence that goes with it. */
 int messages_check_post(const struct client *c, const char **why);
 
-/* Each answers the client's request, now or when it can be answered. */
+/* Each answers the client's request: at once, or later when the message is safe or the poll has
+ * news. The request must be complete. */
 void messages_post(struct client *c, const struct token *token);
 void messages_get(struct client *c, const struct token *token);
 

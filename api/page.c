@@ -1,4 +1,14 @@
-/* page.c - the chat page's files, or those of --www. */
+/* page.c - answers GET / and the paths below it with files: the chat page in the binary, or the
+ * folder of --www.
+ *
+ * How a browser's copy stays fresh: each file has an entity tag and `Cache-Control: no-cache`,
+ * which means "keep it, but ask before you use it". The browser asks with If-None-Match, and as
+ * long as the tag is the same, it gets a 304 without a body (RFC 9110 13.1.2). So a second visit
+ * costs heads only, and a new version shows at once. The page in the binary has two forms, plain
+ * and gzip. Which one a client gets depends on Accept-Encoding; Vary tells caches so, and each form
+ * has its own tag.
+ *
+ * Which file a path names, and why no path leads out of the folder, is in files.c. */
 
 #include "api/page.h"
 
@@ -13,7 +23,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static int www = -1; /* the folder of --www */
+static int www = -1; /* the folder of --www, opened once; -1: the page in the binary */
 
 void page_start(const char *folder)
 {
@@ -24,7 +34,11 @@ void page_start(const char *folder)
         log_exit(EXIT_SYSTEM, "--www %s: %s", folder, strerror(errno));
 }
 
-/* The request's path, decoded. A slash or a NUL that was encoded is in no file's name. */
+/* Decodes the request's path in place, so it can be called only once a request. False when the path
+ * names no file: its percent-encoding is broken, or it has an encoded slash or NUL. An encoded
+ * slash is no separator (RFC 3986 2.2) but looks like one when it is decoded: a proxy that guards
+ * some paths and this server could then read one path differently. So the slashes are counted
+ * before and after. */
 static bool read_path(const struct client *c, struct span *path)
 {
     *path = http_span(exchange_request(c)->path, exchange_bytes(c));
@@ -38,8 +52,9 @@ static bool read_path(const struct client *c, struct span *path)
     return slashes == 0 && memchr(path->at, '\0', path->len) == NULL;
 }
 
-/* Begins the answer for a file. When the client has the file already, that is all, and NULL is
- * returned. */
+/* Begins the answer for a file with the fields that 200 and 304 share; a 304 must repeat ETag,
+ * Cache-Control and Vary (RFC 9110 15.4.5). Returns NULL when the client's copy is good: then 304
+ * has been sent, and there is nothing to do. */
 static struct buffer *begin_file(struct client *c, const char *etag, const char *fields)
 {
     bool unchanged = values_etag_matches(exchange_request(c), exchange_bytes(c), span_of(etag));
@@ -55,6 +70,10 @@ static struct buffer *begin_file(struct client *c, const char *etag, const char 
     return NULL;
 }
 
+/* A file of the chat page. The Content-Security-Policy allows only what the page itself consists
+ * of: even if a message got into it as markup, a script in it would not run. frame-ancestors keeps
+ * other sites from showing the page in a frame, where they could steal clicks. The body lies in the
+ * binary or in files.c's memory for good, so it is sent from there without a copy. */
 static void answer_page_file(struct client *c, const struct page_file *file, bool gzip)
 {
     struct span body = gzip ? file->gzip : file->plain;
@@ -71,8 +90,10 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
     answer_send(c, answer_is_head(c) ? (struct span) { NULL, 0 } : body);
 }
 
-/* A file of --www. No Content-Security-Policy: what its pages may run is for their author. With
- * --cors other sites are invited, and may show what is here. */
+/* A file of --www; `file` is closed here or, when it has been sent, by net/. There is no
+ * Content-Security-Policy, because what its pages may run is for their author to say. With --cors
+ * other sites are invited, so they may also embed the files. The length is that of the moment: if
+ * the file shrinks while it is sent, the connection is closed, so that the client sees the cut. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {
     char etag[96];
@@ -94,12 +115,14 @@ static void answer_www_file(struct client *c, int file, struct span path, const 
     answer_send(c, (struct span) { NULL, 0 });
 }
 
+/* The page needs no token: it is where a user enters one. What cannot be opened or unpacked for
+ * lack of descriptors or memory is a 503, because it may well exist. */
 void page_get(struct client *c, const struct token *token)
 {
     struct span path;
     struct stat st;
     const struct page_file *page = NULL;
-    (void)token; /* anybody may have it */
+    (void)token;
     bool gzip = values_accepts_gzip(exchange_request(c), exchange_bytes(c));
     int file = FILES_NONE;
     if (read_path(c, &path)) {
@@ -113,13 +136,14 @@ void page_get(struct client *c, const struct token *token)
     else if (file == FILES_NONE && page != NULL)
         answer_page_file(c, page, gzip);
     else if (file == FILES_SHORTAGE)
-        answer_problem(c, 503, "The server cannot open files now; try again.");
+        answer_problem(c, 503, "The server cannot open the file now; try again later.");
     else
         answer_problem(c, 404,
-            "There is nothing at this path. Streams are at /events, messages at "
-            "/messages, rooms at /rooms.");
+            "Nothing exists at this path. Streams are at /events, messages at /messages, rooms at "
+            "/rooms.");
 }
 
+/* Only for methods that no file takes, which are refused next: a shortage counts as "no". */
 bool page_has(struct client *c)
 {
     struct span path;

@@ -1,4 +1,13 @@
-/* parameters.c - reads "room=lobby&name=ann", as a form would write it: '+' is a space. */
+/* parameters.c - reads the query of a URL, "room=lobby&name=ann".
+ *
+ * The query is split first and decoded afterwards, each name and value by itself: an '&' or '='
+ * that was encoded is part of a value. '+' is a space, as a web page's form writes it
+ * (application/x-www-form-urlencoded, URL Standard). Decoding happens in place, in the client's
+ * input buffer, where a text can only become shorter. The price is that a query can be read only
+ * once, and that the token in it must have been read before (routes.c).
+ *
+ * Unknown parameters are ignored. Rooms and names are checked here, because several URLs take them;
+ * all other values are for events.c and messages.c to read. */
 
 #include "api/parameters.h"
 
@@ -6,6 +15,9 @@
 #include "base/uri.h"
 #include "hub/rules.h"
 
+/* Adds the rooms of one `room` parameter, a list with commas; it may be repeated. A room that is
+ * named twice counts once, because a stream has one place in a room. Compares each with each: fine
+ * for 16. Returns the error, or NULL, as does add_parameter. */
 static const char *add_rooms(struct parameters *p, struct span list)
 {
     struct span room;
@@ -19,13 +31,16 @@ static const char *add_rooms(struct parameters *p, struct span list)
         if (known)
             continue;
         if (p->room_count == STREAM_ROOMS_MAX)
-            return "A stream has at most 16 rooms; open another one for the rest.";
+            return "A stream can have at most 16 rooms; open another stream for the rest.";
         p->rooms[p->room_count++] = room;
     }
     return NULL;
 }
 
-/* lastEventId is a second spelling of last_event_id, and yields to it. */
+/* Keeps the value of a parameter that is known. A parameter that is given twice is an error,
+ * because the two values may contradict each other. An id to resume from is excepted, since an
+ * error would end an EventSource for good: its last value counts. lastEventId is what some
+ * polyfills of EventSource send; it yields to last_event_id. */
 static const char *add_parameter(struct parameters *p, struct span name, struct span value)
 {
     static const char *const names[PARAM_COUNT] = { "room", "name", "history", "last_event_id",
@@ -41,12 +56,13 @@ static const char *add_parameter(struct parameters *p, struct span name, struct 
         if (!span_equal(name, span_of(names[i])))
             continue;
         if (p->values[i].at != NULL && i != PARAM_LAST_EVENT_ID)
-            return "A parameter is given twice; give it once.";
+            return "A parameter of the URL is given twice; send it once.";
         p->values[i] = value;
     }
     return NULL;
 }
 
+/* When it returns false, `*s` is empty. */
 bool parameters_decode(struct span *s, bool plus)
 {
     ptrdiff_t len = uri_decode(*s, plus, span_bytes(*s));
@@ -61,10 +77,11 @@ bool parameters_read(struct client *c, struct parameters *p)
     *p = (struct parameters) { 0 };
     while (why == NULL && span_split(&query, '&', &value)) {
         span_split(&value, '=', &name);
-        if (value.at == NULL)
+        if (value.at == NULL) /* "room" means "room=" */
             value = (struct span) { name.at + name.len, 0 };
         if (!parameters_decode(&name, true) || !parameters_decode(&value, true))
-            why = "In a URL a % must be followed by two hexadecimal digits.";
+            why = "A % in the URL must be followed by two hexadecimal digits; write %25 for a % "
+                  "itself.";
         else
             why = add_parameter(p, name, value);
     }
@@ -77,6 +94,8 @@ bool parameters_read(struct client *c, struct parameters *p)
     return why == NULL;
 }
 
+/* A number over `max` is taken as `max`, so that a client need not know the limit; one that no
+ * client can mean (over 999999999999) is an error all the same. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count)
 {
     unsigned long long number;

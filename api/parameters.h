@@ -18,22 +18,24 @@ enum parameter {
     PARAM_COUNT
 };
 
-/* The parameters of a URL's query, decoded where they lie. What is not given has a NULL `at`. */
+/* The parameters of a query. Values are decoded and lie in the request's bytes; `at` is NULL for a
+ * parameter that is not given. */
 struct parameters {
     struct span values[PARAM_COUNT];
     struct span rooms[STREAM_ROOMS_MAX];
     size_t room_count;
 };
 
-/* Reads the query of the client's request, decoding it where it lies. Unknown parameters are
- * ignored; without `room` it is the lobby. False when it was wrong, and then that is answered. */
+/* Reads the query of the client's request, decoding it in place: once a request. Without `room` the
+ * only room is the lobby. False when the client has been answered 400. */
 bool parameters_read(struct client *c, struct parameters *p);
 
-/* A number from a parameter: `initial` when it is not given, `max` when it is more. False when it
- * is no number. */
+/* Reads a number from a parameter: `initial` when it is not given, `max` when it is greater. False
+ * when it is not a number. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count);
 
-/* Undoes percent-encoding where it lies; `plus`: a '+' is a space. False when it is broken. */
+/* Undoes percent-encoding in place; with `plus` a '+' becomes a space. False when a '%' is not
+ * followed by two hexadecimal digits. */
 bool parameters_decode(struct span *s, bool plus);
 
 #endif

@@ -6,10 +6,10 @@
 #include "net/client.h"
 #include "store/keeper.h"
 
-/* To be called once, before all others. */
+/* Must be called once, before the first request. All three are borrowed. */
 void routes_start(const struct net_settings *settings, struct hub *hub, struct keeper *keeper);
 
-/* The handlers of a listener for readers and publishers. */
+/* The handlers of a listener for all URLs of the server. */
 extern const struct handlers routes_handlers;
 
 #endif

@@ -1,9 +1,15 @@
-/* values.c - media types, codings and entity tags. */
+/* values.c - reads the values of three fields: media types, Accept-Encoding, If-None-Match.
+ *
+ * These are small grammars of RFC 9110, each with a trap: a media type may have parameters, and the
+ * case of its letters means nothing; a coding can be listed and refused in one (`gzip;q=0`); an
+ * entity tag may have commas in it. A value that breaks its grammar is no error here. It counts as
+ * absent, because there is always a safe answer: the plain form of a file, or the whole of it. */
 
 #include "api/values.h"
 
 #include "base/scan.h"
 
+/* Parameters such as charset are ignored: JSON is UTF-8 whatever they say (RFC 8259 8.1). */
 bool values_is_type(struct span content_type, struct span type)
 {
     struct span media_type = { NULL, 0 };
@@ -11,8 +17,9 @@ bool values_is_type(struct span content_type, struct span type)
     return span_equal_nocase(span_trim(media_type), type);
 }
 
-/* "q=0.5" and the like (RFC 9110 12.4.2). What is no weight counts as 0: the plain form of a file
- * is never wrong. */
+/* Whether "q=0.5" and the like is above 0 (RFC 9110 12.4.2). A weight that breaks the grammar
+ * counts as 0, because the plain form is never wrong. Which of several codings a client likes best
+ * is not asked: there is only gzip. */
 static bool is_weight_above_zero(struct span parameter)
 {
     bool above = false;
@@ -27,7 +34,8 @@ static bool is_weight_above_zero(struct span parameter)
     return above;
 }
 
-/* What is said of gzip by its name counts more than what "*" says of all others. */
+/* An entry for gzip itself overrides "*", which stands for all codings without an entry (RFC 9110
+ * 12.5.3). x-gzip is an old name for gzip (8.4.1.3). */
 bool values_accepts_gzip(const struct http_request *r, const char *bytes)
 {
     struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_ACCEPT_ENCODING };
@@ -47,8 +55,9 @@ bool values_accepts_gzip(const struct http_request *r, const char *bytes)
     return named ? gzip : any;
 }
 
-/* Takes an entity tag from the front, quotes included, "W/" not (RFC 9110 8.8.3). A tag may hold
- * commas, so that this list cannot be split at them. */
+/* Takes an entity tag from the front: with its quotes, without its "W/" (RFC 9110 8.8.3). A tag may
+ * have commas in it, so the list cannot be split at commas. False at the end, and at anything that
+ * is no tag: the rest of the field is then ignored. */
 static bool take_etag(struct span *rest, struct span *etag)
 {
     while (rest->len > 0 && strchr(" \t,", rest->at[0]) != NULL && rest->at[0] != '\0')
@@ -63,6 +72,8 @@ static bool take_etag(struct span *rest, struct span *etag)
     return true;
 }
 
+/* The comparison is weak: "W/" is ignored on both sides (RFC 9110 8.8.3.2). A proxy that compresses
+ * on the way may have made a tag weak, and for a 304 an equivalent copy is enough. */
 bool values_etag_matches(const struct http_request *r, const char *bytes, struct span etag)
 {
     struct span value, candidate, wanted;
