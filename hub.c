@@ -1,21 +1,22 @@
 /* hub.c - messages from the POST to the ring.
  *
- * A message goes one way: hub_publish checks it against what is known and puts it into the batch of
- * this turn. The keeper takes the batch, numbers it, keeps it and says hub_safe, which moves it
- * into its ring, wakes the room, and tells the POST. In between it cannot be read: what is not safe
- * is not history. With memory alone the batch is safe at once; the step is there all the same,
- * because everything that arrives in one turn then leaves in one send.
+ * A message goes one way. hub_publish checks its room, its size and its idempotency key, and puts
+ * it into the batch of this turn. The keeper takes the batch, gives each message its id, keeps it,
+ * and calls hub_safe, which puts the frame into the ring, makes the room's streams due and tells
+ * the POST. Streams and pages do not see a message before that (the rule of a write-ahead log). In
+ * memory a batch is safe at once; the step is there all the same, because then everything that
+ * arrives in one turn leaves in one send.
  *
- * What is accepted must get in: the memory for its frame is reserved at the POST, by the length of
- * the frame with the longest id.
+ * What is accepted must get in: the memory for a frame is reserved at the POST, by the length of
+ * the frame with the longest id. So hub_safe cannot fail for a message that the keeper has kept.
  *
  * What an operation costs:
  *
- *      publish           the frame's bytes, one hash for the room and one for the key; a look at
- *                        each room of --room
+ *      publish           the frame's bytes, a hash for the room and one or two for the key; a look
+ *                        at each room of --room
  *
- *      safe              O(1) a message, however many read it; when it takes the place of one that
- *                        streams have not been offered yet, they are served first
+ *      safe              the frame's bytes, however many streams read it; when it takes the place
+ *                        of one that streams have not been offered yet, they are served first
  *
  *      drop the oldest   O(1)
  *
@@ -26,9 +27,10 @@
  *                        several rooms, for each frame a look at each of them
  *
  *      presence          a snapshot a room, once a second at most, and a send for each stream; a
- *                        look at each room that waits for one, 50 times a second
+ *                        look at each room that waits for one, 50 times a second and whenever a
+ *                        room changes that was quiet
  *
- *      overrun check     all rooms, once a second, while anybody is blocked
+ *      overrun check     all rooms and blocked streams, once a second, while a stream is blocked
  *
  *      GET /rooms        all rooms, sorted
  */
@@ -41,11 +43,19 @@
 #include <stdlib.h>
 
 enum {
+    /* An overrun stream can wait to be ended: the ring goes on without it. */
     OVERRUN_CHECK_MS = 1000,
-    PRESENCE_SCAN_MS = 20, /* between two looks at the rooms that wait for one */
+
+    /* Between two looks at the rooms that wait for a snapshot. When many rooms change, each is due
+     * at a time of its own, and a look for each would be quadratic. */
+    PRESENCE_SCAN_MS = 20,
+
+    /* A scratch buffer that a rare large message has grown over this is given back. */
     SCRATCH_KEPT_BYTES = 65536,
 };
 
+/* The time of the start is an id too. A reader that has not seen any message resumes from it, and
+ * what came before it is lost. */
 struct hub *hub_new(const struct hub_settings *settings, const struct stream_owner *owner,
     int64_t mono_ms, uint64_t unix_ms)
 {
@@ -83,6 +93,7 @@ struct id hub_newest(const struct hub *hub)
     return hub->newest;
 }
 
+/* Linear: the rooms of --room were written by hand, so they are few. */
 bool hub_allows(const struct hub *hub, struct span room)
 {
     const struct spans *allowed = &hub->settings->allowed;
@@ -94,17 +105,22 @@ bool hub_allows(const struct hub *hub, struct span room)
 
 /* ==== From the POST ========================================================================== */
 
-/* A key that was seen: the same message again is answered like the first, another is a conflict.
- * The same is what gives the same frame with the first one's id and time. */
+/* What a field may hold was checked before (rules.h). The hub checks what only it knows: whether
+ * the room may be made, whether the frame fits, and whether the same POST came before. */
+
+/* Answers a POST whose key was seen in this room: the same message gets the first one's receipt,
+ * another is a conflict. No copy or digest of the first is kept for that. Its frame is made again,
+ * with its id and time, and compared with the bytes in the ring. While the first is still on its
+ * way it has no frame; then the bodies are compared, and both POSTs wait for one result. */
 static enum publish repeat(const struct frame_content *content, const struct key *key,
     struct waiter *waiter, struct receipt *receipt)
 {
     struct publication *pending = key->pending;
-    if (pending != NULL) {
+    if (pending != NULL) { /* not in the ring yet */
         if (!span_equal(content->body, pending->content.body))
             return PUBLISH_CONFLICT;
         waiter->publication = pending;
-        waiter->repeated = true;
+        waiter->repeated = true; /* it did not publish: its answer is 200, not 201 */
         waiter->next = pending->waiters;
         pending->waiters = waiter;
         return PUBLISH_WAIT;
@@ -119,7 +135,7 @@ static enum publish repeat(const struct frame_content *content, const struct key
     bool same = frame.len == len && ring_equal(ring, first->offset, buffer_span(&frame));
     bool failed = frame.failed;
     buffer_free(&frame);
-    if (failed)
+    if (failed) /* no comparison, so no conflict: the client may try again */
         return PUBLISH_NO_MEMORY;
     if (!same)
         return PUBLISH_CONFLICT;
@@ -127,7 +143,10 @@ static enum publish repeat(const struct frame_content *content, const struct key
     return PUBLISH_REPEATED;
 }
 
-/* Makes the publication, and sure that its frame will find memory; NULL without. */
+/* Makes the publication and reserves what hub_safe will need: space in the ring for this frame and
+ * for all that are on their way before it, and the key's node in the table. Body and key are
+ * copied, because the request's bytes do not outlive the POST. Returns NULL if out of memory; then
+ * the ring may have grown, and nothing else has changed. */
 static struct publication *prepare(
     struct hub *hub, struct room *room, const struct frame_content *content, size_t size_max)
 {
@@ -154,6 +173,7 @@ static struct publication *prepare(
     return p;
 }
 
+/* The POST that brings a message is its first waiter; repeat adds others. */
 static void await(struct publication *p, struct waiter *waiter)
 {
     waiter->publication = p;
@@ -162,8 +182,11 @@ static void await(struct publication *p, struct waiter *waiter)
     p->waiters = waiter;
 }
 
-/* Takes a message whose key is new. hub_safe will make its frame in hub->frame, which must be large
- * enough by then. */
+/* Takes a message whose key is new, or that has none. A frame has at most half of the history, so
+ * that any two messages fit into the ring together. hub_safe will make the frame in hub->frame,
+ * which must be large enough by then: it reserves the worst case of escaping the key on top,
+ * because json_string_add asks for that much before it writes. Nothing is counted before the last
+ * step that can fail. */
 static enum publish accept_new(
     struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
 {
@@ -171,7 +194,7 @@ static enum publish accept_new(
     if (size > hub->settings->history / 2)
         return PUBLISH_TOO_LARGE;
     if (buffer_reserve(&hub->frame, size + JSON_ESCAPED_MAX(content->key.len)) == NULL) {
-        hub->frame.failed = false; /* what is in it is whole */
+        hub->frame.failed = false; /* the frame that it may hold is whole */
         return PUBLISH_NO_MEMORY;
     }
     struct publication *p = prepare(hub, room, content, size);
@@ -181,12 +204,15 @@ static enum publish accept_new(
     hub->pending++;
     room->pending++;
     room->pending_bytes += p->size_max;
-    list_remove(&room->silent_rooms);
+    list_remove(&room->silent_rooms); /* hub_tick must not drop it with a message on its way */
+    /* Behind the others, so that ids follow the order of the POSTs. */
     *hub->batch_end = p;
     hub->batch_end = &p->next;
     return PUBLISH_WAIT;
 }
 
+/* The room is made before the message is checked; when it is refused, room_release removes a room
+ * that was made for it alone. A key that is known needs no release: its room holds a message. */
 enum publish hub_publish(
     struct hub *hub, const struct message *m, struct waiter *waiter, struct receipt *receipt)
 {
@@ -194,7 +220,7 @@ enum publish hub_publish(
     struct room *room = room_make(hub, m->room, &join);
     if (room == NULL)
         return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
-    buffer_clear(&hub->body);
+    buffer_clear(&hub->body); /* scratch: what is accepted is copied from it */
     frame_body(&hub->body, m);
     struct frame_content content = { m->kind, buffer_span(&hub->body), m->key };
     struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key) : NULL;
@@ -208,6 +234,8 @@ enum publish hub_publish(
     return result;
 }
 
+/* Linear in the waiters of one message, which are more than one only when a POST is repeated with
+ * its key before the first is safe. */
 void hub_forget(struct waiter *waiter)
 {
     if (waiter->publication == NULL)
@@ -221,6 +249,7 @@ void hub_forget(struct waiter *waiter)
 
 /* ==== To the ring ============================================================================ */
 
+/* The next message begins a new batch: a slow keeper may hold several at a time. */
 struct publication *hub_take_batch(struct hub *hub)
 {
     struct publication *batch = hub->batch;
@@ -234,12 +263,14 @@ struct id hub_next_id(struct hub *hub)
     return next_id(hub);
 }
 
+/* An id from elsewhere may be behind the last one given here; these bounds only grow. */
 static void note_id(struct id *newest, struct id id)
 {
     if (id_before(*newest, id))
         *newest = id;
 }
 
+/* Id and time become text once, for the frame, the journal's record and the receipt. */
 void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t time_ms)
 {
     p->id = id;
@@ -248,9 +279,10 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
     note_id(&hub->last, id);
 }
 
-/* Makes space in a ring for the frame in hub->frame. Streams that wait for their turn are served
- * before a frame that they have not been offered goes: only a reader that does not read is ever
- * overrun. While they are served a message may be published, and hub->frame grow and move. */
+/* Drops the oldest frames until the one in hub->frame fits. Before a frame goes, the due streams
+ * that have not been offered it are served, however many they are: publishers that are faster than
+ * turn_run overrun no stream that reads, only a blocked one. The price is that this one call may
+ * send to a whole room. A stream's owner may publish meanwhile, and hub->frame move. */
 static void make_space(struct hub *hub, struct room *room)
 {
     struct ring *ring = &room->ring;
@@ -260,7 +292,9 @@ static void make_space(struct hub *hub, struct room *room)
     }
 }
 
-/* The one way into a ring, for the frame in hub->frame. */
+/* The one way into a ring, for the frame in hub->frame; it cannot fail. The key now leads to the
+ * ring's entry, and goes when that is dropped: a POST can be repeated as long as its message is
+ * held. Waking the room is O(1): nothing here depends on how many streams there are. */
 static void append(struct hub *hub, struct room *room, const struct entry *entry)
 {
     if (entry->key != NULL) {
@@ -274,7 +308,8 @@ static void append(struct hub *hub, struct room *room, const struct entry *entry
     room_wake(hub, room);
 }
 
-/* Tells the waiters, one by one: each may go, or publish again, while it is told. */
+/* Tells the waiters, each time the first that is left: while one is told it may publish again, and
+ * any may go. The receipt's room stays until the end because `pending` still counts the message. */
 static void settle(struct hub *hub, struct publication *p, enum settled settled)
 {
     struct room *room = p->room;
@@ -284,6 +319,7 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
         hub_forget(waiter);
         waiter->done(waiter, settled, &receipt);
     }
+    /* The space that was reserved is now used by the frame, or free for others. */
     hub->pending--;
     room->pending--;
     room->pending_bytes -= p->size_max;
@@ -291,6 +327,8 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     publication_free(hub, p);
 }
 
+/* The frame is made only now, because its length depends on its id. It must not be longer than what
+ * the POST reserved; from there on nothing can fail. */
 void hub_safe(struct hub *hub, struct publication *p)
 {
     struct buffer *frame = &hub->frame;
@@ -301,9 +339,11 @@ void hub_safe(struct hub *hub, struct publication *p)
     must(!frame->failed && frame->len <= p->size_max);
     make_space(hub, p->room);
     append(hub, p->room, &entry);
+    /* The POST is answered before any stream gets the frame: streams are served in turn_run. */
     settle(hub, p, SETTLED_SAFE);
 }
 
+/* The key goes with the message, so that the client can repeat the POST with the same key. */
 void hub_refused(struct hub *hub, struct publication *p, enum settled why)
 {
     if (p->key != NULL)
@@ -313,9 +353,10 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why)
 
 /* ==== What has no POST here ================================================================== */
 
-/* The key of a message that comes from elsewhere: of two with the same key the later one has it
- * (its room was dropped in between), and one that is safe has it before one that is on its way.
- * False without memory. */
+/* Finds or makes the key of a message that comes from elsewhere. Of two messages with the same key
+ * the later one has it, because the room dropped the first one in between. A message that is safe
+ * has it before one that is on its way, because the latter may yet be refused. Returns false if out
+ * of memory. */
 static bool take_key(struct hub *hub, struct room *room, struct span bytes, struct key **key)
 {
     *key = NULL;
@@ -330,19 +371,22 @@ static bool take_key(struct hub *hub, struct room *room, struct span bytes, stru
     return *key != NULL;
 }
 
-/* Puts the frame of a payload into hub->frame; false without memory. */
+/* Puts a payload into hub->frame, in its envelope; frame_end writes the empty line that is left out
+ * here. Returns false if out of memory. */
 static bool wrap(struct hub *hub, struct span payload)
 {
     struct buffer *frame = &hub->frame;
     buffer_clear(frame);
     size_t begin = frame_begin(frame, true);
-    buffer_add(frame, (struct span) { payload.at, payload.len - 1 }); /* without its empty line */
+    buffer_add(frame, (struct span) { payload.at, payload.len - 1 });
     frame_end(frame, begin, true);
     return !frame->failed;
 }
 
-/* A message that the ring cannot hold takes along all that was before it, after that was offered.
- * Its room's readers are overrun, and come back to a gap. */
+/* Lets a message pass that the ring cannot hold, because --history was larger when it was posted,
+ * or is larger in another process. Streams must not go on behind it as if nothing was missing. So
+ * what the ring holds is offered and dropped, and the head passes over the message: every cursor is
+ * then behind the tail, and the room's streams are overrun and come back to a gap. */
 static void pass_over(struct hub *hub, struct room *room, struct id id, size_t len)
 {
     struct ring *ring = &room->ring;
@@ -355,6 +399,9 @@ static void pass_over(struct hub *hub, struct room *room, struct id id, size_t l
     room_wake(hub, room);
 }
 
+/* The order matters: make_space may drop the message that has the key, and the key with it, so the
+ * key is looked up afterwards. What is on its way keeps its space (ring_prepare), because it cannot
+ * be refused here. */
 static enum append append_payload(
     struct hub *hub, struct room *room, struct entry *entry, struct span key, struct span payload)
 {
@@ -378,6 +425,8 @@ static enum append append_payload(
     return APPENDED;
 }
 
+/* The room is made whatever --max-rooms says, because its message is safe already and cannot be
+ * refused. restore_end drops rooms over the limit. */
 enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t time_ms,
     enum message_kind kind, struct span key, struct span payload)
 {
@@ -387,16 +436,19 @@ enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t
         room = room_new(hub, name);
     if (room == NULL)
         return APPEND_NO_MEMORY;
-    room->pending++; /* it stays while its streams are served */
+    room->pending++; /* the room stays while its streams are served */
     enum append result = append_payload(hub, room, &entry, key, payload);
     room->pending--;
-    if (!hub->restoring && result != APPEND_OLD) /* restore_end looks at all of them */
+    if (!hub->restoring && result != APPEND_OLD) /* restore_end looks at all rooms */
         room_release(hub, room);
     return result;
 }
 
 /* ==== What time brings ======================================================================= */
 
+/* Takes the snapshots that are due. Nothing is sent here, and nothing enters a ring: the room's
+ * streams become due as they do for a message, and each gets the snapshot when it has caught up.
+ * When out of memory, the room keeps its old snapshot and is due again a second later. */
 static void tell_presence(struct hub *hub)
 {
     int64_t earliest = INT64_MAX;
@@ -404,22 +456,24 @@ static void tell_presence(struct hub *hub)
         next = l->next;
         struct room *room = CONTAINER(l, struct room, changed_rooms);
         if (room_presence_due(room) <= hub->mono_ms) {
-            room->told_ms = hub->mono_ms;
+            room->told_ms = hub->mono_ms; /* also when it fails: no retry in each turn */
             if (presence_snapshot(&room->presence, room_name(room))) {
                 list_remove(&room->changed_rooms);
                 room_wake(hub, room);
                 continue;
-            } /* else there was no memory: once more, later */
+            }
         }
         if (room_presence_due(room) < earliest)
             earliest = room_presence_due(room);
     }
+    /* Rooms that become due within the next few milliseconds are told together. */
     hub->presence_ms = earliest;
     if (earliest < hub->mono_ms + PRESENCE_SCAN_MS)
         hub->presence_ms = hub->mono_ms + PRESENCE_SCAN_MS;
 }
 
-/* Ends the stalled streams of a room that its ring has passed. */
+/* Ends the blocked streams of a room whose cursors its ring has passed. `next` stays while one is
+ * ended, because a stream has one member in a room. */
 static void end_overrun_in(struct hub *hub, struct room *room)
 {
     for (struct link *l = room->blocked.next, *next; l != &room->blocked; l = next) {
@@ -430,8 +484,9 @@ static void end_overrun_in(struct hub *hub, struct room *room)
     }
 }
 
-/* A stalled reader never wakes, so it does not notice by itself that the ring has passed it. When
- * the last one leaves, a room may go: this one when its stretch of the table has been walked. */
+/* A stalled client's socket never becomes writable, so the stream does not find out by itself that
+ * it is overrun. Other rooms may go while streams of this one are ended; `pending` keeps this one
+ * until the walk has left it. */
 static void end_overrun(struct hub *hub)
 {
     hub->overrun_ms = hub->mono_ms + OVERRUN_CHECK_MS;
@@ -447,6 +502,8 @@ static void end_overrun(struct hub *hub)
     }
 }
 
+/* Rooms became silent in the order of this list and all have the same time to live, so only the
+ * head is looked at. */
 static struct room *longest_silent(const struct hub *hub)
 {
     return list_empty(&hub->silent_rooms)
@@ -459,13 +516,16 @@ static int64_t silent_until(const struct hub *hub, const struct room *room)
     return room->silent_ms + (int64_t)hub->settings->room_ttl_ms;
 }
 
+/* hub->frame is kept while a message is on its way: its space was promised at the POST. */
 void hub_tick(struct hub *hub)
 {
+    /* The loop serves streams after this: what becomes due here is sent in the same turn. */
     struct room *room;
     if (hub->presence_ms <= hub->mono_ms)
         tell_presence(hub);
     if (hub->blocked > 0 && hub->overrun_ms <= hub->mono_ms)
         end_overrun(hub);
+    /* A room in this list has no streams and no messages on their way: it can be freed. */
     while ((room = longest_silent(hub)) != NULL && silent_until(hub, room) <= hub->mono_ms)
         room_free(hub, room);
     if (hub->body.capacity > SCRATCH_KEPT_BYTES)
@@ -474,6 +534,7 @@ void hub_tick(struct hub *hub)
         buffer_free(&hub->frame);
 }
 
+/* A stream that is due and a batch that waits are work for now, not for a time. */
 int64_t hub_next_ms(const struct hub *hub)
 {
     if (hub->batch != NULL || !list_empty(&hub->due_rooms))
@@ -487,6 +548,7 @@ int64_t hub_next_ms(const struct hub *hub)
     return next;
 }
 
+/* Rooms free their keys, and streams have dropped their names: the tables are empty by the end. */
 void hub_free(struct hub *hub)
 {
     must(hub->pending == 0);

@@ -6,8 +6,9 @@
  *      0000003f\r\n   id: 1760000000000-0\n event: news\n data: ...\n \n   \r\n
  *      '-- lead --'   '------------------- payload -------------------'   'trail'
  *
- * The lead has always the same size (leading zeros are legal, RFC 9112 7.1), so a frame can be
- * sent with or without its envelope, wherever it lies. */
+ * The lead always has the same size (leading zeros are legal, RFC 9112 7.1). So a frame is
+ * formatted once, and a ring's bytes serve both streams with chunks and those of HTTP/1.0, which
+ * skip the envelope by counting. */
 
 #ifndef FRAME_H
 #define FRAME_H
@@ -23,10 +24,11 @@ enum {
     FRAME_ENVELOPE_BYTES = FRAME_LEAD_BYTES + FRAME_TRAIL_BYTES,
 };
 
-/* "18446744073709551615-18446744073709551615" */
+/* The longest id: "18446744073709551615-18446744073709551615". */
 enum { ID_MAX_BYTES = 41 };
 
-/* An event id, written "milliseconds-sequence": the form of a Redis Streams id. */
+/* An event id, written "milliseconds-sequence": the form of a Redis Streams id. Ids are ordered
+ * over all rooms of the server. */
 struct id {
     uint64_t ms, seq;
 };
@@ -41,7 +43,7 @@ static inline bool id_equal(struct id a, struct id b)
     return a.ms == b.ms && a.seq == b.seq;
 }
 
-/* An id and a time as text: made once for all the places in which a message has them. */
+/* An id and a time as text: made once, because a message has each in several places. */
 struct stamp {
     uint8_t id_len;
     char id[ID_MAX_BYTES];
@@ -61,7 +63,7 @@ static inline struct span stamp_time(const struct stamp *stamp)
     return (struct span) { stamp->time, DATE_RFC3339_BYTES };
 }
 
-/* Reads an id in exactly the form that id_add writes. */
+/* Reads an id in exactly the form that id_add writes. Returns false for anything else. */
 bool id_parse(struct span s, struct id *id);
 void id_add(struct buffer *out, struct id id);
 
@@ -72,7 +74,7 @@ void id_add_json(struct buffer *out, const struct id *id);
  * stays there. */
 void time_add(struct buffer *out, uint64_t ms);
 
-/* What a message is decides how its frame looks, and how it is read back from it. */
+/* What a message is: it decides how the frame is written, and how it is read back. */
 enum message_kind {
     MESSAGE_CHAT,   /* {"id","room","name","message","time"} */
     MESSAGE_TEXT,   /* lines of text */
@@ -80,48 +82,49 @@ enum message_kind {
     MESSAGE_BINARY, /* bytes, sent as Base64 in a JSON object; in a ring it is MESSAGE_JSON */
 };
 
-/* The kind that a message has in a ring, and in a journal. */
+/* The kind that a message has in a ring and in a journal. */
 static inline enum message_kind frame_stored_kind(enum message_kind kind)
 {
     return kind == MESSAGE_BINARY ? MESSAGE_JSON : kind;
 }
 
-/* One message on its way in. Its fields have been checked and are UTF-8 (`body` of a binary one
- * excepted); `event` and `key` are empty when not given, `name` is for chat and binary only. */
+/* One message on its way in. Its fields keep the rules of rules.h and are UTF-8, except the body of
+ * a binary one. `event` and `key` are empty when not given; `name` is for chat and binary only. All
+ * are borrowed. */
 struct message {
     enum message_kind kind;
     struct span room, name, event, body, key;
 };
 
-/* A frame is written between these two. With `chunked` it gets its envelope. frame_begin returns
- * what frame_end needs. */
+/* A frame is written between these two; with `chunked` it gets its envelope. frame_end takes what
+ * frame_begin returned, and writes the empty line that ends the event. */
 size_t frame_begin(struct buffer *out, bool chunked);
 void frame_end(struct buffer *out, size_t begin, bool chunked);
 
-/* "data: " lines, a new one after each CR, LF or CRLF of `text`. */
+/* Appends "data: " lines, a new one after each CR, LF or CRLF of `text`. */
 void frame_data(struct buffer *out, struct span text);
 
-/* `retry:` with a time in milliseconds. */
+/* Appends `retry:` with a time in milliseconds, as a frame of its own. */
 void frame_retry(struct buffer *out, uint64_t ms, bool chunked);
 
-/* What of a message is known before it has an id: made at the POST, kept until then. */
+/* The part of a message that is known before it has an id: made at the POST, kept until then. */
 struct frame_content {
     enum message_kind kind;
     struct span body; /* as frame_body writes it */
     struct span key;
 };
 
-/* Writes what of a payload does not depend on the id and the time. */
+/* Appends the part of a payload that does not depend on the id and the time. */
 void frame_body(struct buffer *out, const struct message *m);
 
-/* The whole frame of a message. */
+/* Appends the whole frame of a message. */
 void frame_message(
     struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked);
 
-/* The most bytes that this message's frame can have with its envelope, whatever its id. */
+/* The length of this message's frame, envelope included, with the longest id. */
 size_t frame_size_max(const struct frame_content *c);
 
-/* Reads a payload back: writes the event as an element of GET /messages. */
+/* Reads a payload back: appends the event as an element of GET /messages. */
 void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
     struct span room, struct id id, uint64_t time_ms);
 

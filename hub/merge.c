@@ -1,13 +1,28 @@
-/* merge.c - frames of several rooms in one order: that of their ids, but the rest of a frame that
- * was cut first. Also the way of a stream without chunks, which gets each frame without its
- * envelope. */
+/* merge.c - frames of several rooms in one order: that of their ids.
+ *
+ * The order matters because a client has one Last-Event-ID for all its rooms. If it got message 9
+ * of one room before message 7 of another and lost the connection in between, it would resume after
+ * 9 and miss 7. Ids only grow in the order in which messages enter the rings, so what arrives later
+ * never belongs before what was sent.
+ *
+ *      room a    | 3 |   | 6 | 7 |                     sent: 3 4 6 7 9
+ *      room b        | 4 |         | 9 |
+ *
+ * This is a k-way merge of sorted sequences. It looks at each room for each frame: linear, and for
+ * at most 16 rooms simpler than a heap and cheap enough. One frame goes before its turn: the rest
+ * of one that a partial write has cut, because an event in mid-frame can only be followed by
+ * itself.
+ *
+ * Streams without chunks (HTTP/1.0) come this way too, even with one room: each frame goes without
+ * its envelope, so that no two of them touch. */
 
 #include "hub/merge.h"
 
 #include "hub/room.h"
 
-/* Adds a piece; the cursor goes from `from` to `next` when all of it is sent. Two pieces that touch
- * become one. */
+/* Adds a piece; the member's cursor goes from `from` to `next` when all of it is sent. A piece that
+ * touches the one before becomes part of it: a run of one room's frames costs one piece. Returns
+ * whether another frame fits. */
 static bool add_piece(
     struct gather *g, struct member *m, struct iovec piece, uint64_t from, uint64_t next)
 {
@@ -23,10 +38,11 @@ static bool add_piece(
     g->places[g->count].member = m;
     g->places[g->count].from = from;
     g->places[g->count].next = next;
-    return ++g->count < GATHER_PIECES - 1; /* a frame may need two */
+    return ++g->count < GATHER_PIECES - 1; /* a frame that wraps needs two */
 }
 
-/* The bytes from one offset to another, and `trail` bytes that are passed over but not sent. */
+/* Adds the bytes from one offset to another. The cursor also passes over `trail` bytes that are not
+ * sent: it counts the ring's bytes, so that a stream without chunks is then at the next frame. */
 static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t to, unsigned trail)
 {
     struct iovec pieces[2];
@@ -40,13 +56,16 @@ static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t
     return fits;
 }
 
-/* Where the merge stands in one of the rooms. */
+/* Where the merge stands in one of the rooms: ahead of the member's cursor, which moves only when
+ * bytes are sent. `end` is where the stream's limit or the ring's head is. */
 struct head {
     struct member *member;
     uint64_t number, cursor, end;
 };
 
-/* The room whose frame goes next: one that was cut, else the smallest id; NULL at the end. */
+/* The room whose frame goes next: one with a frame that was cut, otherwise the one with the
+ * smallest id. At most one frame of a stream is cut, because its rest goes first. Returns NULL at
+ * the end. */
 static struct head *next_room(struct head *heads, int count)
 {
     struct head *best = NULL;
@@ -66,7 +85,8 @@ static struct head *next_room(struct head *heads, int count)
     return best;
 }
 
-/* Adds the frame, or what is left of it, and steps to the next one. */
+/* Adds the frame, or what is left of it, and steps to the next one. Without chunks it begins behind
+ * the lead and ends before the trail; a cursor that was cut is already behind the lead. */
 static bool add_frame(struct gather *g, struct head *h, bool chunked)
 {
     const struct ring *ring = &h->member->room->ring;
@@ -78,7 +98,8 @@ static bool add_frame(struct gather *g, struct head *h, bool chunked)
     return add_span(g, h->member, from > begin + lead ? from : begin + lead, end - trail, trail);
 }
 
-/* Frame by frame, until there are none or no further piece fits. */
+/* The heads are made new each time, with a bisection for each room that has something: a cursor is
+ * an offset alone, and a stream keeps no entry's number that the ring might drop. */
 void merge_gather(struct stream *stream, struct gather *g)
 {
     struct head heads[STREAM_ROOMS_MAX], *h;

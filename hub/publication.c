@@ -1,4 +1,8 @@
-/* publication.c - the memory of messages on their way. */
+/* publication.c - the memory of messages on their way.
+ *
+ * A publication is one allocation: the struct, and behind it the message's body and key. It lives
+ * for about a turn, so a busy server needs as many in each turn as it has just freed. A free list
+ * (spares) keeps some of one size for that. The hub owns it; nothing here is shared by threads. */
 
 #include "hub/publication.h"
 
@@ -6,17 +10,20 @@
 
 #include <stdlib.h>
 
+/* Enough for a line of chat with its room and name. Larger ones are rare, and are not kept. */
 enum { SPARE_BYTES = 256 };
 
-/* The debug build keeps none, so that the sanitizer sees the use of one that is gone. */
+/* How many are kept: 64 bound what an idle server holds to 28 KB. The debug build keeps none,
+ * so that the sanitizer sees the use of one after it was freed. */
 #ifdef DEBUG
 enum { SPARES_MAX = 0 };
 #else
 enum { SPARES_MAX = 64 };
 #endif
 
-/* A publication lives for a turn, and at many POSTs a second the heap would go to the system for it
- * in each. So a few of the usual size are kept for the next ones. */
+/* At many POSTs a second the heap would get memory from the system and give it back in each turn; a
+ * spare avoids that. Only the fields before `stamp` are cleared: the others are written before they
+ * are read. */
 struct publication *publication_new(struct hub *hub, size_t bytes)
 {
     size_t capacity = bytes > SPARE_BYTES ? bytes : SPARE_BYTES;
@@ -32,6 +39,7 @@ struct publication *publication_new(struct hub *hub, size_t bytes)
     return p;
 }
 
+/* The capacity tells whether it is one of the size that is kept. */
 void publication_free(struct hub *hub, struct publication *p)
 {
     if (p->capacity != SPARE_BYTES || hub->spare_count == SPARES_MAX) {

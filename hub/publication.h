@@ -1,10 +1,10 @@
-/* publication.h - a message on its way from the POST into a ring, and who is told what became of
- * it.
+/* publication.h - a message on its way from the POST into a ring, and the POSTs that wait for the
+ * result.
  *
  *      hub_publish ──► the batch ──hub_take_batch──► the keeper ──hub_number, hub_safe──► the ring
  *                                                           └────hub_refused──► nowhere
  *
- * Nobody can read it before it is safe. */
+ * Streams and pages do not see a message before the keeper reports it safe. */
 
 #ifndef PUBLICATION_H
 #define PUBLICATION_H
@@ -16,14 +16,14 @@ struct key;
 struct room;
 
 struct publication {
-    struct publication *next; /* in the batch; once it is taken, the keeper's to use */
-    struct room *room;
-    struct key *key; /* or NULL */
-    struct waiter *waiters;
+    struct publication *next;     /* in the batch; the keeper may use it once the batch is taken */
+    struct room *room;            /* which counts it as pending, and so stays */
+    struct key *key;              /* or NULL */
+    struct waiter *waiters;       /* the POST that brought it, and those that repeat it */
     struct id id;                 /* from hub_number on */
     uint64_t time_ms;             /* from hub_number on */
     struct stamp stamp;           /* both as text */
-    size_t size_max;              /* the most that its frame can have */
+    size_t size_max;              /* of its frame, with the longest id: what is reserved for it */
     struct frame_content content; /* its spans lie in `bytes` */
     size_t capacity;              /* of `bytes` */
     char bytes[];
@@ -39,23 +39,24 @@ void publication_free_spares(struct hub *hub);
 /* What became of a message. */
 enum settled {
     SETTLED_SAFE,
-    SETTLED_FULL, /* refused: where it was to be kept there is no space left; later there may be */
+    SETTLED_FULL,   /* refused: the keeper has no space left; there may be some later */
     SETTLED_FAILED, /* refused for another reason */
 };
 
-/* What was published: `room` and `online` are those of the answer to the POST. */
+/* What was published, for the answer to the POST. `online` counts the room's streams now; `room` is
+ * borrowed, valid until the next call of the hub. */
 struct receipt {
     struct stamp stamp;
     struct span room;
     unsigned online;
 };
 
-/* The owner of a POST that waits for the result. It lives with its owner, which calls hub_forget
- * when it goes before `done` was called. */
+/* A POST that waits for the result. It is a part of its owner, which sets `done`, and calls
+ * hub_forget when it goes before `done` was called. The receipt is meant for SETTLED_SAFE only. */
 struct waiter {
     struct waiter *next;
-    struct publication *publication; /* NULL when nothing is awaited */
-    bool repeated;                   /* its key was on its way already: the first one's result */
+    struct publication *publication; /* NULL when it waits for nothing */
+    bool repeated; /* its message was on its way already: the first one's result */
     void (*done)(struct waiter *, enum settled, const struct receipt *);
 };
 

@@ -1,7 +1,7 @@
-/* restore.h - a new hub gets its past back, before anything else happens.
+/* restore.h - a new hub gets its past back, before any stream or POST comes.
  *
- * A keeper calls restore_begin, then hub_append for each message, oldest first, and the others in
- * between, and restore_end. */
+ * A keeper calls restore_begin, then hub_append for each message, the oldest first, with the other
+ * functions in between as it finds them, and restore_end. */
 
 #ifndef RESTORE_H
 #define RESTORE_H
@@ -11,21 +11,22 @@
 
 struct hub;
 
-/* From here on the hub's past is what is restored. */
+/* The hub forgets the past that it was made with. Until restore_end there may be empty rooms, and
+ * more than --max-rooms. */
 void restore_begin(struct hub *hub);
 
-/* Something that was there cannot be read any more: every reader that was away must be told of a
- * gap. */
+/* Something that was stored cannot be read: every reader that resumes will be told of a gap. */
 void restore_damage(struct hub *hub);
 
-/* The hub's own: when its memory began, the newest id given, the newest that a dropped room lost.
- */
+/* What the hub itself remembers: where its memory began, the newest id given, the newest id that a
+ * dropped room lost. */
 void restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
 
-/* What a room has lost. False without memory. */
+/* What a room has lost; the room is made. Returns false if out of memory. */
 bool restore_room(struct hub *hub, struct span name, struct id lost);
 
-/* That was all: rooms over the limit go, the longest silent first. False without memory. */
+/* That was all: rooms over --max-rooms go, the longest silent first, and empty ones. Returns false
+ * if out of memory. */
 bool restore_end(struct hub *hub);
 
 #endif

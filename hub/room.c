@@ -1,10 +1,18 @@
-/* room.c - rooms and what they own: the ring, the keys of its messages, when presence is due. */
+/* room.c - rooms and what they own: the ring, the keys of its messages, when presence is due.
+ *
+ * No client opens or closes a room. It comes with its first stream or message and goes when it has
+ * neither; one with history but no streams stays until --room-ttl has passed. The one thing that a
+ * room leaves behind is the newest id that it has dropped: a room that is made again under the name
+ * must tell readers of a gap. The hub keeps the greatest of these for all names, so that names that
+ * are gone cost nothing; the price is a gap told to readers of another new room that lost nothing.
+ */
 
 #include "hub/room.h"
 
 #include <stdlib.h>
 
-enum { PRESENCE_MIN_MS = 1000 }; /* between two snapshots of a room */
+/* Between two snapshots of a room: people do not need to see names come faster. */
+enum { PRESENCE_MIN_MS = 1000 };
 
 struct room *room_find(const struct hub *hub, struct span name)
 {
@@ -15,6 +23,7 @@ struct room *room_find(const struct hub *hub, struct span name)
     return NULL;
 }
 
+/* It begins with the hub's `lost`: an earlier room of this name may have lost as much. */
 struct room *room_new(struct hub *hub, struct span name)
 {
     struct room *room = malloc(sizeof *room + name.len);
@@ -23,7 +32,7 @@ struct room *room_new(struct hub *hub, struct span name)
     *room = (struct room) {
         .node.hash = table_hash(name, 0),
         .lost = hub->lost,
-        .told_ms = INT64_MIN / 2,
+        .told_ms = INT64_MIN / 2, /* long ago: the first snapshot is due at once */
         .name_len = (uint8_t)name.len,
     };
     memcpy(room->name, name.at, name.len);
@@ -41,6 +50,7 @@ struct room *room_new(struct hub *hub, struct span name)
     return room;
 }
 
+/* The limit bounds memory: each room may take as much as --history. */
 struct room *room_make(struct hub *hub, struct span name, enum join *join)
 {
     struct room *room = room_find(hub, name);
@@ -55,6 +65,8 @@ struct room *room_make(struct hub *hub, struct span name, enum join *join)
 
 /* ==== Keys =================================================================================== */
 
+/* One table for the keys of all rooms. The room's address is the seed of the hash, so that the same
+ * key in many rooms, which a client may well use, does not make one long chain. */
 struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes)
 {
     struct node *n = table_find(&hub->keys, table_hash(bytes, (uintptr_t)room));
@@ -90,6 +102,9 @@ void room_forget_key(struct hub *hub, struct key *key)
 
 /* ==== Coming and going ======================================================================= */
 
+/* A key is forgotten with its message, because the receipt is made from the entry: a POST that is
+ * repeated later than that publishes again. */
+
 void room_drop_oldest(struct hub *hub, struct room *room)
 {
     struct entry *oldest = ring_entry(&room->ring, room->ring.first);
@@ -100,6 +115,7 @@ void room_drop_oldest(struct hub *hub, struct room *room)
     ring_drop(&room->ring);
 }
 
+/* Drops message by message, so that keys, `held` and `lost` stay right: linear in what it holds. */
 void room_free(struct hub *hub, struct room *room)
 {
     while (!ring_empty(&room->ring))
@@ -115,6 +131,8 @@ void room_free(struct hub *hub, struct room *room)
     free(room);
 }
 
+/* Cheap, because it may be called in vain. A room enters the list of silent ones at the end, with
+ * the present time, so that the list stays in the order of silent_ms. */
 void room_release(struct hub *hub, struct room *room)
 {
     if (room->members > 0 || room->pending > 0)
@@ -130,25 +148,39 @@ void room_release(struct hub *hub, struct room *room)
 
 /* ==== What is due ============================================================================ */
 
+/* The second check keeps the place of a room that is due already: rooms take turns (turn_run). */
 void room_mark_due(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->due) && list_empty(&room->due_rooms))
         list_append(&hub->due_rooms, &room->due_rooms);
 }
 
+/* All idle streams go behind those that are due:
+ *
+ *      idle ─ A ─ B ─ C ─┐          idle ─┐
+ *       └────────────────┘           └────┘
+ *      due ── X ─ Y ─────┐    ──►   due ── X ─ Y ─ A ─ B ─ C ─┐
+ *       └────────────────┘           └────────────────────────┘
+ *
+ * The lists are rings of links, so this changes six pointers, whether C stands for one stream or
+ * for ten thousand: that is what a message costs the room before anything is sent. A second message
+ * in the same turn finds idle empty. Since the idle ones have read all, the cursors of `due` stay
+ * in order. */
 void room_wake(struct hub *hub, struct room *room)
 {
     list_splice(&room->idle, &room->due);
     room_mark_due(hub, room);
 }
 
-/* The more streams, the longer between two snapshots: each costs a send a stream. */
+/* A snapshot costs a send for each stream, so that the more there are, the longer it takes to the
+ * next one: presence never costs a room more than 1,000 sends a second. */
 int64_t room_presence_due(const struct room *room)
 {
     int64_t wait = room->presence.online;
     return room->told_ms + (wait > PRESENCE_MIN_MS ? wait : PRESENCE_MIN_MS);
 }
 
+/* Only notes that there is something to tell: a hundred joins in a second are one snapshot. */
 void room_changed(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->changed_rooms))
@@ -158,6 +190,8 @@ void room_changed(struct hub *hub, struct room *room)
         hub->presence_ms = room_presence_due(room);
 }
 
+/* A hybrid clock: the time when it moves on, a counter behind it while it stands still or steps
+ * back. One for all rooms, so that one Last-Event-ID is enough for a stream in several. */
 struct id next_id(struct hub *hub)
 {
     if (hub->unix_ms > hub->last.ms)

@@ -1,7 +1,8 @@
 /* rules.h - what the fields of a message and the parameters of a URL may hold.
  *
- * Each returns NULL when the value keeps its rule, or the sentence that tells the person who sent
- * it what to change. Values are bytes from outside: that they are UTF-8 is part of every rule. */
+ * Each function returns NULL when the value keeps its rule, otherwise a sentence (a constant) that
+ * tells the sender what to change. Values are bytes from outside, so that UTF-8 is a part of every
+ * rule. What has passed here is never checked again: frame.c relies on it. */
 
 #ifndef RULES_H
 #define RULES_H
@@ -19,7 +20,7 @@ enum {
 
 const char *rule_room(struct span room);
 
-/* Also takes the white space off the name's ends. */
+/* Also removes the white space at the name's ends from the span. */
 const char *rule_name(struct span *name);
 const char *rule_event(struct span event);
 const char *rule_message(struct span message);

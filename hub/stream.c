@@ -1,7 +1,14 @@
 /* stream.c - the hub's readers: which rooms they are in, and what each gets next.
  *
  * A stream in one room with chunks (nearly all of them) gets the span from its cursor to the head,
- * whatever lies in it. Any other stream gets its frames one by one: merge.c. */
+ * however many frames lie in it: ten messages are one send. Any other stream gets its frames one by
+ * one: merge.c.
+ *
+ * What is not a message stays out of the ring and has no id: a `gap` is written for the one stream
+ * that it concerns, and presence is one snapshot a room, which each stream gets when it has caught
+ * up. So neither takes history away, and neither is replayed.
+ *
+ * Joining is all or nothing, and linear in the stream's rooms, as is all else here. */
 
 #include "hub/stream.h"
 
@@ -14,7 +21,9 @@
 
 /* ==== Coming and going ======================================================================= */
 
-/* One member for each room; the first is inside the stream. */
+/* Makes one member for each room, and the rooms that do not exist. Messages that are there already
+ * are not the stream's until stream_seek: each cursor begins at the head. On failure the members so
+ * far stay, the last perhaps without a room, and stream_leave removes them. */
 static enum join add_members(
     struct hub *hub, struct stream *stream, const struct span *rooms, size_t count)
 {
@@ -33,7 +42,7 @@ static enum join add_members(
         if (room == NULL)
             return join;
         room->members++;
-        list_remove(&room->silent_rooms);
+        list_remove(&room->silent_rooms); /* --room-ttl is for rooms without streams */
         member->room = room;
         member->cursor = room->ring.head;
         member->limit = UINT64_MAX;
@@ -41,7 +50,8 @@ static enum join add_members(
     return JOIN_OK;
 }
 
-/* Shows the stream in all its rooms, or in none. */
+/* Shows the stream in all its rooms, or in none: a name's place in a room needs memory. Snapshots
+ * are due only when it is in all of them. */
 static bool appear(struct hub *hub, struct stream *stream)
 {
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -57,6 +67,7 @@ static bool appear(struct hub *hub, struct stream *stream)
     return true;
 }
 
+/* The name is held for the whole of the stream's life: the rooms' presence only points to it. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
     size_t count, struct span name, bool present)
 {
@@ -76,12 +87,15 @@ enum join stream_join(struct hub *hub, struct stream *stream, const struct span 
     return join;
 }
 
+/* Also the way back from a join that failed half-way. A room may go with its last member, so it is
+ * not looked at after room_release; the name goes after all rooms have forgotten it. The struct
+ * ends as if it had never joined, and a link in no list may be removed again. */
 void stream_leave(struct hub *hub, struct stream *stream)
 {
     for (struct member *m = &stream->first, *next; m != NULL; m = next) {
         next = m->also;
         list_remove(&m->link);
-        if (m->room != NULL) {
+        if (m->room != NULL) { /* NULL: the join failed at this room */
             if (stream->present) {
                 presence_leave(&m->room->presence, stream->name);
                 room_changed(hub, m->room);
@@ -99,6 +113,9 @@ void stream_leave(struct hub *hub, struct stream *stream)
     list_init(&stream->first.link);
 }
 
+/* Tells the stream that messages of a room are lost to it. A gap has no id, because it must not
+ * move what the client will send as Last-Event-ID. `after` is what the client asked for, null when
+ * that is no id; `oldest` is where the replay begins. */
 static void add_gap(struct buffer *out, const struct stream *stream, const struct room *room,
     struct id after, const char *reason, bool malformed)
 {
@@ -114,6 +131,8 @@ static void add_gap(struct buffer *out, const struct stream *stream, const struc
     frame_end(out, begin, stream->chunked);
 }
 
+/* The limit is where the head is now. Messages that arrive while a slow stream replays come after
+ * its `ready`, whose id says that all before it has been sent. */
 bool stream_seek(
     struct hub *hub, struct stream *stream, const struct start *start, struct buffer *out)
 {
@@ -131,6 +150,7 @@ bool stream_seek(
     return replay;
 }
 
+/* The counts include this stream, because it has joined before it is told. */
 void stream_add_online(const struct stream *stream, struct buffer *out)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -140,6 +160,8 @@ void stream_add_online(const struct stream *stream, struct buffer *out)
     }
 }
 
+/* A new stream is told the present state, which may be newer than the room's snapshot; `seen` keeps
+ * it from getting that snapshot afterwards. */
 void stream_add_presence(struct stream *stream, struct buffer *out)
 {
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -150,7 +172,16 @@ void stream_add_presence(struct stream *stream, struct buffer *out)
 
 /* ==== What to send next ====================================================================== */
 
-/* All that there is, as it lies: what nearly every stream gets. */
+/* In a stream's turn the owner sends these in order, each when it has sent all of the one before:
+ *
+ *      frames up to the limits ──► `ready`, stream_go_live ──► frames ──► presence ──► idle
+ *
+ * So a replay is wholly before live events, and presence, which is state, comes to a stream that
+ * has caught up. When the socket is full, it goes on from there in its next turn. */
+
+/* All that there is, as it lies, in one piece or two. No frame is looked at: a cursor in the middle
+ * of a frame, where a partial write left it, needs no care, because the rest is just what comes
+ * next. */
 static void gather_span(struct member *m, struct gather *g)
 {
     uint64_t from = m->cursor;
@@ -165,6 +196,7 @@ static void gather_span(struct member *m, struct gather *g)
     }
 }
 
+/* `all` is true for a span; merging sets it to false when its pieces run out. */
 void stream_gather(struct stream *stream, struct gather *g)
 {
     struct member *first = &stream->first;
@@ -175,6 +207,9 @@ void stream_gather(struct stream *stream, struct gather *g)
         merge_gather(stream, g);
 }
 
+/* The pieces are in the order in which they were sent. Each that went whole takes its cursor to
+ * `next`, which is behind the envelope also when that was left out. The first that went in part
+ * takes it to the byte after the last one sent, and those behind it stay unsent. */
 void stream_advance(const struct gather *g, size_t sent)
 {
     for (int i = 0; i < g->count && sent > 0; i++) {
@@ -188,6 +223,7 @@ void stream_advance(const struct gather *g, size_t sent)
     }
 }
 
+/* Only a long poll asks: it sends no frames but a page, and its cursors stay where it joined. */
 bool stream_is_behind(const struct stream *stream)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also)
@@ -196,6 +232,7 @@ bool stream_is_behind(const struct stream *stream)
     return false;
 }
 
+/* This comparison is all that a slow client costs the ring. It must come before each gather. */
 bool stream_is_overrun(const struct stream *stream)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also)
@@ -204,6 +241,7 @@ bool stream_is_overrun(const struct stream *stream)
     return false;
 }
 
+/* All of a stream's limits are set and lifted together, so that one tells. */
 bool stream_is_replaying(const struct stream *stream)
 {
     return stream->first.limit != UINT64_MAX;
@@ -215,6 +253,11 @@ void stream_go_live(struct stream *stream)
         m->limit = UINT64_MAX;
 }
 
+/* Compares by the sign of the difference, so that a wrap-around of the 32-bit counter is harmless
+ * (serial number arithmetic, RFC 1982); a stream that has just joined may be ahead of the snapshot.
+ * Nothing is copied: all streams of a room are sent the same bytes, those without chunks from
+ * behind the lead. What the socket does not take is the owner's to keep, because the next snapshot
+ * replaces this one. */
 bool stream_next_presence(struct stream *stream, struct span *frame)
 {
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
