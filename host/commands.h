@@ -1,13 +1,12 @@
-/* commands.h - what `ssechat WORD` does instead of serving. */
+/* commands.h - the commands, which run instead of the server: `ssechat WORD`. */
 
 #ifndef COMMANDS_H
 #define COMMANDS_H
 
 #include <stdbool.h>
 
-/* Whether the first argument is a command; if so, it is carried out, and `*status` is the exit
- * code.
- */
+/* Runs the command that the first argument names, and sets `*status` to the exit code. Returns
+ * false if it names none: then the arguments are the server's options. */
 bool commands_run(int argc, char **argv, int *status);
 
 #endif

@@ -1,5 +1,14 @@
-/* options.c - one table says everything about an option: its name, how its value is read, what is
- * allowed, and what --help prints. */
+/* options.c - reads the command line and the environment into a struct, from a table.
+ *
+ * One row of the table says everything about an option: its name, how its value is read, which
+ * field it sets, what is allowed, and what --help prints. So the help cannot miss an option, and a
+ * new option is one row and one field. getopt_long(3) knows neither types, ranges nor the
+ * environment, and would leave most of this to be written beside it.
+ *
+ * Only the form of a value is checked here; whether a port is free, or a key file can be read,
+ * shows where it is used. Each mistake ends the program with one sentence that names its source: a
+ * server that starts without one of its options would be worse. Values are borrowed from argv and
+ * the environment; what is allocated lives as long as the process. */
 
 #include "host/options.h"
 
@@ -11,25 +20,27 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* How a value is read, and the type of its field. The compiler does not check that the field has
+ * this type: set_field() writes through an offset. */
 enum kind {
-    KIND_FLAG,
-    KIND_STRING,
-    KIND_LIST,
-    KIND_COUNT,
-    KIND_SIZE,
-    KIND_TIME,
-    KIND_LEVEL,
-    KIND_SYNC
+    KIND_FLAG,   /* bool, without a value */
+    KIND_STRING, /* const char * */
+    KIND_LIST,   /* struct spans: may be repeated, or a list with commas in the environment */
+    KIND_COUNT,  /* uint64_t, as are sizes and times: set_initial() relies on this order */
+    KIND_SIZE,   /* in bytes */
+    KIND_TIME,   /* in milliseconds */
+    KIND_LEVEL,  /* enum log_level */
+    KIND_SYNC    /* bool */
 };
 
 struct option {
-    const char *name, *value; /* as in "--name VALUE" */
+    const char *name, *value; /* as in "--name VALUE"; `value` is NULL for a flag */
     enum kind kind;
-    size_t offset; /* of its field in struct options */
-    uint64_t initial, min, max;
-    bool zero;        /* 0 is allowed, and means no limit or off */
-    unsigned unit_ms; /* of a time without a unit */
-    const char *help;
+    size_t offset;              /* of its field in the command's struct */
+    uint64_t initial, min, max; /* of counts, sizes (bytes) and times (milliseconds) */
+    bool zero;                  /* 0 is allowed, and means no limit, or off */
+    unsigned unit_ms;           /* of a time that is given without a unit */
+    const char *help;           /* lines of at most 57 characters, so that they fit in 80 */
 };
 
 #define FIELD(field) offsetof(struct options, field)
@@ -38,55 +49,59 @@ enum { KIB = 1024, MIB = 1024 * 1024, SECOND = 1000, DAY = 86400000 };
 
 static const struct option server_options[] = {
     { "listen", "ADDRESS", KIND_LIST, FIELD(listen), 0, 0, 0, false, 0,
-        "where to listen: 127.0.0.1:8080 (the default),\n"
-        "[::]:8080, unix:/path; may be repeated; port 0 is any\n"
-        "free one" },
+        "an address to listen on: 127.0.0.1:8080 (the default),\n"
+        "[::]:8080 or unix:/path; may be repeated; port 0 picks a\n"
+        "free port" },
     { "www", "DIR", KIND_STRING, FIELD(www), 0, 0, 0, false, 0,
         "serve this folder instead of the chat page" },
     { "history", "SIZE", KIND_SIZE, FIELD(hub.history), 256 * KIB, 16 * KIB, 1024ull * MIB, false,
         0,
-        "memory for the last messages of a room; rounded up to a\n"
-        "power of two (256K)" },
+        "memory for the latest messages of each room, rounded up\n"
+        "to a power of two (256K)" },
     { "max-rooms", "N", KIND_COUNT, FIELD(hub.max_rooms), 256, 1, 10000000, true, 0,
-        "rooms there may be at a time (256)" },
+        "the most rooms at a time (256)" },
     { "room", "NAME", KIND_LIST, FIELD(hub.allowed), 0, 0, 0, false, 0,
         "allow this room and no others; may be repeated" },
     { "room-ttl", "TIME", KIND_TIME, FIELD(hub.room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY,
         false, SECOND,
-        "drop a room's history after so long without streams and\n"
-        "messages (7d)" },
+        "drop a room's history after this long without streams\n"
+        "and messages (7d)" },
     { "max-streams", "N", KIND_COUNT, FIELD(net.max_streams), 0, 1, 10000000, true, 0,
-        "streams there may be at a time (what the descriptor limit\nallows)" },
+        "the most streams at a time (as many as the descriptor\nlimit allows)" },
     { "max-streams-per-ip", "N", KIND_COUNT, FIELD(net.max_streams_per_ip), 64, 1, 10000000, true,
         0,
-        "streams there may be of one address, an IPv6 /64 being\n"
-        "one (64); it may have 32 connections more" },
+        "the most streams from one address, or from one IPv6 /64\n"
+        "(64); its limit for connections is 32 higher" },
     { "post-rate", "N", KIND_COUNT, FIELD(net.post_rate), 5, 1, 1000000, true, 0,
-        "messages a second that one address may post, and after a\n"
-        "rest four times as many at once (5)" },
+        "messages per second that one address may post (5); after\n"
+        "a pause it may post four times as many at once" },
     { "max-body", "SIZE", KIND_SIZE, FIELD(net.max_body), 64 * KIB, 1, 64 * MIB, false, 0,
-        "largest body of a POST (64K)" },
+        "the largest body of a POST (64K)" },
     { "heartbeat", "TIME", KIND_TIME, FIELD(net.heartbeat_ms), 15 * SECOND, SECOND, DAY, true,
-        SECOND, "send a heartbeat to a stream that got nothing for so long\n(15s); 0 is off" },
+        SECOND,
+        "send a heartbeat to a stream after this long without\n"
+        "anything else (15s); 0 turns heartbeats off" },
     { "retry", "MS", KIND_TIME, FIELD(net.retry_ms), 3000, 1, DAY, false, 1,
         "how long clients wait before they reconnect, in\nmilliseconds (3000)" },
     { "cors", "ORIGIN", KIND_LIST, FIELD(access.cors), 0, 0, 0, false, 0,
         "let pages of this origin (https://example.com) read and\n"
-        "post, or of any with *; may be repeated" },
+        "post, or pages of any origin with *; may be repeated" },
     { "host", "NAME", KIND_LIST, FIELD(access.hosts), 0, 0, 0, false, 0,
         "answer only requests for this host; may be repeated" },
     { "trust-proxy", "CIDR", KIND_LIST, FIELD(trust_proxy), 0, 0, 0, false, 0,
-        "believe proxies of this network (10.0.0.0/8, 127.0.0.1,\n"
-        "unix) whom they speak for, by X-Forwarded-For or\nForwarded; may be repeated" },
+        "take the client's address from X-Forwarded-For or\n"
+        "Forwarded if a proxy of this network (10.0.0.0/8,\n"
+        "127.0.0.1, unix) sent it; may be repeated" },
     { "key", "FILE", KIND_LIST, FIELD(access.key_files), 0, 0, 0, false, 0,
-        "let in only who has a token signed with this key; twice\nwhile keys are changed" },
+        "require a token that is signed with the key in this\n"
+        "file; may be repeated, while one key replaces another" },
     { "journal", "FILE", KIND_STRING, FIELD(journal.path), 0, 0, 0, false, 0,
-        "keep messages in this file, over restarts and crashes" },
+        "keep messages in this file over restarts and crashes" },
     { "sync", "WHEN", KIND_SYNC, FIELD(journal.sync), 0, 0, 0, false, 0,
-        "always (the default): a message counts when it is on the\n"
-        "disk; none: when the kernel has it" },
+        "always (the default): acknowledge a message when it is\n"
+        "on the disk; none: when the kernel has it" },
     { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, SECOND, DAY, false, SECOND,
-        "time to finish in after SIGTERM (5s)" },
+        "how long a graceful shutdown may take (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
     { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0, "check the options, then exit" },
@@ -99,26 +114,26 @@ static const struct option server_options[] = {
 
 static const struct option token_options[] = {
     { "key", "FILE", KIND_STRING, FIELD(key), 0, 0, 0, false, 0,
-        "the key to sign with, the same file as the server's" },
+        "the key to sign with: the same file as the server's" },
     { "sub", "NAME", KIND_STRING, FIELD(sub), 0, 0, 0, false, 0,
-        "the name of who gets the token; without it he may choose" },
+        "the user's name; without it the user may choose one" },
     { "rooms", "NAME", KIND_LIST, FIELD(rooms), 0, 0, 0, false, 0,
-        "the rooms it is for, a list with commas, or * for all;\nmay be repeated" },
+        "the rooms it is valid for, a list with commas, or * for\nall rooms; may be repeated" },
     { "publish", NULL, KIND_FLAG, FIELD(publish), 0, 0, 0, false, 0,
-        "allow to publish; without it, it is for reading only" },
+        "allow publishing; without this, it is for reading only" },
     { "ttl", "TIME", KIND_TIME, FIELD(ttl_ms), 3600ull * SECOND, SECOND, 36500ull * DAY, false,
-        SECOND, "how long it is good (1h)" },
+        SECOND, "how long it is valid (1h)" },
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
 };
 
-/* A command: its options, and what --help says before and after them. */
+/* A command: its options, and the text of --help before and after them. */
 struct command {
     const struct option *options;
     size_t count;
     const char *before, *after;
 };
 
-enum { OPTIONS_MAX = 64 };
+enum { OPTIONS_MAX = 64 }; /* the size of the array `seen`, which is on the stack */
 
 static const struct command server_command = {
     server_options,
@@ -126,15 +141,17 @@ static const struct command server_command = {
     "usage: ssechat [option ...]\n"
     "       ssechat token --key FILE [option ...]\n"
     "\n"
-    "An online chat and event server on Server-Sent Events. Without options it serves\n"
-    "a chat at http://127.0.0.1:8080. `ssechat token --help` tells of signing people in.\n",
+    "A chat and event server that speaks Server-Sent Events. Without options it\n"
+    "serves a chat page at http://127.0.0.1:8080. `ssechat token --help` shows how to\n"
+    "sign users in.\n",
     "\n"
-    "Sizes take K and M, times s, m, h and d. A count of 0 is no limit. Every option\n"
-    "can also come from the environment: SSECHAT_MAX_ROOMS=10 is --max-rooms 10; what\n"
-    "may be repeated is a list with commas there. The command line wins.\n"
+    "Sizes take the units K and M, times s, m, h and d. A count of 0 means no limit.\n"
+    "Each option with a value can also come from the environment:\n"
+    "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
+    "takes a list with commas. The command line wins.\n"
     "\n"
-    "Exit codes: 0 after SIGTERM or SIGINT, 1 when the system says no, 2 for a wrong\n"
-    "option.",
+    "Exit codes: 0 after SIGTERM or SIGINT, 1 if the system refuses something (a\n"
+    "port, a file, memory), 2 for a wrong option.",
 };
 
 static const struct command token_command = {
@@ -142,9 +159,10 @@ static const struct command token_command = {
     sizeof token_options / sizeof token_options[0],
     "usage: ssechat token --key FILE --rooms NAME [option ...]\n"
     "\n"
-    "Prints a token that lets somebody in where the server was started with that key.\n",
+    "Prints a token that lets a user in to a server that was started with this key.\n",
     "\n"
-    "For a page, put it behind the address: http://127.0.0.1:8080/#token=TOKEN",
+    "To use it in the chat page, append it to the address:\n"
+    "http://127.0.0.1:8080/#token=TOKEN",
 };
 
 _Static_assert(sizeof server_options / sizeof server_options[0] <= OPTIONS_MAX, "see `seen`");
@@ -161,7 +179,12 @@ void options_fail(const char *source, const char *format, ...)
 
 /* ==== Help =================================================================================== */
 
-/* The option, and beside it what it does; the lines of that begin in the same column. */
+/* Prints an option and, beside it, the lines of its help, which all begin in one column:
+ *
+ *        --name VALUE         first line
+ *                             second line
+ *
+ * A name that reaches into the column is followed by one space. */
 static void print_option(const struct option *option)
 {
     enum { COLUMN = 23 };
@@ -182,6 +205,8 @@ static void print_option(const struct option *option)
     }
 }
 
+/* Help that was asked for goes to standard output, with exit code 0, so that it can be piped into a
+ * pager. After a wrong option only one sentence is printed, not all of this. */
 __attribute__((noreturn)) static void print_help(const struct command *command)
 {
     print_line(STDOUT_FILENO, "%s\n", command->before);
@@ -193,7 +218,10 @@ __attribute__((noreturn)) static void print_help(const struct command *command)
 
 /* ==== Values ================================================================================= */
 
-/* A number with one of `units` behind it, or none. */
+/* Reads a number that may have one of `units` behind it, one character each, which multiplies it by
+ * the factor at the same place in `factors`; `factor` is for a number without a unit. The product
+ * cannot overflow, because the limit for the digits is UINT64_MAX / factor. The range in the error
+ * is in the unit that a number without one has. */
 static uint64_t read_number(const char *source, const struct option *o, const char *text,
     const char *units, const uint64_t *factors, uint64_t factor)
 {
@@ -205,23 +233,25 @@ static uint64_t read_number(const char *source, const struct option *o, const ch
     else if (text[len] != '\0')
         len = 0;
     if (!span_number((struct span) { text, len }, UINT64_MAX / factor, &number))
-        options_fail(
-            source, "\"%s\" is no number%s%s", text, *units != '\0' ? "; units are " : "", units);
+        options_fail(source, "\"%s\" is not a valid number%s%s", text,
+            *units != '\0' ? "; the units are " : "", units);
     uint64_t value = number * factor;
     if (value == 0 && o->zero)
         return 0;
     uint64_t base = o->unit_ms > 0 ? o->unit_ms : 1;
     if (value < o->min || value > o->max)
-        options_fail(source, "%s is not from %llu to %llu%s%s", text,
+        options_fail(source, "%s is out of range; use %llu to %llu%s%s", text,
             (unsigned long long)(o->min / base), (unsigned long long)(o->max / base),
             o->kind == KIND_SIZE   ? " bytes"
             : o->unit_ms == SECOND ? " seconds"
             : o->unit_ms == 1      ? " milliseconds"
                                    : "",
-            o->zero ? ", nor 0" : "");
+            o->zero ? ", or 0" : "");
     return value;
 }
 
+/* A ring finds the place of a byte with a mask, so its size must be a power of two (hub/ring.h).
+ * `number` is at most 1 GiB here, so the doubling ends. */
 static uint64_t round_up_to_power_of_two(uint64_t number)
 {
     uint64_t power = 1;
@@ -232,9 +262,10 @@ static uint64_t round_up_to_power_of_two(uint64_t number)
 
 __attribute__((noreturn)) static void fail_for_memory(void)
 {
-    log_exit(EXIT_SYSTEM, "no memory for the options");
+    log_exit(EXIT_SYSTEM, "out of memory while reading the options");
 }
 
+/* Grows by one element at a time: lists are short. The bytes of the value are not copied. */
 static void add_value(struct spans *values, struct span value)
 {
     struct span *items = realloc(values->items, (values->count + 1) * sizeof *items);
@@ -246,21 +277,23 @@ static void add_value(struct spans *values, struct span value)
 
 static enum log_level read_level(const char *source, const char *text)
 {
-    static const char *const names[] = { "error", "warn", "info", "debug" };
+    static const char *const names[] = { "error", "warn", "info", "debug" }; /* as the enum */
     for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
         if (strcmp(text, names[i]) == 0)
             return (enum log_level)i;
-    options_fail(source, "\"%s\" is none of error, warn, info, debug", text);
+    options_fail(source, "\"%s\" is not a log level; use error, warn, info or debug", text);
 }
 
-/* Sets the field of `o` that is the option's. */
+/* Sets the option's field in the command's struct `o`. `source` names the option or the variable in
+ * an error. An empty value is refused for every kind, because in scripts it usually comes from a
+ * variable that is not set. */
 static void set_field(void *o, const char *source, const struct option *option, const char *text)
 {
     static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
     static const uint64_t times[] = { SECOND, 60 * SECOND, 3600 * SECOND, DAY };
     void *field = (char *)o + option->offset;
     if (option->kind != KIND_FLAG && *text == '\0')
-        options_fail(source, "it has an empty value");
+        options_fail(source, "the value is empty");
     switch (option->kind) {
     case KIND_FLAG:
         *(bool *)field = true;
@@ -282,7 +315,7 @@ static void set_field(void *o, const char *source, const struct option *option, 
         return;
     case KIND_SYNC:
         if (strcmp(text, "always") != 0 && strcmp(text, "none") != 0)
-            options_fail(source, "\"%s\" is neither always nor none", text);
+            options_fail(source, "\"%s\" is not valid; use always or none", text);
         *(bool *)field = strcmp(text, "always") == 0;
         return;
     case KIND_LEVEL:
@@ -293,6 +326,8 @@ static void set_field(void *o, const char *source, const struct option *option, 
 
 /* ==== Where they come from =================================================================== */
 
+/* Linear: fine for a few dozen options that are read once. No abbreviations: they would break
+ * scripts when a new option makes one of them ambiguous. */
 static const struct option *find_option(const struct command *command, struct span name)
 {
     for (size_t i = 0; i < command->count; i++)
@@ -301,6 +336,7 @@ static const struct option *find_option(const struct command *command, struct sp
     return NULL;
 }
 
+/* Fills in the defaults of the numbers; all other fields are zero, or set by the caller. */
 static void set_initial(const struct command *command, void *o)
 {
     for (size_t i = 0; i < command->count; i++) {
@@ -310,7 +346,8 @@ static void set_initial(const struct command *command, void *o)
     }
 }
 
-/* SSECHAT_MAX_ROOMS is max-rooms; NULL when there is no such option. */
+/* Finds max-rooms for the variable's rest MAX_ROOMS. Any other character becomes '?', which is in
+ * no name, so SSECHAT_max_rooms is not found. NULL if there is no such option. */
 static const struct option *find_variable(struct span variable)
 {
     char name[32];
@@ -323,14 +360,18 @@ static const struct option *find_variable(struct span variable)
     return find_option(&server_command, (struct span) { name, variable.len });
 }
 
-/* Makes a C string of a piece of the environment, where it lies. */
+/* Makes a C string of a piece of a list in the environment, in place, because options are C strings
+ * and this saves a copy. The price: the variable ends at its first piece from then on. */
 static const char *cut_out(struct span s)
 {
     char *text = span_bytes(s);
-    text[s.len] = '\0'; /* a comma, a space or the end stood there */
+    text[s.len] = '\0'; /* overwrites a comma, a space, or the NUL at the end */
     return text;
 }
 
+/* Reads each variable SSECHAT_NAME as --name. A name that is no option is reported and ignored; a
+ * wrong value ends the program, as on the command line. Flags are refused, because they ask for an
+ * action (check, help) and say nothing about how to serve. */
 static void read_environment(struct options *o)
 {
     for (char **e = environ; *e != NULL; e++) {
@@ -342,13 +383,13 @@ static void read_environment(struct options *o)
         const struct option *option =
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
-            /* Others may set such names too: Kubernetes does, for a service called ssechat. */
-            print_line(
-                STDERR_FILENO, "ssechat: %s: there is no such option; it is ignored\n", source);
+            /* Other programs set such names, too: Kubernetes does, for a service called ssechat. */
+            print_line(STDERR_FILENO, "ssechat: %s: this variable names no option and is ignored\n",
+                source);
             continue;
         }
         if (option->kind == KIND_FLAG)
-            options_fail(source, "this option goes on the command line only");
+            options_fail(source, "this option can be given on the command line only");
         if (option->kind != KIND_LIST) {
             set_field(o, source, option, rest.at);
             continue;
@@ -358,14 +399,17 @@ static void read_environment(struct options *o)
     }
 }
 
-/* A list on the command line takes the place of the one in the environment. */
+/* Reads "--name VALUE" and "--name=VALUE", from left to right; a later value replaces an earlier
+ * one, or is added if the option is a list. A list on the command line replaces the one from the
+ * environment: its first value there empties the list. --help and --version act at once, so a
+ * mistake behind them goes unnoticed. There are no short options, and nothing but options. */
 static void read_arguments(const struct command *command, void *o, int argc, char **argv)
 {
     bool seen[OPTIONS_MAX] = { false };
     for (int i = 1; i < argc; i++) {
         struct span rest = span_of(argv[i]), name;
         if (strncmp(argv[i], "--", 2) != 0)
-            options_fail(argv[i], "not an option; see --help");
+            options_fail(argv[i], "this is not an option; see --help");
         span_split(&rest, '=', &name);
         char source[64];
         print_into(source, sizeof source, "%.*s", (int)name.len, name.at);
@@ -380,9 +424,9 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
             exit(0);
         }
         if (option->kind == KIND_FLAG && rest.at != NULL)
-            options_fail(source, "it takes no value");
+            options_fail(source, "this option takes no value");
         if (option->kind != KIND_FLAG && rest.at == NULL && i + 1 == argc)
-            options_fail(source, "its value is missing");
+            options_fail(source, "the value is missing");
         bool *before = &seen[option - command->options];
         if (option->kind == KIND_LIST && !*before)
             ((struct spans *)(void *)((char *)o + option->offset))->count = 0;
@@ -396,7 +440,9 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
 
 /* ==== What they must be ====================================================================== */
 
-/* scheme://host[:port], as a browser writes it in Origin; or "*". */
+/* scheme://host[:port], as a browser writes it in Origin (RFC 6454 6.2); or "*". It checks the form
+ * only, which catches the usual mistakes: no scheme, a path, a slash at the end. An origin with a
+ * default port passes, but no browser sends one, so it never matches. */
 static bool is_origin(struct span origin)
 {
     struct span scheme, rest = origin;
@@ -408,7 +454,8 @@ static bool is_origin(struct span origin)
            memchr(rest.at + 2, '/', rest.len - 2) == NULL && memchr(rest.at, ' ', rest.len) == NULL;
 }
 
-/* A name as in Host, with or without a port; an IPv6 address in brackets. */
+/* A name as in Host, with or without a port; an IPv6 address in brackets. It checks the characters
+ * only, which catches a URL and a list. A name that no client uses just never matches. */
 static bool is_host(struct span host)
 {
     bool good = host.len > 0;
@@ -417,6 +464,9 @@ static bool is_host(struct span host)
     return good;
 }
 
+/* Fills in net.trusted and net.trust_unix from the list. A network with bits set behind its prefix
+ * is refused, because it is likely a typing mistake, and trusting too much lets clients choose the
+ * address that they count for. */
 static void read_trusted(struct options *o)
 {
     const struct spans *list = &o->trust_proxy;
@@ -428,11 +478,13 @@ static void read_trusted(struct options *o)
             o->net.trust_unix = true;
         else if (!network_parse(list->items[i], &o->net.trusted[o->net.trusted_count++]))
             options_fail("--trust-proxy",
-                "a network looks like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, with no bits set "
-                "behind its prefix; or it is the word unix");
+                "a network looks like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, with all bits after "
+                "the prefix 0; for unix sockets use the word unix");
     }
 }
 
+/* What one value alone does not tell: the rules for items of lists, and values that are derived. It
+ * comes last, when the command line has replaced what the environment said. */
 static void check_server(struct options *o)
 {
     for (size_t i = 0; i < o->hub.allowed.count; i++) {
@@ -443,16 +495,19 @@ static void check_server(struct options *o)
     for (size_t i = 0; i < o->access.cors.count; i++)
         if (!is_origin(o->access.cors.items[i]))
             options_fail(
-                "--cors", "an origin looks like https://example.com, without a path; or it is *");
+                "--cors", "an origin looks like https://example.com, without a path; * is any");
     for (size_t i = 0; i < o->access.hosts.count; i++)
         if (!is_host(o->access.hosts.items[i]))
-            options_fail("--host", "a host looks like chat.example.com, without http:// and path");
+            options_fail(
+                "--host", "a host looks like chat.example.com, without http:// and without a path");
     read_trusted(o);
     if (o->listen.count == 0)
         add_value(&o->listen, SPAN("127.0.0.1:8080"));
     o->hub.history = round_up_to_power_of_two(o->hub.history);
 }
 
+/* Defaults, environment, command line: each overrides the one before it. The environment is read
+ * even if --help is given, so a wrong variable is reported first. */
 void options_read(struct options *o, int argc, char **argv)
 {
     *o = (struct options) { .log_level = LOG_INFO, .journal.sync = true };
@@ -462,7 +517,8 @@ void options_read(struct options *o, int argc, char **argv)
     check_server(o);
 }
 
-/* What a token may say is what the server takes: rules.h, token.h. */
+/* The same rules as the server's (rules.h), so that no token is printed which the server refuses.
+ * A name is refused rather than trimmed: the name in a token should be the one that was typed. */
 static void check_token(struct token_options *o)
 {
     struct span name = span_of(o->sub != NULL ? o->sub : "x"), given = name;
@@ -472,15 +528,16 @@ static void check_token(struct token_options *o)
     if (why != NULL)
         options_fail("--sub", "%s", why);
     if (name.len != given.len)
-        options_fail("--sub", "a signed name has no white space at its ends");
+        options_fail("--sub", "the name begins or ends with white space; remove it");
     if (o->rooms.count == 0)
-        options_fail("token", "--rooms is missing: which rooms is it for? --rooms '*' is all");
+        options_fail("token", "--rooms NAME is missing; use --rooms '*' for all rooms");
     for (size_t i = 0; i < o->rooms.count; i++)
         if ((why = rule_room(o->rooms.items[i])) != NULL)
             options_fail("--rooms", "%s", why);
 }
 
-/* "--rooms lobby,news" is two values. */
+/* "--rooms lobby,news" is two values: a room's name has no comma in it. The server's lists are
+ * split in the environment only, where a variable cannot be repeated. */
 static void split_lists(struct spans *values)
 {
     struct spans whole = *values;

@@ -1,4 +1,4 @@
-/* options.h - what the operator asks for, on the command line or in the environment. */
+/* options.h - the operator's settings, from the command line and the environment. */
 
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -9,38 +9,41 @@
 #include "net/settings.h"
 #include "store/journal.h"
 
-/* Each part is the settings of what reads it. */
+/* Each folder owns the struct of its settings; they nest here, and only sse.c and host/ know the
+ * whole. Strings are borrowed from argv and the environment. */
 struct options {
     struct hub_settings hub;
     struct journal_settings journal;
     struct net_settings net;
     struct access_settings access;
     struct spans listen;      /* host:port, [v6]:port, unix:/path */
-    const char *www;          /* a folder; NULL: the page inside the binary */
-    struct spans trust_proxy; /* as it was given; net.trusted is what it says */
-    uint64_t drain_ms;
+    const char *www;          /* a folder; NULL: the page in the binary */
+    struct spans trust_proxy; /* as given; net.trusted has it in parsed form */
+    uint64_t drain_ms;        /* the longest that a graceful shutdown may take */
     enum log_level log_level;
-    bool check;
+    bool check; /* only check the options */
 };
 
 /* Reads the environment (SSECHAT_NAME for --name) and then the command line, which wins. On a
  * mistake it writes one sentence to standard error and exits with EXIT_USAGE; --help and --version
- * are answered here too, and exit with 0. */
+ * print to standard output and exit with 0. */
 void options_read(struct options *o, int argc, char **argv);
 
-/* `ssechat token`: what the token is to say. */
+/* `ssechat token`: what the token says. */
 struct token_options {
-    const char *key;
-    const char *sub; /* NULL: none */
-    struct spans rooms;
+    const char *key;    /* the key file */
+    const char *sub;    /* the user's name; NULL: the user may choose one */
+    struct spans rooms; /* "*" among them: all; `items` is the caller's to free */
     bool publish;
     uint64_t ttl_ms;
 };
 
-/* The same for the words behind `ssechat token`; nothing comes from the environment. */
+/* Reads the arguments behind `ssechat token` in the same way. Nothing comes from the environment:
+ * SSECHAT_KEY is the server's, and a token must not be signed with it by accident. */
 void options_read_token(struct token_options *o, int argc, char **argv);
 
-/* Exits with EXIT_USAGE: "ssechat: `source`: ..." */
+/* Writes "ssechat: SOURCE: ..." to standard error and exits with EXIT_USAGE. `source` is the option
+ * or the variable that is wrong. */
 __attribute__((noreturn, format(printf, 2, 3))) void options_fail(
     const char *source, const char *format, ...);
 

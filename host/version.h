@@ -1,4 +1,4 @@
-/* version.h - the one place that knows the version. */
+/* version.h - the version, which stands nowhere else in the code. */
 
 #ifndef VERSION_H
 #define VERSION_H

@@ -1,16 +1,29 @@
-/* compact.c - writes a journal again from the rings, and puts it in the place of the old one.
+/* compact.c - log compaction: writes a journal again from the rings, and renames the new file over
+ * the old one.
  *
- * That is done by forked children, which see the rings as they were at the fork:
+ * An append-only file grows for ever, while the rings drop old messages. Writing the rings to a new
+ * file takes long, and the loop must not wait for it, so forked children do it (as in Redis'
+ * BGREWRITEAOF). A fork copies page tables, not memory: the child sees the rings as they were at
+ * the fork, and the kernel copies a page only when the parent writes to it.
  *
  *      parent   ── fork ────────────── fork ──────── rename
  *      journal  ==========|===========|======|         the parent goes on appending
  *      child 1            rings ─► .new
  *      child 2                        what was appended since ─► .new
+ *      parent                                the last 256 KiB or less ─► .new
  *
- * When so little is missing that it costs nothing, the parent adds it itself and renames.
+ * Messages that arrive meanwhile are appended to the old file as always, and synced, so they are
+ * safe however the compaction ends. What the old file got since the fork is then copied: by another
+ * child if it is much, and so on until it is little. (Each child has less to copy than the one
+ * before, unless messages arrive faster than the disk copies them.) The parent copies the rest and
+ * renames in one go, while nothing can be appended.
  *
- * A child holds the only write end of a pipe; its end closes the pipe, and that is how the parent's
- * loop hears of it. */
+ * The invariant: at every instant PATH names the old journal or the complete new one. rename(2)
+ * replaces a file in one step, and comes after the sync of the new file. A failure before it costs
+ * the new file only.
+ *
+ * A child holds the only write end of a pipe. When the child exits, the kernel closes that, and the
+ * parent's loop finds the pipe readable; so no handler for SIGCHLD is needed. */
 
 #include "store/compact.h"
 
@@ -33,6 +46,8 @@
 #define SYS_close_range 436 /* the same on every architecture; for headers before Linux 5.9 */
 #endif
 
+/* A smaller file is not worth a fork and the syncs. The debug build compacts early, so that its
+ * tests do it often. */
 #ifdef DEBUG
 enum { COMPACT_MIN_BYTES = 65536 };
 #else
@@ -40,24 +55,36 @@ enum { COMPACT_MIN_BYTES = 2 << 20 };
 #endif
 
 enum {
-    REMAINDER_BYTES = 256 << 10, /* what the parent copies by itself at the end */
-    CHILD_SYNC_BYTES = 1 << 20,  /* a child syncs so often: a long queue would delay the parent's */
-    COMPACT_RETRY_MS = 60000,    /* after a compaction that failed */
-    CHILD_JOURNAL = 3,           /* the child's only descriptors but the standard ones */
+    /* The most that the parent copies, and syncs, in the loop's thread at the end. */
+    REMAINDER_BYTES = 256 << 10,
+
+    /* A child syncs after each MiB. With all of it left to one sync at the end, the parent's own
+     * syncs would wait in the disk's queue behind it. */
+    CHILD_SYNC_BYTES = 1 << 20,
+
+    COMPACT_RETRY_MS = 60000, /* between two attempts; a broken journal retries sooner */
+
+    /* The child's only descriptors beside the standard ones. */
+    CHILD_JOURNAL = 3,
     CHILD_FILE = 4,
-    CHILD_ALIVE = 5,
+    CHILD_ALIVE = 5, /* the write end of a pipe: never written to, closed when the child exits */
 };
 
 /* ==== The child ============================================================================== */
 
-/* What a child has to say: written piece by piece, synced now and then. */
+/* A child never returns into the loop: it ends with _exit(2). A status other than 0 tells the
+ * parent that the file is not usable. */
+
+/* The file that a child writes: records gather in `bytes` and are written piece by piece, so that a
+ * child needs little memory of its own. */
 struct writer {
     struct buffer bytes;
-    uint64_t offset, synced;
+    uint64_t offset, synced; /* where in the file `bytes` go; up to where it is synced */
     int fd;
 };
 
-/* Exits on an error: the parent removes the file and tries again later. */
+/* Writes what has gathered, and syncs if `sync` or if a MiB has been written since the last sync.
+ * Exits on an error, memory included: the parent removes the file and tries again later. */
 static void writer_flush(struct writer *w, bool sync)
 {
     if (w->bytes.failed || record_write(w->fd, buffer_span(&w->bytes), w->offset) != 0)
@@ -71,6 +98,9 @@ static void writer_flush(struct writer *w, bool sync)
     w->synced = w->offset;
 }
 
+/* Writes a room: first what it has lost, then its messages, oldest first. The new journal is
+ * ordered by room, no longer by id. That suffices for a replay, because ids must grow within a room
+ * only. A payload is the frame in the ring without its chunk envelope. */
 static void write_room(struct writer *w, const struct room *room)
 {
     const struct ring *ring = &room->ring;
@@ -93,6 +123,8 @@ static void write_room(struct writer *w, const struct room *room)
     buffer_free(&payload);
 }
 
+/* The hub's state comes first, as in every journal: a room that a later record creates takes over
+ * the hub's `lost`. */
 static void write_hub(struct writer *w, const struct hub *hub)
 {
     record_hub(&w->bytes, hub);
@@ -100,7 +132,8 @@ static void write_hub(struct writer *w, const struct hub *hub)
         write_room(w, CONTAINER(n, struct room, node));
 }
 
-/* Copies the journal from `from` to `to`. */
+/* Copies the old journal's bytes from `from` to `to`. Whole records begin and end there, because
+ * `size` only moves by whole batches; so they need no look inside. */
 static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
 {
     while (from < to) {
@@ -115,8 +148,15 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
     }
 }
 
-/* A child keeps no descriptor but its two files and its end of the pipe, and ends with its parent.
- */
+/* Makes a forked process harmless. It dies with its parent; the getppid(2) is for a parent that
+ * died before the prctl(2). It keeps its two files and its end of the pipe, and closes the copies
+ * that it got of all other descriptors: a client's socket that the parent closes would otherwise
+ * stay connected for as long as the child has a copy.
+ *
+ *      before   ... journal file alive ...     copies above 5, so that no dup2 hits another
+ *      after    0 1 2 journal=3 file=4 alive=5
+ *
+ * Without close_range(2) (Linux 5.9) it tries every number: slow with a high limit, but correct. */
 static void become_child(pid_t parent, int journal, int file, int alive)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -130,7 +170,8 @@ static void become_child(pid_t parent, int journal, int file, int alive)
             close(fd);
 }
 
-/* What the child does: writes the rings, or (`more`) adds what the journal got since. */
+/* The child's work: writes the rings, or (`more`) appends what the old journal got since the last
+ * fork. It reads j->copied and j->size in its own memory, as they were at this fork. */
 __attribute__((noreturn)) static void run_child(const struct journal *j, off_t end, bool more)
 {
     struct writer w = { .fd = CHILD_FILE, .offset = (uint64_t)end, .synced = (uint64_t)end };
@@ -144,11 +185,12 @@ __attribute__((noreturn)) static void run_child(const struct journal *j, off_t e
 
 /* ==== The parent ============================================================================= */
 
-/* Descriptors for a child: -1 for what could not be had. */
+/* Descriptors for a child; -1 for each that the system refused. The parent closes all but
+ * `ended[0]` after the fork. */
 struct handover {
-    int journal, file, alive; /* above the numbers that the child puts them at */
-    int closed[2];            /* a pipe: the child has no copies of other descriptors any more */
-    int ended[2];             /* a pipe: the child has ended */
+    int journal, file, alive; /* copies above the numbers that the child moves them to */
+    int closed[2];            /* a pipe: reports that the child has closed its other descriptors */
+    int ended[2];             /* a pipe: reports that the child has exited */
 };
 
 static int copy_for_child(int fd)
@@ -156,6 +198,7 @@ static int copy_for_child(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, CHILD_ALIVE + 1);
 }
 
+/* Everything is made before the fork, where a failure costs only an attempt. */
 static struct handover prepare_child(const struct journal *j, int file)
 {
     struct handover h = { .closed = { -1, -1 }, .ended = { -1, -1 } };
@@ -173,9 +216,11 @@ static void close_all(const int *fds, size_t count)
             close(fds[i]);
 }
 
-/* Waits until the child has closed its copies of the parent's descriptors: a socket that the parent
- * closes while a child has a copy would stay in the epoll set, and be reported for a client that is
- * gone. It takes as long as the fork itself. */
+/* Waits until the child has closed its copies of the parent's descriptors. epoll(7) watches the
+ * open file behind a descriptor: if the parent closes a socket while a child has a copy, the socket
+ * stays in the epoll set, and an event for it would carry the pointer of a client that was freed.
+ * This blocks the loop, for about as long as the fork itself. If the child dies, the pipe closes
+ * too. */
 static void await_closed(int pipe_end)
 {
     char byte;
@@ -183,7 +228,9 @@ static void await_closed(int pipe_end)
         continue;
 }
 
-/* The pipe is closed before a process can be waited for, but not much before. */
+/* Collects the child, so that no zombie is left. Returns whether it wrote its file whole. A process
+ * that exits closes its pipe a moment before waitpid(2) can return, so this may block, but not for
+ * long. */
 static bool end_child(struct journal *j)
 {
     int status = 0;
@@ -204,6 +251,8 @@ void compact_stop(struct journal *j)
     unlink(j->new_path);
 }
 
+/* Notes the child, and puts the pipe into the keeper's epoll set. Nothing takes it out again:
+ * closing its only descriptor does that. A child that cannot be watched is killed. */
 static bool watch_child(struct journal *j, pid_t child, int ended)
 {
     struct epoll_event event = { .events = EPOLLIN };
@@ -216,6 +265,9 @@ static bool watch_child(struct journal *j, pid_t child, int ended)
     return false;
 }
 
+/* Forks a child that writes a new file or, with `more`, appends to it. The cost for the loop is the
+ * fork: it grows with the memory that the server has mapped. Returns whether the child is running
+ * and watched; if not, no descriptor is left open. */
 static bool start_child(struct journal *j, bool more)
 {
     int file = open(j->new_path, O_RDWR | O_CREAT | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
@@ -234,7 +286,10 @@ static bool start_child(struct journal *j, bool more)
     return child > 0 && watch_child(j, child, h.ended[0]);
 }
 
-/* The last step: adds the rest and puts the new file in the place of the old one. */
+/* The last step: appends the rest, syncs, renames, syncs the folder, in this order. A rename before
+ * the sync could leave the name on an empty file after a power cut, and the old file would be gone.
+ * The new file is synced even with --sync none: the old one may have been on the disk for long.
+ * False if a step up to the rename failed; the old journal then stays in use. */
 static bool replace(struct journal *j)
 {
     struct writer w = { .fd = open(j->new_path, O_RDWR | O_CLOEXEC) };
@@ -261,11 +316,14 @@ static bool replace(struct journal *j)
     j->size = size;
     j->compacted = j->size;
     j->damaged = false;
-    /* Without the folder's sync a power cut may bring the old file back: once more, then. */
+    /* Without the folder's sync a power cut may bring the old file back, without the messages to
+     * come. So no message is taken until another compaction has succeeded. */
     trouble_set(j, error != 0 ? TROUBLE_BROKEN : TROUBLE_NONE, error);
     return true;
 }
 
+/* The journal goes on in the old file, which only stays larger than it should be. A broken journal
+ * takes no messages until this works, so it tries again after a second instead of a minute. */
 static void give_up(struct journal *j)
 {
     log_line(LOG_WARN, "journal compacted=0 reason=\"%s\"", "the new file could not be written");
@@ -291,6 +349,10 @@ void compact_continue(struct journal *j)
         give_up(j);
 }
 
+/* A file of over twice what the rings hold is due: at least half of it is dropped messages, so all
+ * compactions together write at most about as much as the appends did. The size after the last
+ * compaction counts too: the records of short messages are longer than their frames, and a file
+ * that is still large after a compaction must not be compacted again at once. */
 bool compact_is_due(const struct journal *j)
 {
     return j->trouble == TROUBLE_BROKEN || j->damaged ||

@@ -1,5 +1,12 @@
 /* inside.h - inside store/: the state of a journal, which journal.c appends to, replay.c reads and
- * compact.c replaces. */
+ * compact.c replaces.
+ *
+ *      PATH                      PATH.new
+ *      | ...      |      |       | rings | more |
+ *      0     copied   size       '-- a child writes it
+ *
+ * In PATH everything before `size` is good; messages up to `copied` are in PATH.new once the child
+ * has ended. Both move, `size` with each batch, `copied` with each child. */
 
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -12,21 +19,21 @@
 
 struct journal {
     struct keeper keeper;
-    struct hub *hub;
-    char *path, *new_path, *lock_path;
-    int fd, lock, folder;
-    bool sync;
+    struct hub *hub;                   /* borrowed */
+    char *path, *new_path, *lock_path; /* owned; `path` has no symbolic links in it */
+    int fd, lock, folder;              /* `folder`: to sync the names in it */
+    bool sync;                         /* --sync always */
     enum trouble trouble;
-    uint64_t size;      /* up to here the file is good */
-    uint64_t compacted; /* what it had after the last compaction */
-    bool damaged;       /* there is a bad stretch in it: to be written again */
-    pid_t child;        /* writes the new file; 0: none */
-    int child_ended;    /* the end of a pipe that tells when the child has ended */
-    uint64_t copied;    /* up to here the journal is in the new file, when the child is done */
-    int64_t mono_ms;
-    int64_t retry_ms;   /* when to try a disk that was full again */
-    int64_t compact_ms; /* when to try a compaction that failed again */
-    struct buffer batch;
+    uint64_t size;       /* the file is good up to here; behind it the next batch is written */
+    uint64_t compacted;  /* the file's size after the last compaction; 0 before the first */
+    bool damaged;        /* replay.c put a bad stretch aside: the file is due to be written again */
+    pid_t child;         /* writes the new file; 0 if there is none */
+    int child_ended;     /* the read end of a pipe, which reports the end of the child */
+    uint64_t copied;     /* the part of the file that the new one has when the child is done */
+    int64_t mono_ms;     /* the time of the last `tick` */
+    int64_t retry_ms;    /* when to try again after a write that failed */
+    int64_t compact_ms;  /* when a compaction may start; later than now after one that failed */
+    struct buffer batch; /* the records of a batch; kept, so that its memory is used again */
 };
 
 #endif

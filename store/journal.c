@@ -1,15 +1,29 @@
-/* journal.c - the hub on disk: opens and appends, and gets out of trouble.
+/* journal.c - the keeper on disk, a write-ahead journal: opens it, appends, recovers from failures.
  *
- * The file is good up to `size`; everything this file does keeps that true:
- *  - A batch is written at `size` and synced, and only then counts. (One write from one buffer: a
- *    copy costs nothing beside a sync, and a writev of a thousand pieces would come in parts.)
- *  - If that fails, the file is cut back to `size`: what was refused must not come back.
- *  - After a failed sync nobody knows what is on the disk, and a second sync may falsely succeed
- *    (the kernel has dropped the pages). The file is then broken: no message is taken until it has
- *    been written anew from the rings.
- *  - Compaction writes a second file and renames it over the first when both say the same.
+ * Write-ahead means: a message is on the disk before any stream or page sees it, and before its
+ * POST is answered. So every acknowledged message is in the file, at whatever instant a crash
+ * comes. (With --sync none it is in the kernel's page cache: enough if ssechat crashes, not for a
+ * power cut.)
  *
- * Reading is replay.c, the second file compact.c, the bytes of a record record.c. */
+ *      0                                size
+ *      | record | record | ... | record | record | rec
+ *      '------ written and synced ------'--- a batch that is being written
+ *
+ * The invariant is that the file is good up to `size`. Everything here keeps that true:
+ *  - A batch is written at `size` and synced, and only then `size` moves and the batch is safe. All
+ *    messages of a turn share one sync ("group commit"). It is one write from one buffer: a copy
+ *    costs nothing beside a sync, and a writev of a thousand pieces would come in parts.
+ *  - If a write fails, the file is cut back to `size`, because refused messages must not come back.
+ *  - If a sync fails, the file is broken: what is on the disk is unknown. All messages are refused
+ *    until compact.c has written a new file from the rings, which hold safe messages only.
+ *  - A crash in the middle of a write leaves a torn tail. replay.c recognizes it, and journal_open
+ *    cuts it off.
+ *
+ * A journal cannot tell a client what became of a POST when the crash came after the write and
+ * before the answer: the message may be in the file. So clients repeat it with its Idempotency-Key.
+ *
+ * The sync runs in the loop's thread, so all clients wait while the disk works. That is the price
+ * of a server with a single thread. One sync a turn keeps it from growing with the messages. */
 
 #include "store/journal.h"
 
@@ -32,12 +46,13 @@
 
 /* ==== Opening ================================================================================ */
 
+/* Only for the start: later, a journal that fails is a state (trouble.h), not an exit. */
 __attribute__((noreturn)) static void refuse_path(const char *path, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
 }
 
-/* "PATH.suffix". */
+/* PATH with a suffix, from malloc; the caller owns it. */
 static char *path_with(const char *path, const char *suffix)
 {
     size_t len = strlen(path) + strlen(suffix) + 1;
@@ -48,9 +63,13 @@ static char *path_with(const char *path, const char *suffix)
     return with;
 }
 
-/* The lock has a file of its own: compaction puts another file in the journal's place. It is a
- * record lock (fcntl), because a child does not inherit those: were the parent killed, a child
- * could hold any other a moment longer, and the next start would fail. */
+/* Two processes that append to one file would overwrite each other's records. The lock has a file
+ * of its own, because compaction puts another file in the journal's place, and a lock stays with
+ * the file that it was taken on. It is a record lock (fcntl), which belongs to the process: a lock
+ * of flock(2) belongs to the open file, so a child that still has its copy would keep it after the
+ * server was killed, and the next start would fail. The kernel drops the lock with the process,
+ * however that ends, so no lock is ever stale. The price: closing any other descriptor of the lock
+ * file would drop the lock, so no other code opens that file. */
 static void take_lock(struct journal *j)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -59,21 +78,23 @@ static void take_lock(struct journal *j)
         refuse_path(j->path, strerror(errno));
     if (fcntl(j->lock, F_SETLK, &lock) < 0)
         refuse_path(j->path, errno == EAGAIN || errno == EACCES
-                                 ? "another ssechat uses this journal; each needs its own"
+                                 ? "another ssechat uses this journal; give each one its own"
                                  : strerror(errno));
 }
 
-/* A folder or a device is refused before anything is made beside it. */
+/* Refuses a folder, a device or a FIFO before any file is made beside it. A path that does not
+ * exist is fine. */
 static void check_path(const char *path)
 {
     struct stat st;
     errno = 0;
     if (stat(path, &st) < 0 ? errno != ENOENT : !S_ISREG(st.st_mode))
-        refuse_path(path, errno != 0 ? strerror(errno) : "it is no regular file");
+        refuse_path(path, errno != 0 ? strerror(errno) : "it is not a regular file");
 }
 
-/* The path without links, so that one journal has one name, one lock, and a compaction that puts
- * the new file where the old one is. The file is made if it is not there yet. */
+/* The path without symbolic links, from malloc: one journal then has one name and one lock, and a
+ * compaction renames over the file itself, not over a link to it. Creates the file if it does not
+ * exist, because realpath(3) fails otherwise. */
 static char *real_path(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -84,6 +105,9 @@ static char *real_path(const char *path)
     return real;
 }
 
+/* Opens the file, with the lock held, and its folder. Mode 0600 also for a file that was there
+ * before: it holds what people wrote. A file from a compaction that was interrupted is removed. It
+ * was never renamed, so the journal itself is still whole. */
 static void open_file(struct journal *j)
 {
     struct stat st;
@@ -91,22 +115,37 @@ static void open_file(struct journal *j)
     if (j->fd < 0 || fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0)
         refuse_path(j->path, strerror(errno));
     j->size = (uint64_t)st.st_size;
-    char *copy = path_with(j->path, "");
+    char *copy = path_with(j->path, ""); /* dirname(3) changes its argument */
     j->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(copy);
     if (j->folder < 0)
         refuse_path(j->path, strerror(errno));
-    unlink(j->new_path); /* of a compaction that did not get to its end */
+    unlink(j->new_path);
 }
 
 /* ==== Appending ============================================================================== */
 
+/* Errors that go away when the operator makes space (507 for a POST): the disk is full, the quota
+ * is used up, or the file is as large as it may be (RLIMIT_FSIZE). */
 static bool is_full(int error)
 {
     return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
-/* Appends and syncs. Returns 0 or the errno, and then nothing was appended. */
+/* Appends and syncs. Returns 0, or the errno: then nothing was appended, and the trouble is set.
+ *
+ * write(2) only copies into the page cache, which survives the end of the process but not a power
+ * cut. fdatasync(2) returns after the disk has reported the bytes, and the file's new length, as
+ * stored. Only then may the caller say "safe". After a short or failed write, cutting the file back
+ * is enough, because nothing behind `size` was promised.
+ *
+ * A failed sync is worse. The kernel reports the error once and marks the pages clean, so a second
+ * sync has nothing left to write and returns 0 with the data lost (PostgreSQL met this in 2018, as
+ * "fsyncgate"). So a sync is never retried: the state is TROUBLE_BROKEN. The file is cut in this
+ * case too, or a restart before the repair would replay the refused messages.
+ *
+ * The cut itself is not synced: if the machine loses power before the next successful append, a
+ * refused message may still come back. */
 static int append(struct journal *j, struct span bytes)
 {
     int error = record_write(j->fd, bytes, j->size);
@@ -119,12 +158,16 @@ static int append(struct journal *j, struct span bytes)
         return 0;
     }
     if (ftruncate(j->fd, (off_t)j->size) < 0)
-        cut = false; /* bytes that were refused are still in the file */
+        cut = false; /* refused messages are still in the file */
     trouble_set(j, !cut ? TROUBLE_BROKEN : is_full(error) ? TROUBLE_FULL : TROUBLE_WRITE, error);
     return error;
 }
 
-/* Numbers a batch, and puts it into the file: all of it is safe, or nothing of it happened. */
+/* Numbers a batch and writes it to the file, as one unit: all of its messages are safe or all are
+ * refused. Numbering comes first, because the id is part of the record; ids of a refused batch are
+ * used up, which leaves holes that no client notices. A payload is formatted here without the chunk
+ * envelope, and again with it in hub_safe: cheap beside a sync. Running out of memory refuses the
+ * batch and leaves the file alone. */
 static enum settled store(struct journal *j, struct publication *batch)
 {
     struct buffer *out = &j->batch, payload = { 0 };
@@ -145,6 +188,8 @@ static enum settled store(struct journal *j, struct publication *batch)
     return error == 0 ? SETTLED_SAFE : is_full(error) ? SETTLED_FULL : SETTLED_FAILED;
 }
 
+/* Settles a batch before it returns; nothing is on its way between turns. A full disk is tried with
+ * every batch, so a journal recovers with the first POST that fits. A broken file takes nothing. */
 static void keep(struct keeper *keeper, struct publication *batch)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -152,7 +197,7 @@ static void keep(struct keeper *keeper, struct publication *batch)
     if (batch != NULL && j->trouble != TROUBLE_BROKEN)
         settled = store(j, batch);
     for (struct publication *p = batch, *next; p != NULL; p = next) {
-        next = p->next;
+        next = p->next; /* settling frees p */
         if (settled == SETTLED_SAFE)
             hub_safe(j->hub, p);
         else
@@ -167,8 +212,10 @@ static const char *trouble(const struct keeper *keeper)
 
 /* ==== Time =================================================================================== */
 
-/* Appends what the rings cannot tell: after a start, and to try a disk that was full. After damage
- * it is also what each room has lost, until the file is written anew. False without memory. */
+/* Appends the state of the hub, which no message tells: at a start, and as a small write that shows
+ * whether a failing disk works again. After damage it also appends what each room has lost. The
+ * damaged end of a file is cut off at the start, so without these records the next start would not
+ * know of the gap; once the file is written again, the new one has them. False if out of memory. */
 static bool probe(struct journal *j)
 {
     struct buffer *out = &j->batch;
@@ -183,11 +230,14 @@ static bool probe(struct journal *j)
     return whole;
 }
 
+/* The troubles that a successful append ends. TROUBLE_BROKEN is not among them. */
 static bool is_probing(const struct journal *j)
 {
     return j->trouble == TROUBLE_FULL || j->trouble == TROUBLE_WRITE;
 }
 
+/* A probe comes before a compaction: on a full disk, a second file would only fail as well. While a
+ * child is at work no compaction is due; its pipe wakes the loop. */
 static int64_t next_ms(const struct keeper *keeper)
 {
     const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
@@ -208,7 +258,7 @@ static void tick(struct keeper *keeper, int64_t mono_ms)
         compact_start(j);
 }
 
-/* The only descriptor that is watched is the pipe of a compaction's child. */
+/* The only descriptor in the keeper's epoll set is the pipe of a compaction's child. */
 static void ready(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -218,6 +268,8 @@ static void ready(struct keeper *keeper)
 
 /* ==== The keeper ============================================================================= */
 
+/* Appends nothing, because all that was acknowledged is in the file: a server that is killed loses
+ * no more than one that ends here. */
 static void journal_close(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -233,6 +285,15 @@ static void journal_close(struct keeper *keeper)
     free(j);
 }
 
+/* The order matters. The lock comes before the first read, because another server could still be
+ * appending. The state record overwrites the beginning of a torn tail, which lies behind `size`;
+ * what is left of the tail is then cut off, and after a crash in between the next start does that.
+ * At last the folder is synced, or a power cut could take away the name of a new file, with all
+ * that it acknowledged. If the state record cannot be written, append has cut the tail, and the
+ * server starts with that trouble.
+ *
+ * The keeper's `watch` is an epoll descriptor of its own, inside the loop's: a child's pipe comes
+ * and goes, but the loop relies on one descriptor. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub)
 {
     const char *path = settings->path;

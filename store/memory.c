@@ -1,5 +1,9 @@
-/* memory.c - numbers a batch by the clock and settles it at once. What a restart forgets, the hub
- * tells its readers by itself: a `gap`, `restarted`. */
+/* memory.c - the keeper without a disk: numbers a batch by the clock and settles it at once.
+ *
+ * It is the smallest keeper there can be, and so the place to see what the interface asks for.
+ * Nothing is ever on its way between two turns, so there is nothing to wait for, to retry or to
+ * refuse. It promises nothing over a restart. Clients still learn of their loss: a hub begins at
+ * its start time, so an id from before that gets a `gap` with the reason `restarted`. */
 
 #include "store/memory.h"
 
@@ -12,6 +16,8 @@ struct memory {
     struct hub *hub;
 };
 
+/* Ids come from hub_next_id, one after another, so they grow in the order of hub_safe. `next` is
+ * read first, because hub_safe frees the publication. */
 static void keep(struct keeper *keeper, struct publication *batch)
 {
     struct hub *hub = CONTAINER(keeper, struct memory, keeper)->hub;
@@ -23,6 +29,8 @@ static void keep(struct keeper *keeper, struct publication *batch)
     }
 }
 
+/* The loop calls all of the functions below without asking whether there is one, so those with
+ * nothing to do are here, too. */
 static void tick(struct keeper *keeper, int64_t mono_ms)
 {
     (void)keeper;

@@ -1,11 +1,11 @@
-/* memory.h - the keeper that keeps nothing: a message is safe when it is in the ring. */
+/* memory.h - the keeper without a disk: a message is safe as soon as it is in its ring. */
 
 #ifndef MEMORY_H
 #define MEMORY_H
 
 #include "store/keeper.h"
 
-/* NULL without memory. */
+/* The hub must outlive the keeper. Returns NULL if out of memory. */
 struct keeper *memory_open(struct hub *hub);
 
 #endif

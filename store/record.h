@@ -10,23 +10,25 @@
 /* ":5d41402a {": the CRC stands behind the colon, the comment's JSON begins at RECORD_JSON_AT. */
 enum { RECORD_CRC_DIGITS = 8, RECORD_JSON_AT = 1 + RECORD_CRC_DIGITS + 1 };
 
-/* Append a record to `out`: a message (`payload` is its frame without the envelope), what the hub
- * remembers, and what a room has lost. */
+/* Append a record to `out`: a message (`payload` is its frame without the envelope), the state of
+ * the hub, or what a room has lost. If memory runs out, `out->failed` is set, and `out` must not be
+ * written to the file. */
 void record_message(struct buffer *out, struct span room, enum message_kind kind, struct span key,
     struct span payload);
 void record_hub(struct buffer *out, const struct hub *hub);
 void record_room(struct buffer *out, const struct room *room);
 
-/* The kind that a name stands for in a record; -1 when it is none. */
+/* The kind that has this name in a record; -1 if there is none. */
 int record_kind(struct span name);
 
-/* The length of the record that begins at `s`, when it is whole and its CRC is right; else 0. */
+/* The length of the record that begins at `s`, if it is whole and its CRC is right; otherwise 0. */
 size_t record_whole(struct span s);
 
-/* Where, after `from`, the next whole record begins; s.len when there is none. */
+/* Where, after `from`, the next whole record begins; s.len if there is none. */
 size_t record_next(struct span s, size_t from);
 
-/* Writes all of it to a file at `offset`. Returns 0 or the errno. */
+/* Writes all bytes to a file at `offset`. Returns 0, or the errno: then any part of them may have
+ * been written. */
 int record_write(int fd, struct span bytes, uint64_t offset);
 
 #endif

@@ -1,4 +1,8 @@
-/* trouble.c - troubles as a state, a log line and a sentence. */
+/* trouble.c - a failing journal as a state, a log line, and a sentence for /healthz.
+ *
+ * A disk that fails must not end the server: streams and reading go on, POSTs are refused, and the
+ * journal recovers by itself. Only a change of state is logged, because a full disk would otherwise
+ * write a line with every POST, often to the same disk. */
 
 #include "store/trouble.h"
 
@@ -7,6 +11,7 @@
 
 #include <string.h>
 
+/* The state as it stands in the log. */
 static const char *name_of(enum trouble trouble)
 {
     return trouble == TROUBLE_FULL     ? "full"
@@ -14,6 +19,8 @@ static const char *name_of(enum trouble trouble)
                                        : "write failed";
 }
 
+/* Each failure puts the next attempt off by TROUBLE_RETRY_MS, so a dead disk costs one attempt a
+ * second, beside those of the POSTs that arrive. */
 void trouble_set(struct journal *j, enum trouble trouble, int error)
 {
     if (trouble != j->trouble && trouble != TROUBLE_NONE)
@@ -23,7 +30,7 @@ void trouble_set(struct journal *j, enum trouble trouble, int error)
         log_line(LOG_INFO, "journal recovered=1");
     if (trouble != TROUBLE_NONE)
         j->retry_ms = j->mono_ms + TROUBLE_RETRY_MS;
-    if (trouble == TROUBLE_BROKEN) /* a compaction that failed may have set it later */
+    if (trouble == TROUBLE_BROKEN) /* after a compaction that failed it may be a minute away */
         j->compact_ms = j->mono_ms + TROUBLE_RETRY_MS;
     j->trouble = trouble;
 }
@@ -32,11 +39,12 @@ const char *trouble_sentence(enum trouble trouble)
 {
     switch (trouble) {
     case TROUBLE_FULL:
-        return "the journal's disk is full";
+        return "The journal's disk is full. Messages are refused until there is space.";
     case TROUBLE_WRITE:
-        return "the journal cannot be written";
+        return "The journal cannot be written. Messages are refused until it can.";
     case TROUBLE_BROKEN:
-        return "the journal failed and is being written anew";
+        return "The journal failed and is being written again. Messages are refused until that is "
+               "done.";
     case TROUBLE_NONE:
         break;
     }

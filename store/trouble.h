@@ -1,4 +1,4 @@
-/* trouble.h - inside store/: why a journal takes no message now. */
+/* trouble.h - inside store/: why a journal cannot keep a message now. */
 
 #ifndef TROUBLE_H
 #define TROUBLE_H
@@ -7,17 +7,21 @@ struct journal;
 
 enum trouble {
     TROUBLE_NONE,
-    TROUBLE_FULL,
-    TROUBLE_WRITE,
-    TROUBLE_BROKEN, /* a sync failed: nobody knows what is on the disk until it is written again */
+    TROUBLE_FULL,  /* the disk or the quota is full; the file is intact up to `size` */
+    TROUBLE_WRITE, /* a write failed for another reason; the file is intact up to `size` */
+
+    /* A sync failed, or the file could not be cut back: what is on the disk is unknown until the
+     * file is written again from the rings. */
+    TROUBLE_BROKEN,
 };
 
-enum { TROUBLE_RETRY_MS = 1000 }; /* between two attempts to get out of it */
+enum { TROUBLE_RETRY_MS = 1000 }; /* between two attempts to recover */
 
-/* Notes a trouble, or that it is over, and logs it when that is new. `error` is the errno. */
+/* Enters a state, logs the change if there is one, and sets the time of the next attempt. `error`
+ * is the errno; it is ignored with TROUBLE_NONE. */
 void trouble_set(struct journal *j, enum trouble trouble, int error);
 
-/* The sentence of struct keeper's `trouble`. */
+/* The sentence of struct keeper's `trouble`; NULL for TROUBLE_NONE. */
 const char *trouble_sentence(enum trouble trouble);
 
 #endif

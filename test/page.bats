@@ -328,7 +328,7 @@ outbox_is_empty() {
   start_server --retry 200 --listen "127.0.0.1:$PORT"
   wait_until "$CONNECTED && document.querySelector('#notice').hidden"
   wait_until 'document.querySelector("#log .note")?.innerText ===
-    "Some messages are no longer held: the server was restarted."'
+    "Some messages are lost: the server was restarted."'
   accepts '{"message": "after the restart"}'
   wait_for_message 'after the restart'
   same "$(conversation)" '["before the restart","after the restart"]'

@@ -1,20 +1,22 @@
 // The chat page of ssechat. One module, no library, no build step.
 //
-// It shows how to use an event stream without losing or doubling anything:
-//   - it reads with EventSource, which reconnects by itself and names the last id it saw;
-//   - it writes with POST and an Idempotency-Key, and repeats that until it is answered;
-//   - it knows its own message by that key when it comes back in the stream.
-// Text from others only ever goes into text nodes. Nothing here makes HTML out of strings.
+// It shows how to use an event stream without losing or doubling a message:
+//   - It reads with EventSource, which reconnects by itself and sends the last id it saw.
+//   - It writes with POST and an Idempotency-Key, and repeats the POST until it gets an answer. The
+//     key makes that safe: a message whose answer was lost is not published twice.
+//   - It recognizes its own message by that key when the stream brings it back.
+// Text from other people only ever goes into text nodes. Nothing here makes HTML out of strings.
 //
 // A browser opens at most six HTTP/1.1 connections to a host, counted over all tabs, and each tab
-// with this page holds one. With six there is none left for posting; HTTP/2 in front lifts that.
+// with this page holds one. With six tabs there is none left for posting. A proxy that speaks
+// HTTP/2 to the browser lifts that limit.
 
-const HISTORY = 50;            // messages asked for at the start, and with each "load earlier"
+const HISTORY = 50;            // messages to ask for at the start, and with each "load earlier"
 const MESSAGE_MAX = 4096;      // characters; the server refuses longer ones
 const NAME_MAX = 32;
-const KEPT = 1000;             // messages kept on the page
+const KEPT = 1000;             // messages kept on the page; see trim()
 const GROUP_MS = 5 * 60_000;   // messages of one person this close together form a group
-const POST_TIMEOUT_MS = 20_000;
+const POST_TIMEOUT_MS = 20_000;   // then the POST is repeated; the key makes that harmless
 
 // Every element with an id, by its id: $.log, $.send, $['my-name'].
 const $ = Object.fromEntries([...document.querySelectorAll('[id]')].map((e) => [e.id, e]));
@@ -36,7 +38,8 @@ function button(label, onClick) {
   return element;
 }
 
-// Storage can be switched off in a browser. The page then just forgets.
+// A browser can have its storage switched off; then each access throws. The page works without it,
+// but forgets the name, the token and waiting messages with each reload.
 function recall(store, key) {
   try { return window[store].getItem(key); } catch { return null; }
 }
@@ -50,14 +53,16 @@ const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 // The server counts code points, not the UTF-16 units of String.length.
 const characters = (text) => [...text].length;
 
-// Invisible characters that the server refuses, because they could disguise other text. They come
-// along with pasted text, where nobody sees them. Line separators turn into line ends.
+// Removes control characters and bidirectional overrides, which the server refuses: some of them
+// can make a text look like another. They come along unseen with pasted text, so the page removes
+// them instead of refusing the message. Line separators turn into line ends.
 function printable(text) {
   return text.replace(/\r\n?|[\u2028\u2029]/g, '\n')
     .replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '');
 }
 
-// Waits longer after each failure, up to a limit, and never exactly as long as everybody else.
+// Exponential backoff with jitter: each failure doubles the wait, up to a limit. A random part
+// keeps clients that failed together from coming back together.
 function backoffMs(failures, limitMs) {
   return Math.min(limitMs, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
 }
@@ -68,21 +73,25 @@ async function getJson(url) {
   return answer.json();
 }
 
-// Errors of the server are application/problem+json, with a `detail` for people.
+// The server's errors are application/problem+json (RFC 9457), with a `detail` for people. A
+// proxy's errors are not.
 async function problemOf(answer) {
   const problem = await answer.json().catch(() => null);
   return problem?.detail || `The server answered ${answer.status}.`;
 }
 
-// ---- The token: some servers let in only who has one ----
+// ---- The token: needed if the server was started with --key ----
 //
 // An application sends its user here with the token behind a '#': /#token=eyJhbGciOi… A browser
-// sends that part of an address to nobody. The token is taken out of the address at once, and kept
-// for this tab alone. Requests carry it in a field; only EventSource, which can set none, in its URL.
+// never sends that part of an address to a server. The page takes the token out of the address at
+// once, so that no copied link has it, and keeps it for this tab alone. Requests carry it in a
+// header field; only EventSource, which cannot set one, has it in its URL.
 
 let token = '';
 let claims = {};               // what the token says: { sub, rooms, publish, exp }
 
+// Reads the claims without checking the signature, which needs the key. They only decide what the
+// page shows; what the user may do is the server's decision.
 function useToken(text) {
   token = text;
   claims = {};
@@ -90,11 +99,11 @@ function useToken(text) {
     const bytes = atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
     const json = new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
     claims = JSON.parse(json) ?? {};
-  } catch { /* the server will say what it thinks of it */ }
+  } catch { /* no token: the server will refuse it, and say why */ }
   remember('sessionStorage', 'token', token);
 }
 
-// Takes the token out of the address. False if there is none.
+// Takes the token out of the address, and out of the tab's history. Returns false if there is none.
 function takeToken() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (!parts.has('token')) return false;
@@ -115,8 +124,8 @@ function askToken(why) {
   $.asking.showModal();
 }
 
-// A new token in an open page. The same person in the same room just goes on; for everybody else the
-// page begins anew.
+// Goes on with a new token in an open page: reconnects, and keeps the conversation. If the token is
+// for another user or room, the page is loaded again.
 function goOn() {
   $.asking.close();
   if (room !== roomOf() || (signedName() && signedName() !== myName)) {
@@ -147,8 +156,8 @@ if (!takeToken()) useToken(recall('sessionStorage', 'token') ?? '');
 
 // ---- Who and where ----
 
-// The room is in the address of the page, so that it can be linked and kept as a bookmark. Without
-// one it is the first that the token is for.
+// The room is in the page's address, so that it can be linked and bookmarked. Without one it is the
+// first room that the token is valid for, or the lobby.
 function roomOf() {
   const askedFor = new URLSearchParams(location.search).get('room')
     ?? [].concat(claims.rooms).find((name) => typeof name === 'string' && name !== '*') ?? '';
@@ -157,13 +166,14 @@ function roomOf() {
 
 const room = roomOf();
 
-// A name that was signed cannot be chosen.
+// A token that has a name decides it. Otherwise the name is the one that was chosen last.
 const cleanName = (text) => printable(text ?? '').replace(/\s+/g, ' ').trim();
 const signedName = () => (typeof claims.sub === 'string' ? claims.sub : '');
 let myName = signedName() || cleanName(recall('localStorage', 'name'));
 if (characters(myName) > NAME_MAX) myName = '';
 
-// After a reload the name is all that tells our own messages from those of others.
+// Messages from before a reload can be recognized as our own by the name only. Those of another
+// person with the same name are drawn as our own, too.
 const isMine = (name) => !!myName && name === myName;
 
 function showName() {
@@ -199,7 +209,7 @@ $['naming-form'].addEventListener('submit', (event) => {
     if (isMine(node.dataset.name)) node.classList.add('own');
     relate(node);
   }
-  connect();   // the name belongs to the stream: others see it in the presence
+  connect();   // the name is a parameter of the stream, and shows in the presence
 });
 
 $['just-read'].addEventListener('click', () => $.naming.close());
@@ -212,8 +222,8 @@ const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeSty
 const dayName = new Intl.DateTimeFormat(undefined,
   { weekday: 'long', day: 'numeric', month: 'long' });
 
-// Text with its http and https addresses made into links. A link is a node like any other; no other
-// scheme ever becomes one.
+// Splits a text into text nodes and links, for its http and https addresses. No other scheme
+// becomes a link: a javascript: address could run a script in this page.
 function textNodes(text) {
   const nodes = [];
   let done = 0;
@@ -232,7 +242,7 @@ function textNodes(text) {
   return [...nodes, text.slice(done)];
 }
 
-// One of six quiet colours for a name, the same one each time.
+// One of six quiet colours for a name. A hash of the name picks it, so it is the same in each tab.
 function hueOf(name) {
   let sum = 0;
   for (const character of name) sum = (sum * 31 + character.codePointAt(0)) >>> 0;
@@ -241,11 +251,12 @@ function hueOf(name) {
 
 function bubble(text) {
   const element = make('div', 'bubble', ...textNodes(text.replace(/\r\n?/g, '\n')));
-  element.dir = 'auto';   // right to left, if the text begins so
+  element.dir = 'auto';   // right to left if the text's first letter is
   return element;
 }
 
-// Draws { id, name, message, time }, or { id, text } for an event that is no chat message.
+// Draws { id, name, message, time }, or { id, text } for an event that is not a chat message. The
+// time may be missing or nonsense, because any client can post such data; then none is shown.
 function draw(item, own) {
   if (item.text !== undefined) {
     const node = make('article', 'message plain', bubble(item.text));
@@ -270,8 +281,9 @@ function draw(item, own) {
   return node;
 }
 
-// Compares a message with the one above it: it may begin a day, or go on in a group. The style
-// sheet draws both, so nothing has to move when messages are put in above, or the oldest leave.
+// Compares a message with the one above it, and marks it if it begins a day or continues a group.
+// The style sheet draws both, so messages that are inserted or removed above change at most the one
+// below them.
 function relate(node) {
   if (!node) return;
   const above = node.previousElementSibling;
@@ -285,15 +297,15 @@ function relate(node) {
 
 // ---- The conversation: order, bounds, scrolling, what is unread ----
 
-const shown = new Set();       // ids on the page; one that comes again is skipped
-let oldest = '';               // where "load earlier" goes on
-let pinned = true;             // the reader is at the bottom, and stays there
-let lastTop = 0;
+const shown = new Set();       // ids on the page; a message that comes again is skipped
+let oldest = '';               // the id that "load earlier" asks before
+let pinned = true;             // the reader is at the bottom, and the page keeps it there
+let lastTop = 0;               // the scroll position at the last scroll event
 let below = 0;                 // messages that arrived below the visible part
 let unread = 0;                // messages that arrived while the page was hidden
 
-// Whatever changes a height (a message, the notice, the keyboard of a phone): who was at the bottom
-// stays at the bottom.
+// A reader who is at the bottom stays there, whatever changes a height: a message, the notice, or
+// the keyboard of a phone.
 const bottomKeeper = new ResizeObserver(() => { if (pinned) toBottom(); });
 bottomKeeper.observe($.scroller);
 bottomKeeper.observe($.column);
@@ -309,7 +321,7 @@ function toBottom() {
   $.scroller.scrollTop = $.scroller.scrollHeight;
 }
 
-// Only a scroll upwards lets go of the bottom. When it just moved away because something arrived,
+// Only a scroll upwards ends `pinned`. The bottom also moves away when a message arrives, and then
 // the reader has not moved.
 $.scroller.addEventListener('scroll', () => {
   const { scrollTop, scrollHeight, clientHeight } = $.scroller;
@@ -320,7 +332,8 @@ $.scroller.addEventListener('scroll', () => {
 
 $.newer.addEventListener('click', () => { toBottom(); $.text.focus(); });
 
-// Changes something above what is being read, and keeps that where it is.
+// Changes something above the visible part without moving that: its distance from the bottom stays
+// the same. (The browsers' own scroll anchoring is off, see style.css: not all of them have it.)
 function keepingPlace(change) {
   const fromBottom = $.scroller.scrollHeight - $.scroller.scrollTop;
   change();
@@ -328,8 +341,9 @@ function keepingPlace(change) {
   lastTop = $.scroller.scrollTop;
 }
 
-// The page must not grow for ever. Somebody who reads further up is given more room. Fifty leave at
-// a time, because each time the browser measures the whole page.
+// Removes the oldest messages, so that the page does not grow for ever. While the reader is further
+// up, the limit is twice as high, so that the messages being read stay longer. At least fifty go at
+// a time, because each removal makes the browser measure the whole page.
 function trim() {
   const limit = pinned ? KEPT : 2 * KEPT;
   if ($.log.childElementCount <= limit + 50) return;
@@ -351,7 +365,8 @@ function append(node) {
   trim();
 }
 
-// One message from the stream. If it is ours, `settle` takes it out of the outbox.
+// Takes one message from the stream. If it is our own, `settle` takes it out of the outbox. A
+// message that is on the page already is skipped.
 function receive(item) {
   const ours = settle(item);
   if (shown.has(item.id)) return;
@@ -375,13 +390,14 @@ function showTitle() {
   document.title = `${unread ? `(${unread}) ` : ''}${room} · ssechat`;
 }
 
-// A line that no person said.
+// Adds a line to the conversation that comes from the page, not from a person.
 function note(text) {
   append(make('p', 'note', make('span', '', text)));
 }
 
-// Earlier messages come as JSON and go in above. A page of them may hold nothing but events that
-// are not shown here; then the one before it is asked for at once.
+// Asks for earlier messages, which come as JSON, and inserts them above. A page of the history may
+// have nothing in it but events that are not shown here; then this asks for the one before it at
+// once, or the button would seem to do nothing.
 async function loadEarlier() {
   $.earlier.disabled = true;
   $.earlier.textContent = 'Load earlier messages';
@@ -409,22 +425,24 @@ async function loadEarlier() {
     $.earlier.hidden = !page.more;
     if (!page.more) $.scroller.focus();
   } catch {
-    $.earlier.textContent = 'That did not work. Try again';
+    $.earlier.textContent = 'Loading failed. Try again';
   }
   $.log.ariaBusy = 'false';
   $.earlier.disabled = false;
 }
 
-// Anybody may post any data as a default event. What is no chat message is shown as plain text.
+// Makes an item of a default event's data. Clients may post any data as a default event; if it is
+// not a chat message, the page shows it as plain text.
 function itemOf(id, data) {
   try {
     const item = JSON.parse(data);
     if (typeof item.message === 'string' && typeof item.name === 'string') return { ...item, id };
-  } catch { /* not JSON: just as good as text */ }
+  } catch { /* not JSON: shown as text */ }
   return { id, text: data };
 }
 
-// The same for an entry of the history; null for the events with a name, which are not shown here.
+// The same for an entry of the history. Returns null for events with a name: the page does not
+// listen for them in the stream either.
 function fromHistory(entry) {
   if (typeof entry.message === 'string') return entry;
   if (entry.event && entry.event !== 'message') return null;
@@ -437,13 +455,13 @@ $.earlier.addEventListener('click', loadEarlier);
 
 let stream = null;             // the EventSource
 let lastId = '';               // EventSource keeps its own; this one is for a new EventSource
-let everReady = false;         // from the first `ready` on, what arrives is new
-let heartbeatMs = 15_000;
-let lastSeen = Date.now();     // when the stream last gave a sign of life
-let busy = '';                 // why the server sent us away, until it takes us again
+let everReady = false;         // from the first `ready` on, messages that arrive are new
+let heartbeatMs = 15_000;      // until `ready` says the server's
+let lastSeen = Date.now();     // when the stream was opened or last brought an event
+let busy = '';                 // why the server could not take this stream; empty if it could
 let breaks = 0;                // how often the stream broke or was replaced
-let refusals = 0;
-let retryTimer = 0;
+let refusals = 0;              // errors since the last `ready`: the backoff grows with them
+let retryTimer = 0;            // runs while the stream is closed
 
 const GAP_WORDS = {
   expired: 'they are older than the history this server keeps',
@@ -454,8 +472,8 @@ const GAP_WORDS = {
 const BUSY_WORDS = {
   full: 'The server is full at the moment.',
   address: 'Too many connections come from your address. Close some tabs of this chat.',
-  rooms: 'The server has no place for another room at the moment.',
-  starting: 'The server is just starting.',
+  rooms: 'The server cannot open another room at the moment.',
+  starting: 'The server is starting.',
   draining: 'The server is about to restart.',
 };
 
@@ -468,8 +486,10 @@ function showState(state, notice = '', canRetry = false) {
   $.retry.hidden = !canRetry;
 }
 
-// Opens the stream. The first one asks for the latest messages, a later one for all that came after
-// the last id seen. `history` would be ignored beside an id, and so it is left out.
+// Opens a stream, and closes the one before it. The first stream asks for the latest messages, a
+// later one for all messages after the last id seen. The server ignores `history` beside an id, so
+// it is left out. A new EventSource does not know the id of the one before it and cannot set a
+// header, so the id is in the URL; when this EventSource reconnects, its own newer id wins.
 function connect() {
   clearTimeout(retryTimer);
   stream?.close();
@@ -493,7 +513,7 @@ function connect() {
   on('heartbeat', () => {});
   on('gap', (event) => {
     const { reason } = JSON.parse(event.data);
-    note(`Some messages are no longer held: ${GAP_WORDS[reason] ?? reason}.`);
+    note(`Some messages are lost: ${GAP_WORDS[reason] ?? reason}.`);
   });
   on('busy', (event) => {
     const { reason } = JSON.parse(event.data);
@@ -502,7 +522,8 @@ function connect() {
   });
 }
 
-// The replay is over, what follows is live.
+// The replay is over; the messages that follow are live. This is also the moment at which
+// everything that failed during an outage is likely to work again.
 function onReady({ rooms, heartbeat }) {
   heartbeatMs = heartbeat * 1000;
   busy = '';
@@ -516,15 +537,16 @@ function onReady({ rooms, heartbeat }) {
   everReady = true;
   $.log.ariaBusy = 'false';
   $.empty.hidden = !!($.log.firstElementChild || $.outbox.firstElementChild);
-  // Is there anything before what we show? One small question saves a button that leads nowhere.
+  // Asks whether there is anything before the first message shown: one small request saves a button
+  // that does nothing.
   oldest ||= lastId;
   getJson(`messages?${new URLSearchParams({ room, before: oldest, limit: 1 })}`)
     .then((page) => { $.earlier.hidden = !page.messages.length; }, () => {});
 }
 
-// An EventSource that lost its connection tries again by itself, after the `retry:` the server
-// gave. Any answer but 200 closes it for good, also the 502 of a proxy whose server restarts. Then
-// it is upon the page to go on.
+// An EventSource that loses its connection tries again by itself, after the time in the server's
+// `retry:`. Any answer other than a 200 with an event stream closes it for good (HTML Standard,
+// 9.2), also the 502 of a proxy whose server restarts. Then the page opens a new one.
 async function onStreamError() {
   breaks += 1;
   showOnline();
@@ -538,7 +560,7 @@ async function onStreamError() {
   refusals += 1;
   showState('closed', 'The server refused the stream.', true);
   const { detail, limitMs, status } = await whyRefused(failed.url);
-  if (failed !== stream) return;   // somebody pressed the button meanwhile
+  if (failed !== stream) return;   // "Try now" or a new token has opened another one meanwhile
   if (status === 401 || (status === 403 && claims.exp)) askToken(detail);
   const ms = backoffMs(refusals, limitMs);
   const seconds = plural(Math.ceil(ms / 1000), 'second', 'seconds');
@@ -546,15 +568,19 @@ async function onStreamError() {
   retryTimer = setTimeout(connect, ms);
 }
 
-// An EventSource does not tell what it was answered. So the page asks once more by itself. A 4xx will
-// hardly mend itself: then it asks ever more rarely. If the stream is there now, it need not wait.
+// An EventSource does not reveal the status or the body of an error. So the page sends the same
+// request with fetch, which does. A 4xx rarely mends itself, so its backoff may grow to five
+// minutes. If the answer is a stream now, the page reconnects after about a second. The request is
+// always aborted, because a stream that nothing reads would stay open.
 async function whyRefused(url) {
   const abort = new AbortController();
   try {
     const answer = await fetch(url, { signal: abort.signal });
     const type = answer.headers.get('Content-Type') ?? '';
-    if (type.startsWith('text/event-stream')) return { detail: 'It is back.', limitMs: 1000 };
-    if (answer.ok) return { detail: 'What answered was no event stream.', limitMs: 30_000 };
+    if (type.startsWith('text/event-stream')) {
+      return { detail: 'The server is back.', limitMs: 1000 };
+    }
+    if (answer.ok) return { detail: 'The answer was not an event stream.', limitMs: 30_000 };
     const final = answer.status < 500 && answer.status !== 429;
     const detail = `The server refused: ${await problemOf(answer)}`;
     return { detail, limitMs: final ? 300_000 : 30_000, status: answer.status };
@@ -570,14 +596,15 @@ $.retry.addEventListener('click', () => {
   connect();
 });
 
-// After the sleep of a laptop a dead connection can look open for many minutes. The server promises
-// a heartbeat; when it stays away, the page reconnects by hand. It may be slow to reconnect, but
-// must not hang there either: `busy` asks for up to 30 seconds of patience, so it gets more.
+// After a laptop has slept, a dead connection can look open for many minutes, because a peer that
+// only reads never notices. The server promises a heartbeat; if none comes for two and a half
+// intervals, the page opens a new stream. An EventSource that is reconnecting gets 60 seconds,
+// because `busy` may ask it to wait for up to 30.
 function watch() {
   if (document.hidden || !stream) return;
   const silentMs = Date.now() - lastSeen;
   const open = stream.readyState === EventSource.OPEN;
-  if (stream.readyState === EventSource.CLOSED) return;   // a timer is on its way
+  if (stream.readyState === EventSource.CLOSED) return;   // retryTimer is running
   if (open ? !heartbeatMs || silentMs < 2.5 * heartbeatMs : silentMs < 60_000) return;
   showState('reconnecting', 'The connection went silent. Reconnecting…');
   connect();
@@ -597,8 +624,8 @@ window.addEventListener('online', () => {
   wakeOutbox();
 });
 
-// A page that is left may be kept by the browser to come back to. It must not hold its connection
-// meanwhile, and goes on from its last id when it returns.
+// When the user leaves the page, the browser may keep it for the way back (the back/forward cache).
+// It must not hold one of the six connections meanwhile. On its return it resumes from its last id.
 window.addEventListener('pagehide', () => {
   clearTimeout(retryTimer);
   stream?.close();
@@ -606,17 +633,22 @@ window.addEventListener('pagehide', () => {
 
 window.addEventListener('pageshow', (event) => { if (event.persisted) connect(); });
 
-// ---- The outbox: what was written and is not in the conversation yet ----
-// An entry is { key, body, state, node }. Its state is `waiting` until the server has answered,
-// then `accepted` until it comes back in the stream, or `refused` until the writer takes it back.
-// `body` never changes: a repeated POST has to be the same one, under the same key.
+// ---- The outbox: messages that are written and not in the conversation yet ----
+//
+//   post() ──► waiting ──201──► accepted ──the stream brings it──► the conversation
+//               │   │                                                   ▲
+//               │   └────────────── the stream brings it first ─────────┘
+//               └──4xx──► refused ──"Take the text back"──► the text box
+//
+// An entry is { key, body, state, node }. `body` never changes, because a repeated POST must have
+// the same body under the same key; with another body the server answers 422.
 
 let outbox = [];
 let sending = false;
 let wakeOutbox = () => {};
 
 function post(text) {
-  // crypto.randomUUID exists on https only. This works everywhere.
+  // crypto.randomUUID exists on https and localhost only. This works everywhere.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
   enqueue({ key, body: { room, name: myName, message: text } });
@@ -624,7 +656,7 @@ function post(text) {
 
 function enqueue(entry) {
   entry.state = 'waiting';
-  // A message written in another room before the page was reloaded is sent, but not shown here.
+  // After a change of rooms the outbox may have messages for the room before: sent, but not shown.
   const { name, message } = entry.body;
   entry.node = draw({ name, message, time: new Date().toISOString() }, true);
   entry.status = make('p', 'delivery');
@@ -647,7 +679,8 @@ function showDelivery(entry, ...children) {
   entry.status.replaceChildren(...children);
 }
 
-// What waits survives a reload, and is then sent with its old key: it cannot come out twice.
+// Keeps the waiting messages over a reload. They are sent with their old keys, so a message that
+// the server had got already is not published twice.
 function keepOutbox() {
   const waiting = outbox.filter((entry) => entry.state === 'waiting')
     .map(({ key, body }) => ({ key, body }));
@@ -660,7 +693,8 @@ function drop(entry) {
   keepOutbox();
 }
 
-// One at a time, so that messages arrive in the order in which they were written.
+// Sends one message at a time, so that they arrive in the order in which they were written. The
+// price: a message that waits for the server holds up all messages behind it.
 async function sendAll() {
   if (sending) return;
   sending = true;
@@ -678,14 +712,16 @@ async function sendAll() {
   sending = false;
 }
 
-// Posts an entry once. Returns how long the server wants us to wait, if it said so.
+// Posts an entry once. Returns the milliseconds that the server asks to wait (Retry-After), or 0.
+// The entry goes on waiting after a 5xx and after a 4xx that may pass (401, 408, 425, 429); any
+// other 4xx would be the same the next time.
 async function attempt(entry) {
   try {
     const answer = await fetch('messages', {
       method: 'POST',
       headers: withToken({ 'Content-Type': 'application/json', 'Idempotency-Key': entry.key }),
       body: JSON.stringify(entry.body),
-      keepalive: true,   // goes out also when the page is left at this moment
+      keepalive: true,   // is sent even if the user leaves the page at this moment
       signal: AbortSignal.timeout(POST_TIMEOUT_MS),
     });
     if (answer.ok) {
@@ -697,11 +733,12 @@ async function attempt(entry) {
     }
     return 1000 * Number(answer.headers.get('Retry-After')) || 0;
   } catch {
-    return 0;   // no connection, or half an answer: it may have arrived, so the same again
+    return 0;   // no connection, or half an answer: the message may have arrived all the same
   }
 }
 
-// A wait that the server asked for is kept. One of our own ends early when the connection is back.
+// Waits before the next attempt. A time that the server asked for is kept to the end; the page's
+// own backoff ends early, by wakeOutbox(), when the connection is back.
 function pause(askedMs, ownMs) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, askedMs || ownMs);
@@ -710,7 +747,7 @@ function pause(askedMs, ownMs) {
 }
 
 function accepted(entry, { id }) {
-  if (!outbox.includes(entry)) return;   // it came by the stream before
+  if (!outbox.includes(entry)) return;   // the stream has brought it already
   entry.state = 'accepted';
   entry.id = id;
   entry.breaks = breaks;
@@ -733,7 +770,8 @@ function refused(entry, detail) {
   showDelivery(entry, words, back);
 }
 
-// A message came by the stream. If it is one of ours, it leaves the outbox. True if it is.
+// Takes a message that the stream has brought out of the outbox. Returns false if it was not in it.
+// The stream may be faster than the answer to the POST, so the key counts as well as the id.
 function settle(item) {
   const entry = outbox.find((other) => other.body.room === room
     && (other.id === item.id || (item.key && other.key === item.key)));
@@ -743,8 +781,9 @@ function settle(item) {
   return true;
 }
 
-// What was accepted before the stream broke is replayed by the next one, before its `ready`. If it
-// was not, it is lost to a gap, and takes its place now.
+// A message that was accepted before the stream broke is in the replay of the next stream, so
+// before its `ready`. If it is not, it fell into a gap; the page then shows it from the outbox,
+// where it is still known.
 function settleAccepted() {
   for (const { id, body, node } of outbox.filter((entry) => entry.id && entry.breaks !== breaks)) {
     receive({ ...body, id, time: node.querySelector('time').dateTime });
@@ -753,6 +792,7 @@ function settleAccepted() {
 
 // ---- People and rooms ----
 
+// Without a count (the stream is down) it shows none rather than one that may be wrong.
 function showOnline(count) {
   $.online.textContent = count === undefined ? '' : `${count} online`;
 }
@@ -765,9 +805,11 @@ function showPeople({ online, names }) {
     return entry;
   }));
   if (names.length === 100) $.people.append(make('li', 'rest', 'and more'));
-  if (!names.length) $.people.append(make('li', 'rest', 'Nobody with a name'));
+  if (!names.length) $.people.append(make('li', 'rest', 'No one has given a name'));
 }
 
+// Called at the start, at each `ready`, and once a minute while the page is visible, because no
+// event tells of rooms that come or go. If the request fails, the list has this room only.
 async function loadRooms() {
   const { rooms } = await getJson('rooms').catch(() => ({ rooms: [] }));
   if (!rooms.some((entry) => entry.room === room)) rooms.push({ room });   // an unlisted one
@@ -776,7 +818,7 @@ async function loadRooms() {
     const link = make('a', '', make('span', 'clip', entry.room));
     link.href = `?${new URLSearchParams({ room: entry.room })}`;
     if (entry.room === room) link.ariaCurrent = 'page';
-    if (entry.online && entry.room !== room) {   // for this room the head line has it
+    if (entry.online && entry.room !== room) {   // the header shows this room's count
       const count = make('span', 'count', String(entry.online));
       count.title = `${entry.online} online`;
       link.append(count);
@@ -801,8 +843,8 @@ function onInput() {
 
 $.text.addEventListener('input', onInput);
 
-// Enter sends, but not while it only confirms a word of an input method. Safari tells that by the
-// key code alone.
+// Enter sends, unless it confirms a word of an input method (Japanese, Chinese, Korean). In Safari
+// only the key code 229 shows that.
 $.text.addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
   event.preventDefault();
@@ -835,4 +877,4 @@ $.app.hidden = false;
 connect();
 for (const entry of JSON.parse(recall('sessionStorage', 'outbox') || '[]')) enqueue(entry);
 if (!myName && !$.asking.open) askName();
-else if (matchMedia('(pointer: fine)').matches) $.text.focus();   // no keyboard over a phone's page
+else if (matchMedia('(pointer: fine)').matches) $.text.focus();   // a phone would show its keyboard

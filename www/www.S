@@ -1,5 +1,6 @@
-/* www.S - puts the page, compressed, into the binary. The Makefile lists these files as
- * what www.o depends on, since no dependency file does. */
+/* www.S - puts the page into the binary: the files of www/, compressed, with a symbol at the
+ * beginning and the end of each (api/page.c reads them). -MMD does not see .incbin, so the Makefile
+ * lists the files as prerequisites of www.o. */
 
     .section .rodata
 
@@ -15,5 +16,5 @@ page_\name\()_end:
     page chat, chat.js
     page icon, icon.svg
 
-/* Without this line the linker makes the stack executable. */
+/* Without this section the linker marks the stack as executable. */
     .section .note.GNU-stack, "", %progbits
