@@ -117,6 +117,8 @@ int http_parse_body(struct http_request *r, char *bytes, size_t *len);
 void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out);
 
+/* ---- Reading what was found ---- */
+
 /* Whether the head announces a body. */
 static inline bool http_has_body(const struct http_request *r)
 {

@@ -103,10 +103,7 @@ bool hub_allows(const struct hub *hub, struct span room)
     return allowed->count == 0;
 }
 
-/* ==== From the POST ========================================================================== */
-
-/* What a field may hold was checked before (rules.h). The hub checks what only it knows: whether
- * the room may be made, whether the frame fits, and whether the same POST came before. */
+/* ==== The same POST again ===================================================================== */
 
 /* Answers a POST whose key was seen in this room: the same message gets the first one's receipt,
  * another is a conflict. No copy or digest of the first is kept for that. Its frame is made again,
@@ -142,6 +139,11 @@ static enum publish repeat(const struct frame_content *content, const struct key
     *receipt = (struct receipt) { stamp, room_name(key->room), key->room->presence.online };
     return PUBLISH_REPEATED;
 }
+
+/* ==== From the POST ========================================================================== */
+
+/* What a field may hold was checked before (rules.h). The hub checks what only it knows: whether
+ * the room may be made, whether the frame fits, and whether the same POST came before. */
 
 /* Makes the publication and reserves what hub_safe will need: space in the ring for this frame and
  * for all that are on their way before it, and the key's node in the table. Body and key are

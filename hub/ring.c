@@ -155,6 +155,8 @@ void ring_pass(struct ring *r, size_t len)
     r->tail = r->head;
 }
 
+/* ==== Looking into it ========================================================================= */
+
 void ring_copy(const struct ring *r, uint64_t from, uint64_t to, struct buffer *out)
 {
     struct iovec pieces[2];

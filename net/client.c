@@ -158,6 +158,31 @@ void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *
     limits_count_connections(1);
 }
 
+/* From here on no pointer to these clients may be left: the hub's lists, the deadline queues, the
+ * leases and epoll have forgotten them in close_client. */
+void client_reap(void)
+{
+    for (struct link *l = dead.next, *next; l != &dead; l = next) {
+        next = l->next;
+        free(CONTAINER(l, struct client, deadline));
+    }
+    list_init(&dead);
+}
+
+void client_fail(struct client *c)
+{
+    close_client(c, GONE_NO_MEMORY);
+}
+
+/* The time over which clients that are sent away together are told to come back: at least a second,
+ * and a millisecond for each, so that they do not all connect in the same instant. */
+static uint64_t spread_ms(void)
+{
+    return limits_streams() > 1000 ? limits_streams() : 1000;
+}
+
+/* ==== Addresses and descriptors ============================================================== */
+
 /* A proxied connection counts against another address with each request. The bytes that it has
  * buffered move along. */
 void client_set_peer(struct client *c, struct peer *peer)
@@ -168,17 +193,6 @@ void client_set_peer(struct client *c, struct peer *peer)
         peers_leave(c->peer, clock_mono_us());
     c->peer = peer;
     limits_count_buffer(BUFFERED_REQUESTS, c->peer, 0, bytes);
-}
-
-/* From here on no pointer to these clients may be left: the hub's lists, the deadline queues, the
- * leases and epoll have forgotten them in close_client. */
-void client_reap(void)
-{
-    for (struct link *l = dead.next, *next; l != &dead; l = next) {
-        next = l->next;
-        free(CONTAINER(l, struct client, deadline));
-    }
-    list_init(&dead);
 }
 
 /* The queue is in the order in which clients became idle: its head has been idle longest. */
@@ -194,23 +208,6 @@ bool client_close_idle(void)
 unsigned client_released(void)
 {
     return released + output_files_closed();
-}
-
-void client_fail(struct client *c)
-{
-    close_client(c, GONE_NO_MEMORY);
-}
-
-bool client_is_draining(void)
-{
-    return draining;
-}
-
-/* The time over which clients that are sent away together are told to come back: at least a second,
- * and a millisecond for each, so that they do not all connect in the same instant. */
-static uint64_t spread_ms(void)
-{
-    return limits_streams() > 1000 ? limits_streams() : 1000;
 }
 
 /* ==== Answers ================================================================================ */
@@ -668,6 +665,11 @@ void client_drain_all(void)
         deadline_put_back(c);
         drain(c);
     }
+}
+
+bool client_is_draining(void)
+{
+    return draining;
 }
 
 /* close_client moves each client from the list to the dead. */

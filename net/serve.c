@@ -60,6 +60,8 @@ enum outcome serve_stream(struct client *c)
     }
 }
 
+/* ==== Between two frames ====================================================================== */
+
 /* One buffer for all short events; what it holds is sent or copied before the next call. */
 static struct buffer *scratch(void)
 {
