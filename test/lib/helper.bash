@@ -1,16 +1,17 @@
 # shellcheck shell=bash disable=SC2034,SC2016
-# The words of the test files: to start and stop servers, to ask and to post, to read streams.
+# Functions that the suites share: they start and stop servers, send requests, publish messages and
+# read streams; and the assertions.
 #
-# Each test has servers of its own, on ports that the system picks, and a folder of its own. Nothing
-# sleeps for a time in the hope that it is enough: `eventually` waits for a condition. What a test
-# leaves running, its teardown ends, by process id. Of a sanitizer build the standard error must be
-# silent.
+# Each test has its own servers, on ports that the system picks, and its own folder. A test waits
+# for a condition (`eventually`) instead of sleeping until it is probably true; the few sleeps let
+# time pass on purpose. The teardown ends what the test has left running, by process id. A report of
+# a sanitizer in a server's log fails the test (check_log). The environment says what to test:
 #
-#     SSECHAT    the server to test (./ssechat)
+#     SSECHAT    the server (./ssechat)
 #     UNIT       the folder of the drivers of the pure modules (build/unit)
 #     TOOLS      the folder of the programs that the tests use (build/tools)
 #     LONG       1 for the long form of the tests that have one (test/run --long)
-#     SANITIZED  1 when the server is a sanitizer build; it also is when its path says "debug"
+#     SANITIZED  1 if the server is a sanitizer build; a path that contains "debug" says so, too
 
 ROOT=$(realpath "${BASH_SOURCE[0]%/*}/../..")
 SSECHAT=$(realpath -m "${SSECHAT:-$ROOT/ssechat}")
@@ -18,29 +19,31 @@ UNIT=$(realpath -m "${UNIT:-$ROOT/build/unit}")
 TOOLS=$(realpath -m "${TOOLS:-$ROOT/build/tools}")
 export LC_ALL=C.UTF-8
 
-# The server takes options from these; the tests say themselves which they want.
+# The server reads options from variables of this name; each test sets those that it wants.
 # shellcheck disable=SC2086
 unset ${!SSECHAT_@}
 
 SERVER_PID=
 SERVER_COUNT=0
-declare -A SERVERS=() # those that run, by process id: their logs
-CLIENTS=()            # process ids of what runs in the background and reads
+declare -A SERVERS=() # the logs of the running servers, by process id
+CLIENTS=()            # the process ids of clients and tracers in the background
 
-# A test that is skipped has shown nothing. A person may live with that; the gate may not.
+# A skipped test has proved nothing. On a person's machine that is acceptable; in CI it is a
+# failure.
 if [ -n "${CI:-}" ]; then
   skip() {
-    printf 'this test would be skipped: %s\n' "$*" >&2
+    printf 'a skipped test fails in CI: %s\n' "$*" >&2
     return 1
   }
 fi
 
-# What is measured, or read from the binary, is that of the plain build.
+# Whether the server is a sanitizer build. Tests that measure, or that inspect the binary, do so
+# with the plain build only.
 is_sanitized() {
   [ "${SANITIZED:-}" = 1 ] || [[ $SSECHAT == *debug* ]]
 }
 
-# The first word, or in the long form the second.
+# Prints the first argument, or in the long form the second.
 scaled() {
   if [ "${LONG:-}" = 1 ]; then echo "$2"; else echo "$1"; fi
 }
@@ -54,7 +57,7 @@ same() {
   }
 }
 
-# The command succeeds, and writes just this.
+# The command must succeed and print exactly OUTPUT.
 expect() { # OUTPUT COMMAND...
   local expected=$1
   shift
@@ -66,7 +69,7 @@ expect() { # OUTPUT COMMAND...
   fi
 }
 
-# The first text has the second in it.
+# The first text must contain the second.
 contains() {
   [[ $1 == *"$2"* ]] || {
     printf 'seen:     %s\nexpected: %s\n' "$1" "… $2 …" >&2
@@ -88,13 +91,13 @@ between() {
   }
 }
 
-# Waits until a condition, a piece of shell, is true. When it never is, prints what it last said.
-# The limit is generous, since other suites run beside this one.
+# Evaluates a piece of shell until it succeeds. After 60 seconds it fails and prints the last
+# output. The limit is generous because other suites run at the same time.
 eventually() {
   local seen pause=0.01 begin=$SECONDS deadline=$((SECONDS + 60))
   while ! seen=$(eval "$*" 2>&1); do
     if ((SECONDS >= deadline)); then
-      printf 'never came true: %s\nit last said: %s\n' "$*" "$seen" >&2
+      printf 'still false after 60 seconds: %s\nits last output: %s\n' "$*" "$seen" >&2
       return 1
     fi
     sleep "$pause"
@@ -104,10 +107,10 @@ eventually() {
 
 # ---- Servers ----
 
-# Starts a server with these options, on a free port unless they have --listen, and waits until it
-# listens. The limits of one address are off, unless the options set them: all tests come from one.
-# Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a second server; the variables are
-# then of that.
+# Starts a server with these options, on a free port unless they include --listen, and waits until
+# it listens. The limits of one address are off unless the options set them, because all requests of
+# a test come from one address. Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a
+# second server, and the variables are then about that one.
 start_server() {
   local listen=(--listen 127.0.0.1:0) count=1
   if [[ " $*" == *" --listen"* ]]; then
@@ -135,7 +138,7 @@ listens() {
   [ "$(grep -c '^listening on ' "$SERVER_LOG")" -ge "$1" ]
 }
 
-# Starts a server through a line of shell that stands in front of its name: start_through 'exec nice'
+# Starts a server through a piece of shell that precedes its name: start_through 'exec nice'
 # [options].
 start_through() {
   printf '#!/bin/sh\n%s %q "$@"\n' "$1" "$SSECHAT" >"$BATS_TEST_TMPDIR/through"
@@ -144,13 +147,13 @@ start_through() {
   start_server "${@:2}"
 }
 
-# Starts a server that may have so many descriptors: start_limited COUNT [options].
+# Starts a server that may have COUNT descriptors: start_limited COUNT [options].
 start_limited() {
   start_through "ulimit -n $1 && exec" "${@:2}"
 }
 
-# From now on a system call of the server fails: fault CALL HOW, with HOW as strace has it, such as
-# error=EIO.
+# Makes a system call of the running server fail from now on: fault CALL HOW, with HOW in strace's
+# words, such as error=EIO.
 fault() {
   : >fault.log
   strace -p "$SERVER_PID" -o fault.trace -e "trace=$1" -e "inject=$1:$2" 2>fault.log 3>&- &
@@ -159,19 +162,20 @@ fault() {
   eventually "grep -q attached fault.log || { cat fault.log; false; }"
 }
 
-# No longer.
+# Ends the fault: the system call works again.
 mend() {
   kill "$FAULT"
   wait "$FAULT" || true
 }
 
-# Whether a child still runs: bash takes note of those that ended.
+# Whether a child still runs. bash reaps the children that have ended, so they cannot be signalled.
 is_running() {
   kill -0 "$1" 2>/dev/null
 }
 
 # Ends the server that was started last, or the one whose process id is the second argument, with a
-# signal (TERM), and waits for its end, which must be a good one.
+# signal (TERM) and waits for its exit, whose status must be 0. After 60 seconds the server is
+# killed.
 stop_server() {
   local signal=${1:-TERM} pid=${2:-$SERVER_PID} status=0 log deadline=$((SECONDS + 60))
   [ -n "$pid" ] || return 0
@@ -184,18 +188,19 @@ stop_server() {
   done
   ! is_running "$pid" || kill -s KILL "$pid"
   wait "$pid" || status=$?
-  check_log "$log" || status="$status, and has something to say"
+  check_log "$log" || status="$status, and its log reports an error"
   [ "$status" = 0 ] || {
-    printf 'the server ended with %s\n%s\n' "$status" "$(tail -n 100 "$log")" >&2
+    printf 'the server exited with %s\n%s\n' "$status" "$(tail -n 100 "$log")" >&2
     return 1
   }
 }
 
-# What a sanitizer has to say is a failure, whatever the test thinks.
+# The report of a sanitizer, or of an assertion in the server, is a failure in every test.
 check_log() {
   ! grep -E 'ERROR: |AddressSanitizer|LeakSanitizer|runtime error|Assertion|assertion failed: ' "$1" >&2
 }
 
+# Ends all that the test has started. A stopped process is continued first, or it would not end.
 stop_all() {
   local pid failed=0
   for pid in "${CLIENTS[@]}"; do
@@ -219,9 +224,9 @@ teardown() {
   stop_all
 }
 
-# Runs the program, which must end by itself with an exit code; all it says is one line on standard
-# error.
-refused() {
+# Runs the program, which must exit by itself with STATUS and print one line on standard error, and
+# nothing on standard output.
+refused() { # STATUS [options]
   local status=0 expected=$1
   shift
   timeout 10 "$SSECHAT" "$@" </dev/null >out 2>err || status=$?
@@ -229,16 +234,16 @@ refused() {
   same "$(wc -l <err) $(wc -c <out)" '1 0'
 }
 
-# ---- What a server uses ----
+# ---- Resources of a server ----
 
-# The memory that is the server's own, in kilobytes.
+# The memory that only the server uses, in kilobytes.
 private_memory() {
   awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$SERVER_PID/smaps_rollup"
 }
 
-# The memory that the kernel holds for the server's connections, in kilobytes: what was received and
-# not read, sent and not confirmed, set aside. Those that the server has closed, and whose last
-# bytes nobody takes, count too.
+# The memory that the kernel holds for the server's connections, in kilobytes: bytes received and
+# not read, sent and not acknowledged, and memory set aside. A connection that the server has closed
+# also counts while its peer does not take the last bytes.
 kernel_memory() {
   ss -tmnaH "sport = :$PORT" | awk -F '[(,)]' '
     /skmem:/ {
@@ -259,9 +264,9 @@ descriptors() {
   find "/proc/$SERVER_PID/fd" -mindepth 1 | wc -l
 }
 
-# ---- Asking ----
+# ---- Requests ----
 
-# Asks for a path, with whatever options curl has. Sets STATUS, HEAD (its lines without CR) and
+# Sends a request for a path: ask PATH [curl options]. Sets STATUS, HEAD (its lines without CR) and
 # BODY; the answer's body is also in the file answer.body.
 ask() {
   local head=$BATS_TEST_TMPDIR/answer.head body=$BATS_TEST_TMPDIR/answer.body
@@ -269,20 +274,21 @@ ask() {
   STATUS=$(curl -sS -m 30 -D "$head" -o "$body" -w '%{http_code}' "${@:2}" "$URL$1")
   HEAD=$(<"$head")
   HEAD=${HEAD//$'\r'/}
-  { BODY=$(<"$body"); } 2>/dev/null # bash has a word to say when there is a NUL
+  { BODY=$(<"$body"); } 2>/dev/null # bash warns about a NUL
 }
 
-# The value of a field of the last answer, empty when it has none; of several, each on a line.
+# The value of a field of the last answer. It is empty when the field is absent; a repeated field
+# gives a line for each value.
 field() {
   sed -n "s/^$1: //Ip" <<<"$HEAD"
 }
 
-# Posts a JSON body; more arguments are curl's.
+# Posts a JSON body: post JSON [curl options].
 post() {
   ask /messages -H 'Content-Type: application/json' --data-raw "$1" "${@:2}"
 }
 
-# Posts what must be accepted; sets ID.
+# Posts a JSON body that must be accepted with 201; sets ID.
 accepts() {
   post "$@"
   same "$STATUS" 201 || {
@@ -292,7 +298,7 @@ accepts() {
   ID=$(jq -r .id <<<"$BODY")
 }
 
-# Posts what must be refused with a status.
+# Posts a JSON body that must be refused: refuses STATUS JSON [curl options].
 refuses() {
   post "${@:2}"
   is_problem "$1" || {
@@ -301,7 +307,7 @@ refuses() {
   }
 }
 
-# The last answer is an error as RFC 9457 has it, with a status.
+# The last answer must be an error with this status, in the format of RFC 9457.
 is_problem() {
   same "$STATUS" "$1" || {
     printf '%s\n' "$BODY" >&2
@@ -313,30 +319,30 @@ is_problem() {
     and (.title | length > 2) and (.detail | length > 20)' <<<"$BODY")" true
 }
 
-# The JSON string of a text.
+# Prints a text as a JSON string.
 quote() {
   jq -Rs . < <(printf '%s' "$1")
 }
 
-# A text, a number of times.
+# Prints a text COUNT times: times COUNT TEXT.
 times() {
   yes "$2" | head -n "$1" | tr -d '\n'
 }
 
-# Sends bytes, written as printf writes them, in one piece over a connection of their own, and prints
-# what comes back up to the close. The server must be the one to close.
+# Sends bytes, given with printf's escapes, in one piece over a new connection, and prints all that
+# the server sends until it closes the connection, which it must.
 raw() {
   local connection request=$BATS_TEST_TMPDIR/request
-  printf '%b' "$1" >"$request" # bash would send it line by line
+  printf '%b' "$1" >"$request" # a file, because bash itself would send it line by line
   exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
   cat "$request" >&"$connection"
-  timeout 20 cat <&"$connection" || printf '\n(the server does not close)\n'
+  timeout 20 cat <&"$connection" || printf '\n(the server does not close the connection)\n'
   exec {connection}>&-
 }
 
 # ---- Streams ----
 
-# Opens a stream and writes it to a file as it comes: open_stream FILE QUERY [curl options]. Sets
+# Opens a stream and writes it to a file as it arrives: open_stream FILE QUERY [curl options]. Sets
 # CLIENT_PID.
 open_stream() {
   rm -f "$1" # an older stream may still write to it
@@ -345,42 +351,43 @@ open_stream() {
   CLIENTS+=("$CLIENT_PID")
 }
 
-# The same, and waits until it is ready.
+# The same, and waits for `ready`.
 listen() {
   open_stream "$@"
   await "$1" ready
 }
 
-# Waits until a file has so many events of a name: await FILE EVENT [COUNT].
+# Waits until a file contains COUNT (1) events of a name: await FILE EVENT [COUNT].
 await() {
   eventually "[ \"\$(grep -c '^event: $2\$' '$1')\" -ge ${3:-1} ] || { cat '$1'; false; }"
 }
 
-# Waits until a file has a text.
+# Waits until a file contains a text: await_text FILE TEXT.
 await_text() {
   eventually "grep -qF -- $(printf '%q' "$2") '$1' || { cat '$1'; false; }"
 }
 
-# Waits until the server holds so many long polls: from then on it watches their connections for
-# their end only, which is EPOLLRDHUP, EPOLLERR and EPOLLHUP.
+# Waits until the server holds this many long polls. It watches the connection of a held poll only
+# for its end, so the kernel shows EPOLLRDHUP, EPOLLERR and EPOLLHUP (2018) for it.
 await_polls() {
   eventually "[ \"\$(cat /proc/$SERVER_PID/fdinfo/* 2>/dev/null | grep -cE 'events: +2018 ')\" = $1 ]"
 }
 
-# Waits until a client in the background has ended; its status is in CLIENT_STATUS.
+# Waits until a process in the background has ended; sets CLIENT_STATUS to its exit status.
 await_end() {
   eventually "! kill -0 $1"
   CLIENT_STATUS=0
   wait "$1" || CLIENT_STATUS=$?
 }
 
-# Opens many streams: crowd COUNT PATH [SECONDS], see crowd.c. A '#' in PATH is the stream's number.
+# Opens many streams, all of which must become ready: crowd COUNT PATH [SECONDS], see crowd.c. A '#'
+# in PATH becomes the stream's number.
 crowd() {
   start_crowd "$@"
   same "$ANSWER" "ready $1"
 }
 
-# The same, but some may be told that the server is too busy; ANSWER says how many.
+# The same, but some streams may get `busy`; ANSWER says how many.
 start_crowd() {
   local folder=$BATS_TEST_TMPDIR
   rm -f "$folder/crowd.in" "$folder/crowd.out"
@@ -392,7 +399,7 @@ start_crowd() {
   hear
 }
 
-# Gives the crowd a command; its answer is in ANSWER.
+# Gives the crowd a command and waits for its answer, which is then in ANSWER.
 tell() {
   ANSWER=
   printf '%s\n' "$1" >&"$CROWD_IN" || true
@@ -403,14 +410,14 @@ hear() {
   read -r -t 60 ANSWER <&"$CROWD_OUT" || ANSWER=nothing
 }
 
-# The names of a file's events in their order, "retry" for a retry.
+# The names of the events in a file, in their order; a retry is shown as "retry".
 names() {
   events "$1" | jq -rs 'map(.event // "retry") | join(" ")'
 }
 
-# What an EventSource makes of a file (HTML Standard, 9.2.6), one line of JSON for each event:
-# {"event","id","data"}; `id` is null when that block had none. A retry is a line {"retry"} of its
-# own. What is not ended by an empty line is no event.
+# Reads a file as an EventSource does (HTML Standard, 9.2.6) and prints a line of JSON for each
+# event: {"event","id","data"}; `id` is null when the block has none. A retry is a line {"retry"} of
+# its own. A block that no empty line has ended is not an event.
 events() {
   jq -Rsc '
     def cut($at): if . == "" then . else split($at)[] end;
@@ -437,8 +444,8 @@ events() {
     | .out[]' "$1"
 }
 
-# Those of one name, or with jq code as a third argument what that makes of them: `.data` is then
-# decoded.
+# The events of one name, with `.data` decoded where it is JSON: events_of FILE EVENT [JQ-CODE]. The
+# code, if given, is applied to each event.
 events_of() {
   events "$1" | jq -c --arg name "$2" \
     'select(.event == $name) | .data = (.data as $text | try ($text | fromjson) catch $text) | '"${3:-.}"

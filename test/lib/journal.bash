@@ -1,9 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# More words, for the tests of the journal: to crash servers and start them again on the same
-# journal, to make system calls fail, to look at traces, to fill disks.
+# More functions, for tests of the journal: they crash servers and start them again on the same
+# file, read back what is served, trace system calls and tamper with them, and fill disks. To be
+# loaded after helper.bash.
 
-DISK=  # a small file system that is mounted, if there is one
-FAULT= # the process that makes system calls fail
+DISK=  # the small file system that the test has mounted, if any
+FAULT= # the strace that makes system calls fail
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
@@ -25,7 +26,7 @@ journal_server() {
   start_server --journal "$JOURNAL" "$@"
 }
 
-# Ends the server with SIGKILL.
+# Ends the server with SIGKILL. Its log must hold no report of a sanitizer.
 crash_server() {
   local pid=$SERVER_PID status=0
   kill -s KILL "$pid"
@@ -36,13 +37,13 @@ crash_server() {
   check_log "$SERVER_LOG"
 }
 
-# Crashes the server and starts it again with these options.
+# Crashes the server and starts one with these options on the same journal.
 restart_server() {
   crash_server
   journal_server "$@"
 }
 
-# A program that must not start: its words are in OUTPUT.
+# Starts a server that must refuse its journal in one sentence and exit with 1; sets OUTPUT.
 refuses_to_start() {
   local status=0
   OUTPUT=$("$SSECHAT" --listen 127.0.0.1:0 "$@" 2>&1 </dev/null) || status=$?
@@ -51,23 +52,24 @@ refuses_to_start() {
   contains "$OUTPUT" 'ssechat: --journal '
 }
 
-# How many bytes are many for a journal: a compaction comes when it has more.
+# A journal is compacted only when it has more bytes than this; the debug build has a lower limit.
 compact_bytes() {
   is_sanitized && echo 65536 || echo 2097152
 }
 
+# Waits until the server reports that it has compacted its journal.
 compacted() {
   eventually "grep -q compacted=1 '$SERVER_LOG'"
 }
 
-# The server's processes that work on this test's journal.
+# The process ids of this test's server and of the children that work on its journal.
 journal_processes() {
   pgrep -f -- "--journal $JOURNAL" || true
 }
 
 # ---- What is served ----
 
-# All messages of a room, as JSON, read page by page.
+# All messages of a room (the lobby) as JSON, read page by page.
 served() {
   local page query=after=0-0
   while [ -n "$query" ]; do
@@ -82,27 +84,28 @@ newest() {
   curl -sS -m 30 "$URL/messages?limit=1" | jq -c '.messages[]'
 }
 
-# Their texts, in one line.
+# The texts of a room's messages, in one line.
 texts() {
   served "$@" | jq -r '.message // .data' | paste -sd ' '
 }
 
-# Publishes a text with a key, to a room; sets ID.
+# Publishes a text, with an idempotency key if given: say TEXT [KEY [ROOM]]. Sets ID.
 say() {
   local key=()
   [ -z "${2:-}" ] || key=(-H "Idempotency-Key: $2")
   accepts "{\"room\":\"${3:-lobby}\",\"message\":\"$1\"}" "${key[@]}"
 }
 
-# The same with a key that was used: answered with an id.
+# Publishes a text again, which must be answered with the id of the first: repeats TEXT KEY ID
+# [ROOM].
 repeats() {
   post "{\"room\":\"${4:-lobby}\",\"message\":\"$1\"}" -H "Idempotency-Key: $2"
   same "$STATUS" 200
   same "$(jq -r .id <<<"$BODY")" "$3"
 }
 
-# What a stream says first to somebody who has read up to an id: REASON is that of the gap, or
-# "none". Its events are in the file resumed.
+# Resumes a stream: resume ROOM ID. Sets REASON to the reason of its gap, or to "none"; the events
+# are in the file `resumed`.
 resume() {
   listen resumed "room=$1&last_event_id=$2"
   REASON=$(events_of resumed gap .data.reason | jq -r .)
@@ -110,14 +113,14 @@ resume() {
   kill "$CLIENT_PID"
 }
 
-# Whether the server is well; DETAIL says why not.
+# Whether the server reports that it is well; sets DETAIL to the reason if not.
 is_well() {
   ask /healthz
   DETAIL=$(jq -r '.detail // ""' <<<"$BODY")
   [ "$STATUS" = 200 ]
 }
 
-# The server says that something is wrong, and so does a POST.
+# /healthz must answer 503 with this text in its detail, and with Retry-After.
 is_unwell() {
   ask /healthz
   is_problem 503
@@ -125,13 +128,14 @@ is_unwell() {
   [ -n "$(field Retry-After)" ]
 }
 
-# A POST is refused with a status and told when to come again.
+# A POST must be refused with a Retry-After: refuses_for_now STATUS TEXT [KEY].
 refuses_for_now() {
   refuses "$1" "{\"message\":\"$2\"}" -H "Idempotency-Key: ${3:-none}"
   [ "$(field Retry-After)" -ge 1 ]
 }
 
-# Bytes of a large text, for POSTs whose size is what counts.
+# Publishes BYTES bytes of text, for tests in which only the size counts: bulk BYTES [ROOM [curl
+# options]]. Sets STATUS and BODY.
 bulk() {
   local file=bulk.$1
   [ -f "$file" ] || printf '{"room":"%s","data":"%s"}' "${2:-lobby}" "$(times "$1" x)" >"$file"
@@ -140,31 +144,32 @@ bulk() {
 
 # ---- Traces and faults ----
 
-# Starts a server through strace, whose options are the first word; it writes the file trace.
+# Starts a server under strace, whose options are the first argument; the trace goes to the file
+# `trace`. The leak checker is off because it cannot work in a traced process.
 start_under_strace() {
   ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
     start_through "exec strace -D -o '$PWD/trace' $1" "${@:2}"
 }
 
-# The same for system calls of these names, whole.
+# The same, and traces the system calls of these names with all of their data.
 traced_server() {
   start_under_strace "-s 1000000 -e trace=$1" "${@:2}"
 }
 
-# The same for what is done, to the server or its child, at a system call, CALL:WHAT in strace's
-# words: fdatasync:delay_enter=30000 is a slow disk.
+# The same, and tampers with a system call of the server and its children: CALL:WHAT in strace's
+# words. fdatasync:delay_enter=30000 makes a slow disk.
 injected_server() {
   start_under_strace "-f -e trace=${1%%:*} -e inject=$1" "${@:2}"
 }
 
-# How often a call stands in the trace.
+# How often a system call occurs in the trace.
 calls() {
   grep -c "^$1(" trace || true
 }
 
 # ---- Disks ----
 
-# Mounts a small disk at DISK; the journal goes there.
+# Mounts a small disk at DISK and has the journal there: small_disk SIZE.
 small_disk() {
   mkdir -p "$BATS_TEST_TMPDIR/disk"
   mount -t tmpfs -o "size=$1,mode=700" ssechat-test "$BATS_TEST_TMPDIR/disk" || {
@@ -175,8 +180,9 @@ small_disk() {
   JOURNAL=$DISK/journal
 }
 
-# Publishes with keys until the disk is full, first much at a time, then little. What was
-# acknowledged is in the file accepted, what was refused in refused, "KEY ID" and "KEY".
+# Publishes messages with keys until the disk is full, first large ones, then small ones. The files
+# `accepted` and `refused` then have a line "KEY ID SIZE" for each message; the ID of a refused one
+# is "-".
 fill_disk() {
   local n=0 size
   : >accepted
@@ -196,7 +202,8 @@ fill_disk() {
   done
 }
 
-# Repeats what was accepted or refused: each must get this status, and its own id if it had one.
+# Repeats the messages of a file that fill_disk wrote: repeat_all FILE STATUS. Each must get the
+# status, and its own id if it had one.
 repeat_all() {
   local key id size
   while read -r key id size; do

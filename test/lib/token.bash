@@ -1,5 +1,5 @@
-# Tokens made with openssl, so that no code of ours agrees with itself: for tests that also load
-# helper.bash, before this.
+# Makes tokens with openssl instead of the server's code, which would agree with its own mistakes.
+# To be loaded after helper.bash.
 # shellcheck shell=bash disable=SC2034
 
 KEY=an-old-song-that-only-we-two-know
@@ -10,7 +10,7 @@ setup() {
   key_file key "$KEY"
 }
 
-key_file() { # FILE TEXT, as printf writes it
+key_file() { # FILE TEXT, with printf's escapes
   printf '%b' "$2" >"$1"
   chmod 600 "$1"
 }
@@ -19,7 +19,8 @@ base64url() {
   basenc --base64url -w0 | tr -d '='
 }
 
-# Puts a signature behind "header.claims", both as they are written.
+# Prints a token: TEXT, which should be "header.claims" in base64url and is taken as it is, and its
+# signature.
 sign_text() { # TEXT [KEY] [HASH]
   printf '%s.' "$1"
   printf '%s' "$1" | openssl dgst "-${3:-sha256}" -hmac "${2:-$KEY}" -binary | base64url

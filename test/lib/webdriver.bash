@@ -1,19 +1,19 @@
 # shellcheck shell=bash
-# Drives a real browser from bats: W3C WebDriver, spoken with curl and jq.
+# Drives a real browser from bats, over the W3C WebDriver protocol with curl and jq.
 #
-#   webdriver_start            once a test: starts chromedriver on a port of its own
-#   browser [WIDTH HEIGHT]     opens a browser with a fresh profile, and makes it the present one
-#   webdriver_stop             in teardown: ends every browser and chromedriver
+#   webdriver_start            once a test: starts chromedriver on a free port
+#   browser [WIDTH HEIGHT]     opens a browser with a fresh profile and makes it the current one
+#   webdriver_stop             in teardown: ends all browsers and chromedriver
 #
-# All further functions act on the present browser and its present tab. They print what the browser
-# answers, and fail, with the browser's own words on standard error, when it refuses. Each browser
-# is a new person: its storage and its name are its own. Tabs of one browser share both.
+# All other functions act on the current browser and its current tab. They print the browser's
+# answer; when the browser reports an error, they print it on standard error and fail. Each browser
+# stands for a new person with a storage and a name of its own; tabs of one browser share both.
 
 WEBDRIVER_WAIT_SECONDS=${WEBDRIVER_WAIT_SECONDS:-30}
 
 # ---- The driver and its browsers ----
 
-# The port is 0, so that the system picks a free one; chromedriver prints which.
+# Port 0 lets the system pick a free port; chromedriver prints its number.
 webdriver_start() {
   WEBDRIVER_LOG=$BATS_TEST_TMPDIR/chromedriver.log
   WEBDRIVER_BROWSERS=()
@@ -33,7 +33,7 @@ webdriver_start() {
   WEBDRIVER=http://127.0.0.1:$port
 }
 
-# Ends the browsers first: chromedriver alone would leave them behind.
+# Ends the browsers first, because chromedriver would leave them running.
 webdriver_stop() {
   [ -n "${WEBDRIVER_PID:-}" ] || return 0
   local session
@@ -45,8 +45,8 @@ webdriver_stop() {
   WEBDRIVER_PID=''
 }
 
-# One command to the present browser: method, path below the session, body. Prints the bare value:
-# strings as they are, all else as compact JSON.
+# Sends a command to the current browser: method, path below the session, body. Prints the value of
+# the answer: a string as it is, anything else as compact JSON.
 webdriver() {
   local answer
   answer=$(printf '%s' "${3:-}" | curl -s -m 60 -X "$1" -H 'Content-Type: application/json' \
@@ -61,8 +61,9 @@ webdriver() {
   jq -rc '.value' <<<"$answer"
 }
 
-# Opens a browser and leaves its id in BROWSER; set BROWSER to an earlier id to go back to that one.
-# The flags: no sandbox because the tests may run as root, and nothing that talks to the outside.
+# Opens a browser and sets BROWSER to its id; a test sets BROWSER to an earlier id to return to that
+# browser. The flags switch off the sandbox, because the tests may run as root, and features that
+# would connect to other servers.
 browser() {
   local profile answer capabilities
   profile=$(mktemp -d "$BATS_TEST_TMPDIR/profile.XXXXXX")
@@ -79,7 +80,7 @@ browser() {
     "$WEBDRIVER/session") || return 1
   BROWSER=$(jq -r '.value.sessionId // empty' <<<"$answer")
   if [ -z "$BROWSER" ]; then
-    echo "webdriver: no browser: $(jq -r '.value.message' <<<"$answer")" >&2
+    echo "webdriver: the browser did not start: $(jq -r '.value.message' <<<"$answer")" >&2
     return 1
   fi
   WEBDRIVER_BROWSERS+=("$BROWSER")
@@ -95,7 +96,7 @@ reload_page() {
   webdriver POST /refresh '{}' >/dev/null
 }
 
-# Opens a further tab and goes to it.
+# Opens another tab and switches to it.
 open_tab() {
   local handle
   handle=$(webdriver POST /window/new '{"type": "tab"}' | jq -r .handle) || return 1
@@ -127,7 +128,7 @@ click() {
   webdriver POST "/element/$element/click" '{}' >/dev/null
 }
 
-# Types like a person at the keyboard. $ENTER is the key, and so sends a message.
+# Types a text as a person at the keyboard does. $ENTER is the Enter key.
 # shellcheck disable=SC2034 # for the tests
 ENTER=$'\ue007'
 type_text() {
@@ -138,12 +139,13 @@ type_text() {
 
 # ---- Scripts ----
 
-# Runs the body of a function in the page: its text, then strings, which it finds in `arguments`.
+# Runs the body of a JavaScript function in the page; further arguments are the function's
+# `arguments`, as strings.
 script() {
   webdriver POST /execute/sync "$(script_body "$@")"
 }
 
-# The same for a body that may `await`. It prints what that returns in the end.
+# The same for a body that may `await`; prints what the body returns.
 async_script() {
   local body='const done = arguments[arguments.length - 1];
     (async function () { '$1' }).apply(null, arguments)
@@ -155,8 +157,8 @@ script_body() {
   jq -n '{script: $ARGS.positional[0], args: $ARGS.positional[1:]}' --args -- "$@"
 }
 
-# Waits until an expression is true in the page. A page that is just loading counts as not yet.
-# When the time is over it says what it saw.
+# Waits until an expression is true in the page; while the page is loading it counts as false. On
+# timeout it prints the last result and the text of the page.
 wait_until() {
   local seen='' end=$((SECONDS + WEBDRIVER_WAIT_SECONDS)) condition=$1
   shift
@@ -166,21 +168,21 @@ wait_until() {
     sleep 0.05
   done
   {
-    echo "never came true: $condition ($*): $seen"
+    echo "still false after $WEBDRIVER_WAIT_SECONDS seconds: $condition ($*): $seen"
     echo 'the page:'
     script 'return location + "\n" + document.body.innerText.slice(-1500)' 2>&1
   } >&2
   return 1
 }
 
-# What the browser has written to its console since the last look, one entry a line. Refusals by the
-# content security policy are among it.
+# The entries of the browser's console since the last call, one a line. Violations of the content
+# security policy are among them.
 browser_log() {
   webdriver POST /se/log '{"type": "browser"}' |
     jq -r '.[] | .level + " " + .source + " " + .message'
 }
 
-# A command of the developer tools, for what WebDriver has no word for: media, network.
+# A command of the developer tools, for features that WebDriver lacks: media, network.
 devtools() {
   webdriver POST /goog/cdp/execute \
     "$(jq -n --arg cmd "$1" --argjson params "$2" '{cmd: $cmd, params: $params}')"
