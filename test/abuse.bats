@@ -1,27 +1,30 @@
 #!/usr/bin/env bats
-# Clients that do harm: those who never read, who never finish, who are too many. What they cost, and
-# what the others notice.
+# Clients that do harm: they never read, never finish a request, or are too many. The tests measure
+# what such clients cost in memory, processor time and descriptors, and check that all other clients
+# are served meanwhile. The tool crowd opens many streams and stalls them; the tool slow sends a
+# byte a second on many connections, and as a probe measures how long a message takes.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 30
 
 load lib/helper
 
-# Tells a person what was measured.
+# Writes a measurement into the output of bats.
 note() {
   printf '# %s\n' "$*" >&3
 }
 
-# How many connections were closed for a reason; the server must log with --log-level debug.
+# How many connections were closed for a reason. The server must run with --log-level debug.
 closed_for() {
   grep -c "reason=\"$1\"" "$SERVER_LOG" || true
 }
 
-# Opens a connection to the server; its descriptor is in the variable of this name.
+# Opens a connection to the server and stores its descriptor in the variable of this name.
 connect() {
   eval "exec {$1}<>/dev/tcp/127.0.0.1/$PORT"
 }
 
+# Closes connections, given by their descriptors.
 disconnect() {
   local fd
   for fd; do
@@ -29,7 +32,7 @@ disconnect() {
   done
 }
 
-# Measures what a message takes, from now on, in a room where nothing else happens.
+# Starts to measure the time from POST to delivery, in a room where nothing else happens.
 start_probe() {
   rm -f probe.in
   mkfifo probe.in
@@ -39,10 +42,10 @@ start_probe() {
   exec {PROBE}>probe.in
 }
 
-# Ends it. At least so many messages must have been on their way, 95 of 100 for less than 50 ms. The
-# worst one is only told: a machine with other work to do may leave the server, or who measures, in
-# the queue for as long. What the sanitizers make of it is their affair.
-is_fast() {
+# Ends the measurement. At least COUNT messages must have been measured, and 95 of 100 must have
+# taken less than 50 ms. The slowest is printed but not checked, because a busy machine may suspend
+# the server or the probe for long. A sanitizer build is slower, so its times are not checked.
+is_fast() { # COUNT
   disconnect "$PROBE"
   await_end "$PROBE_PID"
   same "$CLIENT_STATUS" 0 || {
@@ -55,10 +58,10 @@ is_fast() {
   is_sanitized || between "${BASH_REMATCH[3]}" 1 49999
 }
 
-# ---- Who never reads ----
+# ---- Clients that never read ----
 
-# Compares the memory with what it was at the start, MEMORY; the highest that was seen goes into
-# USER_MOST and KERNEL_MOST.
+# Notes how much memory the server has, in MEMORY. Each sample_memory then raises USER_MOST to the
+# growth since, and KERNEL_MOST to the kernel's memory for the connections.
 start_memory() {
   MEMORY=$(private_memory)
   USER_MOST=0
@@ -73,18 +76,18 @@ sample_memory() {
   KERNEL_MOST=$((kernel > KERNEL_MOST ? kernel : KERNEL_MOST))
 }
 
-# The bounds, in kilobytes: the server's own, and the kernel's for its connections. No sample misses
-# VmHWM: the most that the process ever had, its program (under 1 MB) too. A sanitizer build has
-# other memory.
-is_modest() {
-  note "kilobytes at the most: user $USER_MOST, kernel $KERNEL_MOST"
+# The bounds in kilobytes: of the server's memory, and of the kernel's for its connections. VmHWM,
+# the peak of the process, also covers the time between samples; it includes the program (under 1
+# MB). The memory of a sanitizer build is not checked, since most of it is the sanitizer's.
+is_modest() { # USER KERNEL
+  note "kilobytes at most: user $USER_MOST, kernel $KERNEL_MOST"
   is_sanitized && return 0
   between "$USER_MOST" 0 "$1"
   between "$(awk '/^VmHWM:/ { print $2 }' "/proc/$SERVER_PID/status")" 1 $(($1 + 1024))
   between "$KERNEL_MOST" 1 "$2"
 }
 
-@test "300 streams that never read, while 100 MB pass: memory is bounded, and others lose nothing" {
+@test "300 streams that never read 100 MB take bounded memory, and other streams lose nothing" {
   local pieces=68 each=25 count before start i
   is_sanitized && pieces=14
   count=$((pieces * each))
@@ -104,7 +107,7 @@ is_modest() {
   for ((i = 1; i <= pieces; i++)); do
     "$TOOLS/crowd" "$PORT" send <piece >>answers
     sample_memory
-    # The good reader keeps up: that is what it is.
+    # The good reader must keep up, so that only the others lag.
     eventually "[ \$(stat -c %s good) -ge $((i * each * 60000)) ]"
   done
   sample_memory
@@ -118,13 +121,13 @@ is_modest() {
   same "$(grep '^data: x' good | uniq -c | awk '{ print $1, length($3) }')" "$count 60000"
   same "$(grep -c '^event: gap' good || true)" 0
 
-  # What each of the others costs the kernel on this side is some 35 KB, and twice as much for a
-  # moment. Without TCP_NOTSENT_LOWAT it would be megabytes.
+  # Each stalled stream costs the kernel about 35 KB on this side, and for a moment twice as much.
+  # Without TCP_NOTSENT_LOWAT it would be megabytes.
   is_modest 32768 $((300 * 128))
   eventually '[ "$(closed_for overrun)" = 300 ]'
   eventually "[ \$(descriptors) = $before ]"
 
-  # Who comes back is told that something is gone, and has the rest.
+  # A stream that resumes gets a gap, then all that is still held.
   listen back '' -H "Last-Event-ID: $start"
   same "$(names back | tr ' ' '\n' | uniq | paste -sd ' ')" 'retry gap message ready presence'
   same "$(events_of back gap '[.data.room, .data.after, .data.reason]')" \
@@ -134,19 +137,19 @@ is_modest() {
   between "$(wc -l <held)" 60 75
   cmp held <(tail -n "$(wc -l <held)" published)
 
-  # Those who read on after all find a stream that was cut, not one that ended.
+  # Streams that read again find their body cut off, without a last chunk.
   tell resume
   tell wait-close
   contains "$ANSWER" 'closed 300 ended 0 '
 }
 
-# Requests for a path, a number of them.
+# Prints COUNT requests for a path: gets COUNT PATH.
 gets() {
   yes "GET $2 HTTP/1.1"$'\r\nHost: a\r\n\r' | head -n $((3 * $1))
 }
 
 # bats test_tags=alone
-@test "answers that nobody reads: memory is bounded, and after 30 seconds they are given up" {
+@test "unread answers take bounded memory, and their connections are closed after 30 seconds" {
   local before begin i request fd fds=() deaf=20
   mkdir site
   head -c 20M /dev/urandom >site/big
@@ -164,7 +167,7 @@ gets() {
   start_memory
   start_probe
   begin=$SECONDS
-  # In the background: what the server does not take waits in its sender.
+  # In the background, because a sender blocks once the server reads no more.
   for ((i = 0; i < deaf; i++)); do
     for request in one many flood; do
       connect fd
@@ -178,7 +181,7 @@ gets() {
   while [ "$(closed_for stalled)" -lt $((3 * deaf)) ] && ((SECONDS < begin + 45)); do
     sample_memory
     [ "$((SECONDS % 5))" -gt 0 ] || {
-      # The others have what they ask for.
+      # Other clients are still served.
       ask /big
       cmp site/big answer.body
       ask '/messages?limit=500'
@@ -194,10 +197,10 @@ gets() {
   disconnect "${fds[@]}"
 }
 
-# ---- Who never finishes ----
+# ---- Clients that never finish a request ----
 
 # bats test_tags=alone
-@test "500 clients that send a byte a second are gone by the deadline, and nobody notices them" {
+@test "500 clients that send a byte a second are cut off at the deadline and slow no other client" {
   local before
   start_server
   before=$(descriptors)
@@ -208,7 +211,7 @@ gets() {
   }
   note "$(<dribble.out)"
   is_fast 300
-  # A head has 10 seconds, a body 30.
+  # The deadline of a head is 10 seconds, that of a body 30.
   [[ $(<dribble.out) =~ ^heads\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms,\ bodies\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms$ ]]
   between "${BASH_REMATCH[1]}" 9900 "${BASH_REMATCH[2]}"
   between "${BASH_REMATCH[2]}" 9900 12000
@@ -217,7 +220,7 @@ gets() {
   eventually "[ \$(descriptors) = $before ]"
 }
 
-@test "1,200 large bodies half sent: memory is bounded, and a small message passes" {
+@test "1,200 half-sent large bodies take bounded memory, and a small message still passes" {
   local i fd fds=() before
   start_server --log-level debug
   before=$(descriptors)
@@ -231,27 +234,28 @@ gets() {
     fds+=("$fd")
     { cat half >&"$fd"; } 2>/dev/null || true
   done
-  # Each takes 64K and a little; all together may take 64M, and what the heap adds. To the others it
-  # is said.
+  # Each body takes a little over 64K. All together may take 64M and the heap's overhead; the others
+  # are refused.
   eventually '[ "$(closed_for refused)" -ge 100 ]'
   same "$(closed_for 'no memory')" 0
   sample_memory
   accepts '{"message":"small"}'
-  note "kilobytes at the most: user $USER_MOST"
+  note "kilobytes at most: user $USER_MOST"
   is_sanitized || between "$USER_MOST" 32768 81920
   disconnect "${fds[@]}"
   eventually "[ \$(descriptors) = $before ]"
   accepts "{\"data\":\"$(times 60000 x)\"}"
 }
 
-# ---- Who are too many ----
+# ---- Too many clients ----
 
-# How many connections wait in the kernel to be accepted.
+# How many connections are in the listener's backlog.
 waiting() {
   ss -tlnH "sport = :$PORT" | awk '{ print $2 }'
 }
 
-# Over three seconds the server does next to nothing, and has said once why.
+# For three seconds the server must use next to no processor time; the log must say once that
+# accepting is paused.
 is_calm() {
   local begin used
   begin=$(processor_ms)
@@ -262,7 +266,8 @@ is_calm() {
   same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
 }
 
-# Asks over a connection that stays. What is left of the answer before is passed over.
+# Sends a request over a kept connection, which must be answered with 200. The rest of the previous
+# answer is skipped.
 asks() {
   local line=
   printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$1" || return
@@ -272,12 +277,12 @@ asks() {
   same "$line" $'HTTP/1.1 200 OK\r'
 }
 
-# The server has closed a connection.
+# The server must have closed the connection.
 is_closed() {
   timeout 5 cat <&"$1" >rest
 }
 
-@test "400 streams at 200 descriptors: those that are in stay, those that are not are told when to come" {
+@test "with 200 descriptors, 168 of 400 streams stay open and the others are told when to come back" {
   local i post line silent=() body='{"message":"hello when full"}'
   start_limited 200
   start_crowd 400 /events
@@ -289,7 +294,7 @@ is_closed() {
   tell 'count 1 "message":"hello all"'
   same "$ANSWER" ok
 
-  # Who leaves makes room for as many.
+  # Streams that leave make room for as many others.
   tell 'leave 8'
   eventually 'ask /rooms; [ "$(jq .rooms[0].online <<<"$BODY")" = 160 ]'
   for i in {1..8}; do
@@ -301,7 +306,8 @@ is_closed() {
   ask /events
   contains "$BODY" '{"reason":"full"}'
 
-  # Others take what descriptors are left, and more. The streams have their messages all the same.
+  # Silent connections take the remaining descriptors and wait for more. Streams still get their
+  # messages.
   connect post
   printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{' \
     "${#body}" >&"$post"
@@ -324,7 +330,7 @@ is_closed() {
   same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
 }
 
-@test "400 silent connections at 200 descriptors: the others wait their turn, and it comes" {
+@test "with 200 descriptors, a request behind 400 silent connections waits and is answered" {
   local i silent=() last
   start_limited 200 --log-level debug
   for i in {1..400}; do
@@ -335,7 +341,7 @@ is_closed() {
   eventually 'grep -q "accept paused" "$SERVER_LOG"'
   between "$(waiting)" 201 215
   is_calm
-  # In time the first ones have been silent for too long, and the next ones come in by themselves.
+  # The first connections reach the deadline of a head, and the next ones are accepted.
   eventually '[ "$(waiting)" -lt 25 ]'
   between "$(closed_for idle)" 185 199
   same "$(closed_for descriptors)" 0
@@ -346,7 +352,7 @@ is_closed() {
   disconnect "$last"
 }
 
-@test "who knocks is let in, though the kernel lacked memory when there was room again" {
+@test "accepting resumes although epoll_ctl was out of memory when descriptors came free" {
   local i silent=()
   start_limited 80
   for i in {1..90}; do
@@ -361,7 +367,7 @@ is_closed() {
   same "$STATUS" 200
 }
 
-@test "400 kept connections at 200 descriptors: each is served, in the place of the one idle longest" {
+@test "with 200 descriptors, 400 kept connections are all served, in place of the longest-idle ones" {
   local i kept=() gone
   start_limited 200 --log-level debug
   for i in {1..150}; do
@@ -388,9 +394,9 @@ is_closed() {
   disconnect "${kept[@]}"
 }
 
-# ---- Who is dead ----
+# ---- Dead connections ----
 
-@test "connections whose other end is gone do not stay: what accepted sockets inherit" {
+@test "accepted sockets inherit the options that end dead connections and bound kernel buffers" {
   local ms
   ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
     start_through "exec strace -D -o $BATS_TEST_TMPDIR/trace -e trace=setsockopt,listen,accept4"
@@ -403,6 +409,6 @@ is_closed() {
   grep -q 'TCP_NOTSENT_LOWAT, \[16384\], 4) = 0$' inherited
   grep -q 'TCP_NODELAY, \[1\], 4) = 0$' inherited
   grep -q 'SO_KEEPALIVE, \[1\], 4) = 0$' inherited
-  # And for no connection is there a call of its own.
+  # No connection costs a setsockopt call of its own.
   same "$(sed '1,/^listen(/d' trace | grep -c '^setsockopt(')" 0
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# --key: who is let in, with what, for how long, and what is said to all others. Through the real
-# server. The tokens are made with openssl, so that no code of ours agrees with itself; those of
-# `ssechat token` have tests of their own, at the end.
+# --key: which requests need a token, what a token allows and for how long, and how all others are
+# refused, through the real server. The tokens are made with openssl (lib/token.bash), because the
+# server's own code would agree with its own mistakes; `ssechat token` has its tests at the end.
 # shellcheck disable=SC2154,SC2016,SC2094,SC2153
 #
 # seconds: 75
@@ -15,27 +15,28 @@ OCTETS='Content-Type: application/octet-stream'
 
 # ---- Tokens -------------------------------------------------------------------------------------
 
-# A token of any claims and any header.
+# Prints a token with any claims and any header.
 sign() { # CLAIMS [HEADER] [KEY] [HASH]
   sign_text "$(printf '%s' "${2-$HEADER}" | base64url).$(printf '%s' "$1" | base64url)" \
     "${3:-$KEY}" "${4:-sha256}"
 }
 
-# A token for an hour with these claims, as they stand in JSON.
+# Prints a token that is good for an hour, with these claims, written in JSON.
 hour() {
   sign "{$1,\"exp\":$(($(date +%s) + 3600))}"
 }
 
-# A token for all rooms, with the right to publish, up to a second of Unix time.
+# Prints a token for all rooms, with the right to publish, that ends at a second of Unix time.
 until_second() {
   sign "{\"rooms\":[\"*\"],\"publish\":true,\"exp\":$1}"
 }
 
+# Prints a token that allows everything for an hour.
 everything() {
   hour '"rooms":["*"],"publish":true'
 }
 
-# What curl is given to show a token.
+# The field by which a request shows a token.
 bearer() {
   printf 'Authorization: Bearer %s' "$1"
 }
@@ -48,40 +49,41 @@ part() { # TOKEN NUMBER
   basenc -d --base64url <<<"$text"
 }
 
-# ---- Asking -------------------------------------------------------------------------------------
+# ---- Requests -----------------------------------------------------------------------------------
 
-# Posts a message with a token, which must be accepted.
+# Posts a message with a token; it must be accepted.
 say() { # TOKEN ROOM MESSAGE
   accepts "{\"room\":\"$2\",\"message\":\"$3\"}" -H "$(bearer "$1")"
 }
 
+# The texts of the chat messages in a file.
 said() {
   events_of "$1" message .data.message | jq -r . | paste -sd ' '
 }
 
-# The last answer refuses the token, with a sentence that has these words in it.
+# The last answer must refuse the token, with these words in its detail.
 is_refused() { # WORDS
   is_problem 401
   contains "$BODY" "$1"
   same "$(field WWW-Authenticate)" 'Bearer error="invalid_token"'
 }
 
-# The last answer says that nobody has shown a token.
+# The last answer must say that the request has no token.
 is_stranger() {
   is_problem 401
   contains "$BODY" 'wants a token'
   same "$(field WWW-Authenticate)" Bearer
 }
 
-# The last answer says that the token is good, but not for this.
+# The last answer must say that the token is valid but does not allow this.
 is_forbidden() { # WORDS
   is_problem 403
   contains "$BODY" "$1"
   same "$(field WWW-Authenticate)" 'Bearer error="insufficient_scope"'
 }
 
-# A stream, a page and a POST with the same token get the same answer, in which these words are, and
-# nothing of the token is.
+# A stream, a page and a POST with this token must get the same 401, whose detail has these words
+# and nothing of the token.
 refuses_token() { # WORDS TOKEN [WHAT IT SAYS]
   local answers expected piece detail
   answers=$(curl -sS -m 20 -i -H "$(bearer "$2")" "$URL/events" "$URL/messages" \
@@ -102,7 +104,7 @@ Content-Type: application/problem+json
   done
 }
 
-# A stream, a page and a POST are all to be had with this token.
+# A stream, a page and a POST must be allowed with this token.
 takes_token() { # TOKEN [WHAT IT SAYS]
   local statuses
   statuses=$(curl -sS -m 20 -o /dev/null -w '%{http_code} ' -I -H "$(bearer "$1")" "$URL/events" \
@@ -112,8 +114,8 @@ takes_token() { # TOKEN [WHAT IT SAYS]
   same "$statuses ${2:-$1}" "200 200 201 ${2:-$1}"
 }
 
-# The lines of standard input are claims, with words for times. All are refused with these words, or
-# all are taken.
+# Reads claims, one set a line, from standard input and replaces the words for times (NOW, HOUR, …).
+# A token with any of them must be refused with WORDS, or without WORDS be accepted.
 each_claims() { # [WORDS]
   local line claims now count=0
   while IFS= read -r line; do
@@ -138,8 +140,8 @@ now_ms() {
   date +%s%3N
 }
 
-# A second of Unix time for a token to end at: late enough for so many steps before it, also on a
-# machine that is busy. A step takes about as long as a token, which is made to see how long.
+# Prints a second of Unix time at which a token may end: late enough for STEPS steps before it, also
+# on a busy machine. A step takes about as long as making a token, so one is made to measure that.
 second_after() { # STEPS
   local before
   before=$(now_ms)
@@ -147,7 +149,7 @@ second_after() { # STEPS
   printf '%s' $((($(now_ms) + 2500 + 3 * $1 * ($(now_ms) - before)) / 1000))
 }
 
-# Runs curl in the background; when it has ended, its status and the time are in FILE.end.
+# Runs curl in the background. When it has ended, its status and the time are in FILE.end.
 watch_end() { # FILE PATH [curl options]
   rm -f "$1" "$1.end"
   {
@@ -159,8 +161,8 @@ watch_end() { # FILE PATH [curl options]
   CLIENTS+=($!)
 }
 
-# What was watched has ended by itself and well, not before this second of Unix time and not long
-# after its beginning.
+# What watch_end watches must end by itself with success, not before this second of Unix time and at
+# most 1.5 seconds after its beginning.
 ended_at() { # FILE SECOND
   local status ms
   eventually "[ -e '$1.end' ]"
@@ -169,14 +171,14 @@ ended_at() { # FILE SECOND
   between "$ms" "$2"000 "$(($2 + 1))"500
 }
 
-# Waits for a time, in milliseconds of Unix time.
+# Waits until a time, in milliseconds of Unix time.
 until_ms() {
   eventually "[ \$(now_ms) -ge $1 ]"
 }
 
-# ---- What is let in -----------------------------------------------------------------------------
+# ---- What needs a token -------------------------------------------------------------------------
 
-@test "access: with a token everything is to be had" {
+@test "a token gives access to streams, history, rooms, long polls and POSTs" {
   local token last
   start_server --key key
   token=$(hour '"rooms":["lobby"],"publish":true')
@@ -193,14 +195,14 @@ until_ms() {
   ask /rooms -H "$(bearer "$token")"
   same "$STATUS $(jq -c '.rooms[] | [.room, .online]' <<<"$BODY")" '200 ["lobby",1]'
   watch_end poll "/messages?after=$last&wait=30" -H "$(bearer "$token")"
-  # The poll is there before what it waits for.
+  # The server must hold the poll before the message is posted.
   await_polls 1
   say "$token" lobby again
   eventually '[ -e poll.end ]'
   same "$(jq -r '.messages[].message' poll)" again
 }
 
-@test "access: without a token nothing is, and HEAD says so like GET" {
+@test "a request without a token gets 401, by HEAD as by GET" {
   start_server --key key
   for path in /events /messages /rooms '/messages?wait=30' '/events?room=~x' '/messages?limit=x'; do
     ask "$path"
@@ -212,7 +214,7 @@ until_ms() {
   is_stranger
   ask /messages -H "$OCTETS" --data-raw x
   is_stranger
-  # What else is wrong is not for strangers to know.
+  # A client without a token is not told what else is wrong.
   post 'no json' -H 'Idempotency-Key: a b'
   is_stranger
   ask /messages -H 'Content-Type: text/plain' --data-raw x
@@ -221,7 +223,7 @@ until_ms() {
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "access: the page, /healthz, OPTIONS and errors of the method or path need no token" {
+@test "the page, /healthz, OPTIONS and errors of the method or path need no token" {
   start_server --key key --cors https://a.example
   for path in / /index.html /chat.js /style.css /icon.svg /healthz; do
     ask "$path"
@@ -246,7 +248,7 @@ until_ms() {
   contains "$(raw 'OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')" 'HTTP/1.1 204 '
 }
 
-@test "access: without --key a token is neither needed nor looked at" {
+@test "a server without --key neither needs a token nor looks at one" {
   start_server
   for token in x "$(everything)" "$(sign '{"exp":1}')"; do
     takes_token "$token"
@@ -259,9 +261,9 @@ until_ms() {
   same "$(jq -r '.messages[].name' <<<"$BODY")" bob
 }
 
-# ---- Where it stands ----------------------------------------------------------------------------
+# ---- Where a token may stand --------------------------------------------------------------------
 
-@test "access: a token comes in the head, in the URL or in a cookie" {
+@test "a token may come in the head, in the URL or in a cookie" {
   local token
   start_server --key key
   token=$(everything)
@@ -286,12 +288,13 @@ until_ms() {
   listen stream "access_token=$token&room=a&name=ann"
   await stream presence
   same "$(events_of stream presence .data)" '{"room":"a","online":1,"names":["ann"]}'
-  # HTTP/1.1 has one Cookie field, HTTP/2 may have had several, and a proxy may pass them on.
+  # HTTP/1.1 allows one Cookie field, but a proxy may pass on the several fields of an HTTP/2
+  # request.
   contains "$(raw "GET /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: a=b\r\nCookie: c=d; ssechat=$token\r\n\r\n")" \
     'HTTP/1.1 200 '
 }
 
-# The name of the message tells whose token it was.
+# A POST with these options must be published under NAME, which shows whose token was used.
 posts_as() { # NAME [curl options]
   ask "/messages?room=lobby$QUERY" -H "$JSON" --data-raw '{"message":"x"}' "${@:2}"
   same "$STATUS" 201
@@ -299,7 +302,7 @@ posts_as() { # NAME [curl options]
   same "$(jq -r '.messages[].name' <<<"$BODY")" "$1"
 }
 
-@test "access: the head wins over the URL, and the URL over the cookie, right or wrong" {
+@test "a token in the head wins over one in the URL, and that over the cookie, even a wrong token" {
   local ann bob eve QUERY
   start_server --key key
   ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
@@ -322,7 +325,7 @@ posts_as() { # NAME [curl options]
   same "$STATUS" 200
   ask "/messages?access_token=$bob" -b 'ssechat=nonsense'
   same "$STATUS" 200
-  # Of two the first.
+  # Of two tokens in one place the first counts.
   ask "/messages?access_token=$bob&access_token=nonsense" -b "ssechat=nonsense"
   same "$STATUS" 200
   ask "/messages?access_token=nonsense&access_token=$bob"
@@ -331,7 +334,7 @@ posts_as() { # NAME [curl options]
   is_refused 'none that'
 }
 
-@test "access: a word in Authorization that is not Bearer is for somebody else" {
+@test "an Authorization other than Bearer is ignored" {
   local token field
   start_server --key key
   token=$(everything)
@@ -348,7 +351,7 @@ posts_as() { # NAME [curl options]
   done
 }
 
-@test "access: what only looks like a token's place is none" {
+@test "a token is ignored in places that only resemble the right ones" {
   local token
   start_server --key key
   token=$(everything)
@@ -368,12 +371,12 @@ posts_as() { # NAME [curl options]
   is_refused 'none that'
   ask "/messages?access_token=$token%20"
   is_refused 'none that'
-  # A body is no place for one.
+  # A token in a body does not count.
   ask /messages -H "$JSON" --data-raw "{\"message\":\"x\",\"access_token\":\"$token\"}"
   is_stranger
 }
 
-@test "access: a connection is not let in, each request is" {
+@test "each request on a connection needs its own token" {
   local ann bob
   start_server --key key
   ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
@@ -382,9 +385,9 @@ posts_as() { # NAME [curl options]
     grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' ')" '200 401 403 200 200'
 }
 
-# ---- What is not a token ------------------------------------------------------------------------
+# ---- What is refused as a token -----------------------------------------------------------------
 
-@test "access: a header that does not say HS256, or says what nobody here knows" {
+@test "a token whose header is not HS256, or has an unknown type or extension, is refused" {
   local header claims count=0
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
@@ -429,7 +432,7 @@ END
   takes_token "$(sign "$claims" '{"typ":"at+jwt","alg":"HS256","kid":"1","jku":"https://a.example"}')"
 }
 
-@test "access: another algorithm's signature, or none" {
+@test "a token with the signature of another algorithm, or with none, is refused" {
   local claims text signature
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
@@ -444,16 +447,17 @@ END
     refuses_token 'none that' "$(sign "$claims" "{\"alg\":\"HS$bits\",\"typ\":\"JWT\"}" "$KEY" sha$bits)"
     refuses_token 'none that' "$(sign "$claims" "$HEADER" "$KEY" sha$bits)"
   done
-  # The first 32 bytes of a longer one; a hash without a key; the key in front of what is hashed.
+  # The first 32 bytes of a longer signature; a hash without a key; a hash of the key and the text.
   text=$(printf '%s' "$HEADER" | base64url).$(printf '%s' "$claims" | base64url)
   signature=$(printf '%s' "$text" | openssl dgst -sha512 -hmac "$KEY" -binary | head -c 32 | base64url)
   refuses_token 'not signed' "$text.$signature"
   refuses_token 'not signed' "$text.$(printf '%s' "$text" | openssl dgst -sha256 -binary | base64url)"
   refuses_token 'not signed' "$text.$(printf '%s' "$KEY$text" | openssl dgst -sha256 -binary | base64url)"
-  # In hexadecimal digits, as openssl prints it.
+  # The signature in hexadecimal digits, as openssl prints it.
   signature=$(printf '%s' "$text" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
   refuses_token 'none that' "$text.$signature"
-  # A public key is known to all; who takes the header's word for the algorithm takes it for a secret.
+  # A public key is not secret. A server that believed the algorithm in the header would use it as
+  # one.
   openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null ||
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null
   text=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '%s' "$claims" | base64url)
@@ -461,7 +465,7 @@ END
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$(openssl pkey -in rsa -pubout)")"
 }
 
-@test "access: another key's signature" {
+@test "a token with the signature of another key is refused" {
   local claims
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
@@ -470,10 +474,10 @@ END
   done
 }
 
-@test "access: a token that is changed, cut off or written in another way" {
+@test "a token that is changed, cut short or encoded in another way is refused" {
   local token text signature digits last i
   start_server --key key
-  # One whose signature has both digits in which Base64 and base64url differ.
+  # The signature must contain both digits in which Base64 and base64url differ.
   for ((i = 0; i < 200; i++)); do
     token=$(sign "{\"rooms\":[\"*\"],\"publish\":true,\"exp\":9999999999,\"x\":$i}")
     [[ ${token##*.} != *-* || ${token##*.} != *_* ]] || break
@@ -483,8 +487,8 @@ END
   signature=${token##*.}
   last=${signature: -1}
 
-  # A digit that is another one: first and last of each part. Of the last digit of a signature two
-  # bits have no meaning, and must be zero; those of A and E are.
+  # Change the first and the last digit of each part. The last two bits of a signature's last digit
+  # mean nothing and must be zero, as they are in A and E.
   for ((i = 0; i < ${#token}; i++)); do
     [[ $i == 0 || ${token:i+1:1} == . || ${token:i-1:1} == . || $i == $((${#token} - 1)) ]] || continue
     digits=A
@@ -506,13 +510,13 @@ END
   refuses_token 'none that' "$text.${signature:0:20} ${signature:20}"
   refuses_token 'none that' "\"$token\""
   refuses_token 'none that' "$token,$token"
-  # The same of the other parts, signed as they are.
+  # The same with the other parts, which are signed as they stand.
   for wrong in "${text%%.*}=.${text#*.}" "$text=" "${text}A" "${text/./.+}" "${text/./.%41}" "$text "; do
     refuses_token 'none that' "$(sign_text "$wrong")"
   done
 }
 
-@test "access: a token that has not three parts" {
+@test "a token that does not have three parts is refused" {
   local token header claims signature
   start_server --key key
   token=$(everything)
@@ -529,7 +533,7 @@ END
   refuses_token 'not signed' "$claims.$header.$signature"
 }
 
-@test "access: claims that are no JSON, or not one object" {
+@test "a token whose claims are not one JSON object is refused" {
   start_server --key key
   each_claims 'none that' <<END
 
@@ -560,13 +564,14 @@ END
 END
 }
 
-@test "access: huge tokens" {
+@test "a token may have 8192 bytes, and a longer one is refused" {
   local claims fill token
   start_server --key key
   refuses_token 'none that' "$(sign "{\"exp\":9999999999,\"x\":$(times 10000 '[')")" '10000 levels'
   refuses_token 'none that' "$(times 15000 x)"
   refuses_token 'none that' "$(times 15000 .)"
-  # 36 digits of the header, 43 of the signature, two dots: what is left of 8192 is 6083 bytes' digits.
+  # The header has 36 digits, the signature 43, and there are two dots: the rest of the 8192 bytes
+  # holds the digits of 6083 bytes of claims.
   claims='{"rooms":["*"],"publish":true,"exp":9999999999,"x":""}'
   fill=$(times $((6083 - ${#claims})) x)
   token=$(sign "${claims/%'""}'/"\"$fill\"}"}")
@@ -577,14 +582,14 @@ END
   token=$(sign "${claims/%'""}'/"\"x$fill\"}"}")
   same "${#token}" 8193
   refuses_token 'none that' "$token"
-  # Longer than a head or a URL may be at all.
+  # These are longer than a head or a URL may be.
   ask /messages -H "$(bearer "$(times 17000 x)")"
   is_problem 431
   ask "/messages?access_token=$token"
   is_problem 414
 }
 
-@test "access: exp must be there, be a number, and be to come" {
+@test "exp is required, must be a number, and must lie in the future" {
   start_server --key key
   each_claims 'none that' <<'END'
 {"rooms":["*"],"publish":true}
@@ -619,7 +624,7 @@ END
 END
 }
 
-@test "access: nbf may be a few seconds ahead, as clocks are" {
+@test "nbf may lie a few seconds in the future, because clocks differ" {
   start_server --key key
   each_claims 'not valid yet' <<'END'
 {"rooms":["*"],"publish":true,"exp":HOUR000,"nbf":HOUR}
@@ -641,7 +646,7 @@ END
 END
 }
 
-@test "access: a claim of the wrong type, or twice, or for somebody else" {
+@test "a token with a claim of the wrong type, twice, or for another audience is refused" {
   start_server --key key
   each_claims 'none that' <<END
 {"exp":HOUR,"rooms":["*"],"publish":"true"}
@@ -686,7 +691,7 @@ END
 END
 }
 
-@test "access: what is wrong with a token is said wherever it stands" {
+@test "a wrong token gets the same refusal wherever it comes" {
   local bad
   start_server --key key
   for bad in "$(sign '{"rooms":["*"],"exp":9}')" "$(sign '{"exp":9}' "$HEADER" another-key)" nonsense; do
@@ -706,7 +711,7 @@ END
 
 # ---- Rooms and rights ---------------------------------------------------------------------------
 
-@test "access: only the rooms of the token" {
+@test "a token opens its own rooms only" {
   local token
   start_server --key key
   token=$(hour '"rooms":["lobby","~den","a b"],"publish":true')
@@ -731,7 +736,7 @@ END
   refuses 403 '{"room":"garden","event":"x","data":1}' -H "$(bearer "$token")"
   ask '/messages?room=garden' -H "$OCTETS" -H "$(bearer "$token")" --data-raw x
   is_forbidden 'not for this room'
-  # The lobby is where one is without saying so.
+  # A request without a room is for the lobby.
   token=$(hour '"rooms":["garden"],"publish":true')
   for path in /events /messages; do
     ask "$path" -H "$(bearer "$token")"
@@ -742,7 +747,7 @@ END
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "access: no rooms, all rooms, and those of --room" {
+@test "a token without rooms opens none, one with * opens all, and --room limits both" {
   local token
   start_server --key key --room lobby --room garden
   for claims in '"publish":true' '"rooms":[],"publish":true' '"rooms":["**"],"publish":true'; do
@@ -758,7 +763,7 @@ END
   token=$(hour '"rooms":["x","*"],"publish":true')
   say "$token" lobby one
   say "$token" garden two
-  # What the server does not have no token can give.
+  # No token allows a room that the server does not allow.
   refuses 403 '{"room":"x","message":"x"}' -H "$(bearer "$token")"
   same "$(field WWW-Authenticate)" ''
   token=$(hour '"rooms":["x","lobby"],"publish":true')
@@ -767,7 +772,7 @@ END
   say "$token" lobby three
 }
 
-@test "access: 64 rooms of 64 bytes" {
+@test "a token may have 64 rooms of 64 bytes" {
   local room rooms token
   start_server --key key
   room=$(times 62 r)
@@ -779,7 +784,7 @@ END
   refuses 403 "{\"room\":\"${room}74\",\"message\":\"x\"}" -H "$(bearer "$token")"
 }
 
-@test "access: who may only read" {
+@test "a token without publish is for reading only" {
   local token
   start_server --key key
   for claims in '"rooms":["*"]' '"rooms":["*"],"publish":false'; do
@@ -788,7 +793,7 @@ END
     is_forbidden 'for reading only'
     ask /messages -H "$OCTETS" -H "$(bearer "$token")" --data-raw x
     is_forbidden 'for reading only'
-    # It is said before anything is uploaded.
+    # The refusal comes before the body is sent.
     contains "$(raw "POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 15\r\n$(bearer "$token")\r\n\r\n" |
       head -n 1)" 'HTTP/1.1 403 '
     for path in '/events?room=a,b' /messages /rooms; do
@@ -800,7 +805,7 @@ END
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "access: /rooms tells of the token's rooms, and of none that begins with ~" {
+@test "GET /rooms lists the rooms of the token, but none that begins with ~" {
   local token
   start_server --key key
   token=$(everything)
@@ -822,12 +827,12 @@ END
 
 # ---- Names --------------------------------------------------------------------------------------
 
-# The names in a room's presence, as a stream hears of them.
+# The names in the last presence of a stream.
 names_in() {
   events_of "$1" presence .data.names | tail -n 1
 }
 
-@test "access: the name is the token's, whatever else is said" {
+@test "the name of the token wins over any name in the request" {
   local ann long
   start_server --key key
   ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
@@ -843,11 +848,11 @@ names_in() {
   same "$(events_of stream message .data.name | paste -sd ' ')" '"ann" "ann" "ann" "ann" "ann"'
   ask /messages -H "$(bearer "$ann")"
   same "$(jq -c '[.messages[] | .name // .data.name] | unique' <<<"$BODY")" '["ann"]'
-  # It is the same message, since the name never counted.
+  # With this token it is the same message, because the name in the body does not count.
   accepts '{"name":"bob","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   post '{"name":"eve","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
-  # Another person's message it is not.
+  # With a token that leaves the name to the client, the name must be the same.
   post '{"name":"ann","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
   post '{"name":"bob","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
@@ -860,7 +865,7 @@ names_in() {
   same "$(names_in escaped)" '["é\"\\ 😀"]'
 }
 
-@test "access: without sub the client may choose" {
+@test "a client whose token has no sub may choose its name" {
   local token
   start_server --key key
   token=$(everything)
@@ -875,8 +880,8 @@ names_in() {
   same "$(jq -c '[.messages[] | .name // .data.name]' <<<"$BODY")" '["eve","anonymous","cam"]'
 }
 
-# Data in the default event could say {"name":"ann","message":"…"}, and look like ann's.
-@test "access: data cannot pass for somebody's chat message" {
+# Data in the default event could be {"name":"ann","message":"…"} and look like a message from ann.
+@test "data cannot pass for another person's chat message" {
   local token forged='"data":{"id":"1-0","room":"lobby","name":"ann","message":"hello"}'
   start_server --key key
   token=$(hour '"sub":"eve","rooms":["*"],"publish":true')
@@ -890,7 +895,7 @@ names_in() {
   accepts "{\"event\":\"news\",$forged}" -H "$(bearer "$token")"
   accepts "{\"event\":\"Message\",$forged}" -H "$(bearer "$token")"
   accepts '{"event":"news","data":"text"}' -H "$(bearer "$token")"
-  # Octets come in an object of the server's, which has the name of who sent them.
+  # The server wraps octets in an object of its own, with the name of the sender.
   for query in '' 'event=message' 'event=news'; do
     ask "/messages?$query" -H "$OCTETS" -H "$(bearer "$token")" --data-raw '{"name":"ann","message":"hello"}'
     same "$STATUS" 201
@@ -901,7 +906,7 @@ names_in() {
     '["eve",null] ["eve",null] ["eve","the end"]'
 }
 
-@test "access: without --key data may come in the default event, since no name is signed" {
+@test "without --key data may come in the default event, because no name is signed" {
   start_server
   accepts '{"data":{"x":1}}'
   accepts '{"data":"text"}'
@@ -910,7 +915,7 @@ names_in() {
 
 # ---- The end of a token -------------------------------------------------------------------------
 
-@test "access: a stream ends with its token, and goes on with a new one" {
+@test "a stream ends with its token and resumes with a new one" {
   local end token later round fraction id
   start_server --key key --heartbeat 0
   everything >all
@@ -918,7 +923,7 @@ names_in() {
   token=$(until_second "$end")
   fraction=$(until_second "$((end - 1)).01")
   later=$(until_second $((end + 30)))
-  round=$(until_second $((end + 1024))) # waits in the same place of the server's wheel
+  round=$(until_second $((end + 1024))) # waits in the same slot of the server's timer wheel
   watch_end new '/events' -H "$(bearer "$token")"
   watch_end rooms '/events?room=lobby,garden' -H "$(bearer "$token")"
   watch_end old '/events' -0 -b "ssechat=$token"
@@ -942,7 +947,7 @@ names_in() {
     is_refused 'has ended'
   done
 
-  # Those that have time left go on.
+  # Streams whose token has time left go on.
   id=$(events_of new message .id | tail -n 1 | jq -r .)
   say "$(<all)" lobby two
   say "$(<all)" garden elsewhere
@@ -959,7 +964,7 @@ names_in() {
   same "$(jq -c '[.rooms[].online]' <<<"$BODY")" '[0,3]'
 }
 
-@test "access: thirty streams end each in its second" {
+@test "each of thirty streams ends in the second of its own token" {
   local i start second token
   start_server --key key --heartbeat 0
   start=$(second_after 30)
@@ -980,7 +985,7 @@ names_in() {
   same "$BODY" '{"rooms":[]}'
 }
 
-@test "access: three hundred streams end in one second, and are told to come back at different times" {
+@test "three hundred streams that end in one second get different times to come back" {
   local end closed ended retry distinct least most
   start_server --key key
   end=$(second_after 15)
@@ -994,8 +999,8 @@ names_in() {
   between "$most" 3000 4500
 }
 
-# The poll begins late in a second, so that waiting for whole seconds would show.
-@test "access: a long poll is answered when its token ends" {
+# The poll begins late in a second, so that a server which waits whole seconds would be noticed.
+@test "a long poll is answered when its token ends" {
   local end token
   start_server --key key
   everything >all
@@ -1017,8 +1022,8 @@ names_in() {
   same "$(jq -r '.messages[].message' other)" hello
 }
 
-# The connection of a poll is kept; the end of its token is not the connection's.
-@test "access: a poll that was answered leaves nothing behind" {
+# The connection of a poll is kept, and the end of the poll's token must not close it.
+@test "a connection outlives the token of a long poll that was answered on it" {
   local end token connection
   start_server --key key
   everything >all
@@ -1038,7 +1043,7 @@ names_in() {
   exec {connection}>&-
 }
 
-@test "access: a stream that does not read is closed when its token ends" {
+@test "a stream that does not read is closed when its token ends" {
   local end live replay token
   start_server --key key --history 8M --log-level debug
   everything >all
@@ -1051,26 +1056,26 @@ names_in() {
   # shellcheck disable=SC2046 # one argument for each word
   curl -sf $(for _ in {1..60}; do printf -- '-o /dev/null %s ' "$URL/messages"; done) \
     -H "$(bearer "$(<all)")" -H "$JSON" --data-binary @body
-  exec {replay}<>"/dev/tcp/127.0.0.1/$PORT" # one that stalls in what it has missed
+  exec {replay}<>"/dev/tcp/127.0.0.1/$PORT" # this stream stalls in its replay
   printf 'GET /events?history=60 HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(bearer "$token")" >&"$replay"
   eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[2]" ]'
   between "$(now_ms)" 0 "$end"000
   eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[0]" ]'
   between "$(now_ms)" "$end"000 "$((end + 1))"500
   same "$(grep -c 'stream=1 reason="token"' "$SERVER_LOG")" 2
-  # Both are reset: the kernel need not keep what nobody reads.
+  # Both are reset, so that the kernel does not keep the unread bytes.
   run --separate-stderr -1 timeout 20 cat <&"$live"
   printf '%s' "$output" >live
   contains "$stderr" reset
   run --separate-stderr -1 timeout 20 cat <&"$replay"
   printf '%s' "$output" >replay
   exec {live}>&- {replay}>&-
-  for stream in live replay; do # cut, so that its client knows: no last chunk
+  for stream in live replay; do # cut off without a last chunk, so that the client knows
     [ "$(tail -c 5 "$stream" | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]
   done
 }
 
-@test "access: a POST whose body comes after the token's end" {
+@test "a POST whose body arrives after the end of its token is refused" {
   local end token length chunked
   start_server --key key
   end=$(second_after 4)
@@ -1081,7 +1086,7 @@ names_in() {
   printf 'POST /messages?access_token=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"mes\r\n' \
     "$token" >&"$chunked"
   read -r -t 20 line <&"$length"
-  same "$line" $'HTTP/1.1 100 Continue\r' # it was good
+  same "$line" $'HTTP/1.1 100 Continue\r' # the token was still good
   printf '{"mess' >&"$length"
   until_ms "$end"000
   printf 'age":"x"}' >&"$length"
@@ -1096,7 +1101,7 @@ names_in() {
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "access: a stream that is too many, or has no room, needs no end" {
+@test "a refused stream has no lease, and streams that have ended free their places and rooms" {
   local end token
   start_server --key key --max-streams 2 --max-rooms 2
   end=$(second_after 8)
@@ -1111,14 +1116,14 @@ names_in() {
   is_problem 503
   ended_at first "$end"
   ended_at second "$end"
-  # Rooms that were empty are gone: two others may come.
+  # The rooms are empty and gone, so two others may be made.
   token=$(everything)
   listen first 'room=c' -H "$(bearer "$token")"
   ask '/events?room=d,e' -H "$(bearer "$token")"
   contains "$STATUS $BODY" '"reason":"rooms"'
 }
 
-@test "access: SIGTERM ends streams with time left as any other" {
+@test "SIGTERM ends streams whose token has time left like all others" {
   local token
   start_server --key key
   token=$(everything)
@@ -1134,7 +1139,7 @@ names_in() {
 
 # ---- Keys ---------------------------------------------------------------------------------------
 
-@test "access: of two keys each is enough, on the command line and in the environment" {
+@test "a token may be signed with any key of the command line or of the environment" {
   local old=the-key-that-we-used-until-yesterday new=the-key-that-we-are-going-to-use-now
   local claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
   key_file old "$old"
@@ -1155,7 +1160,7 @@ names_in() {
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$new")"
 }
 
-@test "access: a key is its file's bytes without one newline at the end" {
+@test "a key is the bytes of its file without one newline at the end" {
   local claims='{"rooms":["*"],"publish":true,"exp":99999999999}' text hex key_32
   key_32=$(times 32 k)
   while read -r file key; do
@@ -1174,7 +1179,7 @@ END
   takes_token "$(sign "$claims" "$HEADER" "$key_32"$'\n')"
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$key_32")"
   stop_server
-  # Bytes that are no text: openssl has them in hexadecimal digits.
+  # Bytes that are not text, which openssl takes as hexadecimal digits.
   hex=000a0dff$(times 20 80fe01)00
   printf '%s' "${hex^^}" | basenc -d --base16 >key
   start_server --key key
@@ -1183,13 +1188,13 @@ END
     openssl dgst -sha256 -mac HMAC -macopt "hexkey:$hex" -binary | base64url)"
 }
 
-# Refused, and nothing in the line is of the key.
+# The program must refuse to run, and its line must contain nothing of the key.
 refused_quietly() {
   refused "$@"
   lacks "$(<err)" "${KEY:0:6}"
 }
 
-# No server starts with this key file, not even for --check, and no token is made with it.
+# With this key file no server may start, nor --check succeed, nor a token be made.
 refuses_key() { # FILE WORDS
   refused_quietly 1 --listen 127.0.0.1:0 --key "$1"
   contains "$(<err)" "$2"
@@ -1201,7 +1206,7 @@ refuses_key() { # FILE WORDS
   contains "$(<err)" "$2"
 }
 
-@test "access: a key file that is missing, too short, too long, or no file" {
+@test "a key file that is missing, too short, too long or not a regular file is refused" {
   refuses_key nothing 'No such file'
   refuses_key no/thing 'No such file'
   key_file short "${KEY:0:31}"
@@ -1219,7 +1224,7 @@ refuses_key() { # FILE WORDS
   mkfifo -m 600 fifo
   refuses_key fifo 'not a regular file'
   refuses_key /dev/zero 'not a regular file'
-  # One of two is enough to fail.
+  # One wrong file of two is enough to fail.
   refused_quietly 1 --check --key key --key nothing
   contains "$(<err)" nothing
   refused_quietly 2 --check --key ''
@@ -1228,7 +1233,7 @@ refuses_key() { # FILE WORDS
   same "$output" ''
 }
 
-@test "access: a key file that others may read or change" {
+@test "a key file that other users may read or change is refused" {
   for mode in 644 640 604 620 602 660 666 610 601; do
     chmod "$mode" key
     refuses_key key 'chmod 600'
@@ -1238,14 +1243,14 @@ refuses_key() { # FILE WORDS
     run -0 "$SSECHAT" --check --key key
     same "$output" ''
   done
-  # It is the file that counts, not the link.
+  # The mode of the file counts, not that of a link to it.
   ln -s key link
   run -0 "$SSECHAT" --check --key link
   chmod 644 key
   refuses_key link 'chmod 600'
 }
 
-@test "access: nothing of a token or a key is in the log" {
+@test "the log contains nothing of a token or a key" {
   local token bad end piece log
   start_server --key key --log-level debug --max-streams 2
   end=$(second_after 6)
@@ -1280,7 +1285,7 @@ refuses_key() { # FILE WORDS
 
 # ---- Pages of other origins ---------------------------------------------------------------------
 
-@test "access: a page that --cors lists can read why it was refused" {
+@test "a page of a --cors origin can read why it was refused" {
   local token
   start_server --key key --cors https://a.example
   token=$(hour '"rooms":["lobby"]')
@@ -1294,7 +1299,7 @@ refuses_key() { # FILE WORDS
     ask "$path" -H 'Origin: https://b.example'
     is_stranger
     same "$(field Access-Control-Allow-Origin)" ''
-    # The browser asks first, and shows no token when it does.
+    # The browser's preflight carries no token.
     ask "$path" -X OPTIONS -H 'Origin: https://a.example' -H 'Access-Control-Request-Method: GET' \
       -H 'Access-Control-Request-Headers: authorization'
     same "$STATUS $(field Access-Control-Allow-Origin)" '204 https://a.example'
@@ -1311,8 +1316,8 @@ refuses_key() { # FILE WORDS
   same "$(field Access-Control-Allow-Origin)" https://a.example
 }
 
-# A cookie comes along by itself, also with what another site's page makes its reader send.
-@test "access: a cookie does not let other sites' pages post" {
+# The browser adds a cookie by itself, also to a request that a page of another site makes.
+@test "a cookie does not let pages of other sites post" {
   local token
   start_server --key key --cors https://a.example
   token=$(everything)
@@ -1325,7 +1330,7 @@ refuses_key() { # FILE WORDS
   same "$STATUS $(field Access-Control-Allow-Origin)" '200 '
 }
 
-@test "access: with --cors '*' any page reads why, without credentials" {
+@test "with --cors '*' any page can read why it was refused, but without credentials" {
   start_server --key key --cors '*'
   ask /messages -H 'Origin: https://b.example'
   is_stranger
@@ -1334,20 +1339,21 @@ refuses_key() { # FILE WORDS
 
 # ---- ssechat token ------------------------------------------------------------------------------
 
-# Makes a token and takes it apart: sets TOKEN, and CLAIMS without the times.
+# Makes a token with ssechat token and takes it apart. Sets TOKEN, TTL, and CLAIMS without the
+# times.
 make_token() {
   "$SSECHAT" token --key key "$@" >token 2>err
   same "$(wc -l <token) $(wc -c <err)" '1 0'
   TOKEN=$(<token)
   CLAIMS=$(part "$TOKEN" 2)
   same "$(part "$TOKEN" 1)" "$HEADER"
-  same "$TOKEN" "$(sign "$CLAIMS")" # as openssl signs it
+  same "$TOKEN" "$(sign "$CLAIMS")" # openssl must make the same signature
   between "$(jq .iat <<<"$CLAIMS")" $(($(date +%s) - 10)) "$(date +%s)"
   TTL=$(jq '.exp - .iat' <<<"$CLAIMS")
   CLAIMS=$(jq -c 'del(.iat, .exp)' <<<"$CLAIMS")
 }
 
-@test "ssechat token: says what it was asked to say" {
+@test "ssechat token prints a token with the claims that its options ask for" {
   make_token --rooms lobby
   same "$TTL $CLAIMS" '3600 {"rooms":["lobby"],"publish":false}'
   make_token --sub ann --rooms a,b --publish
@@ -1374,7 +1380,7 @@ make_token() {
 END
 }
 
-@test "ssechat token: the server takes it for what it says" {
+@test "the server gives a token of ssechat token just the rights in its claims" {
   start_server --key key
   make_token --rooms '*' --publish
   takes_token "$TOKEN"
@@ -1397,7 +1403,7 @@ END
   is_refused 'has ended'
 }
 
-@test "ssechat token: wrong options are one sentence, and exit code 2" {
+@test "ssechat token reports a wrong option in one sentence, with exit code 2" {
   refused_quietly 2 token
   refused_quietly 2 token --key key
   refused_quietly 2 token --rooms lobby
@@ -1426,19 +1432,19 @@ END
   refused_quietly 2 token --key key --rooms lobby more
   refused_quietly 2 token key
   refused_quietly 2 --key key token
-  # An option that is wrong is said before the file is looked at.
+  # A wrong option is reported before the key file is read.
   refused_quietly 2 token --key nothing
 }
 
-@test "ssechat token: prints none that no server takes" {
+@test "ssechat token prints no token that a server would refuse for its size" {
   refused_quietly 2 token --key key --rooms "$(seq -s, 1 65)"
   contains "$(<err)" '64 rooms'
-  # Quotes are two bytes in JSON: 64 rooms of them are more than a token may have.
+  # A quote takes two bytes in JSON, so 64 rooms of quotes are more than a token may hold.
   refused_quietly 2 token --key key --rooms "$(for i in {10..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
   refused_quietly 2 token --key key --rooms "$(for i in {11..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
 }
 
-@test "ssechat token: help goes to standard output, and a token that is not printed is an error" {
+@test "ssechat token prints its help to standard output, and fails if it cannot print the token" {
   local status=0
   "$SSECHAT" token --help >out 2>err
   same "$(wc -c <err)" 0
@@ -1451,6 +1457,6 @@ END
   "$SSECHAT" token --key key --rooms lobby >/dev/full 2>err || status=$?
   same "$status $(wc -l <err)" '1 1'
   contains "$(<err)" 'standard output'
-  # The server's environment is not its own.
+  # The server's variables do not apply to ssechat token.
   SSECHAT_KEY=key refused_quietly 2 token --rooms lobby
 }

@@ -1,8 +1,10 @@
 #!/usr/bin/env bats
+# The binaries that the Makefile builds: static, hardened, and small. Each test builds one in a
+# clean copy of the tree, as a user's first `make` does, and looks at it with readelf. No build may
+# print anything, so a warning is a failure.
+#
 # seconds: 40
 # build: plain
-# What compiler and linker make of the program. Each test builds it in a clean copy of the tree, as a
-# user's first `make` does, and no build may print a warning.
 # shellcheck disable=SC2030,SC2031
 
 bats_require_minimum_version 1.5.0
@@ -14,12 +16,12 @@ setup() {
   tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
 }
 
-# make as from a new shell, whatever this run was made with.
+# Runs make as a new shell does, without the variables of a make that runs the tests.
 clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
 
-# It has nothing to say.
+# Builds, which must succeed without any output.
 build() {
   run -0 clean_make -s -j2 "$@"
   [ "$output" = '' ]
@@ -29,28 +31,28 @@ size() {
   stat -c %s "$1"
 }
 
-# Static: nothing is loaded beside it, neither libraries nor a dynamic linker.
+# The binary must be static: it loads neither libraries nor a dynamic linker.
 is_static() {
   [ "$(readelf -dW "$1" | grep -c NEEDED)" = 0 ]
   [ "$(readelf -lW "$1" | grep -c INTERP)" = 0 ]
 }
 
-# The flags of the segment that has a section, such as "R E".
+# The flags of the segment that contains a section, such as "R E".
 flags_of() { # BINARY SECTION
   readelf -lW "$1" | awk -v section="$2" '
     $1 == "LOAD" { flags[count++] = $7 ($8 == "E" ? " E" : "") }
     /^ +[0-9]+ / { for (i = 2; i <= NF; i++) if ($i == section && !found) { print flags[$1 + 0]; found = 1 } }'
 }
 
-# No memory, the stack included, is both written and run.
+# No segment may be both writable and executable, and the stack may not be executable.
 is_never_both() {
   readelf -lW "$1" >segments
   run -1 grep -E ' RWE? *E ' segments
   grep -E '^ +GNU_STACK .* RW +0x' segments
 }
 
-# What every build by default has beside: constants that cannot be run, what is constant after the
-# start marked as such, an id for its debug symbols.
+# A default build must also keep constants out of executable segments, mark as RELRO what is
+# constant once it is relocated, and carry a build id for its debug symbols.
 is_hardened() {
   is_never_both "$1"
   grep -E '^ +GNU_RELRO ' segments
@@ -60,13 +62,13 @@ is_hardened() {
   [[ $(readelf -nW "$1") =~ 'Build ID: '[0-9a-f]{40} ]]
 }
 
-# It runs: it listens, and ends by itself.
+# The binary must run: it listens, and exits with 0 on SIGTERM.
 starts() {
   run -0 timeout -s TERM --preserve-status 1 "$1" --listen 127.0.0.1:0
   [[ $output == *'listening on http://127.0.0.1:'* ]]
 }
 
-@test "by default the binary is static and hardened; with musl it has under 190 KB" {
+@test "the default binary is static and hardened, and has at most 190,000 bytes with musl" {
   build CFLAGS='-O2 -Werror'
   is_static ssechat
   is_hardened ssechat
@@ -75,7 +77,7 @@ starts() {
   [ "$(size ssechat)" -le 190000 ]
 }
 
-@test "make small: under 155 KB, still without memory that is both written and run" {
+@test "make small builds at most 155,000 bytes, without writable and executable memory" {
   build small
   [ ! -e ssechat ]
   is_static build/small/ssechat
@@ -85,7 +87,7 @@ starts() {
   [ "$(size build/small/ssechat)" -le 155000 ]
 }
 
-@test "STATIC=-static-pie: as hard, and at an address of its own" {
+@test "a build with STATIC=-static-pie is static, hardened and position independent" {
   build STATIC=-static-pie
   is_static ssechat
   is_hardened ssechat
@@ -94,7 +96,7 @@ starts() {
   starts ./ssechat
 }
 
-@test "clang builds it, too; when flags change, everything is built again" {
+@test "clang builds the program without a warning, and a changed flag rebuilds every object" {
   build CC=clang CFLAGS='-O2 -Werror'
   is_static ssechat
   is_hardened ssechat
@@ -107,7 +109,7 @@ starts() {
   diff before after
 }
 
-@test "the user's flags are the user's: no flag of ours comes after them, no default is left" {
+@test "the user's flags come after the Makefile's own and replace its defaults" {
   clean_make -n CC=gcc CFLAGS='-O3 -fno-stack-protector' CPPFLAGS=-DMINE LDFLAGS=-L/mine >commands
   run -0 grep -e '-o build/hub.o ' commands
   [[ $output == *' -fstack-protector-strong '*' -DMINE -O3 -fno-stack-protector -MMD '* ]]
@@ -117,7 +119,7 @@ starts() {
   [[ $output != *' -O2 '* && $output != *' -s '* ]]
 }
 
-@test "install puts the program below PREFIX, uninstall takes it away" {
+@test "make install puts the program below PREFIX, and make uninstall removes it" {
   build CFLAGS=-O0 install DESTDIR="$PWD/root" PREFIX=/opt
   [ "$(find root -type f)" = root/opt/bin/ssechat ]
   build CFLAGS=-O0 uninstall DESTDIR="$PWD/root" PREFIX=/opt

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# The server is killed again and again while people publish and read: see torture.c for what must
-# hold.
+# Crashes at random moments. The tool torture publishes and reads, kills the server with SIGKILL
+# again and again, starts it on the same journal, and compares what was acknowledged with what
+# arrived; torture.c lists what must hold.
 # shellcheck disable=SC2154
 #
 # long: 2,500 crashes
@@ -9,6 +10,8 @@
 load lib/helper
 load lib/journal
 
+# Runs torture, which must find nothing wrong. No process may be left, and the sanitizers must be
+# silent.
 tortured() {
   run "$TOOLS/torture" --server "$SSECHAT" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"
@@ -18,16 +21,16 @@ tortured() {
   same "$(journal_processes)" ''
 }
 
-@test "killed at random moments, nothing acknowledged is lost and nothing comes twice" {
+@test "a server killed at random moments loses no acknowledged message and delivers none twice" {
   tortured --rounds "$(scaled 25 1500)" -- --history 8M
 }
 
-@test "the same with a short history, so that it compacts all the time" {
+@test "a server killed while it compacts all the time loses nothing and delivers nothing twice" {
   tortured --rounds "$(scaled 20 600)" --window 7 -- --history 64K
   [[ $output =~ \ ([0-9]+)\ compactions ]]
   between "${BASH_REMATCH[1]}" 1 100000
 }
 
-@test "the same without waiting for the disk" {
+@test "a server killed with --sync none loses nothing and delivers nothing twice" {
   tortured --rounds "$(scaled 10 400)" -- --sync none
 }

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
-# GET /events: how a stream begins, goes on and ends.
+# GET /events: how a stream begins, resumes, goes on and ends. curl writes each stream to a file,
+# and `events` (helper.bash) reads the file as an EventSource does; the tool crowd opens streams by
+# the thousand and counts what arrives on each.
 # shellcheck disable=SC2016,SC2093,SC1083,SC2094,SC2153
 #
 # seconds: 45
@@ -7,19 +9,19 @@
 
 load lib/helper
 
-# Posts a message to a room; its id is in ID.
+# Posts a message to a room; sets ID.
 say() {
   accepts "{\"room\":\"$1\",\"message\":\"$2\"}"
 }
 
-# What the chat messages in a file say, in their order.
+# The texts of the chat messages in a file, in their order.
 said() {
   events_of "$1" message .data.message | jq -r . | paste -sd ' '
 }
 
-# ---- The beginning ----
+# ---- How a stream begins ----
 
-@test "the head of a stream" {
+@test "a stream's head has its media type, the fields against caching and buffering, and chunks" {
   start_server
   listen stream '' -D fields
   HEAD=$(tr -d '\r' <fields)
@@ -33,7 +35,7 @@ said() {
   [ -n "$(field Date)" ]
 }
 
-@test "an HTTP/1.0 stream has no chunks and ends with the connection" {
+@test "an HTTP/1.0 stream has no chunks and ends when the connection closes" {
   start_server
   listen stream '' -0 -D fields
   say lobby hello
@@ -45,7 +47,7 @@ said() {
   same "$(names stream)" 'retry ready presence message'
 }
 
-@test "both versions of HTTP carry the same bytes, also where the ring wraps" {
+@test "HTTP/1.0 and HTTP/1.1 streams carry the same events, also where the ring wraps around" {
   local i
   start_server --history 16K
   listen new 'history=0'
@@ -59,7 +61,7 @@ said() {
   same "$(events_of new message | wc -l)" 30
 }
 
-@test "HEAD answers with the head, and is nobody's presence" {
+@test "HEAD on /events gets the head only and does not count in presence" {
   start_server
   ask /events -I
   same "$STATUS $(field Content-Type)" '200 text/event-stream'
@@ -68,7 +70,7 @@ said() {
   same "$(jq -c . <<<"$BODY")" '{"rooms":[]}'
 }
 
-@test "retry, gap, replay, ready, presence, in this order" {
+@test "a stream begins with retry, gap, replay, ready and presence, in this order" {
   local first
   start_server --history 16K
   say lobby first
@@ -83,7 +85,7 @@ said() {
   same "$(names stream | tr ' ' '\n' | uniq | paste -sd ' ')" 'retry gap message ready presence'
 }
 
-@test "retry is the hint and up to half of it on top, not the same for all" {
+@test "the retry time is the hint plus up to half of it, and differs between streams" {
   local i values=''
   start_server --retry 1000
   for i in {1..8}; do
@@ -112,7 +114,7 @@ said() {
   same "$(events_of stream ready .id)" "\"$ID\""
 }
 
-@test "the ready of a server that has heard nothing carries its start" {
+@test "the ready of a server without messages carries its start time as the id" {
   local before after id
   before=$(date +%s%3N)
   start_server
@@ -123,14 +125,14 @@ said() {
   same "${id#*-}" 0
 }
 
-@test "ready counts the streams that are there, this one too" {
+@test "ready counts the streams of a room, including its own" {
   start_server
   listen first 'room=den'
   listen second 'room=den'
   same "$(events_of second ready .data.rooms)" '[{"room":"den","online":2}]'
 }
 
-@test "retry, replay and ready are one packet" {
+@test "retry, replay and ready arrive in one packet" {
   start_server
   for _ in {1..20}; do
     say lobby hello
@@ -144,19 +146,19 @@ said() {
 
 # ---- Rooms ----
 
-@test "rooms come as a list, repeated, and each once" {
+@test "a stream joins each room once, whether given in a list or repeated" {
   start_server
   listen stream 'room=a,b&room=c&room=b'
   same "$(events_of stream ready '.data.rooms | map(.room)')" '["a","b","c"]'
 }
 
-@test "a room's name is percent-decoded; a plus is a space" {
+@test "a room's name is percent-decoded, and a plus is a space" {
   start_server
   listen stream 'room=caf%C3%A9+au%2Blait'
   same "$(events_of stream ready '.data.rooms[0].room')" '"café au+lait"'
 }
 
-@test "sixteen rooms are a stream, seventeen are not" {
+@test "a stream may have sixteen rooms, but not seventeen" {
   local rooms
   start_server
   rooms=$(seq -s, 1 16)
@@ -166,7 +168,7 @@ said() {
   is_problem 400
 }
 
-@test "parameters that break their rule are 400" {
+@test "a parameter that breaks its rule is answered with 400" {
   local query
   start_server
   while read -r query; do
@@ -200,7 +202,7 @@ room=%zz
 END
 }
 
-@test "limits of a room's and a person's name" {
+@test "a room's name may have 64 bytes, and a person's name 32 characters" {
   start_server
   open_stream room "room=$(times 64 x)"
   open_stream name "name=$(times 32 %F0%9F%98%80)"
@@ -208,7 +210,7 @@ END
   await name ready
 }
 
-@test "with --room other rooms are 403" {
+@test "with --room a stream of any other room is answered with 403" {
   start_server --room kitchen --room hall
   listen stream 'room=kitchen,hall'
   ask '/events?room=kitchen,garden'
@@ -219,7 +221,7 @@ END
 
 # ---- History and resuming ----
 
-@test "history is the last messages of each room" {
+@test "a stream with history begins with the last messages of each room" {
   start_server
   say a a1
   say b b1
@@ -236,7 +238,7 @@ END
   same "$(said stream)" ''
 }
 
-@test "history over 500 is 500" {
+@test "a history over 500 is taken as 500" {
   start_server
   # shellcheck disable=SC2046 # one argument for each word
   curl -sf $(for _ in {1..501}; do printf -- '-o /dev/null %s ' "$URL/messages"; done) \
@@ -245,7 +247,7 @@ END
   same "$(said stream | wc -w)" 500
 }
 
-@test "the ready of a replay comes after the last message of it" {
+@test "ready follows the last message of the replay and carries its id" {
   start_server
   say lobby one
   say lobby two
@@ -256,7 +258,7 @@ END
   same "$(events_of stream message .id | sed -n 2p)" "$(events_of stream ready .id)"
 }
 
-@test "the id to go on from: the header, then the query, then history" {
+@test "the id in the head wins over the id in the query, and both win over history" {
   local one two
   start_server
   say lobby one && one=$ID
@@ -281,7 +283,7 @@ END
   same "$(events_of stream gap)" ''
 }
 
-@test "who goes on from its ready misses nothing, not even the first message" {
+@test "a stream that resumes from the id of ready misses nothing, not even the first message" {
   local start
   start_server
   listen stream ''
@@ -292,7 +294,7 @@ END
   same "$(names stream)" 'retry message ready presence'
 }
 
-@test "over three rooms: what came in between arrives once and in order" {
+@test "a resumed stream of three rooms gets each missed message once and in order" {
   local i last wanted=''
   start_server
   listen stream 'room=a,b,c'
@@ -311,7 +313,7 @@ END
   same "$(events_of stream gap)" ''
 }
 
-@test "a gap that expired: what is left follows" {
+@test "an id that is no longer held gets a gap with expired, then all that is held" {
   local first i
   start_server --history 16K
   say lobby first && first=$ID
@@ -326,12 +328,12 @@ END
   same "$(events_of stream gap '.data | keys_unsorted')" '["room","after","oldest","reason"]'
   same "$(events_of stream gap .id)" null
   same "$(events_of stream message .id | tail -n 1)" "\"$ID\""
-  # Nobody who has all that is still held has a gap.
+  # A stream that resumes from a message that is still held gets no gap.
   listen stream '' -H "Last-Event-ID: $(events_of stream message .id | head -n 1 | jq -r .)"
   same "$(events_of stream gap)" ''
 }
 
-@test "only the room that has lost something has a gap" {
+@test "only a room that has lost messages gets a gap" {
   local first
   start_server --history 16K
   say quiet one
@@ -343,7 +345,7 @@ END
   same "$(events_of stream gap .data.room)" '"busy"'
 }
 
-@test "a gap because the server has restarted" {
+@test "an id from before a restart gets a gap with restarted in each room" {
   local id
   start_server
   say lobby hello && id=$ID
@@ -354,7 +356,7 @@ END
     "{\"room\":\"a\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"} {\"room\":\"b\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"}"
 }
 
-@test "a gap because the id is later than any: all that is held follows" {
+@test "an id later than any that was given gets a gap with unknown, then all that is held" {
   local future=9999999999999-7
   start_server
   say lobby hello
@@ -364,7 +366,7 @@ END
   same "$(names stream)" 'retry gap message ready presence'
 }
 
-@test "a gap because the id is none: it is not repeated, and never 400" {
+@test "a malformed id gets a gap with unknown that does not repeat it, and never 400" {
   local id
   start_server
   say lobby hello
@@ -377,7 +379,7 @@ END
   done
 }
 
-@test "a replay larger than any socket buffer arrives whole, then ready, then what is live" {
+@test "a replay larger than any socket buffer arrives whole, then ready, then live messages" {
   local i
   start_server --history 4M
   for i in {1..60}; do
@@ -392,9 +394,9 @@ END
   same "$(events_of stream message '.data | strings | length' | sort -u | paste -sd ' ')" '60002 60003'
 }
 
-# ---- Live ----
+# ---- Live messages ----
 
-@test "a message reaches those in its room, with its id, and nobody else" {
+@test "a message reaches the streams of its room with its id, and no other stream" {
   start_server
   listen in 'room=a'
   listen also 'room=b,a'
@@ -411,7 +413,7 @@ END
   same "$(said out)" end
 }
 
-@test "the time of a message is that of its id" {
+@test "a message's time is the time in its id" {
   local id
   start_server
   listen stream ''
@@ -422,7 +424,7 @@ END
     "$(date -u -d "@${id:0:10}.${id:10:3}" +%Y-%m-%dT%H:%M:%S.%3NZ)"
 }
 
-@test "a message arrives on 1,000 streams, once on each" {
+@test "a message arrives once on each of 1,000 streams" {
   start_server
   crowd 1000 /events
   say lobby 'hello crowd'
@@ -435,7 +437,7 @@ END
   same "$ANSWER" ok
 }
 
-@test "messages that arrive together leave together, in the order of their ids" {
+@test "messages that arrive in one turn leave in one packet, in the order of their ids" {
   local i connections=() body segments
   start_server
   crowd 1 '/events?room=a,b'
@@ -463,7 +465,7 @@ END
   same "$(events_of stream message .id)" "$(events_of stream message .id | sort -V)"
 }
 
-@test "a heartbeat comes when nothing else does" {
+@test "a stream that gets nothing else gets heartbeats" {
   local before
   before=$(date +%s%3N)
   start_server --heartbeat 1
@@ -474,7 +476,7 @@ END
   same "$(events_of stream ready .data.heartbeat)" 1
 }
 
-@test "heartbeats can be off" {
+@test "a heartbeat time of 0 switches heartbeats off" {
   start_server --heartbeat 0
   listen stream ''
   same "$(events_of stream ready .data.heartbeat)" 0
@@ -482,7 +484,7 @@ END
   same "$(names stream)" 'retry ready presence'
 }
 
-@test "what a client says on its open stream is not heard, and ends nothing" {
+@test "bytes that a client sends on its open stream are ignored and do not end it" {
   local stream
   start_server
   exec {stream}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -498,7 +500,7 @@ END
 
 # ---- Presence ----
 
-@test "presence begins with what it is, for each room" {
+@test "a stream begins with the current presence of each of its rooms" {
   start_server
   listen first 'room=a,b&name=ann'
   same "$(names first)" 'retry ready presence presence'
@@ -507,7 +509,7 @@ END
   same "$(events_of first presence .id | sort -u)" null
 }
 
-@test "presence counts streams, and names people once, in byte order" {
+@test "presence counts streams and lists each name once, in byte order" {
   start_server
   listen a 'name=ann'
   listen b 'name=Zoe'
@@ -519,7 +521,7 @@ END
   eventually '[ "$(events_of a presence .data.online | tail -n 1)" = 5 ]'
 }
 
-@test "presence tells who leaves, and that the last stream of a name has gone" {
+@test "presence counts a stream that leaves, and drops a name with its last stream" {
   local first
   start_server
   listen stream ''
@@ -533,7 +535,7 @@ END
   eventually '[ "$(events_of stream presence .data | tail -n 1)" = "{\"room\":\"lobby\",\"online\":1,\"names\":[]}" ]'
 }
 
-@test "presence is told at most once a second, and names the first hundred" {
+@test "presence is sent at most once a second and lists the first hundred names" {
   local started=$SECONDS
   start_server
   listen stream 'name=zed'
@@ -544,9 +546,10 @@ END
     '[100,"n0000","n0099"]'
 }
 
-# ---- Streams that cannot be had, or kept ----
+# ---- Streams that are refused or cut off ----
 
-# A stream that was refused for load: 200, when to come back, why, and a proper end.
+# The last answer must be a stream that was refused for load: 200, a retry of 10 to 30 seconds,
+# `busy` with this reason, and a proper end.
 is_busy() {
   same "$STATUS" 200
   same "$(field Content-Type)" text/event-stream
@@ -557,7 +560,7 @@ is_busy() {
   between "$(events busy | jq 'select(.retry).retry')" 10000 30000
 }
 
-@test "too many streams: busy, and a proper end" {
+@test "a stream over the limit gets busy and a proper end" {
   start_server --max-streams 1
   listen stream ''
   ask /events
@@ -571,7 +574,7 @@ is_busy() {
   listen stream ''
 }
 
-@test "too many rooms: busy, and 503 for a message" {
+@test "a stream of a room over the limit gets busy, and a message for one gets 503" {
   start_server --max-rooms 1
   listen stream 'room=a'
   ask '/events?room=b'
@@ -585,7 +588,7 @@ is_busy() {
   say a hello
 }
 
-@test "a reader that does not read is closed when the ring has passed it; others lose nothing" {
+@test "a stream that the ring has overrun is cut off, and other streams lose nothing" {
   local slow i
   start_server --history 16K --log-level debug
   listen good ''
@@ -600,14 +603,14 @@ is_busy() {
   await_text good 'the end'
   same "$(events_of good message '.data | strings' | cut -d ' ' -f 1 | tr -d '"' | paste -sd ' ')" \
     "$(seq -s ' ' "$i")"
-  timeout 20 cat <&"$slow" >slow 2>cut.log || grep -q reset cut.log # what had arrived can be read
+  timeout 20 cat <&"$slow" >slow 2>cut.log || grep -q reset cut.log # the bytes that have arrived can be read
   exec {slow}>&-
-  # Cut, so that its client knows: no last chunk.
+  # There is no last chunk, so the client knows that the body was cut off.
   [ "$(tail -c 5 slow | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]
   grep -q '^1 x' <(sed 's/^data: //' slow)
 }
 
-@test "a reader that is closed takes the rooms along that only it was in" {
+@test "rooms without messages go with the overrun stream that was their only member" {
   local slow
   start_server --history 16K --log-level debug
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -622,7 +625,7 @@ is_busy() {
   same "$(jq -c '[.rooms[] | [.room, .online]]' <<<"$BODY")" '[["h",0]]'
 }
 
-@test "streams that stall for a while get everything, once" {
+@test "streams that stall for a while get every message once" {
   local i
   start_server --history 4M
   crowd 20 /events

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# Memory that runs out, at every place in turn, and everywhere now and then: see starve.c for what
-# must hold, and faults.c for how it is done. The server is a build of its own, with sanitizers.
+# A server that runs out of memory: at each allocation in turn, and at every Kth for a while. The
+# server is a sanitizer build of its own, whose allocations fail on demand (faults.c). The tool
+# starve plays the clients; starve.c lists what must hold.
 # shellcheck disable=SC2034,SC2154
 #
 # build: debug
@@ -13,6 +14,7 @@ setup() {
   FAULTS=$(realpath -m "${FAULTS:-$ROOT/build/faults/ssechat}")
 }
 
+# Runs starve, which must find nothing wrong.
 starved() {
   run "$TOOLS/starve" --server "$FAULTS" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"
@@ -20,19 +22,19 @@ starved() {
   same "$status" 0
 }
 
-@test "each allocation fails once: pages, streams, messages, history" {
+@test "one failed allocation costs one client at most: pages, streams, messages, history" {
   starved --part memory
 }
 
-@test "each allocation fails once: a journal that is read, appended to, compacted; files" {
+@test "one failed allocation costs one client at most: the journal and files" {
   starved --part journal
 }
 
-@test "each allocation fails once: tokens, addresses" {
+@test "one failed allocation costs one client at most: tokens and addresses" {
   starved --part keys
 }
 
-@test "every first, second, third, fifth, 17th fails for a while: the server comes back" {
+@test "the server recovers after a while in which every Kth allocation fails" {
   local every part pids=() pid
   for every in 1 2 3 5 17 $(scaled '' "$(seq -s ' ' 6 16) $(seq -s ' ' 18 36)"); do
     pids=()
@@ -47,7 +49,7 @@ starved() {
   done
 }
 
-@test "a leak would be found, in this build and by its end" {
+@test "the leak checker of this build reports a leak at the end of the process" {
   local status=0
   local SSECHAT=$FAULTS
   LEAK=1 start_server

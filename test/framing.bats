@@ -1,13 +1,15 @@
 #!/usr/bin/env bats
-# Nobody can forge a line of a stream. Whatever a field holds, it is refused, or it arrives as what
-# was sent; what arrives is read as an EventSource reads it.
+# Injection: no client can forge a line of a stream. Each test puts texts that would forge lines in
+# a careless server into one field of a message or request. The server must refuse each text with
+# 400, or deliver it as it was sent; the stream is read as an EventSource reads it (`events` in
+# helper.bash), and no line may begin with anything but the server's own fields.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 40
 
 load lib/helper
 
-# Texts that a careless server would let through, one JSON string a line.
+# Texts that would forge lines in a careless server, one JSON string a line.
 nasty_texts() {
   cat <<'END'
 "a\rb"
@@ -47,18 +49,18 @@ nasty_texts() {
 END
 }
 
-# The same without those that jq cannot read, because they are no text.
+# The same without lone surrogates, which jq does not read as text.
 whole_texts() {
   nasty_texts | grep -v '\\ud8\|\\udc'
 }
 
-# What jq makes of a JSON text; null when that is none.
+# Prints a JSON text as changed by jq code, or null if it is not valid: made_of TEXT CODE.
 made_of() {
   jq -c "$2" 2>/dev/null <<<"$1" || printf null
 }
 
-# Posts a JSON body that holds a nasty text, and notes what became of it: a line of JSON with the
-# status, the id, and what a reader should find.
+# Posts a JSON body that contains a nasty text, and adds a line of JSON to the file `tried`: the
+# status if it was refused, the id if it was accepted, and what a reader should then get.
 try() {
   post "$1"
   [ "$STATUS" = 201 ] || [ "$STATUS" = 400 ] || {
@@ -68,8 +70,8 @@ try() {
   jq -c --argjson expected "$2" '{status, id, expected: $expected}' <<<"$BODY" >>tried
 }
 
-# Every event of the file `stream` is one that was accepted, and says what it should: $1 is jq code
-# that takes it from the event. Nothing else is there.
+# The file `stream` must contain each accepted message with the expected text, and no other event.
+# $1 is jq code that takes the text from an event.
 arrived_as_sent() {
   accepts '{"room":"end","message":"the end"}'
   await_text stream 'the end'
@@ -77,16 +79,16 @@ arrived_as_sent() {
   same "$(jq -c '[.id, ('"$1"')]' arrived)" \
     "$(jq -c 'select(.id) | [.id, .expected]' tried)"
   same "$(events stream | jq -r '.event // "retry"' | grep -cE '^(forged|error|open)$')" 0
-  # And line by line: nothing begins as no line of ours does.
+  # Each line must be empty or begin with one of the server's fields.
   same "$(tr '\r' '\n' <stream | grep -vcaE '^$|^(id|event|retry|data): ')" 0
 }
 
-# How many were accepted, and refused.
+# How many texts must have been accepted and refused: tally [ACCEPTED,REFUSED].
 tally() {
   same "$(jq -s -c 'map(.status // "accepted") | [map(select(. == "accepted")), map(select(. == 400))] | map(length)' tried)" "$1"
 }
 
-@test "in a chat message" {
+@test "a chat message cannot forge a line of the stream" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -97,7 +99,7 @@ tally() {
   tally '[22,12]'
 }
 
-@test "in a name, whose white space at the ends goes" {
+@test "a person's name cannot forge a line, and loses the white space at its ends" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -108,7 +110,7 @@ tally() {
   tally '[13,21]'
 }
 
-@test "in text data, whose line ends become LF" {
+@test "text data cannot forge a line, and its line ends become LF" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -119,7 +121,7 @@ tally() {
   tally '[31,3]'
 }
 
-@test "in JSON data, in its values and in its keys" {
+@test "JSON data cannot forge a line, neither in its values nor in its keys" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -130,14 +132,14 @@ tally() {
   tally '[31,3]'
 }
 
-@test "in the white space of JSON data" {
+@test "white space in JSON data cannot forge a line" {
   start_server
   listen stream 'room=lobby,end'
   try '{"data":{"a"'$'\r\n\r\n'':'$'\n\n'' 1 ,'$'\r\r''"b":[ ]}}' '"{\"a\":1,\"b\":[]}"'
   arrived_as_sent '.data'
 }
 
-@test "in an event's name" {
+@test "an event's name cannot forge a line" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -148,7 +150,7 @@ tally() {
   tally '[13,21]'
 }
 
-@test "in a room's name" {
+@test "a room's name cannot forge a line" {
   local text rooms
   start_server
   rooms=$(whole_texts | grep -v '[,/]' | jq -r 'select(test("[[:cntrl:]\u2028-\u202e\ufffd]") | not) | @uri' | paste -sd ,)
@@ -159,13 +161,13 @@ tally() {
   done < <(nasty_texts)
   arrived_as_sent '.data | fromjson | .room'
   tally '[12,22]'
-  # The rooms of `ready` and of presence are what was asked for, too.
+  # `ready` and presence must name the rooms that were asked for, too.
   events_of stream ready '.data.rooms[].room' >rooms
   same "$(head -n 12 rooms)" "$(jq -c 'select(.id) | .expected' tried)"
   same "$(events_of stream presence .data.room | head -n 13)" "$(cat rooms)"
 }
 
-@test "in an Idempotency-Key" {
+@test "an Idempotency-Key cannot forge a line" {
   local key
   start_server
   listen stream 'room=lobby,end'
@@ -184,7 +186,7 @@ tally() {
     "$(jq -c .expected tried)"$'\n"%0A"\n"a"\nnull'
 }
 
-@test "in the parameters of a stream" {
+@test "a parameter of a stream cannot forge a line" {
   local text parameter file accepted=0
   start_server
   mkdir streams
@@ -194,7 +196,7 @@ tally() {
     done
   done < <(whole_texts | jq -r '@uri')
   eventually '[ -z "$(find streams -empty)" ]'
-  stop_server # ends those that are streams
+  stop_server # ends the accepted streams
   for file in streams/*; do
     await_end "${CLIENTS[accepted]}"
     accepted=$((accepted + 1))
@@ -209,11 +211,11 @@ tally() {
       contains " $(events_of "$file" presence '.data.names[] | @uri' | jq -r . | paste -sd ' ') " \
         " $(sed -E 's/.*=(%20)*//; s/(%20)+$//' <<<"$file") "
   done
-  # All last ids, 13 names, and 13 rooms or lists of rooms.
+  # Accepted are all last ids, 13 names, and 13 rooms or lists of rooms.
   same "$accepted" $((31 + 13 + 13))
 }
 
-@test "in the parameters of a binary message" {
+@test "a parameter of a binary message cannot forge a line" {
   local text query
   start_server
   listen stream ''
@@ -233,7 +235,7 @@ tally() {
     "$(sed -E '/^name=/{s/=(%20)+/=/; s/(%20)+$//}' sent)"
 }
 
-@test "raw bytes that are no UTF-8 are refused in every field" {
+@test "bytes that are not UTF-8 are refused in every field" {
   local field bytes body
   start_server
   for bytes in '\xff' '\xc0\x80' '\xed\xa0\x80' '\xe2\x80' '\xf4\x90\x80\x80' '\x80'; do
@@ -247,7 +249,7 @@ tally() {
   done
 }
 
-@test "raw control characters are refused in every field" {
+@test "unescaped control characters are refused in JSON strings, as values and as keys" {
   local byte
   start_server
   for byte in '\0' '\n' '\r' '\t' '\x1f'; do

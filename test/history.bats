@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# GET /messages, for those who poll; GET /rooms and GET /healthz.
+# GET /messages, for clients that read pages of history or use long polls; GET /rooms and GET
+# /healthz. The tests publish with curl, ask for pages, and compare the JSON with jq.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 20
@@ -7,7 +8,7 @@
 
 load lib/helper
 
-# Posts messages m1, m2, … to a room; their ids are in ids[1], ids[2], …
+# Posts the messages m1, m2, … to a room: fill ROOM COUNT. Their ids are in ids[1], ids[2], …
 fill() {
   local i
   ids=('')
@@ -17,7 +18,7 @@ fill() {
   done
 }
 
-# Asks for a page and prints its messages, "more" and "gap" when they are so.
+# Asks for a page and prints the texts of its messages, then "more" and "gap" if the page says so.
 page() {
   ask "/messages?$1"
   same "$STATUS" 200 && jq -r '[(.messages[] | .message // .data | tostring),
@@ -26,7 +27,7 @@ page() {
 
 # ---- Pages ----
 
-@test "a page of a room that nobody has used is empty, and makes no room" {
+@test "the page of an unused room is empty, and asking for it makes no room" {
   start_server
   ask '/messages?room=nowhere'
   same "$STATUS $(field Content-Type)" '200 application/json'
@@ -35,7 +36,7 @@ page() {
   same "$BODY" '{"rooms":[]}'
 }
 
-@test "the messages of a page are those of the stream" {
+@test "a page shows chat messages exactly as the stream does" {
   start_server
   listen stream ''
   accepts '{"message":"a \"b\"","name":"ann"}' -H 'Idempotency-Key: k1'
@@ -47,7 +48,7 @@ page() {
   same "$(jq -c keys_unsorted <<<"$BODY")" '["messages","oldest","newest","more","gap"]'
 }
 
-@test "other events: their name, and text as text with LF, JSON as JSON" {
+@test "a page shows other events with their name, text with LF line ends, and JSON as JSON" {
   start_server
   accepts '{"data":"a\r\nb\rc\nd \"e\" \\ \u0001\u2028"}'
   accepts '{"event":"news","data":{"n":[1.5,null]}}'
@@ -66,7 +67,7 @@ END
   contains "$BODY" '"data":{"n":[1.5,null]}'
 }
 
-@test "limit: 50 when none is given, 500 at most" {
+@test "a page has 50 messages by default, and as many as limit asks for" {
   start_server
   fill lobby 52
   same "$(page '' | wc -w)" 51
@@ -77,7 +78,7 @@ END
   same "$(page 'limit=99999999')" "$(seq -f 'm%g' -s ' ' 52)"
 }
 
-@test "limit: more than 500 is 500" {
+@test "a limit over 500 is taken as 500" {
   start_server
   # shellcheck disable=SC2046 # one argument for each word
   curl -sf $(for _ in {1..501}; do printf -- '-o /dev/null %s ' "$URL/messages"; done) \
@@ -86,7 +87,7 @@ END
   contains "$(page 'limit=501')" more
 }
 
-@test "after: what follows an id, the oldest first" {
+@test "a page with after begins with the oldest message that follows the id" {
   start_server
   fill lobby 5
   same "$(page "after=${ids[2]}")" 'm3 m4 m5'
@@ -96,7 +97,7 @@ END
   same "$(jq -c '[.oldest, .newest]' <<<"$BODY")" '[null,null]'
 }
 
-@test "before: what comes before an id, the newest of it" {
+@test "a page with before ends with the newest message that precedes the id" {
   start_server
   fill lobby 5
   same "$(page "before=${ids[4]}")" 'm1 m2 m3'
@@ -106,7 +107,7 @@ END
   same "$(page "before=0-0")" ''
 }
 
-@test "ids of other rooms are points in time, too" {
+@test "an id of another room is a point in time for after and before" {
   local between
   start_server
   accepts '{"message":"one"}'
@@ -117,7 +118,7 @@ END
   same "$(page "before=$between")" one
 }
 
-@test "gap: something after the id is lost" {
+@test "a page reports a gap when a message after the id is lost" {
   local first
   start_server --history 16K
   accepts '{"message":"first"}'
@@ -139,7 +140,7 @@ END
   same "$(jq -c .gap <<<"$BODY")" true
 }
 
-@test "a page ends after 64 KiB, and the next one goes on" {
+@test "a page ends after 64 KiB, and the next page continues after its newest id" {
   local id='' pages=0 seen=''
   start_server
   for i in {1..15}; do
@@ -160,7 +161,7 @@ END
   same "$pages $seen" '3 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 '
 }
 
-@test "a single message over 64 KiB is a page" {
+@test "a single message over 64 KiB makes a page" {
   start_server --max-body 128K
   printf '{"data":"%s"}' "$(times 100000 x)" >body
   ask /messages -H 'Content-Type: application/json' --data-binary @body
@@ -169,7 +170,7 @@ END
   same "$(jq -c '[(.messages | length), .more]' <<<"$BODY")" '[1,false]'
 }
 
-@test "parameters that break their rule are 400" {
+@test "a parameter that breaks its rule is answered with 400" {
   local query
   start_server
   while read -r query; do
@@ -207,14 +208,14 @@ END
 
 # ---- Long polling ----
 
-# Asks in the background; the answer goes to a file.
+# Starts a long poll in the background; the answer goes to a file: poll FILE QUERY.
 poll() {
   curl -sS -m 60 -o "$1" "$URL/messages?$2" 3>&- &
   CLIENT_PID=$!
   CLIENTS+=("$CLIENT_PID")
 }
 
-@test "wait: the answer comes with the message" {
+@test "a long poll is answered when a message arrives in its room" {
   start_server
   fill lobby 1
   poll page "after=$ID&wait=60"
@@ -228,20 +229,20 @@ poll() {
   [ ! -s other ]
 }
 
-@test "wait: what is there already is answered at once" {
+@test "a long poll is answered at once when messages after the id exist" {
   start_server
   fill lobby 2
   same "$(page "after=${ids[1]}&wait=60")" m2
   same "$(page 'after=0-0&wait=60')" 'm1 m2 gap'
 }
 
-@test "wait: without after only what is new counts" {
+@test "a long poll without after waits for new messages only" {
   start_server
   fill lobby 2
   same "$(page 'wait=1')" ''
 }
 
-@test "wait: when the time is over the page is empty, and says from where to go on" {
+@test "a long poll that times out gets an empty page with the id to continue from" {
   local before after
   start_server
   fill lobby 1
@@ -250,7 +251,7 @@ poll() {
   after=$(date +%s%3N)
   same "$BODY" "{\"messages\":[],\"oldest\":null,\"newest\":\"$ID\",\"more\":false,\"gap\":false}"
   between $((after - before)) 950 5000
-  # What comes between two polls is not lost, not even the first message of a server.
+  # A message between two polls is not lost, not even the first message of a server.
   start_server
   ask '/messages?wait=1'
   after=$(jq -r .newest <<<"$BODY")
@@ -258,7 +259,7 @@ poll() {
   same "$(page "after=$after&wait=60")" first
 }
 
-@test "wait: a client that is gone is forgotten; the connection goes on for one that stays" {
+@test "a long poll ends when its client leaves, and an answered one keeps its connection" {
   start_server --max-streams 1
   poll page 'wait=60'
   await_polls 1
@@ -268,18 +269,18 @@ poll() {
   contains "$BODY" '"full"'
   kill "$CLIENT_PID"
   eventually 'ask /messages?wait=1; [ "$STATUS" = 200 ]'
-  # Two requests, the first of which waits, in one piece.
+  # Two pipelined requests, the first of which waits.
   contains "$(raw 'GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')" \
     '{"status":"ok"}'
 }
 
-@test "wait: HEAD does not wait" {
+@test "a HEAD with wait is answered at once" {
   start_server
   ask '/messages?wait=60' -I
   same "$STATUS" 200
 }
 
-@test "wait: nobody is present by polling" {
+@test "a long poll does not count in presence" {
   start_server
   poll page 'wait=60'
   await_polls 1
@@ -287,9 +288,9 @@ poll() {
   same "$(events_of stream ready .data.rooms)" '[{"room":"lobby","online":1}]'
 }
 
-# ---- The small ones ----
+# ---- Rooms and health ----
 
-@test "rooms: by name, those with streams or history, not those that begin with ~" {
+@test "GET /rooms lists rooms with streams or history by name, but none that begins with ~" {
   local b
   start_server
   accepts '{"room":"b","message":"x"}' && b=$ID
@@ -303,7 +304,7 @@ poll() {
   eventually 'ask /rooms; [ "$(jq ".rooms | length" <<<"$BODY")" = 2 ]'
 }
 
-@test "a silent room is dropped after --room-ttl, and what it lost is a gap" {
+@test "a silent room is dropped after --room-ttl, and its messages are then a gap" {
   local id
   start_server --room-ttl 1
   accepts '{"room":"a","message":"x"}' && id=$ID
@@ -313,13 +314,13 @@ poll() {
   same "$(events_of stream gap '[.data.reason, .data.oldest]')" '["expired",null]'
 }
 
-@test "health" {
+@test "GET /healthz answers ok" {
   start_server
   ask /healthz
   same "$STATUS $(field Content-Type) $BODY" '200 application/json {"status":"ok"}'
 }
 
-@test "answers are not to be kept by caches" {
+@test "JSON answers forbid caching and type sniffing" {
   start_server
   for path in /messages /rooms /healthz; do
     ask "$path"

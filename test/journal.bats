@@ -1,6 +1,11 @@
 #!/usr/bin/env bats
-# The journal: what was acknowledged is there after a crash, a cut, a flipped bit, a full disk; and
-# what was refused never comes back.
+# The journal: an acknowledged message is there after a crash, a torn write, a flipped bit or a full
+# disk, and a refused message never comes back.
+#
+# Servers are killed with SIGKILL and started again on the same file (lib/journal.bash). strace
+# records system calls, delays them or makes them fail; the tool journal_probe makes and damages
+# journals; a small tmpfs is the disk that fills up, which is why those tests must run as root. The
+# drain after SIGTERM is tested here, too, because a message in hand must still reach the disk.
 # shellcheck disable=SC2016,SC2154,SC2153,SC2034,SC2030,SC2031,SC2094
 #
 # seconds: 110
@@ -31,7 +36,7 @@ load lib/journal
   same "$(grep -c '^id: ' after)" 6
 }
 
-@test "crash after crash, nothing is lost and ids grow" {
+@test "no message is lost over six crashes, and ids keep growing" {
   local i last=0-0
   for i in {1..6}; do
     journal_server
@@ -45,7 +50,7 @@ load lib/journal
   same "$(texts)" '1 2 3 4 5 6'
 }
 
-@test "a key is remembered over a crash" {
+@test "an idempotency key is remembered over a crash" {
   journal_server
   say hello k1
   local first=$ID
@@ -63,7 +68,7 @@ load lib/journal
   same "$(texts)" hello
 }
 
-@test "of two messages that had the same key, one after the other, the second counts" {
+@test "a key whose first message has gone belongs to the second one after a crash" {
   journal_server --history 16K
   local i
   say first k1
@@ -77,7 +82,7 @@ load lib/journal
   repeats second k1 "$second"
 }
 
-@test "a stream resumes over a crash without a gap, in several rooms" {
+@test "a stream of several rooms resumes over a crash without a gap" {
   journal_server
   listen stream 'room=a,b'
   say one k1 a
@@ -91,7 +96,7 @@ load lib/journal
   same "$(events_of resumed ready .id | jq -r .)" "$ID"
 }
 
-@test "the id of ready is good for a first resume over a crash" {
+@test "a stream that has only the id of ready resumes over a crash without a gap" {
   journal_server
   say before
   listen stream ''
@@ -105,7 +110,7 @@ load lib/journal
   same "$(events_of resumed message .data.message | jq -r .)" after
 }
 
-@test "ids never go back when the clock does" {
+@test "ids keep growing when the clock has gone back" {
   "$TOOLS/journal_probe" sign >"$JOURNAL" <<'END'
 :00000000 {"start":"1600000000000-0","last":"4000000000000-6","lost":"1600000000000-0"}
 
@@ -127,7 +132,7 @@ END
   same "$(texts)" 'from the future now later'
 }
 
-@test "an id that was given and lost its message is not given again" {
+@test "the id of a message whose room was dropped is not given again" {
   journal_server --history 16K --room-ttl 1s
   say gone '' other
   local gone=$ID
@@ -139,7 +144,7 @@ END
 
 # ---- Gaps ---------------------------------------------------------------------------------------
 
-@test "a gap says expired, before a crash and after it" {
+@test "a gap for history that was dropped says expired, before and after a crash" {
   journal_server --history 16K
   say first
   local first=$ID i
@@ -160,7 +165,7 @@ END
   same "$REASON" none
 }
 
-@test "a gap says restarted, without a journal and with a new one" {
+@test "a gap after a restart without the old journal says restarted" {
   start_server
   say hello
   crash_server
@@ -178,7 +183,7 @@ END
   same "$REASON" restarted
 }
 
-@test "a gap says unknown for what nobody can have got" {
+@test "a gap for an id that was never given says unknown" {
   journal_server
   say hello
   restart_server
@@ -191,7 +196,7 @@ END
   same "$(events_of resumed message .data.message | jq -r .)" hello
 }
 
-@test "a room that was dropped is a gap to its readers, also after a crash" {
+@test "a dropped room is a gap for its readers, also after a crash" {
   journal_server --room-ttl 1s
   say one '' passing
   local first=$ID
@@ -205,7 +210,7 @@ END
   same "$REASON" expired
 }
 
-@test "a fresh reader gets no gap, whatever was dropped before" {
+@test "a stream that resumes from a recent ready gets no gap, whatever was dropped before" {
   local i ready size=0
   journal_server --history 8M --room-ttl 1s
   while ((size <= $(compact_bytes))); do
@@ -213,7 +218,7 @@ END
     same "$STATUS" 201
     size=$((size + 60000))
   done
-  compacted # now that the room is gone
+  compacted # after the room has been dropped
   between "$(stat -c %s "$JOURNAL")" 50 1000
   restart_server --room-ttl 1s
   listen fresh ''
@@ -224,7 +229,7 @@ END
 
 # ---- The file -----------------------------------------------------------------------------------
 
-@test "the journal is itself an event stream" {
+@test "the journal's file is itself an event stream" {
   journal_server
   say one k1
   accepts '{"event":"news","data":"two\nlines"}'
@@ -237,7 +242,7 @@ END
   same "$(events "$JOURNAL" | jq -r 'select(.id) | .id' | tail -n 1)" "$ID"
 }
 
-@test "files are for their owner only" {
+@test "the journal, its lock and what is kept aside are for their owner only" {
   umask 000
   "$TOOLS/journal_probe" large "$JOURNAL" 1 broken
   rm -f "$JOURNAL.lock"
@@ -253,7 +258,7 @@ END
   same "$(stat -c %a "$JOURNAL")" 600
 }
 
-@test "a journal has one process" {
+@test "a second process on a journal refuses to start" {
   journal_server
   refuses_to_start --journal "$JOURNAL"
   contains "$OUTPUT" another
@@ -263,7 +268,7 @@ END
   same "$(texts)" hello
 }
 
-@test "what is no journal is refused in one sentence" {
+@test "a path that cannot be a journal is refused in one sentence" {
   mkdir folder
   refuses_to_start --journal folder
   mkfifo pipe
@@ -272,7 +277,7 @@ END
   refuses_to_start --journal missing/journal
 }
 
-@test "a folder that may not be written is one sentence" {
+@test "a folder without write permission is refused in one sentence" {
   mkdir closed
   chmod 555 closed
   if [ "$(id -u)" -eq 0 ]; then
@@ -285,7 +290,7 @@ END
   refuses_to_start --journal closed/journal
 }
 
-@test "a smaller history keeps the newest" {
+@test "a restart with a smaller --history keeps the newest messages" {
   journal_server --history 256K
   say first
   local first=$ID i
@@ -298,7 +303,7 @@ END
   same "$REASON" expired
 }
 
-@test "of too many rooms the newest are kept" {
+@test "a restart with a lower --max-rooms keeps the rooms with the newest messages" {
   local i
   journal_server
   for i in {1..5}; do
@@ -312,7 +317,7 @@ END
   refuses 503 '{"room":"r1","message":"hello"}'
 }
 
-@test "a large journal says how much it replayed, and how long it took" {
+@test "the log says how much of a large journal was replayed and how long that took" {
   "$TOOLS/journal_probe" large "$JOURNAL" 1
   journal_server --history 32M
   local line
@@ -326,8 +331,8 @@ END
 
 # ---- Damage -------------------------------------------------------------------------------------
 
-# A journal of a few messages of all kinds, in the file sample, and a folder for hundreds of
-# starts.
+# Makes a journal with a few messages of each kind in the file `sample`, and the folder FAST for
+# hundreds of starts.
 make_sample() {
   local i
   journal_server
@@ -342,46 +347,48 @@ make_sample() {
   mkdir "$FAST"
 }
 
-damages() {
+# Damages the sample in each way that HOW means (journal_probe.c), starts the server on each result
+# and compares what it serves with what must be left.
+damages() { # HOW
   run "$TOOLS/journal_probe" damage "$SSECHAT" "$FAST" sample "$@"
   printf '%s\n' "$output" | head -n 40
   same "$status" 0
   contains "$output" ' cases of '
 }
 
-@test "a journal that is cut, at every byte of its last three records" {
+@test "a journal cut at any byte of its last three records keeps every whole record" {
   make_sample
   damages cut
 }
 
-@test "one byte changed, at every position of the record at the front" {
+@test "a changed byte in the front record loses no message and is kept aside" {
   make_sample
   damages flip state
 }
 
-@test "one byte changed, at every position of a record in the middle" {
+@test "a changed byte in a middle record loses only that record, which is then a gap" {
   make_sample
   damages flip middle
 }
 
-@test "one byte changed, at every position of the last record" {
+@test "a changed byte in the last record loses only that record" {
   make_sample
   damages flip last
 }
 
-@test "zeros or rubbish behind the end, or before the beginning" {
+@test "zeros or rubbish behind the end or before the beginning lose no message" {
   make_sample
   damages tails
   damages fronts
 }
 
-@test "edits at random" {
+@test "random edits lose only the records that they touch" {
   make_sample
   damages random 200 "$RANDOM"
 }
 
-# A journal with rooms one after the other, as a compaction leaves it; $1 is the text that gets
-# damaged.
+# Makes a journal with its rooms one after the other, as a compaction leaves it, and damages the
+# text that matches $1.
 make_grouped() {
   "$TOOLS/journal_probe" sign <<'END' | sed "s/$1/damaged/" >"$JOURNAL"
 :00000000 {"start":"1600000000000-0","last":"1600000000009-0","lost":"1600000000000-0"}
@@ -413,7 +420,7 @@ data: four
 END
 }
 
-@test "who is behind a damaged stretch is told, whatever stands around it" {
+@test "a stream that resumes from before a damaged stretch gets a gap, also after compaction" {
   make_grouped three
   journal_server --room-ttl 36500d
   same "$(texts a)" 'one nine'
@@ -427,7 +434,7 @@ END
   same "$(events_of resumed message .data | jq -r .)" nine
 }
 
-@test "who is behind a damaged message at the end of a room is told" {
+@test "a stream that resumes from before a damaged message at a room's end gets a gap" {
   make_grouped nine
   journal_server --room-ttl 36500d
   same "$(texts a)" 'one three'
@@ -436,7 +443,7 @@ END
   same "$REASON" expired
 }
 
-@test "who is behind a damaged message at the end is told, also after another crash" {
+@test "a stream that resumes from before a damaged last message gets a gap, also after a crash" {
   make_grouped four
   journal_server --room-ttl 36500d
   same "$(texts a)" 'one three nine'
@@ -447,7 +454,7 @@ END
   same "$REASON" expired
 }
 
-@test "what is damaged is kept aside, once, and the journal is written anew" {
+@test "a damaged stretch is kept aside once, and the journal is rewritten without it" {
   make_grouped three
   local inode
   inode=$(stat -c %i "$JOURNAL")
@@ -468,7 +475,8 @@ END
 
 # ---- Compaction ---------------------------------------------------------------------------------
 
-# Publishes more than the history holds, until the journal has been compacted so many times.
+# Publishes messages with keys until the journal has been compacted. Sets FIRST and ID to the ids of
+# the first and the last message, and LAST_KEY to the key of the last.
 post_until_compacted() {
   local i
   for ((i = 0; i < 100; i++)); do
@@ -482,7 +490,7 @@ post_until_compacted() {
   LAST_KEY=big-$i
 }
 
-@test "compaction keeps messages, keys, and what is lost" {
+@test "compaction keeps messages, idempotency keys and the ids of what is lost" {
   journal_server --history 128K
   say one k1 small
   local one=$ID
@@ -509,7 +517,7 @@ post_until_compacted() {
   same "$STATUS" 201
 }
 
-@test "what comes while it compacts is kept, and in its place" {
+@test "messages that arrive during a compaction are kept" {
   "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
   journal_server --history 32M --log-level info
   "$TOOLS/journal_probe" posts "$PORT" "$SERVER_LOG" compacted=1
@@ -528,19 +536,20 @@ post_until_compacted() {
   journal_server --history 128M
   run "$TOOLS/journal_probe" posts "$PORT" "$SERVER_LOG" compacted=1
   same "$status" 0
-  printf '# 64 MB compacted meanwhile: %s\n' "$output" >&3
+  printf '# while 64 MB were compacted: %s\n' "$output" >&3
   [[ $output =~ posts\ ([0-9]+)\ slowest_us\ ([0-9]+)\ mean_us\ ([0-9]+)\ all_us\ ([0-9]+) ]]
   between "${BASH_REMATCH[1]}" 5 10000000
   between "$((BASH_REMATCH[2] * 2))" 0 "${BASH_REMATCH[4]}"
   contains "$(<"$SERVER_LOG")" compacted=1
-  # What a compaction costs the loop is a fork: nobody is left, and nothing waits to be buried.
+  # The child has ended and has been waited for: neither a process nor a zombie is left.
   same "$(pgrep -P "$SERVER_PID" || true)" ''
 }
 
-@test "a POST does not wait for a compaction: its child may stand still" {
+@test "a POST does not wait for the child that compacts, even when the child is stopped" {
   local child n
   "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
-  # Only the child closes the descriptors that it has no need for, and stops when it did.
+  # Only the child calls close_range, to close the descriptors that it does not need; strace stops
+  # it there.
   injected_server close_range:signal=STOP --journal "$JOURNAL" --history 32M
   eventually "grep -q 'stopped by SIGSTOP' trace"
   child=$(pgrep -P "$SERVER_PID")
@@ -554,7 +563,7 @@ post_until_compacted() {
   compacted
   newest | diff before -
   same "$(grep -c 'while it stands' "$JOURNAL")" 20
-  # Nobody is left, and nothing waits to be buried.
+  # Neither a process nor a zombie is left.
   same "$(pgrep -P "$SERVER_PID" || true)" ''
 }
 
@@ -576,12 +585,12 @@ post_until_compacted() {
     repeats "round $round" "round-$round" "$ID"
     crash_server
   done
-  printf '# %s of 15 crashes were in the middle\n' "$left" >&3
+  printf '# %s of 15 crashes were in the middle of a compaction\n' "$left" >&3
   [ "$left" -gt 0 ]
   eventually '[ -z "$(journal_processes)" ]'
 }
 
-@test "what a compaction left behind is removed at the start" {
+@test "the file that an interrupted compaction left behind is removed at the start" {
   journal_server
   say hello
   crash_server
@@ -591,7 +600,7 @@ post_until_compacted() {
   same "$(texts)" hello
 }
 
-@test "SIGTERM in the middle of a compaction leaves nothing and nobody behind" {
+@test "SIGTERM in the middle of a compaction leaves no file and no process behind" {
   "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
   journal_server --history 32M
   eventually "[ -e '$JOURNAL.new' ] || grep -q compacted=1 '$SERVER_LOG'"
@@ -631,8 +640,8 @@ post_until_compacted() {
 
 # ---- Syncs --------------------------------------------------------------------------------------
 
-# Reads the trace: no id may leave, in an answer or in a stream, before a write that holds it has
-# been followed by a sync. Prints how many answers and ids left, and what was wrong.
+# Reads the trace: an id may leave in an answer or a stream only after a write that contains it has
+# been followed by a sync. Prints each violation, then how many answers and ids left.
 check_trace() {
   awk '
     function ids(line, pattern, found,   text) {
@@ -695,7 +704,7 @@ check_trace() {
   same "$(served | wc -l)" 101
 }
 
-@test "--sync none never syncs a message" {
+@test "with --sync none no message is synced" {
   traced_server fdatasync,fsync,msync,sync_file_range --journal "$JOURNAL" --sync none
   local before i
   before=$(wc -l <trace)
@@ -710,7 +719,7 @@ check_trace() {
 
 # ---- Failing disks ------------------------------------------------------------------------------
 
-@test "a sync that fails: refused, told, written anew, and never seen again" {
+@test "a failed sync refuses its message for good, is reported, and has the journal rewritten" {
   journal_server
   say one k1
   listen stream ''
@@ -736,7 +745,7 @@ check_trace() {
   same "$(texts)" 'one three two'
 }
 
-@test "a crash right after a sync that failed: what was refused does not come back" {
+@test "a message refused by a failed sync does not come back after a crash" {
   journal_server
   say one k1
   fault fdatasync error=EIO
@@ -747,7 +756,7 @@ check_trace() {
   say two k2
 }
 
-@test "a sync that fails for a while is tried again until it does not" {
+@test "the journal recovers by itself after several syncs in a row have failed" {
   journal_server
   say one
   fault fdatasync error=EIO:when=1..3
@@ -759,7 +768,7 @@ check_trace() {
   same "$(texts)" 'one three'
 }
 
-@test "what a failed sync refused is gone even when it could not be cut off" {
+@test "a message refused by a failed sync is gone even when the journal could not be cut back" {
   journal_server
   say one
   fault fdatasync,ftruncate error=EIO
@@ -783,7 +792,7 @@ check_trace() {
   same "$(texts)" one
 }
 
-@test "a write that fails: 507 for want of space, 503 for anything else" {
+@test "a failed write is answered with 507 for lack of space, and with 503 otherwise" {
   journal_server
   say one k1
   fault pwrite64 error=ENOSPC
@@ -808,7 +817,7 @@ check_trace() {
   same "$(texts)" 'one two'
 }
 
-@test "a full disk: refused, told, and as if nothing had been when there is room again" {
+@test "a full disk refuses messages and is reported, and with space again all is as before" {
   small_disk 1m
   journal_server
   head -c 970K /dev/zero >"$DISK/filler"
@@ -830,7 +839,7 @@ check_trace() {
   events_of stream message .data | cmp - <(served)
 }
 
-@test "a crash while the disk is full" {
+@test "a crash while the disk is full loses no acknowledged message" {
   small_disk 1m
   journal_server
   head -c 970K /dev/zero >"$DISK/filler"
@@ -850,13 +859,13 @@ check_trace() {
   repeat_all accepted 200
 }
 
-@test "a disk without any room at all: the journal is read all the same" {
+@test "a journal on a disk without any space is still read" {
   small_disk 1m
   journal_server
   say one k1
   crash_server
   head -c 2M /dev/zero >"$DISK/filler" || true
-  truncate -s 4096 "$JOURNAL" # zeros, so that not even the last page has room
+  truncate -s 4096 "$JOURNAL" # adds zeros, so that its last page has no space left either
   head -c 2M /dev/zero >>"$DISK/filler" || true
   journal_server
   same "$(texts)" one
@@ -870,7 +879,7 @@ check_trace() {
   contains "$(texts)" two
 }
 
-@test "a file that may not grow further is a full disk, and no reason to die" {
+@test "a file at its size limit counts as a full disk and does not kill the server" {
   printf '#!/bin/bash\nulimit -S -f 64\nexec %q "$@"\n' "$SSECHAT" >limited
   chmod +x limited
   local SSECHAT=$PWD/limited
@@ -886,8 +895,9 @@ check_trace() {
 
 # ---- Replay -------------------------------------------------------------------------------------
 
-# Reads a stream in a file: ids must grow; those before `ready` must not be newer than its own, and
-# those after it must be. Prints how many came before and after.
+# Checks the order of a stream in a file: ids must grow; no message before `ready` may be newer than
+# the id of `ready`, and every message after it must be. Prints each violation, then how many
+# messages came before and after.
 check_order() {
   awk '
     function newer(a, b,   x, y) {
@@ -915,7 +925,7 @@ check_order() {
     END { print count[0] + 0, count[1] + 0 }' "$1"
 }
 
-@test "a replay larger than any socket buffer comes before what is live, while others publish" {
+@test "a replay larger than any socket buffer comes before the messages published meanwhile" {
   local size=12 records oldest
   ! is_sanitized || size=6
   "$TOOLS/journal_probe" large "$JOURNAL" "$size"
@@ -952,15 +962,15 @@ check_order() {
   done
 }
 
-# ---- The end ------------------------------------------------------------------------------------
+# ---- The drain ----------------------------------------------------------------------------------
 
-# Milliseconds, to measure with.
+# The time in milliseconds, for differences.
 clock() {
   local now=${EPOCHREALTIME/./}
   echo $((now / 1000))
 }
 
-@test "2,000 streams end with a retry of their own, and the server in time" {
+@test "a drain ends 2,000 streams in time, each with its own retry" {
   journal_server --drain 5
   say hello
   crowd 2000 '/events?history=5'
@@ -978,7 +988,7 @@ clock() {
   between "${BASH_REMATCH[3]}" 4900 5000
 }
 
-@test "a few streams come back within a second or so" {
+@test "a drain tells a few streams to come back within about a second of the retry hint" {
   start_server --retry 500
   crowd 50 /events
   stop_server TERM
@@ -989,7 +999,7 @@ clock() {
   between "${BASH_REMATCH[3]}" 1100 1500
 }
 
-@test "a reader stuck in the middle of a frame is cut off when the drain is over, visibly" {
+@test "a stream stuck in the middle of a frame is cut off when the drain ends, without a last chunk" {
   local i begin end stuck
   journal_server --history 32M --drain 1
   exec {stuck}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -1011,7 +1021,7 @@ clock() {
   same "$(tail -n 2 good | head -c 7)" 'retry: '
 }
 
-@test "requests in hand are answered after SIGTERM, new ones are refused" {
+@test "requests in hand are answered after SIGTERM, and new connections are refused" {
   local half poll line body='{"message":"in hand"}'
   journal_server --drain 5
   exec {half}<>"/dev/tcp/127.0.0.1/$PORT" {poll}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -1037,7 +1047,7 @@ clock() {
   same "$(texts)" 'in hand'
 }
 
-@test "a POST that comes together with SIGTERM is answered" {
+@test "a POST that arrives together with SIGTERM is answered" {
   local connection line
   journal_server
   exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -1057,7 +1067,7 @@ clock() {
   same "$(texts)" last
 }
 
-@test "SIGINT ends it as SIGTERM does" {
+@test "SIGINT drains the server as SIGTERM does" {
   journal_server
   say hello
   listen stream ''
@@ -1067,9 +1077,9 @@ clock() {
   same "$(texts)" hello
 }
 
-# ---- What is easily overlooked ----
+# ---- Less obvious cases ----
 
-@test "a journal has one lock, by whatever name it is called, and stays where it is" {
+@test "a journal has one lock whatever its path, and a link to the journal remains a link" {
   mkdir real links
   ln -s ../real/j links/j
   JOURNAL=links/j
@@ -1081,7 +1091,7 @@ clock() {
   same "$(find real -name j.lock)" real/j.lock
 }
 
-@test "of two messages that had the same key the later one has it, however many keys there are" {
+@test "a key used twice belongs to the later message after a crash, among many other keys" {
   local i
   journal_server --room-ttl 1s
   accepts '{"message":"first"}' -H 'Idempotency-Key: K'
@@ -1096,7 +1106,7 @@ clock() {
   same "$STATUS $(jq -r .id <<<"$BODY")" "200 $second"
 }
 
-@test "who started us may have ignored SIGCHLD: a compaction ends all the same" {
+@test "a compaction ends although the server was started with SIGCHLD ignored" {
   journal_server --history 8M
   local i bytes
   bytes=$(times 60000 x)
@@ -1111,7 +1121,7 @@ clock() {
   compacted
 }
 
-@test "a message that is over half of a smaller history is no damage: only its room has a gap" {
+@test "a message over half of a smaller history is a gap in its room only, and not damage" {
   journal_server
   accepts '{"room":"small","message":"x"}'
   accepts "{\"room\":\"big\",\"data\":\"$(times 40000 x)\"}"

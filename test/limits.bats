@@ -1,9 +1,11 @@
 #!/usr/bin/env bats
-# Who may do how much: the limits of one address, also behind proxies; whose host and whose page it
-# is; what the log says of it, and what it never says.
+# How much one client may take: the limits of an address, also behind a proxy; which hosts the
+# server answers for, and which pages may load its answers; what the log says of refusals, and what
+# it must never contain.
 #
-# All tests of this file set the limits themselves. 127.0.0.2 and the like are addresses of this
-# machine, too, from which curl can ask as somebody else.
+# Each test sets the limits that it is about. All of 127.0.0.0/8 is this machine, so curl can play
+# clients with different addresses by --interface 127.0.0.2 and the like. A real nginx is the proxy
+# in some tests; in the others curl sends the fields that a proxy would.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2119,SC2120,SC2153
 #
 # seconds: 50
@@ -11,7 +13,8 @@
 bats_require_minimum_version 1.5.0
 load lib/helper
 
-# The last answer is a stream that tells when to come back, says why, and ends properly.
+# The last answer must be a stream with a retry of 10 to 30 seconds, `busy` with this reason, and a
+# proper end.
 is_busy() {
   same "$STATUS $(field Content-Type)" '200 text/event-stream'
   printf '%s\n\n' "$BODY" >busy
@@ -20,13 +23,13 @@ is_busy() {
   between "$(events busy | jq 'select(.retry).retry')" 10000 30000
 }
 
-# The last answer is 429, and says when to try again.
+# The last answer must be a 429 that says when to try again.
 is_too_much() {
   is_problem 429
   same "$(field Retry-After)" 1
 }
 
-# How many streams there are in the lobby, as everybody sees it.
+# How many streams are in the lobby, as GET /rooms tells.
 online() {
   ask /rooms
   jq '[.rooms[] | select(.room == "lobby").online] | add // 0' <<<"$BODY"
@@ -37,7 +40,7 @@ statuses() {
   grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
 }
 
-# Posts so many messages as fast as one curl can; the statuses, one a line.
+# Posts COUNT messages as fast as one curl can; prints their statuses, one a line.
 posts() { # COUNT [curl options]
   curl -sS -m 60 -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/json' \
     --data-raw '{"message":"x"}' "${@:2}" "$URL/messages?[1-$1]"
@@ -45,7 +48,8 @@ posts() { # COUNT [curl options]
 
 KEYS=0
 
-# Posts until it is too much, with another key each time; KEY is the one that was refused.
+# Posts messages, each with a new idempotency key, until one gets 429; KEY is then the key of that
+# one.
 post_too_much() {
   local i
   for i in {1..60}; do
@@ -56,8 +60,9 @@ post_too_much() {
   is_too_much
 }
 
-# Opens a connection that stays, and asks for something on it when it is given; sets CONNECTION.
-connect() {
+# Opens a connection that stays open and sets CONNECTION. With an argument it also sends a request
+# with these fields, which must be answered with 200.
+connect() { # [FIELDS]
   exec {CONNECTION}<>"/dev/tcp/127.0.0.1/$PORT"
   if [ $# -gt 0 ]; then
     printf 'GET /healthz HTTP/1.1\r\nHost: h\r\n%b\r\n' "$1" >&"$CONNECTION"
@@ -66,12 +71,13 @@ connect() {
   fi
 }
 
+# COUNT lines of the log must match.
 log_has() { # COUNT REGEX
   same "$(grep -cE -- "$2" "$SERVER_LOG")" "$1"
 }
 
-# A server with the limits that it has when nobody says anything: without the options that
-# start_server puts in front.
+# Starts a server with its default limits: the script drops the four arguments that start_server
+# puts in front.
 start_plain() {
   local program=$SSECHAT
   is_sanitized && SANITIZED=1
@@ -82,7 +88,7 @@ start_plain() {
 
 # ---- Streams of one address ----
 
-@test "one stream too many of an address: busy, and nobody has seen it" {
+@test "a stream over the limit of its address gets busy and never shows in presence" {
   local i
   start_server --max-streams-per-ip 3
   for i in 1 2 3; do
@@ -108,7 +114,7 @@ start_plain() {
   is_busy address
 }
 
-@test "a long poll counts like a stream; one too many is 429" {
+@test "a long poll counts as a stream, and one over the limit is answered with 429" {
   start_server --max-streams-per-ip 2
   listen stream ''
   curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
@@ -120,7 +126,7 @@ start_plain() {
   is_busy address
   ask '/messages?wait=1' --interface 127.0.0.2
   same "$STATUS" 200
-  # What does not wait is no stream.
+  # A request without wait does not count as a stream.
   ask /messages
   same "$STATUS" 200
   accepts '{"message":"x"}'
@@ -129,7 +135,7 @@ start_plain() {
   same "$STATUS" 200
 }
 
-@test "a poll that has something to say at once is never too many" {
+@test "a long poll that can be answered at once is never over the limit" {
   start_server --max-streams-per-ip 1
   accepts '{"message":"one"}'
   accepts '{"message":"two"}'
@@ -138,7 +144,7 @@ start_plain() {
   same "$STATUS $(jq -c '[.messages[].message]' <<<"$BODY")" '200 ["two"]'
 }
 
-@test "who comes over a unix socket has no address, and no limits" {
+@test "a client on a unix socket has no address and no limits" {
   local i
   start_server --max-streams-per-ip 1 --post-rate 1 --listen "unix:$PWD/socket"
   URL=http://localhost
@@ -148,13 +154,13 @@ start_plain() {
   same "$(posts 60 --unix-socket socket | sort | uniq -c | xargs)" '60 201'
 }
 
-@test "0 is no limit" {
+@test "a limit of 0 is no limit" {
   start_server --max-streams-per-ip 0 --post-rate 0
   crowd 120 /events
   same "$(posts 120 | sort | uniq -c | xargs)" '120 201'
 }
 
-@test "without options: 64 streams, and 20 messages at once" {
+@test "an address may by default hold 64 streams and post 20 messages at once" {
   start_plain
   crowd 64 /events
   ask /events
@@ -166,12 +172,12 @@ start_plain() {
 
 # ---- Connections of one address ----
 
-@test "32 connections more than streams; the next one is closed without a word" {
+@test "an address may hold 32 connections besides its streams, and the next is closed at once" {
   local i kept=()
   start_server --max-streams-per-ip 3
   crowd 3 /events
   for i in {1..32}; do
-    # Some say nothing, some have an answer and are idle.
+    # Half of them are silent, half have got an answer and are idle.
     if ((i % 2)); then connect; else connect ''; fi
     kept[i]=$CONNECTION
   done
@@ -195,7 +201,7 @@ start_plain() {
 
 # ---- The log ----
 
-@test "a flood is one line in the log, and a later one counts it; one hint" {
+@test "a flood of refusals makes one log line and one hint, and a later line counts the rest" {
   local total
   start_server --max-streams-per-ip 1
   listen stream ''
@@ -216,7 +222,7 @@ start_plain() {
   log_has 1 hint=
 }
 
-@test "the hint is for those who have not heard of --trust-proxy" {
+@test "the log does not suggest --trust-proxy when that option is set" {
   start_server --max-streams-per-ip 1 --trust-proxy 192.0.2.1
   listen stream ''
   ask /events
@@ -225,7 +231,7 @@ start_plain() {
   log_has 0 hint=
 }
 
-@test "the hint is for a proxy at ::1, too" {
+@test "the log suggests --trust-proxy for a proxy at ::1, too" {
   grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
   start_server --listen '[::1]:0' --max-streams-per-ip 1
   listen stream '' -g
@@ -235,7 +241,7 @@ start_plain() {
   log_has 1 hint=
 }
 
-@test "each connection has a line in the end, with its address and why" {
+@test "each connection gets a debug line when it closes, with its address and the reason" {
   local line='^debug: close fd=[0-9]+ address=127\.0\.0\.'
   start_server --log-level debug --max-streams-per-ip 1
   listen stream ''
@@ -256,7 +262,7 @@ start_plain() {
   log_has 1 "${line}3 stream=[01] reason="
 }
 
-@test "nothing that anybody says is in the log, and no control byte" {
+@test "the log contains nothing that a client has sent, and no control byte" {
   local mark=Zq7xW token other bytes
   printf '%s-an-old-song-that-only-we-two-know' "$mark" >key
   chmod 600 key
@@ -299,7 +305,7 @@ GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: $bytes\nwarn: $mark
 POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer $token\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n$mark\r\n
 POST /messages?$mark HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: $mark\r\n\r\n
 END
-  # Those who give up in the middle of a head, and of a body.
+  # Clients that give up in the middle of a head, and of a body.
   for bytes in "GET /$mark/$token" "POST /messages?access_token=$token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"message\":\"$mark"; do
     connect
     printf '%b' "$bytes" >&"$CONNECTION"
@@ -307,7 +313,7 @@ END
   done
   eventually '[ "$(grep -c "reason=\"cut\"" "$SERVER_LOG")" -ge 2 ]'
   stop_server
-  # It did say something: closes, refusals, hints.
+  # The log is not empty: it has closes and refusals.
   grep -q '^debug: close ' "$SERVER_LOG"
   grep -q '^warn: refused ' "$SERVER_LOG"
   lacks "$(cat "$SERVER_LOG")" "$mark"
@@ -319,7 +325,7 @@ END
 
 # ---- Messages of one address ----
 
-@test "messages: a burst, then so many a second; 429 says when to try again" {
+@test "an address may post a burst, then --post-rate messages a second; 429 says when to retry" {
   local started taken
   start_server --post-rate 5
   started=$(date +%s%3N)
@@ -334,12 +340,12 @@ END
   sleep "$(field Retry-After)"
   same "$(posts 5 | paste -sd ' ')" '201 201 201 201 201'
   log_has 1 '^warn: refused what=post address=127\.0\.0\.1 '
-  # Reading is not posting.
+  # Reading does not count.
   ask /messages
   same "$STATUS" 200
 }
 
-@test "messages: another rate" {
+@test "--post-rate sets the rate and the burst of an address" {
   start_server --post-rate 1000
   same "$(posts 100 | sort | uniq -c | xargs)" '100 201'
   start_server --post-rate 1
@@ -348,7 +354,7 @@ END
   between "$(grep -c 429 statuses)" 1 26
 }
 
-@test "messages: what is too much is said before the body is read" {
+@test "a POST over the rate is refused before its body is read" {
   local i kept=()
   start_server --post-rate 1
   for i in {1..10}; do
@@ -365,7 +371,7 @@ END
   done
 }
 
-@test "messages: a connection without a body to skip goes on after a 429" {
+@test "a connection continues after a 429 when no body has to be skipped" {
   local head='POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n'
   start_server --post-rate 1
   raw "$(times 20 "$head")GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" >answers
@@ -373,7 +379,7 @@ END
   same "$(statuses <answers | wc -w) $(tail -n 1 answers)" '21 {"status":"ok"}'
 }
 
-@test "messages: a refusal does not use up the key" {
+@test "a POST refused for its rate does not use up its idempotency key" {
   start_server --post-rate 1
   post_too_much
   eventually 'post "{\"message\":\"once\"}" -H "Idempotency-Key: $KEY"; same "$STATUS" 201'
@@ -381,7 +387,7 @@ END
   same "$(jq -c --arg key "$KEY" '[.messages[] | select(.key == $key).message]' <<<"$BODY")" '["once"]'
 }
 
-@test "messages: a request that could not be published anyway costs nothing" {
+@test "a POST that is refused for its head does not count towards the rate" {
   local i
   start_server --post-rate 1
   for i in {1..6}; do
@@ -394,12 +400,12 @@ END
 
 # ---- Behind a proxy ----
 
-# Whom a request is said to come from.
+# The field by which a proxy says that a request is from these addresses.
 by() {
   printf 'X-Forwarded-For: %s' "$1"
 }
 
-@test "without --trust-proxy nobody speaks for others" {
+@test "the fields that name a proxy's client are ignored without --trust-proxy" {
   local i
   start_server --max-streams-per-ip 1 --post-rate 1
   listen stream '' -H "$(by 192.0.2.1)"
@@ -414,7 +420,7 @@ by() {
   is_too_much
 }
 
-@test "a trusted proxy: the limits are those of whom it names" {
+@test "limits behind a trusted proxy apply to the address that it names" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one '' -H "$(by 192.0.2.1)"
   listen two '' -H "$(by 192.0.2.2)"
@@ -424,15 +430,15 @@ by() {
   is_too_much
   post_too_much -H "$(by 192.0.2.1)"
   accepts '{"message":"x"}' -H "$(by 192.0.2.2)"
-  # One refusal is logged for all, with the address that counts.
+  # The log has one line for all refusals, with the address that counts.
   log_has 1 '^warn: refused what=stream address=192\.0\.2\.1 connections=2 streams=1 '
-  # Others are not believed.
+  # The field is ignored when it comes from another address than the proxy's.
   listen direct '' --interface 127.0.0.2 -H "$(by 192.0.2.3)"
   ask /events --interface 127.0.0.2 -H "$(by 192.0.2.4)"
   is_busy address
 }
 
-@test "a trusted proxy: what the client pretends in front of it does not count" {
+@test "an address that a client puts in front of the trusted proxy's does not count" {
   local i
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1 --trust-proxy 10.0.0.0/8
   listen stream '' -H "$(by '203.0.113.1, 192.0.2.1')"
@@ -448,7 +454,7 @@ by() {
   listen other '' -H "$(by '192.0.2.1, 192.0.2.2')"
 }
 
-@test "a trusted proxy may speak the language of RFC 7239" {
+@test "a trusted proxy may name its client by Forwarded (RFC 7239)" {
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
   listen stream '' -H 'Forwarded: for=203.0.113.1, for="192.0.2.1:4711";proto=https'
   ask /events -H 'Forwarded: for="203.0.113.2, for=192.0.2.1'
@@ -458,7 +464,7 @@ by() {
   listen other '' -H 'Forwarded: for=192.0.2.1, for=192.0.2.2'
 }
 
-@test "a trusted proxy: of IPv6 the first 64 bits are one client" {
+@test "an IPv6 /64 network behind a trusted proxy is one client" {
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
   listen one '' -H "$(by 2001:db8::1)"
   for i in 2001:db8::2 2001:db8:0:0:ffff:ffff:ffff:ffff '[2001:db8::3]:4711'; do
@@ -472,13 +478,13 @@ by() {
   is_busy address
 }
 
-@test "a trusted proxy: one connection, many clients, each counted for itself" {
+@test "each request over a trusted proxy's connection counts for the client that it names" {
   local poll='GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n' last='Connection: close\r\n'
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
   listen stream '' -H "$(by 192.0.2.1)"
   same "$(raw "$poll$(by 192.0.2.1)\r\n\r\n$poll$(by 192.0.2.2)\r\n\r\n$poll$(by 192.0.2.1)\r\n\r\n$poll\r\n$poll$last$(by 192.0.2.2)\r\n\r\n" | statuses)" \
     '429 200 429 200 200'
-  # A stream counts for whom it is, not for those whom the connection carried before.
+  # A stream counts for the client of its own request, not for earlier ones of the connection.
   connect "$(by 192.0.2.3)\r\n"
   printf 'GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nGET /events HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(by 192.0.2.4)" >&"$CONNECTION"
   eventually '[ "$(online)" = 2 ]'
@@ -491,7 +497,7 @@ by() {
   listen four '' -H "$(by 192.0.2.4)"
 }
 
-@test "a trusted proxy may keep any number of connections, whoever asked over them" {
+@test "a trusted proxy may keep any number of connections, whichever clients used them" {
   local i kept=()
   start_server --max-streams-per-ip 3 --trust-proxy 127.0.0.1
   for i in {1..120}; do
@@ -506,7 +512,7 @@ by() {
   done
 }
 
-@test "a trusted proxy: one client may have so many requests under way, and no more" {
+@test "a client behind a trusted proxy may have only a limited number of requests under way" {
   local i kept=() head='POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n'
   start_server --max-streams-per-ip 3 --post-rate 0 --trust-proxy 127.0.0.1
   for i in {1..35}; do
@@ -532,7 +538,7 @@ by() {
   same "$STATUS" 200
 }
 
-@test "a proxy that asks over a unix socket is trusted by the word unix" {
+@test "a proxy on a unix socket is trusted with --trust-proxy unix" {
   start_server --listen "unix:$PWD/socket" --max-streams-per-ip 1 --trust-proxy unix
   URL=http://localhost
   listen one '' --unix-socket socket -H "$(by 192.0.2.1)"
@@ -543,7 +549,7 @@ by() {
   listen two '' --unix-socket socket -H "$(by 192.0.2.2)"
 }
 
-@test "a trusted proxy that says nothing of its client: one hint, and no limits" {
+@test "requests of a trusted proxy that names no client have no limits, and the log warns once" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one ''
   listen two ''
@@ -552,7 +558,7 @@ by() {
   log_has 1 '^warn: hint="a trusted proxy does not name its client; let it send X-Forwarded-For or Forwarded"$'
 }
 
-@test "a trusted proxy that says what nobody can read: all such clients are one" {
+@test "clients for which a trusted proxy gives no readable address count as one" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one '' -H "$(by unknown)"
   for i in "$(by unknown)" "$(by ', ')" 'X-Forwarded-For;' 'Forwarded: for=_hidden' 'Forwarded: proto=https' \
@@ -565,7 +571,7 @@ by() {
   log_has 1 '^warn: refused what=stream address=:: '
 }
 
-@test "Forwarded: what a client has put into Host gives it no other address" {
+@test "a client's Host that a proxy quotes in Forwarded gives the client no other address" {
   local i
   start_server --max-streams-per-ip 0 --post-rate 1 --trust-proxy 127.0.0.1
   for i in {1..40}; do
@@ -576,7 +582,7 @@ by() {
   between "$i" 4 12
 }
 
-@test "other refusals do not hide each other in the log" {
+@test "refusals of different kinds do not hide each other in the log" {
   start_server --max-streams-per-ip 1 --post-rate 1 --max-rooms 1
   listen stream ''
   ask /events
@@ -590,7 +596,7 @@ by() {
   log_has 1 'refused what=room address=127\.0\.0\.2 '
 }
 
-@test "a GET has no body: it is refused before it is sent, and costs nothing" {
+@test "a GET with a body is refused with 413 before the body is sent" {
   local request
   start_server
   for request in 'GET / ' 'HEAD /events ' 'GET /messages '; do
@@ -600,7 +606,7 @@ by() {
   same "$(raw 'GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' | statuses)" 200
 }
 
-@test "whatever --max-body allows, one address can send" {
+@test "one address can send the largest body that --max-body allows" {
   start_server --max-streams-per-ip 64 --max-body 32M --history 128M
   { printf '{"data":"' && head -c 33000000 /dev/zero | tr '\0' x && printf '"}'; } >body
   same "$(curl -sS -m 60 -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' -H 'Expect:' \
@@ -608,7 +614,7 @@ by() {
   log_has 0 refused
 }
 
-@test "requests on their way: an address has its part of the memory, and others have theirs" {
+@test "an address has its own share of the memory for unfinished requests, and others have theirs" {
   local i kept=() filler
   filler=$(printf '%0900000d' 0)
   start_server --post-rate 0 --max-streams-per-ip 64 --max-body 1M
@@ -679,7 +685,7 @@ http {
 END
     nginx -p "$PWD" -e nginx/log -c nginx/conf </dev/null >/dev/null 2>&1 3>&- &
     pid=$!
-    # The port may be somebody else's: then nginx gives up, and it is not its page that answers.
+    # If the port is taken, nginx gives up, and an answer from that port is another program's.
     eventually "! kill -0 $pid 2>/dev/null || grep -qs . nginx/pid && curl -sf http://127.0.0.1:$port/healthz"
     if kill -0 "$pid" 2>/dev/null; then
       CLIENTS+=("$pid")
@@ -691,7 +697,7 @@ END
   return 1
 }
 
-@test "nginx: a stream flows at once, and a page that it shows may post" {
+@test "a stream through nginx flows at once, and a page behind nginx may post" {
   start_server --heartbeat 0 --trust-proxy 127.0.0.1
   start_nginx
   listen stream 'name=ann'
@@ -701,12 +707,12 @@ END
   await_text stream two
   refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
   same "$(names stream)" 'retry ready presence message message'
-  # That a reader has gone is seen through it.
+  # The server notices through nginx that a reader has left.
   kill "$CLIENT_PID"
   eventually '[ "$(online)" = 0 ]'
 }
 
-@test "nginx: limits are those of who asks it, whatever he pretends" {
+@test "limits behind nginx apply to nginx's client, whatever address the client claims" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   start_nginx
   listen one '' --interface 127.0.0.2
@@ -727,7 +733,7 @@ END
   listen again '' --interface 127.0.0.2
 }
 
-@test "nginx: without --trust-proxy all are one client, and the log says what to do" {
+@test "all clients behind nginx are one without --trust-proxy, and the log says what to do" {
   start_server --max-streams-per-ip 1
   start_nginx
   listen one '' --interface 127.0.0.2
@@ -738,7 +744,7 @@ END
 
 # ---- Host ----
 
-@test "--host: the server goes by these names, in any spelling" {
+@test "a server with --host answers to these names in any spelling, and 421 to any other" {
   local status host
   start_server --host chat.example --host other.example:8080 --host '[2001:db8::1]'
   while read -r status host; do
@@ -779,7 +785,7 @@ END
   same "$(jq '.messages | length' <<<"$BODY")" 0
 }
 
-@test "--host: the target's name wins over the field; without any it is not ours" {
+@test "with --host the target's name wins over the field, and a request without a name gets 421" {
   local end='Connection: close\r\n\r\n'
   start_server --host chat.example
   same "$(raw "GET http://chat.example/healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
@@ -790,12 +796,12 @@ END
   same "$(raw "GET /healthz HTTP/1.1\r\nHost:\r\n$end" | statuses)" 421
   same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 421
   same "$(raw 'GET /healthz HTTP/1.0\r\nHost: chat.example\r\n\r\n' | statuses)" 200
-  # It goes on with the next request; an upload is not waited for.
+  # The connection continues with the next request; the server does not wait for a body.
   same "$(raw "GET / HTTP/1.1\r\nHost: evil\r\n\r\nGET /healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" '421 200'
   same "$(raw 'POST /messages HTTP/1.1\r\nHost: evil\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n' | statuses)" 421
 }
 
-@test "--host: a page that made its own name lead here is not let in" {
+@test "a page that made its own name lead to the server is kept out by --host" {
   local host=evil.example:$PORT
   start_server
   accepts '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
@@ -814,15 +820,15 @@ END
   done
 }
 
-# ---- Other people's pages ----
+# ---- Pages of other sites ----
 
-# The last answer is none that another site's page can load as something else.
-is_ours() {
+# The last answer must have the fields that keep pages of other sites from loading it.
+is_ours() { # WHAT [POLICY]
   same "$1: $(field X-Content-Type-Options)" "$1: nosniff"
   same "$1: $(field Cross-Origin-Resource-Policy)" "$1: ${2:-same-origin}"
 }
 
-@test "whatever is answered, other people's pages cannot load it" {
+@test "every answer has the fields that keep pages of other sites from loading it" {
   local etag path
   start_server --max-streams-per-ip 1 --post-rate 1 --host 127.0.0.1 --room lobby --room '*'
   for path in / /index.html /style.css /chat.js /icon.svg; do
@@ -878,7 +884,7 @@ is_ours() {
   is_ours 'post 429'
 }
 
-@test "whatever is answered: with a key" {
+@test "a 401 has the fields that keep pages of other sites from loading it" {
   printf 'an-old-song-that-only-we-two-know' >key
   chmod 600 key
   start_server --key key
@@ -890,7 +896,7 @@ is_ours() {
   is_ours 401
 }
 
-@test "a folder's files: for our own pages only, unless others are invited by --cors" {
+@test "files of --www may be loaded by pages of other sites only with --cors" {
   local etag policy
   mkdir site
   printf 'hello' >site/hello.txt
@@ -905,14 +911,14 @@ is_ours() {
     is_ours 304 "$policy"
     ask /hello.txt -I
     is_ours HEAD "$policy"
-    # What is said here stays ours: who is invited asks with CORS.
+    # JSON answers stay closed: pages of a --cors origin read them by CORS.
     ask /messages -H 'Origin: https://app.example'
     is_ours JSON
     ask /nothing
     is_ours 404
     start_server --www site --cors https://app.example
   done
-  # The page that is built in is shown by nobody else.
+  # The built-in page stays closed as well.
   start_server --cors https://app.example
   ask /
   is_ours 'the page'

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
-# POST /messages: what is accepted, what is refused and how, what it becomes.
+# POST /messages: what is accepted and what it becomes, what is refused and with which status; keys,
+# Origin and CORS. The tests post with curl, and compare what arrives on a stream with what was
+# sent; where the bytes of a request matter, `raw` (helper.bash) sends them.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2093,SC2153
 #
 # seconds: 35
@@ -7,14 +9,14 @@
 
 load lib/helper
 
-# A JSON body in the file `body`, for curl's @body: too long for a command line.
+# Posts the file `body`, whose JSON may be too long for a command line.
 post_file() {
   ask /messages -H 'Content-Type: application/json' --data-binary @body
 }
 
 # ---- The answer ----
 
-@test "the answer is 201 with id, room, time and online" {
+@test "a published message is answered with 201 and its id, room, time and online" {
   start_server
   listen stream 'room=den'
   accepts '{"room":"den","message":"hello"}'
@@ -25,7 +27,7 @@ post_file() {
   same "$(jq -c '[.id, .time]' <<<"$BODY")" "$(events_of stream message '[.id, .data.time]')"
 }
 
-@test "ids grow, also within a millisecond, and are global" {
+@test "ids grow over all rooms, also within a millisecond" {
   local i
   start_server
   for i in {1..40}; do
@@ -37,7 +39,7 @@ post_file() {
 
 # ---- message ----
 
-@test "message: 1 to 4096 characters, whatever their bytes" {
+@test "a message has 1 to 4096 characters, however many bytes these have" {
   local c
   start_server
   accepts '{"message":"x"}'
@@ -50,7 +52,7 @@ post_file() {
   refuses 400 "{\"message\":\"$(times 4097 '\u0061')\"}"
 }
 
-@test "message: at least one character that is no white space; kept as posted" {
+@test "a message needs a character that is not white space, and is kept as posted" {
   local text
   start_server
   listen stream ''
@@ -62,7 +64,7 @@ post_file() {
   same "$(events_of stream message .data.message)" '" \t a\n\n b \r\n"'
 }
 
-@test "message: no control characters but tab, CR and LF" {
+@test "a message may contain no control characters but tab, CR and LF" {
   local c
   start_server
   for c in 0000 0001 0008 000b 000c 000e 001b 001f 007f 0080 0085 009f 2028 2029 202a 202e 2066 2069; do
@@ -75,7 +77,7 @@ post_file() {
 
 # ---- data ----
 
-@test "data: a text is sent as it is, its lines split" {
+@test "a string in data is sent as text, with a data field for each of its lines" {
   start_server
   listen stream ''
   accepts '{"data":"one\ntwo\r\nthree\rfour\n"}'
@@ -89,7 +91,7 @@ post_file() {
   same "$(grep '^data: ' stream | sed -n '/one/,/four/p')" $'data: one\ndata: two\ndata: three\ndata: four'
 }
 
-@test "data: any other JSON arrives as compact JSON, its numbers as they were written" {
+@test "any other JSON in data arrives compact, with numbers as they were written" {
   start_server
   listen stream ''
   while IFS='|' read -r sent expected; do
@@ -122,7 +124,7 @@ END
 
 # ---- event ----
 
-@test "event: 1 to 64 bytes, no control characters" {
+@test "an event's name has 1 to 64 bytes and no control characters" {
   local name
   start_server
   listen stream ''
@@ -138,7 +140,7 @@ END
   same "$(events stream | jq -r 'select(.data == "1") | .event')" "$(cat wanted)"
 }
 
-@test "event: the server's own names and the browser's are refused" {
+@test "an event's name may not be one of the server's or the browser's own" {
   local name
   start_server
   for name in ready gap presence heartbeat busy open error; do
@@ -148,7 +150,7 @@ END
   done
 }
 
-@test "event goes with data only" {
+@test "an event's name is accepted with data only" {
   start_server
   refuses 400 '{"message":"x","event":"news"}'
   accepts '{"message":"x","event":null}'
@@ -156,7 +158,7 @@ END
 
 # ---- room ----
 
-@test "room: 1 to 64 bytes, no control characters, comma or slash" {
+@test "a room's name has 1 to 64 bytes and no control characters, comma or slash" {
   local name
   start_server
   for name in a "$(times 64 x)" "$(times 16 😀)" '~secret' 'a b' ' a ' '..' '"'; do
@@ -168,7 +170,7 @@ END
   done
 }
 
-@test "room: lobby when none is given" {
+@test "a message without a room goes to the lobby" {
   start_server
   accepts '{"message":"x"}'
   same "$(jq -r .room <<<"$BODY")" lobby
@@ -176,7 +178,7 @@ END
   same "$(jq -r .room <<<"$BODY")" lobby
 }
 
-@test "with --room other rooms are 403" {
+@test "with --room any other room is answered with 403" {
   start_server --room kitchen
   accepts '{"room":"kitchen","message":"x"}'
   refuses 403 '{"room":"hall","message":"x"}'
@@ -187,7 +189,7 @@ END
 
 # ---- name ----
 
-@test "name: 1 to 32 characters, white space at its ends dropped, anonymous without one" {
+@test "a name has 1 to 32 characters, loses white space at its ends, and defaults to anonymous" {
   local name
   start_server
   listen stream ''
@@ -206,7 +208,7 @@ END
     "$(printf '%s\n' anonymous anonymous Ann 'Ann  Lee' "$(times 32 😀)" "$(times 32 é)")"
 }
 
-@test "name goes with message only" {
+@test "a name is accepted with message only" {
   start_server
   refuses 400 '{"data":"x","name":"ann"}'
   accepts '{"data":"x","name":null}'
@@ -214,7 +216,7 @@ END
 
 # ---- The body ----
 
-@test "either message or data" {
+@test "a body must have either message or data" {
   start_server
   refuses 400 '{}'
   refuses 400 '{"room":"x"}'
@@ -226,7 +228,7 @@ END
   accepts '{"message":null,"data":0}'
 }
 
-@test "fields that are no text are 400" {
+@test "a text field that is not a string is answered with 400" {
   local field value
   start_server
   for value in 1 true '[]' '{}' '["x"]'; do
@@ -238,7 +240,7 @@ END
   done
 }
 
-@test "unknown fields are ignored, those that came twice are 400" {
+@test "an unknown field is ignored, and a known field given twice is answered with 400" {
   local name
   start_server
   accepts '{"id":7,"x":{"message":"y"},"message":"x","Message":[],"":0}'
@@ -250,13 +252,13 @@ END
   refuses 400 '{"message":"x","m\u0065ssage":"x"}'
 }
 
-@test "names of fields may be escaped" {
+@test "the name of a field may be written with escapes" {
   start_server
   accepts '{"\u006dessage":"x","r\u006fom":"den"}'
   same "$(jq -r .room <<<"$BODY")" den
 }
 
-@test "the whole body must be JSON as RFC 8259 has it" {
+@test "the whole body must be one JSON object as RFC 8259 defines it" {
   local body
   start_server
   while read -r body; do
@@ -308,7 +310,7 @@ END
 
 # ---- The head ----
 
-@test "the type must be JSON, whatever its parameters" {
+@test "the Content-Type must be JSON, with any parameters" {
   local type
   start_server
   for type in 'application/json; charset=utf-8' 'application/json;charset="UTF-8"; x=y' \
@@ -327,7 +329,7 @@ END
   is_problem 415
 }
 
-@test "a POST must say how long it is" {
+@test "a POST that does not tell its length is answered with 411" {
   start_server
   contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n')" \
     'HTTP/1.1 411 Length Required'
@@ -349,13 +351,14 @@ END
   same "$STATUS" 201
 }
 
-@test "the answer to a body that is too large is not lost, also when much of it is on its way" {
+@test "a client that is still sending a body that is too large can read the 413" {
   start_server
   head -c 4000000 /dev/zero >body
   ask /messages -H 'Content-Type: application/json' -H 'Expect:' --data-binary @body ||
-    same "$?" 55 # it could not send all; what it was told it knows all the same
+    same "$?" 55 # curl could not send all of it, but has read the answer
   same "$STATUS" 413
-  # Also one that only sends, of which 64 KB are read, has a second to hear of it.
+  # From a client that only sends the server reads 64 KB, and it keeps the connection for a second,
+  # so that the client can read the answer.
   local deaf before
   exec {deaf}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 32000000\r\n\r\n' >&"$deaf"
@@ -366,7 +369,7 @@ END
   exec {deaf}>&-
 }
 
-@test "--max-body sets the limit" {
+@test "--max-body sets the limit of a body" {
   start_server --max-body 100
   printf '{"message":"x"}%*s' 85 '' >body
   post_file
@@ -376,7 +379,7 @@ END
   is_problem 413
 }
 
-@test "a message whose frame is over half of the history is 413" {
+@test "a message whose frame is over half of the history is answered with 413" {
   start_server --history 16K
   accepts "{\"data\":\"$(times 8000 x)\"}"
   refuses 413 "{\"data\":\"$(times 8200 x)\"}"
@@ -384,7 +387,7 @@ END
   accepts '{"message":"x"}'
 }
 
-@test "a chunked body, in chunks of any size, with extensions and trailers" {
+@test "a chunked body may have chunks of any size, extensions and trailers" {
   local answer
   start_server
   answer=$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0000a;x="y"\r\n"message":\r\n4\r\n"x"}\r\n0\r\nTrailer: y\r\n\r\n')
@@ -393,7 +396,7 @@ END
   same "$STATUS" 201
 }
 
-@test "Expect: 100-continue is answered before the body, and not when the head is refused" {
+@test "Expect: 100-continue is answered before the body, unless the head is refused" {
   local connection line
   start_server
   exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -410,7 +413,7 @@ END
 
 # ---- Binary ----
 
-@test "octets arrive as Base64, with room, name and event from the query" {
+@test "binary data arrives as Base64, with room, name and event from the query" {
   start_server
   listen stream 'room=cam'
   head -c 3000 /dev/urandom >octets
@@ -425,7 +428,7 @@ END
   events_of stream image .data.data | jq -r . | base64 -d | cmp - octets
 }
 
-@test "octets may be the default event of the lobby; none are 400" {
+@test "binary data goes to the lobby as the default event by default, and may not be empty" {
   start_server
   listen stream ''
   ask /messages -H 'Content-Type: application/octet-stream; x=y' --data-raw 'hi'
@@ -440,7 +443,7 @@ END
 
 # ---- Idempotency-Key ----
 
-@test "a key: the same again is 200 with the first answer, and no second message" {
+@test "a POST repeated with its idempotency key gets the first answer and publishes nothing" {
   local first
   start_server
   listen stream ''
@@ -456,7 +459,7 @@ END
   same "$(events_of stream message '.data | keys_unsorted' | head -n 1)" '["id","room","name","message","time","key"]'
 }
 
-@test "a key: with another message it is 422" {
+@test "an idempotency key that returns with another message is answered with 422" {
   start_server
   accepts '{"message":"hello"}' -H 'Idempotency-Key: k1'
   refuses 422 '{"message":"hello!"}' -H 'Idempotency-Key: k1'
@@ -468,7 +471,7 @@ END
   refuses 422 '{"data":{"a":[2]}}' -H 'Idempotency-Key: k2'
 }
 
-@test "a key: in another room it is another message; without one all are new" {
+@test "an idempotency key counts in its room only, and a POST without one is always new" {
   start_server
   accepts '{"message":"x"}' -H 'Idempotency-Key: k1'
   accepts '{"message":"x","room":"den"}' -H 'Idempotency-Key: k1'
@@ -477,7 +480,7 @@ END
   accepts '{"message":"x"}'
 }
 
-@test "a key: a refused POST does not use it up" {
+@test "a refused POST does not use up its idempotency key" {
   start_server --max-rooms 1
   accepts '{"message":"x"}'
   refuses 400 '{"message":""}' -H 'Idempotency-Key: k1'
@@ -486,7 +489,7 @@ END
   accepts '{"message":"y"}' -H 'Idempotency-Key: k1'
 }
 
-@test "a key is forgotten with its message" {
+@test "an idempotency key is forgotten with its message" {
   start_server --history 16K
   accepts '{"message":"x"}' -H 'Idempotency-Key: k1'
   for _ in {1..6}; do
@@ -495,7 +498,7 @@ END
   accepts '{"message":"y"}' -H 'Idempotency-Key: k1'
 }
 
-@test "a key: 1 to 64 visible ASCII characters" {
+@test "an idempotency key has 1 to 64 visible ASCII characters" {
   start_server
   accepts '{"message":"x"}' -H "Idempotency-Key: $(times 64 k)"
   accepts '{"message":"x"}' -H 'Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324"'
@@ -505,7 +508,7 @@ END
   refuses 400 '{"message":"x"}' -H 'Idempotency-Key: é'
 }
 
-@test "a key: the same at the same time is one message" {
+@test "POSTs with the same idempotency key at the same time publish one message" {
   local i connections=()
   start_server
   listen stream ''
@@ -520,7 +523,7 @@ END
     timeout 20 cat <&"${connections[i]}" >"answer.$i"
     exec {connections[i]}>&-
   done
-  # Which was first is the kernel's choice; all others must agree with it.
+  # The kernel chooses which POST is first; all others must get answers that agree with it.
   same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | grep -c 201)" 1
   same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | grep -c '20[01]\|422')" 5
   same "$(tail -qn 1 answer.? | jq -r '.id // empty' | sort -u | wc -l)" 1
@@ -531,7 +534,7 @@ END
 
 # ---- Origin and CORS ----
 
-@test "an Origin must be the Host's, whatever the scheme and with or without the default port" {
+@test "an Origin must be the Host's, with any scheme, and with or without the default port" {
   local origin host answer
   start_server
   while read -r answer origin host; do
@@ -562,7 +565,7 @@ END
 END
 }
 
-@test "a foreign Origin is 403, with a word about proxies" {
+@test "a foreign Origin is answered with 403 and a detail that mentions proxies" {
   start_server
   refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
   contains "$(jq -r .detail <<<"$BODY")" Host
@@ -571,7 +574,7 @@ END
   same "$(field Access-Control-Allow-Origin)" ''
 }
 
-@test "--cors lets an origin post and read, with credentials" {
+@test "--cors lets pages of an origin post and read, with credentials" {
   local origin=https://app.example
   start_server --cors "$origin" --cors http://localhost:3000
   post '{"message":"x"}' -H "Origin: $origin"
@@ -594,7 +597,7 @@ END
   same "$(field Access-Control-Allow-Origin)" "$origin"
 }
 
-@test "--cors * lets all, never with credentials" {
+@test "--cors * lets pages of all origins post, but never with credentials" {
   start_server --cors '*'
   accepts '{"message":"x"}' -H 'Origin: https://anybody.example'
   same "$(field Access-Control-Allow-Origin)" '*'
@@ -603,7 +606,7 @@ END
   same "$(field Access-Control-Allow-Origin)" '*'
 }
 
-@test "--cors with an origin and *: only the named one gets credentials" {
+@test "--cors with an origin and * gives credentials to the named origin only" {
   start_server --cors '*' --cors https://app.example
   accepts '{"message":"x"}' -H 'Origin: https://app.example'
   same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" 'https://app.example true'
@@ -611,14 +614,14 @@ END
   same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" '* '
 }
 
-@test "without --cors nothing is said of it" {
+@test "without --cors an answer has no CORS fields" {
   start_server
   ask /rooms -H 'Origin: https://evil.example'
   same "$STATUS" 200
   same "$(grep -i 'access-control' <<<"$HEAD")" ''
 }
 
-@test "the preflight of an allowed origin" {
+@test "the preflight allows an origin of --cors, and no other" {
   start_server --cors https://app.example
   ask /messages -X OPTIONS -H 'Origin: https://app.example' \
     -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type,idempotency-key'

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # The chat page, and EventSource itself, in a real browser against the real server.
 #
-# Every wait is for a condition in the page, never for a time. See lib/webdriver.bash for the words
-# of the browser: open_page, click, type_text, script, wait_until.
+# Every wait is for a condition in the page, never for a time. lib/webdriver.bash has the functions
+# that drive the browser: open_page, click, type_text, script, wait_until.
 #
 # seconds: 200
 
@@ -18,11 +18,11 @@ teardown() {
   stop_all
 }
 
-# ---- Words for what a person does and sees ----
+# ---- What a person does and sees ----
 
 CONNECTED='document.querySelector("#status").dataset.state === "connected"'
 
-# Opens the chat at a path of the server, as somebody who has not been there before.
+# Opens the chat at a path of the server as a new person, who enters a name: join_chat NAME [PATH].
 join_chat() {
   local name=$1 path=${2:-/}
   open_page "$URL$path"
@@ -35,7 +35,7 @@ say() {
   type_text '#text' "$1$ENTER"
 }
 
-# The messages of the conversation as a JSON list, in their order.
+# The texts of the conversation as a JSON list, in their order.
 conversation() {
   script 'return [...document.querySelectorAll("#log .bubble")].map((b) => b.textContent)'
 }
@@ -49,7 +49,8 @@ wait_for_notice() {
   wait_until 'document.querySelector("#notice").innerText.includes(arguments[0])' "$1"
 }
 
-# Presence comes within a second or two, and does not wait for the heartbeat after 15 seconds.
+# Waits until presence lists these names. It must arrive within a second or two, and so before a
+# heartbeat, which comes after 15 seconds.
 wait_for_people() {
   WEBDRIVER_WAIT_SECONDS=10 wait_until '[...document.querySelectorAll("#people li")]
     .map((li) => li.textContent).join() === arguments[0]' "$1"
@@ -61,7 +62,7 @@ outbox_is_empty() {
 
 # ---- Talking ----
 
-@test "what is typed in one tab is read in the other, once in each" {
+@test "a message typed in one tab appears in both tabs, once in each" {
   start_server
   browser
   join_chat ann
@@ -85,7 +86,7 @@ outbox_is_empty() {
   same "$(conversation)" '["hello from the first tab","and back"]'
 }
 
-@test "two people: own messages differ, presence shows both names" {
+@test "a page marks its own messages, and presence shows both people's names" {
   start_server
   browser
   join_chat ann
@@ -106,7 +107,7 @@ outbox_is_empty() {
   wait_for_people ben
 }
 
-@test "the name is asked for once, and can be changed" {
+@test "a page asks for the name once and lets the person change it" {
   start_server
   browser
   join_chat ann
@@ -121,7 +122,7 @@ outbox_is_empty() {
   same "$(curl -sf "$URL/messages" | jq -r '.messages[0].name')" anna
 }
 
-@test "who has no name can read, and is asked when writing" {
+@test "a person without a name can read, and is asked for one when writing" {
   start_server
   accepts '{"message": "to everybody"}'
   browser
@@ -133,7 +134,7 @@ outbox_is_empty() {
   same "$(script 'return document.querySelector("#text").value')" 'me too'
 }
 
-@test "markup in a message, a name or an event is text" {
+@test "markup in a message, a name or an event is shown as text" {
   start_server
   browser
   join_chat '<i>ann</i>'
@@ -148,7 +149,7 @@ outbox_is_empty() {
   wait_for_people '<i>ann</i>'
 }
 
-@test "http addresses become links, nothing else does" {
+@test "http and https addresses become links, and nothing else does" {
   start_server
   browser
   join_chat ann
@@ -163,7 +164,7 @@ outbox_is_empty() {
     '["noopener noreferrer","noopener noreferrer"]'
 }
 
-@test "default events that are no chat messages do not break the page" {
+@test "default events that are not chat messages do not break the page" {
   start_server
   browser
   join_chat ann
@@ -179,7 +180,7 @@ outbox_is_empty() {
     '["just text","{\"message\":7}","before null","[1]","still here"]'
 }
 
-@test "Enter sends, Shift and Enter does not, nor does Enter in an input method" {
+@test "Enter sends a message, but Shift+Enter and Enter in an input method do not" {
   start_server
   browser
   join_chat ann
@@ -197,7 +198,7 @@ outbox_is_empty() {
   wait_for_message 'by button'
 }
 
-@test "the length is shown near the limit, and too much is not sent" {
+@test "a page shows the length near the limit and does not send a text that is too long" {
   start_server
   browser
   join_chat ann
@@ -213,7 +214,7 @@ outbox_is_empty() {
   wait_until 'document.querySelector("#log .bubble")?.textContent === "😀".repeat(4096)'
 }
 
-@test "a room of its own, from the address and from the list" {
+@test "a person can change to a room from the list, or by its name" {
   start_server
   accepts '{"room": "tea & cake", "message": "elsewhere"}'
   browser
@@ -231,7 +232,7 @@ outbox_is_empty() {
 
 # ---- History ----
 
-@test "the history is there after a reload, and is not doubled" {
+@test "the history is there after a reload, each message once" {
   start_server
   browser
   join_chat ann
@@ -245,7 +246,7 @@ outbox_is_empty() {
   same "$(script 'return document.querySelector("#earlier").hidden')" true
 }
 
-@test "earlier messages are loaded above, in order" {
+@test "earlier messages are loaded above the others, in order" {
   start_server
   local i
   for i in $(seq 120); do accepts "{\"name\": \"ben\", \"message\": \"$i\"}"; done
@@ -261,7 +262,7 @@ outbox_is_empty() {
   same "$(conversation)" "$(seq 120 | jq -Rnc '[inputs]')"
 }
 
-@test "who reads further up is not moved, but told of new messages" {
+@test "a person who reads further up is not moved, but told of new messages" {
   start_server
   local i
   for i in $(seq 50); do accepts "{\"name\": \"ben\", \"message\": \"$i\"}"; done
@@ -270,7 +271,7 @@ outbox_is_empty() {
   wait_until 'document.querySelector("#scroller").scrollTop > 500'
   script 'document.querySelector("#scroller").scrollTop = 100'
   wait_until 'document.querySelector("#scroller").scrollTop === 100'
-  # The scroll event comes a frame later; only then the page knows.
+  # The page learns of the position from the scroll event, which comes a frame later.
   async_script 'const frame = () => new Promise(requestAnimationFrame);
     await frame();
     await frame();'
@@ -285,12 +286,12 @@ outbox_is_empty() {
     document.querySelector("#scroller").getBoundingClientRect().bottom'
 }
 
-@test "a long day does not make the page grow for ever" {
+@test "a page keeps about the last thousand messages and can load the earlier ones again" {
   start_server
   browser
   join_chat ann
   local first
-  for first in 1 301 601 901; do # a script of the browser has 30 seconds
+  for first in 1 301 601 901; do # in parts, because a script may take 30 seconds at most
     async_script 'for (let i = Number(arguments[0]); i < Number(arguments[0]) + 300; i += 1) {
       await fetch("/messages", { method: "POST", headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ name: "ben", message: String(i) }) });
@@ -302,7 +303,7 @@ outbox_is_empty() {
   same "$(script 'return document.querySelector("#earlier").hidden')" false
 }
 
-@test "the title counts what came while the page was hidden" {
+@test "the title counts messages that arrive while the page is hidden" {
   start_server
   browser
   join_chat ann
@@ -316,7 +317,7 @@ outbox_is_empty() {
 
 # ---- When things fail ----
 
-@test "a lost connection is told, comes back by itself, and the gap is shown" {
+@test "a page reports a lost connection, reconnects by itself, and shows the gap" {
   start_server --retry 200
   browser
   join_chat ann
@@ -334,7 +335,7 @@ outbox_is_empty() {
   same "$(conversation)" '["before the restart","after the restart"]'
 }
 
-@test "a message written without a server waits, and is delivered once" {
+@test "a message written while the server is away waits, and is delivered once" {
   start_server --retry 200
   browser
   join_chat ann
@@ -353,7 +354,7 @@ outbox_is_empty() {
     '["is anybody there?","second"]'
 }
 
-@test "a message that waits survives a reload, and is delivered once" {
+@test "a waiting message survives a reload and is delivered once" {
   start_server
   browser
   join_chat ann
@@ -369,8 +370,8 @@ outbox_is_empty() {
   same "$(curl -sf "$URL/messages" | jq '.messages | length')" 1
 }
 
-# The stream may be faster than the answer of the POST, or the answer may be lost. Here it is lost
-# every time: what comes by the stream has to settle the message.
+# A message may arrive on the stream before the answer to its POST, and the answer may be lost. Here
+# every answer is lost, so the page must take the message on the stream as the receipt.
 @test "a message whose answer is lost is settled by the stream" {
   start_server
   browser
@@ -389,7 +390,7 @@ outbox_is_empty() {
   same "$(curl -sf "$URL/messages" | jq '.messages | length')" 1
 }
 
-@test "a refused message says why, and gives its text back" {
+@test "a refused message shows the reason, and its text can be taken back" {
   start_server --max-body 2K
   browser
   join_chat ann
@@ -406,7 +407,7 @@ outbox_is_empty() {
   outbox_is_empty
 }
 
-@test "a busy server is told in words, and the page comes in when there is room" {
+@test "a page says that the server is busy, and connects when there is room" {
   start_server --max-streams 1
   listen "$BATS_TEST_TMPDIR/stream" ''
   browser
@@ -417,7 +418,7 @@ outbox_is_empty() {
   WEBDRIVER_WAIT_SECONDS=60 wait_until "$CONNECTED"
 }
 
-@test "a refused stream says why, and goes on trying" {
+@test "a page whose stream is refused says so and keeps trying" {
   start_server
   browser
   open_page "$URL/?room=$(printf 'x%.0s' {1..65})"
@@ -426,8 +427,9 @@ outbox_is_empty() {
   same "$(script 'return document.querySelector("#retry").hidden')" false
 }
 
-# The server is stopped, not ended: its sockets stay open, as after the sleep of a laptop.
-@test "a connection that went silent is replaced, from the last id on" {
+# The server is stopped, not ended, so its connections stay open but silent, as after a laptop's
+# sleep.
+@test "a connection that went silent is replaced by one that resumes from the last id" {
   start_server --heartbeat 1
   browser
   join_chat ann
@@ -443,7 +445,7 @@ outbox_is_empty() {
   same "$(script 'return document.querySelectorAll("#log .note").length')" 0
 }
 
-@test "going away and back resumes the stream" {
+@test "a page that is left and returned to resumes its stream" {
   start_server
   browser
   join_chat ann
@@ -458,7 +460,7 @@ outbox_is_empty() {
 
 # ---- The look ----
 
-@test "on a phone nothing has to be scrolled sideways, and the box is in view" {
+@test "a page on a phone does not scroll sideways and has its text box in view" {
   start_server
   browser
   devtools Emulation.setDeviceMetricsOverride \
@@ -481,13 +483,13 @@ outbox_is_empty() {
   wait_until '!document.querySelector("#rooms").checkVisibility()'
 }
 
-@test "dark mode is dark, light mode is light, and both can be read" {
+@test "the dark scheme is dark, the light one is light, and both have enough contrast" {
   start_server
   browser
   join_chat ann
   say hello
   outbox_is_empty
-  # The ratio of contrast between text and page, as WCAG counts it. 4.5 is asked for.
+  # The contrast ratio between text and page as WCAG defines it; it asks for at least 4.5.
   local contrast='const light = (colour) => colour.match(/[\d.]+/g).slice(0, 3)
       .map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
       .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
@@ -508,7 +510,7 @@ outbox_is_empty() {
 
 # ---- Safety ----
 
-@test "normal use breaks no rule of the policy, and nothing inline runs" {
+@test "normal use does not violate the content security policy, and inline code does not run" {
   start_server
   browser
   join_chat ann
@@ -535,7 +537,7 @@ outbox_is_empty() {
 
 # ---- EventSource itself ----
 
-@test "what was posted is what EventSource hands over, whatever the bytes" {
+@test "EventSource hands over what was posted, whatever the bytes" {
   start_server
   browser
   open_page "$URL/healthz"
@@ -549,7 +551,7 @@ outbox_is_empty() {
     const rooms = ["bytes", "data: x", "é 😀", "a+b&c=d%20"];
     const wrong = [];
     const lines = (text) => text.replace(/\r\n|\r/g, "\n");
-    // Posts, and waits for the event that comes of it.
+    // Posts a body and waits for its event.
     async function check(body, name, matches) {
       const arrived = new Promise((resolve) =>
         source.addEventListener(name, resolve, { once: true }));
@@ -601,7 +603,7 @@ outbox_is_empty() {
   same "$output" '[]'
 }
 
-@test "the client of a tutorial: onopen, onmessage, addEventListener" {
+@test "a tutorial's client works: onopen, onmessage, addEventListener" {
   start_server
   browser
   open_page "$URL/healthz"
@@ -617,7 +619,7 @@ outbox_is_empty() {
   same "$(script 'return seen')" '["open","plain","news {\"title\":\"it works\"}"]'
 }
 
-@test "EventSource resumes by itself over a restart of the connection" {
+@test "EventSource reconnects by itself after a restart and gets what it missed" {
   start_server --retry 100
   browser
   open_page "$URL/healthz"
@@ -634,7 +636,7 @@ outbox_is_empty() {
   same "$(script 'return [...seen].sort()')" '["missed?","ready","ready","restarted"]'
 }
 
-@test "a page of another origin: with credentials where it is allowed, not at all elsewhere" {
+@test "a page of another origin can use the server only if --cors allows it, then with credentials" {
   start_server
   local other=$URL
   start_server --cors "$other"
@@ -662,7 +664,7 @@ outbox_is_empty() {
 
 # ---- Tokens ----
 
-# Starts a server with a key. Its tokens come from `sign`.
+# Starts a server with a key; `sign` makes tokens for it.
 start_guarded() {
   (umask 077 && openssl rand -hex 32 >"$BATS_TEST_TMPDIR/key")
   start_server --key "$BATS_TEST_TMPDIR/key" --log-level debug
@@ -672,13 +674,13 @@ sign() {
   "$SSECHAT" token --key "$BATS_TEST_TMPDIR/key" "$@"
 }
 
-# What a person enters when asked.
+# Enters a token into the dialog that asks for one.
 show_token() {
   wait_until 'document.querySelector("#asking").open'
   type_text '#token' "$1$ENTER"
 }
 
-@test "a token behind the # signs a person in, and is seen nowhere else" {
+@test "a token in the URL's fragment signs a person in and is visible nowhere else" {
   start_guarded
   browser
   local token
@@ -705,7 +707,7 @@ show_token() {
   lacks "$(<"$SERVER_LOG")" "${token##*.}"
 }
 
-@test "who has no token is asked for one" {
+@test "a person without a token is asked for one" {
   start_guarded
   browser
   open_page "$URL/"
@@ -721,7 +723,7 @@ show_token() {
   wait_for_message 'let in'
 }
 
-@test "a link with a token that makes no sense: the page says so, and asks" {
+@test "a link with a malformed token makes the page ask for another" {
   start_guarded
   browser
   # {"rooms":[1],"sub":{},"exp":"x"}
@@ -732,7 +734,7 @@ show_token() {
   wait_for_people bob
 }
 
-@test "a token for other rooms: the page asks for one that is for this room" {
+@test "a token for other rooms makes the page ask for one that is for this room" {
   start_guarded
   browser
   open_page "$URL/?room=garden#token=$(sign --sub ann --rooms lobby)"
@@ -742,7 +744,7 @@ show_token() {
   wait_until "$CONNECTED"
 }
 
-@test "when the token ends, the page asks for another and goes on where it was" {
+@test "a page whose token ends asks for another and resumes where it was" {
   start_guarded
   browser
   open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 4s)"
@@ -761,7 +763,7 @@ show_token() {
   same "$(conversation)" '["before","meanwhile","after"]'
 }
 
-@test "a message that waits for a token is sent when there is one" {
+@test "a message that waits for a token is sent when the person enters one" {
   start_guarded
   browser
   open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 3s)"
@@ -774,7 +776,7 @@ show_token() {
   outbox_is_empty
 }
 
-@test "who may only read is told so when he writes" {
+@test "a person whose token is for reading only is told so when writing" {
   start_guarded
   browser
   open_page "$URL/#token=$(sign --sub ann --rooms lobby)"

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
-# HTTP as a client meets it: methods, errors, connections that are kept, pieces of any size.
+# HTTP as a client meets it: methods, errors, kept connections, pipelining, and requests in pieces
+# of any size. curl sends the well-formed requests; `raw` (helper.bash) sends the bytes that curl
+# would refuse to send. Parsing itself is tested in unit/http.bats.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 45
@@ -13,7 +15,7 @@ statuses() {
 
 # ---- Methods and paths ----
 
-@test "HEAD answers with the head that GET has" {
+@test "HEAD gets the same head as GET, and no body" {
   local path get
   start_server
   accepts '{"message":"x"}'
@@ -24,13 +26,13 @@ statuses() {
     same "$STATUS$(sed '/^Date/d' <<<"$HEAD")" "$get"
     same "$(wc -c <answer.head)" "$(wc -c <answer.body)" # curl -I prints the head
   done
-  # Not one byte of a body: the next answer begins at once.
+  # There is not one byte of a body, so the next answer follows directly.
   same "$(raw 'HEAD /messages HTTP/1.1\r\nHost: h\r\n\r\nHEAD /nothing HTTP/1.1\r\nHost: h\r\n\r\nHEAD /events HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' |
     tr -d '\r' | grep -v '^[A-Z][-A-Za-z]*: ' | paste -sd '|')" \
     'HTTP/1.1 200 OK||HTTP/1.1 404 Not Found||HTTP/1.1 200 OK||HTTP/1.1 200 OK||{"status":"ok"}'
 }
 
-@test "unknown paths are 404, whatever the method" {
+@test "an unknown path is answered with 404, whatever the method" {
   local path method
   start_server
   for path in /nothing /events/ /messages/ /Events /index.htm // '/%2e' '/..%2f' /metrics; do
@@ -45,7 +47,7 @@ statuses() {
   done
 }
 
-@test "methods that a path does not take are 405, with Allow" {
+@test "a method that a path does not take is answered with 405 and Allow" {
   local path method
   start_server
   for path in /events /rooms /healthz / /style.css; do
@@ -60,7 +62,7 @@ statuses() {
   same "$(field Allow)" 'GET, HEAD, POST, OPTIONS'
 }
 
-@test "methods that nobody knows are 501" {
+@test "an unknown method is answered with 501" {
   local method
   start_server
   for method in BREW get GETT PROPFIND; do
@@ -69,7 +71,7 @@ statuses() {
   done
 }
 
-@test "OPTIONS says what a path takes, and what the server takes" {
+@test "OPTIONS lists the methods of a path, and of the whole server" {
   start_server
   ask /messages -X OPTIONS
   same "$STATUS $(field Allow)" '204 GET, HEAD, POST, OPTIONS'
@@ -82,7 +84,7 @@ statuses() {
   same "$(field Content-Length)$BODY" ''
 }
 
-@test "an absolute target, and a path that is percent-encoded" {
+@test "an absolute target and a percent-encoded path are understood" {
   start_server
   contains "$(raw 'GET http://any.example/healthz HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n')" 'HTTP/1.1 200 '
   ask '/index%2ehtml'
@@ -91,7 +93,7 @@ statuses() {
 
 # ---- Errors ----
 
-@test "errors are problem+json, and repeat nothing of the request" {
+@test "an error is problem+json and repeats nothing of the request" {
   local marker=Zq7xW
   start_server --room known
   while read -r status path arguments; do
@@ -115,7 +117,7 @@ END
   contains "$(field Content-Length)" "${#BODY}" || same "$(field Content-Length)" $((${#BODY} + 1))
 }
 
-@test "requests that are not HTTP are refused, and the connection closed" {
+@test "a malformed request is refused, and its connection closed" {
   local status bytes
   start_server
   while read -r status bytes; do
@@ -147,21 +149,21 @@ END
 END
 }
 
-@test "limits of a target and of a head" {
+@test "a target and a head just within their limits are accepted" {
   start_server
   same "$(raw "GET /$(times 7999 x) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" | statuses)" 404
   same "$(raw "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: $(times 16000 x)\r\n\r\n" | statuses)" 200
   same "$(raw "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n$(times 98 'X: y\r\n')\r\n" | statuses)" 200
 }
 
-@test "after an error in the framing nothing more is taken from the connection" {
+@test "an error in the framing ends the connection, and a request behind it is not read" {
   start_server
   same "$(raw 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 415
   same "$(raw 'GET / HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 400
   same "$(raw 'PUT /rooms HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 405
 }
 
-@test "after an error in what was said the connection goes on" {
+@test "a connection continues after an error in the content of a request" {
   start_server
   same "$(raw 'GET /nothing HTTP/1.1\r\nHost: a\r\n\r\nPOST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' | statuses)" \
     '404 400 200'
@@ -169,7 +171,7 @@ END
 
 # ---- Connections ----
 
-@test "a connection is kept, and closed when asked" {
+@test "a connection is kept, and closed when the client asks for it" {
   start_server
   ask /healthz
   same "$(field Connection)" ''
@@ -179,7 +181,7 @@ END
   same "$(raw 'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 200
 }
 
-@test "HTTP/1.0: closed, or kept when asked" {
+@test "an HTTP/1.0 connection is closed, or kept when the client asks for it" {
   start_server
   same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 200
   contains "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | tr -d '\r')" $'\nConnection: close\n'
@@ -190,25 +192,25 @@ END
   same "$(raw 'HEAD /events HTTP/1.0\r\n\r\n' | statuses)" 200
 }
 
-@test "HTTP/1.0: an answer that says close is followed by the close" {
+@test "an HTTP/1.0 answer that says close is followed by the close" {
   start_server
   HEAD=$(raw 'HEAD /events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n' | tr -d '\r')
   [ "$(field Connection)" = keep-alive ] || lacks "$HEAD" 'does not close'
 }
 
-@test "a request whose sender has closed its half is answered" {
+@test "a request is answered after its sender has half-closed the connection" {
   start_server
   same "$(printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | timeout 20 "$TOOLS/crowd" "$PORT" send | statuses)" 200
   same "$(printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"message":"x"}' | timeout 20 "$TOOLS/crowd" "$PORT" send | statuses)" 201
 }
 
-@test "requests whose sender has closed its half are all answered" {
+@test "a thousand pipelined requests are all answered after a half-close" {
   start_server
   yes $'GET /healthz HTTP/1.1\r\nHost: a\r\n\r' | head -n 3000 >requests
   same "$("$TOOLS/crowd" "$PORT" send <requests | statuses)" "$(times 999 '200 ')200"
 }
 
-@test "requests that come in one piece are answered in order" {
+@test "pipelined requests are answered in order" {
   local requests='' i
   start_server
   for i in {1..20}; do
@@ -217,15 +219,16 @@ END
   same "$(raw "${requests}GET /messages?limit=20 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" | tail -n 1 | jq -c '[.messages[].message | tonumber] == [range(101; 121)]')" true
 }
 
-# What differs from one run to the next.
+# Replaces what differs from one run to the next: ids, times, dates and lengths.
 normal() {
   sed -E 's/[0-9]{13}-[0-9]+/ID/g; s/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g; s/^Date: .*/DATE/; s/^Content-Length: .*/LENGTH/'
 }
 
-# Two requests in one piece; then in two pieces, cut at every byte. The answers must be the same.
-cut_everywhere() {
+# Sends two requests in one piece, then in two pieces, cut at every byte in turn. The answers must
+# have these statuses, and be the same each time.
+cut_everywhere() { # REQUESTS STATUSES
   local connection i size whole
-  raw "$1" >/dev/null # from the third time on the answers stay the same
+  raw "$1" >/dev/null # the answers differ at first, in their status or in `more`
   raw "$1" >/dev/null
   whole=$(raw "$1" | normal)
   same "$(statuses <<<"$whole")" "$2"
@@ -233,7 +236,7 @@ cut_everywhere() {
   for ((i = 1; i < size; i++)); do
     exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
     head -c "$i" request >&"$connection"
-    # A reader of nothing: a millisecond, in which the server takes the first part.
+    # Reading from an empty pipe waits a millisecond, in which the server takes the first part.
     read -r -t 0.001 -u "$PAUSE" || true
     tail -c +$((i + 1)) request >&"$connection"
     timeout 20 cat <&"$connection" >answer
@@ -246,19 +249,19 @@ cut_everywhere() {
   done
 }
 
-@test "two pipelined requests, cut anywhere, are answered like the whole" {
+@test "two pipelined requests, cut at any byte, are answered like the whole" {
   start_server
   exec {PAUSE}<> <(:)
   cut_everywhere 'POST /messages?x=%20y HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 15\r\n\r\n{"message":"x"}GET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '200 200'
 }
 
-@test "two pipelined requests with chunks, cut anywhere, are answered like the whole" {
+@test "two pipelined requests with a chunked body, cut at any byte, are answered like the whole" {
   start_server
   exec {PAUSE}<> <(:)
   cut_everywhere 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n8;a=b\r\n{"messag\r\n7\r\ne":"x"}\r\n0\r\nT: u\r\n\r\nGET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '201 200'
 }
 
-@test "a large answer to a slow reader arrives whole, and so does the next one" {
+@test "large answers reach a slow reader whole, and so does the answer behind them" {
   local connection
   start_server
   for _ in {1..3}; do
@@ -277,7 +280,7 @@ cut_everywhere() {
   between "$(wc -c <answers)" 3600000 4000000
 }
 
-@test "a head that takes too long is 408; a connection that says nothing is closed without a word" {
+@test "a head that takes too long gets 408, and a silent connection is closed without an answer" {
   local slow silent
   start_server
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT" {silent}<>"/dev/tcp/127.0.0.1/$PORT"

@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
-# The program: its options, its listeners, its end, what it costs.
+# The program: its options and environment, its listeners, its drain, and what it costs in
+# descriptors and memory. `refused` (helper.bash) runs it with options that must fail in one
+# sentence; most other tests start a server and look at its log, its answers and its exit status.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2153
 #
 # seconds: 15
@@ -10,7 +12,7 @@ load lib/helper
 
 # ---- Options ----
 
-@test "--help names every option and both exit codes, --version one line" {
+@test "--help names the options, and --version prints one line" {
   local option
   run -0 "$SSECHAT" --help
   for option in listen www history max-rooms room room-ttl max-streams max-body heartbeat retry cors \
@@ -23,7 +25,7 @@ load lib/helper
   same "${#lines[@]}" 1
 }
 
-@test "--check says nothing when all is well, and does not listen" {
+@test "--check prints nothing when the options are right, and does not listen" {
   start_server
   run -0 "$SSECHAT" --check --listen "127.0.0.1:$PORT" --history 1M --room a --cors https://a.example
   same "$output" ''
@@ -31,7 +33,7 @@ load lib/helper
   refused 1 --check --www ./nothing
 }
 
-@test "wrong options are one sentence, and exit code 2" {
+@test "a wrong option is reported in one sentence, with exit code 2" {
   refused 2 --nothing
   refused 2 nothing
   refused 2 -h
@@ -69,12 +71,12 @@ load lib/helper
   refused 2 --log-level loud
 }
 
-@test "values may follow a = or come alone; units" {
+@test "a value may follow = or be the next argument, and may have a unit" {
   run -0 "$SSECHAT" --check --history=64k --history 1M --room-ttl=2h --heartbeat=0 --retry 2s --max-rooms=0 \
     --max-streams 0 --listen=127.0.0.1:0 --listen '[::]:0' --listen localhost:0 --log-level debug
 }
 
-@test "what the system refuses is one sentence, and exit code 1" {
+@test "a failure of the system is reported in one sentence, with exit code 1" {
   start_server
   refused 1 --listen "127.0.0.1:$PORT"
   contains "$(cat err)" "127.0.0.1:$PORT"
@@ -86,7 +88,7 @@ load lib/helper
   refused 1 --listen 127.0.0.1:0 --www file
 }
 
-@test "options come from the environment, too; the command line wins" {
+@test "an option may come from the environment, and the command line wins" {
   SSECHAT_HEARTBEAT=7 SSECHAT_RETRY=1000 SSECHAT_MAX_STREAMS=1 SSECHAT_CORS='https://a.example,https://b.example' \
     start_server --retry 2000
   listen stream ''
@@ -97,7 +99,7 @@ load lib/helper
   same "$(field Access-Control-Allow-Origin)" https://b.example
 }
 
-@test "a list on the command line takes the place of the environment's" {
+@test "a list on the command line replaces the one in the environment" {
   SSECHAT_ROOM=a,b start_server
   ask '/messages?room=b'
   same "$STATUS" 200
@@ -108,7 +110,7 @@ load lib/helper
   same "$STATUS" 200
 }
 
-@test "wrong variables are one sentence that names them, and exit code 2" {
+@test "a wrong variable is reported in one sentence that names it, with exit code 2" {
   SSECHAT_HISTORY=1 refused 2
   contains "$(cat err)" SSECHAT_HISTORY
   SSECHAT_CHECK=1 refused 2
@@ -116,14 +118,14 @@ load lib/helper
   SSECHAT_ROOM=a/b refused 2
 }
 
-@test "a list in the environment: a place to listen for each of its pieces" {
+@test "a list in SSECHAT_LISTEN opens a listener for each of its items" {
   SSECHAT_LISTEN='127.0.0.1:0, 127.0.0.2:0' "$SSECHAT" 2>log 3>&- &
   CLIENTS+=("$!")
   eventually '[ "$(grep -c "^listening on" log)" = 2 ]'
   contains "$(<log)" 'listening on http://127.0.0.2:'
 }
 
-@test "CONNECT is not for us, whatever is served" {
+@test "CONNECT is answered with 405, also with --www" {
   mkdir site
   start_server --www site
   contains "$(raw 'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n')" ' 405 '
@@ -131,13 +133,13 @@ load lib/helper
   same "$STATUS" 200
 }
 
-@test "variables of another program are named, and ignored" {
+@test "an unknown SSECHAT_ variable is named and ignored" {
   SSECHAT_SERVICE_PORT=1 run -0 "$SSECHAT" --check
   same "${#lines[@]}" 1
   contains "$output" SSECHAT_SERVICE_PORT
 }
 
-@test "quiet when all is well: with --log-level warn one line, where it listens" {
+@test "with --log-level warn the log of a healthy server only says where it listens" {
   start_server --log-level warn
   listen stream 'name=ann'
   accepts '{"message":"x"}'
@@ -150,7 +152,7 @@ load lib/helper
 
 # ---- Listeners ----
 
-@test "a unix socket: served like any other, its file removed in the end" {
+@test "a unix socket is served like any listener, and its file is removed in the end" {
   start_server --listen "unix:$PWD/socket"
   same "$(grep '^listening' "$SERVER_LOG")" "listening on unix:$PWD/socket"
   URL=http://localhost
@@ -163,7 +165,7 @@ load lib/helper
   [ ! -e socket ]
 }
 
-@test "a unix socket that a dead server left is replaced; one that is used, or is no socket, is not" {
+@test "a unix socket is replaced if its server is dead, but not if it is in use or another file" {
   start_server --listen "unix:$PWD/socket"
   kill -s KILL "$SERVER_PID"
   wait "$SERVER_PID" || true
@@ -181,7 +183,7 @@ load lib/helper
   same "$(cat file)" precious
 }
 
-@test "IPv6" {
+@test "a server listens and answers on IPv6" {
   grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
   start_server --listen '[::1]:0'
   same "$(grep -c '^listening on http://\[::1\]:[0-9]*$' "$SERVER_LOG")" 1
@@ -190,7 +192,7 @@ load lib/helper
   listen stream '' -g
 }
 
-@test "several listeners share one server" {
+@test "several listeners share the same rooms" {
   local second
   start_server --listen 127.0.0.1:0 --listen 127.0.0.1:0 --listen "unix:$PWD/socket"
   same "$(grep -c '^listening on ' "$SERVER_LOG")" 3
@@ -200,9 +202,9 @@ load lib/helper
   await_text stream hello
 }
 
-# ---- The end ----
+# ---- The drain ----
 
-@test "SIGTERM: each stream is told when to come back and ends properly; exit code 0" {
+@test "SIGTERM tells each stream when to come back, ends it properly, and exits with 0" {
   local words
   start_server --retry 3000
   crowd 50 /events
@@ -216,7 +218,7 @@ load lib/helper
   stop_server
 }
 
-@test "SIGTERM: over several rooms, over HTTP/1.0" {
+@test "SIGTERM ends a stream of several rooms and one over HTTP/1.0 in the same way" {
   start_server
   listen many 'room=a,b,c'
   listen old '' -0
@@ -227,7 +229,7 @@ load lib/helper
   stop_server
 }
 
-@test "SIGINT does the same" {
+@test "SIGINT ends streams as SIGTERM does" {
   start_server
   listen stream ''
   stop_server INT
@@ -236,14 +238,14 @@ load lib/helper
   tail -n 2 stream | grep -q '^retry: '
 }
 
-@test "SIGTERM: a request in hand is still answered, new connections are not taken, idle ones are closed" {
+@test "SIGTERM answers the request in hand, refuses new connections and closes idle ones" {
   local post idle line
   start_server
   exec {post}<>"/dev/tcp/127.0.0.1/$PORT" {idle}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$idle"
   read -r -t 20 line <&"$idle"
   printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"mess' >&"$post"
-  ask /healthz # by now it has read that
+  ask /healthz # the server has read the half POST before this
   kill -s TERM "$SERVER_PID"
   contains "$(timeout 20 cat <&"$idle")" '"ok"'
   run curl -s "$URL/healthz"
@@ -256,7 +258,7 @@ load lib/helper
   stop_server
 }
 
-@test "SIGTERM: a poll is answered" {
+@test "SIGTERM answers a long poll" {
   start_server
   curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
   CLIENTS+=($!)
@@ -266,7 +268,7 @@ load lib/helper
   same "$(jq -c .messages page)" '[]'
 }
 
-@test "SIGTERM: a reader that does not read is waited for as long as --drain says, and cut" {
+@test "SIGTERM waits --drain long for a stream that does not read, then cuts it off" {
   local slow before
   start_server --history 8M --drain 1
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -283,7 +285,7 @@ load lib/helper
   [ "$(tail -c 5 slow | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]
 }
 
-@test "SIGTERM twice does not wait" {
+@test "a second SIGTERM ends the server at once" {
   local slow
   start_server --drain 60
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -299,7 +301,7 @@ load lib/helper
 
 # ---- What it costs ----
 
-@test "when descriptors run out, idle connections make room, and nothing else is lost" {
+@test "idle connections make room when descriptors run out, and nothing else is lost" {
   local i kept=() line
   start_limited 100
   crowd 68 /events
@@ -316,7 +318,7 @@ load lib/helper
   same "$ANSWER" ok
 }
 
-@test "when descriptors run out and none is idle, those who knock wait, and are served in the end" {
+@test "new connections wait when descriptors run out and none is idle, and are served in the end" {
   local i silent=()
   start_limited 80
   for i in {1..90}; do
@@ -331,19 +333,19 @@ load lib/helper
   same "$STATUS" 200
 }
 
-@test "the binary is static" {
+@test "the binary is static, and its stack is not executable" {
   is_sanitized && return 0
   run ldd "$SSECHAT"
   same "$(grep -cE 'not a dynamic executable|statically linked' <<<"$output")" 1
   same "$(readelf -d "$SSECHAT" | grep -c NEEDED)" 0
   same "$(readelf -lW "$SSECHAT" | grep -c INTERP)" 0
-  # And its stack holds no code.
+  # The stack must not be executable.
   same "$(readelf -lW "$SSECHAT" | sed -n 's/.*GNU_STACK.* \(RW[ E]\) .*/\1/p')" 'RW '
 }
 
 @test "1,000 idle streams cost under 512 KB of memory in all" {
   local before after
-  is_sanitized && return 0 # its memory is the sanitizer's
+  is_sanitized && return 0 # most of its memory is the sanitizer's
   start_server
   crowd 1 /events
   accepts '{"message":"x"}'
@@ -355,9 +357,9 @@ load lib/helper
   between $((after - before)) 0 511
 }
 
-# ---- As tutorials have it ----
+# ---- What tutorials show ----
 
-@test "a stream greets at once, and a script's news every moment arrive by their name" {
+@test "a stream begins at once, and a script's named events arrive on it" {
   local i
   start_server --heartbeat 1
   listen stream ''
@@ -376,7 +378,7 @@ load lib/helper
   same "$(events_of stream news '.id | type' | sort -u)" '"string"'
 }
 
-@test "a form's message comes back to every client as JSON" {
+@test "a form's message arrives at every client as the same JSON" {
   start_server
   listen one ''
   listen two ''

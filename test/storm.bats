@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# A storm of damaged requests, see storm.c. The server must live through it and be afterwards what it
-# was before: it answers, it delivers, no descriptor and no memory is gone, nothing was leaked, and
-# the sanitizers have nothing to say.
+# Storms of damaged requests, which the tool storm makes (storm.c). The server must survive each
+# storm and afterwards be as before: it answers and delivers, it has as many descriptors and no more
+# memory, nothing has leaked, and the sanitizers are silent.
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 #
 # long: ten times as many requests
@@ -10,8 +10,8 @@
 load lib/helper
 load lib/journal
 
-# The sanitizer keeps what was freed for a while; here it may keep 1 MB. The leak checker names the
-# threads that it looks at, so that one can see that it has looked.
+# The sanitizer keeps freed memory in a quarantine, here of 1 MB at most. The leak checker logs the
+# threads that it examines, which proves that it has run.
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
   JOURNAL=$BATS_TEST_TMPDIR/journal
@@ -19,13 +19,14 @@ setup() {
   export LSAN_OPTIONS=${LSAN_OPTIONS:+$LSAN_OPTIONS:}log_threads=1
 }
 
-# A server with small rooms, few of them and short-lived: they are all full after the warm-up, and
+# Starts a server with a few small, short-lived rooms. They are all full after the warm-up, and are
 # dropped and made again all the time.
 stormy_server() {
   start_server --history 16K --max-rooms 16 --room-ttl 1 --max-body 16K --heartbeat 1 "$@"
   DESCRIPTORS=$(descriptors)
 }
 
+# Runs storm, which must find nothing wrong: storm COUNT [SEED [SECONDS [TOKEN]]].
 storm() {
   run "$TOOLS/storm" "$PORT" "$@"
   printf '%s\n' "$output"
@@ -33,12 +34,12 @@ storm() {
   same "$status" 0
 }
 
-# What must be true when the storm is over.
+# The server must be as it was before the storm.
 is_as_before() {
   ask /healthz
   same "$STATUS $BODY" '200 {"status":"ok"}'
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"
-  # While all rooms are taken there is no lobby: until their time is over.
+  # While all rooms are taken the lobby cannot be made, until some of them are dropped.
   eventually 'post "{\"message\":\"the storm is over\"}"; same "$STATUS" 201'
   listen fresh ''
   accepts '{"message":"it is calm"}'
@@ -47,7 +48,7 @@ is_as_before() {
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"
 }
 
-# A clean exit, and the sanitizers are silent; the leak checker was there.
+# The server must exit with 0, with silent sanitizers and a leak checker that has run.
 ends_well() {
   local log=$SERVER_LOG
   stop_server
@@ -56,7 +57,7 @@ ends_well() {
 
 @test "60,000 damaged requests cost no memory and no descriptor" {
   local before after most=256
-  # What the sanitizer and its quarantine add varies with the places that malloc chooses.
+  # What the sanitizer and its quarantine add varies from run to run.
   ! is_sanitized || most=4096
   stormy_server
   storm 15000 1 120
@@ -70,7 +71,7 @@ ends_well() {
   ends_well
 }
 
-@test "20,000 of them with a journal, which is whole afterwards" {
+@test "20,000 damaged requests leave the journal whole" {
   local texts
   stormy_server --journal "$JOURNAL" --sync none
   storm "$(scaled 20000 200000)" 3 "$(scaled 120 1200)"
@@ -84,7 +85,7 @@ ends_well() {
   ends_well
 }
 
-@test "15,000 of them with a folder, other origins, a proxy, and two rooms only" {
+@test "15,000 damaged requests do no harm with --www, --cors, --trust-proxy and --room" {
   mkdir -p site/folder
   times 30000 '<p>' >site/index.html
   printf 'file' >site/folder/file.txt
@@ -97,7 +98,7 @@ ends_well() {
   ends_well
 }
 
-@test "5,000 of them with a token, or what is left of it" {
+@test "5,000 damaged requests with a token, or what is left of one, do no harm" {
   (umask 077 && openssl rand -hex 32 >key)
   stormy_server --key key
   storm "$(scaled 5000 50000)" 5 "$(scaled 120 1200)" "$("$SSECHAT" token --key key --sub ann --rooms a,b,lobby --publish)"
@@ -109,7 +110,7 @@ ends_well() {
   ends_well
 }
 
-@test "the storm notices when nobody listens, or not for long" {
+@test "the tool storm fails when no server listens, and when the server ends meanwhile" {
   start_server
   stop_server
   run timeout 20 "$TOOLS/storm" "$PORT" 100

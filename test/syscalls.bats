@@ -1,15 +1,16 @@
 #!/usr/bin/env bats
-# What each thing costs in system calls, counted by strace: none that need not be.
+# What a stream, a message and a heartbeat cost in system calls, counted by strace. A call too many
+# is a failure.
 #
-# The sanitizer build reads by a few bytes, so that its recv calls are more.
+# The sanitizer build reads only a few bytes at a time, so its recv calls are not checked. The tests
+# run alone, because the work of one turn of the loop depends on when the server gets a processor.
 # shellcheck disable=SC2016,SC2154
 #
-# What is due in one turn of the loop depends on when the server gets a processor.
 # bats file_tags=alone
 
 load lib/helper
 
-# From now on the server's system calls are counted.
+# Starts to count the server's system calls.
 count_from_now() {
   rm -f calls counting
   strace -c -o calls -p "$SERVER_PID" 2>counting 3>&- &
@@ -18,6 +19,7 @@ count_from_now() {
   eventually 'grep -q attached counting'
 }
 
+# Stops counting; strace writes its table to the file `calls`.
 count_until_now() {
   kill -INT "$STRACE"
   await_end "$STRACE"
@@ -28,16 +30,18 @@ calls() {
   awk -v name="$1" '$NF == name { n = $4 } END { print n + 0 }' calls
 }
 
-# All calls but these, to see that there are no others.
+# The names of all calls that were made, except for these.
 other_calls() {
   awk -v known=" $* total syscall " '$1 ~ /^[0-9.]+$/ && index(known, " " $NF " ") == 0 { print $NF }' calls
 }
 
+# How often something was sent.
 sends() {
   echo "$(($(calls sendto) + $(calls sendmsg)))"
 }
 
-# Turns in which something was sent, from the stop on: how many sends, and how long it waited then.
+# The turns in which something was sent since the server was continued: the number of sends, and the
+# timeout of the wait that followed.
 turns() {
   awk '
     /SIGCONT/ { awake = 1 }
@@ -46,7 +50,7 @@ turns() {
   ' trace
 }
 
-@test "a stream: accept, epoll_ctl, recv, send; its end: recv, close" {
+@test "a stream costs accept, epoll_ctl, recv and send to open, and recv and close to end" {
   local before
   start_server
   before=$(descriptors)
@@ -57,13 +61,14 @@ turns() {
   eventually "[ \$(descriptors) = $before ]"
   count_until_now
   cat calls
-  between "$(calls accept4)" 200 400 # with those that say that there is nobody left
+  between "$(calls accept4)" 200 400 # includes the calls that find no further connection
   same "$(calls epoll_ctl) $(sends) $(calls close)" '200 200 200'
   is_sanitized || same "$(calls recvfrom)" 400
   is_sanitized || same "$(other_calls accept4 epoll_ctl recvfrom sendto sendmsg close epoll_pwait getrandom mmap munmap brk)" ''
 }
 
-# A room with 101 streams, who have been told of each other.
+# Starts a server and 101 streams in its lobby, and waits until presence has told them of each
+# other.
 start_crowded() {
   start_server --post-rate 0
   crowd 100 '/events' 60
@@ -72,14 +77,14 @@ start_crowded() {
   same "$ANSWER" ok
 }
 
-@test "a message: recv and send for its POST, and a send for each stream" {
+@test "a message costs a recv and a send for its POST, and a send for each stream" {
   local fd
   start_crowded
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{"message":"alone"}' >request
   count_from_now
   exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-  for N in {1..20}; do # each is told to all before the next: else they would share their sends
-    cat request >&"$fd" # in one piece, as bash would not write it
+  for N in {1..20}; do # each reaches all before the next is sent, or they would share their sends
+    cat request >&"$fd" # in one piece, while bash itself would write lines
     tell "count $N alone"
     same "$ANSWER" ok
     eventually '[ "$(grep -c alone last)" = "$N" ]'
@@ -91,7 +96,7 @@ start_crowded() {
   exec {fd}>&-
 }
 
-@test "many messages: one send for each stream, whatever their number" {
+@test "messages that arrive together cost one send for each stream, whatever their number" {
   local fds=() fd
   start_crowded
   count_from_now
@@ -107,14 +112,14 @@ start_crowded() {
   eventually '[ "$(grep -c together last)" = 16 ]'
   count_until_now
   cat calls
-  # The first of them may be seen a turn before the others.
+  # The server may accept the first of them a turn before the others.
   between "$(sends)" 117 218
   for fd in "${fds[@]}"; do
     exec {fd}>&-
   done
 }
 
-@test "heartbeats that are due together leave 64 at a time: between them others are listened to" {
+@test "heartbeats that are due together leave 64 in a turn, so that other sockets are read in between" {
   start_server --heartbeat 1
   listen stream ''
   crowd 300 /events 60
@@ -127,10 +132,10 @@ start_crowded() {
   CLIENTS+=("$STRACE")
   eventually 'grep -q attached tracing'
   kill -STOP "$SERVER_PID"
-  sleep 1.1 # now all are due
+  sleep 1.1 # now all heartbeats are due
   kill -CONT "$SERVER_PID"
-  # What is left over follows at once; a second later too, when they are due since a moment only and
-  # might be waited with.
+  # What a turn leaves over must follow at once; also a second later, when the heartbeats have been
+  # due for a moment only and the server might wait for more of them.
   eventually '[ "$(turns | wc -l)" -ge 7 ]'
   count_until_now
   same "$(turns | head -n 4 | paste -sd ,)" '64 0,64 0,64 0,64 0'
@@ -138,7 +143,7 @@ start_crowded() {
   same "$(turns | sed -n 6p)" '64 0'
 }
 
-@test "a heartbeat: a send for each stream, and the wait for the next" {
+@test "a heartbeat costs a send for each stream and the wait for the next, and no other call" {
   start_server --heartbeat 1
   crowd 50 /events 60
   tell 'count 2 event: heartbeat'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# A bit of everything under valgrind: no leak, no bad access, no descriptor left behind. The static
-# binary would hide malloc from it, so there is a build of its own.
+# A bit of everything under valgrind, which must find no leak and no invalid access. The server is a
+# dynamic build of its own, because valgrind cannot watch the malloc of a static binary.
 # shellcheck disable=SC1083,SC2016,SC2034,SC2093,SC2153
 #
 # seconds: 20
@@ -12,7 +12,7 @@ setup() {
   VALGRIND_SSECHAT=$(realpath -m "${VALGRIND_SSECHAT:-$ROOT/build/valgrind/ssechat}")
   command -v valgrind >/dev/null || skip 'valgrind is not installed'
   [ -x "$VALGRIND_SSECHAT" ] || skip "there is no $VALGRIND_SSECHAT"
-  # exec: the process keeps its id, so that signals reach the server. -q: it speaks only of errors.
+  # exec keeps the process id, so that signals reach the server; -q prints nothing but errors.
   cat >checked <<END
 #!/bin/sh
 exec valgrind -q --error-exitcode=99 --leak-check=full --track-origins=yes "$VALGRIND_SSECHAT" "\$@"
@@ -21,14 +21,14 @@ END
   SSECHAT=$PWD/checked
 }
 
-# Valgrind has found nothing: the server ends with 0, and nothing in its log is valgrind's.
+# The server must exit with 0, and its log must have no line of valgrind.
 finds_nothing() {
   stop_server
   run grep -a '^==' "$SERVER_LOG"
   same "$output" ''
 }
 
-@test "streams, messages, history, errors, files, and the end with streams open" {
+@test "valgrind finds nothing in streams, messages, history, errors, files and the drain" {
   local i first connection
   mkdir -p site
   printf 'file' >site/file.txt
@@ -68,7 +68,7 @@ finds_nothing() {
   ask /messages -X OPTIONS -H 'Origin: https://a.example'
   raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"da\r\nb\r\nta":[1, 2]}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' >/dev/null
   raw 'GET / HTTP/9\r\n\r\n' >/dev/null
-  # Left in the middle: of a head, of a body, of a poll, of a stream.
+  # Clients that leave in the middle of a head, a body, a long poll and a stream.
   for i in 'GET /he' 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{' \
     'GET /messages?wait=60 HTTP/1.1\r\nHost: h\r\n\r\n' 'GET /events?room=a HTTP/1.1\r\nHost: h\r\n\r\n'; do
     exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -86,7 +86,7 @@ finds_nothing() {
   finds_nothing
 }
 
-@test "readers that do not read, and an end that cuts them off" {
+@test "valgrind finds nothing when streams do not read and the drain cuts them off" {
   local slow
   start_server --history 64K --log-level debug --drain 1
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -107,7 +107,7 @@ finds_nothing() {
   finds_nothing
 }
 
-@test "the page in the binary, a unix socket, and options that are refused" {
+@test "valgrind finds nothing in the built-in page, a unix socket and refused options" {
   start_server --listen "unix:$PWD/socket" --listen 127.0.0.1:0 --room a --room b
   ask / -H 'Accept-Encoding: gzip'
   ask /chat.js -H "If-None-Match: $(field ETag)"

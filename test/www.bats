@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The page in the binary, and the folder of --www.
+# The page in the binary, and the folder of --www: media types, caching, compression, and everything
+# that must not be served. The tests compare bytes and fields with the files themselves.
 # shellcheck disable=SC1083,SC2016,SC2093,SC2094,SC2153
 #
 # quick: yes
@@ -10,7 +11,7 @@ load lib/helper
 
 PAGES='/ /index.html /style.css /chat.js /icon.svg'
 
-@test "the page's files have their types" {
+@test "the page's files have their media types" {
   local path type
   start_server
   while read -r path type; do
@@ -26,7 +27,7 @@ PAGES='/ /index.html /style.css /chat.js /icon.svg'
 END
 }
 
-@test "what the page refers to is there" {
+@test "the files that the page refers to exist" {
   local path
   start_server
   ask /
@@ -36,7 +37,7 @@ END
   done < <(grep -oE '(src|href)="[^"#:]+"' <<<"$BODY" | cut -d '"' -f 2)
 }
 
-@test "the page's files say how they may be used" {
+@test "the page's files have the fields for caching and security" {
   local path
   start_server
   for path in $PAGES; do
@@ -52,7 +53,7 @@ END
   done
 }
 
-@test "gzip: the same bytes, with a tag of their own" {
+@test "the gzip form of a file has the same bytes and an ETag of its own" {
   local path tag
   start_server
   for path in $PAGES; do
@@ -69,7 +70,7 @@ END
   done
 }
 
-@test "gzip: only for those who take it" {
+@test "the gzip form is sent only to clients that accept it" {
   local accept encoding
   start_server
   while IFS='|' read -r encoding accept; do
@@ -89,7 +90,7 @@ gzip|*
 END
 }
 
-@test "If-None-Match: 304 without a body, for the form that is asked for" {
+@test "If-None-Match gets 304 without a body if it has the ETag of the form asked for" {
   local plain zipped value
   start_server
   ask /chat.js
@@ -113,12 +114,12 @@ END
   same "$STATUS" 200
   ask /chat.js -I -H "If-None-Match: $plain"
   same "$STATUS" 304
-  # The connection goes on behind a 304.
+  # The connection continues after a 304.
   same "$(raw "GET /chat.js HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" | tail -n 1)" \
     '{"status":"ok"}'
 }
 
-@test "the tag is the same in every process" {
+@test "the ETag of a file is the same in every process" {
   local tag
   start_server
   ask /
@@ -128,7 +129,7 @@ END
   same "$STATUS" 304
 }
 
-@test "a query does not change which file it is" {
+@test "a query does not change which file is served" {
   start_server
   ask '/style.css?v=2'
   same "$STATUS" 200
@@ -142,13 +143,13 @@ start_site() {
   start_server --www site
 }
 
-# The status of a path, sent as it is written.
+# The status of a path, which curl sends as it is written.
 status_of() {
   ask "$1" --path-as-is -m 10
   printf '%s' "$STATUS"
 }
 
-@test "a folder: its files instead of the page, with their types" {
+@test "--www serves the folder's files instead of the page, with their media types" {
   local name type
   mkdir -p site/sub
   printf 'home' >site/index.html
@@ -181,7 +182,7 @@ README application/octet-stream
 END
 }
 
-@test "a folder: names are percent-decoded, once" {
+@test "the name of a file is percent-decoded once" {
   mkdir -p 'site/a b'
   printf 1 >'site/a b/ü+x.txt'
   printf 2 >'site/%41'
@@ -193,7 +194,7 @@ END
   same "$(status_of '/A')" 404
 }
 
-@test "a folder: index.html of a folder, and no listing" {
+@test "a folder's path serves its index.html, and never a listing" {
   mkdir -p site/sub site/none
   printf sub >site/sub/index.html
   printf secret >site/none/file
@@ -208,7 +209,7 @@ END
   same "$(status_of /sub/index.html/)" 404
 }
 
-@test "a folder: the server's own URLs stay its own" {
+@test "the server's own URLs win over files of the same name" {
   mkdir -p site
   printf mine >site/healthz
   start_site
@@ -217,7 +218,7 @@ END
   listen stream ''
 }
 
-@test "a folder: nothing outside it, by no spelling" {
+@test "no spelling of a path leads out of the folder" {
   local path
   mkdir -p site/sub
   printf secret >secret
@@ -234,7 +235,7 @@ END
   same "$(status_of /inside)" 200
 }
 
-@test "a folder: no dot files" {
+@test "dot files are not served, nor files in dot folders" {
   local path
   mkdir -p site/.git site/sub/.hidden
   touch site/.env site/.git/config site/sub/.htpasswd site/sub/.hidden/file site/..data
@@ -244,7 +245,7 @@ END
   done
 }
 
-@test "a folder: links are followed inside it, and never out of it" {
+@test "links are followed inside the folder, but never out of it" {
   local path
   mkdir -p site/sub outside
   printf inside >site/sub/file
@@ -268,7 +269,7 @@ END
   done
 }
 
-@test "a folder: what is no file is 404, and does not block" {
+@test "a path to anything but a regular file is answered with 404 and does not block" {
   mkdir -p site
   mkfifo site/fifo
   ln -s /dev/zero site/zero
@@ -281,7 +282,7 @@ END
   between "$SECONDS" 0 4
 }
 
-@test "a folder: a file that changes is seen at the next request, one that comes or goes, too" {
+@test "a changed or removed file is noticed at the next request" {
   local tag
   mkdir -p site
   printf one >site/file.txt
@@ -302,7 +303,7 @@ END
   same "$(status_of /file.txt)" 404
 }
 
-@test "a folder: HEAD, and a file of no bytes" {
+@test "HEAD tells the length of a file, and an empty file is served" {
   mkdir -p site
   printf hello >site/file.txt
   : >site/empty
@@ -314,7 +315,7 @@ END
   same "$(raw 'HEAD /file.txt HTTP/1.1\r\nHost: h\r\n\r\nGET /empty HTTP/1.1\r\nHost: h\r\n\r\nGET /file.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' | tail -n 1)" hello
 }
 
-@test "a folder: a file of 10 MB reaches a slow reader whole, and the connection goes on" {
+@test "a file of 10 MB reaches a slow reader whole, and the connection continues" {
   local connection
   mkdir -p site
   head -c 10000000 /dev/urandom >site/big
@@ -328,11 +329,11 @@ END
   timeout 20 cat <&"$connection" >>got
   exec {connection}>&-
   tail -n 1 got | grep -q '{"status":"ok"}'
-  # Behind the head, which ends with the first empty line.
+  # The file begins after the head, which ends with the first empty line.
   tail -c +$(($(sed '/^\r$/q' got | wc -c) + 1)) got | head -c 10000000 | cmp - site/big
 }
 
-@test "a folder: a file that is cut while it is sent ends the connection, not the server" {
+@test "a file that is truncated while it is sent ends the connection, not the server" {
   local connection
   mkdir -p site
   head -c 30000000 /dev/zero >site/big
