@@ -1,5 +1,5 @@
 /* www.S - puts the page into the binary: the files of www/, compressed, with a symbol at the
- * beginning and the end of each (api/page.c reads them). -MMD does not see .incbin, so the Makefile
+ * beginning and the end of each (api/files.c serves them). -MMD does not see .incbin, so the Makefile
  * lists the files as prerequisites of www.o. */
 
     .section .rodata
