@@ -1,0 +1,242 @@
+#!/usr/bin/env bats
+# The documents: what they print runs, what they link to exists, and their options, defaults and
+# limits are those of the program.
+# shellcheck disable=SC2016,SC2153
+#
+# seconds: 90
+# build: plain
+
+bats_require_minimum_version 1.5.0
+load lib/helper
+load lib/webdriver
+
+teardown() {
+  webdriver_stop
+  stop_all
+}
+
+# The fenced blocks of one kind in a document.
+blocks() { # KIND FILE
+  awk -v begin="\`\`\`$1" '/^```/ { inside = $0 == begin; next } inside' "$2"
+}
+
+# The rows of the table below a heading, one a line, without those of the head.
+rows() { # HEADING FILE
+  awk -v heading="$1" '
+    /^#/ { inside = $0 == heading }
+    inside && /^\|/ && ++row > 2' "$2"
+}
+
+# ---- Commands ----
+
+@test "the commands of the README print what it shows" {
+  "$ROOT/test/commands" "$ROOT/README.md"
+}
+
+@test "the commands of the contract print what it shows" {
+  "$ROOT/test/commands" "$ROOT/docs/contract.md"
+}
+
+@test "the commands of the operating manual print what it shows" {
+  "$ROOT/test/commands" "$ROOT/docs/operating.md"
+}
+
+@test "the commands of the reading guide print what it shows" {
+  "$ROOT/test/commands" "$ROOT/docs/reading.md"
+}
+
+@test "the runner of commands fails when a document shows something else" {
+  printf '%s\n' '```sh' './ssechat' '```' '```console' '$ curl -s http://127.0.0.1:8080/healthz' \
+    '{"status":"well"}' '```' >wrong.md
+  run "$ROOT/test/commands" wrong.md
+  same "$status" 1
+  contains "$output" 'the command prints something else'
+  printf '%s\n' '```console' '$ echo 1760000000000-0 1760000000000-0' \
+    '1760000000000-0 1760000000001-0' '```' >wrong.md
+  run "$ROOT/test/commands" wrong.md
+  same "$status" 1
+  printf '%s\n' '```sh' 'false' '```' >wrong.md
+  run "$ROOT/test/commands" wrong.md
+  same "$status" 1
+}
+
+@test "the script of the README shows a message and an event in a browser" {
+  mkdir site
+  blocks js "$ROOT/README.md" >site/example.js
+  contains "$(<site/example.js)" EventSource
+  cat >site/index.html <<'END'
+<!doctype html>
+<title>example</title>
+<script>
+  const shown = [];
+  console.log = (text) => shown.push(text);
+</script>
+<script src="example.js"></script>
+END
+  start_server --www site
+  webdriver_start
+  browser
+  open_page "$URL/"
+  wait_until 'shown.includes("hello")'
+  accepts '{"room":"news","event":"headline","data":{"title":"It rains"}}'
+  wait_until 'shown.includes("It rains")'
+}
+
+@test "nginx with the block of the operating manual passes a stream on at once" {
+  local port
+  PATH=$PATH:/usr/sbin
+  start_server --trust-proxy 127.0.0.1
+  port=$((PORT > 40000 ? PORT - 20000 : PORT + 20000))
+  mkdir nginx
+  {
+    printf 'daemon off; master_process off; pid nginx/pid; error_log nginx/log;\nevents {}\nhttp {\n'
+    printf '%s_temp_path nginx/%s;\n' client_body body proxy proxy fastcgi fastcgi uwsgi uwsgi scgi scgi
+    printf 'access_log off;\nserver {\nlisten 127.0.0.1:%s;\n' "$port"
+    blocks nginx "$ROOT/docs/operating.md" | sed "s|http://127.0.0.1:8080|$URL|"
+    printf '}\n}\n'
+  } >nginx/conf
+  nginx -p "$PWD" -e nginx/log -c nginx/conf </dev/null >/dev/null 2>&1 3>&- &
+  CLIENTS+=($!)
+  eventually "curl -sf http://127.0.0.1:$port/healthz || { cat nginx/log; false; }"
+  URL=http://127.0.0.1:$port
+  listen stream
+  accepts '{"message":"through nginx"}' -H "Origin: $URL"
+  await_text stream 'through nginx'
+}
+
+# ---- Links and names ----
+
+# The anchor of a heading, as GitHub makes it.
+anchors() {
+  sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+@test "every link in the documents leads to a file or a heading" {
+  local file link target count=0
+  for file in README.md CHANGELOG.md docs/*.md test/bench/RESULTS.md; do
+    while IFS= read -r link; do
+      count=$((count + 1))
+      [[ $link != http* ]] || continue
+      target=${link%%#*}
+      [ -n "$target" ] && target=$(dirname "$file")/$target || target=$file
+      [ -e "$ROOT/$target" ] || {
+        printf '%s: there is no %s\n' "$file" "$link" >&2
+        return 1
+      }
+      [[ $link != *'#'* ]] || anchors "$ROOT/$target" | grep -qx -- "${link#*#}" || {
+        printf '%s: there is no heading %s\n' "$file" "$link" >&2
+        return 1
+      }
+    done < <(grep -oE '\]\([^)]+\)' "$ROOT/$file" | sed 's/^](//; s/)$//')
+  done
+  ((count > 10))
+}
+
+@test "every file, function and constant that the documents name is in the source" {
+  local name
+  cd "$ROOT"
+  while IFS= read -r name; do
+    [ -e "$name" ] || compgen -G "$name" >/dev/null || {
+      printf 'there is no file %s\n' "$name" >&2
+      return 1
+    }
+  done < <(grep -ohE '(^|[ `(])([a-z]+/)?[a-z_]+\.(c|h|bats|bash|js)\b' README.md docs/*.md | tr -d ' `(' | sort -u)
+  while IFS= read -r name; do
+    grep -rqE "(^|[^a-z_])$name\(" --include=*.[ch] . || {
+      printf 'there is no function %s\n' "$name" >&2
+      return 1
+    }
+  done < <(grep -ohE '`[a-z_]+\(\)`' README.md docs/*.md | tr -d '`()' | sort -u)
+  while IFS= read -r name; do
+    grep -rqw "$name" --include=*.[ch] . || {
+      printf 'there is no constant %s\n' "$name" >&2
+      return 1
+    }
+  done < <(grep -ohE '`[A-Z]+(_[A-Z]+)+`' README.md docs/*.md | tr -d '`' | sort -u)
+}
+
+@test "the README has fewer than 200 lines" {
+  between "$(wc -l <"$ROOT/README.md")" 1 199
+}
+
+# ---- Options and limits ----
+
+# What --help says of each option, one a line: "--name VALUE text".
+help_lines() {
+  "$SSECHAT" --help | awk '
+    /^  --/ { if (line != "") print line; line = $0; next }
+    line != "" && /^          / { line = line " " $0; next }
+    line != "" { print line; line = ""; exit }' | sed 's/  */ /g; s/^ //'
+}
+
+@test "the operating manual lists the options of --help, in their order, with their defaults" {
+  local option default line
+  same "$(rows '## Options' "$ROOT/docs/operating.md" | sed 's/^| `\([^`]*\)`.*/\1/')" \
+    "$(help_lines | grep -oE '^--[a-z-]+( [A-Z]+)?')"
+  while IFS='|' read -r _ option default _; do
+    option=${option//[\` ]/}
+    default=${default// /}
+    [ -n "$default" ] || continue
+    line=$(help_lines | awk -v name="$(grep -oE '^--[a-z-]+' <<<"$option")" '$1 == name')
+    [[ $line == *"($default)"* || $line == *"$default (the default)"* ]] || {
+      printf '%s: the manual says %s, --help: %s\n' "$option" "$default" "$line" >&2
+      return 1
+    }
+  done < <(rows '## Options' "$ROOT/docs/operating.md")
+}
+
+# A size, a time in milliseconds or a number: "256K", "7d", "3000".
+plain_number() {
+  local number=${1%[KMsmhd]}
+  case $1 in
+  *K) echo $((number * 1024)) ;;
+  *M) echo $((number * 1048576)) ;;
+  *s) echo $((number * 1000)) ;;
+  *d) echo $((number * 86400000)) ;;
+  *) echo "$number" ;;
+  esac
+}
+
+@test "the defaults that --help names are those of the table of options" {
+  local name initial named count=0
+  while read -r name initial; do
+    named=$(help_lines | awk -v name="--$name" '$1 == name' | grep -oE '\([0-9]+[KMsmhd]?\)' | tr -d '()' || true)
+    [ -n "$named" ] || continue
+    count=$((count + 1))
+    same "$name: $(plain_number "$named")" "$name: $((${initial//ull/}))"
+  done < <(tr '\n' ' ' <"$ROOT/host/options.c" | sed 's/{ "/\n{ "/g' |
+    sed -nE 's/^\{ "([a-z-]+)", "[A-Z]+", KIND_(COUNT|SIZE|TIME), *FIELD\([a-z_.]*\), *([^,]*),.*/\1 \3/p' |
+    sed 's/KIB/1024/; s/SECOND/1000/; s/DAY/86400000/')
+  ((count >= 9))
+}
+
+# A limit of the source, and how the manual's table writes it.
+limit_is() { # FILE CONSTANT VALUE WORDS
+  grep -qE "(^| )$2 = $3( |,|\$)" "$ROOT/$1" || {
+    printf '%s: %s is not %s any more: %s\n' "$1" "$2" "$3" "$(grep -h "$2 =" "$ROOT/$1")" >&2
+    return 1
+  }
+  rows '## Limits: how much one client may take' "$ROOT/docs/operating.md" | grep -qF -- "$4" || {
+    printf 'the manual does not say %s\n' "$4" >&2
+    return 1
+  }
+}
+
+@test "the limits of the operating manual are those of the source" {
+  limit_is http.h HTTP_HEAD_MAX_BYTES 16384 '16 KiB, 100 fields, 8,000 bytes of URL'
+  limit_is http.h HTTP_FIELDS_MAX 100 '100 fields'
+  limit_is http.h HTTP_TARGET_MAX_BYTES 8000 '8,000 bytes of URL'
+  limit_is hub/rules.h MESSAGE_MAX_CHARACTERS 4096 '4096 characters'
+  limit_is hub/stream.h STREAM_ROOMS_MAX 16 '| rooms of one stream | 16 |'
+  limit_is net/limits.c SPARE_CONNECTIONS 32 '32 more than that'
+  limit_is net/limits.c RESERVED_DESCRIPTORS 32 'less a thirty-second, at least 32'
+  limit_is net/limits.c BUFFERED_MAX_BYTES '64 << 20' '64 MiB and eight of the largest bodies'
+  limit_is net/limits.c BUFFERED_LARGEST 8 'eight of the largest bodies'
+  limit_is net/limits.c BUFFERED_SHARE 16 'for one address 4 MiB and one'
+  limit_is net/limits.c BUFFER_FREE_BYTES 4096 'over 4 KiB each'
+  limit_is net/deadline.c '\[DEADLINE_HEAD\]' '10 \* SECOND_MS' '| time for a head | 10 s |'
+  limit_is net/deadline.c '\[DEADLINE_BODY\]' '30 \* SECOND_MS' '| time for a body | 30 s |'
+  limit_is net/deadline.c '\[DEADLINE_ANSWER\]' '30 \* SECOND_MS' '| an answer that is not read | 30 s |'
+  limit_is net/deadline.c '\[DEADLINE_IDLE\]' '60 \* SECOND_MS' '| a connection between requests | 60 s'
+  limit_is net/deadline.c '\[DEADLINE_STALLED\]' '60 \* SECOND_MS' 'or has vanished | 60 s |'
+}
