@@ -1,16 +1,20 @@
-/* address.c - a driver for address.c: a text comes on standard input.
+/* address.c - a driver for address.c and forwarded.c: a text comes on standard input.
  *
  *     address parse                    the address, its prefix and, if it is one, `loopback`
  *     address network                  the network, in its one spelling
  *     address has NETWORK              yes or no
- *     address forwarded [NETWORK...]   fields of a request, one a line: whom they name, when these
- *                                      networks are trusted; `nobody`; or `not HTTP`
- *     address promises                 what the fuzzer does with its input
+ *     address forwarded [NETWORK...]   fields of a request, one a line: the client that they name,
+ *                                      when these networks are trusted; `no client`; or `not HTTP`
+ *     address promises                 the checks of the fuzz target, and no output
  *
- * What is no address or network is `none`. On the way the promises of address.h are checked, with
- * the text directly behind and directly before an unreadable page, and what was read is compared
- * with what another reader makes of it, which is written from the RFCs and is no faster than it has
- * to be. A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
+ * A text that is no address or network gives `none`. On the way the promises of address.h and
+ * forwarded.h are checked, with the text directly behind and directly before an unreadable page.
+ * The technique is differential testing: a second reader, written from the RFCs and no faster than
+ * it has to be, must agree with the server's on every text. What counts most is check_pretended: a
+ * client can write any X-Forwarded-For or Forwarded it likes, and must not be able to pass for
+ * another address.
+ *
+ * A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "net/address.h"
 #include "auth/forwarded.h"
@@ -21,7 +25,7 @@
 
 enum { INPUT_MAX_BYTES = 8192, AREA_BYTES = 65536, NETWORKS_MAX = 16 };
 
-/* One for the whole run: a fuzzer makes many. */
+/* One for the whole run, because a fuzzer has many inputs and mmap is slow. */
 static struct guarded area(void)
 {
     static struct guarded pages;
@@ -32,11 +36,15 @@ static struct guarded area(void)
 
 /* ---- Another reader ----------------------------------------------------------------------- */
 
+/* address.c leaves the reading to inet_pton(3), and compares bytes; here everything is done by hand
+ * and bit by bit, so that the two have no mistake in common. */
+
 static bool same(const struct address *a, const struct address *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+/* Whether it is an IPv4 address, as the IPv6 address that maps it (RFC 4291 2.5.5.2). */
 static bool is_mapped(const struct address *address)
 {
     for (size_t i = 0; i < 12; i++)
@@ -45,6 +53,7 @@ static bool is_mapped(const struct address *address)
     return true;
 }
 
+/* Bit 0 is the first of the first byte, as in a prefix. */
 static bool bit_of(const struct address *address, unsigned bit)
 {
     return address->bytes[bit / 8] >> (7 - bit % 8) & 1;
@@ -55,6 +64,7 @@ static void turn_over(struct address *address, unsigned bit)
     address->bytes[bit / 8] = (unsigned char)(address->bytes[bit / 8] ^ 0x80 >> bit % 8);
 }
 
+/* The value of a digit in any base up to 16; 16 when it is none. */
 static int digit_of(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -63,7 +73,7 @@ static int digit_of(char c)
                                   : 16;
 }
 
-/* A number of up to `digits` digits; -1 when it is none. */
+/* A number of up to `digits` digits; -1 when it is not one. */
 static long read_digits(struct span text, int base, size_t digits)
 {
     long value = 0;
@@ -78,7 +88,7 @@ static long read_digits(struct span text, int base, size_t digits)
     return value;
 }
 
-/* Four numbers from 0 to 255, none with a zero in front (RFC 3986 3.2.2, IPv4address). */
+/* Four numbers from 0 to 255, none with a leading zero (RFC 3986 3.2.2, IPv4address). */
 static bool read_v4(struct span text, unsigned char *out)
 {
     struct span part;
@@ -93,7 +103,7 @@ static bool read_v4(struct span text, unsigned char *out)
 }
 
 /* Groups of up to four hexadecimal digits with a colon between them, the last of which may be an
- * IPv4 address. Returns how many bytes they make, -1 when that is not what they are. */
+ * IPv4 address. Returns how many bytes they make, or -1 when they are not that. */
 static int read_groups(struct span text, bool tail, unsigned char out[16])
 {
     struct span group;
@@ -132,6 +142,7 @@ static bool read_v6(struct span text, struct address *address)
     return true;
 }
 
+/* An address without a port. */
 static bool read_plain(struct span text, struct address *address)
 {
     struct address v4 = { .bytes = { [10] = 0xff, [11] = 0xff } };
@@ -141,7 +152,7 @@ static bool read_plain(struct span text, struct address *address)
     return true;
 }
 
-/* Decimal, with any number of zeros in front. */
+/* Whether it is a decimal number from 0 to max, with any number of zeros in front. */
 static bool is_number_to(struct span text, long max)
 {
     if (text.len == 0)
@@ -171,6 +182,7 @@ static bool read_node(struct span text, struct address *address)
     return read_plain(text, address);
 }
 
+/* An address, or "address/bits". Bits behind the prefix must be zero, as network_parse demands. */
 static bool read_network(struct span text, struct network *network)
 {
     struct span host;
@@ -191,6 +203,7 @@ static bool read_network(struct span text, struct network *network)
     return true;
 }
 
+/* Bit by bit. */
 static bool is_in(const struct network *network, const struct address *address)
 {
     for (unsigned bit = 0; bit < network->bits; bit++)
@@ -209,30 +222,36 @@ static bool is_in_any(const struct network *networks, size_t count, const struct
 
 /* ---- The promises of addresses and networks ------------------------------------------------ */
 
+/* Prints an address, which must fit with its NUL. */
 static struct span print(const struct address *address, char text[ADDRESS_TEXT_BYTES])
 {
     memset(text, 'x', ADDRESS_TEXT_BYTES);
     address_print(address, text);
-    check(memchr(text, '\0', ADDRESS_TEXT_BYTES) != NULL, "a printed address fits");
+    check(memchr(text, '\0', ADDRESS_TEXT_BYTES) != NULL,
+        "a printed address fits into ADDRESS_TEXT_BYTES");
     return span_of(text);
 }
 
-/* What is printed is read again, in each of the ways in which a proxy may write it. */
+/* An address that is printed must be read again, in each of the forms in which a proxy may write
+ * it. */
 static void check_print(const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES], port[ADDRESS_TEXT_BYTES + 16];
     struct address again;
     bool v4 = is_mapped(address);
     check(address_parse(print(address, text), &again) && same(address, &again),
-        "what is printed is read again");
-    check((strchr(text, ':') == NULL) == v4, "a mapped address is printed as the IPv4 one");
+        "a printed address is read again as itself");
+    check((strchr(text, ':') == NULL) == v4, "only a mapped address is printed as an IPv4 address");
     snprintf(port, sizeof port, v4 ? "%s:65535" : "[%s]:65535", text);
-    check(address_parse(span_of(port), &again) && same(address, &again), "and with a port");
+    check(address_parse(span_of(port), &again) && same(address, &again),
+        "a printed address with a port is read again as itself");
     snprintf(port, sizeof port, "::ffff:%s", text);
     check(!v4 || (address_parse(span_of(port), &again) && same(address, &again)),
-        "an IPv4 address is the IPv6 address that maps it");
+        "an IPv4 address and the IPv6 address that maps it are the same");
 }
 
+/* The same address as the kernel gives it: in an IPv6 socket, in an IPv4 one, and none in a unix
+ * socket. */
 static void check_sockets(const struct address *address)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = 80 };
@@ -242,34 +261,36 @@ static void check_sockets(const struct address *address)
     memcpy(&v4.sin_addr, address->bytes + 12, 4);
     memcpy(&v6.sin6_addr, address->bytes, 16);
     check(address_of((struct sockaddr *)&v6, &again) && same(address, &again),
-        "an IPv6 socket has its address");
+        "an IPv6 socket gives its address");
     check(!is_mapped(address) ||
               (address_of((struct sockaddr *)&v4, &again) && same(address, &again)),
-        "an IPv4 socket has the mapped one");
-    check(!address_of((struct sockaddr *)&local, &again), "a unix socket has none");
+        "an IPv4 socket gives the mapped address");
+    check(!address_of((struct sockaddr *)&local, &again), "a unix socket gives no address");
 }
 
+/* The promises that hold for every address. */
 static void check_address(const struct address *address)
 {
     struct address prefix = address_prefix(address), again = address_prefix(&prefix);
     struct network all = { { { 0 } }, 0 };
-    check(same(&prefix, &again), "the prefix of a prefix is the same");
+    check(same(&prefix, &again), "the prefix of a prefix is that prefix");
     bool whole = is_mapped(address) || address_is_loopback(address);
     struct network around = { prefix, whole ? 128 : 64 };
-    check(network_has(&around, address) && is_in(&around, address), "it is in its prefix");
+    check(network_has(&around, address) && is_in(&around, address), "an address is in its prefix");
     for (unsigned bit = around.bits; bit < 128; bit++)
-        check(!bit_of(&prefix, bit), "and nothing is behind that");
+        check(!bit_of(&prefix, bit), "a prefix has no bits set behind it");
     bool loopback = is_mapped(address) ? address->bytes[12] == 127 : false;
     struct address one = { .bytes = { [15] = 1 } };
-    check(
-        address_is_loopback(address) == (loopback || same(address, &one)), "loopback is loopback");
-    check(network_has(&all, address), "all addresses are in ::/0");
-    check(!network_any_has(&all, 0, address), "and in none of no networks");
+    check(address_is_loopback(address) == (loopback || same(address, &one)),
+        "loopback is 127.0.0.0/8 and ::1, and nothing else");
+    check(network_has(&all, address), "every address is in ::/0");
+    check(!network_any_has(&all, 0, address), "no address is in a list of no networks");
     check_print(address);
     check_sockets(address);
 }
 
-/* Prints a network in its one spelling. */
+/* Prints a network in its one spelling: an IPv4 network counts its bits from the IPv4 address
+ * on. */
 static void print_network(const struct network *network, char *out, size_t size)
 {
     char text[ADDRESS_TEXT_BYTES];
@@ -277,7 +298,8 @@ static void print_network(const struct network *network, char *out, size_t size)
     snprintf(out, size, "%s/%u", text, network->bits - (strchr(text, ':') == NULL ? 96 : 0));
 }
 
-/* Each bit decides, or does not: and a bit that does not may not be set in the text. */
+/* Turns over each bit in turn: one in the prefix decides, one behind it does not, but may not be
+ * set in the text of a network either. */
 static void check_network(const struct network *network)
 {
     char text[ADDRESS_TEXT_BYTES + 8];
@@ -285,45 +307,51 @@ static void check_network(const struct network *network)
     print_network(network, text, sizeof text);
     check(network_parse(span_of(text), &again) && again.bits == network->bits &&
               same(&again.first, &network->first),
-        "what is printed is read again");
+        "a printed network is read again as itself");
     for (unsigned bit = 0; bit < 128; bit++) {
         struct network other = *network;
         turn_over(&other.first, bit);
         check(network_has(network, &other.first) == (bit >= network->bits),
-            "the bits of the prefix decide, and no others");
+            "the bits of the prefix decide, and no others do");
         check(network_any_has((struct network[]) { other, *network }, 2, &network->first),
-            "one of two networks is enough");
+            "one network of a list is enough");
         if (bit < network->bits)
             continue;
         if (is_mapped(&network->first) != is_mapped(&other.first))
-            continue; /* its length would be counted in another way */
+            continue; /* the length would be counted from another bit */
         print_network(&other, text, sizeof text);
-        check(!network_parse(span_of(text), &again), "no bit may be set behind the prefix");
+        check(!network_parse(span_of(text), &again),
+            "a network with a bit set behind its prefix is refused");
     }
 }
 
+/* One text as an address and as a network, by both readers. */
 static void check_place(struct span text)
 {
     struct address address, expected;
     struct network network, expected_network;
     bool good = address_parse(text, &address);
-    check(good == read_node(text, &expected), "what is an address is what the RFCs say");
+    check(good == read_node(text, &expected),
+        "address_parse accepts exactly what the RFCs call an address");
     if (good) {
-        check(same(&address, &expected), "and it means what they say");
+        check(same(&address, &expected), "address_parse reads the address that the RFCs mean");
         check_address(&address);
     }
     good = network_parse(text, &network);
-    check(good == read_network(text, &expected_network), "a network is what it should be");
+    check(good == read_network(text, &expected_network),
+        "network_parse accepts exactly what should be a network");
     if (good) {
-        check(network.bits == expected_network.bits, "and as large as it says");
-        check(same(&network.first, &expected_network.first), "and where it says");
+        check(network.bits == expected_network.bits, "a network has as many bits as its text says");
+        check(
+            same(&network.first, &expected_network.first), "a network begins where its text says");
         check_network(&network);
     }
 }
 
 /* ---- The promises of a chain of proxies ---------------------------------------------------- */
 
-/* What a request has of X-Forwarded-For or Forwarded, from left to right. */
+/* The addresses of X-Forwarded-For or Forwarded in a request, from left to right; one that cannot
+ * be read keeps its place. */
 struct chain {
     struct address *addresses;
     bool *readable;
@@ -336,8 +364,9 @@ static void add_node(struct chain *chain, struct span node)
     chain->count++;
 }
 
-/* Replaces the bytes that stand in quotes, seen from the right, by `mask`: what separates after
- * that really separates. */
+/* Writes the text to `masked` with each quoted byte replaced by `mask`, so that every separator
+ * that is left in it separates. Quotes are counted from the right, because the right end is what a
+ * proxy wrote: a quote that a client opens and never closes must not hide that. */
 static void mask_quoted(struct span text, char *masked, char mask)
 {
     bool quoted = false;
@@ -351,12 +380,14 @@ static void mask_quoted(struct span text, char *masked, char mask)
     }
 }
 
-/* The same stretch of the text that was masked. */
+/* The stretch of the text that became `piece` of the masked text. */
 static struct span same_place(struct span piece, const char *masked, struct span text)
 {
     return (struct span) { text.at + (piece.at - masked), piece.len };
 }
 
+/* The node that the one `for` of a Forwarded element names; empty if there is none or more than
+ * one. */
 static struct span read_for(struct span element, const char *masked, struct span text)
 {
     struct span pair, name, node = SPAN("");
@@ -375,13 +406,16 @@ static struct span read_for(struct span element, const char *masked, struct span
     return count == 1 ? node : SPAN("");
 }
 
+/* All elements of all lines of the field that counts: X-Forwarded-For if there is one, otherwise
+ * Forwarded. The caller frees both lists. */
 static struct chain read_chain(const struct http_request *r, const char *bytes, size_t len)
 {
     struct chain chain = { malloc((len + 1) * sizeof *chain.addresses), malloc(len + 1), 0 };
     enum http_field name = HTTP_X_FORWARDED_FOR;
     struct span value, element;
     char *masked = malloc(len + 1);
-    check(chain.addresses != NULL && chain.readable != NULL && masked != NULL, "there is memory");
+    check(chain.addresses != NULL && chain.readable != NULL && masked != NULL,
+        "the driver can allocate memory");
     if (http_find(r, name, bytes).at == NULL)
         name = HTTP_FORWARDED;
     for (unsigned cursor = 0; http_next(r, name, bytes, &cursor, &value);) {
@@ -397,8 +431,8 @@ static struct chain read_chain(const struct http_request *r, const char *bytes, 
     return chain;
 }
 
-/* From the right, as one would do it by hand: past all that are trusted, and no further than to
- * what cannot be read. */
+/* Goes from the right past all addresses that are trusted, and no further than to one that cannot
+ * be read, as a person would. False when the rightmost one cannot be read, or there is none. */
 static bool find_client(
     const struct chain *chain, const struct network *trusted, size_t count, struct address *client)
 {
@@ -412,7 +446,7 @@ static bool find_client(
     return at < chain->count;
 }
 
-/* Whom a head names; false when nobody. `*is_http` says whether it is one. */
+/* The client that a head names; false when it names none. `*is_http` says whether it is a head. */
 static bool find_forwarded(struct span head, const struct network *trusted, size_t count,
     struct address *client, bool *is_http)
 {
@@ -426,21 +460,23 @@ static bool find_forwarded(struct span head, const struct network *trusted, size
     struct chain chain = read_chain(&r, head.at, head.len);
     enum forwarded forwarded = forwarded_client(&r, head.at, trusted, count, client);
     bool found = forwarded == FORWARDED_KNOWN;
-    check(
-        found == find_client(&chain, trusted, count, &expected), "a chain names somebody, or not");
+    check(found == find_client(&chain, trusted, count, &expected),
+        "forwarded_client finds a client exactly when the chain names one");
     check(
         (forwarded == FORWARDED_NOT) == (http_find(&r, HTTP_X_FORWARDED_FOR, head.at).at == NULL &&
                                             http_find(&r, HTTP_FORWARDED, head.at).at == NULL),
-        "without the fields nobody is named");
-    check(!found || same(client, &expected), "and it is the rightmost who is not trusted");
+        "FORWARDED_NOT is for a request without both fields");
+    check(!found || same(client, &expected),
+        "the client is the rightmost address that is not trusted, or the leftmost of all");
     if (forwarded_client(&r, head.at, NULL, 0, &again) == FORWARDED_KNOWN)
-        check(chain.readable[chain.count - 1], "without trust it is the last one");
+        check(chain.readable[chain.count - 1],
+            "without trusted networks only a readable last address is a client");
     free(chain.addresses);
     free(chain.readable);
     return found;
 }
 
-/* A request with fields, one a line. */
+/* A request with these fields, one a line. The caller frees it. */
 static struct buffer head_of(struct span fields)
 {
     struct buffer head = { 0 };
@@ -451,7 +487,7 @@ static struct buffer head_of(struct span fields)
         buffer_add_string(&head, "\r\n");
     }
     buffer_add_string(&head, "\r\n");
-    check(!head.failed, "there is memory");
+    check(!head.failed, "the driver can allocate memory");
     return head;
 }
 
@@ -461,9 +497,11 @@ enum { FUZZ_TRUSTED = sizeof fuzz_trusted / sizeof fuzz_trusted[0] };
 static void read_trusted(struct network *trusted)
 {
     for (size_t i = 0; i < FUZZ_TRUSTED; i++)
-        check(network_parse(span_of(fuzz_trusted[i]), &trusted[i]), "the trusted are networks");
+        check(network_parse(span_of(fuzz_trusted[i]), &trusted[i]),
+            "the driver's trusted networks are networks");
 }
 
+/* The fields at both ends of the guarded pages, with and without trusted networks. */
 static void check_fields(struct span fields)
 {
     struct network trusted[FUZZ_TRUSTED];
@@ -477,8 +515,8 @@ static void check_fields(struct span fields)
     buffer_free(&head);
 }
 
-/* Whatever a client sends, what our proxies write behind it is what counts: on the same line, or on
- * a line of its own. */
+/* Whatever a client sends, the server must go by what our own proxies add behind it, on the same
+ * line or on a line of its own. Each row is a way in which a proxy may add an address. */
 static void check_pretended(struct span pretended)
 {
     static const char *const fields[][3] = {
@@ -493,7 +531,7 @@ static void check_pretended(struct span pretended)
     struct network trusted[FUZZ_TRUSTED];
     struct address client, expected;
     read_trusted(trusted);
-    check(address_parse(SPAN("192.0.2.99"), &expected), "this is an address");
+    check(address_parse(SPAN("192.0.2.99"), &expected), "the driver's address is an address");
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         struct buffer lines = { 0 };
         bool is_http;
@@ -504,13 +542,15 @@ static void check_pretended(struct span pretended)
         struct buffer head = head_of(buffer_span(&lines));
         bool found = find_forwarded(
             at_end(area(), buffer_span(&head)), trusted, FUZZ_TRUSTED, &client, &is_http);
-        check(!is_http || (found && same(&client, &expected)), "nobody can pretend");
+        check(!is_http || (found && same(&client, &expected)),
+            "a client cannot pass for another address");
         buffer_free(&lines);
         buffer_free(&head);
     }
 }
 
-/* An input with lines is fields; any other is an address, a network, and a piece of a field. */
+/* An input with line ends is taken as fields; any other as an address, a network, and a value that
+ * a client sends. */
 static void check_input(struct span input)
 {
     if (input.len > INPUT_MAX_BYTES)
@@ -567,7 +607,7 @@ static struct network network_of(const char *text)
     struct network network;
     if (network_parse(span_of(text), &network))
         return network;
-    fprintf(stderr, "%s is no network\n", text);
+    fprintf(stderr, "%s is not a network\n", text);
     exit(2);
 }
 
@@ -583,9 +623,9 @@ static int show_forwarded(struct span input, char **networks, size_t count)
 {
     struct network trusted[NETWORKS_MAX];
     struct address client;
-    char text[ADDRESS_TEXT_BYTES] = "nobody";
+    char text[ADDRESS_TEXT_BYTES] = "no client";
     bool is_http;
-    check(count <= NETWORKS_MAX, "there are not too many networks");
+    check(count <= NETWORKS_MAX, "there are at most NETWORKS_MAX networks");
     for (size_t i = 0; i < count; i++)
         trusted[i] = network_of(networks[i]);
     struct buffer head = head_of(input);

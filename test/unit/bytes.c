@@ -1,16 +1,17 @@
-/* bytes.c - a driver for what bytes.c, print.c, scan.h and date.c do in the place of memchr(3),
+/* bytes.c - a driver for bytes.c, print.c, scan.h and date.c, which take the place of memchr(3),
  * printf(3), isdigit(3), strtoull(3) and gmtime(3): it compares them with those.
  *
  *      bytes print      texts with values in them, in places of every size
- *      bytes format F   one format: what print.h does not name ends in abort
+ *      bytes format F   one format: a conversion that print.h does not name ends in abort
  *      bytes scan       digits and hexadecimal numbers of every length
- *      bytes date       every day from 1970 to 9999, and the seconds around its ends
+ *      bytes date       every day from 1970 to 9999, its first and last second, and the end of time
  *      bytes find       every byte, in texts of every length up to 40 that end where memory ends
  *
- *      bytes must       what must be true is not: a line, and abort
+ *      bytes must       a must() that does not hold: a line, and abort
  *
- * A difference ends in abort. With -DFUZZ the values, a time and a text to be looked through are a
- * libFuzzer target's. */
+ * Where libc has the same function, libc is the oracle: both are called with the same arguments,
+ * and a difference ends in abort. The inputs are enumerated, not drawn at random, so every run
+ * tries the same ones. With -DFUZZ the values, a time and a text to search come from libFuzzer. */
 
 #include "base/bytes.h"
 #include "base/date.h"
@@ -22,6 +23,7 @@
 #include <limits.h>
 #include <time.h>
 
+/* The results of print_into and of snprintf: text and length. */
 static void check_same(const char *ours, size_t len, const char *theirs, int their_len)
 {
     if (len == (size_t)their_len && strcmp(ours, theirs) == 0)
@@ -32,23 +34,27 @@ static void check_same(const char *ours, size_t len, const char *theirs, int the
 
 enum { TEXT_MAX_BYTES = 256 };
 
-/* The same call of both, in a place of `size` bytes and the other of plenty. */
+/* Makes the same call of both, with a place of `size` bytes for each; then of buffer_printf, which
+ * must append the same to what its buffer has. A macro, so that the compiler checks each format. */
 #define COMPARE(size, ...)                                                            \
     do {                                                                              \
         char ours[TEXT_MAX_BYTES], theirs[TEXT_MAX_BYTES];                            \
         memset(ours, '#', sizeof ours);                                               \
         size_t len = print_into(ours, size, __VA_ARGS__);                             \
         int their_len = snprintf(theirs, size, __VA_ARGS__);                          \
-        check(ours[size] == '#', "nothing is written behind the place");              \
+        check(ours[size] == '#', "nothing is written behind the given place");        \
         check_same((size) > 0 ? ours : "", len, (size) > 0 ? theirs : "", their_len); \
         struct buffer buffer = { 0 };                                                 \
         buffer_add(&buffer, SPAN("before "));                                         \
         buffer_printf(&buffer, __VA_ARGS__);                                          \
-        check(!buffer.failed && buffer.len == len + 7, "a buffer gets as much");      \
-        check((size) <= len || memcmp(buffer.at + 7, ours, len) == 0, "of the same"); \
+        check(!buffer.failed && buffer.len == len + 7,                                \
+            "buffer_printf appends as many bytes as print_into writes");              \
+        check((size) <= len || memcmp(buffer.at + 7, ours, len) == 0,                 \
+            "buffer_printf appends the same bytes as print_into writes");             \
         buffer_free(&buffer);                                                         \
     } while (0)
 
+/* Every conversion that print.h names, with widths, precisions and types. */
 static void compare(size_t size, unsigned long long n, const char *text, int cut)
 {
     int i = (int)n;
@@ -72,60 +78,67 @@ static void compare(size_t size, unsigned long long n, const char *text, int cut
     COMPARE(size, "%8u|%20s|%3s", u, text, text);
 }
 
-/* Looks for a byte in the last `len` bytes of a piece of memory that has no more, and adds the text
- * to a buffer. */
+/* Searches for a byte in a copy of the text that ends where its memory ends; reads the text as a
+ * word, and appends it to a buffer twice. */
 static void compare_find(const char *text, size_t len, char byte)
 {
     struct span s = copy_of((struct span) { text, len });
     const char *at = len > 0 ? memchr(s.at, byte, len) : NULL;
-    check(span_find(s, byte) == (at != NULL ? (size_t)(at - s.at) : len), "found where it is");
+    check(span_find(s, byte) == (at != NULL ? (size_t)(at - s.at) : len),
+        "span_find finds the byte where memchr does");
     uint64_t word = span_word(s);
     for (size_t i = 0; i < sizeof word; i++)
         check((unsigned char)(word >> 8 * i) == (i < len ? (unsigned char)s.at[i] : 0),
-            "a word is the bytes in their order");
+            "span_word has the text's bytes in their order");
     struct buffer buffer = { 0 };
     buffer_add(&buffer, s);
     buffer_add(&buffer, s);
     check(!buffer.failed && buffer.at != NULL && buffer.len == 2 * len &&
               memcmp(buffer.at + len, s.at, len) == 0 && memcmp(buffer.at, s.at, len) == 0,
-        "a buffer gets what is added");
+        "a buffer has what was added to it");
     buffer.failed = true;
     buffer_clear(&buffer);
-    check(!buffer.failed && buffer.len == 0 && buffer.at != NULL, "cleared, it keeps its memory");
+    check(!buffer.failed && buffer.len == 0 && buffer.at != NULL,
+        "a buffer that is cleared keeps its memory");
     buffer_free(&buffer);
     span_free(s);
 }
 
-/* Writes a number in so many digits, and reads it back. */
+/* Writes a number in so many digits, and reads it back. What does not fit is left out at the
+ * front. */
 static void compare_hex(unsigned long long number, size_t digits)
 {
     char text[] = "#################";
     unsigned long long kept = digits < 16 ? number & ((1ull << 4 * digits) - 1) : number;
     uint64_t read = 0;
     scan_put_hex(text, digits, number);
-    check(text[digits] == '#', "no more digits than asked for");
+    check(text[digits] == '#', "scan_put_hex writes no more digits than asked for");
     struct span rest = { text, digits };
     if (digits > 0)
-        check(!scan_take_hex(&rest, digits + 1, &read) && rest.len == digits, "or none");
-    check(scan_take_hex(&rest, digits, &read) && read == kept && rest.len == 0, "read back");
+        check(!scan_take_hex(&rest, digits + 1, &read) && rest.len == digits,
+            "scan_take_hex takes nothing when there are too few digits");
+    check(scan_take_hex(&rest, digits, &read) && read == kept && rest.len == 0,
+        "scan_take_hex reads what scan_put_hex wrote");
     text[digits] = '\0';
-    check(digits == 0 || strtoull(text, NULL, 16) == kept, "the number is the library's");
+    check(digits == 0 || strtoull(text, NULL, 16) == kept,
+        "scan_put_hex writes the number that strtoull reads");
 }
 
+/* One second, by date_of and by gmtime_r. */
 static void compare_date(uint64_t seconds)
 {
     struct date ours = date_of(seconds);
     time_t time = (time_t)seconds;
     struct tm theirs;
-    check(gmtime_r(&time, &theirs) != NULL, "there is such a time");
+    check(gmtime_r(&time, &theirs) != NULL, "gmtime_r knows this time");
     check(ours.year == (unsigned)theirs.tm_year + 1900 &&
               ours.month == (unsigned)theirs.tm_mon + 1 && ours.day == (unsigned)theirs.tm_mday &&
               ours.weekday == (unsigned)theirs.tm_wday && ours.hour == (unsigned)theirs.tm_hour &&
               ours.minute == (unsigned)theirs.tm_min && ours.second == (unsigned)theirs.tm_sec,
-        "the calendar is the system's");
+        "date_of gives the date that gmtime_r gives");
 }
 
-static const uint64_t end_of_time = 253402300800; /* the year 10000 */
+static const uint64_t end_of_time = 253402300800; /* the first second of the year 10000 */
 
 #ifdef FUZZ
 
@@ -148,7 +161,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* The compiler does not look at this format. */
+/* Not declared with a format attribute, so that any format reaches print_list. */
 static size_t print_any(char *out, size_t size, const char *format, ...)
 {
     va_list args;
@@ -158,6 +171,8 @@ static size_t print_any(char *out, size_t size, const char *format, ...)
     return len;
 }
 
+/* Sizes from too small for one character to large enough, and the numbers at which the digits
+ * change. */
 static void check_print(void)
 {
     static const char *const texts[] = { "", "x", "a text",
@@ -171,34 +186,39 @@ static void check_print(void)
                 compare(size, numbers[n], texts[t], (int)n * 3);
 }
 
+/* Every char; then numbers of every bit length, in every number of digits. */
 static void check_scan(void)
 {
     for (int byte = CHAR_MIN; byte <= CHAR_MAX; byte++) {
         char c = (char)byte;
         int digit = byte >= 0 && isxdigit(byte) ? (int)strtol((char[]) { c, 0 }, NULL, 16) : -1;
-        check(scan_is_digit(c) == (byte >= 0 && isdigit(byte)), "a digit");
-        check(scan_hex(c) == digit, "a hexadecimal digit");
+        check(
+            scan_is_digit(c) == (byte >= 0 && isdigit(byte)), "scan_is_digit agrees with isdigit");
+        check(scan_hex(c) == digit, "scan_hex agrees with isxdigit and strtol");
         struct span rest = { &c, 1 };
-        check(scan_take_digits(&rest) == scan_is_digit(c), "digits are taken");
-        check(rest.len == (scan_is_digit(c) ? 0 : 1), "and nothing else is");
+        check(scan_take_digits(&rest) == scan_is_digit(c), "scan_take_digits takes a digit");
+        check(rest.len == (scan_is_digit(c) ? 0 : 1), "scan_take_digits takes nothing but digits");
     }
     for (size_t digits = 0; digits <= 16; digits++)
         for (int shift = 0; shift < 64; shift++)
             compare_hex(0xfedcba9876543210 >> shift, digits);
 }
 
+/* Each day's first and last second. Dates have no year 10000: past the end they stand still. */
 static void check_dates(void)
 {
     struct date last = date_of(end_of_time - 1), later = date_of(end_of_time);
     for (uint64_t day = 0; day < end_of_time / 86400; day++)
         for (uint64_t second = 0; second < 86400; second += 86399)
             compare_date(day * 86400 + second);
-    check(memcmp(&last, &later, sizeof last) == 0, "past the year 9999 it stays there");
+    check(memcmp(&last, &later, sizeof last) == 0, "a date past the year 9999 stays at its end");
     later = date_of(UINT64_MAX);
-    check(memcmp(&last, &later, sizeof last) == 0, "for ever");
+    check(memcmp(&last, &later, sizeof last) == 0,
+        "the last date there is stays at the end of the year 9999");
 }
 
-/* The bytes that words go wrong with: those beside the one, with and without the highest bit. */
+/* span_find looks at a word at a time. Around the byte stand those that a mistake in such
+ * arithmetic takes for it: its lowest bit turned over, its highest, both, or all. */
 static void check_find(void)
 {
     static const unsigned char others[] = { 0x01, 0x80, 0x81, 0xff };

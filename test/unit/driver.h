@@ -1,9 +1,11 @@
 /* driver.h - what the drivers share: promises, memory that is guarded, the input.
  *
  * A driver reads its input from standard input, gives it to one module, and prints what the module
- * says. On the way it checks what the module's header promises; a broken promise ends in abort,
- * which both bats and libFuzzer see. Compiled with -DFUZZ a driver has no main, but the function
- * that libFuzzer calls. */
+ * answers; a bats suite of the same name compares that with what it should be. On the way the
+ * driver checks what the module's header promises: properties that must hold for every input, such
+ * as "what is decoded is no longer than it was written". A broken promise ends in abort, which both
+ * bats and libFuzzer see, so the same checks serve as a fuzz target: compiled with -DFUZZ a driver
+ * has no main, but the function that libFuzzer calls. */
 
 #ifndef DRIVER_H
 #define DRIVER_H
@@ -19,6 +21,7 @@
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 #endif
 
+/* Not assert(3): this also checks in a build with NDEBUG, and its sentence says what must hold. */
 static inline void check(bool holds, const char *promise)
 {
     if (holds)
@@ -29,15 +32,16 @@ static inline void check(bool holds, const char *promise)
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
-/* Exactly `len` bytes, so that the address sanitizer sees an access to the first byte behind. */
+/* Exactly `len` bytes, so that the address sanitizer sees an access to the first byte behind
+ * them. */
 static inline char *bytes_new(size_t len)
 {
     char *at = malloc(len > 0 ? len : 1);
-    check(at != NULL, "there is memory");
+    check(at != NULL, "the driver can allocate memory");
     return at;
 }
 
-/* A copy of exactly that size; the caller frees it with span_free. */
+/* A copy in memory of exactly that size; the caller frees it with span_free. */
 static inline struct span copy_of(struct span s)
 {
     char *at = bytes_new(s.len);
@@ -46,6 +50,7 @@ static inline struct span copy_of(struct span s)
     return (struct span) { at, s.len };
 }
 
+/* Only for memory from bytes_new, copy_of or read_input. */
 static inline void span_free(struct span s)
 {
     free((void *)(uintptr_t)s.at);
@@ -61,14 +66,15 @@ struct guarded {
     size_t len; /* a multiple of the page size */
 };
 
-/* Room for `len` bytes at least. */
+/* Space for `len` bytes at least. */
 static inline struct guarded guarded_new(size_t len)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t inner = (len + page - 1) / page * page;
     char *at = mmap(NULL, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(at != MAP_FAILED, "there is memory");
-    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0, "it is writable");
+    check(at != MAP_FAILED, "the driver can allocate memory");
+    check(inner == 0 || mprotect(at + page, inner, PROT_READ | PROT_WRITE) == 0,
+        "the driver can make its pages writable");
     return (struct guarded) { at + page, inner };
 }
 
@@ -78,7 +84,7 @@ static inline void guarded_free(struct guarded g)
     munmap(g.first - page, g.len + 2 * page);
 }
 
-/* Copies the text to the start, and to the end. Each copy overwrites the one before. */
+/* Copies the text to the start, or to the end. Each copy overwrites the one before. */
 static inline struct span at_start(struct guarded g, struct span text)
 {
     check(text.len <= g.len, "the text fits between the unreadable pages");
@@ -106,9 +112,9 @@ static inline struct span read_input(void)
     while ((n = fread(at + len, 1, capacity - len, stdin)) > 0)
         if ((len += n) == capacity) {
             at = realloc(at, capacity *= 2);
-            check(at != NULL, "there is memory");
+            check(at != NULL, "the driver can allocate memory");
         }
-    check(!ferror(stdin), "the input can be read");
+    check(!ferror(stdin), "standard input can be read");
     struct span input = copy_of((struct span) { at, len });
     free(at);
     return input;

@@ -1,20 +1,23 @@
 /* frame.c - a driver for frame.c: a message comes on standard input, a field a line, in the order
- * kind (chat, text, json, binary), id, room, name, event, key; all that follows is the body.
+ * kind (chat, text, json, binary), id, room, name, event, key; everything after them is the body.
  *
  *     frame message       its frame, in its envelope
- *     frame json          what GET /messages shows of it, read back from the frame
+ *     frame json          the element of GET /messages, read back from the frame
  *     frame id TEXT...    each text as an id: its two numbers, or `refused`
- *     frame time MS...    each time in words
+ *     frame time MS...    each time as text
  *     frame retry FROM SPREAD COUNT   so many `retry:` events; how many different times
  *     frame lines         every short mix of line ends as data; how many
  *     frame calendar      the first and the last day of every month up to 9999; how many
  *     frame parse         the input is an event stream: each of its events
  *
- * A message that breaks a rule is `error:` and the sentence, and exit 1.
+ * A message that breaks a rule gives `error:` and the sentence, and exit code 1.
  *
- * On the way everything that was written is read again by a parser that knows nothing of frame.c
- * and follows the HTML Standard alone (9.2.6, "Interpreting an event stream"); a broken promise
- * ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
+ * The technique is a round trip with a second reader: everything that was written is read again by
+ * a parser that knows nothing of frame.c and follows the HTML Standard alone (9.2.6, "Interpreting
+ * an event stream"). So a browser reads what the POST said, whatever line ends, colons or field
+ * names its text has. The suite tests that parser with the standard's own examples.
+ *
+ * A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "hub/frame.h"
 #include "base/print.h"
@@ -30,17 +33,19 @@
 
 /* ---- The reference parser ----------------------------------------------------------------- */
 
-/* The names are those of the standard. */
+/* The fields and the functions below have the standard's names, so that they can be compared line
+ * by line. */
 struct parser {
     struct buffer data, type, last_id;
     bool has_retry;
     uint64_t retry;
     void (*dispatch)(struct parser *, struct span type, struct span data, struct span id);
 
-    unsigned events; /* what keep_event saw */
-    struct buffer event_type, event_data, event_id;
+    unsigned events;                                /* dispatched so far */
+    struct buffer event_type, event_data, event_id; /* the last of them, for keep_event */
 };
 
+/* A `dispatch` that keeps the last event, for the checks. */
 static void keep_event(struct parser *p, struct span type, struct span data, struct span id)
 {
     p->events++;
@@ -58,6 +63,8 @@ static void parser_free(struct parser *p)
         buffer_free(buffers[i]);
 }
 
+/* "Dispatch the event": nothing without data; its last line feed goes; an event without a name is a
+ * `message`. The last id stays for the events that follow. */
 static void dispatch_event(struct parser *p)
 {
     if (p->data.len > 0) {
@@ -68,9 +75,11 @@ static void dispatch_event(struct parser *p)
     p->data.len = p->type.len = 0;
 }
 
+/* "Process the field". An id with a NUL in it is ignored, and so is a retry with anything but
+ * digits. */
 static void process_field(struct parser *p, struct span name, struct span value)
 {
-    unsigned long long number;
+    unsigned long long number; /* an id and a name replace the last one, data is appended */
     if (span_equal(name, SPAN("event"))) {
         p->type.len = 0;
         buffer_add(&p->type, value);
@@ -88,6 +97,8 @@ static void process_field(struct parser *p, struct span name, struct span value)
     }
 }
 
+/* One line without its end: an empty one dispatches, one that begins with a colon is a comment, and
+ * one space behind the colon is not a part of the value. */
 static void process_line(struct parser *p, struct span line)
 {
     struct span name, value = line;
@@ -107,7 +118,8 @@ static void process_line(struct parser *p, struct span line)
     process_field(p, name, value);
 }
 
-/* A whole stream. A line without an end is not one, and an event without an empty line neither. */
+/* A whole stream: a byte order mark, then lines that end in CR, LF or CRLF. A line without an end
+ * is not processed, and an event without an empty line is not dispatched. */
 static void parse_stream(struct parser *p, struct span s)
 {
     if (s.len >= 3 && memcmp(s.at, "\xef\xbb\xbf", 3) == 0)
@@ -117,12 +129,12 @@ static void parse_stream(struct parser *p, struct span s)
             continue;
         process_line(p, (struct span) { s.at + start, i - start });
         if (s.at[i] == '\r' && i + 1 < s.len && s.at[i + 1] == '\n')
-            i++;
+            i++; /* CRLF is one line end */
         start = i + 1;
     }
 }
 
-/* Takes one chunk (RFC 9112 7.1) from the front of `*rest`. */
+/* Takes one chunk (RFC 9112 7.1) from the front of `*rest`. False if there is no whole one. */
 static bool take_chunk(struct span *rest, struct span *data)
 {
     size_t size = 0, i = 0;
@@ -146,7 +158,7 @@ static bool take_chunk(struct span *rest, struct span *data)
 
 /* ---- What is to be expected --------------------------------------------------------------- */
 
-/* Each line end becomes a line feed, as a stream cannot say which one it was. */
+/* The text with each line end as a line feed, because a stream cannot say which one it was. */
 static void add_normalised(struct buffer *out, struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -166,7 +178,7 @@ static int days_in(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-/* By counting years and months from 1970 on. */
+/* The time as text, by counting years and months from 1970 on: slow, and obviously right. */
 static void add_expected_time(struct buffer *out, uint64_t ms)
 {
     const uint64_t day_ms = 86400000;
@@ -190,7 +202,8 @@ static void check_time(uint64_t ms)
     struct buffer time = { 0 }, expected = { 0 };
     time_add(&time, ms);
     add_expected_time(&expected, ms);
-    check(span_equal(buffer_span(&time), buffer_span(&expected)), "a time is what it is");
+    check(span_equal(buffer_span(&time), buffer_span(&expected)),
+        "time_add writes the time that counting gives");
     buffer_free(&time);
     buffer_free(&expected);
 }
@@ -202,16 +215,18 @@ static int base64_value(char c)
     return at != NULL ? (int)(at - alphabet) : -1;
 }
 
+/* Decodes strictly: groups of four, padding only at the end. */
 static void add_from_base64(struct buffer *out, struct span s)
 {
-    check(s.len % 4 == 0, "Base64 comes in fours");
+    check(s.len % 4 == 0, "Base64 comes in groups of four");
     for (; s.len > 0; s.at += 4, s.len -= 4) {
         unsigned bits = 0;
         int padding = 0;
         for (int i = 0; i < 4; i++) {
             bool pad = s.at[i] == '=' && s.len == 4 && i >= 2;
             int value = pad ? 0 : base64_value(s.at[i]);
-            check(value >= 0 && (pad || padding == 0), "Base64 has its letters, padding last");
+            check(value >= 0 && (pad || padding == 0),
+                "Base64 has its alphabet's letters, and padding only at the end");
             padding += pad;
             bits = bits << 6 | (unsigned)value;
         }
@@ -222,35 +237,38 @@ static void add_from_base64(struct buffer *out, struct span s)
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
-/* An object's fields, in the order in which they were asked for. */
+/* One field of an object, by json.c, which has a driver of its own. */
 static struct json_field field_of(struct span object, const char *name)
 {
     struct json_field field = { .name = span_of(name) };
-    check(json_find(object, &field, 1) == NULL, "it is a JSON object");
+    check(json_find(object, &field, 1) == NULL, "the data is a JSON object");
     return field;
 }
 
 static void check_absent(struct span object, const char *name)
 {
-    check(field_of(object, name).type == JSON_ABSENT, "a field that was not given is not there");
+    check(field_of(object, name).type == JSON_ABSENT, "a field that was not given is absent");
 }
 
+/* A field of this name is a string that decodes to the expected text. */
 static void check_text(struct span object, const char *name, struct span expected)
 {
     struct json_field field = field_of(object, name);
-    check(field.type == JSON_STRING, "the field is there, and a string");
+    check(field.type == JSON_STRING, "a field that was given is a string");
     char *text = bytes_new(field.raw.len);
     struct span decoded = { text, json_decode(field.raw, text) };
-    check(span_equal(decoded, expected), "the field decodes to what came in");
+    check(span_equal(decoded, expected), "a field decodes to what was published");
     free(text);
 }
 
+/* The `id` and `time` of an object. */
 static void check_id(struct span object, struct id id)
 {
     struct buffer text = { 0 }, time = { 0 };
     struct id again;
     id_add(&text, id);
-    check(id_parse(buffer_span(&text), &again) && id_equal(id, again), "an id reads back");
+    check(id_parse(buffer_span(&text), &again) && id_equal(id, again),
+        "an id is read back as itself");
     check_text(object, "id", buffer_span(&text));
     add_expected_time(&time, id.ms);
     check_text(object, "time", buffer_span(&time));
@@ -259,9 +277,10 @@ static void check_id(struct span object, struct id id)
 }
 
 /* The object of a chat message, or of a binary one. */
+/* The JSON object of a chat message or a binary one, with its optional key. */
 static void check_object(struct span object, const struct message *m, struct id id)
 {
-    check(memchr(object.at, '\n', object.len) == NULL, "the object is one line");
+    check(memchr(object.at, '\n', object.len) == NULL, "the JSON object is one line");
     check_id(object, id);
     check_text(object, "room", m->room);
     check_text(object, "name", m->name);
@@ -271,9 +290,10 @@ static void check_object(struct span object, const struct message *m, struct id 
     } else {
         struct buffer bytes = { 0 };
         struct json_field data = field_of(object, "data");
-        check(data.type == JSON_STRING, "Base64 is a string");
+        check(data.type == JSON_STRING, "the Base64 data is a string");
         add_from_base64(&bytes, (struct span) { data.raw.at + 1, data.raw.len - 2 });
-        check(span_equal(buffer_span(&bytes), m->body), "Base64 decodes to what came in");
+        check(span_equal(buffer_span(&bytes), m->body),
+            "the Base64 data decodes to what was published");
         check_text(object, "encoding", SPAN("base64"));
         check_absent(object, "message");
         buffer_free(&bytes);
@@ -284,34 +304,36 @@ static void check_object(struct span object, const struct message *m, struct id 
         check_absent(object, "key");
 }
 
-/* The payload is one event: what a browser would make of it. */
+/* The payload is one event: the one that a browser would dispatch. */
 static void check_payload(struct span payload, const struct message *m, struct id id)
 {
     struct parser p = { .dispatch = keep_event };
     struct buffer text = { 0 };
     parse_stream(&p, payload);
-    check(p.events == 1 && p.data.len == 0 && p.type.len == 0, "a frame is one event, and whole");
+    check(p.events == 1 && p.data.len == 0 && p.type.len == 0, "a frame is exactly one event");
     check(!p.has_retry, "a message sets no retry");
     id_add(&text, id);
-    check(span_equal(buffer_span(&p.event_id), buffer_span(&text)), "its id is the message's");
+    check(span_equal(buffer_span(&p.event_id), buffer_span(&text)),
+        "the event's id is the message's");
     struct span type = m->event.len > 0 ? m->event : SPAN("message");
-    check(span_equal(buffer_span(&p.event_type), type), "its name is the message's");
+    check(span_equal(buffer_span(&p.event_type), type), "the event's name is the message's");
     text.len = 0;
     if (m->kind == MESSAGE_CHAT || m->kind == MESSAGE_BINARY) {
         check_object(buffer_span(&p.event_data), m, id);
     } else {
         add_normalised(&text, m->body);
-        check(span_equal(buffer_span(&p.event_data), buffer_span(&text)), "its data is the body");
+        check(span_equal(buffer_span(&p.event_data), buffer_span(&text)),
+            "the event's data is the body, with line feeds");
     }
     buffer_free(&text);
     parser_free(&p);
 }
 
-/* What GET /messages shows of it. */
+/* The element of GET /messages that frame_to_json reads back from the frame. */
 static void check_json(struct span json, const struct message *m, struct id id)
 {
     struct buffer text = { 0 };
-    check(memchr(json.at, '\n', json.len) == NULL, "the element is one line");
+    check(memchr(json.at, '\n', json.len) == NULL, "an element of a page is one line");
     if (m->kind == MESSAGE_CHAT) {
         check_object(json, m, id);
         return;
@@ -324,39 +346,44 @@ static void check_json(struct span json, const struct message *m, struct id id)
         add_normalised(&text, m->body);
         check_text(json, "data", buffer_span(&text));
     } else if (m->kind == MESSAGE_JSON) {
-        check(span_equal(data.raw, m->body), "JSON stays as it is");
+        check(span_equal(data.raw, m->body), "a JSON body is served unchanged");
     } else {
         check_object(data.raw, m, id);
     }
     buffer_free(&text);
 }
 
-/* Writes the frame behind other bytes, which must stay, and takes its payload out again. */
+/* Writes the frame behind other bytes, which must stay, and returns its payload, which lies in
+ * `out`. */
 static struct span write_frame(struct buffer *out, const struct message *m, struct id id)
 {
     struct span before = SPAN("before"), payload, rest;
     buffer_add(out, before);
     add_frame_of(out, m, id, id.ms);
-    check(!out->failed, "there is memory");
-    check(memcmp(out->at, before.at, before.len) == 0, "what was there stays");
+    check(!out->failed, "the driver can allocate memory");
+    check(memcmp(out->at, before.at, before.len) == 0,
+        "bytes in front of the frame stay as they are");
     rest = (struct span) { out->at + before.len, out->len - before.len };
     struct span frame = rest;
     check(is_utf8(frame), "a frame is UTF-8");
-    check(take_chunk(&rest, &payload) && rest.len == 0, "a frame is one chunk, and nothing more");
-    check(payload.at - frame.at == FRAME_LEAD_BYTES, "the lead has its size");
-    check(frame.len - payload.len == FRAME_ENVELOPE_BYTES, "the envelope has its size");
+    check(take_chunk(&rest, &payload) && rest.len == 0, "a frame is exactly one chunk");
+    check(payload.at - frame.at == FRAME_LEAD_BYTES, "a frame's lead has FRAME_LEAD_BYTES");
+    check(frame.len - payload.len == FRAME_ENVELOPE_BYTES,
+        "a frame's envelope has FRAME_ENVELOPE_BYTES");
     return payload;
 }
 
+/* Reads a payload back, as the kind that it has in a ring. */
 static void read_back(
     struct buffer *out, struct span payload, const struct message *m, struct id id)
 {
     enum message_kind kind = m->kind == MESSAGE_BINARY ? MESSAGE_JSON : m->kind;
     frame_to_json(out, payload, kind, m->room, id, id.ms);
-    check(!out->failed, "there is memory");
+    check(!out->failed, "the driver can allocate memory");
 }
 
-/* With the longest id the frame is as long as it may be. */
+/* frame_size_max is exact: the frame with the longest id has that size. The hub reserves memory by
+ * it. */
 static void check_bound(const struct message *m)
 {
     const struct id longest = { UINT64_MAX, UINT64_MAX };
@@ -364,11 +391,12 @@ static void check_bound(const struct message *m)
     frame_body(&body, m);
     struct frame_content content = { m->kind, buffer_span(&body), m->key };
     add_frame_of(&frame, m, longest, UINT64_MAX);
-    check(frame.len == frame_size_max(&content), "the bound is that with the longest id");
+    check(frame.len == frame_size_max(&content), "frame_size_max is the size with the longest id");
     buffer_free(&body);
     buffer_free(&frame);
 }
 
+/* All promises for one message with one id. */
 static void check_message(const struct message *m, struct id id)
 {
     struct buffer out = { 0 }, json = { 0 };
@@ -381,7 +409,8 @@ static void check_message(const struct message *m, struct id id)
     buffer_free(&json);
 }
 
-/* frame_begin to frame_end, with and without the envelope: the same event, with no id. */
+/* Any text as data between frame_begin and frame_end, with and without the envelope: the same
+ * event, without an id. */
 static void check_data(struct span text)
 {
     struct buffer plain = { 0 }, chunked = { 0 }, expected = { 0 };
@@ -393,19 +422,22 @@ static void check_data(struct span text)
     frame_data(&chunked, text);
     frame_end(&chunked, begin, true);
     struct span rest = buffer_span(&chunked), payload;
-    check(take_chunk(&rest, &payload) && rest.len == 0, "with its envelope it is one chunk");
-    check(span_equal(payload, buffer_span(&plain)), "without it is the same");
+    check(
+        take_chunk(&rest, &payload) && rest.len == 0, "data in its envelope is exactly one chunk");
+    check(span_equal(payload, buffer_span(&plain)),
+        "data has the same payload with and without an envelope");
     parse_stream(&p, payload);
     check(p.events == 1 && p.event_id.len == 0, "data is one event, without an id");
     add_normalised(&expected, text);
-    check(span_equal(buffer_span(&p.event_data), buffer_span(&expected)), "and with all lines");
+    check(span_equal(buffer_span(&p.event_data), buffer_span(&expected)),
+        "data has all lines of the text");
     buffer_free(&plain);
     buffer_free(&chunked);
     buffer_free(&expected);
     parser_free(&p);
 }
 
-/* An id has one spelling. */
+/* Whether the text is an id. An id has one spelling, so it must be written again as it was read. */
 static bool check_spelling(struct span text, struct id *id)
 {
     struct buffer again = { 0 };
@@ -420,7 +452,8 @@ static bool check_spelling(struct span text, struct id *id)
 
 /* ---- Messages from outside ---------------------------------------------------------------- */
 
-/* A message's body may be a compacted copy, which `body` owns. */
+/* A message from standard input, or from the fuzzer. A JSON body is a compacted copy, which `body`
+ * owns. */
 struct input {
     struct message message;
     struct id id;
@@ -438,7 +471,8 @@ static bool read_kind(struct span word, enum message_kind *kind)
     return false;
 }
 
-/* A body of JSON is anything that may be a field's value. */
+/* A body of JSON is any value that may be a field's. Puts its compact form into the message;
+ * returns NULL, or what is wrong with it. */
 static const char *compact_body(struct input *in)
 {
     struct buffer document = { 0 };
@@ -455,6 +489,8 @@ static const char *compact_body(struct input *in)
     return why;
 }
 
+/* The same rules that api/ applies to a POST, because frame.c relies on them. NULL, or the
+ * sentence. */
 static const char *check_rules(struct input *in)
 {
     struct message *m = &in->message;
@@ -476,11 +512,12 @@ static const char *check_rules(struct input *in)
     case MESSAGE_JSON:
         return compact_body(in);
     case MESSAGE_BINARY:
-        return m->body.len > 0 ? NULL : "Bytes must not be missing.";
+        return m->body.len > 0 ? NULL : "A binary message must not be empty.";
     }
     return NULL;
 }
 
+/* NULL, or a sentence that says why this is no message that could reach frame.c. */
 static const char *read_message(struct span text, struct input *in)
 {
     struct message *m = &in->message;
@@ -492,9 +529,9 @@ static const char *read_message(struct span text, struct input *in)
         return "A field is missing.";
     m->body = text;
     if (!check_spelling(id, &in->id))
-        return "This is no id.";
+        return "The second line is not an id.";
     if (!read_kind(kind, &m->kind))
-        return "There is no such kind.";
+        return "The first line is not a kind of message.";
     return check_rules(in);
 }
 
@@ -516,6 +553,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
+/* Each mode checks the promises for its input, and prints something that the suite can compare. */
+/* The exit code: 1 when the message breaks a rule. */
 static int show_message(bool as_json)
 {
     struct span text = read_input();
@@ -552,7 +591,7 @@ static void show_id(const char *text)
 static uint64_t number_of(const char *text)
 {
     unsigned long long number;
-    check(span_number(span_of(text), UINT64_MAX, &number), "a number is given");
+    check(span_number(span_of(text), UINT64_MAX, &number), "the argument is a number");
     return number;
 }
 
@@ -572,10 +611,12 @@ static int compare_times(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+/* A retry event has a time within its bounds, and sets nothing else. Prints how many different
+ * times there were. */
 static void check_retries(uint64_t from, uint64_t spread, size_t count)
 {
     uint64_t *times = calloc(count + 1, sizeof *times);
-    check(times != NULL, "there is memory");
+    check(times != NULL, "the driver can allocate memory");
     for (size_t i = 0; i < count; i++) {
         struct buffer out = { 0 };
         struct parser p = { .dispatch = keep_event };
@@ -585,8 +626,9 @@ static void check_retries(uint64_t from, uint64_t spread, size_t count)
         if (chunked)
             check(take_chunk(&rest, &payload) && rest.len == 0, "a retry is one chunk");
         parse_stream(&p, payload);
-        check(p.has_retry && p.events == 0 && p.last_id.len == 0, "it is a retry and nothing else");
-        check(p.retry >= from && p.retry - from <= spread, "its time is in its bounds");
+        check(p.has_retry && p.events == 0 && p.last_id.len == 0,
+            "a retry sets the time and dispatches nothing");
+        check(p.retry >= from && p.retry - from <= spread, "a retry's time is within its bounds");
         times[i] = p.retry;
         buffer_free(&out);
         parser_free(&p);
@@ -599,7 +641,8 @@ static void check_retries(uint64_t from, uint64_t spread, size_t count)
     free(times);
 }
 
-/* Every text of up to seven of these; after an `i` it could pass for another field. */
+/* Every text of up to seven of these characters: six to the power of up to seven, 335,923 texts.
+ * After an `i` a line could pass for another field. */
 static void check_lines(void)
 {
     static const char alphabet[] = { 'i', '\r', '\n', ' ', ':', '\0' };
@@ -617,6 +660,7 @@ static void check_lines(void)
     printf("%zu\n", texts);
 }
 
+/* The first and the last day of every month, at the first, the last and some other millisecond. */
 static void check_calendar(void)
 {
     const uint64_t day_ms = 86400000;

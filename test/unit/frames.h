@@ -1,11 +1,15 @@
-/* frames.h - a message's frame in one step, for drivers. */
+/* frames.h - a message's frame in one step, for drivers.
+ *
+ * The hub formats a message in two steps: the body at the POST, and the frame around it when the
+ * message has its id. A driver that only wants the bytes gets both from here. */
 
 #ifndef FRAMES_H
 #define FRAMES_H
 
 #include "hub/frame.h"
 
-/* Appends the frame, in its envelope. Its length keeps the bound that frame_size_max promises. */
+/* Appends the frame in its envelope, and checks that it keeps the bound that frame_size_max
+ * promises. */
 static inline void add_frame_of(
     struct buffer *out, const struct message *m, struct id id, uint64_t time_ms)
 {

@@ -1,20 +1,24 @@
-/* unit/http - feeds http.c from standard input and says what it understood.
+/* http.c - a driver for http.c and for the small functions around it (values of fields, URIs,
+ * dates, status lines): input comes on standard input, and the driver describes the requests that
+ * the parser understood.
  *
  *     http [MAX_BODY]        all pipelined requests of the input, one description after the other
  *     http early [MAX_BODY]  at which byte, coming one at a time, the first verdict falls
  *     http decode|form       percent-decodes the input, as a path or as a form's query
- *     http type CT TYPE      the small readers of values: yes or no
+ *     http type CT TYPE      the readers of values: yes or no
  *     http gzip VALUE...     (a field for each VALUE)
  *     http etag ETAG VALUE...
  *     http date SECONDS
  *     http response STATUS
  *
- * The same input runs again and again: whole, cut in two at every point, one byte at a time, and
- * handed over to a new parser at every point, as an upgrade does. Every run must end in the same
- * description. The bytes always end where an unreadable page begins, and move whenever they grow,
- * so that a read behind the end, or by an old address, stops the program.
+ * An incremental parser must give the same result whatever pieces the network makes of a request.
+ * So the same input runs again and again: whole, cut in two at every point, one byte at a time, and
+ * handed over to a new parser at every point, as an upgrade would do. Every run must end in the
+ * same description. The bytes always end where an unreadable page begins, and move whenever they
+ * grow, so that a read past the end, or through an old address, stops the program.
  *
- * With -DFUZZ this is a libFuzzer target that does the same with one random cut. */
+ * With -DFUZZ this is a libFuzzer target that does the same with one cut, which the input itself
+ * chooses. */
 
 #include "http.h"
 #include "api/values.h"
@@ -26,12 +30,19 @@
 
 #include <inttypes.h>
 
-/* The cuts of a long input would take minutes, so that one is cut at a few spread points only. */
+/* All cuts of a long input would take minutes, so a longer one is cut at this many points spread
+ * over it. */
 enum { EVERY_CUT_MAX_BYTES = 20000, SPREAD_CUTS = 500 };
 
 /* ---- Bytes in front of a wall ---------------------------------------------------------------- */
 
-/* What has come so far: the last `len` bytes before the unreadable page. */
+/* The bytes that have arrived so far lie before the unreadable page; those that arrive next move
+ * them towards lower addresses:
+ *
+ *      | ...        GET / HT | unreadable |
+ *      | ...  GET / HTTP/1.1 | unreadable |
+ *
+ * An address that the parser has kept is then wrong; it must keep offsets. */
 struct wall {
     struct guarded pages;
     size_t len;
@@ -44,13 +55,14 @@ static char *wall_bytes(const struct wall *w)
 
 static void wall_append(struct wall *w, struct span more)
 {
-    check(w->len + more.len <= w->pages.len, "the input fits");
+    check(w->len + more.len <= w->pages.len, "the input fits in front of the unreadable page");
     memmove(wall_bytes(w) - more.len, wall_bytes(w), w->len);
     at_end(w->pages, more);
     w->len += more.len;
 }
 
-/* The parser took bytes out of the middle; the `len` that are left move up to the wall again. */
+/* http_parse_body took chunk lines out of the middle; the `len` bytes that are left move up to the
+ * wall again. */
 static void wall_shrink(struct wall *w, size_t len)
 {
     char *bytes = wall_bytes(w);
@@ -59,6 +71,9 @@ static void wall_shrink(struct wall *w, size_t len)
 }
 
 /* ---- Descriptions ---------------------------------------------------------------------------- */
+
+/* A description is text that shows all that a caller of http.c can see. The suite compares it with
+ * what it should be, and the driver compares the descriptions of two runs. */
 
 static void describe_text(struct buffer *out, struct span s)
 {
@@ -138,7 +153,7 @@ static void describe_request(struct buffer *out, const struct http_request *r, c
 
 /* ---- One run over the input ------------------------------------------------------------------ */
 
-/* A client as the server has it: its bytes, its parser, and what came out so far. */
+/* A client as the server has it: its bytes, its parser, and the descriptions so far. */
 struct client {
     struct wall in;
     struct http_request request;
@@ -147,6 +162,7 @@ struct client {
     struct buffer out;
 };
 
+/* `capacity` must be enough for all bytes that will be fed. client_free gives everything back. */
 static struct client client_new(size_t capacity, size_t max_body)
 {
     struct client c = { .in.pages = guarded_new(capacity), .max_body = max_body };
@@ -160,37 +176,40 @@ static void client_free(struct client *c)
     buffer_free(&c->out);
 }
 
+/* A part's place is relative to the buffer, and must lie in the head. */
 static void check_part(struct http_part part, size_t head_len)
 {
-    check((size_t)part.start + part.len <= head_len, "a part lies in the head");
+    check((size_t)part.start + part.len <= head_len, "a part of a request lies in its head");
 }
 
-/* The readers of values must survive every value; what they answer is tested one by one. The query
- * is decoded in memory of its exact size, so that the sanitizer sees a step too far. */
+/* The readers of values must survive every value; what they answer is tested one by one in the
+ * suite. The query is decoded into memory of its exact size, so that the sanitizer sees a step too
+ * far. */
 static void check_readers(const struct http_request *r, const char *bytes)
 {
     struct span query = http_span(r->query, bytes);
     char *decoded = bytes_new(query.len);
     check(uri_decode(query, true, decoded) <= (ptrdiff_t)query.len,
-        "a decoded query is no longer than it was written");
+        "a decoded query is no longer than the query as it was sent");
     free(decoded);
     values_accepts_gzip(r, bytes);
     values_etag_matches(r, bytes, SPAN("\"a\""));
     values_is_type(http_find(r, HTTP_CONTENT_TYPE, bytes), SPAN("application/json"));
 }
 
-/* What must hold of every request, whatever was sent. */
+/* The invariants of every request that the parser accepts. */
 static void check_request(const struct client *c, size_t end)
 {
     const struct http_request *r = &c->request;
     const char *bytes = wall_bytes(&c->in);
-    check(c->head_len <= HTTP_HEAD_MAX_BYTES, "a head keeps its limit");
+    check(c->head_len <= HTTP_HEAD_MAX_BYTES, "a head has at most HTTP_HEAD_MAX_BYTES");
     check(r->body_start == c->head_len, "the body begins behind the head");
-    check(end == r->body_start + r->body_len && end <= c->in.len, "the request ends with the body");
-    check(r->body_len <= c->max_body, "a body keeps its limit");
-    check(r->content_length == r->body_len, "the body is as long as it says");
+    check(end == r->body_start + r->body_len && end <= c->in.len,
+        "the request ends where its body ends");
+    check(r->body_len <= c->max_body, "a body has at most the bytes it may have");
+    check(r->content_length == r->body_len, "content_length is the body's length");
     if (r->asterisk || r->authority_form)
-        check(r->path.len == 0, "these have no path");
+        check(r->path.len == 0, "a target of `*` or `host:port` has no path");
     else
         check(bytes[r->path.start] == '/', "a path begins with a slash");
     check_part(r->path, c->head_len);
@@ -200,7 +219,9 @@ static void check_request(const struct client *c, size_t end)
         check_part(r->fields[i].value, c->head_len);
 }
 
-/* Parses as far as the bytes go. Returns 0 when more are needed, else the status of a refusal. */
+/* Parses all requests that are complete, as the server does after each read: head, then body, then
+ * the next request in the same buffer. Returns 0 when more bytes are needed, otherwise the status
+ * of a refusal. */
 static int client_parse(struct client *c)
 {
     while (c->error == 0 && c->in.len > 0) {
@@ -213,7 +234,7 @@ static int client_parse(struct client *c)
             size_t len = c->in.len;
             char *bytes = wall_bytes(&c->in);
             end = http_parse_body(&c->request, bytes, &len);
-            check(len <= c->in.len, "a decoded body is no longer than it came");
+            check(len <= c->in.len, "a decoded body is no longer than the body as it was sent");
             wall_shrink(&c->in, len);
         }
         if (end < 0)
@@ -236,21 +257,22 @@ static void client_feed(struct client *c, struct span piece)
     client_parse(c);
 }
 
+/* The last line of a description: where the parser stood when the input ended. */
 static void client_finish(struct client *c)
 {
     if (c->error != 0)
         buffer_printf(&c->out, "error %d\n", c->error);
     else
         buffer_add_string(&c->out, c->in.len > 0 ? "more needed\n" : "end\n");
-    check(!c->out.failed, "there is memory");
+    check(!c->out.failed, "the driver can allocate memory");
 }
 
-/* Puts a new parser on what the old one would hand over. */
+/* Puts a new parser on the bytes that the old one would hand over. */
 static void client_upgrade(struct client *c)
 {
     struct buffer saved = { 0 };
     http_write_back(&c->request, wall_bytes(&c->in), c->in.len, &saved);
-    check(!saved.failed, "there is memory");
+    check(!saved.failed, "the driver can allocate memory");
     http_start(&c->request, c->max_body);
     c->head_len = c->in.len = 0;
     if (c->error == 0)
@@ -258,12 +280,14 @@ static void client_upgrade(struct client *c)
     buffer_free(&saved);
 }
 
-/* Feeds the first `cut` bytes, then the rest, `step` bytes at a time. */
+/* One run: the first `cut` bytes, then perhaps a hand-over, then the rest, `step` bytes at a
+ * time. */
 struct plan {
     size_t cut, step;
     bool upgrade;
 };
 
+/* Returns the description, which the caller frees. */
 static struct buffer run(struct span input, size_t max_body, struct plan plan)
 {
     /* A hand-over adds a chunk line to what it was given. */
@@ -288,8 +312,9 @@ static bool ends_with(struct span s, struct span end)
     return s.len >= end.len && memcmp(s.at + s.len - end.len, end.at, end.len) == 0;
 }
 
-/* A hand-over forgets how many chunk extensions and trailers there were, so that an input refused
- * for their number may come further in this run. */
+/* Runs a plan and compares. A hand-over forgets how many chunk extensions and trailers there
+ * were, so an input that was refused for their number (431) may get further in that run; it is
+ * left out. */
 static void compare(struct span input, size_t max_body, struct span whole, struct plan plan)
 {
     if (plan.upgrade && ends_with(whole, SPAN("error 431\n")))
@@ -299,7 +324,7 @@ static void compare(struct span input, size_t max_body, struct span whole, struc
         fprintf(stderr, "whole:\n%.*s\n%s, cut at %zu, %zu bytes at a time:\n%.*s\n",
             (int)whole.len, whole.at, plan.upgrade ? "upgraded" : "in pieces", plan.cut, plan.step,
             (int)other.len, other.at);
-        check(false, "the result does not depend on the pieces");
+        check(false, "the description does not depend on the pieces");
     }
     buffer_free(&other);
 }
@@ -332,6 +357,7 @@ static void print(struct buffer *out)
     buffer_free(out);
 }
 
+/* The description of the whole input, after all cuts have given the same. */
 static void show_requests(struct span input, size_t max_body)
 {
     struct buffer whole = run(input, max_body, (struct plan) { input.len, input.len, false });
@@ -344,7 +370,8 @@ static void show_requests(struct span input, size_t max_body)
     print(&whole);
 }
 
-/* Prints after how many bytes the head or the first refusal was there. */
+/* Prints after how many bytes the head was complete or the request refused: a refusal must not wait
+ * for bytes that cannot change it. */
 static void show_early(struct span input, size_t max_body)
 {
     struct client c = client_new(input.len, max_body);
@@ -358,7 +385,7 @@ static void show_early(struct span input, size_t max_body)
     client_free(&c);
 }
 
-/* In place, in memory of the exact size, so that the sanitizer sees a step too far. */
+/* Decodes in place, in memory of the exact size, so that the sanitizer sees a step too far. */
 static void show_decoded(struct span input, bool plus)
 {
     struct span copy = copy_of(input);
@@ -374,7 +401,7 @@ static void show_decoded(struct span input, bool plus)
     span_free(copy);
 }
 
-/* Makes a request of fields `name` with the values, and asks one of the readers about it. */
+/* Makes a request with one field `name` for each of the values, and asks a reader about it. */
 static bool ask(const char *name, char **values, const char *etag)
 {
     struct buffer text = { 0 };
@@ -384,7 +411,8 @@ static bool ask(const char *name, char **values, const char *etag)
     buffer_add(&text, SPAN("\r\n"));
     struct http_request r;
     http_start(&r, 0);
-    check(!text.failed && http_parse_head(&r, text.at, text.len) > 0, "a field can hold the value");
+    check(!text.failed && http_parse_head(&r, text.at, text.len) > 0,
+        "the value may stand in a field");
     bool answer = etag != NULL ? values_etag_matches(&r, text.at, span_of(etag))
                                : values_accepts_gzip(&r, text.at);
     buffer_free(&text);
@@ -395,7 +423,7 @@ static void show_date(const char *seconds)
 {
     char date[DATE_HTTP_BYTES + 1];
     long long number = strtoll(seconds, NULL, 10);
-    date_http(number > 0 ? (uint64_t)number : 0, date); /* as clock_read has it */
+    date_http(number > 0 ? (uint64_t)number : 0, date); /* clock_read has no negative time either */
     puts(date);
 }
 

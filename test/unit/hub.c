@@ -1,14 +1,28 @@
-/* hub.c - a driver for the hub: a random walk with a model beside it, and no socket anywhere.
+/* hub.c - a model test of the hub: a random walk with a model beside it, and no socket anywhere.
  *
  *     hub memory|journal|late SEED STEPS
  *
- * The driver plays the rest of the program. It publishes, settles, lets time pass, and has readers
- * that take all they are offered, or a few bytes, or nothing. Beside the hub it keeps a model that
- * is as plain as it can be: every message there ever was, which of them each room holds, and how
- * far each reader has come. Whatever the hub says and each byte that a reader gets is held against
- * the model. On failure it prints the seed and the step, and ends in abort.
+ * The technique is stateful property testing. The driver plays the rest of the program: it
+ * publishes, hands batches to a keeper, lets time pass, and owns readers that take everything they
+ * are offered, or a few bytes, or nothing. Beside the hub it keeps a model that is as plain as it
+ * can be: every message there ever was, which of them each room holds, and how far each reader has
+ * come. The model searches its lists from end to end, and shares with the hub only the formatting
+ * of frames, which has a driver of its own (frame.c): it is slow, and simple enough to be believed.
+ * Every answer of the hub and every byte that a reader gets is compared with it.
  *
- * The same seed walks the same way. With -DFUZZ the fuzzer's bytes take the place of the seed. */
+ * Each step draws one operation (walk, below) from a pseudo-random sequence. The seed alone
+ * determines the sequence, so the same seed, keeper and build repeat the same walk. On a failure
+ * the driver prints the broken promise, the seed and the step, and ends. To reproduce it, run the
+ * same command again; any STEPS from the failing step on will do. A breakpoint in check() stops at
+ * the failure.
+ *
+ * The first argument is the keeper, which numbers the messages and says when they are safe:
+ * `memory` and `journal` are the program's own; `late` is one of this file that answers late,
+ * refuses some messages, and brings messages of other processes, as a relay would. With a journal
+ * one thing is not determined by the seed: the moment at which a compaction's child ends.
+ *
+ * With -DFUZZ the fuzzer's bytes take the place of the seed. The walk leaves out sockets, the real
+ * clock, and memory that runs out: for that there is test/tools/starve.c. */
 
 #include "hub.h"
 #include "base/log.h"
@@ -27,13 +41,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Few rooms and keys, so that the same ones meet again and again. */
 enum {
     PLACES = 8,
-    SEATS = 5,
-    NAMES = 130,
-    READERS = 130, /* only in a crowd; else */
-    READERS_FEW = 20,
-    ASKERS = 40,
+    SEATS = 5,        /* the most rooms that one reader is in */
+    NAMES = 130,      /* more than a presence snapshot shows */
+    READERS = 130,    /* in one walk of eight, so that a room can have that many names */
+    READERS_FEW = 20, /* the most in any other walk */
+    ASKERS = 40,      /* POSTs that may wait for their result at a time */
     KEYS = 6,
     SECOND_MS = 1000,
 };
@@ -46,6 +61,8 @@ static uint64_t seed;
 
 static struct span bytes;
 
+/* A number from 0 to below - 1, from as many of the fuzzer's bytes as that takes; 0 when there are
+ * none left. */
 static uint32_t draw(uint32_t below)
 {
     uint32_t number = 0;
@@ -72,13 +89,15 @@ static uint32_t draw(uint32_t below)
 
 #endif
 
-/* Once in so many times; never when a fuzzer's bytes are at their end. */
+/* True once in `in` times. It is the last number that counts, not 0, so that nothing happens by
+ * chance when a fuzzer's bytes are used up. */
 static bool chance(uint32_t in)
 {
     return draw(in) == in - 1;
 }
 
-/* The hash's secret comes from the seed too: the order of a table is part of the walk. */
+/* Takes the place of libc's, from which the hash tables have their secret. The secret comes from
+ * the seed too, because the order in which a table is walked is part of the walk. */
 ssize_t getrandom(void *to, size_t len, unsigned flags)
 {
     (void)flags;
@@ -88,16 +107,28 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
 
 /* ==== The model ============================================================================== */
 
+/* The model has names of its own, so that a line never mixes it up with the hub's structs: a post
+ * is a message, a place is a room, a seat is a member, a reader is a stream, an asker is the owner
+ * of a waiter. A place keeps every post that ever entered it, so a number in `posts` is an offset
+ * that never changes; dropping moves `first`, and a seat counts the posts that its reader has had:
+ *
+ *      place.posts    0   1   2   3   4   5   6   7
+ *                     '- dropped -'   '--- held ---'
+ *                                     |   |         |
+ *                                 first   seat.at   posts.count
+ *
+ * A seat whose `at` is before its place's `first` has missed a message: its reader is overrun. */
+
 /* A message, from the POST on and for ever. */
 struct post {
     struct message m;
-    struct id id; /* since it was numbered, and with it: */
+    struct id id; /* this and the next two: since the message was numbered */
     uint64_t time_ms;
     struct buffer frame;
     size_t size_max;
     bool entered;   /* it is in its place's history, or was */
     bool keyless;   /* another message has taken its key */
-    bool too_large; /* for its place: nobody can read it */
+    bool too_large; /* its place cannot hold it, so no reader gets it */
 };
 
 struct posts {
@@ -105,12 +136,13 @@ struct posts {
     size_t count, capacity;
 };
 
-/* A room. Its posts are all that ever entered; it holds those from `first` on. */
+/* A room. `lost` is what the hub may claim: a new room takes over the hub's, since it cannot know
+ * what a room of this name had before. `dropped` is the truth: `lost` is never before it. */
 struct place {
     struct posts posts;
     size_t first, held_bytes;
-    struct id lost;    /* what it has lost as far as it can know */
-    struct id dropped; /* the newest that was dropped in truth */
+    struct id lost;    /* the newest id that it may have lost */
+    struct id dropped; /* the newest id that it has really dropped */
     bool exists;
     unsigned members, pending, online;
     unsigned named[NAMES]; /* streams by name; name 0 is none */
@@ -120,46 +152,50 @@ struct place {
 /* A reader's place in one room. */
 struct seat {
     struct place *place;
-    size_t at, limit; /* posts: the next to come, and where the replay ends */
-    unsigned presences;
-    struct buffer presence; /* the last one it got */
+    size_t at, limit;       /* numbers of posts: the next one to get, and where the replay ends */
+    unsigned presences;     /* presence events that it got */
+    struct buffer presence; /* the last of them */
 };
 
+/* The owner of a stream or of a long poll, as net/ and api/ would have it. */
 struct reader {
     struct stream stream;
-    bool joined, poll, slow;
-    bool blocked, woken;
+    bool joined, poll;
+    bool slow;              /* takes `budget` bytes and then blocks, like a full socket */
+    bool blocked, woken;    /* as the owner knows it: blocked, and turn_wake called since */
     bool lost_before_woken; /* it was overrun already when it was woken */
     bool live;              /* it got its `ready` */
     size_t budget;          /* bytes it takes until it blocks */
-    unsigned name, count;
+    unsigned name, count;   /* 0 is no name; how many seats */
     struct seat seats[SEATS];
-    struct id last, ready;
+    struct id last, ready; /* of the last message, and of `ready` */
     int64_t joined_ms;
     struct buffer out; /* private bytes; those from `hold` on come after the replay */
     size_t sent, hold;
-    struct buffer in;       /* what came of a frame that is not complete */
+    struct buffer in;       /* bytes of a frame that is not complete */
     struct buffer expected; /* the payloads that are not from a ring, in order */
     size_t expected_at;
     struct page_query query; /* of a poll */
 };
 
-/* The owner of a POST that waits for the result. */
+/* The owner of a POST, as api/ would have it, and what it expects to be told. */
 struct asker {
     struct waiter waiter;
     struct post *post;
     bool waits, repeated;
 };
 
-/* A keeper that answers late, as one far away would: it holds several batches, has ids and times of
- * its own, refuses some, and brings messages that were not published here. `early`: it numbers what
- * it takes at once, as a journal does; else when it is safe, as a relay does. */
+/* A keeper that answers late, as a remote one would: it holds several batches, has ids and times of
+ * its own, refuses some messages, and brings messages that were not published here. If `early`, it
+ * numbers what it takes at once, as the journal does; otherwise it numbers a message when that is
+ * safe, as a relay would. */
 struct late {
     struct keeper keeper;
     struct publication *first, **end;
     bool early;
 };
 
+/* All of one walk, so that a fuzzer's next input begins from nothing. */
 static struct world {
     struct hub_settings settings;
     struct hub *hub;
@@ -173,19 +209,20 @@ static struct world {
     struct asker askers[ASKERS];
     struct keeper *keeper;
     struct late late;
-    struct posts batch;    /* published, and not with the keeper */
+    struct posts batch;    /* published, and not with the keeper yet */
     struct posts kept;     /* with the keeper */
-    struct posts entering; /* about to enter: those up to `entered` are in */
+    struct posts entering; /* being settled; the first `entered` of them are in their places */
     size_t entered;
-    enum settled refusal; /* what the keeper says now */
-    bool calm;            /* nobody does anything by chance */
-    bool pressed;         /* many messages are large: histories are short */
-    unsigned served;      /* how many were */
-    uint64_t told;        /* presence events that readers got */
+    enum settled refusal; /* the keeper's answer for the message that is being settled */
+    bool calm;            /* at rest: no reader leaves and no message is refused by chance */
+    bool pressed;         /* many messages are large, so histories hold few of them */
+    unsigned served;      /* streams in this turn_run */
+    uint64_t told;        /* presence events that all readers got */
     struct buffer scratch, expected;
 } w;
 
-/* In byte order, as the hub lists them. */
+/* The rooms' names in byte order, the order of GET /rooms, and the same as JSON: with characters
+ * that must be escaped, with one name that begins like another, and with an unlisted one. */
 static const struct spelling {
     const char *raw, *json;
 } spellings[PLACES] = {
@@ -214,7 +251,8 @@ static const char *json_of(const struct place *place)
     return spellings[number_of(place)].json;
 }
 
-/* In byte order too; every second one begins like the one before. */
+/* The readers' names, in byte order too, because presence lists them so; every second one begins
+ * like the one before. */
 static struct span reader_name(unsigned number)
 {
     static char names[NAMES][16];
@@ -225,16 +263,18 @@ static struct span reader_name(unsigned number)
     return span_of(names[number]);
 }
 
+/* Appends a post. The list does not own it. */
 static void push(struct posts *posts, struct post *post)
 {
     if (posts->count == posts->capacity) {
         posts->capacity = posts->capacity > 0 ? 2 * posts->capacity : 16;
         posts->at = realloc(posts->at, posts->capacity * sizeof *posts->at);
-        check(posts->at != NULL, "there is memory");
+        check(posts->at != NULL, "the driver can allocate memory");
     }
     posts->at[posts->count++] = post;
 }
 
+/* A post owns its body and its frame. */
 static void post_free(struct post *post)
 {
     free((void *)(uintptr_t)post->m.body.at);
@@ -247,6 +287,7 @@ static struct post *post_of(const struct place *place, size_t number)
     return place->posts.at[number];
 }
 
+/* NULL when the place holds nothing. */
 static const struct id *oldest_of(const struct place *place)
 {
     return place->first < place->posts.count ? &post_of(place, place->first)->id : NULL;
@@ -257,7 +298,7 @@ static const struct id *newest_of(const struct place *place)
     return oldest_of(place) != NULL ? &post_of(place, place->posts.count - 1)->id : NULL;
 }
 
-/* The first held post after `id`. */
+/* The first held post after `id`. From the end: linear, and short enough here. */
 static size_t after(const struct place *place, struct id id)
 {
     size_t number = place->posts.count;
@@ -266,11 +307,13 @@ static size_t after(const struct place *place, struct id id)
     return number;
 }
 
+/* Whether the limit on rooms allows the place to exist. */
 static bool may_make(const struct place *place)
 {
     return place->exists || w.settings.max_rooms == 0 || w.place_count < w.settings.max_rooms;
 }
 
+/* A new place takes over the hub's `lost`: it cannot know whether some of that was its own. */
 static void make(struct place *place)
 {
     if (place->exists)
@@ -280,6 +323,8 @@ static void make(struct place *place)
     w.place_count++;
 }
 
+/* The place's history gets too long: its oldest post goes, and readers from before it have a
+ * gap. */
 static void drop(struct place *place)
 {
     const struct post *post = post_of(place, place->first++);
@@ -287,6 +332,7 @@ static void drop(struct place *place)
     place->lost = place->dropped = post->id;
 }
 
+/* A place goes with all it holds; its `lost` lives on in the hub's. */
 static void vanish(struct place *place)
 {
     while (oldest_of(place) != NULL)
@@ -297,7 +343,8 @@ static void vanish(struct place *place)
     w.place_count--;
 }
 
-/* Somebody or something has left the room. */
+/* Must be called after a reader or a message has left the place. A place without either is silent
+ * from now on, or goes at once if it holds nothing. */
 static void release(struct place *place)
 {
     if (!place->exists || place->members > 0 || place->pending > 0)
@@ -307,6 +354,7 @@ static void release(struct place *place)
         vanish(place);
 }
 
+/* Silent places go after their time, as in hub_tick. */
 static void expire(void)
 {
     for (struct place *p = w.places; p < w.places + PLACES; p++)
@@ -323,6 +371,8 @@ static struct place *place_of(const struct post *post)
     abort();
 }
 
+/* A safe message enters its place, which drops as many old ones as it takes to stay within its
+ * history. */
 static void enter(struct post *post)
 {
     struct place *place = place_of(post);
@@ -334,7 +384,8 @@ static void enter(struct post *post)
     w.newest = post->id;
 }
 
-/* What the hub says that a room's oldest message is. False when there is none. */
+/* Asks the hub for the id of a room's oldest message, by the page after an unreadable id, which
+ * begins with it. False when there is none. */
 static bool ask_oldest(const struct place *place, struct id *id)
 {
     struct page_query q = { .room = name_of(place), .start.since = SINCE_UNKNOWN, .limit = 1 };
@@ -347,18 +398,21 @@ static bool ask_oldest(const struct place *place, struct id *id)
     text.at += key.len;
     while (text.at[text.len] != '"')
         text.len++;
-    check(id_parse(text, id), "a page's oldest is an id");
+    check(id_parse(text, id), "a page's `oldest` is an id");
     return true;
 }
 
-/* In the middle of a settlement streams are served, and the model has to be where the hub is: all
- * up to the newest have entered, and some of those have gone that the next one has no room with. */
+/* Catches the model up with the hub in the middle of a settlement. Before a ring drops a message
+ * the hub serves the streams that have not been offered it, so our callbacks run when some messages
+ * of the batch are in and others are not. Two things tell how far the hub is: its newest id says
+ * which posts have entered, and the oldest id of the next post's room says how many were dropped
+ * for that. */
 static void sync_model(void)
 {
     struct id newest = hub_newest(w.hub), oldest;
     while (w.entered < w.entering.count && !id_before(newest, w.entering.at[w.entered]->id))
         enter(w.entering.at[w.entered++]);
-    check(id_equal(w.newest, newest), "the newest id is that of the newest message");
+    check(id_equal(w.newest, newest), "hub_newest is the id of the newest message");
     if (w.entered == w.entering.count)
         return;
     const struct post *next = w.entering.at[w.entered];
@@ -366,13 +420,14 @@ static void sync_model(void)
     bool any = ask_oldest(place, &oldest);
     while (oldest_of(place) != NULL && !(any && id_equal(*oldest_of(place), oldest))) {
         check(place->held_bytes + next->frame.len > w.settings.history,
-            "a message is dropped only when there is no room for the next");
+            "a message is dropped only to make space for the next one");
         drop(place);
     }
 }
 
 /* ==== Messages in ============================================================================ */
 
+/* The model's own rule for ids: the greater of the clock and the last id plus one. */
 static struct id next_id(void)
 {
     if (w.unix_ms > w.last.ms)
@@ -382,7 +437,8 @@ static struct id next_id(void)
     return w.last;
 }
 
-/* The newest that has the key: of two messages from elsewhere it is the later one. */
+/* The newest post that has the key. It searches from the end, because the later one of two messages
+ * from other processes has their common key. */
 static struct post *find_in(const struct posts *posts, size_t from, const struct message *m)
 {
     for (size_t i = posts->count; i > from; i--) {
@@ -393,7 +449,8 @@ static struct post *find_in(const struct posts *posts, size_t from, const struct
     return NULL;
 }
 
-/* The message that used this one's key in its room and is held or on its way. */
+/* The message that used this one's key in its room and is still held or on its way: in the history,
+ * being settled, with the keeper, or in the batch. */
 static struct post *find_key(const struct place *place, const struct message *m)
 {
     struct post *post = NULL;
@@ -408,6 +465,7 @@ static struct post *find_key(const struct place *place, const struct message *m)
     return post;
 }
 
+/* NULL when all askers wait. */
 static struct asker *free_asker(void)
 {
     for (struct asker *a = w.askers; a < w.askers + ASKERS; a++)
@@ -416,9 +474,11 @@ static struct asker *free_asker(void)
     return NULL;
 }
 
+/* A waiter's callback may publish again, so these two are needed before it. */
 static void publish(struct message m);
 static void publish_anew(void);
 
+/* Whether the hub's text of an id and a time is the post's. */
 static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
 {
     struct stamp expected;
@@ -427,20 +487,23 @@ static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
            span_equal(stamp_time(stamp), stamp_time(&expected));
 }
 
-/* What the hub calls. */
+/* The hub's callback for a waiter: the result of a POST. It also does what an owner may do in its
+ * callback: publish again, and forget other waiters for the same message. */
 static void done(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     struct asker *a = (struct asker *)(void *)((char *)waiter - offsetof(struct asker, waiter));
     sync_model();
-    check(a->waits && waiter->publication == NULL, "who waits is told once");
-    check(waiter->repeated == a->repeated, "and whether it was a repetition");
-    check(settled == w.refusal, "and whether it is safe");
-    check(a->post->entered == (settled == SETTLED_SAFE), "and when it is in the history");
+    check(a->waits && waiter->publication == NULL, "a waiter is told exactly once");
+    check(waiter->repeated == a->repeated, "a waiter is told whether its POST was a repetition");
+    check(settled == w.refusal, "a waiter is told what the keeper said");
+    check(a->post->entered == (settled == SETTLED_SAFE),
+        "a waiter is told `safe` when its message is in the history");
     if (settled == SETTLED_SAFE) {
-        check(is_stamp_of(&receipt->stamp, a->post), "and its id and time");
+        check(is_stamp_of(&receipt->stamp, a->post), "a receipt has the message's id and time");
     }
-    check(span_equal(receipt->room, a->post->m.room), "and its room");
-    check(receipt->online == place_of(a->post)->online, "and how many are there");
+    check(span_equal(receipt->room, a->post->m.room), "a receipt has the message's room");
+    check(receipt->online == place_of(a->post)->online,
+        "a receipt has the number of streams in the room");
     a->waits = false;
     if (chance(8))
         publish_anew();
@@ -451,7 +514,8 @@ static void done(struct waiter *waiter, enum settled settled, const struct recei
         }
 }
 
-/* The same is what would give the same frame. */
+/* Two messages are the same if they would give the same frame: so a repeated POST is told from a
+ * conflict. */
 static bool is_same(const struct message *m, const struct post *first)
 {
     struct buffer one = { 0 }, other = { 0 };
@@ -463,23 +527,30 @@ static bool is_same(const struct message *m, const struct post *first)
     return same;
 }
 
+/* A POST whose key is known: if its message differs, it is a conflict; otherwise it waits with the
+ * first POST, or gets the first one's receipt when that message is safe already. */
 static void check_first(const struct message *m, struct asker *a, struct post *first)
 {
     struct receipt receipt = { 0 };
     bool same = is_same(m, first);
     enum publish expected = first->entered ? PUBLISH_REPEATED : PUBLISH_WAIT;
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
-    check(result == (same ? expected : PUBLISH_CONFLICT), "a key that is known is recognised");
+    check(result == (same ? expected : PUBLISH_CONFLICT),
+        "a known key is a repetition, or a conflict if the message differs");
     if (result == PUBLISH_WAIT) {
         a->post = first;
         a->waits = a->repeated = true;
     } else if (result == PUBLISH_REPEATED) {
-        check(is_stamp_of(&receipt.stamp, first), "a repetition gets the first one's id");
-        check(span_equal(receipt.room, m->room), "and room");
-        check(receipt.online == place_of(first)->online, "and how many are there now");
+        check(is_stamp_of(&receipt.stamp, first),
+            "a repetition's receipt has the first message's id and time");
+        check(span_equal(receipt.room, m->room),
+            "a repetition's receipt has the first message's room");
+        check(receipt.online == place_of(first)->online,
+            "a repetition's receipt has the present number of streams");
     }
 }
 
+/* The bound on the message's frame, by which the hub decides whether it is too large. */
 static size_t size_max_of(const struct message *m)
 {
     w.scratch.len = 0;
@@ -487,15 +558,17 @@ static size_t size_max_of(const struct message *m)
     return frame_size_max(&(struct frame_content) { m->kind, buffer_span(&w.scratch), m->key });
 }
 
+/* A POST whose key is new, or which has none: it is accepted, unless its frame may be too large. */
 static void check_new(const struct message *m, struct asker *a, struct place *place)
 {
     struct receipt receipt;
     struct post *post = calloc(1, sizeof *post);
-    check(post != NULL, "there is memory");
+    check(post != NULL, "the driver can allocate memory");
     *post = (struct post) { .m = *m, .size_max = size_max_of(m) };
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
     if (post->size_max > w.settings.history / 2) {
-        check(result == PUBLISH_TOO_LARGE, "a frame over half of the history is refused");
+        check(result == PUBLISH_TOO_LARGE,
+            "a message whose frame may be over half of the history is refused");
         release(place);
         post_free(post);
         return;
@@ -509,7 +582,8 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     a->repeated = false;
 }
 
-/* Takes m.body over. */
+/* Publishes `m` and checks what the hub answers; takes m.body over. When all askers wait it does
+ * nothing, because a POST needs one. */
 static void publish(struct message m)
 {
     struct asker *a = free_asker();
@@ -520,7 +594,7 @@ static void publish(struct message m)
     if (a != NULL && !may_make(place)) {
         struct receipt receipt;
         check(hub_publish(w.hub, &m, &a->waiter, &receipt) == PUBLISH_NO_ROOM,
-            "a message does not make a room too many");
+            "a message does not make a room beyond the limit");
     } else if (a != NULL && first != NULL) {
         check_first(&m, a, first);
     } else if (a != NULL) {
@@ -530,7 +604,8 @@ static void publish(struct message m)
     free((void *)(uintptr_t)m.body.at);
 }
 
-/* Most are short, some take a good part of the smallest history, a few are too large for it. */
+/* Most messages are short, some take a good part of the smallest history, and a few are too large
+ * for it. */
 static size_t draw_size(void)
 {
     if (w.pressed && chance(2))
@@ -550,6 +625,8 @@ static size_t draw_size(void)
     }
 }
 
+/* A body of the kind, padded to the drawn size. Text has line ends of all three sorts, and pieces
+ * that look like a field of an event stream. The caller owns it. */
 static struct span draw_body(enum message_kind kind)
 {
     static const char *const pieces[] = { "a", "bc ", "\"", "\xc3\xa9", "\n", "\r\n", "\r",
@@ -566,7 +643,7 @@ static struct span draw_body(enum message_kind kind)
         buffer_add(&body, (struct span) { "0123456789abcdefghijklmnopqrstuv", 32 });
     if (kind == MESSAGE_JSON)
         buffer_add(&body, SPAN("\"}"));
-    check(!body.failed, "there is memory");
+    check(!body.failed, "the driver can allocate memory");
     return buffer_span(&body);
 }
 
@@ -574,7 +651,7 @@ static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
     static const char *const keys[KEYS] = { "k", "k1", "k2", "key-3", "key-4", "key-5" };
-    /* Half of them go into one room, so that its history is always short. */
+    /* Half of them go into one room, so that its history is always full. */
     const struct place *place = &w.places[chance(2) ? 3 : draw(PLACES)];
     struct message m = { .kind = (enum message_kind)draw(4), .room = name_of(place) };
     if (m.kind == MESSAGE_CHAT || m.kind == MESSAGE_BINARY)
@@ -592,7 +669,8 @@ static void publish_new(void)
     publish(draw_message());
 }
 
-/* The same POST again, a little later or much later. */
+/* The same POST again, a moment or a long time after the first one; one chat message in eight comes
+ * with another name, which makes a conflict of it. */
 static void publish_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -607,6 +685,7 @@ static void publish_again(void)
     publish(m);
 }
 
+/* What a waiter's callback publishes. */
 static void publish_anew(void)
 {
     if (chance(4))
@@ -615,6 +694,7 @@ static void publish_anew(void)
         publish_new();
 }
 
+/* The owner of a POST goes before it is told; the message does not. */
 static void forget_one(void)
 {
     struct asker *a = &w.askers[draw(ASKERS)];
@@ -624,6 +704,9 @@ static void forget_one(void)
 
 /* ==== What there is to read ================================================================== */
 
+/* The reason of the gap that a reader with this start must be told of, or NULL. The hub may tell of
+ * a gap where nothing is missing (in a room that was dropped and made again), but must not be
+ * silent where a message is. */
 static const char *gap_of(const struct place *place, const struct start *start)
 {
     if (start->since == SINCE_UNKNOWN)
@@ -633,12 +716,14 @@ static const char *gap_of(const struct place *place, const struct start *start)
     if (id_before(w.last, start->id))
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
-    check(gap || !id_before(start->id, place->dropped), "what is lost has a gap");
+    check(gap || !id_before(start->id, place->dropped),
+        "a reader that may have missed a dropped message is told of a gap");
     if (!gap)
         return NULL;
     return id_before(start->id, w.start) ? "restarted" : "expired";
 }
 
+/* The first post that a reader with this start gets. */
 static size_t begin_of(const struct place *place, const struct start *start)
 {
     size_t held = place->posts.count - place->first;
@@ -651,7 +736,8 @@ static size_t begin_of(const struct place *place, const struct start *start)
     return place->posts.count - (held < start->count ? held : start->count);
 }
 
-/* The page from post `*from` to before `*to`. */
+/* The page from post `*from` to before `*to`: at most `limit` messages, and none after it has
+ * passed its bound in bytes. */
 static void bounds_of(
     const struct place *place, const struct page_query *q, bool forwards, size_t *from, size_t *to)
 {
@@ -667,7 +753,7 @@ static void bounds_of(
     }
 }
 
-/* Asks for a page and compares it. Returns whether it tells anything. */
+/* Asks for a page and compares it byte for byte. Returns whether it tells anything. */
 static bool check_page(const struct page_query *q)
 {
     const struct place *place = place_of(&(struct post) { .m.room = q->room });
@@ -679,6 +765,8 @@ static bool check_page(const struct page_query *q)
     out->len = 0;
     buffer_add(out, SPAN("{\"messages\":["));
     for (size_t i = from; i < to; i++) {
+        /* frame_to_json is the server's, because its own driver compares it with what was posted.
+         */
         const struct post *post = post_of(place, i);
         struct span frame = buffer_span(&post->frame);
         buffer_add_string(out, i > from ? "," : "");
@@ -694,17 +782,21 @@ static bool check_page(const struct page_query *q)
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     page->len = 0;
     bool tells = history_page(w.hub, q, page);
-    check(span_equal(buffer_span(page), buffer_span(out)), "a page shows what is held");
-    check(tells == (gap || from < to), "a page says whether it tells anything");
+    check(span_equal(buffer_span(page), buffer_span(out)),
+        "a page shows exactly the messages that the room holds");
+    check(tells == (gap || from < to), "history_page returns whether there is a message or a gap");
     return tells;
 }
 
+/* GET /rooms without a token. */
 static bool shows_all(const void *reader, struct span room)
 {
     (void)reader;
     return room.len > 0;
 }
 
+/* GET /rooms against the places: a room is listed when it has streams or history, unless its name
+ * begins with `~`. */
 static void check_rooms(void)
 {
     struct buffer *rooms = &w.scratch, *out = &w.expected;
@@ -718,9 +810,11 @@ static void check_rooms(void)
         buffer_add(out, SPAN("}"));
     }
     history_rooms(w.hub, shows_all, NULL, rooms);
-    check(span_equal(buffer_span(rooms), buffer_span(out)), "the rooms are those there are");
+    check(span_equal(buffer_span(rooms), buffer_span(out)),
+        "the list of rooms has exactly the rooms that exist");
 }
 
+/* The presence event that a place would send now. */
 static void add_presence(struct buffer *out, const struct place *place)
 {
     unsigned shown = 0;
@@ -735,7 +829,8 @@ static void add_presence(struct buffer *out, const struct place *place)
     buffer_add(out, SPAN("]}\n\n"));
 }
 
-/* Sometimes an id of a message, sometimes one beside it, sometimes one from elsewhere. */
+/* An id to ask for: most often that of a message, held or dropped; sometimes one beside it, one
+ * from before the start, or one far in the past or the future. */
 static struct id draw_id(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -757,6 +852,7 @@ static struct id draw_id(void)
     return id;
 }
 
+/* A page forwards, backwards from the end, or backwards from an id. */
 static void ask_page(void)
 {
     struct page_query q = { .room = name_of(&w.places[draw(PLACES)]), .limit = 1 + draw(12) };
@@ -777,11 +873,13 @@ static void ask_page(void)
 
 /* ==== What a reader gets ===================================================================== */
 
-/* An event's fields, as lines that end in LF: frames are written in this form alone. */
+/* An event's fields. Lines end in LF and have one space behind the colon: frames are written in
+ * this form alone, so this need not be the parser of the HTML Standard; unit/frame.c has that. */
 struct event {
     struct span type, id;
 };
 
+/* Takes a payload apart, and checks that it is one event: `id`, `event`, then only `data`. */
 static struct event parse_event(struct span payload)
 {
     struct event event = { SPAN("message"), { NULL, 0 } };
@@ -798,22 +896,24 @@ static struct event parse_event(struct span payload)
         else if (span_equal(name, SPAN("event")) && !data)
             event.type = line;
         else
-            check(span_equal(name, SPAN("data")), "a line is of a known kind");
+            check(
+                span_equal(name, SPAN("data")), "a line is `id`, `event` or `data`, in this order");
         data |= span_equal(name, SPAN("data"));
     }
-    check(data && payload.at != NULL && payload.len == 0, "a frame is one event, and whole");
+    check(data && payload.at != NULL && payload.len == 0, "a frame is exactly one event");
     return event;
 }
 
-/* What was written for this reader alone. */
+/* An event that was written for this reader alone: gap, ready, the first presence, a heartbeat. It
+ * is compared with what the model expects next. */
 static void get_private(struct reader *r, struct span payload, const struct event *event)
 {
     struct span left = { r->expected.at + r->expected_at, r->expected.len - r->expected_at };
     check(left.len >= payload.len && memcmp(left.at, payload.at, payload.len) == 0,
-        "private events come in order");
+        "private events arrive in order and unchanged");
     r->expected_at += payload.len;
     if (span_equal(event->type, SPAN("gap")))
-        check(r->last.ms == 0 && !r->live, "a gap is told before anything else");
+        check(r->last.ms == 0 && !r->live, "a gap comes before the first message");
     if (!span_equal(event->type, SPAN("ready")))
         return;
     for (unsigned i = 0; i < r->count; i++)
@@ -823,6 +923,7 @@ static void get_private(struct reader *r, struct span payload, const struct even
     r->live = true;
 }
 
+/* Whether the reader has come to the end of each of its places. */
 static bool has_all(const struct reader *r)
 {
     for (unsigned i = 0; i < r->count; i++)
@@ -831,6 +932,8 @@ static bool has_all(const struct reader *r)
     return true;
 }
 
+/* A presence snapshot, at most one a second for a room. Which state it shows is checked at rest: in
+ * between it may be an older one. */
 static void get_presence(struct reader *r, struct span payload)
 {
     struct seat *seat = NULL;
@@ -842,15 +945,18 @@ static void get_presence(struct reader *r, struct span payload)
         if (payload.len > w.scratch.len && memcmp(payload.at, w.scratch.at, w.scratch.len) == 0)
             seat = &r->seats[i];
     }
-    check(seat != NULL, "presence is of one of the reader's rooms");
+    check(seat != NULL, "presence is that of one of the reader's rooms");
     seat->presences++;
     w.told++;
     check(seat->presences <= (w.mono_ms - r->joined_ms) / SECOND_MS + 1,
-        "presence comes once a second at most");
+        "presence of a room comes at most once a second");
     seat->presence.len = 0;
     buffer_add(&seat->presence, payload);
 }
 
+/* A message from a ring. It must be the next one of one of the reader's seats, and newer than all
+ * before: so none is left out, none comes twice, and they come in the order of their ids over all
+ * rooms. */
 static void get_message(struct reader *r, struct span payload, const struct event *event)
 {
     struct id id;
@@ -862,16 +968,20 @@ static void get_message(struct reader *r, struct span payload, const struct even
         if (s->at < s->place->posts.count && id_equal(post_of(s->place, s->at)->id, id))
             seat = s;
     }
-    check(seat != NULL, "a message is the next one of a room of the reader's");
-    check(seat->at >= seat->place->first, "a message is one that is held");
-    check(r->live ? id_before(r->ready, id) : seat->at < seat->limit, "replay first, then live");
+    check(seat != NULL, "a message is the next one of one of the reader's rooms");
+    check(seat->at >= seat->place->first, "a message that is sent is still held");
+    check(r->live ? id_before(r->ready, id) : seat->at < seat->limit,
+        "messages up to `ready` come before it, newer ones after it");
     struct span frame = buffer_span(&post_of(seat->place, seat->at)->frame);
     frame = (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES };
-    check(span_equal(payload, frame), "a message is what was published");
+    check(span_equal(payload, frame), "a message has the bytes that were published");
     seat->at++;
     r->last = id;
 }
 
+/* Tells the kind of an event from its id rather than its name, which a message may choose: with an
+ * id it is a message or `ready`; otherwise it is the private event that the model expects next, or
+ * presence when it expects none. */
 static void get_payload(struct reader *r, struct span payload)
 {
     struct event event = parse_event(payload);
@@ -883,7 +993,8 @@ static void get_payload(struct reader *r, struct span payload)
         get_presence(r, payload);
 }
 
-/* Finds a whole frame at the front: its payload, and how long it is. 0 when more has to come. */
+/* Finds a whole frame at the front, with its HTTP chunk or without: its payload, and how long it is
+ * all in all. Returns 0 when more bytes have to come. */
 static size_t find_frame(const struct reader *r, struct span in, struct span *payload)
 {
     if (!r->stream.chunked) {
@@ -897,15 +1008,16 @@ static size_t find_frame(const struct reader *r, struct span in, struct span *pa
     memcpy(digits, in.at, 8);
     size_t size = strtoul(digits, &end, 16);
     check(end == digits + 8 && memcmp(in.at + 8, "\r\n", 2) == 0, "a chunk begins with its size");
-    check(size > 0, "no chunk ends the stream");
+    check(size > 0, "the hub never sends the last chunk, which would end the stream");
     if (in.len < size + FRAME_ENVELOPE_BYTES)
         return 0;
     *payload = (struct span) { in.at + FRAME_LEAD_BYTES, size };
-    check(memcmp(payload->at + size, "\r\n", 2) == 0, "a chunk ends where it ends");
+    check(memcmp(payload->at + size, "\r\n", 2) == 0, "a chunk's data is followed by CR LF");
     return size + FRAME_ENVELOPE_BYTES;
 }
 
-/* The reader takes what it can; how much is returned. */
+/* What a socket's send would do: the reader takes what its budget allows. Complete frames are
+ * checked at once, the rest stays in r->in. Returns how many bytes it took. */
 static size_t take(struct reader *r, struct span s)
 {
     size_t n = s.len < r->budget ? s.len : r->budget, len;
@@ -925,6 +1037,7 @@ static size_t take(struct reader *r, struct span s)
 
 /* ==== Serving ================================================================================ */
 
+/* Gives the reader's memory back, and makes it free for the next one. */
 static void forget_reader(struct reader *r)
 {
     buffer_free(&r->out);
@@ -935,6 +1048,7 @@ static void forget_reader(struct reader *r)
     *r = (struct reader) { 0 };
 }
 
+/* The reader goes: from the hub, and from the model. */
 static void leave(struct reader *r)
 {
     stream_leave(w.hub, &r->stream);
@@ -948,16 +1062,18 @@ static void leave(struct reader *r)
     forget_reader(r);
 }
 
+/* Whether the reader has missed a message; the hub and the model must agree. */
 static bool is_overrun(const struct reader *r)
 {
     bool overrun = false;
     for (unsigned i = 0; i < r->count; i++)
         overrun |= r->seats[i].at < r->seats[i].place->first;
-    check(stream_is_overrun(&r->stream) == overrun, "overrun is who misses a message");
+    check(stream_is_overrun(&r->stream) == overrun,
+        "a stream is overrun exactly when it has missed a message");
     return overrun;
 }
 
-/* Sends the private bytes, up to the hold. False when the reader blocks. */
+/* Sends the private bytes up to the hold. False when the reader blocks. */
 static bool flush(struct reader *r)
 {
     r->sent += take(r, (struct span) { r->out.at + r->sent, r->hold - r->sent });
@@ -968,29 +1084,32 @@ static bool flush(struct reader *r)
     return true;
 }
 
-/* Sends what can be sent at once; the rest becomes private bytes. */
+/* Sends something that is not in a ring, as far as the reader takes it; the rest becomes private
+ * bytes, which go before anything else. False when some are left. */
 static bool send_now(struct reader *r, struct span s)
 {
-    check(r->out.len == 0 && r->in.len == 0, "a stream has one unfinished piece at most");
+    check(r->out.len == 0 && r->in.len == 0, "a stream has at most one unfinished piece");
     size_t n = take(r, s);
     buffer_add(&r->out, (struct span) { s.at + n, s.len - n });
     r->hold = r->out.len;
     return r->out.len == 0;
 }
 
-/* Sends what the rings have for it; `bytes` is how much that is. */
+/* Sends what the rings have for the reader; *offered is how much that is. False when it blocks.
+ * A short write may end anywhere, so the budget is sometimes set to end exactly where a piece
+ * does. */
 static bool send_rings(struct reader *r, size_t *offered)
 {
     struct gather g;
     size_t sent = 0, total = 0;
     stream_gather(&r->stream, &g);
-    check(g.count <= GATHER_PIECES, "there are no more pieces than fit");
+    check(g.count <= GATHER_PIECES, "a gather has at most GATHER_PIECES pieces");
     *offered = g.bytes;
     for (int i = 0; i < g.count; i++) {
         check(g.pieces[i].iov_len > 0, "no piece is empty");
         total += g.pieces[i].iov_len;
     }
-    check(total == g.bytes, "the pieces are as long as they are together");
+    check(total == g.bytes, "a gather's size is the sum of its pieces");
     if (r->slow && g.count > 0 && r->budget > g.pieces[0].iov_len && chance(4))
         r->budget = g.pieces[0].iov_len; /* a short write may end where a piece ends */
     for (int i = 0; i < g.count; i++) {
@@ -1003,6 +1122,8 @@ static bool send_rings(struct reader *r, size_t *offered)
     return sent == g.bytes;
 }
 
+/* A long poll is answered as soon as its page tells anything. Its owner then goes, and may publish
+ * right away over the same connection. */
 static enum served serve_poll(struct reader *r)
 {
     if (!check_page(&r->query))
@@ -1013,7 +1134,8 @@ static enum served serve_poll(struct reader *r)
     return SERVED_GONE;
 }
 
-/* Whether a message that could not be held went past the reader. */
+/* Whether a message that its room could not hold went past the reader. That overruns a reader
+ * however fast it is. */
 static bool is_passed(const struct reader *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
@@ -1025,15 +1147,18 @@ static bool is_passed(const struct reader *r)
     return false;
 }
 
-/* The stream is past the end of a ring: it must have had its chance. */
+/* A reader is overrun. That is right only if it was blocked and was not woken in time, because the
+ * hub serves every stream that is due before it drops a message that it has not been offered. */
 static void check_excuse(const struct reader *r, bool was_blocked, bool was_woken)
 {
     if (is_passed(r))
         return;
     check(was_blocked, "only a stream that is blocked is overrun");
-    check(!was_woken || r->lost_before_woken, "a stream that is due is not overrun");
+    check(!was_woken || r->lost_before_woken, "a stream that was woken in time is not overrun");
 }
 
+/* What an owner does in its stream's turn: private bytes first, then the rings up to the limits,
+ * then `ready` and what follows it, and presence only when there is nothing else. */
 static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)
 {
     struct span snapshot;
@@ -1054,25 +1179,27 @@ static enum served serve_stream(struct reader *r, bool was_blocked, bool was_wok
             stream_go_live(&r->stream);
             r->hold = r->out.len;
         } else if (stream_next_presence(&r->stream, &snapshot)) {
-            check(has_all(r), "presence comes to who has everything");
+            check(has_all(r), "presence comes only to a stream that has all messages");
             if (!send_now(r, snapshot))
                 return SERVED_BLOCKED;
         } else {
             break;
         }
     }
-    check(has_all(r) && r->in.len == 0, "who waits has everything");
+    check(has_all(r) && r->in.len == 0,
+        "a stream that waits has all messages and no unfinished frame");
     return SERVED_ALL;
 }
 
-/* What the hub calls. */
+/* The hub's callback when a stream's turn has come. Now and then the stream leaves in the middle of
+ * it, as a closed connection does. */
 static enum served serve(struct stream *stream)
 {
     struct reader *r = (struct reader *)(void *)((char *)stream - offsetof(struct reader, stream));
     bool was_blocked = r->blocked, was_woken = r->woken;
     w.served++;
     sync_model();
-    check(r->joined, "who is served is there");
+    check(r->joined, "a stream that is served has joined");
     r->blocked = r->woken = false;
     if (r->poll)
         return serve_poll(r);
@@ -1086,23 +1213,26 @@ static enum served serve(struct stream *stream)
     return served;
 }
 
+/* The hub's callback for a blocked stream whose ring has passed it: the stream must leave. */
 static void overrun(struct stream *stream)
 {
     struct reader *r = (struct reader *)(void *)((char *)stream - offsetof(struct reader, stream));
-    check(r->joined && is_overrun(r), "who is told that it is overrun is overrun");
-    check(r->blocked, "and blocked");
+    check(r->joined && is_overrun(r), "a stream that is reported as overrun has missed a message");
+    check(r->blocked, "a stream that is reported as overrun is blocked");
     leave(r);
 }
 
 /* ==== Coming and going ======================================================================= */
 
+/* What a reader wants when it comes: its rooms, its name, and from where to read. */
 struct plan {
     unsigned places[SEATS], count, name;
     bool poll;
     struct start start;
 };
 
-/* The model's side of stream_join. False when there would be a room too many. */
+/* The model's side of stream_join: makes the places one by one. If one of them would be a room too
+ * many, those before it go again. False then. */
 static bool plan_fits(const struct plan *plan)
 {
     unsigned i = 0;
@@ -1115,6 +1245,8 @@ static bool plan_fits(const struct plan *plan)
     return false;
 }
 
+/* Lets a reader into the hub and into the model; false when it would make a room too many. One in
+ * two is slow; one in three gets no chunks, like an HTTP/1.0 client. */
 static bool join(struct reader *r, const struct plan *plan)
 {
     struct span rooms[SEATS];
@@ -1127,7 +1259,8 @@ static bool join(struct reader *r, const struct plan *plan)
     bool fits = plan_fits(plan);
     enum join result =
         stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
-    check(result == (fits ? JOIN_OK : JOIN_NO_ROOM), "a stream gets in when there are rooms");
+    check(result == (fits ? JOIN_OK : JOIN_NO_ROOM),
+        "a stream joins unless it needs a room beyond the limit");
     if (!fits)
         return false;
     r->joined = true;
@@ -1142,7 +1275,8 @@ static bool join(struct reader *r, const struct plan *plan)
     return true;
 }
 
-/* The gaps that the model sees, and where it would begin. Returns whether there is a replay. */
+/* The gaps that the model sees, and where the reader begins in each place. Returns whether there is
+ * a replay. */
 static bool expect_seek(struct reader *r, const struct start *start)
 {
     bool replay = false;
@@ -1164,6 +1298,7 @@ static bool expect_seek(struct reader *r, const struct start *start)
     return replay;
 }
 
+/* `ready` and the presence behind it, as the model has them at this moment. */
 static void expect_ready(struct reader *r)
 {
     buffer_add(&r->expected, SPAN("id: "));
@@ -1179,12 +1314,14 @@ static void expect_ready(struct reader *r)
     }
 }
 
-/* A stream begins as it does in the program: gaps, replay, `ready`, presence. */
+/* A stream begins as it does in the program: gaps, replay, `ready`, presence. All private bytes are
+ * written at once; the hold keeps those from `ready` on until the replay is sent. */
 static void start_stream(struct reader *r, const struct start *start)
 {
     bool replay = expect_seek(r, start), chunked = r->stream.chunked;
     expect_ready(r);
-    check(stream_seek(w.hub, &r->stream, start, &r->out) == replay, "the hub knows what to replay");
+    check(stream_seek(w.hub, &r->stream, start, &r->out) == replay,
+        "stream_seek returns whether there is a replay");
     r->hold = r->out.len;
     size_t begin = frame_begin(&r->out, chunked);
     buffer_add(&r->out, SPAN("id: "));
@@ -1199,10 +1336,11 @@ static void start_stream(struct reader *r, const struct start *start)
     turn_serve(w.hub, &r->stream);
 }
 
+/* A long poll begins: its page was empty, so it must wait. */
 static void start_poll(struct reader *r)
 {
     turn_serve(w.hub, &r->stream);
-    check(r->joined, "a poll with nothing to tell waits");
+    check(r->joined, "a long poll whose page is empty waits");
 }
 
 static struct reader *draw_reader(void)
@@ -1210,6 +1348,7 @@ static struct reader *draw_reader(void)
     return &w.readers[draw(w.reader_count)];
 }
 
+/* From where a reader wants to read: from now, from the last few messages, or from an id. */
 static struct start draw_start(void)
 {
     struct start start = { .id = draw_id() };
@@ -1232,6 +1371,8 @@ static struct start draw_start(void)
     return start;
 }
 
+/* A reader comes as a stream or as a long poll, for rooms and from a place that are drawn. The
+ * stride through the rooms is odd and their number a power of two, so that no room comes twice. */
 static void come(struct reader *r)
 {
     struct plan plan = { .count = chance(2) ? 1 + draw(SEATS) : 1, .name = draw(12) };
@@ -1240,6 +1381,8 @@ static void come(struct reader *r)
         plan.places[i] = (first + i * stride) % PLACES;
     plan.start = draw_start();
     plan.poll = chance(6);
+    /* A stream joins at once. For a long poll the page is asked first, as api/ does: if that tells
+     * anything, there is nothing to wait for. */
     if (!plan.poll) {
         if (join(r, &plan))
             start_stream(r, &plan.start);
@@ -1261,6 +1404,7 @@ static void come(struct reader *r)
     start_poll(r);
 }
 
+/* A blocked reader can take some more, as when epoll says EPOLLOUT. */
 static void wake(struct reader *r)
 {
     static const uint32_t most[] = { 1, 2, 30, 3000, 20000 };
@@ -1273,7 +1417,7 @@ static void wake(struct reader *r)
     turn_wake(w.hub, &r->stream);
 }
 
-/* Something that is not from a ring: between two frames, or not at all. */
+/* A heartbeat: something that is not from a ring. It goes between two frames, or not at all. */
 static void beat(struct reader *r)
 {
     if (!r->joined || r->poll || r->blocked)
@@ -1283,14 +1427,14 @@ static void beat(struct reader *r)
     buffer_printf(&w.scratch, "event: heartbeat\ndata: %" PRIu64 "\n", w.unix_ms);
     frame_end(&w.scratch, begin, r->stream.chunked);
     buffer_printf(&r->expected, "event: heartbeat\ndata: %" PRIu64 "\n\n", w.unix_ms);
-    struct buffer frame = w.scratch; /* what the reader checks has a use for w.scratch */
+    struct buffer frame = w.scratch; /* the reader's checks use w.scratch themselves */
     w.scratch = (struct buffer) { 0 };
     if (!send_now(r, buffer_span(&frame)) || chance(2))
         turn_serve(w.hub, &r->stream);
     buffer_free(&frame);
 }
 
-/* Everybody comes into one room: more names than a snapshot shows. */
+/* Every free reader comes into one room, so that it has more names than a snapshot shows. */
 static void crowd(void)
 {
     for (unsigned i = 0; i < w.reader_count; i++) {
@@ -1306,7 +1450,7 @@ static void crowd(void)
 
 /* ==== The turns of the loop ================================================================== */
 
-/* A post's keeper gives it these. */
+/* The keeper gives a post its id and time; with those its frame is known. */
 static void number(struct post *post, struct id id, uint64_t time_ms)
 {
     post->id = id;
@@ -1315,26 +1459,29 @@ static void number(struct post *post, struct id id, uint64_t time_ms)
     add_frame_of(&post->frame, &post->m, id, time_ms);
 }
 
+/* Removes the first post of a list, whose owner is then somewhere else. */
 static void take_off(struct posts *posts)
 {
     posts->count--;
     memmove(posts->at, posts->at + 1, posts->count * sizeof posts->at[0]);
 }
 
-/* What was settled has left its place's pending ones. */
+/* A message is settled: its room has one less on its way, its waiters were told, and the streams
+ * that it has overrun were blocked. */
 static void check_settled(struct post *post)
 {
     struct place *place = place_of(post);
     place->pending--;
     release(place);
     for (const struct asker *a = w.askers; a < w.askers + ASKERS; a++)
-        check(!a->waits || a->post != post, "who waits is told when it is settled");
+        check(!a->waits || a->post != post, "no waiter is left when its message is settled");
     for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
         if (r->joined && !r->poll && is_overrun(r))
             check_excuse(r, r->blocked, r->woken);
 }
 
-/* Memory and journal number and settle what they are handed, in order. */
+/* Memory and journal number and settle a batch at once and in order (the journal runs with
+ * `--sync none`). So the model numbers the whole batch before, and catches up in the callbacks. */
 static void settle_at_once(void)
 {
     struct posts empty = { 0 };
@@ -1347,7 +1494,7 @@ static void settle_at_once(void)
     }
     w.keeper->keep(w.keeper, hub_take_batch(w.hub));
     sync_model();
-    check(w.entered == w.entering.count, "what was published is settled");
+    check(w.entered == w.entering.count, "every message of the batch is settled");
     for (size_t i = 0; i < w.entering.count; i++)
         check_settled(w.entering.at[i]);
     free(w.entering.at);
@@ -1357,7 +1504,7 @@ static void settle_at_once(void)
 
 /* ==== The late keeper ======================================================================== */
 
-/* Ids need not be those of a clock, but grow. The time of a message is another matter. */
+/* The late keeper's ids need not be those of a clock; they only grow. */
 static struct id late_id(void)
 {
     struct id id = w.last;
@@ -1369,12 +1516,14 @@ static struct id late_id(void)
     return id;
 }
 
+/* A message's time need not be that of its id: this keeper's clock is a little behind. */
 static void late_number(struct publication *p, struct post *post)
 {
     number(post, late_id(), w.unix_ms - draw(1000));
     hub_number(w.hub, p, post->id, post->time_ms);
 }
 
+/* Takes a batch over and holds it until late_answer. */
 static void late_keep(struct keeper *keeper, struct publication *batch)
 {
     struct late *late = CONTAINER(keeper, struct late, keeper);
@@ -1389,24 +1538,26 @@ static void late_keep(struct keeper *keeper, struct publication *batch)
         *late->end = p;
         late->end = &p->next;
     }
-    check(w.batch.count == 0, "the keeper is handed all");
+    check(w.batch.count == 0, "the keeper is handed the whole batch");
 }
 
-/* What is about to enter is what the hub is told next. */
+/* Notes the post that the hub is told of next, for sync_model. */
 static void enter_one(struct post *post)
 {
     push(&w.entering, post);
     w.entered = 0;
 }
 
+/* After hub_safe or hub_append: the hub has taken it in. */
 static void check_entered(void)
 {
     sync_model();
-    check(w.entered == 1, "it is in");
+    check(w.entered == 1, "a safe message is in its room's history");
     w.entering.count = w.entered = 0;
 }
 
-/* The answer for the oldest message. */
+/* The answer for the oldest message that the keeper holds. A refused one is gone for good; its id,
+ * if it had one, is never used again. */
 static void late_answer(enum settled settled)
 {
     struct publication *p = w.late.first;
@@ -1433,6 +1584,7 @@ static void late_answer(enum settled settled)
         post_free(post);
 }
 
+/* Hands a message to the hub that has no POST here. */
 static enum append append_post(const struct post *post)
 {
     struct span frame = buffer_span(&post->frame);
@@ -1441,12 +1593,12 @@ static enum append append_post(const struct post *post)
         (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES });
 }
 
-/* A message that another process has published. One of ours that is on its way has its key no
- * longer, when it had the same. */
+/* A message that another process has published. If one of ours with the same key is on its way,
+ * that one loses its key: the message that is safe first has it. */
 static void bring(void)
 {
     struct post *post = calloc(1, sizeof *post);
-    check(post != NULL, "there is memory");
+    check(post != NULL, "the driver can allocate memory");
     post->m = draw_message();
     struct place *place = place_of(post);
     struct post *first = find_key(place, &post->m);
@@ -1455,26 +1607,29 @@ static void bring(void)
     number(post, late_id(), w.unix_ms);
     make(place);
     enter_one(post);
-    check(append_post(post) == APPENDED, "what comes from elsewhere enters");
+    check(append_post(post) == APPENDED, "a message from another process enters its room");
     check_entered();
     release(place);
 }
 
-/* One that is larger than the history takes all that was before it along, after it was offered. */
+/* A message that is larger than the history. Its room cannot hold it, and drops everything before
+ * it, after that was offered to the streams. Every reader of the room has then missed a message,
+ * and is overrun. */
 static void bring_too_large(void)
 {
     struct place *place = &w.places[draw(PLACES)];
     const size_t size = (size_t)w.settings.history;
     struct post *post = calloc(1, sizeof *post);
     char *text = malloc(size);
-    check(post != NULL && text != NULL, "there is memory");
+    check(post != NULL && text != NULL, "the driver can allocate memory");
     memset(text, 'x', size);
     post->m = (struct message) { .kind = MESSAGE_TEXT, .room = name_of(place) };
     post->m.body = (struct span) { text, size };
     post->too_large = true;
     number(post, late_id(), w.unix_ms);
     make(place);
-    check(append_post(post) == APPEND_TOO_LARGE, "what cannot be held is refused");
+    check(append_post(post) == APPEND_TOO_LARGE,
+        "a message that is larger than the history is not appended");
     push(&place->posts, post);
     place->held_bytes += post->frame.len;
     post->entered = true;
@@ -1484,16 +1639,18 @@ static void bring_too_large(void)
     release(place);
 }
 
-/* The same once more changes nothing. */
+/* The newest message of a room a second time, as after a lost connection to a relay: it changes
+ * nothing. */
 static void bring_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
     if (oldest_of(place) == NULL)
         return;
     const struct post *post = post_of(place, place->posts.count - 1);
-    check(append_post(post) == APPEND_OLD, "an id that is not newer is refused");
+    check(append_post(post) == APPEND_OLD, "a message whose id is not newer is not appended");
 }
 
+/* Some answers of the late keeper, and messages from elsewhere. */
 static void settle_late(void)
 {
     static const enum settled results[] = { SETTLED_SAFE, SETTLED_SAFE, SETTLED_SAFE, SETTLED_SAFE,
@@ -1502,7 +1659,7 @@ static void settle_late(void)
     for (uint32_t count = w.calm ? UINT32_MAX : draw(8); count > 0 && w.kept.count > 0; count--)
         late_answer(w.calm ? SETTLED_SAFE : results[draw(6)]);
     if (w.calm || (w.late.early && w.kept.count > 0))
-        return; /* ids that were given must not be passed */
+        return; /* kept messages have their ids: one with a later id must not enter before them */
     if (chance(3))
         bring();
     if (chance(8))
@@ -1511,6 +1668,7 @@ static void settle_late(void)
         bring_too_large();
 }
 
+/* The end of a turn: the batch goes to the keeper. */
 static void settle(void)
 {
     if (w.keeper == &w.late.keeper)
@@ -1524,20 +1682,25 @@ static bool is_settled(void)
     return w.batch.count == 0 && w.kept.count == 0;
 }
 
+/* Serves up to `count` streams. When the hub then says that it has nothing to do, no stream may be
+ * left that is due, and no poll that could be answered. */
 static void run(unsigned count)
 {
     w.served = 0;
     turn_run(w.hub, count);
-    check(w.served <= count, "no more are served than may be");
+    check(w.served <= count, "turn_run serves no more streams than it may");
     bool left = hub_next_ms(w.hub) <= w.mono_ms;
     for (struct reader *r = w.readers; !left && r < w.readers + w.reader_count; r++) {
         if (r->joined && r->poll)
-            check(!check_page(&r->query), "a poll with something to tell is answered");
+            check(!check_page(&r->query), "a long poll with something to tell has been answered");
         else if (r->joined)
-            check(r->blocked ? !r->woken : has_all(r), "nobody is left when nobody is left");
+            check(r->blocked ? !r->woken : has_all(r),
+                "no stream is due or behind when the hub has nothing to do");
     }
 }
 
+/* Time passes for the hub, the model and the keeper. hub_next_ms must not be later than the time
+ * that anything waits for. */
 static void tick(void)
 {
     hub_tick(w.hub);
@@ -1547,14 +1710,14 @@ static void tick(void)
     if (watched.fd >= 0 && poll(&watched, 1, 0) > 0)
         w.keeper->ready(w.keeper);
     int64_t next = hub_next_ms(w.hub);
-    check(w.batch.count == 0 || next <= w.mono_ms, "a batch does not wait");
+    check(w.batch.count == 0 || next <= w.mono_ms, "the hub asks for a turn while it has a batch");
     for (const struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
         if (r->joined && r->blocked)
-            check(next <= w.mono_ms + SECOND_MS, "who is blocked is looked at once a second");
+            check(next <= w.mono_ms + SECOND_MS, "the hub looks at blocked streams once a second");
     for (const struct place *p = w.places; p < w.places + PLACES; p++)
         if (p->exists && p->members == 0 && p->pending == 0)
             check(next <= p->silent_ms + (int64_t)w.settings.room_ttl_ms,
-                "a silent room has its time");
+                "the hub asks for a turn when a silent room's time is over");
 }
 
 static void pass_time(int64_t ms)
@@ -1564,6 +1727,8 @@ static void pass_time(int64_t ms)
     hub_set_clock(w.hub, w.mono_ms, w.unix_ms);
 }
 
+/* Small steps most often; sometimes the Unix clock jumps back or far ahead, which ids must survive,
+ * and sometimes all silent rooms reach their time. */
 static void set_clock(void)
 {
     static const uint32_t most[] = { 2, 30, 300, 3000 };
@@ -1576,8 +1741,8 @@ static void set_clock(void)
         pass_time((int64_t)w.settings.room_ttl_ms);
 }
 
-/* A stream that does not get in, for there is a room too many among its rooms, changes nothing for
- * those who are in the others. To be called at rest. */
+/* A stream that does not get in, because one of its rooms would be a room too many, changes nothing
+ * for the streams in its other rooms. Must be called at rest. */
 static void check_refusal(void)
 {
     struct plan plan = { .count = 2, .name = 1 };
@@ -1594,19 +1759,21 @@ static void check_refusal(void)
         may_make(&w.places[plan.places[1]]))
         return;
     uint64_t told = w.told;
-    check(!join(r, &plan), "a stream does not make a room too many");
+    check(!join(r, &plan), "a stream does not make a room beyond the limit");
     forget_reader(r);
     pass_time(SECOND_MS + 1);
     tick();
     run(READERS);
-    check(w.told == told, "nobody hears of who did not get in");
+    check(w.told == told, "a stream that does not get in changes no room's presence");
 }
 
-/* Everybody takes everything, and there is time enough: all readers must know all there is. */
+/* Every reader takes everything, and there is time enough: then all of them must have all messages
+ * and the latest presence, and the hub nothing more to do. This is where a lost message or wake-up
+ * shows. */
 static void come_to_rest(void)
 {
     w.calm = true;
-    settle(); /* what is told may publish anew */
+    settle(); /* a waiter that is told may publish again */
     while (!is_settled())
         settle();
     pass_time(SECOND_MS + 1);
@@ -1615,15 +1782,17 @@ static void come_to_rest(void)
         if (!r->joined)
             continue;
         check(r->poll || r->woken || !is_overrun(r) || is_passed(r),
-            "who is overrun goes within a second");
+            "an overrun stream is closed within a second");
         r->budget = SIZE_MAX;
         r->slow = false;
         wake(r);
         r->budget = SIZE_MAX;
     }
+    /* Four rounds, because a long poll that is answered may publish, and presence has its own
+     * second. */
     for (int turn = 0; turn < 4; turn++) {
         for (int i = 0; hub_next_ms(w.hub) <= w.mono_ms; i++) {
-            check(i < 10000, "everybody is served in the end");
+            check(i < 10000, "every due stream is served in a bounded number of turns");
             settle();
             run(1 + draw(3));
             tick();
@@ -1632,18 +1801,18 @@ static void come_to_rest(void)
         tick();
     }
     run(READERS);
-    check(hub_next_ms(w.hub) > w.mono_ms, "at rest there is nothing to do");
+    check(hub_next_ms(w.hub) > w.mono_ms, "the hub has nothing to do at rest");
     for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
         if (!r->joined || r->poll)
             continue;
-        check(!r->blocked && r->live && has_all(r), "everybody has all messages");
+        check(!r->blocked && r->live && has_all(r), "every stream has all messages at rest");
         check(r->out.len == 0 && r->in.len == 0 && r->expected_at == r->expected.len,
-            "and all that was for them alone");
+            "every stream has all its private events at rest");
         for (unsigned i = 0; i < r->count; i++) {
             w.expected.len = 0;
             add_presence(&w.expected, r->seats[i].place);
             check(span_equal(buffer_span(&w.expected), buffer_span(&r->seats[i].presence)),
-                "and knows who is there");
+                "every stream has the latest presence at rest");
         }
     }
     check_rooms();
@@ -1651,7 +1820,9 @@ static void come_to_rest(void)
     w.calm = false;
 }
 
-/* One step. */
+/* One step: one operation; the numbers are shares of 100. Publishing has the largest, so that
+ * histories are always full; rest and a crowd are rare, because each costs as much as many other
+ * steps. */
 static void walk(void)
 {
     struct reader *r = draw_reader();
@@ -1692,15 +1863,18 @@ static void walk(void)
 
 /* ==== The beginning and the end ============================================================== */
 
+/* --room is the same for all of a walk, so it is checked here once. */
 static void check_allowed(void)
 {
     struct span only[] = { SPAN("lobby"), SPAN("news") };
     w.settings.allowed = (struct spans) { only, 2 };
-    check(hub_allows(w.hub, SPAN("news")), "a room that is named is allowed");
-    check(!hub_allows(w.hub, SPAN("new")), "another is not");
+    check(hub_allows(w.hub, SPAN("news")), "a room that --room names is allowed");
+    check(!hub_allows(w.hub, SPAN("new")), "a room that --room does not name is refused");
     w.settings.allowed = (struct spans) { NULL, 0 };
-    check(hub_allows(w.hub, SPAN("new")), "without names all are");
+    check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
 }
+
+/* The rest of the late keeper: it has no time of its own, no descriptor, and no trouble. */
 
 static void late_tick(struct keeper *keeper, int64_t mono_ms)
 {
@@ -1727,13 +1901,17 @@ static const char *late_trouble(const struct keeper *keeper)
 
 static void late_close(struct keeper *keeper)
 {
-    check(CONTAINER(keeper, struct late, keeper)->first == NULL, "nothing is on its way");
+    check(CONTAINER(keeper, struct late, keeper)->first == NULL,
+        "no message is on its way when the keeper closes");
 }
 
+/* In the order of their names on the command line. */
 enum which { MEMORY, JOURNAL, LATE };
 static enum which which;
-static char folder[64];
+static char folder[64]; /* of the journal; empty while there is none */
 
+/* The journal is a new file in a folder of this process, in memory (/dev/shm), because a walk makes
+ * many small writes. */
 static void open_keeper(void)
 {
     static char path[128];
@@ -1746,12 +1924,13 @@ static void open_keeper(void)
     if (which != JOURNAL)
         return;
     snprintf(folder, sizeof folder, "/dev/shm/ssechat-hub-%d", (int)getpid());
-    check(mkdir(folder, 0700) == 0, "there is a folder");
+    check(mkdir(folder, 0700) == 0, "the driver can make a folder for the journal");
     snprintf(path, sizeof path, "%s/journal", folder);
     w.keeper = journal_open(&(struct journal_settings) { .path = path }, w.hub);
     w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
 }
 
+/* Leaves no file behind, also after a failure (die). */
 static void remove_folder(void)
 {
     static const char *const names[] = { "journal", "journal.lock", "journal.new" };
@@ -1763,6 +1942,8 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
+/* A new hub and an empty model, with settings that are drawn: histories as short as they may be,
+ * and few rooms, so that limits are met. */
 static void begin(void)
 {
     static const size_t histories[] = { 16384, 16384, 32768, 262144 };
@@ -1777,7 +1958,7 @@ static void begin(void)
     w.reader_count = chance(8) ? READERS : 2 + draw(READERS_FEW - 1);
     w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
     w.hub = hub_new(&w.settings, &(struct stream_owner) { serve, overrun }, w.mono_ms, w.unix_ms);
-    check(w.hub != NULL, "there is memory");
+    check(w.hub != NULL, "the driver can allocate memory");
     open_keeper();
     check_allowed();
 }
@@ -1789,6 +1970,8 @@ static void free_posts(struct posts *posts)
     free(posts->at);
 }
 
+/* After a last rest all readers and rooms go. The hub must then be empty; the sanitizers look for
+ * leaks. */
 static void end(void)
 {
     come_to_rest();
@@ -1796,14 +1979,14 @@ static void end(void)
         if (r->joined)
             leave(r);
     check_rooms();
-    if (chance(2)) { /* else hub_free has rooms to free */
+    if (chance(2)) { /* otherwise hub_free has rooms to free */
         pass_time((int64_t)w.settings.room_ttl_ms);
         tick();
-        check(w.place_count == 0, "no room outlives its time");
+        check(w.place_count == 0, "a silent room is dropped after its time");
         check_rooms();
         pass_time(SECOND_MS);
         tick();
-        check(hub_next_ms(w.hub) == INT64_MAX, "an empty hub sleeps");
+        check(hub_next_ms(w.hub) == INT64_MAX, "an empty hub waits for nothing");
     }
     w.keeper->close(w.keeper);
     hub_free(w.hub);
@@ -1824,7 +2007,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     bytes = (struct span) { (const char *)data, size };
-    which = draw(2) == 0 ? MEMORY : LATE;
+    which = draw(2) == 0 ? MEMORY : LATE; /* not the journal, which would need files */
     begin();
     while (bytes.len > 0)
         walk();
@@ -1834,11 +2017,14 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
+/* The two numbers with which the failure can be repeated. */
 static void say_where(void)
 {
     fprintf(stderr, "seed %" PRIu64 ", step %" PRIu64 "\n", seed, step);
 }
 
+/* The handler for check()'s abort, and for the SIGSEGV of a bug. It is not async-signal-safe: a
+ * process that is about to end has nothing to lose. */
 static void die(int signal_number)
 {
     (void)signal_number;
@@ -1847,7 +2033,8 @@ static void die(int signal_number)
     _exit(1);
 }
 
-/* The sanitizers end the program in their own way; where they are not, this is nowhere. */
+/* The sanitizers end the program without a signal, but call this before. In a build without them it
+ * is NULL. */
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
 
 int main(int argc, char **argv)

@@ -1,21 +1,22 @@
-/* journal.c - a driver for the reader of journals: a journal comes on standard input.
+/* journal.c - a driver for the reader of journals (store/): a journal comes on standard input.
  *
- *     journal read             what is read from it: `damaged` or `whole`, then each room with its
- *                              messages
- *     journal sweep            no output: the same journal cut everywhere, and with each byte
- *                              changed, overwritten with zeros, taken out and doubled; only what is
- *                              in the whole journal may be read from it
+ *     journal read     prints what is read from it: `damaged` or `whole`, then each room with its
+ *                      messages
+ *     journal sweep    prints nothing: the same journal cut everywhere, with each byte changed,
+ *                      overwritten with zeros, taken out and doubled; only messages of the whole
+ *                      journal may be read from any of these
  *
- * A record whose CRC stands as 00000000 is signed first: so that one can write journals by hand,
+ * A record whose CRC stands as 00000000 is signed first, so that journals can be written by hand
  * and the fuzzer gets past the CRC.
  *
- * On the way the promises of a recovery are checked. The journal is opened, a message published,
- * and it is closed; then it is opened again, compacted if it was damaged, and opened once more.
- * Each time there must be the same rooms with the same messages and keys, ids must grow, others
- * must be able to follow them, and what was damaged is put aside once. A broken promise ends in
- * abort. With -DFUZZ the same is a libFuzzer target.
+ * What matters is the file that a recovery leaves behind. So the journal is opened, a message is
+ * published, and it is closed; then it is opened again, compacted if it was damaged, and opened a
+ * third time. Each time there must be the same rooms with the same messages and keys, ids must
+ * grow, and a damaged stretch is put aside only once. The order of fsync and rename, and crashes in
+ * between, are for the suites with the real server: journal.bats and crash.bats.
  *
- * All happens in a folder of its own in memory, which is removed. */
+ * A broken promise ends in abort. With -DFUZZ the same is a libFuzzer target. Everything happens in
+ * a folder of its own in memory (/dev/shm), which is removed at the end. */
 
 #include "store/journal.h"
 #include "base/crc32.h"
@@ -34,17 +35,18 @@
 #include <unistd.h>
 
 enum {
-    NOW_MS_STEP = 1000,
-    SWEEP_ZEROS = 16,
+    NOW_MS_STEP = 1000, /* the most rounds that a compaction may take */
+    SWEEP_ZEROS = 16,   /* bytes that are overwritten at a time */
 };
 
-static const uint64_t now_ms = 1800000000000;
+static const uint64_t now_ms = 1800000000000; /* 2027: the hub's clock stands still */
 static char folder[] = "/dev/shm/ssechat-journal-XXXXXX";
 static char path[sizeof folder + 32];
 static bool sweeping;
 
 static void remove_folder(void);
 
+/* Not driver.h's: this one leaves no folder behind. */
 static void check(bool holds, const char *promise)
 {
     if (holds)
@@ -56,7 +58,7 @@ static void check(bool holds, const char *promise)
 
 /* ---- The folder --------------------------------------------------------------------------- */
 
-/* Removes what lies there; returns how many stretches had been put aside. */
+/* Counts the stretches that were put aside and, if `remove`, removes all files. */
 static unsigned empty_folder(bool remove)
 {
     unsigned count = 0;
@@ -78,6 +80,7 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
+/* Once for a process, so that a fuzzer makes one folder for all its inputs. */
 static void make_folder(void)
 {
     if (path[0] != '\0')
@@ -100,6 +103,8 @@ static size_t record_len(struct span s)
     return end != NULL ? (size_t)(end + 2 - s.at) : 0;
 }
 
+/* Finds the places at a beginning of a line where an unsigned record may stand, and writes the CRC
+ * of the record into its digits. */
 static void sign(char *bytes, size_t len)
 {
     static const char unsigned_mark[] = ":00000000 {";
@@ -118,6 +123,8 @@ static void sign(char *bytes, size_t len)
 
 /* ---- One hub ------------------------------------------------------------------------------ */
 
+/* No stream ever joins here, so these are never called. */
+
 static enum served no_stream(struct stream *stream)
 {
     (void)stream;
@@ -132,26 +139,28 @@ static void no_overrun(struct stream *stream)
 
 static struct receipt published;
 
+/* The callback of the one POST that `publish` makes. */
 static void take_receipt(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     (void)waiter;
-    check(settled == SETTLED_SAFE, "what is published is stored");
+    check(settled == SETTLED_SAFE, "a published message is stored");
     published = *receipt;
 }
 
+/* A history longer than the inputs here, and rooms that never expire. */
 static struct hub_settings settings = {
     .history = 1 << 20,
     .room_ttl_ms = INT64_MAX / 4,
 };
 
-/* A hub with the journal in it. */
+/* A new hub that has read the journal. */
 static struct hub *open_hub(struct keeper **journal)
 {
     struct hub *hub =
         hub_new(&settings, &(struct stream_owner) { no_stream, no_overrun }, 0, now_ms);
-    check(hub != NULL, "there is memory");
+    check(hub != NULL, "the driver can allocate memory");
     *journal = journal_open(&(struct journal_settings) { .path = path }, hub);
-    check((*journal)->trouble(*journal) == NULL, "it can be written");
+    check((*journal)->trouble(*journal) == NULL, "an opened journal can be written");
     return hub;
 }
 
@@ -161,19 +170,21 @@ static void close_hub(struct hub *hub, struct keeper *journal)
     hub_free(hub);
 }
 
+/* The invariants of a restored room: what all other code relies on, whatever the file says. */
 static void check_room(const struct hub *hub, const struct room *room)
 {
     const struct ring *ring = &room->ring;
-    check(rule_room(room_name(room)) == NULL, "a room has a name that a room may have");
-    check(!ring_empty(ring), "a room without a message is not restored");
+    check(rule_room(room_name(room)) == NULL, "a restored room has an allowed name");
+    check(!ring_empty(ring), "a restored room holds a message");
     check(ring->head - ring->tail <= settings.history, "a room holds no more than it may");
     for (uint64_t n = ring->first; n < ring->next; n++) {
         const struct entry *e = ring_entry(ring, n);
-        check(n == ring->first || id_before(ring_entry(ring, n - 1)->id, e->id), "ids grow");
+        check(n == ring->first || id_before(ring_entry(ring, n - 1)->id, e->id),
+            "ids grow within a room");
         check(!id_before(hub->last, e->id), "no id is newer than the last one given");
         check(!id_before(hub->newest, e->id), "no id is newer than the newest");
         check(ring_end(ring, n) - e->offset > FRAME_ENVELOPE_BYTES, "no frame is empty");
-        check(e->kind <= MESSAGE_JSON, "it has a kind");
+        check(e->kind <= MESSAGE_JSON, "an entry has a kind of message");
         check(e->key == NULL ||
                   (e->key->room == room && e->key->number == n && e->key->pending == NULL),
             "a key leads to its message");
@@ -187,7 +198,8 @@ static bool any_room(const void *reader, struct span room)
     return true;
 }
 
-/* All rooms, whatever is read from them, and the list of them: nothing of it may crash. */
+/* All rooms, a page of each, and the list of them: nothing that a journal holds may make these
+ * crash. */
 static void check_hub(struct hub *hub)
 {
     uint64_t held = 0;
@@ -198,15 +210,17 @@ static void check_hub(struct hub *hub)
         check_room(hub, room);
         held += room->ring.head - room->ring.tail;
         out.len = 0;
-        check(history_page(hub, &q, &out), "a room has a page");
+        check(history_page(hub, &q, &out), "a restored room has a page with messages");
     }
-    check(held == hub->held, "the sum of the rings is kept");
+    check(held == hub->held, "hub->held is the sum of the rings");
     out.len = 0;
     history_rooms(hub, any_room, NULL, &out);
-    check(!out.failed, "there is memory");
+    check(!out.failed, "the driver can allocate memory");
     buffer_free(&out);
 }
 
+/* A journal that was read must also be writable. The new message's id must be newer than all
+ * before, even if the file has ids of the far future. */
 static void publish(struct hub *hub, struct keeper *journal)
 {
     struct message m = { .kind = MESSAGE_CHAT,
@@ -221,12 +235,13 @@ static void publish(struct hub *hub, struct keeper *journal)
         return; /* its key is there already, with another message or with this one */
     journal->keep(journal, hub_take_batch(hub));
     check(id_parse(stamp_id(&published.stamp), &id), "a new message has an id");
-    check(id_before(last, id), "a new id is newer than all before");
-    check(id.ms < 253402300800000, "and is no later than the year 9999");
+    check(id_before(last, id), "a new id is newer than all ids before");
+    check(id.ms < 253402300800000, "a new id is not later than the year 9999");
 }
 
 /* ---- What a hub holds, as text ------------------------------------------------------------ */
 
+/* By name, because a table has no order. */
 static int compare_rooms(const void *a, const void *b)
 {
     struct span left = room_name(*(const struct room *const *)a);
@@ -235,7 +250,8 @@ static int compare_rooms(const void *a, const void *b)
     return order != 0 ? order : (left.len > right.len) - (left.len < right.len);
 }
 
-/* A line for each message. */
+/* A line for each message: room, id, kind, the CRC of its frame, and its key. What is printed and
+ * what is compared is this. */
 static void add_room(struct buffer *out, const struct room *room)
 {
     static const char *const kinds[] = { "chat", "text", "json" };
@@ -257,19 +273,20 @@ static void add_room(struct buffer *out, const struct room *room)
     buffer_free(&frame);
 }
 
+/* All messages of a hub, by room. The caller frees it. */
 static struct buffer messages_of(const struct hub *hub)
 {
     struct buffer out = { 0 };
     size_t count = 0;
     struct room **rooms = calloc(hub->rooms.count + 1, sizeof(struct room *));
-    check(rooms != NULL, "there is memory");
+    check(rooms != NULL, "the driver can allocate memory");
     for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
         rooms[count++] = (struct room *)(void *)n;
     qsort(rooms, count, sizeof(struct room *), compare_rooms);
     for (size_t i = 0; i < count; i++)
         add_room(&out, rooms[i]);
     free(rooms);
-    check(!out.failed, "there is memory");
+    check(!out.failed, "the driver can allocate memory");
     return out;
 }
 
@@ -279,23 +296,24 @@ static void write_journal(struct span bytes)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     check(fd >= 0 && write(fd, bytes.at, bytes.len) == (ssize_t)bytes.len && close(fd) == 0,
-        "a file can be written");
+        "the driver can write the journal file");
 }
 
-/* Has the journal written anew, and waits for it. */
+/* Has the journal written again, and waits for the child that does it. */
 static void compact(struct keeper *journal)
 {
     int64_t now = 0;
     while (journal->next_ms(journal) != INT64_MAX) {
         struct pollfd watched = { .fd = journal->watch, .events = POLLIN };
-        check(++now < NOW_MS_STEP, "a compaction comes to its end");
+        check(++now < NOW_MS_STEP, "a compaction ends after a bounded number of rounds");
         journal->tick(journal, now);
-        check(poll(&watched, 1, -1) == 1, "the child's end is told");
+        check(poll(&watched, 1, -1) == 1, "the end of a compaction's child wakes the keeper");
         journal->ready(journal);
     }
 }
 
-/* Opens what was left, which must be the same as before. Returns whether it was damaged. */
+/* Opens the file that was left, from which the same must be read as before. Returns whether it was
+ * damaged. */
 static bool reopen(const struct buffer *before, bool compacts)
 {
     struct keeper *journal;
@@ -303,7 +321,8 @@ static bool reopen(const struct buffer *before, bool compacts)
     struct buffer now = messages_of(hub);
     bool damaged = hub->damage;
     check_hub(hub);
-    check(span_equal(buffer_span(before), buffer_span(&now)), "the same is read a second time");
+    check(span_equal(buffer_span(before), buffer_span(&now)),
+        "the same messages are read a second time");
     if (compacts && damaged)
         compact(journal);
     close_hub(hub, journal);
@@ -311,7 +330,7 @@ static bool reopen(const struct buffer *before, bool compacts)
     return damaged;
 }
 
-/* Whether each line of one text is in the other. */
+/* Whether each line of `some` is in `all`. */
 static bool has_lines(struct span all, struct span some)
 {
     struct span line;
@@ -321,8 +340,9 @@ static bool has_lines(struct span all, struct span some)
     return true;
 }
 
-/* Reads a journal and checks all promises. With `original` nothing else may be read. With `out` it
- * says what was read. Returns the same. */
+/* Reads a journal and checks all promises. With `original` it must not read any line that is not
+ * one of those. Returns the messages that were read; in front of them a line that says `damaged` or
+ * `whole`, except in a sweep, which compares. The caller frees it. */
 static struct buffer check_journal(struct span bytes, const struct span *original, bool compacts)
 {
     struct keeper *journal;
@@ -332,18 +352,19 @@ static struct buffer check_journal(struct span bytes, const struct span *origina
     struct buffer read = messages_of(hub);
     bool damaged = hub->damage;
     unsigned aside = empty_folder(false);
-    check(damaged == (aside > 0), "what is damaged is put aside");
+    check(damaged == (aside > 0), "a damaged stretch, and nothing else, is put aside");
     check_hub(hub);
-    check(original == NULL || has_lines(*original, buffer_span(&read)), "nothing is invented");
+    check(original == NULL || has_lines(*original, buffer_span(&read)),
+        "every message that is read was in the whole journal");
     publish(hub, journal);
     check_hub(hub);
     struct buffer before = messages_of(hub);
     close_hub(hub, journal);
     bool again = reopen(&before, compacts);
-    check(damaged || !again, "what was whole is whole a second time");
-    check(empty_folder(false) == aside, "what was put aside is not put aside again");
+    check(damaged || !again, "a whole journal is whole a second time");
+    check(empty_folder(false) == aside, "a damaged stretch is put aside only once");
     if (compacts)
-        check(!reopen(&before, false), "what was compacted is whole");
+        check(!reopen(&before, false), "a compacted journal is whole");
     buffer_free(&before);
     if (!sweeping) {
         struct buffer said = { 0 };
@@ -362,7 +383,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     char *bytes = malloc(size + 1);
-    check(bytes != NULL, "there is memory");
+    check(bytes != NULL, "the driver can allocate memory");
     make_folder();
     if (size > 0)
         memcpy(bytes, data, size);
@@ -378,16 +399,18 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The sweep ---------------------------------------------------------------------------- */
 
+/* One case of the sweep. */
 static void check_part(struct span bytes, const struct span *original)
 {
     struct buffer read = check_journal(bytes, original, false);
     buffer_free(&read);
 }
 
+/* Each byte, in turn: cut off there, one bit changed, zeros, taken out, doubled. */
 static void sweep(struct span whole)
 {
     char *bytes = malloc(whole.len + 1);
-    check(bytes != NULL && whole.len > 0, "there is memory, and a journal");
+    check(bytes != NULL && whole.len > 0, "there is a journal, and the driver can allocate memory");
     sweeping = true;
     struct buffer all = check_journal(whole, NULL, true);
     struct span original = buffer_span(&all);
@@ -411,12 +434,13 @@ static void sweep(struct span whole)
     free(bytes);
 }
 
+/* Everything on standard input. It must be writable, because sign() writes into it. */
 static struct span read_input(void)
 {
     struct buffer in = { 0 };
     for (;;) {
         char *at = buffer_reserve(&in, 65536);
-        check(at != NULL, "there is memory");
+        check(at != NULL, "the driver can allocate memory");
         size_t n = fread(at, 1, 65536, stdin);
         if (n == 0)
             return (struct span) { in.at, in.len };

@@ -6,11 +6,15 @@
  *     json escape            the input as a JSON string
  *
  * A decoded value shows bytes outside printable ASCII, and the backslash, as \xHH. A refused
- * document is `error:` and the sentence, and exit 1.
+ * document gives `error:` and the sentence, and exit code 1.
  *
- * On the way every promise of json.h is checked, with the document directly before and directly
- * behind an unreadable page, and with every beginning of it; a broken promise ends in abort. With
- * -DFUZZ the same checks are a libFuzzer target. */
+ * On the way every promise of json.h is checked. Most are laws that need no expected output: what
+ * was escaped decodes to itself, the compact form of a compact form is that form, a value is
+ * accepted in every document, and every beginning of an accepted document is refused. The document
+ * lies directly before and directly behind an unreadable page. A broken promise ends in abort. With
+ * -DFUZZ the same checks are a libFuzzer target.
+ *
+ * Whether a document is accepted that should not be is for the suite, which has the examples. */
 
 #include "json.h"
 #include "base/text.h"
@@ -19,7 +23,7 @@
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
-/* Makes {"x":VALUE} and finds x in it again. The document is the caller's to free. */
+/* Makes {"x":VALUE} and finds x in it. The caller frees the document with span_free. */
 static struct span wrap(struct span value, struct json_field *x)
 {
     struct span before = SPAN("{\"x\":");
@@ -29,11 +33,14 @@ static struct span wrap(struct span value, struct json_field *x)
     at[before.len + value.len] = '}';
     struct span document = { at, before.len + value.len + 1 };
     *x = (struct json_field) { .name = SPAN("x") };
-    check(json_find(document, x, 1) == NULL, "an accepted value is accepted elsewhere");
-    check(span_equal(x->raw, value), "the raw value is the value, no more and no less");
+    check(json_find(document, x, 1) == NULL,
+        "a value that was accepted is accepted in another document");
+    check(span_equal(x->raw, value), "the raw value is exactly the value");
     return document;
 }
 
+/* Decodes a string into a copy, and also in place, which json_decode allows. The caller frees
+ * it. */
 static struct span decoded(struct span raw)
 {
     char *out = bytes_new(raw.len);
@@ -42,21 +49,25 @@ static struct span decoded(struct span raw)
     check(is_utf8(text), "a decoded string is UTF-8");
     struct span place = copy_of(raw);
     char *same = (char *)(uintptr_t)place.at;
-    check(json_decode(place, same) == text.len, "decoding in place gives the same length");
-    check(text.len == 0 || memcmp(same, out, text.len) == 0, "and the same text");
+    check(json_decode(place, same) == text.len,
+        "decoding in place gives the same length as decoding into a copy");
+    check(text.len == 0 || memcmp(same, out, text.len) == 0,
+        "decoding in place gives the same text as decoding into a copy");
     span_free(place);
     return text;
 }
 
+/* The caller frees it. */
 static struct span escaped(struct span text)
 {
     char *out = bytes_new(JSON_ESCAPED_MAX(text.len));
     struct span raw = { out, json_escape(text, out) };
-    check(raw.len <= JSON_ESCAPED_MAX(text.len), "an escaped text fits its bound");
+    check(raw.len <= JSON_ESCAPED_MAX(text.len),
+        "an escaped text is no longer than JSON_ESCAPED_MAX");
     return raw;
 }
 
-/* Text to JSON and back again. */
+/* From text to JSON and back. */
 static void check_text(struct span text)
 {
     struct json_field x;
@@ -70,6 +81,7 @@ static void check_text(struct span text)
     span_free(raw);
 }
 
+/* The caller frees it. */
 static struct span compacted(struct span raw)
 {
     char *out = bytes_new(raw.len);
@@ -78,17 +90,19 @@ static struct span compacted(struct span raw)
     return compact;
 }
 
+/* A raw control character would end a line of an event stream. */
 static void check_one_line(struct span compact)
 {
     for (size_t i = 0; i < compact.len; i++)
         check((unsigned char)compact.at[i] >= ' ', "the compact form is one line");
 }
 
+/* Compacting once is enough, and the value stays a value of its type. */
 static void check_compact(struct json_field field)
 {
     struct json_field x;
     struct span once = compacted(field.raw), twice = compacted(once);
-    check(span_equal(once, twice), "the compact form of the compact form is itself");
+    check(span_equal(once, twice), "compacting a compact form changes nothing");
     check_one_line(once);
     struct span document = wrap(once, &x);
     check(x.type == field.type, "the compact form has the same type");
@@ -97,22 +111,25 @@ static void check_compact(struct json_field field)
     span_free(once);
 }
 
+/* Walks over an array to its end, or to its first element that is not a string. */
 static void check_strings(struct span raw)
 {
     struct span rest = raw, string;
     int found;
     while ((found = json_next_string(&rest, &string)) == 1)
         span_free(decoded(string));
-    check(json_next_string(&rest, &string) == found, "the end of an array stays its end");
+    check(json_next_string(&rest, &string) == found,
+        "json_next_string repeats its last answer at the end of an array");
 }
 
+/* Everything that may be done with a field, whatever its type. */
 static void check_field(struct json_field field)
 {
     if (field.type == JSON_ABSENT)
         return;
     struct json_field x;
     struct span document = wrap(field.raw, &x);
-    check(x.type == field.type, "a value has one type");
+    check(x.type == field.type, "a value has the same type in another document");
     span_free(document);
     check_compact(field);
     if (field.type == JSON_ARRAY)
@@ -126,6 +143,8 @@ static void check_field(struct json_field field)
 
 #ifdef FUZZ
 
+/* Asks for the fields that the server asks for, and one with an empty name. Any input that is UTF-8
+ * is also a text to escape. */
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct json_field fields[] = {
@@ -156,50 +175,52 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- Every place and every beginning ------------------------------------------------------ */
 
-/* Looks for the fields at the given place; what it finds must be what was found before. */
+/* Finds the fields again with the document at another place; the answer must be the same. */
 static void check_place(struct span place, struct span text, const char *problem,
     const struct json_field *fields, size_t count)
 {
     struct json_field *here = calloc(count + 1, sizeof *here);
-    check(here != NULL, "there is memory");
+    check(here != NULL, "the driver can allocate memory");
     for (size_t i = 0; i < count; i++)
         here[i].name = fields[i].name;
-    check(json_find(place, here, count) == problem, "the answer depends on the text alone");
+    check(json_find(place, here, count) == problem, "json_find's answer depends on the text alone");
     for (size_t i = 0; problem == NULL && i < count; i++) {
-        check(here[i].type == fields[i].type, "and so does the type");
-        check(span_equal(here[i].raw, fields[i].raw), "and the value");
+        check(here[i].type == fields[i].type, "a field's type depends on the text alone");
+        check(span_equal(here[i].raw, fields[i].raw), "a field's value depends on the text alone");
         if (here[i].type != JSON_ABSENT)
-            check(here[i].raw.at - place.at == fields[i].raw.at - text.at, "and its place");
+            check(here[i].raw.at - place.at == fields[i].raw.at - text.at,
+                "a field's place depends on the text alone");
         check_field(here[i]);
     }
     free(here);
 }
 
-/* Every beginning of the document: it must be refused, unless what is cut off is white space. A
- * long document is cut at a few places only. */
+/* Every beginning of the document, at both ends of the pages: each must be refused, unless only
+ * white space is cut off. Of a long document some beginnings only. */
 static void check_beginnings(
     struct guarded g, struct span text, bool accepted, struct json_field *fields, size_t count)
 {
     size_t stride = text.len > 4096 ? text.len / 64 : 1;
-    size_t space = 0;
+    size_t space = 0; /* white space behind the object, which may be cut off */
     while (space < text.len && memchr(" \t\r\n", text.at[text.len - 1 - space], 4) != NULL)
         space++;
     for (size_t len = 0; len < text.len; len += stride) {
         struct span beginning = { text.at, len };
         const char *problem = json_find(at_end(g, beginning), fields, count);
-        check(
-            problem == json_find(at_start(g, beginning), fields, count), "same text, same answer");
+        check(problem == json_find(at_start(g, beginning), fields, count),
+            "json_find gives the same text the same answer");
         if (accepted && len + space < text.len)
             check(problem != NULL, "a document that was cut off is refused");
     }
 }
 
+/* json_find, with all promises about it. NULL, or the sentence. */
 static const char *find(struct span text, struct json_field *fields, size_t count)
 {
     struct guarded g = guarded_new(text.len);
     const char *problem = json_find(text, fields, count);
     check_beginnings(g, text, problem == NULL, fields, count);
-    json_find(text, fields, count);
+    json_find(text, fields, count); /* check_beginnings has overwritten them */
     check_place(at_end(g, text), text, problem, fields, count);
     check_place(at_start(g, text), text, problem, fields, count);
     return problem;
@@ -213,6 +234,7 @@ static void print_line(struct span s)
     putchar('\n');
 }
 
+/* Visible, so that the suite can compare bytes of any kind as text. */
 static void print_decoded(struct span raw)
 {
     struct span text = decoded(raw);
@@ -305,7 +327,7 @@ int main(int argc, char **argv)
         return usage();
     size_t count = (size_t)argc - 2;
     struct json_field *fields = calloc(count + 1, sizeof *fields);
-    check(fields != NULL, "there is memory");
+    check(fields != NULL, "the driver can allocate memory");
     for (size_t i = 0; i < count; i++)
         fields[i].name = span_of(argv[i + 2]);
     struct span input = read_input();

@@ -8,43 +8,50 @@
  *     text length      how many characters it has
  *     text base64      its Base64 form
  *
- * On the way the promises of text.h are checked, with the input directly before and directly
- * behind an unreadable page, and with every beginning of it; a broken promise ends in abort. With
- * -DFUZZ the same checks are a libFuzzer target. */
+ * The sweep shows how a decoder is tested to the end rather than by examples: all first and second
+ * bytes, and behind them the edges of every range, against the grammar of the RFC as a table; then
+ * all 1,114,112 code points, each spelled by arithmetic.
+ *
+ * On the way the promises of text.h are checked, with the input directly before and directly behind
+ * an unreadable page, and with every beginning of it; a broken promise ends in abort. With -DFUZZ
+ * the same checks are a libFuzzer target. */
 
 #include "base/text.h"
 #include "driver.h"
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
+/* What text_trim returns is a part of the text, and needs no more trimming. */
 static void check_trim(struct span text)
 {
     struct span trimmed = text_trim(text), again = text_trim(trimmed);
     check(trimmed.at >= text.at && trimmed.at + trimmed.len <= text.at + text.len,
-        "what is left of a text is a part of it");
-    check(again.at == trimmed.at && again.len == trimmed.len, "trimming twice is trimming once");
+        "a trimmed text is a part of the text");
+    check(again.at == trimmed.at && again.len == trimmed.len,
+        "trimming a trimmed text changes nothing");
     struct span first = trimmed;
-    check(!text_is_space(text_next(&first)), "what is left begins with no white space");
+    check(!text_is_space(text_next(&first)), "a trimmed text does not begin with white space");
 }
 
 static void check_base64(struct span data)
 {
     size_t len = TEXT_BASE64_BYTES(data.len);
     char *out = bytes_new(len);
-    check(text_base64(data, out) == len, "Base64 is as long as its bound says");
+    check(text_base64(data, out) == len, "text_base64 writes TEXT_BASE64_BYTES bytes");
     free(out);
 }
 
-/* One byte at a time. */
+/* text_plain reads a word at a time; this is the same one byte at a time. */
 static void check_plain(struct span text)
 {
     size_t len = 0;
     while (len < text.len && text.at[len] >= ' ' && text.at[len] < 0x7f && text.at[len] != '"' &&
            text.at[len] != '\\')
         len++;
-    check(text_plain(text) == len, "plain text ends where it ends");
+    check(text_plain(text) == len, "text_plain counts the plain bytes at the front, and no others");
 }
 
+/* The promises that hold for any bytes, and then those that hold for UTF-8 alone. */
 static void check_text(struct span text)
 {
     for (size_t from = 0; from <= text.len && from < 16; from++)
@@ -57,17 +64,17 @@ static void check_text(struct span text)
         character = text_next(&rest);
         size_t taken = before.len - rest.len;
         check(rest.at == before.at + taken && taken <= 4, "a character has at most four bytes");
-        check((character < 0) == (taken == 0), "what is refused is not taken");
+        check((character < 0) == (taken == 0), "text_next takes nothing exactly when it refuses");
         if (character < 0)
             break;
         characters++;
     }
-    check(character == -1 || rest.len == 0, "-2 is the end");
+    check(character == -1 || rest.len == 0, "text_next returns -2 only at the end");
     size_t length = text_length(text);
     check_base64(text);
     if (character != -2)
         return;
-    check(length == characters, "the length counts characters");
+    check(length == characters, "text_length counts characters");
     check_trim(text);
 }
 
@@ -81,7 +88,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* Puts every beginning of the text before an unreadable page, and the whole behind one. */
+/* Puts every beginning of the text before an unreadable page (of a long one some beginnings), and
+ * the whole behind one. */
 static void check_places(struct span text)
 {
     struct guarded g = guarded_new(text.len);
@@ -115,7 +123,7 @@ static bool is_tail(unsigned char byte)
     return byte >= 0x80 && byte <= 0xbf;
 }
 
-/* How many of the four bytes the grammar takes as a character; 0 when they begin none. */
+/* How many of the four bytes are a character by the grammar; 0 when they begin none. */
 static size_t grammar_length(const unsigned char *b)
 {
     for (size_t i = 0; i < sizeof grammar / sizeof grammar[0]; i++) {
@@ -130,14 +138,15 @@ static size_t grammar_length(const unsigned char *b)
     return 0;
 }
 
-/* The four bytes with their end cut off everywhere. */
+/* The first one to four of the bytes: a character that is cut off must be refused, not guessed. */
 static void check_sequence(const unsigned char *bytes)
 {
     size_t length = grammar_length(bytes);
     for (size_t len = 1; len <= 4; len++) {
         struct span rest = { (const char *)bytes, len };
         size_t taken = text_next(&rest) < 0 ? 0 : len - rest.len;
-        check(taken == (length <= len ? length : 0), "text_next is RFC 3629's grammar");
+        check(taken == (length <= len ? length : 0),
+            "text_next takes exactly what RFC 3629's grammar takes");
     }
 }
 
@@ -166,12 +175,14 @@ static void sweep_characters(void)
             b[0] = (char)((0xf00 >> len & 0xff) | (c >> (6 * (len - 1))));
         bool surrogate = c >= 0xd800 && c <= 0xdfff;
         struct span rest = { b, len };
-        check(text_next(&rest) == (surrogate ? -1 : c), "every character comes back as itself");
+        check(text_next(&rest) == (surrogate ? -1 : c),
+            "text_next returns each character as it was spelled, and refuses surrogates");
     }
 }
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
+/* The characters of a class as ranges, so that the suite can name the whole class. */
 static void print_ranges(bool (*belongs)(int32_t character))
 {
     for (int32_t c = 0; c <= 0x10ffff; c++) {

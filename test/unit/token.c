@@ -1,17 +1,24 @@
-/* token.c - a driver for token.c: what is to be hashed or checked comes on standard input.
+/* token.c - a driver for token.c and sha256.c: the bytes to hash, or the token to check, come on
+ * standard input.
  *
  *     token sha256                     the digest in hexadecimal
  *     token hmac KEYHEX                the same, with a key
  *     token key FILE                   `key of N bytes`, or `error:` and the sentence, and exit 1
- *     token check [KEYFILE...] NOW     the state; of a good token also what it says
+ *     token check [KEYFILE...] NOW     the state; of a good token also its claims
  *     token make KEYFILE NAME yes|no NOW EXPIRES [ROOM...]     a token
- *     token promises                   what the fuzzer does with its input
+ *     token promises                   the checks of the fuzz target, and no output
  *
  * A name or room shows bytes outside printable ASCII, and the backslash, as \xHH.
  *
  * On the way every promise of token.h is checked, with the input directly before and directly
- * behind an unreadable page; of a good token also every beginning, and every bit turned over. A
- * broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. */
+ * behind an unreadable page. What matters most is that nothing but a token signed with the key is
+ * good: of every good token the driver also tries every beginning, and every single bit turned
+ * over. A good token that is made again from its own claims must be good, and say the same.
+ *
+ * A broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. A fuzzer
+ * cannot guess a signature, so input that begins with a brace is taken as header and claims, and
+ * the driver signs it. The hashes are not compared here: the suite has published examples, and
+ * openssl. */
 
 #include "auth/token.h"
 #include "auth/sha256.h"
@@ -22,10 +29,12 @@
 
 #include <inttypes.h>
 
+/* Filled with a pattern, so that a field that token_check leaves unset does not look like zero. The
+ * caller frees it. */
 static struct token *token_new(void)
 {
     struct token *token = malloc(sizeof *token);
-    check(token != NULL, "there is memory");
+    check(token != NULL, "the driver can allocate memory");
     memset(token, 0xa5, sizeof *token);
     return token;
 }
@@ -37,29 +46,31 @@ static bool is_inside(const struct token *token, struct span s)
     return s.at >= token->text && s.at + s.len <= token->text + sizeof token->text;
 }
 
-/* A good token keeps the rules. */
+/* A good token keeps the rules, so that its fields can be used without any further check. */
 static void check_rules(const struct token *token, int64_t now)
 {
     struct span name = token->name;
     bool all = false;
-    check(name.at == NULL || is_inside(token, name), "the name lies in the text");
-    check(name.at == NULL || rule_name(&name) == NULL, "the name keeps its rule");
-    check(span_equal(name, token->name), "and has no white space at its ends");
-    check(token->room_count <= TOKEN_ROOMS_MAX, "there are no more rooms than allowed");
+    check(name.at == NULL || is_inside(token, name), "a token's name lies in its text");
+    check(name.at == NULL || rule_name(&name) == NULL, "a token's name keeps its rule");
+    check(span_equal(name, token->name), "a token's name has no white space at its ends");
+    check(token->room_count <= TOKEN_ROOMS_MAX, "a token has at most TOKEN_ROOMS_MAX rooms");
     for (size_t i = 0; i < token->room_count; i++) {
-        check(is_inside(token, token->rooms[i]), "a room lies in the text");
-        check(rule_room(token->rooms[i]) == NULL, "a room keeps its rule");
-        check(token_has_room(token, token->rooms[i]), "the token is for its rooms");
+        check(is_inside(token, token->rooms[i]), "a token's room lies in its text");
+        check(rule_room(token->rooms[i]) == NULL, "a token's room keeps its rule");
+        check(token_has_room(token, token->rooms[i]), "a token is for each of its rooms");
         all = all || span_equal(token->rooms[i], SPAN("*"));
     }
-    check(token->all_rooms == all, "an asterisk is all rooms, nothing else is");
-    check(token_has_room(token, SPAN("no/room")) == all, "and for no others");
-    check(now < token->expires && token->expires <= 253402300799, "it expires, and not yet");
+    check(token->all_rooms == all, "a token is for all rooms exactly when it has an asterisk");
+    check(token_has_room(token, SPAN("no/room")) == all, "a token is for no other rooms");
+    check(now < token->expires && token->expires <= 253402300799,
+        "a good token expires later than now, and before the year 10000");
 }
 
+/* Two tokens say the same, each in its own memory. */
 static void check_same(const struct token *a, const struct token *b)
 {
-    check((a->name.at == NULL) == (b->name.at == NULL), "the same token has the same name, if any");
+    check((a->name.at == NULL) == (b->name.at == NULL), "the same token has a name, or has none");
     check(span_equal(a->name, b->name), "the same token has the same name");
     check(a->room_count == b->room_count, "the same token has as many rooms");
     for (size_t i = 0; i < a->room_count; i++)
@@ -69,17 +80,19 @@ static void check_same(const struct token *a, const struct token *b)
     check(a->expires == b->expires, "the same token expires at the same time");
 }
 
+/* A token with these claims, behind other bytes, which must stay. The caller frees it. */
 static struct buffer made(const struct token *token, const struct token_key *key, int64_t now)
 {
     struct buffer out = { 0 };
     buffer_add_string(&out, "before ");
     token_make(&out, key, token->name, token->rooms, token->room_count, token->publish, now,
         token->expires);
-    check(!out.failed && memcmp(out.at, "before ", 7) == 0, "making a token adds to the buffer");
+    check(!out.failed && memcmp(out.at, "before ", 7) == 0, "a token is appended to the buffer");
     return out;
 }
 
-/* What a good token says can be said again. */
+/* A good token's claims can be signed again; that token is good up to the second in which it
+ * expires. */
 static void check_remade(const struct token *token, const struct token_key *key, int64_t now)
 {
     struct buffer out = made(token, key, now);
@@ -87,21 +100,22 @@ static void check_remade(const struct token *token, const struct token_key *key,
     struct token *again = token_new();
     enum token_state state = token_check(text, key, 1, now, again);
     if (text.len > TOKEN_MAX_BYTES) {
-        check(state == TOKEN_MALFORMED, "a token that is too long is refused");
+        check(state == TOKEN_MALFORMED, "a token of more than TOKEN_MAX_BYTES is malformed");
     } else {
-        check(state == TOKEN_GOOD, "a token made from a good one is good");
+        check(state == TOKEN_GOOD, "a token made from a good token's claims is good");
         check_same(token, again);
         check(token_check(text, key, 1, token->expires - 1, again) == TOKEN_GOOD,
             "a token is good until it expires");
         check(token_check(text, key, 1, token->expires, again) == TOKEN_EXPIRED,
-            "and expired from then on");
+            "a token is expired from its `exp` on");
     }
     free(again);
     span_free(text);
     buffer_free(&out);
 }
 
-/* Every `stride`th bit turned over, and every `stride`th beginning. */
+/* Every `stride`th bit turned over, and every `stride`th beginning: none of these is good. Fewer of
+ * them in a fuzzer, because each costs a hash. */
 static void check_changed(
     struct span text, const struct token_key *keys, size_t count, int64_t now, size_t stride)
 {
@@ -111,26 +125,29 @@ static void check_changed(
     for (size_t bit = 0; bit < 8 * text.len; bit += stride) {
         at[bit / 8] = (char)(at[bit / 8] ^ 1 << bit % 8);
         enum token_state state = token_check(changed, keys, count, now, token);
-        check(state == TOKEN_MALFORMED || state == TOKEN_FORGED, "a changed token is refused");
+        check(state == TOKEN_MALFORMED || state == TOKEN_FORGED,
+            "a token with a bit turned over is malformed or forged");
         at[bit / 8] = (char)(at[bit / 8] ^ 1 << bit % 8);
     }
     for (size_t len = 0; len < text.len; len += stride) {
         struct span beginning = copy_of((struct span) { text.at, len });
         enum token_state state = token_check(beginning, keys, count, now, token);
-        check(state == TOKEN_MALFORMED || state == TOKEN_FORGED, "a cut off token is refused");
+        check(state == TOKEN_MALFORMED || state == TOKEN_FORGED,
+            "a token that is cut off is malformed or forged");
         span_free(beginning);
     }
     free(token);
     span_free(changed);
 }
 
-/* The key of the fuzzer's seeds, and another one. */
+/* The key of the fuzzer's seeds, another one, and the fuzzer's clock. */
 static char fuzz_bytes[] = "0123456789abcdef0123456789abcdef", other_bytes[32];
 static const struct token_key fuzz_key = { fuzz_bytes, 32 }, other_key = { other_bytes, 32 };
 enum { FUZZ_NOW = 1700000000 };
 
-/* What read_date gives, by another way, for numbers that a long double has room for: 13 digits are
- * too far from the next whole number to be rounded to it. */
+/* A date by strtold, where token.c reads the digits. Only for numbers of up to 13 characters: they
+ * are exact enough in a long double, and too far from the next whole number to be rounded to it.
+ * False for any other. */
 static bool date_of(const struct json_field *field, long double *date)
 {
     char text[16];
@@ -145,6 +162,7 @@ static bool date_of(const struct json_field *field, long double *date)
     return true;
 }
 
+/* The state against `exp` and `nbf` as strtold reads them. */
 static void check_dates(enum token_state state, const struct token *token, struct span claims)
 {
     struct json_field fields[] = { { .name = SPAN("exp") }, { .name = SPAN("nbf") } };
@@ -152,16 +170,20 @@ static void check_dates(enum token_state state, const struct token *token, struc
     if (state == TOKEN_MALFORMED || json_find(claims, fields, 2) != NULL)
         return;
     if (date_of(&fields[0], &exp)) {
-        check((state == TOKEN_EXPIRED) == (FUZZ_NOW >= exp), "expired is as of exp");
+        check((state == TOKEN_EXPIRED) == (FUZZ_NOW >= exp),
+            "a token is expired exactly from `exp` on");
         long double expires = (long double)token->expires;
         check(state != TOKEN_GOOD || expires >= exp || expires == 253402300799,
-            "it is refused no earlier than at exp");
-        check(state != TOKEN_GOOD || expires - 1 < exp, "and within the second");
+            "a token's last second is not before `exp`");
+        check(state != TOKEN_GOOD || expires - 1 < exp,
+            "a token's last second is less than a second after `exp`");
     }
     if (state != TOKEN_EXPIRED && date_of(&fields[1], &nbf))
-        check((state == TOKEN_EARLY) == (FUZZ_NOW < nbf - 5), "early is 5 seconds before nbf");
+        check((state == TOKEN_EARLY) == (FUZZ_NOW < nbf - 5),
+            "a token is early until 5 seconds before `nbf`");
 }
 
+/* One part of a token: base64url without padding (RFC 7515 2), made from the Base64 of text.c. */
 static void add_part(struct buffer *out, struct span bytes)
 {
     char *base64 = bytes_new(TEXT_BASE64_BYTES(bytes.len));
@@ -175,6 +197,7 @@ static void add_part(struct buffer *out, struct span bytes)
     free(base64);
 }
 
+/* Header and claims with a right signature of fuzz_key. The caller frees it. */
 static struct span signed_text(struct span header, struct span claims)
 {
     unsigned char digest[SHA256_BYTES];
@@ -185,13 +208,13 @@ static struct span signed_text(struct span header, struct span claims)
     sha256_hmac((struct span) { fuzz_key.bytes, fuzz_key.len }, buffer_span(&out), digest);
     buffer_add_string(&out, ".");
     add_part(&out, (struct span) { (const char *)digest, sizeof digest });
-    check(!out.failed, "there is memory");
+    check(!out.failed, "the driver can allocate memory");
     struct span text = copy_of(buffer_span(&out));
     buffer_free(&out);
     return text;
 }
 
-/* The first line is a header, the rest are claims, and we sign them. */
+/* The first line of the input is a header, the rest are claims, and the driver signs them. */
 static void check_signed(struct span input)
 {
     struct span header, claims = input;
@@ -199,11 +222,13 @@ static void check_signed(struct span input)
     if (!span_split(&claims, '\n', &header) || claims.at == NULL)
         claims = SPAN("");
     struct span text = signed_text(header, claims);
+    /* The right key comes second, so that a token is tried with each. */
     struct token_key keys[] = { other_key, fuzz_key };
     enum token_state state = token_check(text, keys, 1, FUZZ_NOW, token);
-    check(state == TOKEN_MALFORMED || state == TOKEN_FORGED, "another key is refused");
+    check(state == TOKEN_MALFORMED || state == TOKEN_FORGED,
+        "a token that is signed with another key is malformed or forged");
     state = token_check(text, keys, 2, FUZZ_NOW, token);
-    check(state != TOKEN_FORGED, "one of two keys is enough");
+    check(state != TOKEN_FORGED, "a token that is signed with one of two keys is not forged");
     check_dates(state, token, claims);
     if (state == TOKEN_GOOD) {
         check_rules(token, FUZZ_NOW);
@@ -214,7 +239,7 @@ static void check_signed(struct span input)
     free(token);
 }
 
-/* An input that begins with a brace is signed; any other is a token as it is. */
+/* Input that begins with a brace is signed; any other is a token as it is. */
 static void check_input(struct span input)
 {
     if (input.len > 0 && input.at[0] == '{') {
@@ -228,7 +253,8 @@ static void check_input(struct span input)
         check_remade(token, &fuzz_key, FUZZ_NOW);
         check_changed(text, &fuzz_key, 1, FUZZ_NOW, 101);
     }
-    check(token_check(text, NULL, 0, FUZZ_NOW, token) != TOKEN_GOOD, "no key, no good token");
+    check(token_check(text, NULL, 0, FUZZ_NOW, token) != TOKEN_GOOD,
+        "without a key no token is good");
     free(token);
     span_free(text);
 }
@@ -245,6 +271,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
+/* A line of a good token's claims, as the suite reads it. */
 static void print_line(const char *label, struct span s)
 {
     printf("%s ", label);
@@ -259,6 +286,7 @@ static void print_digest(const unsigned char digest[SHA256_BYTES])
     putchar('\n');
 }
 
+/* Hashes the input at three places: a digest depends on the bytes alone. */
 static int show_sha256(void)
 {
     unsigned char digest[3][SHA256_BYTES];
@@ -267,13 +295,16 @@ static int show_sha256(void)
     sha256_digest(input, digest[0]);
     sha256_digest(at_start(g, input), digest[1]);
     sha256_digest(at_end(g, input), digest[2]);
-    check(memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "same bytes, same digest");
-    check(memcmp(digest[0], digest[2], sizeof digest[0]) == 0, "same bytes, same digest");
+    check(
+        memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "the same bytes have the same digest");
+    check(
+        memcmp(digest[0], digest[2], sizeof digest[0]) == 0, "the same bytes have the same digest");
     print_digest(digest[0]);
     span_free(input);
     return 0;
 }
 
+/* The caller frees it. */
 static struct span from_hex(const char *hex)
 {
     size_t len = strlen(hex) / 2;
@@ -292,20 +323,23 @@ static int show_hmac(const char *hex)
     struct guarded key_guarded = guarded_new(key.len), input_guarded = guarded_new(input.len);
     sha256_hmac(at_start(key_guarded, key), at_end(input_guarded, input), digest[0]);
     sha256_hmac(at_end(key_guarded, key), at_start(input_guarded, input), digest[1]);
-    check(memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "same bytes, same digest");
+    check(
+        memcmp(digest[0], digest[1], sizeof digest[0]) == 0, "the same bytes have the same digest");
     print_digest(digest[0]);
     span_free(key);
     span_free(input);
     return 0;
 }
 
+/* The key in the file, which the caller frees; ends the program with the sentence if there is
+ * none. */
 static struct token_key read_key(const char *path)
 {
     struct token_key key;
     const char *why = token_read_key(path, &key);
     if (why == NULL)
         return key;
-    check(key.bytes == NULL && key.len == 0, "a key that is refused is not kept");
+    check(key.bytes == NULL && key.len == 0, "a refused key file leaves no key");
     printf("error: %s\n", why);
     exit(1);
 }
@@ -330,16 +364,20 @@ static void print_token(const struct token *token)
     printf("expires %" PRId64 "\n", token->expires);
 }
 
+/* The same token at another place gets the same state, and says the same. */
 static void check_place(struct span place, const struct token_key *keys, size_t count, int64_t now,
     enum token_state state, const struct token *expected)
 {
     struct token *token = token_new();
-    check(token_check(place, keys, count, now, token) == state, "same text, same state");
+    check(
+        token_check(place, keys, count, now, token) == state, "the same token has the same state");
     if (state == TOKEN_GOOD)
         check_same(token, expected);
     free(token);
 }
 
+/* A long token is tried at fewer bits and beginnings, because each costs a hash of it. Frees the
+ * keys. */
 static int show_check(struct token_key *keys, size_t count, int64_t now)
 {
     static const char *const states[] = { "good", "malformed", "forged", "expired", "early" };
@@ -366,7 +404,7 @@ static int show_check(struct token_key *keys, size_t count, int64_t now)
 static int read_keys_and_check(char **paths, size_t count, const char *now)
 {
     struct token_key *keys = calloc(count + 1, sizeof *keys);
-    check(keys != NULL, "there is memory");
+    check(keys != NULL, "the driver can allocate memory");
     for (size_t i = 0; i < count; i++)
         keys[i] = read_key(paths[i]);
     int status = show_check(keys, count, strtoll(now, NULL, 10));
@@ -374,32 +412,33 @@ static int read_keys_and_check(char **paths, size_t count, const char *now)
     return status;
 }
 
-/* A name for which no memory can be had, and which therefore nobody reads. */
+/* A name so long that there is no memory for a token with it; so its bytes are never read. */
 static void check_no_memory(const struct token_key *key)
 {
     struct buffer out = { 0 };
     struct span name = { "x", SIZE_MAX / 8 };
     buffer_add_string(&out, "before");
     token_make(&out, key, name, NULL, 0, true, 0, 1);
-    check(out.failed, "a token that finds no memory fails");
-    check(span_equal(buffer_span(&out), SPAN("before")), "and leaves the buffer as it was");
+    check(out.failed, "token_make says when it is out of memory");
+    check(span_equal(buffer_span(&out), SPAN("before")),
+        "token_make leaves the buffer as it was when it fails");
     buffer_free(&out);
 }
 
-/* KEYFILE NAME yes|no NOW EXPIRES [ROOM...] */
+/* The arguments: KEYFILE NAME yes|no NOW EXPIRES [ROOM...] */
 static int show_make(char **arguments, size_t count)
 {
     struct token_key key = read_key(arguments[0]);
     size_t room_count = count - 5;
     struct span *rooms = calloc(room_count + 1, sizeof *rooms);
-    check(rooms != NULL, "there is memory");
+    check(rooms != NULL, "the driver can allocate memory");
     for (size_t i = 0; i < room_count; i++)
         rooms[i] = span_of(arguments[5 + i]);
     struct buffer out = { 0 };
     token_make(&out, &key, span_of(arguments[1]), rooms, room_count,
         strcmp(arguments[2], "yes") == 0, strtoll(arguments[3], NULL, 10),
         strtoll(arguments[4], NULL, 10));
-    check(!out.failed, "there is memory");
+    check(!out.failed, "the driver can allocate memory");
     check_no_memory(&key);
     fwrite(out.at, 1, out.len, stdout);
     buffer_free(&out);

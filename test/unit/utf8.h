@@ -1,4 +1,5 @@
-/* utf8.h - whether all of a text is UTF-8, for drivers. */
+/* utf8.h - whether all of a text is UTF-8, for drivers. text.c has no such function, because the
+ * server checks that while it reads a text for another reason. */
 
 #ifndef UTF8_H
 #define UTF8_H
