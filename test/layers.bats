@@ -1,19 +1,19 @@
 #!/usr/bin/env bats
 # seconds: 10
-# The rule of the folders, on copies of the tree with one thing changed. A check that lets everything
-# pass would not be seen to.
+# test/layers and test/formats, on copies of the tree with one thing changed: each mistake that they
+# exist for must be found. Otherwise a broken check would look like a clean tree.
 # shellcheck disable=SC2030,SC2031
 
 bats_require_minimum_version 1.5.0
 
 ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
 
-# make as from a new shell, whatever this run was made with.
+# make as from a new shell, without the variables of the make that runs this suite.
 clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
 
-# A tree with the objects of its build.
+# One tree with the objects of its build, which each test copies.
 setup_file() {
   mkdir "$BATS_FILE_TMPDIR/tree"
   cd "$BATS_FILE_TMPDIR/tree" || return
@@ -26,12 +26,12 @@ setup() {
   cd "$BATS_TEST_TMPDIR/tree" || return
 }
 
-# Compiles a file as it is now.
+# Compiles a changed file, for the check that reads the objects.
 compile() {
   gcc -D_GNU_SOURCE -iquote . -c -o "build/${1%.c}.o" "$1"
 }
 
-# The check fails with this sentence, and says nothing else about that file.
+# The check fails, and says this of that place.
 finds() { # PLACE SENTENCE
   run "$ROOT/test/layers" .
   [ "$status" = 1 ]
@@ -41,8 +41,9 @@ finds() { # PLACE SENTENCE
   }
 }
 
-# A file that includes what is above it is found: upwards BELOW ABOVE, each the front of their names.
-upwards() {
+# Adds an include of a header of the floor ABOVE to a file of the floor BELOW, which must be found. A
+# floor is given by the front of its files' names.
+upwards() { # BELOW ABOVE
   local file header files=("$1"*c)
   file=${files[0]}
   files=("$2"*h)
@@ -52,7 +53,7 @@ upwards() {
   finds "$file:$(wc -l <"$file")" "includes $header, which is not below $1"
 }
 
-@test "the tree keeps the rule" {
+@test "the tree keeps the rule of the folders" {
   run "$ROOT/test/layers" .
   printf '%s\n' "$output"
   [ "$status" = 0 ]
@@ -65,7 +66,7 @@ upwards() {
   [ "${BASH_REMATCH[1]}" -le 2700 ]
 }
 
-@test "no floor includes what is above it" {
+@test "a file that includes a header of the next floor up is found" {
   upwards base/ http.
   upwards base/ json.
   upwards http. hub/
@@ -79,7 +80,7 @@ upwards() {
   upwards host/ sse.
 }
 
-@test "nor what is far above it, also from a header" {
+@test "a file that includes a header far above it is found, and so is a header that does" {
   local headers=(base/*.h)
   upwards base/ sse.
   upwards net/ api/
@@ -87,17 +88,17 @@ upwards() {
   finds "${headers[0]}:$(wc -l <"${headers[0]}")" 'includes hub.h, which is not below base/'
 }
 
-@test "http and json do not know each other" {
+@test "http and json may not include each other" {
   upwards http. json.
   upwards json. http.
 }
 
-@test "an include is named from the root" {
+@test "an include that is not named from the root is found" {
   printf '#include "bytes.h"\n' >>base/text.c
   finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is not the path of a file of a floor'
 }
 
-@test "the inside of a floor is included there only" {
+@test "a header for the inside of a floor may be included only there" {
   local header
   for header in hub/room.h net/connection.h store/inside.h; do
     [ -e "$header" ] || : >"$header"
@@ -106,7 +107,7 @@ upwards() {
   done
 }
 
-@test "a symbol from above is found without its header" {
+@test "the use of a symbol from above is found without its header" {
   printf 'void json_late(void);\nvoid json_late(void) {}\n' >>json.c
   printf '\nvoid json_late(void);\nvoid early(void);\nvoid early(void) { json_late(); }\n' >>base/text.c
   compile json.c
@@ -114,18 +115,18 @@ upwards() {
   finds "base/text.c:$(($(wc -l <base/text.c) - 2))" 'uses json_late of json.c, which is not below'
 }
 
-@test "net/ does not name what is above it, not even in a comment" {
+@test "a comment in net/ that names a file above net/ is found" {
   local files=(net/*.c)
   printf '/* see api/routes.c */\n' >>"${files[0]}"
   finds "${files[0]}:$(wc -l <"${files[0]}")" 'names something above net/'
 }
 
-@test "what a header declares is defined in the file of its name" {
+@test "a function that is not defined in the file of its header is found" {
   printf 'void text_nowhere(int,\n    int);\n' >>base/text.h
   finds "base/text.h:$(($(wc -l <base/text.h) - 1))" 'text_nowhere() is not defined in the .c file'
 }
 
-@test "a global variable that can change is found; a constant or static one may stay" {
+@test "a global variable that can change is found; a constant or a static one is allowed" {
   printf 'extern const int limit;\nconst int limit = 5;\nstatic int own;\nint *both(void);\n' >>base/text.c
   printf 'int *both(void) { return &own; }\n' >>base/text.c
   compile base/text.c
@@ -136,7 +137,7 @@ upwards() {
   finds "base/text.c:$(($(wc -l <base/text.c) - 1))" 'loose is a global variable that other files can change'
 }
 
-@test "50 lines are a function, 51 are not" {
+@test "a function of 50 lines is allowed, one of 51 is found" {
   {
     printf '\nstatic int short_enough(void)\n{\n'
     printf '    if (1) { /* { */\n    }\n%.0s' {1..23}
@@ -148,7 +149,7 @@ upwards() {
   [[ $output != *short_enough* ]]
 }
 
-@test "600 lines are a file, 601 are not" {
+@test "a file of 600 lines is allowed, one of 601 is found" {
   { yes '' | head -n 600; yes '/* why */' | head -n 300; } >base/long.h
   run "$ROOT/test/layers" .
   [[ $output != *'more than 600'* ]]

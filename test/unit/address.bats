@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
-# address.c, through its driver: what is an address, what is a network, and whom a chain of proxies
-# names. The driver also puts each input next to unreadable pages, and compares what it reads with
-# what another reader makes of it.
+# address.c and forwarded.c, through their driver: which texts are addresses and networks, and which
+# client a chain of proxies names. The driver also puts each input next to unreadable pages, and
+# compares what it reads with a second reader of its own. In a table the driver's answer stands on
+# the left, the text on the right.
 
 load ../lib/helper
 
@@ -10,7 +11,7 @@ address() { # TEXT MODE [NETWORK...]
   printf '%b' "$1" | "$UNIT/address" "${@:2}"
 }
 
-# A table: on the left what the driver says, then a bar, then the text.
+# Standard input: a line for each case, "answer| text".
 table() { # MODE [NETWORK...]
   local expected text count=0
   while IFS='|' read -r expected text; do
@@ -22,7 +23,7 @@ table() { # MODE [NETWORK...]
 
 # ---- Addresses ----------------------------------------------------------------------------------
 
-@test "address: IPv4, of which all is one customer" {
+@test "address: an IPv4 address is its own prefix" {
   table parse <<'END'
 192.0.2.1 192.0.2.1| 192.0.2.1
 0.0.0.0 0.0.0.0| 0.0.0.0
@@ -34,7 +35,7 @@ table() { # MODE [NETWORK...]
 END
 }
 
-@test "address: IPv6, of which the first half is one customer" {
+@test "address: the prefix of an IPv6 address is its first 64 bits, of ::1 all of it" {
   table parse <<'END'
 2001:db8::1 2001:db8::| 2001:db8::1
 2001:db8:0:1:ffff::1 2001:db8:0:1::| 2001:0DB8:0000:0001:FFFF:0:0:1
@@ -50,7 +51,7 @@ fe80::1 fe80::| fe80::1
 END
 }
 
-@test "address: an IPv4 address in IPv6's clothes is that IPv4 address" {
+@test "address: a mapped address is the IPv4 address that it maps" {
   table parse <<'END'
 192.0.2.1 192.0.2.1| ::ffff:192.0.2.1
 192.0.2.1 192.0.2.1| ::FFFF:c000:201
@@ -61,7 +62,7 @@ END
 END
 }
 
-@test "address: with a port, in brackets, as proxies write it" {
+@test "address: a port and brackets are accepted as proxies write them, and in no other way" {
   table parse <<'END'
 192.0.2.1 192.0.2.1| 192.0.2.1:4711
 192.0.2.1 192.0.2.1| 192.0.2.1:0
@@ -93,7 +94,7 @@ none| :
 END
 }
 
-@test "address: what is none" {
+@test "address: any other text is refused" {
   table parse <<'END'
 none|
 none| unknown
@@ -157,7 +158,7 @@ END
 
 # ---- Networks -----------------------------------------------------------------------------------
 
-@test "network: a prefix, or one address" {
+@test "network: a network is a prefix or one address, and has one spelling" {
   table network <<'END'
 10.0.0.0/8| 10.0.0.0/8
 0.0.0.0/0| 0.0.0.0/0
@@ -173,7 +174,7 @@ END
 END
 }
 
-@test "network: none, and none with bits behind its prefix" {
+@test "network: any other text is refused, and so are bits behind the prefix" {
   table network <<'END'
 none|
 none| /
@@ -209,7 +210,7 @@ none| 10.0.0.0\x00/8
 END
 }
 
-@test "network: who is in it" {
+@test "network: an address is in a network when it has the same prefix" {
   while read -r network answer text; do
     same "$network $text $(address "$text" has "$network")" "$network $text $answer"
   done <<'END'
@@ -244,7 +245,7 @@ END
 
 # ---- Behind proxies -----------------------------------------------------------------------------
 
-@test "X-Forwarded-For: the rightmost who is not trusted" {
+@test "X-Forwarded-For: the client is the rightmost address that is not trusted" {
   table forwarded 10.0.0.0/8 127.0.0.1 2001:db8:1::/48 <<'END'
 192.0.2.7| X-Forwarded-For: 192.0.2.7
 192.0.2.7| x-forwarded-for:192.0.2.7
@@ -261,7 +262,7 @@ END
 END
 }
 
-@test "X-Forwarded-For: when all are trusted it is the leftmost" {
+@test "X-Forwarded-For: when all addresses are trusted the client is the leftmost" {
   table forwarded 10.0.0.0/8 127.0.0.1 <<'END'
 10.0.0.3| X-Forwarded-For: 10.0.0.3
 10.0.0.3| X-Forwarded-For: 10.0.0.3, 10.0.0.2, 127.0.0.1
@@ -277,31 +278,31 @@ END
 END
 }
 
-@test "X-Forwarded-For: elements that are empty are none" {
+@test "X-Forwarded-For: empty elements are skipped" {
   table forwarded 10.0.0.0/8 <<'END'
 192.0.2.7| X-Forwarded-For: ,192.0.2.7, ,,\t, 10.0.0.1,
 192.0.2.7| X-Forwarded-For: 192.0.2.7\nX-Forwarded-For:
 192.0.2.7| X-Forwarded-For:\nX-Forwarded-For: ,\nX-Forwarded-For: 192.0.2.7
-nobody| X-Forwarded-For:
-nobody| X-Forwarded-For: , ,
+no client| X-Forwarded-For:
+no client| X-Forwarded-For: , ,
 END
 }
 
-@test "X-Forwarded-For: what cannot be read ends the way to the left" {
+@test "X-Forwarded-For: the search ends at an element that is no address" {
   table forwarded 10.0.0.0/8 <<'END'
 192.0.2.7| X-Forwarded-For: unknown, 192.0.2.7
 192.0.2.7| X-Forwarded-For: <script>, 192.0.2.7, 10.0.0.1
 192.0.2.7| X-Forwarded-For: 1.2.3.4 5.6.7.8, 192.0.2.7
 10.0.0.1| X-Forwarded-For: 192.0.2.7, unknown, 10.0.0.1
 10.0.0.2| X-Forwarded-For: 192.0.2.7, fe80::1%eth0, 10.0.0.2, 10.0.0.1
-nobody| X-Forwarded-For: 192.0.2.7, unknown
-nobody| X-Forwarded-For: 192.0.2.7, 10.0.0.1, 256.1.1.1
-nobody| X-Forwarded-For: "192.0.2.7"
-nobody| X-Forwarded-For: for=192.0.2.7
+no client| X-Forwarded-For: 192.0.2.7, unknown
+no client| X-Forwarded-For: 192.0.2.7, 10.0.0.1, 256.1.1.1
+no client| X-Forwarded-For: "192.0.2.7"
+no client| X-Forwarded-For: for=192.0.2.7
 END
 }
 
-@test "Forwarded: the same, in its own words" {
+@test "Forwarded: each element counts by its 'for', under the same rules" {
   table forwarded 10.0.0.0/8 127.0.0.1 2001:db8:1::/48 <<'END'
 192.0.2.7| Forwarded: for=192.0.2.7
 192.0.2.7| forwarded: FOR=192.0.2.7
@@ -315,21 +316,21 @@ END
 2001:db8:cafe::17| Forwarded: for="[2001:db8:cafe::17]:4711"
 2001:db8:cafe::17| Forwarded: for="[2001:db8:cafe::17]", for="[2001:db8:1::1]:80"
 10.0.0.3| Forwarded: for=10.0.0.3, for=127.0.0.1
-nobody| Forwarded: for=unknown
-nobody| Forwarded: for=_hidden
-nobody| Forwarded: for="_SEVKISEK"
-nobody| Forwarded: for=192.0.2.7, for=_hidden
-nobody| Forwarded: for=192.0.2.7, proto=https
-nobody| Forwarded: for=192.0.2.7, by=192.0.2.8
-nobody| Forwarded: for=
-nobody| Forwarded: for=""
-nobody| Forwarded: for="
-nobody| Forwarded: for
-nobody| Forwarded: 192.0.2.7
-nobody| Forwarded: for="192.0.2.7
-nobody| Forwarded: for=192.0.2.7"
-nobody| Forwarded: fort=192.0.2.7
-nobody| Forwarded:
+no client| Forwarded: for=unknown
+no client| Forwarded: for=_hidden
+no client| Forwarded: for="_SEVKISEK"
+no client| Forwarded: for=192.0.2.7, for=_hidden
+no client| Forwarded: for=192.0.2.7, proto=https
+no client| Forwarded: for=192.0.2.7, by=192.0.2.8
+no client| Forwarded: for=
+no client| Forwarded: for=""
+no client| Forwarded: for="
+no client| Forwarded: for
+no client| Forwarded: 192.0.2.7
+no client| Forwarded: for="192.0.2.7
+no client| Forwarded: for=192.0.2.7"
+no client| Forwarded: fort=192.0.2.7
+no client| Forwarded:
 10.0.0.1| Forwarded: for=_hidden, for=10.0.0.1
 END
 }
@@ -347,15 +348,15 @@ END
 END
 }
 
-@test "Forwarded: what a proxy puts in quotes separates nothing" {
+@test "Forwarded: separators in a proxy's quoted strings separate nothing" {
   table forwarded 10.0.0.0/8 <<'END'
 192.0.2.7| Forwarded: for=192.0.2.7;host="x;for=203.0.113.9;y"
 192.0.2.7| Forwarded: for=192.0.2.7;host="x,for=203.0.113.9;y"
 192.0.2.7| Forwarded: for=192.0.2.7;host="x,y", for=10.0.0.1
 192.0.2.7| Forwarded: for=192.0.2.7;host="a\";for=203.0.113.9;b=\""
 192.0.2.7| Forwarded: for=192.0.2.7;host="a\\"
-nobody| Forwarded: for=192.0.2.7;for=203.0.113.9
-nobody| Forwarded: for=192.0.2.7;host="a\\";for=203.0.113.9
+no client| Forwarded: for=192.0.2.7;for=203.0.113.9
+no client| Forwarded: for=192.0.2.7;host="a\\";for=203.0.113.9
 END
 }
 
@@ -364,30 +365,30 @@ END
 192.0.2.7| X-Forwarded-For: 192.0.2.7\nForwarded: for=203.0.113.9
 192.0.2.7| Forwarded: for=203.0.113.9\nX-Forwarded-For: 192.0.2.7
 10.0.0.1| Forwarded: for=203.0.113.9\nX-Forwarded-For: 10.0.0.1
-nobody| Forwarded: for=203.0.113.9\nX-Forwarded-For: unknown
+no client| Forwarded: for=203.0.113.9\nX-Forwarded-For: unknown
 END
 }
 
-@test "who is trusted decides, and nothing else names anybody" {
+@test "only trusted networks and these two fields decide which client is named" {
   same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded)" 10.0.0.1
   same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded 10.0.0.2)" 10.0.0.1
   same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded 10.0.0.1)" 192.0.2.7
   same "$(address 'X-Forwarded-For: 192.0.2.7, 10.0.0.1' forwarded 0.0.0.0/0)" 192.0.2.7
   same "$(address 'X-Forwarded-For: ::7, ::1' forwarded 0.0.0.0/0)" ::1
   table forwarded 0.0.0.0/0 ::/0 <<'END'
-nobody| X: 192.0.2.7
-nobody| X-Forwarded: 192.0.2.7
-nobody| X-Forwarded-For2: 192.0.2.7
-nobody| X-Real-IP: 192.0.2.7
-nobody| True-Client-IP: 192.0.2.7
-nobody| Via: 192.0.2.7
+no client| X: 192.0.2.7
+no client| X-Forwarded: 192.0.2.7
+no client| X-Forwarded-For2: 192.0.2.7
+no client| X-Real-IP: 192.0.2.7
+no client| True-Client-IP: 192.0.2.7
+no client| Via: 192.0.2.7
 not HTTP| X-Forwarded-For : 192.0.2.7
 not HTTP| X-Forwarded-For: 192.0.2.7\n folded
 not HTTP| X-Forwarded-For: 192.0.2.7\x00
 END
 }
 
-@test "address: a chain as long as a head may be" {
+@test "address: a chain may be as long as a head" {
   same "$(address "X-Forwarded-For: $(times 2000 9,)192.0.2.7$(times 300 ,10.0.0.1)" forwarded 10.0.0.0/8)" 192.0.2.7
   same "$(address "X-Forwarded-For: $(times 7000 ,)192.0.2.7" forwarded)" 192.0.2.7
   same "$(address "$(times 90 'X-Forwarded-For: 9\n')X-Forwarded-For: 192.0.2.7" forwarded)" 192.0.2.7

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# bytes.c and date.c, through their driver: what stands in the place of libc's larger parts, text
-# with values in it and the calendar. Each is compared with the real thing.
+# bytes.c, print.c, scan.h and date.c, through their driver: the code that takes the place of libc's
+# larger parts, such as printf and the calendar. Each function is compared with libc's.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
@@ -11,7 +11,7 @@ same_as_libc() { # MODE
   same "$status $output" '0 ok'
 }
 
-@test "text with values in it is what printf makes of it" {
+@test "a text with values in it is formatted as printf formats it" {
   same_as_libc print
 }
 
@@ -26,19 +26,19 @@ same_as_libc() { # MODE
   done
 }
 
-@test "digits, and hexadecimal numbers of every length" {
+@test "digits and hexadecimal numbers of every length are read as libc reads them" {
   same_as_libc scan
 }
 
-@test "the calendar is the system's, for every day until the year 9999" {
+@test "dates are those of gmtime, for every day until the year 9999" {
   same_as_libc date
 }
 
-@test "a byte is found where it is, whatever stands beside it" {
+@test "a byte is found where memchr finds it, whatever stands beside it" {
   same_as_libc find
 }
 
-@test "what must be true, and is not, ends the program with a line that every test looks for" {
+@test "a broken invariant ends the program with a line that every test looks for" {
   run --separate-stderr -134 "$UNIT/bytes" must
   [[ $stderr =~ ^ssechat:\ test/unit/bytes\.c:[0-9]+:\ assertion\ failed:\ argc\ ==\ 3$ ]]
   printf '%s\n' "$stderr" >log

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# frame.c, through its driver: what an event looks like on the wire, ids and times. The driver reads
-# back everything that it writes, with a parser of its own that follows the HTML Standard.
+# frame.c, through its driver: events on the wire, ids and times. The driver reads back everything
+# that it writes, with a parser of its own that follows the HTML Standard.
 
 load ../lib/helper
 
@@ -9,7 +9,7 @@ fields() {
   printf '%s\n%s\n%s\n%s\n%s\n%s\n%b' "$@"
 }
 
-# The frame, with its CRs to be seen.
+# The frame, with its CRs made visible.
 frame() {
   fields "$@" | "$UNIT/frame" message | sed 's/\r/<CR>/g'
 }
@@ -30,7 +30,7 @@ times() {
   "$UNIT/frame" time "$@"
 }
 
-@test "frame: a chat message, byte by byte" {
+@test "frame: a chat message is one chunk with an id and a line of JSON" {
   same "$(frame chat 1760000000000-0 lobby ann '' '' 'hi "all"')" '00000089<CR>
 id: 1760000000000-0
 data: {"id":"1760000000000-0","room":"lobby","name":"ann","message":"hi \"all\"","time":"2025-10-09T08:53:20.000Z"}
@@ -38,7 +38,7 @@ data: {"id":"1760000000000-0","room":"lobby","name":"ann","message":"hi \"all\""
 <CR>'
 }
 
-@test "frame: the key comes last, and is the chat message's own" {
+@test "frame: a chat message has its key as the last field, a text has none" {
   run frame chat 1-7 lobby ann '' 'key "1"' hi
   same "$output" 'error: The Idempotency-Key must have 1 to 64 visible ASCII characters, without spaces.'
   run frame chat 1-7 lobby ann '' 'key"1' hi
@@ -76,23 +76,23 @@ data:
 <CR>'
 }
 
-@test "frame: an empty text is an event all the same" {
+@test "frame: an empty text is an event too" {
   same "$(frame text 1-0 lobby '' '' '' '')" $'00000010<CR>\nid: 1-0\ndata: \n\n<CR>'
 }
 
-@test "frame: JSON is one line" {
+@test "frame: JSON is compacted to one line" {
   run frame json 1-0 lobby '' prices '' ' { "a" : [ 1.50 , "x y" , null ] ,\n "b":{} } '
   contains "$output" $'\nevent: prices\ndata: {"a":[1.50,"x y",null],"b":{}}\n\n<CR>'
 }
 
-@test "frame: bytes are Base64 in an object" {
+@test "frame: a binary message is Base64 in a JSON object" {
   run frame binary 1-0 lobby ann picture k '\x00\x01\xff\xfe'
   contains "$output" $'\nevent: picture\ndata: {"id":"1-0","room":"lobby",'
   contains "$output" '"name":"ann","encoding":"base64","data":"AAH//g==","time":"1970-'
   contains "$output" $'.001Z","key":"k"}\n\n<CR>'
 }
 
-@test "frame: what GET /messages shows of it" {
+@test "frame: GET /messages shows text as a string and JSON as JSON" {
   time='"time":"1970-01-01T00:00:00.001Z"'
   same "$(json chat 1-0 lobby ann '' k 'a\nb')" \
     '{"id":"1-0","room":"lobby","name":"ann","message":"a\nb",'"$time"',"key":"k"}'
@@ -105,12 +105,12 @@ data:
   same "$(json binary 1-0 lobby ann '' '' 'x' | jq -c .data.data)" '"eA=="'
 }
 
-@test "frame: every short mix of line ends is read back" {
+@test "frame: every short mix of line ends is read back as it was" {
   run "$UNIT/frame" lines
   same "$status $output" '0 335923'
 }
 
-@test "frame: long and strange texts are read back" {
+@test "frame: long texts are read back, and a byte order mark stays" {
   for len in 1 15 16 17 255 256 4095 4096; do
     for text in "$(printf "%${len}s" '')" "$(printf "%${len}s" '' | sed 's/ /é/g')"; do
       run frame chat 1-0 lobby ann '' '' "x$text"
@@ -123,7 +123,7 @@ data:
   same "${lines[2]}" $'data: \ufefftext'
 }
 
-# On the left what comes in, on the right what it means.
+# The accepted spellings with their two numbers; then those that are refused.
 @test "frame: an id has one spelling" {
   same "$(ids 0-0 1-0 1760000000000-12)" '0 0 1 0 1760000000000 12'
   same "$(ids 18446744073709551615-18446744073709551615)" \
@@ -135,7 +135,7 @@ data:
   done
 }
 
-@test "frame: times" {
+@test "frame: times have milliseconds, and stop at the end of the year 9999" {
   same "$(times 0)" 1970-01-01T00:00:00.000Z
   same "$(times 999)" 1970-01-01T00:00:00.999Z
   same "$(times 68255999999)" 1972-02-29T23:59:59.999Z
@@ -149,25 +149,25 @@ data:
   same "$(times 18446744073709551615)" 9999-12-31T23:59:59.999Z
 }
 
-@test "frame: times are those of date(1)" {
+@test "frame: times are those that date(1) prints" {
   for seconds in 1 86399 1582934400 1709251199 2524607999 32503680000 99999999999; do
     same "$(times "${seconds}123")" "$(date -u -d "@$seconds" +%FT%T.123Z)"
   done
 }
 
-@test "frame: the first and the last day of every month" {
+@test "frame: the first and the last day of every month are right" {
   run "$UNIT/frame" calendar
   same "$status $output" '0 289082'
 }
 
-@test "frame: retry stays in its bounds, and differs" {
+@test "frame: retry stays within its bounds, and varies" {
   same "$("$UNIT/frame" retry 3000 0 10)" 1
   same "$("$UNIT/frame" retry 0 3 1000)" 4
   between "$("$UNIT/frame" retry 3000 1500 1000)" 500 1000
   between "$("$UNIT/frame" retry 10000 20000 1000)" 900 1000
 }
 
-@test "frame: the fields that break a rule never get here" {
+@test "frame: fields that break a rule are refused before they are formatted" {
   [[ $(frame chat 1-0 a/b ann '' '' hi) == error:* ]]
   [[ $(frame chat 1-0 lobby ann news '' hi) == error:* ]]
   [[ $(frame text 1-0 lobby '' ready '' hi) == error:* ]]
@@ -185,7 +185,7 @@ data:
 
 # ---- The parser that reads it all back ----
 
-# The examples of the standard, 9.2.6.
+# These are the standard's examples (9.2.6).
 @test "frame: the driver's own parser follows the HTML Standard" {
   same "$(parse 'data: YHOO\ndata: +2\ndata: 10\n\n')" 'event=message id= data=YHOO\x0a+2\x0a10'
   same "$(parse ': test\n\ndata: one\nid: 1\n\ndata:two\nid\n\ndata:  three\n')" \
@@ -196,7 +196,7 @@ data:
     $'event=message id= data=test\nevent=message id= data=test'
 }
 
-@test "frame: the parser's line ends, byte order mark, and fields" {
+@test "frame: the driver's own parser handles line ends, byte order marks and odd fields" {
   same "$(parse 'data: a\rdata: b\r\ndata: c\n\r')" 'event=message id= data=a\x0ab\x0ac'
   same "$(parse '\xef\xbb\xbfdata: a\n\n')" 'event=message id= data=a'
   same "$(parse '\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n')" ''

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# http.c, through its driver: what a request means, and what is refused. The driver parses each
-# input whole, cut in two at every point, byte by byte and handed over at every point, always next
-# to an unreadable page; it fails when the results differ.
+# http.c, through its driver: what a request means, and which ones are refused. The driver parses
+# each input whole, cut in two at every point, byte by byte and handed over at every point, always
+# next to an unreadable page; it fails when the results differ.
 #
 # seconds: 12
 
@@ -9,8 +9,8 @@
 
 load ../lib/helper
 
-# A request as a document: each line gets its CRLF, but for one that ends with a backslash, which
-# gets none. Other bytes are written as printf writes them.
+# A request as a document: each line gets its CRLF, except one that ends with a backslash. Other
+# bytes are written as printf writes them.
 request() {
     local line
     while IFS= read -r line; do
@@ -21,7 +21,7 @@ request() {
     done
 }
 
-# Standard input: the request, a line "means", and what the driver should say.
+# Standard input: the request, a line "means", and the driver's description of it.
 document() {
     local text expected
     text=$(cat)
@@ -34,7 +34,7 @@ document() {
 }
 
 # Standard input: one line for each case, "status | request", written as printf writes it. The
-# status is that of the last thing the driver says.
+# status is the driver's last line.
 table() {
     local wanted bytes failed=0 count=0
     while IFS='|' read -r wanted bytes; do
@@ -49,14 +49,14 @@ table() {
     [ "$count" -gt 0 ] && [ "$failed" -eq 0 ]
 }
 
-# Writes out what the tables of bodies abbreviate.
+# Writes out the abbreviations in the tables of bodies.
 short() {
     sed -e 's#| CHUNKED #| POST TE: chunked\\r\\n\\r\\n#' \
         -e 's#| POST #| POST / HTTP/1.1\\r\\nHost: a\\r\\n#' \
         -e 's#TE#Transfer-Encoding#g; s#CL#Content-Length#g'
 }
 
-# The status at the end of standard input.
+# The driver's last line for standard input.
 verdict() {
     "$UNIT/http" "$@" | tail -n 1
 }
@@ -72,7 +72,7 @@ letters() {
 
 # ---- What a request means ------------------------------------------------------------------------
 
-@test "http: a browser opens a stream" {
+@test "http: a browser's request for a stream is understood" {
     document <<'END'
 GET /events?room=a&name=ann HTTP/1.1
 Host: localhost:8080
@@ -95,7 +95,7 @@ end
 END
 }
 
-@test "http: a message is posted, and the next request comes with it" {
+@test "http: a POST is understood, and the next request behind its body" {
     document <<'END'
 POST /messages HTTP/1.1
 HOST: a
@@ -124,7 +124,7 @@ end
 END
 }
 
-@test "http: a chunked body is put together, extensions and trailers are dropped" {
+@test "http: a chunked body is joined, extensions and trailers are dropped" {
     document <<'END'
 POST /messages HTTP/1.1
 Host: a
@@ -158,7 +158,7 @@ end
 END
 }
 
-@test "http: empty bodies and empty values are something" {
+@test "http: an empty body is a body, and an empty value is a value" {
     document <<'END'
 POST / HTTP/1.1
 Host:
@@ -186,7 +186,7 @@ end
 END
 }
 
-@test "http: HTTP/1.0 closes unless it asks, and needs no Host" {
+@test "http: HTTP/1.0 closes unless it asks for keep-alive, and needs no Host" {
     document <<'END'
 GET / HTTP/1.0
 Connection: Keep-Alive
@@ -205,7 +205,7 @@ end
 END
 }
 
-@test "http: HTTP/1.1 stays unless it says close, in whichever list" {
+@test "http: HTTP/1.1 stays open unless a Connection field says close" {
     document <<'END'
 GET / HTTP/1.1
 Host: a
@@ -232,7 +232,7 @@ end
 END
 }
 
-@test "http: 100-continue is an offer only when a body follows" {
+@test "http: 100-continue counts only when a body follows" {
     document <<'END'
 POST / HTTP/1.1
 Host: a
@@ -260,7 +260,7 @@ end
 END
 }
 
-@test "http: the forms of a target" {
+@test "http: all four forms of a target are understood" {
     document <<'END'
 GET HTTP://example.org:81/a?b?c=d HTTP/1.1
 Host: other
@@ -309,7 +309,7 @@ end
 END
 }
 
-@test "http: methods are case-sensitive, and some are only known" {
+@test "http: methods are case-sensitive, and those of RFC 9110 are told from unknown ones" {
     document <<'END'
 PUT / HTTP/1.0
 
@@ -365,7 +365,7 @@ end
 END
 }
 
-@test "http: nearly the same name is another field" {
+@test "http: a field with nearly the same name is another field" {
     document <<'END'
 POST / HTTP/1.1
 Host: a
@@ -384,7 +384,7 @@ end
 END
 }
 
-@test "http: a request that is not whole is waited for" {
+@test "http: an incomplete request needs more bytes" {
     table <<'END'
 more needed | G
 more needed | GET / HTTP/1.1\r\nHost: a\r\n
@@ -400,7 +400,7 @@ END
 
 # ---- What is refused -----------------------------------------------------------------------------
 
-@test "http: request lines that are none" {
+@test "http: a malformed request line is refused" {
     table <<'END'
 error 400 | GET /\r\n\r\n
 error 400 | GET / \r\n\r\n
@@ -425,7 +425,7 @@ error 505 | GET / HTTP/3.0\r\n\r\n
 END
 }
 
-@test "http: targets that are none" {
+@test "http: a malformed target is refused" {
     table <<'END'
 error 400 | GET a HTTP/1.1\r\nHost: a\r\n\r\n
 error 400 | GET * HTTP/1.1\r\nHost: a\r\n\r\n
@@ -450,7 +450,7 @@ error 400 | PUT a:1 HTTP/1.1\r\nHost: a\r\n\r\n
 END
 }
 
-@test "http: line ends, folds and control bytes in the head" {
+@test "http: bare line ends, folded lines and control bytes in the head are refused" {
     table <<'END'
 error 400 | GET / HTTP/1.1\nHost: a\n\n
 error 400 | GET / HTTP/1.1\r\nHost: a\n\r\n
@@ -478,7 +478,7 @@ error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\x7fc\r\n\r\n
 END
 }
 
-@test "http: Host, once and well-formed" {
+@test "http: Host must be there once and be well-formed" {
     table <<'END'
 error 400 | GET / HTTP/1.1\r\n\r\n
 error 400 | GET http://a/ HTTP/1.1\r\n\r\n
@@ -508,7 +508,7 @@ end | GET / HTTP/1.1\r\nHost: a%2Fb_c~.example\r\n\r\n
 END
 }
 
-@test "http: fields that may come once" {
+@test "http: a field with a single value is refused when it comes twice" {
     local name
     for name in Content-Type Authorization Origin Idempotency-Key Last-Event-ID; do
         expect "error 400" verdict < <(printf 'GET / HTTP/1.0\r\n%s: a\r\n%s: a\r\n\r\n' \
@@ -520,7 +520,7 @@ END
     done
 }
 
-@test "http: expectations that cannot be met" {
+@test "http: an expectation that cannot be met is refused" {
     table <<'END'
 error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: a\r\n\r\n
 error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n
@@ -530,8 +530,8 @@ error 417 | POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\nExpect: a\r\n
 END
 }
 
-# Each line is a way to make two readers see different requests.
-@test "http: smuggling" {
+# Request smuggling: each line is a way to make two readers see different requests.
+@test "http: framing that two readers could understand differently is refused" {
     short <<'END' | table
 error 400 | POST CL: 6\r\nTE: chunked\r\n\r\n0\r\n\r\nG
 error 400 | POST TE: chunked\r\nCL: 4\r\n\r\n0\r\n\r\n
@@ -597,7 +597,7 @@ error 400 | POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n
 END
 }
 
-@test "http: smuggling inside of a chunked body" {
+@test "http: chunks that two readers could understand differently are refused" {
     short <<'END' | table
 end | CHUNKED 1\r\na\r\n0\r\n\r\n
 end | CHUNKED 0000000000000001\r\na\r\n0000000000000000\r\n\r\n
@@ -654,7 +654,7 @@ END
 
 # ---- Limits --------------------------------------------------------------------------------------
 
-@test "http: a body over the limit is refused before it comes" {
+@test "http: a body over the limit is refused before it arrives" {
     short <<'END' | table 4
 end | POST CL: 4\r\n\r\nabcd
 error 413 | POST CL: 5\r\n\r\n
@@ -667,13 +667,13 @@ END
     expect "error 413" verdict 0 < <(printf 'POST / HTTP/1.0\r\nContent-Length: 1\r\n\r\n')
 }
 
-@test "http: a target has at most 8,000 bytes" {
+@test "http: a target of more than 8,000 bytes is refused" {
     expect "end" verdict < <(printf 'GET /%s HTTP/1.0\r\n\r\n' "$(letters 7999)")
     expect "error 414" verdict < <(printf 'GET /%s HTTP/1.0\r\n\r\n' "$(letters 8000)")
     expect "error 414 at byte 8005" early "GET /$(letters 9000)"
 }
 
-@test "http: a head has at most 16 KiB, with its last line end" {
+@test "http: a head of more than 16 KiB is refused, its last line end included" {
     # "GET / HTTP/1.0" and "a: " and three line ends have 23 bytes.
     expect "end" verdict < <(printf 'GET / HTTP/1.0\r\na: %s\r\n\r\n' "$(letters 16361)")
     expect "error 431" verdict < <(printf 'GET / HTTP/1.0\r\na: %s\r\n\r\n' "$(letters 16362)")
@@ -681,7 +681,7 @@ END
     expect "error 431 at byte 16384" early "$(letters 17000)"
 }
 
-@test "http: a head has at most 100 fields" {
+@test "http: a head with more than 100 fields is refused" {
     local fields
     printf -v fields 'f: %s\r\n' {1..100}
     expect "end" verdict < <(printf 'GET / HTTP/1.0\r\n%s\r\n' "$fields")
@@ -705,7 +705,7 @@ END
     expect "error 431" verdict < <(printf "$head"'%s0\r\n\r\n' "$chunks")
 }
 
-@test "http: what cannot become a request is refused at once" {
+@test "http: bytes that cannot become a request are refused at once" {
     expect "error 400 at byte 1" early '\x16\x03\x01\x02'
     expect "error 400 at byte 1" early '\x00'
     expect "error 400 at byte 1" early ' GET'
@@ -722,7 +722,7 @@ END
     expect "error 400 at byte 9" early '\r\n\r\n\r\n\r\n\r\n'
 }
 
-@test "http: a body that is as long as it may be" {
+@test "http: a body that is as long as its limit is accepted" {
     expect "end" verdict < <(
         printf 'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n'
         letters 65536
@@ -731,7 +731,7 @@ END
 
 # ---- The readers of values -----------------------------------------------------------------------
 
-@test "http: percent-decoding" {
+@test "http: percent-encoding is undone, and refused when malformed" {
     local bytes meaning
     while read -r bytes meaning; do
         expect "$meaning" "$UNIT/http" decode < <(printf '%s' "$bytes")
@@ -753,7 +753,7 @@ END
     expect "" "$UNIT/http" form </dev/null
 }
 
-@test "http: media types" {
+@test "http: a media type is compared without its case and parameters" {
     local answer type
     while IFS='|' read -r answer type; do
         expect "${answer% }" "$UNIT/http" type "${type# }" application/json
@@ -770,7 +770,7 @@ no |
 END
 }
 
-@test "http: whether gzip is wanted" {
+@test "http: gzip is sent only to a client that accepts it" {
     local answer value
     while IFS='|' read -r answer value; do
         expect "${answer% }" "$UNIT/http" gzip "${value# }"
@@ -801,7 +801,7 @@ END
     expect no "$UNIT/http" gzip 'gzip;q=0' '*'
 }
 
-@test "http: entity tags" {
+@test "http: an entity tag is compared weakly, in a list or as an asterisk" {
     local answer value
     while IFS='|' read -r answer value; do
         expect "${answer% }" "$UNIT/http" etag '"a,b"' "${value# }"
@@ -825,7 +825,7 @@ END
     expect yes "$UNIT/http" etag 'W/"a"' '"a"'
 }
 
-@test "http: dates and status lines" {
+@test "http: dates and status lines are written as RFC 9110 has them" {
     expect "Thu, 01 Jan 1970 00:00:00 GMT" "$UNIT/http" date 0
     expect "Sun, 06 Nov 1994 08:49:37 GMT" "$UNIT/http" date 784111777
     expect "Thu, 29 Feb 2024 23:59:59 GMT" "$UNIT/http" date 1709251199

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# hub.c and what is in hub/, through their driver: random walks with a model beside the hub, over
-# each of three keepers: memory, a journal, and one that answers late. Each seed is another walk, and
-# always the same one; a failure says the seed and the step.
+# hub.c and hub/, through their driver: random walks with a model beside the hub, over each of three
+# keepers: memory, a journal, and one that answers late. Each seed is a walk of its own, the same in
+# every run; a failure prints the seed and the step, see hub.c.
 #
 # long: 20 times as many walks
 # seconds: 40
@@ -14,7 +14,8 @@ walks() {
   seq "$first" "$last" | xargs -P "$(nproc)" -I '{}' "$UNIT/hub" "$keeper" '{}' "$steps"
 }
 
-# Random walks, a long one, and many of a few steps, to the end of everything.
+# Walks of a middle length, some long ones in which histories wrap many times, and many of a few
+# steps, because each walk also checks the rest at its end.
 keeps_every_promise() {
   local steps=20000 long=300000
   if is_sanitized; then
@@ -28,11 +29,11 @@ keeps_every_promise() {
   same "$status $output" '0 '
 }
 
-@test "hub: every promise holds in memory" {
+@test "hub: every promise holds with the memory keeper" {
   keeps_every_promise memory
 }
 
-@test "hub: every promise holds with a journal" {
+@test "hub: every promise holds with the journal" {
   keeps_every_promise journal
 }
 

@@ -5,7 +5,7 @@
 bats_require_minimum_version 1.5.0
 load ../lib/helper
 
-@test "inflate: what gzip packs, however it packs it" {
+@test "inflate: every file that gzip packs is unpacked, at every level" {
   local level file
   : >empty
   printf x >one
@@ -21,11 +21,11 @@ load ../lib/helper
   done
 }
 
-@test "inflate: what is damaged is said to be" {
+@test "inflate: a damaged file is refused" {
   local at
   printf 'some text, some more text, and some text again' >text
   gzip -n -9 -c text >packed
-  for at in 0 1 2 3; do # what is no gzip file, or one with other fields
+  for at in 0 1 2 3; do # not a gzip file, or one with other fields
     { head -c "$at" packed && printf '\377' && tail -c +$((at + 2)) packed; } >damaged
     run -1 "$UNIT/inflate" <damaged
     same "$output" damaged

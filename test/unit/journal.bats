@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# The reader of journals, through its driver: what is read from damaged and hostile files, and that
-# what a recovery leaves behind is read the same again. ../journal.bats has the same from outside.
+# The reader of journals, through its driver: which messages are read from damaged and hostile
+# files, and that the file which a recovery leaves behind is read the same again. ../journal.bats
+# tests the same through the real server.
 # shellcheck disable=SC2154
 
 load ../lib/helper
@@ -14,7 +15,7 @@ reads() {
   same "$status" 0
 }
 
-@test "every journal of the corpus keeps the promises" {
+@test "every journal of the fuzzer's corpus keeps the promises" {
   local file
   for file in "$CORPUS"/*; do
     reads "${file##*/}"
@@ -35,7 +36,7 @@ END
   )
 }
 
-@test "what is cut off at the end is no damage, and costs only itself" {
+@test "a record that is cut off at the end is no damage, and nothing else is lost" {
   local file
   for file in cut-in-message cut-in-crc zeros-at-end; do
     reads "$file"
@@ -45,7 +46,7 @@ END
   done
 }
 
-@test "a damaged stretch costs only itself" {
+@test "a damaged stretch costs only the records in it" {
   reads changed-byte
   same "${lines[0]}" damaged
   same "${#lines[@]}" 5
@@ -55,7 +56,7 @@ END
   same "${#lines[@]}" 5
 }
 
-@test "of a key that came twice the later message has it; an id that came back is damage" {
+@test "the later of two messages with one key has it; an id that is not newer is damage" {
   reads unsigned-keys
   same "$(grep -c '"k"' <<<"$output")" 2
   lacks "$(grep 1760000000001-0 <<<"$output")" '"k"'
@@ -64,7 +65,7 @@ END
   same "${#lines[@]}" 3
 }
 
-@test "cut anywhere, and with every byte changed, zeroed, taken out or doubled" {
+@test "a journal with any byte cut off, changed, zeroed, taken out or doubled invents nothing" {
   local file
   for file in whole no-state changed-byte; do
     run "$UNIT/journal" sweep <"$CORPUS/$file"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# json.c, through its driver: what is accepted and what is refused, and that a person is told why.
-# The driver also tries every beginning of each document, next to unreadable pages.
+# json.c, through its driver: which documents are accepted, and which are refused with which
+# sentence. The driver also tries every beginning of each document, next to unreadable pages.
 
 load ../lib/helper
 
@@ -20,12 +20,13 @@ escape() {
     printf '%b' "$1" | "$UNIT/json" escape
 }
 
-# The document is written as printf writes it, for bytes that have no place in a file.
+# The document is written as printf writes it, for bytes that cannot stand in this file.
 decode_bytes() {
     printf '%b' "$1" | "$UNIT/json" decode "${@:2}"
 }
 
-refuse() {
+# The driver refuses the document with this sentence, and exit code 1.
+refuse() { # SENTENCE COMMAND...
     local sentence=$1
     shift
     run "$@"
@@ -65,7 +66,7 @@ repeat() {
     [ "${#lines[@]}" -eq 8 ]
 }
 
-@test "json: the empty object, and one with nothing asked for" {
+@test "json: the empty object is accepted, and so is one with nothing asked for" {
     expect 'a absent' decode '{}' a
     expect 'a absent' decode ' { } ' a
     expect '' decode '{"a":1}'
@@ -78,7 +79,7 @@ repeat() {
     expect 'a absent' decode '{"b":"a","c":"\"a\":1"}' a
 }
 
-@test "json: a name is compared whole, and in its own case" {
+@test "json: names are compared whole and case-sensitively" {
     expect 'room absent' decode '{"Room":1,"roo":2,"rooms":3," room":4,"room ":5}' room
     expect ' number 1' decode '{"":1}' ''
     expect ' absent' decode '{"x":1}' ''
@@ -119,7 +120,7 @@ a digit, a minus, [, {, true, false or null"
     refuse "there is something after the object's closing brace; remove it" decode_bytes '{}\x00'
 }
 
-@test "json: numbers are accepted as they are, however big" {
+@test "json: a number of any size is accepted as it is written" {
     while IFS= read -r number; do
         expect "a number $number" decode "{\"a\":$number}" a
         expect "a array [$number,$number]" decode "{\"a\":[$number,$number]}" a
@@ -181,7 +182,7 @@ END
 END
 }
 
-@test "json: what is no value is refused" {
+@test "json: a value that JSON does not have is refused" {
     refuse_lines "a value is missing; a value begins with a double quote, \
 a digit, a minus, [, {, true, false or null" <<'END'
 {"a":}
@@ -254,7 +255,7 @@ END
 END
 }
 
-@test "json: what is no name is refused" {
+@test "json: a name without double quotes is refused, and a comma before a brace" {
     refuse_lines "a field must begin with its name in double quotes, \
 and there must be no comma before a closing brace" <<'END'
 {a:1}
@@ -301,12 +302,12 @@ a=1
 END
 }
 
-@test "json: nothing at all, and nothing but white space" {
+@test "json: an empty document is refused, and one of white space only" {
     refuse 'the JSON is empty; it must be an object' decode '' a
     refuse 'the JSON is empty; it must be an object' decode_bytes ' \t\r\n' a
 }
 
-@test "json: a byte order mark is refused by its name" {
+@test "json: a byte order mark is refused with a sentence of its own" {
     refuse 'the JSON begins with a byte order mark; remove it' decode_bytes '\xef\xbb\xbf{}'
     refuse 'the JSON begins with a byte order mark; remove it' decode_bytes '\xef\xbb\xbf'
     object='the JSON must be an object, and begin with an opening brace'
@@ -340,7 +341,7 @@ END
 END
 }
 
-@test "json: what stands behind the object is refused" {
+@test "json: anything behind the object is refused" {
     refuse_lines "there is something after the object's closing brace; remove it" <<'END'
 {}{}
 {} {}
@@ -443,7 +444,7 @@ END
     done
 }
 
-@test "json: DEL, C1 and U+2028 are no control characters to JSON" {
+@test "json: DEL, C1 and U+2028 may stand in a string" {
     expect 'a string \x7f\xc2\x85\xe2\x80\xa8\xef\xbb\xbf' \
         decode_bytes '{"a":"\x7f\xc2\x85\xe2\x80\xa8\xef\xbb\xbf"}' a
 }
@@ -455,7 +456,7 @@ END
         decode_bytes '{"a":"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"}' a
 }
 
-@test "json: what is not UTF-8 is refused, in ignored strings and names too" {
+@test "json: a string that is not UTF-8 is refused, in ignored fields and names too" {
     sentence='a string is not UTF-8; send the whole document as UTF-8'
     while IFS= read -r bytes; do
         refuse "$sentence" decode_bytes "{\"a\":\"$bytes\"}" a
@@ -501,7 +502,7 @@ END
     refuse 'a field is given twice; send it once' decode '{"a":1,"b":2,"b":3}' a b c
 }
 
-@test "json: other fields may come more often" {
+@test "json: other fields may be given more than once" {
     expect 'a number 1' decode '{"b":1,"b":2,"a":1,"b":3}' a
     expect 'a object {"a":1,"a":2}' decode '{"a":{"a":1,"a":2}}' a
     expect 'a number 1' decode '{"b":{"a":2},"a":1,"c":{"a":3,"a":4}}' a
@@ -547,11 +548,11 @@ END
         decode "$document$wrong}}" a
 }
 
-@test "json: wide is not deep" {
+@test "json: many arrays side by side do not count as deep" {
     expect 'a number 1' decode "{\"b\":[$(repeat '[],' 1000)[[]]],\"a\":1}" a
 }
 
-@test "json: long documents take a time that grows with their length only" {
+@test "json: the time to read a document grows with its length only" {
     deep='objects and arrays are nested more than 64 levels deep'
     huge() {
         { printf '%s' "$1" && repeat "$2" "$3" && printf '%s' "$4"; } |
@@ -573,7 +574,7 @@ END
     expect "$absent" huge '{"b":"' 'é' 200000 '"}'
 }
 
-@test "json: compact form is one line, and leaves strings alone" {
+@test "json: the compact form is one line and leaves strings alone" {
     expect '{"a":[1,2,{"b":null}],"c":"d  e"}' \
         compact $'\t{ "a" : [ 1 ,\r\n2, { "b":null } ] ,\n"c" : "d  e" }\n'
     expect '"a \" : \\ \n \u0041 \/"' compact '{"x": "a \" : \\ \n \u0041 \/" }' x
@@ -583,14 +584,14 @@ END
     expect '{}' compact ' { } '
 }
 
-@test "json: compact form means the same to jq" {
+@test "json: the compact form means the same to jq" {
     document='{ "a" : [ 1 , "x \" y" , { "é" : "\ud83d\ude00" } ] , "b" : { } , "c" : [ ] }'
     run compact "$document"
     [ "$status" -eq 0 ]
     [ "$(jq -cS . <<<"$output")" = "$(jq -cS . <<<"$document")" ]
 }
 
-@test "json: the strings of an array, one after the other" {
+@test "json: the strings of an array are read one after the other" {
     expect $'*\nlobby\n\\xc3\\xa9\\x0a\nend' strings '{"rooms":[ "*" , "lob\u0062y",
         "é\n" ]}' rooms
     expect 'end' strings '{"rooms":[]}' rooms
@@ -599,7 +600,7 @@ END
     expect $'\nend' strings '{"rooms":[""]}' rooms
 }
 
-@test "json: an array that holds anything else is no array of strings" {
+@test "json: an element that is not a string ends the walk over an array" {
     expect $'a\nno string' strings '{"rooms":["a",1]}' rooms
     expect 'no string' strings '{"rooms":[null,"a"]}' rooms
     expect 'no string' strings '{"rooms":[["a"]]}' rooms
@@ -619,7 +620,7 @@ END
         escape '\x7f\xc2\x80\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8'
 }
 
-@test "json: jq reads what escape wrote" {
+@test "json: jq reads back what escape wrote" {
     every=''
     for ((i = 1; i < 128; i++)); do
         printf -v hex '\\x%02x' "$i"

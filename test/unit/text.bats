@@ -21,7 +21,7 @@ spaces() {
     head -c "$1" /dev/zero | tr '\0' ' '
 }
 
-# Bytes on the left, then what text_next makes of them.
+# On the left bytes, on the right the characters that text_next makes of them.
 @test "text: UTF-8 is read strictly" {
     count=0
     while read -r bytes meaning; do
@@ -75,21 +75,21 @@ END
     expect 'end' text utf8 ''
 }
 
-@test "text: every sequence of bytes is read as RFC 3629 has it" {
+@test "text: every sequence of bytes is read by RFC 3629's grammar" {
     expect '' "$UNIT/text" sweep
 }
 
-@test "text: controls are C0, DEL, C1, the separators and what turns a line around" {
+@test "text: controls are C0, DEL, C1, the separators, and all bidirectional controls but marks" {
     expect $'0000-001F\n007F-009F\n2028-202E\n2066-2069' "$UNIT/text" control
 }
 
-@test "text: white space is Unicode's" {
+@test "text: white space is what Unicode calls White_Space" {
     expect "$(
         printf '%s\n' 0009-000D 0020 0085 00A0 1680 2000-200A 2028-2029 202F 205F 3000
     )" "$UNIT/text" space
 }
 
-@test "text: white space is trimmed at the ends, and only there" {
+@test "text: white space is trimmed at both ends, and only there" {
     expect '' text trim ''
     expect '' text trim ' \t\r\n'
     expect '' text trim '\xe3\x80\x80\xc2\xa0\xe2\x80\x83'
@@ -98,11 +98,11 @@ END
     expect $'a \xe3\x80\x80 b' \
         text trim '\xe3\x80\x80\xc2\xa0 a \xe3\x80\x80 b\xe2\x80\xa8\xc2\x85\t'
     expect 'é😀' text trim '\xe1\x9a\x80é😀\xe2\x81\x9f'
-    # The zero width space is none, says Unicode.
+    # To Unicode the zero width space is not white space.
     expect $'\xe2\x80\x8b' text trim ' \xe2\x80\x8b '
 }
 
-@test "text: length counts characters, not bytes" {
+@test "text: the length counts characters, not bytes" {
     expect 0 text length ''
     expect 3 text length 'abc'
     expect 3 text length 'a\x00b'
@@ -110,7 +110,7 @@ END
     expect 2 text length 'e\xcc\x81'
 }
 
-@test "text: Base64 is what base64 writes" {
+@test "text: Base64 is what base64(1) writes" {
     # The vectors of RFC 4648 10.
     expect '' text base64 ''
     expect 'Zg==' text base64 'f'
@@ -133,7 +133,7 @@ END
     [ "$status" -eq 0 ]
 }
 
-@test "text: long white space takes a time that grows with its length only" {
+@test "text: the time to trim long white space grows with its length only" {
     trim_spaces() {
         spaces 1000000 | timeout 20 "$UNIT/text" trim
     }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
-# token.c, through its driver: hashes against published examples, tokens against RFC 7515's example
-# and against openssl, and everything that must be refused. The driver also puts each input next to
-# unreadable pages, and tries every beginning of a good token and every bit of it turned over.
+# token.c and sha256.c, through their driver: hashes against published examples, tokens against RFC
+# 7515's example and against openssl, and the tokens that must be refused. The driver also puts each
+# input next to unreadable pages, and tries every beginning of a good token and every bit of it
+# turned over.
 #
 # seconds: 20
 
@@ -20,7 +21,7 @@ check() { # TOKEN [NOW]
   printf '%s' "$1" | "$UNIT/token" check key "${2:-$NOW}"
 }
 
-# The last claims and header that were signed are shown when the state is another one.
+# Shows what was signed (the fourth argument) when the state is another one.
 state_is() { # STATE TOKEN [NOW]
   run check "$2" "${3:-$NOW}"
   if [ "${lines[0]}" != "$1" ]; then
@@ -64,7 +65,7 @@ hmac() { # KEYHEX DATAHEX
 
 # ---- SHA-256 ------------------------------------------------------------------------------------
 
-@test "token: SHA-256 of the examples that NIST gives for FIPS 180-4" {
+@test "token: SHA-256 gives the digests of NIST's examples for FIPS 180-4" {
   same "$(sha256 '')" e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
   same "$(sha256 abc)" ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
   same "$(sha256 abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq)" \
@@ -76,14 +77,14 @@ hmac() { # KEYHEX DATAHEX
     cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0
 }
 
-@test "token: SHA-256 of lengths around those of blocks is that of sha256sum" {
+@test "token: SHA-256 agrees with sha256sum at lengths around those of blocks" {
   for length in {0..2} {54..66} {118..130} 191 192 193; do
     text=$(head -c "$length" "$BATS_TEST_FILENAME")
     same "$length $(sha256 "$text")" "$length $(printf '%s' "$text" | sha256sum | cut -d' ' -f1)"
   done
 }
 
-@test "token: SHA-256 of every byte" {
+@test "token: SHA-256 agrees with sha256sum on every byte value" {
   for hex in {0..9}{{0..9},{A..F}} {A..F}{{0..9},{A..F}}; do printf '%b' "\\x$hex"; done >every
   same "$(wc -c <every)" 256
   same "$("$UNIT/token" sha256 <every)" "$(sha256sum <every | cut -d' ' -f1)"
@@ -91,7 +92,7 @@ hmac() { # KEYHEX DATAHEX
 
 # ---- HMAC ---------------------------------------------------------------------------------------
 
-@test "token: HMAC-SHA-256 of RFC 4231's test cases" {
+@test "token: HMAC-SHA-256 gives the results of RFC 4231's test cases" {
   same "$(hmac "$(times 20 0b)" 4869205468657265)" \
     b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7
   same "$(hmac 4a656665 7768617420646f2079612077616e7420666f72206e6f7468696e673f)" \
@@ -109,7 +110,7 @@ hmac() { # KEYHEX DATAHEX
     9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2
 }
 
-@test "token: HMAC with keys about as long as a block is that of openssl" {
+@test "token: HMAC agrees with openssl for keys about as long as a block" {
   for length in 1 31 32 33 63 64 65 127 128 129; do
     same "$length $(printf message | "$UNIT/token" hmac "$(times "$length" 6b)")" \
       "$length $(printf message | openssl dgst -sha256 -hmac "$(times "$length" k)" -r |
@@ -135,7 +136,7 @@ hmac() { # KEYHEX DATAHEX
   [ "$status" -eq 1 ]
 }
 
-@test "token: a name, rooms and the right to publish" {
+@test "token: a token gives a name, rooms and the right to publish" {
   says '{"sub":"ann","rooms":["lobby","news"],"publish":true,"exp":1700000001}' \
     'name ann' 'room lobby' 'room news' 'publish yes' 'expires 1700000001'
   says '{"exp":1700000001}' 'publish no' 'expires 1700000001'
@@ -153,12 +154,12 @@ hmac() { # KEYHEX DATAHEX
     'publish no' 'expires 1700000001'
 }
 
-@test "token: claims of others are not looked at" {
+@test "token: claims that ssechat does not know are ignored" {
   says '{"iss":1,"iat":"x","jti":{},"exp":1700000001,"b":1,"b":2,"Sub":1,"crit":["x"]}' \
     'publish no' 'expires 1700000001'
 }
 
-@test "token: a name has 1 to 32 characters, and none is changed" {
+@test "token: a name has 1 to 32 characters, and is never changed" {
   long=$(times 32 😀)
   claims_are good "{\"sub\":\"$long\",\"exp\":1700000001}"
   claims_are malformed "{\"sub\":\"${long}x\",\"exp\":1700000001}"
@@ -175,7 +176,7 @@ hmac() { # KEYHEX DATAHEX
 END
 }
 
-@test "token: up to 64 rooms of up to 64 bytes" {
+@test "token: a token may have up to 64 rooms of up to 64 bytes" {
   room=$(times 64 r)
   rooms=$(yes "\"$room\"," | head -n 63 | tr -d '\n')\"$room\"
   claims_are good "{\"rooms\":[$rooms],\"exp\":1700000001}"
@@ -190,7 +191,7 @@ END
 END
 }
 
-@test "token: who it is for: nobody in particular, or us" {
+@test "token: an audience must have ssechat in it" {
   each_line claims_are good <<'END'
 {"aud":"ssechat","exp":1700000001}
 {"aud":"sse\u0063hat","exp":1700000001}
@@ -212,7 +213,7 @@ END
 
 # ---- Time ---------------------------------------------------------------------------------------
 
-@test "token: expired from the second of exp on" {
+@test "token: a token is expired from the second of exp on" {
   claims_are good '{"exp":1700000001}'
   claims_are expired '{"exp":1700000000}'
   claims_are expired '{"exp":1699999999}'
@@ -221,7 +222,7 @@ END
   claims_are expired '{"exp":-1700000001}'
 }
 
-@test "token: nbf has five seconds" {
+@test "token: nbf has a leeway of five seconds" {
   claims_are good '{"nbf":1700000000,"exp":1800000000}'
   claims_are good '{"nbf":1700000005,"exp":1800000000}'
   claims_are early '{"nbf":1700000006,"exp":1800000000}'
@@ -232,7 +233,7 @@ END
   claims_are expired '{"nbf":1800000000,"exp":1600000000}'
 }
 
-# The date on the left; when it is to come, on the right the second in which it comes.
+# On the left a date; on the right the second from which a token with it is expired, or `expired`.
 @test "token: a date is any JSON number, read exactly" {
   count=0
   while read -r date expires; do
@@ -281,7 +282,7 @@ END
   [ "$count" -eq 34 ]
 }
 
-@test "token: a date before 1970 is one, too" {
+@test "token: a date may be before 1970" {
   claims_are good '{"exp":-1.5}' -2
   claims_are expired '{"exp":-1.5}' -1
   claims_are good '{"exp":-15e-1,"nbf":3}' -2
@@ -290,7 +291,7 @@ END
   claims_are expired '{"exp":-0.5}' 0
 }
 
-@test "token: a date with thousands of digits" {
+@test "token: a date may have thousands of digits" {
   zeros=$(times 3000 0)
   says "{\"exp\":1700000001.$zeros}" 'publish no' 'expires 1700000001'
   says "{\"exp\":1700000001.${zeros}1}" 'publish no' 'expires 1700000002'
@@ -302,7 +303,7 @@ END
 
 # ---- What is refused ----------------------------------------------------------------------------
 
-@test "token: a claim of the wrong type, or twice" {
+@test "token: a claim of the wrong type is refused, and so is one given twice" {
   each_line claims_are malformed <<'END'
 {}
 {"exp":"1700000001"}
@@ -339,7 +340,7 @@ END
 END
 }
 
-@test "token: claims that are no JSON object" {
+@test "token: claims that are not a JSON object are refused" {
   each_line claims_are malformed <<'END'
 
 null
@@ -363,11 +364,11 @@ END
   claims_are malformed "$(sign "$HEADER" '{"exp":1700000001}')"
 }
 
-@test "token: claims that are nested or huge" {
+@test "token: claims may be 64 levels deep, and a token 8,192 bytes long" {
   claims_are good "{\"x\":$(times 63 '[')$(times 63 ']'),\"exp\":1700000001}"
   claims_are malformed "{\"x\":$(times 64 '[')$(times 64 ']'),\"exp\":1700000001}"
   claims_are malformed "{\"x\":$(times 5000 '[')"
-  # 36 for the header, 43 for the signature, two dots: what is left of 8192 is 6083 bytes' digits.
+  # 36 bytes for the header, 43 for the signature, two dots: of 8192 the digits of 6083 are left.
   claims='{"x":"","exp":1700000001}'
   fill=$(times $((6083 - ${#claims})) x)
   token=$(sign "$HEADER" "${claims/'""'/"\"$fill\""}")
@@ -378,7 +379,7 @@ END
   state_is malformed "$token"
 }
 
-@test "token: the header must say HS256, and nothing that we do not know" {
+@test "token: the header must say HS256, and nothing that ssechat does not know" {
   each_line header_is good <<'END'
 {"alg":"HS256"}
 {"alg":"HS256","typ":"JWT"}
@@ -439,8 +440,8 @@ HS256
 END
 }
 
-# The header of a forger is not read, so what he writes there makes no difference.
-@test "token: another algorithm's signature" {
+# The signature is checked before the header is read, so a forged header does not count.
+@test "token: a signature by another algorithm is refused" {
   claims='{"exp":1700000001}'
   none=$(printf '{"alg":"none"}' | base64url).$(printf '%s' "$claims" | base64url)
   state_is malformed "$none."
@@ -461,7 +462,7 @@ END
 }
 
 # The driver does the same to the other parts.
-@test "token: a signature that is changed or cut off anywhere" {
+@test "token: a signature that is changed or cut off anywhere is refused" {
   token=$(sign "$HEADER" '{"sub":"ann","rooms":["*"],"exp":1700000001}')
   text=${token%.*}
   signature=${token##*.}
@@ -488,7 +489,7 @@ END
   state_is forged "x$token"
 }
 
-@test "token: exactly three parts" {
+@test "token: a token must have exactly three parts" {
   header=$(printf '%s' "$HEADER" | base64url)
   claims=$(printf '{"exp":1700000001}' | base64url)
   signature=$(sign "$HEADER" '{"exp":1700000001}')
@@ -515,14 +516,14 @@ END
   state_is forged "$header.$claims$signature.$signature"
 }
 
-# Signed right, so that it is the spelling alone that is wrong.
-@test "token: parts with an empty text, though signed" {
+# These have the right signature, so that nothing but their text is wrong.
+@test "token: an empty header or empty claims are refused, though signed" {
   state_is malformed "$(sign '' '{"exp":1700000001}')"
   state_is malformed "$(sign "$HEADER" '')"
   state_is malformed "$(sign '' '')"
 }
 
-@test "token: base64url in another spelling, though signed" {
+@test "token: another spelling of base64url is refused, though signed" {
   # Lengths of 27, 28 and 29 bytes: no bits left over, four, and two.
   for header in '{"alg":"HS256","typ":"JWT"}' '{"alg":"HS256","typ":"JWT" }' \
     '{"alg":"HS256","typ":"JWT"  }'; do
@@ -548,7 +549,7 @@ END
   done
 }
 
-@test "token: a signature in another spelling" {
+@test "token: another spelling of a signature is refused" {
   claims='{"exp":1700000001,"x":0}'
   # Claims whose signature has both of the digits in which Base64 and base64url differ.
   for ((i = 1; i < 200; i++)); do
@@ -569,7 +570,7 @@ END
   done
 }
 
-@test "token: white space around it" {
+@test "token: white space around a token is refused" {
   token=$(sign "$HEADER" '{"exp":1700000001}')
   state_is malformed "$token "
   state_is malformed "$token"$'\n'
@@ -578,7 +579,7 @@ END
   state_is forged "Bearer $token"
 }
 
-@test "token: the text of a good one does not hold a NUL" {
+@test "token: a NUL in a token is refused" {
   token=$(sign "$HEADER" '{"exp":1700000001}')
   same "$(printf '%s\0' "$token" | "$UNIT/token" check key $NOW)" malformed
   same "$(printf '%s\0%s' "${token:0:9}" "${token:9}" | "$UNIT/token" check key $NOW)" forged
@@ -586,7 +587,7 @@ END
 
 # ---- Keys ---------------------------------------------------------------------------------------
 
-@test "token: of two keys each is enough, and no third" {
+@test "token: each of two keys is enough, and a third one is refused" {
   key_file old the-key-that-we-used-until-yesterday
   key_file new the-key-that-we-are-going-to-use-now
   for key in the-key-that-we-used-until-yesterday the-key-that-we-are-going-to-use-now; do
@@ -658,10 +659,10 @@ END
   done
 }
 
-# Only root can make such a file; for anybody else there is nothing to see here.
+# Only root can make such a file; for any other user this test passes without checking anything.
 @test "token: a group may read the key file of root, as a credential of systemd has it" {
   [ "$(id -u)" -eq 0 ] || return 0
-  folder=$(mktemp -d) # of the tests' own folder others see nothing
+  folder=$(mktemp -d) # other users cannot read the tests' own folder
   chmod 755 "$folder"
   cp "$UNIT/token" key "$folder"
   chmod 755 "$folder/token"
@@ -683,7 +684,7 @@ END
   contains "$output" 'error: users other than its owner'
 }
 
-@test "token: a key file that is none is refused, and nobody waits for it" {
+@test "token: a key that is not a regular file is refused without waiting for it" {
   run "$UNIT/token" key nothing
   same "$output" 'error: No such file or directory'
   mkdir folder
@@ -714,7 +715,7 @@ part() { # TOKEN NUMBER
   basenc -d --base64url <<<"$text"
 }
 
-@test "token: what is made is compact, and as openssl would sign it" {
+@test "token: a token that is made is compact, and signed as openssl would sign it" {
   token=$(make_token ann yes 1700003600 lobby news)
   claims='{"sub":"ann","rooms":["lobby","news"],"publish":true,"iat":1700000000,"exp":1700003600}'
   same "$(part "$token" 1)" "$HEADER"
@@ -724,7 +725,7 @@ part() { # TOKEN NUMBER
   same "$output" $'good\nname ann\nroom lobby\nroom news\npublish yes\nexpires 1700003600'
 }
 
-@test "token: what is made without a name, rooms and rights" {
+@test "token: a token may be made without a name, rooms and rights" {
   token=$(make_token '' no 1700000001)
   same "$(part "$token" 2)" '{"rooms":[],"publish":false,"iat":1700000000,"exp":1700000001}'
   run check "$token"
@@ -735,7 +736,7 @@ part() { # TOKEN NUMBER
   same "$output" expired
 }
 
-@test "token: what is made is escaped" {
+@test "token: names and rooms are escaped in a token that is made" {
   token=$(make_token '"\ é😀' yes 1700000001 'a"b' 'c\d')
   claims='{"sub":"\"\\ é😀","rooms":["a\"b","c\\d"],"publish":true,'
   same "$(part "$token" 2)" "$claims\"iat\":1700000000,\"exp\":1700000001}"
@@ -748,7 +749,7 @@ publish yes
 expires 1700000001'
 }
 
-@test "token: names of several lengths are made and read again" {
+@test "token: a token that is made with a name of any length is read again" {
   for length in {1..6} 31 32; do
     name=$(times "$length" n)
     token=$(make_token "$name" no 1700000001)
