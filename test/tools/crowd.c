@@ -1,29 +1,33 @@
 /* crowd.c - many readers of one event stream, for the tests.
  *
- *      crowd PORT COUNT PATH [SECONDS]
- *      crowd PORT send
+ *     crowd PORT COUNT PATH [SECONDS]
+ *     crowd PORT send
  *
- * The second form sends standard input, closes its half of the connection, and prints what comes
- * back, up to the close. The first form is the crowd. It opens COUNT streams of PATH on 127.0.0.1,
- * waits until each has its `ready` event and prints "ready COUNT". A '#' in PATH becomes the number
- * of the stream, in four digits. When streams are told that the server is too busy, it prints
- * "ready R busy B from LEAST to MOST" (when to come back, in milliseconds) and goes on with the R
- * others. Then it takes commands from standard input, one a line, and answers each with one line:
+ * The first form is the crowd. It opens COUNT streams of PATH on 127.0.0.1, waits until each has
+ * its `ready` event and prints "ready COUNT". A '#' in PATH becomes the number of the stream, in
+ * four digits. When streams are told that the server is too busy, it prints "ready R busy B from
+ * LEAST to MOST" (when to come back, in milliseconds) and goes on with the R others. Then it takes
+ * commands from standard input, one a line, and answers each with one line:
  *
- *      count N TEXT    waits until every stream has seen TEXT N times: "ok"
- *      segments        the most TCP segments with data that any stream has received
- *      stall           reads nothing more, until
- *      resume          which reads again
- *      leave N         closes the last N streams
- *      wait-close      waits until all are closed, and says how: "closed COUNT ended E retry R
- *                      distinct D from LEAST to MOST" (E bodies had their last chunk; R streams got
- *                      a retry after their `ready`, with D different values)
+ *     count N TEXT    waits until every stream has received TEXT N times: "ok"
+ *     segments        the most TCP segments with data that any stream has received
+ *     stall           stops reading: "ok"
+ *     resume          reads again: "ok"
+ *     leave N         closes the last N streams: "ok"
+ *     wait-close      waits until all are closed: "closed COUNT ended E retry R distinct D from
+ *                     LEAST to MOST" (E bodies had their last chunk; R streams got a retry after
+ *                     their `ready`, with D different values)
  *
- * It ends with standard input. When something is not as it should be, it says so with the number of
- * the first such stream and exits with 1; also when SECONDS (60) are over, whatever it waits for.
- * While it waits for a command it goes on reading.
+ * It ends with standard input. When something is not as it should be, it prints the number of the
+ * first such stream and exits with 1; also when SECONDS (60) are over, whatever it waits for. While
+ * it waits for a command it goes on reading, unless it is stalled.
  *
- * Every stream keeps all that it has read: tests are short. */
+ * The second form sends standard input over one connection, closes its half of it, and prints
+ * everything that comes back, up to the close.
+ *
+ * It is one process with an epoll loop, so that a test can have thousands of streams. Every stream
+ * keeps all that it has read, because tests are short. It does not include tool.h: <netinet/tcp.h>
+ * there and <linux/tcp.h>, which has the counts of segments, exclude each other. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -49,8 +53,8 @@
 
 enum {
     COUNT_MAX = 100000,
-    CONNECTING_MAX = 64, /* connections on their way at a time: fewer than any backlog */
-    BODY_MAX_BYTES = 16 << 20,
+    CONNECTING_MAX = 64,       /* connections on their way at a time: fewer than any backlog */
+    BODY_MAX_BYTES = 16 << 20, /* of a stream: it has gone wrong, and would use up the memory */
     EVENTS_PER_TURN = 256,
     READ_BYTES = 65536,
 };
@@ -84,6 +88,7 @@ static struct sockaddr_in server;
 static int epoll;
 static int64_t end_ms;
 
+/* On standard output, where the suite reads the answers. */
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
 {
     va_list args;
@@ -109,32 +114,34 @@ static int number_of(const struct stream *s)
 
 /* ==== Reading ================================================================================ */
 
+/* Appends to what a stream keeps, with a NUL behind it. */
 static void add(struct stream *s, const char *bytes, size_t len)
 {
     if (s->len + len + 1 > s->capacity) {
         s->capacity = 2 * (s->len + len + 1);
         if (s->capacity > BODY_MAX_BYTES)
-            fail("stream %d: too long", number_of(s));
+            fail("stream %d: it has more than any test sends", number_of(s));
         s->body = realloc(s->body, s->capacity);
         if (s->body == NULL)
-            fail("no memory");
+            fail("out of memory");
     }
     memcpy(s->body + s->len, bytes, len);
     s->len += len;
     s->body[s->len] = '\0';
 }
 
-/* The head is complete: its status must be 200; it says whether there are chunks. */
+/* The head is complete: its status must be 200, and it decides whether there are chunks. */
 static void end_head(struct stream *s)
 {
     if (strncmp(s->body, "HTTP/1.1 200 ", 13) != 0)
-        fail("stream %d: %.*s", number_of(s), (int)strcspn(s->body, "\r"), s->body);
+        fail("stream %d: a 200 was expected, and this came: %.*s", number_of(s),
+            (int)strcspn(s->body, "\r"), s->body);
     s->state = strstr(s->body, "\r\nTransfer-Encoding: chunked\r\n") != NULL ? CHUNK_SIZE : PLAIN;
     s->body_start = s->len;
     s->line_len = 0;
 }
 
-/* One byte of a chunk's first line. */
+/* One byte of a chunk's first line. The server writes no extensions. */
 static void read_size(struct stream *s, char c)
 {
     const char *digits = "0123456789abcdef", *digit = c != '\0' ? strchr(digits, c) : NULL;
@@ -145,7 +152,7 @@ static void read_size(struct stream *s, char c)
         s->state = s->chunk_left > 0 ? CHUNK_DATA : LAST_LINE;
         s->line_len = 0;
     } else if (c != '\r' || s->line_len == 0) {
-        fail("stream %d: not a chunk", number_of(s));
+        fail("stream %d: a chunk's size was expected, and something else came", number_of(s));
     }
 }
 
@@ -172,7 +179,8 @@ static size_t step(struct stream *s, const char *bytes, size_t len)
     case CHUNK_END:
     case LAST_LINE:
         if (*bytes != "\r\n"[s->line_len])
-            fail("stream %d: a chunk does not end where it should", number_of(s));
+            fail("stream %d: CR LF was expected behind a chunk, and something else came",
+                number_of(s));
         if (++s->line_len < 2)
             return 1;
         s->line_len = 0;
@@ -183,7 +191,8 @@ static size_t step(struct stream *s, const char *bytes, size_t len)
         add(s, bytes, len);
         return len;
     default:
-        fail("stream %d: bytes behind the last chunk", number_of(s));
+        fail("stream %d: nothing was expected behind the last chunk, and more bytes came",
+            number_of(s));
     }
 }
 
@@ -194,13 +203,14 @@ static void watch(struct stream *s, int operation, uint32_t events)
         fail("epoll: %s", strerror(errno));
 }
 
+/* Whether the body has the text so far. Linear in all that was read, which is short. */
 static bool has_text(const struct stream *s, const char *text)
 {
     return s->len > 0 && strstr(s->body + s->body_start, text) != NULL;
 }
 
-/* The connection has ended. To be sent away as too busy is an answer like any other, and has a
- * proper end. */
+/* The connection has ended. A stream that was sent away as too busy is counted apart: `busy` is an
+ * answer like any other, and has a proper end. */
 static void end(struct stream *s)
 {
     close(s->fd);
@@ -210,6 +220,7 @@ static void end(struct stream *s)
     closed += !s->busy;
 }
 
+/* Reads once; level-triggered epoll comes back for the rest. */
 static void receive(struct stream *s)
 {
     char bytes[READ_BYTES];
@@ -230,6 +241,7 @@ static void receive(struct stream *s)
 
 /* ==== Opening ================================================================================ */
 
+/* Begins to connect. The request is sent when the socket is writable. */
 static void open_stream(struct stream *s)
 {
     s->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -241,6 +253,7 @@ static void open_stream(struct stream *s)
     connecting++;
 }
 
+/* The connection is open: asks for the path, with the stream's number in the place of a '#'. */
 static void send_request(struct stream *s)
 {
     char request[4096];
@@ -262,8 +275,8 @@ static void send_request(struct stream *s)
 
 /* ==== The loop =============================================================================== */
 
-/* One turn: opens what may be opened, reads what is there. Returns whether standard input has
- * something; it is only looked at with `commands`. */
+/* One turn of the loop: opens as many streams as may be on their way, and reads from those that are
+ * readable. Returns whether standard input has something; with `commands` only it is looked at. */
 static bool turn(bool commands, const char *waiting_for)
 {
     static struct stream input; /* stands for standard input */
@@ -274,8 +287,9 @@ static bool turn(bool commands, const char *waiting_for)
         open_stream(&streams[opened++]);
     int64_t left = end_ms - now_ms();
     if (left <= 0)
-        fail("the time is over, waiting for %s; %d of %d ready, %d closed", waiting_for, ready,
-            count, closed);
+        fail("the time was over while waiting for %s; %d of %d ready, %d closed", waiting_for,
+            ready, count, closed);
+    /* Added for this turn only: a command must not be read while another one waits for its end. */
     if (commands && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) < 0)
         fail("standard input must be a pipe: %s", strerror(errno));
     int n = epoll_wait(epoll, events, EVENTS_PER_TURN, (int)left);
@@ -293,6 +307,7 @@ static bool turn(bool commands, const char *waiting_for)
     return input_ready;
 }
 
+/* How often the body has the text so far, without overlaps. */
 static int occurrences(const struct stream *s, const char *text)
 {
     int n = 0;
@@ -308,7 +323,8 @@ static int occurrences(const struct stream *s, const char *text)
 
 /* ==== Commands =============================================================================== */
 
-/* Streams that have it are not looked at again until all have it. */
+/* Waits for the streams one after the other: one that has the text often enough is not counted
+ * again until all have it; then all are, so that a text too many shows. */
 static void count_text(int wanted, const char *text)
 {
     int at = 0, seen = 0;
@@ -316,19 +332,21 @@ static void count_text(int wanted, const char *text)
         while (at < count && (seen = occurrences(&streams[at], text)) == wanted)
             at++;
         if (at < count && seen > wanted)
-            fail("stream %d has seen it %d times", at, seen);
+            fail("stream %d has received the text %d times; expected are %d", at, seen, wanted);
         if (at == count)
             break;
         if (streams[at].fd < 0)
-            fail("stream %d was closed and has seen it %d times", at, seen);
+            fail("stream %d was closed after it had received the text %d times; expected are %d",
+                at, seen, wanted);
         turn(false, "a text");
     }
     for (at = 0; at < count; at++)
         if ((seen = occurrences(&streams[at], text)) != wanted)
-            fail("stream %d has seen it %d times", at, seen);
+            fail("stream %d has received the text %d times; expected are %d", at, seen, wanted);
     puts("ok");
 }
 
+/* As the kernel counts them: one send of several messages is one segment, or few. */
 static void print_segments(void)
 {
     unsigned most = 0;
@@ -344,6 +362,7 @@ static void print_segments(void)
     printf("%u\n", most);
 }
 
+/* A stream that is watched for nothing is not read: its socket fills up. */
 static void watch_all(uint32_t events)
 {
     for (int i = 0; i < count; i++)
@@ -358,10 +377,11 @@ static int compare_numbers(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+/* Closes streams from the end, so that the numbers of the others stay the same. */
 static void leave(int leaving)
 {
     if (leaving > count)
-        fail("there are only %d", count);
+        fail("leave: there are only %d streams", count);
     while (leaving-- > 0)
         if (streams[--count].fd >= 0)
             close(streams[count].fd);
@@ -369,6 +389,7 @@ static void leave(int leaving)
     puts("ok");
 }
 
+/* How all streams were ended, as a drain should end them. */
 static void wait_close(void)
 {
     while (closed < count)
@@ -376,8 +397,9 @@ static void wait_close(void)
     int ended = 0, with_retry = 0, distinct = 0;
     long *values = calloc((size_t)count, sizeof *values);
     if (values == NULL)
-        fail("no memory");
+        fail("out of memory");
     for (int i = 0; i < count; i++) {
+        /* Every stream begins with a retry; the one of a drain comes after `ready`. */
         const char *from = strstr(streams[i].body + streams[i].body_start, "event: ready\n");
         const char *retry = from != NULL ? strstr(from, "\nretry: ") : NULL;
         ended += streams[i].ended;
@@ -408,10 +430,10 @@ static void run_command(const char *line)
     else if (strcmp(line, "wait-close") == 0)
         wait_close();
     else
-        fail("unknown command: %s", line);
+        fail("a command was expected, and this came: %s", line);
 }
 
-/* Says how the beginning went, and forgets those that were sent away. */
+/* Prints how the beginning went, and forgets the streams that were sent away. */
 static void report(void)
 {
     long least = LONG_MAX, most = 0;
@@ -436,7 +458,7 @@ static void report(void)
         printf("ready %d busy %d from %ld to %ld\n", ready, busy, least, most);
 }
 
-/* Commands may come several at once, or in pieces. False at the end of standard input. */
+/* Commands may arrive several at a time, or in pieces. False at the end of standard input. */
 static bool read_commands(void)
 {
     static char bytes[4096];
@@ -459,6 +481,7 @@ static bool read_commands(void)
 
 /* ==== One request ============================================================================ */
 
+/* Copies until the end of `from`. */
 static void copy(int from, int to)
 {
     char bytes[READ_BYTES];
@@ -470,6 +493,7 @@ static void copy(int from, int to)
         fail("read: %s", strerror(errno));
 }
 
+/* `crowd PORT send`. */
 static int send_input(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -500,6 +524,7 @@ int main(int argc, char **argv)
     if (count < 1 || count > COUNT_MAX)
         fail("COUNT is from 1 to %d", COUNT_MAX);
 
+    /* A stream is a descriptor, and the usual limit is 1,024. */
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
@@ -507,7 +532,7 @@ int main(int argc, char **argv)
     streams = calloc((size_t)count, sizeof *streams);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (streams == NULL || epoll < 0)
-        fail("no memory");
+        fail("out of memory");
 
     while (ready + busy < count) {
         turn(false, "ready");

@@ -1,13 +1,14 @@
 /* faults.c - linked into a special build of the server: memory that runs out on demand.
  *
- *      FAIL_ALLOCATION=N        the Nth allocation of a process returns NULL, once
- *      FAIL_ALLOCATION_EVERY=K  so does every Kth, from a SIGUSR1 to the next
- *      LEAK=1                   one allocation is forgotten: the leak checker must find it
+ *     FAIL_ALLOCATION=N        the Nth allocation of a process returns NULL, once
+ *     FAIL_ALLOCATION_EVERY=K  so does every Kth, from one SIGUSR1 to the next
+ *     LEAK=1                   one allocation is forgotten: the leak checker must find it
  *
- * The linker puts these in the place of malloc, calloc and realloc (-Wl,--wrap), whatever libc or
- * sanitizer provides them. Those that libc makes for itself are not the server's, and do not count.
- * At its end the process says on standard error how many allocations there were. A child that was
- * forked goes on counting where its parent was. */
+ * This is fault injection by the linker: -Wl,--wrap sends the server's calls of malloc, calloc and
+ * realloc here, whatever libc or sanitizer provides the real ones. Allocations that libc makes for
+ * itself do not come here and do not count. When it ends, the process prints on standard error how
+ * many allocations there were. A child that was forked goes on counting where its parent was.
+ * starve.c drives it. */
 
 #include <errno.h>
 #include <signal.h>
@@ -22,8 +23,8 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *at, size_t size);
 
-static unsigned long allocations, one, every;
-static volatile sig_atomic_t on;
+static unsigned long allocations, one, every; /* so far; the two variables above, 0 for none */
+static volatile sig_atomic_t on;              /* between two signals */
 
 static void toggle(int signal_number)
 {
@@ -37,6 +38,7 @@ static unsigned long number_of(const char *variable)
     return text != NULL ? strtoul(text, NULL, 10) : 0;
 }
 
+/* Before main, so that the first allocation can fail too. */
 __attribute__((constructor)) static void begin(void)
 {
     one = number_of("FAIL_ALLOCATION");
@@ -51,6 +53,7 @@ __attribute__((destructor)) static void end(void)
     fprintf(stderr, "allocations=%lu\n", allocations);
 }
 
+/* Counts an allocation. Whether it is one that must fail. */
 static bool fails(void)
 {
     allocations++;

@@ -1,25 +1,30 @@
-/* journal_probe.c - makes journals, damages them, and looks what the server makes of them.
+/* journal_probe.c - makes journals, damages them, and checks what the server reads from them.
  *
- *      journal_probe sign < IN > OUT
- *              copies a journal and puts the right CRC into each record
- *      journal_probe large FILE MIB [BROKEN]
- *              makes a journal with so much in the room `lobby`; with BROKEN, one record in the
- *              middle is damaged
- *      journal_probe damage SERVER FOLDER JOURNAL HOW
- *              damages the journal in every way that HOW stands for; starts the server on each and
- *              compares what it serves with what it must serve. HOW is
- *                  cut             cut at every byte of the last three records
- *                  flip state      one byte changed, at each position of the record without a
- *                  flip middle     message at the front; of one in the middle; of the last one
- *                  flip last
- *                  tails           zeros and rubbish behind the end
- *                  fronts          rubbish before the beginning
- *                  random N SEED   a few edits at random, N times
- *      journal_probe burst PORT PID COUNT
- *              stops the process, posts a message on each of COUNT connections, lets it go on, and
- *              waits for the answers: all must be 201
- *      journal_probe posts PORT FILE TEXT
- *              posts one message after the other until FILE has TEXT; says how long each took
+ *     journal_probe sign < IN > OUT
+ *             copies a journal and puts the right CRC into each record
+ *     journal_probe large FILE MIB [BROKEN]
+ *             makes a journal with so much in the room `lobby`; with BROKEN, one record in the
+ *             middle is damaged
+ *     journal_probe damage SERVER FOLDER JOURNAL HOW
+ *             damages the journal in every way that HOW stands for; starts the server on each and
+ *             compares the messages that it serves with those that it must serve. HOW is
+ *                 cut             cut at every byte of the last three records
+ *                 flip state      one byte changed, at each position of the record without a
+ *                 flip middle     message at the front; of one in the middle; of the last one
+ *                 flip last
+ *                 tails           zeros and other bytes behind the end
+ *                 fronts          other bytes before the beginning
+ *                 random N SEED   a few edits at random, N times
+ *     journal_probe burst PORT PID COUNT
+ *             stops the process, posts a message on each of COUNT connections, lets it go on, and
+ *             waits for the answers: all must be 201
+ *     journal_probe posts PORT FILE TEXT
+ *             posts one message after the other until FILE has TEXT; prints how long they took
+ *
+ * The idea of `damage` is that each damaged byte has a known price. For every case the tool knows
+ * which records are still whole, and so must be served; which are damaged, and so must not be; and
+ * which reader must be told of a gap. A server that drops too much is found, and so is one that
+ * serves a damaged record or hides a loss.
  *
  * The records of a journal: a comment line with a CRC-32 of the rest of the record, the lines of
  * the event, an empty line (journal.h). The journals that `damage` takes have one room, lobby. */
@@ -33,9 +38,11 @@ enum {
     RECORDS_MAX = 1024,
     LOG_MAX_BYTES = 65536,
     WORKERS = 4,
-    AGAIN_EVERY = 8, /* so many cases are started a second time, after a kill */
+    AGAIN_EVERY =
+        8, /* of so many cases the first WORKERS are started a second time, after a kill */
 };
 
+/* A growing buffer, with a NUL behind its bytes. */
 struct bytes {
     char *at;
     size_t len, capacity;
@@ -47,7 +54,7 @@ static void add(struct bytes *b, const void *at, size_t len)
         b->capacity = 2 * (b->len + len + 1);
         b->at = realloc(b->at, b->capacity);
         if (b->at == NULL)
-            fail("no memory");
+            fail("out of memory");
     }
     if (len > 0)
         memcpy(b->at + b->len, at, len);
@@ -90,12 +97,14 @@ static void write_file(const char *path, const struct bytes *b)
 
 /* ==== Records ================================================================================ */
 
+/* Where a record lies in the journal. */
 struct record {
     size_t begin, end;
-    char id[64]; /* empty when it is no message */
+    char id[64]; /* of its message; empty when it has none */
 };
 
-/* CRC-32 as in gzip, PNG and Ethernet. */
+/* CRC-32 as in gzip, PNG and Ethernet, bit by bit: not the table of base/crc32.c, which it
+ * checks. */
 static uint32_t crc32_of(const char *at, size_t len)
 {
     uint32_t crc = ~0u;
@@ -107,23 +116,25 @@ static uint32_t crc32_of(const char *at, size_t len)
     return ~crc;
 }
 
+/* Writes the CRC of a record into its first line. */
 static void sign(char *record, size_t len)
 {
     char digits[16];
     if (len < 12 || record[0] != ':')
-        fail("not a record: %.*s", (int)len, record);
+        fail("a record was expected, and this came: %.*s", (int)len, record);
     snprintf(digits, sizeof digits, "%08x", crc32_of(record + 9, len - 9));
     memcpy(record + 1, digits, 8);
 }
 
-/* Finds the records of a journal that has no damage. */
+/* Finds the records of a journal that has no damage. Returns how many. */
 static unsigned find_records(const struct bytes *b, struct record *records)
 {
     unsigned count = 0;
     for (size_t at = 0; at < b->len; count++) {
         const char *end = memmem(b->at + at, b->len - at, "\n\n", 2);
         if (end == NULL || count == RECORDS_MAX)
-            fail("not a journal, at byte %zu", at);
+            fail("a journal without damage was expected; it has none of its records at byte %zu",
+                at);
         struct record *r = &records[count];
         *r = (struct record) { .begin = at, .end = (size_t)(end + 2 - b->at) };
         const char *id = memmem(b->at + at, r->end - at, "\nid: ", 5);
@@ -134,6 +145,7 @@ static unsigned find_records(const struct bytes *b, struct record *records)
     return count;
 }
 
+/* From standard input to standard output: the records of the suite's hand-written journals. */
 static void run_sign(void)
 {
     struct bytes b = { 0 };
@@ -147,11 +159,12 @@ static void run_sign(void)
     fwrite(b.at, 1, b.len, stdout);
 }
 
+/* A journal of one room with ids of an hour ago, and an idempotency key in each message. */
 static void run_large(const char *path, unsigned mib, bool broken)
 {
     static char text[4000];
     struct bytes b = { 0 }, record = { 0 };
-    size_t wanted = (size_t)mib << 20, middle = 0;
+    size_t wanted = (size_t)mib << 20, middle = 0; /* middle: the record at half of the size */
     uint64_t first_ms = (uint64_t)(time(NULL) - 3600) * 1000;
     char state[256];
     memset(text, 'x', sizeof text - 1);
@@ -183,15 +196,16 @@ static void run_large(const char *path, unsigned mib, bool broken)
 
 /* ==== Damage ================================================================================= */
 
-/* What must become of a record. */
+/* What must become of a record: served, not served, or either. */
 enum fate { KEPT, LOST, EITHER };
 
+/* One case: a damaged journal, and what the server must make of it. */
 struct damage {
     struct bytes bytes;
     enum fate fate[RECORDS_MAX];
-    int behind; /* who has read up to this record must be told of a gap; -1: nobody */
-    size_t bad; /* where the changed byte is, when it must be kept aside; else SIZE_MAX */
-    char what[128];
+    int behind;     /* a reader that has read up to this record must be told of a gap; -1: none */
+    size_t bad;     /* where a changed byte is that must be put aside; otherwise SIZE_MAX */
+    char what[128]; /* the damage in words, for a failure */
 };
 
 static struct bytes original;
@@ -201,6 +215,7 @@ static const char *server, *how, *which;
 static unsigned random_count;
 static uint64_t random_seed;
 
+/* An empty case, of which nothing is to be put aside and no gap told. */
 static void start_damage(struct damage *d, enum fate fate)
 {
     d->bytes.len = 0;
@@ -219,7 +234,9 @@ static int message_before(unsigned record)
     return i;
 }
 
-/* Each returns false when there is no case `n`. */
+/* Each kind of damage makes its case `n` from the original; false when it has no such case. */
+
+/* A file that ends too early, as after a crash: only the record that is cut off is lost. */
 static bool damage_cut(struct damage *d, unsigned n)
 {
     size_t len = records[record_count - 3].begin + n;
@@ -232,8 +249,8 @@ static bool damage_cut(struct damage *d, unsigned n)
     return true;
 }
 
-/* Three ways to change each byte: the lowest bit, the bit between the cases, and into a line end.
- */
+/* One byte changed in one of three ways: the lowest bit, the bit between upper and lower case, or
+ * into a line end. */
 static bool damage_flip(struct damage *d, unsigned n)
 {
     unsigned i = 0;
@@ -248,7 +265,7 @@ static bool damage_flip(struct damage *d, unsigned n)
     char *byte = &d->bytes.at[at];
     *byte = n % 3 == 0 ? *byte ^ 1 : n % 3 == 1 ? *byte ^ 0x20 : *byte == '\n' ? '\r' : '\n';
     d->fate[i] = LOST;
-    /* Without its empty line the last record looks like one that was never finished. */
+    /* The last record without its empty line looks like a torn write: it is cut off, not damage. */
     bool torn = i == record_count - 1 && at >= records[i].end - 2;
     d->bad = torn ? SIZE_MAX : at;
     d->behind = torn ? -1 : message_before(i);
@@ -257,6 +274,8 @@ static bool damage_flip(struct damage *d, unsigned n)
     return true;
 }
 
+/* Bytes behind the last record, as a file system may leave them after a crash: no message is
+ * lost. */
 static bool damage_tail(struct damage *d, unsigned n)
 {
     static const struct {
@@ -275,6 +294,7 @@ static bool damage_tail(struct damage *d, unsigned n)
     return true;
 }
 
+/* Bytes before the first record. */
 static bool damage_front(struct damage *d, unsigned n)
 {
     static const char *const fronts[] = { "x", "\n", "\n\n", "rubbish\n", "rubbish\n\n", ":",
@@ -292,8 +312,7 @@ static bool damage_front(struct damage *d, unsigned n)
     return true;
 }
 
-/* Takes `cut` bytes out at `at` and puts `len` others there. The records that this touches may be
- * there or not, whatever else was done to them. */
+/* Replaces `cut` bytes at `at` by `len` others. */
 static void edit(struct damage *d, size_t at, size_t cut, const char *put, size_t len)
 {
     struct bytes out = { 0 };
@@ -304,6 +323,8 @@ static void edit(struct damage *d, size_t at, size_t cut, const char *put, size_
     d->bytes = out;
 }
 
+/* Up to four edits at random. A record that still stands whole must be served, whatever happened
+ * around it. */
 static bool damage_random(struct damage *d, unsigned n)
 {
     char rubbish[300];
@@ -332,15 +353,15 @@ static bool damage_random(struct damage *d, unsigned n)
         case 3: /* put in */
             edit(d, at, 0, rubbish, len);
             break;
-        default: /* a stretch from elsewhere, shorter than any record */
+        default: /* a copy of a stretch from elsewhere, shorter than a record */
             len = len < 64 ? len : 64;
             from = below(&random, (unsigned)(d->bytes.len - len + 1));
             memcpy(rubbish, d->bytes.at + from, len);
             edit(d, at, 0, rubbish, len);
         }
     }
-    /* A record that still stands somewhere whole, at the beginning of a line, in its place among
-     * the others, must be found; others may be. */
+    /* A record that still stands whole, at the beginning of a line and behind the records before
+     * it, must be found; any other may be. */
     size_t from = 0;
     for (unsigned i = 0; i < record_count; i++) {
         size_t len = records[i].end - records[i].begin;
@@ -369,27 +390,28 @@ static bool make_damage(struct damage *d, unsigned n)
         return damage_front(d, n);
     if (strcmp(how, "random") == 0)
         return damage_random(d, n);
-    fail("there is no damage called %s", how);
+    fail("HOW was expected to be cut, flip, tails, fronts or random, and is %s", how);
 }
 
 /* ==== What the server makes of it ============================================================ */
 
+/* A message as the server serves it, in a page. */
 struct element {
     const char *at;
     size_t len;
 };
 
-/* Cuts the array of a page into its elements. */
+/* Cuts the array of a page into its elements, which lie in the page. Returns how many. */
 static unsigned split_page(const char *page, struct element *elements)
 {
     const char *at = strstr(page, "{\"messages\":[");
     unsigned count = 0, depth = 0;
     if (at == NULL)
-        fail("not a page: %s", page);
+        fail("a page of messages was expected, and this came: %s", page);
     for (at += strlen("{\"messages\":["); *at != ']' || depth > 0; at++) {
         if (*at == '\0' || count == RECORDS_MAX)
-            fail("not a page: %s", page);
-        if (*at == '"')
+            fail("a page of messages was expected, and this came: %s", page);
+        if (*at == '"') /* a string is skipped as a whole: it may hold braces */
             for (at++; *at != '"'; at++)
                 at += *at == '\\';
         else if (*at == '{' && depth++ == 0)
@@ -402,9 +424,10 @@ static unsigned split_page(const char *page, struct element *elements)
     return count;
 }
 
-static char *original_page; /* what the server says of the journal without damage */
+static char *original_page; /* the server's page of the journal without damage */
 static struct element original_elements[RECORDS_MAX];
 
+/* The message with this id in that page: what a record must look like when it is served. */
 static const struct element *original_element(const char *id)
 {
     for (unsigned i = 0; original_elements[i].at != NULL; i++)
@@ -414,12 +437,13 @@ static const struct element *original_element(const char *id)
     fail("the server does not serve message %s of the journal without damage", id);
 }
 
-/* Compares a page with the fates. Says what is wrong, or NULL. */
+/* Compares a page with the fates. NULL, or a sentence that says what is wrong. */
 static const char *compare(const struct damage *d, const char *page)
 {
     static char why[512];
     struct element elements[RECORDS_MAX];
     unsigned count = split_page(page, elements), next = 0;
+    /* Records and elements are in the same order, so one pass tells what is missing or too much. */
     for (unsigned i = 0; i < record_count; i++) {
         if (records[i].id[0] == '\0')
             continue;
@@ -429,18 +453,20 @@ static const char *compare(const struct damage *d, const char *page)
         next += there;
         if (there ? d->fate[i] != LOST : d->fate[i] != KEPT)
             continue;
-        snprintf(why, sizeof why, "record %u (%s) is %s", i, records[i].id,
-            there ? "served" : "not served");
+        snprintf(why, sizeof why, "record %u (%s) %s", i, records[i].id,
+            there ? "was expected to be left out, and is served"
+                  : "was expected to be served, and is not");
         return why;
     }
     if (next == count)
         return NULL;
-    snprintf(why, sizeof why, "this is served: %.*s", (int)elements[next].len, elements[next].at);
+    snprintf(why, sizeof why, "the server serves a message that no record has: %.*s",
+        (int)elements[next].len, elements[next].at);
     return why;
 }
 
-/* The damaged stretch must be in a file that the log names, with the changed byte and where it
- * stood. */
+/* The damaged stretch must be in a file that the log names, with the changed byte, its place, and
+ * mode 0600. NULL, or a sentence. */
 static const char *check_kept(const struct damage *d, const char *log)
 {
     static char why[8192];
@@ -450,22 +476,25 @@ static const char *check_kept(const struct damage *d, const char *log)
     const char *line = strstr(log, "journal damaged=");
     if (line == NULL ||
         sscanf(line, "journal damaged=%zu offset=%llu kept=\"%4095[^\"]", &len, &offset, path) != 3)
-        return "the log does not tell of the damage";
+        return "the log was expected to tell of the damage, and does not";
     struct bytes kept = { 0 };
     struct stat st;
     if (stat(path, &st) < 0 || (st.st_mode & 0777) != 0600)
-        snprintf(why, sizeof why, "there is no file %s with mode 0600", path);
+        snprintf(why, sizeof why, "a file %s with mode 0600 was expected", path);
     else if (read_file(path, &kept), kept.len != len || offset + len > d->bytes.len ||
                                          memcmp(kept.at, d->bytes.at + offset, len) != 0)
-        snprintf(why, sizeof why, "%s is not what stood at byte %llu", path, offset);
+        snprintf(why, sizeof why, "file %s was expected to have the bytes from byte %llu on", path,
+            offset);
     else if (d->bad < offset || d->bad >= offset + len)
-        snprintf(why, sizeof why, "byte %zu is not in what was kept: %s", d->bad, line);
+        snprintf(
+            why, sizeof why, "byte %zu was expected to be put aside, and is not: %s", d->bad, line);
     else
         why[0] = '\0';
     free(kept.at);
     return why[0] != '\0' ? why : NULL;
 }
 
+/* Removes the stretches that the case before has put aside. */
 static void remove_kept(const char *folder)
 {
     DIR *d = opendir(folder);
@@ -477,6 +506,8 @@ static void remove_kept(const char *folder)
     closedir(d);
 }
 
+/* Ends the worker with the case, what is wrong, and the server's log. The journal is kept beside,
+ * so that the case can be repeated by hand. */
 static void show(
     const struct damage *d, const char *journal, const char *why, const char *log, int rest)
 {
@@ -491,7 +522,9 @@ static void show(
         more.at != NULL ? more.at : "");
 }
 
-/* Starts the server on the journal and looks at what it serves. */
+/* Starts the server on the journal and checks the messages that it serves, the stretch that it puts
+ * aside, and the gap that it tells. `again`: a second start on the same file must give the same,
+ * but puts nothing aside. */
 static void look(const struct damage *d, const char *journal, bool again)
 {
     static char log[LOG_MAX_BYTES];
@@ -507,9 +540,9 @@ static void look(const struct damage *d, const char *journal, bool again)
     close(pipes[1]);
     int port = await_listening(pipes[0], log, sizeof log);
     if (port == 0)
-        show(d, journal, "the server does not start", log, pipes[0]);
+        show(d, journal, "the server was expected to start", log, pipes[0]);
     if (get(port, "/messages?room=lobby&limit=500", &reply) != 200)
-        show(d, journal, "GET /messages is not answered", log, pipes[0]);
+        show(d, journal, "GET /messages was expected to give 200", log, pipes[0]);
     if (original_page == NULL) { /* the first time: without damage */
         original_page = strdup(reply.body);
         split_page(original_page, original_elements);
@@ -518,24 +551,27 @@ static void look(const struct damage *d, const char *journal, bool again)
         show(d, journal, why, log, pipes[0]);
     if (d->bad != SIZE_MAX && !again && (why = check_kept(d, log)) != NULL)
         show(d, journal, why, log, pipes[0]);
+    /* A reader that resumes from the message before the damage. */
     if (d->behind >= 0) {
         char path[128];
         snprintf(path, sizeof path, "/messages?room=lobby&after=%s", records[d->behind].id);
         if (get(port, path, &reply) != 200)
-            show(d, journal, "the second GET /messages is not answered", log, pipes[0]);
+            show(d, journal, "the second GET /messages was expected to give 200", log, pipes[0]);
         if (strstr(reply.body, "\"gap\":true") == NULL)
             show(d, journal,
-                again ? "who has read up to the damage is told of no gap, after a second start"
-                      : "who has read up to the damage is told of no gap",
+                again ? "a reader from before the damage was expected to be told of a gap after a "
+                        "second start"
+                      : "a reader from before the damage was expected to be told of a gap",
                 log, pipes[0]);
     }
     status = end_child(pid, SIGKILL);
     if (!WIFSIGNALED(status))
-        show(d, journal, "the server ended by itself", log, pipes[0]);
+        show(d, journal, "the server was expected to run until it is killed, and has ended before",
+            log, pipes[0]);
     close(pipes[0]);
 }
 
-/* Every WORKERSth case, from `first` on. */
+/* One worker: every WORKERSth case from `first` on, in a folder of its own. */
 static unsigned work(const char *folder, unsigned first)
 {
     char own[4000], journal[4100];
@@ -555,6 +591,8 @@ static unsigned work(const char *folder, unsigned first)
     return done;
 }
 
+/* The undamaged journal first, because each case is compared with its page; then the workers share
+ * the cases. */
 static void run_damage(const char *folder, const char *journal)
 {
     char path[4100];
@@ -564,7 +602,7 @@ static void run_damage(const char *folder, const char *journal)
     read_file(journal, &original);
     record_count = find_records(&original, records);
     if (record_count < 4)
-        fail("the journal has only %u records", record_count);
+        fail("the journal was expected to have at least 4 records, and has %u", record_count);
     snprintf(path, sizeof path, "%s/journal", folder);
     write_file(path, &original);
     look(&none, path, false);
@@ -581,6 +619,7 @@ static void run_damage(const char *folder, const char *journal)
         int status = 1;
         good &= workers[i] > 0 && waitpid(workers[i], &status, 0) == workers[i] && status == 0;
     }
+    /* The workers are other processes, so the cases are counted by making them again. */
     for (struct damage d = { 0 }; make_damage(&d, cases);)
         cases++;
     if (!good)
@@ -590,6 +629,7 @@ static void run_damage(const char *folder, const char *journal)
 
 /* ==== Posts ================================================================================== */
 
+/* Writes the POST of a chat message; returns its length. */
 static int post(char *out, size_t size, const char *text)
 {
     char body[256];
@@ -600,6 +640,7 @@ static int post(char *out, size_t size, const char *text)
         len, body);
 }
 
+/* A signal is not delivered at once: waits until the kernel says that the process has stopped. */
 static void await_stopped(pid_t pid)
 {
     char path[64], line[512] = "", state = '?';
@@ -614,10 +655,11 @@ static void await_stopped(pid_t pid)
         sleep_us(1000);
     }
     if (state != 'T' && state != 't')
-        fail("process %d does not stop", pid);
+        fail("process %d was expected to stop within 5 seconds", pid);
 }
 
-/* All posts arrive while the server stands still: it finds them in one turn of its loop. */
+/* All POSTs arrive while the server is stopped, so that it finds them in one turn of its loop: one
+ * batch, one sync. */
 static void run_burst(int port, pid_t pid, unsigned count)
 {
     const char ask[] = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
@@ -625,27 +667,30 @@ static void run_burst(int port, pid_t pid, unsigned count)
     struct reply reply = { 0 };
     int *fds = calloc(count, sizeof *fds);
     if (fds == NULL)
-        fail("no memory");
-    for (unsigned i = 0; i < count; i++) { /* the server must have accepted them all */
+        fail("out of memory");
+    for (unsigned i = 0; i < count; i++) { /* so that the server has accepted all connections */
         fds[i] = connect_to(port);
         if (fds[i] < 0 || !send_all(fds[i], ask, sizeof ask - 1) || !read_reply(fds[i], &reply))
-            fail("connection %u: no answer", i);
+            fail("connection %u: GET /healthz was expected to be answered", i);
     }
+    /* While the server is stopped the kernel takes the bytes for it. */
     kill(pid, SIGSTOP);
     await_stopped(pid);
     for (unsigned i = 0; i < count; i++) {
         snprintf(text, sizeof text, "burst %04u", i);
         int len = post(request, sizeof request, text);
         if (!send_all(fds[i], request, (size_t)len))
-            fail("connection %u: closed", i);
+            fail("connection %u: the server has closed it before its POST was sent", i);
     }
     kill(pid, SIGCONT);
     for (unsigned i = 0; i < count; i++)
         if (!read_reply(fds[i], &reply) || reply.status != 201)
-            fail("connection %u: %s", i, reply.body != NULL ? reply.body : "closed");
+            fail("connection %u: a 201 was expected, and this came: %s", i,
+                reply.body != NULL ? reply.body : "no answer");
     printf("%u\n", count);
 }
 
+/* Whether the file has the text by now. Reads all of it each time: for a log of a few lines. */
 static bool file_has(const char *path, const char *text)
 {
     struct bytes b = { 0 };
@@ -655,6 +700,8 @@ static bool file_has(const char *path, const char *text)
     return has;
 }
 
+/* Posts until the text is in the file, which the suite uses to wait for a compaction. Prints the
+ * slowest and the mean POST. */
 static void run_posts(int port, const char *path, const char *text)
 {
     char request[1024];
@@ -665,10 +712,11 @@ static void run_posts(int port, const char *path, const char *text)
         int len = post(request, sizeof request, "while it compacts");
         int64_t sent_us = now_us();
         if (sent_us - begin_us > 1000 * (int64_t)TOOL_START_MS)
-            fail("%s never came", text);
+            fail("\"%s\" was expected in the file in time, and did not come", text);
         if (fd < 0 || !send_all(fd, request, (size_t)len) || !read_reply(fd, &reply) ||
             reply.status != 201)
-            fail("post %d: %s", count, reply.body != NULL ? reply.body : "no answer");
+            fail("POST %d: a 201 was expected, and this came: %s", count,
+                reply.body != NULL ? reply.body : "no answer");
         int64_t took_us = now_us() - sent_us;
         total_us += took_us;
         slowest_us = took_us > slowest_us ? took_us : slowest_us;

@@ -1,21 +1,22 @@
-/* slow.c - many connections that send a byte a second, and what a message takes meanwhile.
+/* slow.c - many connections that send a byte a second, and how long a message takes meanwhile.
  *
- *      slow PORT dribble COUNT
- *      slow PORT probe
+ *     slow PORT dribble COUNT
+ *     slow PORT probe
  *
- * The first form opens COUNT connections. Every even one sends a head byte by byte, every odd one a
- * whole head and then its body byte by byte, one byte a second each, in an even flow. All must be
- * refused with 408 and closed. It says how long after the connect that was:
+ * The first form is a Slowloris attack: it opens COUNT connections. Every even one sends a head
+ * byte by byte, every odd one a whole head and then its body byte by byte, one byte a second each.
+ * The bytes of all connections are spread over the second, so that the load is even. All must be
+ * refused with 408 and closed. It prints how long after the connect that was:
  *
- *      heads N from LEAST to MOST ms, bodies N from LEAST to MOST ms
+ *     heads N from LEAST to MOST ms, bodies N from LEAST to MOST ms
  *
- * The second form opens a stream and a publisher in a room of their own and publishes a message
- * every 50 ms, until its standard input ends. It measures the time from the POST to the arrival in
- * the stream, and says in microseconds:
+ * The second form measures what other clients notice. It opens a stream and a publisher in a room
+ * of their own and publishes a message every 50 ms, until its standard input ends. It measures the
+ * time from the POST to the arrival in the stream, and prints in microseconds:
  *
- *      messages N median A p95 B worst C
+ *     messages N median A p95 B worst C
  *
- * Neither waits for longer than LIMIT_SECONDS in all. */
+ * Neither runs for longer than LIMIT_SECONDS. */
 
 #include "tool.h"
 
@@ -25,9 +26,9 @@ enum {
     COUNT_MAX = 20000,
     EVENTS_PER_TURN = 256,
     LIMIT_SECONDS = 120,
-    SLICES = 50, /* a second has so many moments, and each connection has one of them */
+    SLICES = 50, /* parts of a second; each connection sends in one of them */
     SLICE_US = 1000000 / SLICES,
-    PROBE_US = 50000,
+    PROBE_US = 50000, /* from one message to the next */
     PROBES_MAX = 1000000 / PROBE_US * LIMIT_SECONDS + 1,
 };
 
@@ -35,6 +36,7 @@ static int port;
 
 /* ==== A byte a second ======================================================================== */
 
+/* A slow connection, and the answer that it gets. */
 struct writer {
     int fd; /* -1 when it is closed */
     bool is_body;
@@ -61,10 +63,12 @@ static void open_writer(struct writer *w, bool is_body, int epoll)
     if (w->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, w->fd, &event) < 0)
         fail("connection %d: %s", (int)(w - writers), strerror(errno));
     if (is_body && !send_all(w->fd, post_text, sizeof post_text - 1))
-        fail("connection %d: the head was not taken", (int)(w - writers));
+        fail(
+            "connection %d: the server has closed it before the head was sent", (int)(w - writers));
 }
 
-/* That the server has closed it is seen when it is read. */
+/* The next byte. A failed send is ignored: that the server has closed the connection shows when it
+ * is read. */
 static void send_byte(struct writer *w)
 {
     const char *text = w->is_body ? body_text : head_text;
@@ -72,10 +76,13 @@ static void send_byte(struct writer *w)
     if (w->fd < 0)
         return;
     if (w->sent == len)
-        fail("connection %d: all of it was taken", (int)(w - writers));
+        fail("connection %d: a 408 was expected before the last byte, and none came",
+            (int)(w - writers));
     send(w->fd, text + w->sent++, 1, MSG_NOSIGNAL);
 }
 
+/* Collects the answer up to the close, which must be a 408. A reset would lose it, so that is a
+ * failure too. */
 static void receive(struct writer *w)
 {
     ssize_t n = recv(w->fd, w->answer + w->have, sizeof w->answer - w->have - 1, 0);
@@ -84,15 +91,18 @@ static void receive(struct writer *w)
         return;
     }
     if (n < 0)
-        fail("connection %d: %s", (int)(w - writers), strerror(errno));
+        fail("connection %d: a 408 was expected, and recv says: %s", (int)(w - writers),
+            strerror(errno));
     if (strncmp(w->answer, "HTTP/1.1 408 ", 13) != 0)
-        fail("connection %d: %.40s", (int)(w - writers), w->answer);
+        fail("connection %d: a 408 was expected, and this came: %.40s", (int)(w - writers),
+            w->answer);
     w->end_us = now_us();
     close(w->fd);
     w->fd = -1;
     left--;
 }
 
+/* The shortest and the longest time from the connect to the close. */
 static void report(const char *name, bool is_body, const char *end)
 {
     int64_t least = INT64_MAX, most = 0;
@@ -115,7 +125,7 @@ static void dribble(void)
     int epoll = epoll_create1(EPOLL_CLOEXEC), slice = 0;
     writers = calloc((size_t)count, sizeof *writers);
     if (writers == NULL || epoll < 0)
-        fail("no memory");
+        fail("out of memory");
     for (int i = 0; i < count; i++)
         open_writer(&writers[i], i % 2 != 0, epoll);
     left = count;
@@ -123,7 +133,7 @@ static void dribble(void)
     while (left > 0) {
         int64_t now = now_us();
         if (now > end_us)
-            fail("%d connections are still open", left);
+            fail("%d connections were still open after %d seconds", left, LIMIT_SECONDS);
         for (; next_us <= now; next_us += SLICE_US, slice = (slice + 1) % SLICES)
             for (int i = slice; i < count; i += SLICES)
                 send_byte(&writers[i]);
@@ -143,8 +153,8 @@ static int compare_times(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* Reads the stream until a text has come. What is left behind it belongs to nobody: a message is
- * published when the one before has arrived. */
+/* Reads the stream until a text has arrived. Bytes behind it are dropped: the next message is
+ * published only after this one has arrived. */
 static void await(int stream, const char *text)
 {
     static char bytes[65536];
@@ -152,14 +162,16 @@ static void await(int stream, const char *text)
     do {
         ssize_t n = recv(stream, bytes + have, sizeof bytes - 1 - have, 0);
         if (n <= 0)
-            fail("the stream ended, or nothing came, before %s", text);
+            fail("the stream ended, or was silent for too long, before %s", text);
         have += (size_t)n;
         bytes[have] = '\0';
         if (have == sizeof bytes - 1)
-            fail("the stream never says %s", text);
+            fail("the stream was expected to have %s, and has not", text);
     } while (strstr(bytes, text) == NULL);
 }
 
+/* Publishes a message and waits for it in the stream, then for its answer. Returns how long the
+ * first of the two took. */
 static int64_t measure(int publisher, int stream, int number)
 {
     static struct reply reply;
@@ -176,7 +188,7 @@ static int64_t measure(int publisher, int stream, int number)
     await(stream, text);
     int64_t took_us = now_us() - begin_us;
     if (!read_reply(publisher, &reply) || reply.status != 201)
-        fail("a message was not accepted: %d", reply.status);
+        fail("a 201 was expected for a message, and the status is %d", reply.status);
     return took_us;
 }
 
@@ -191,7 +203,7 @@ static void probe(void)
     await(stream, "event: ready");
     do {
         if (n == PROBES_MAX)
-            fail("the time is over");
+            fail("standard input was expected to end within %d seconds", LIMIT_SECONDS);
         times[n] = measure(publisher, stream, n);
         n++;
     } while (poll(&input, 1, PROBE_US / 1000) == 0);

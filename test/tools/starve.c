@@ -1,24 +1,29 @@
 /* starve.c - a server that runs out of memory, at every place where it can.
  *
- *      starve --server PATH --folder DIR [--part memory|journal|keys] [--from N] [--step N]
- *      starve --server PATH --folder DIR [--part ...] --every K
+ *     starve --server PATH --folder DIR [--part memory|journal|keys] [--from N] [--step N]
+ *     starve --server PATH --folder DIR [--part ...] --every K
  *
- * The server is the special build of faults.c. In the first form it is started again and again. Of
- * the Nth run the Nth allocation fails, and N grows until a run ends before it gets there. In each
- * run clients do a bit of everything, always the same, and these must hold:
+ * The server is the special build of faults.c, in which an allocation fails on demand. In the first
+ * form it is started again and again: in the Nth run the Nth allocation fails, and N grows until a
+ * run ends before it gets there. So every allocation that the clients can cause fails once, which
+ * is what random failures would not give. In each run clients do a bit of everything, always the
+ * same, and these must hold:
  *
  *   - a start that fails says so in one sentence, and the exit code is 1;
- *   - afterwards a failure costs one client at most: an answer of 503, a `busy`, or its connection;
- *     whoever is not hurt gets exactly what he should;
- *   - what was acknowledged is delivered, and can be read back, or a gap is told; with a journal it
- *     is in the file;
- *   - in the end no descriptor is left, SIGTERM ends it with 0, and no sanitizer has a word to say.
+ *   - later a failure costs one client at most: an answer of 503, a `busy`, or its connection;
+ *     every other client gets exactly what it should;
+ *   - an acknowledged message is delivered, and can be read back, or a gap is told; with a journal
+ *     it is in the file;
+ *   - at the end no descriptor is left open, SIGTERM ends the server with exit code 0, and no
+ *     sanitizer has anything to report.
  *
  * In the second form every Kth allocation fails while the clients do the same a few times; then
- * none fails any more. In between anybody may be hurt. But the server must not end, hang or spin,
- * and when there is memory again everything must work.
+ * none fails any more. Meanwhile any client may be hurt. But the server must not end, hang or
+ * spin, and when there is memory again everything must work.
  *
- * The runs share the processors. What is wrong is said with the number of the run. */
+ * The runs share the processors. A failure is reported with the number of its run; `--from N`
+ * begins with that run. Left out are allocations that libc makes for itself, and, in the first
+ * form, a second failure after the first. */
 
 #include "tool.h"
 
@@ -27,24 +32,27 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+/* What the clients do. Three short parts cost less than a long one: a part is run once for each of
+ * its allocations, so its cost grows with the square of its length. */
 enum part { MEMORY, JOURNAL, KEYS, PARTS };
 
 enum {
-    JOBS = 3, /* they wait more than they work */
+    JOBS = 3, /* workers at a time: they wait more than they work */
     ANSWER_MAX = 1 << 20,
     REQUEST_MAX = 65536,
     STREAMS_MAX = 4,
-    KEPT_MAX = 256,
-    ROUNDS = 4,   /* of the second form */
-    FILLERS = 11, /* posts of FILLER_BYTES: enough for a compaction */
+    KEPT_MAX = 256, /* acknowledged messages in one run */
+    ROUNDS = 4,     /* of the second form */
+    FILLERS = 11,   /* posts of FILLER_BYTES: enough for a compaction */
     FILLER_BYTES = 7500,
     LARGE_BYTES = 54000,
-    KEY_BEFORE = 2,    /* of a message in the journal that a run begins with */
-    IDLE_US = 1300000, /* in which nobody asks for anything: a heartbeat and presence come */
+    KEY_BEFORE = 2,    /* the key of a message in the journal that a run begins with */
+    IDLE_US = 1300000, /* without a request: long enough for a heartbeat and presence */
 };
 
 static const char *const part_names[] = { "memory", "journal", "keys" };
 
+/* An event stream, with all that it has received. */
 struct stream {
     int fd; /* -1: it was hurt, or closed */
     size_t len;
@@ -57,12 +65,13 @@ struct kept {
 };
 
 static const char *server;
-static char folder[3000]; /* of this worker */
-static char journal_path[4000], log_path[4000], start_journal[4000];
+static char folder[3000];                       /* of this worker */
+static char journal_path[4000], log_path[4000]; /* in it */
+static char start_journal[4000];                /* each run begins with a copy of it */
 static enum part part;
 static unsigned long run, every;
-static bool loose; /* anybody may be hurt */
-static unsigned hurt_count, serial;
+static bool loose;                  /* any client may be hurt */
+static unsigned hurt_count, serial; /* clients hurt in this run; the last idempotency key */
 static char hurt_by[256], reader_token[2048], writer_token[2048];
 static int port;
 static pid_t pid;
@@ -71,12 +80,13 @@ static struct kept kept[KEPT_MAX], from_before;
 static unsigned kept_count;
 static struct {
     unsigned long allocations, runs, starts, hurt, gaps;
-} * sums; /* of all workers */
+} * sums; /* of all workers, in shared memory; not atomic, because they are only printed */
 static char answer[ANSWER_MAX];
 static size_t answer_len;
 
 /* ==== What is wrong ========================================================================== */
 
+/* The file as a string, cut to `size`; empty when it cannot be read. Returns its length. */
 static size_t read_whole(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -90,6 +100,7 @@ static size_t read_whole(const char *path, char *out, size_t size)
     return len;
 }
 
+/* Ends the worker with the number of its run, what was wrong, and the server's log. */
 __attribute__((noreturn, format(printf, 1, 2))) static void broken(const char *format, ...)
 {
     static char what[8192], log[65536];
@@ -107,15 +118,16 @@ __attribute__((noreturn, format(printf, 1, 2))) static void broken(const char *f
         every > 0 ? every : run, what, log);
 }
 
-/* Somebody has not got what he wanted. That is the failed allocation; there was only one. */
+/* A client did not get what it asked for. That is excused once in a run, by the one allocation that
+ * failed. */
 static void hurt(const char *what)
 {
     if (loose)
         return;
     if (hurt_count++ > 0)
-        broken("two are hurt: %s, and %s", hurt_by, what);
+        broken("one client may be hurt, and two are: %s, and %s", hurt_by, what);
     if (run == 0 || every > 0)
-        broken("nothing fails, and hurt is: %s", what);
+        broken("no allocation fails, and a client is hurt: %s", what);
     snprintf(hurt_by, sizeof hurt_by, "%s", what);
 }
 
@@ -125,11 +137,11 @@ static int connect_or_break(void)
 {
     int fd = connect_to(port);
     if (fd < 0)
-        broken("the server does not accept: %s", strerror(errno));
+        broken("a connection was expected, and connect says: %s", strerror(errno));
     return fd;
 }
 
-/* All that comes, up to the close. */
+/* Reads up to the close, into `answer`. */
 static void read_to_end(int fd)
 {
     ssize_t n;
@@ -137,25 +149,27 @@ static void read_to_end(int fd)
     while ((n = recv(fd, answer + answer_len, ANSWER_MAX - 1 - answer_len, 0)) > 0)
         answer_len += (size_t)n;
     if (n < 0 && errno == EAGAIN)
-        broken("no answer within %d seconds", TOOL_ANSWER_SECONDS);
+        broken("an answer was expected within %d seconds", TOOL_ANSWER_SECONDS);
     answer[answer_len] = '\0';
 }
 
-/* The status of a whole answer, 0 when it was cut. */
+/* The status of the answer in `answer`; 0 when it is not whole. */
 static int status_of_answer(bool head)
 {
     const char *end = strstr(answer, "\r\n\r\n"), *length = strstr(answer, "\r\nContent-Length: ");
     if (end == NULL)
         return 0;
     if (strncmp(answer, "HTTP/1.1 ", 9) != 0)
-        broken("this is no answer: %.200s", answer);
+        broken("an HTTP answer was expected, and this came: %.200s", answer);
     size_t have = answer_len - (size_t)(end + 4 - answer);
+    /* The answer to a HEAD has a length and no body. */
     if (!head && length != NULL && length < end && have < strtoul(length + 18, NULL, 10))
         return 0;
     return atoi(answer + 9);
 }
 
-/* Sends a request over a connection of its own, and reads the answer. It should ask for a close. */
+/* Sends a request over a connection of its own and reads the answer; returns its status, or 0 when
+ * there was no whole answer. The request must ask for a close. */
 __attribute__((format(printf, 1, 2))) static int exchange(const char *format, ...)
 {
     static char request[REQUEST_MAX];
@@ -165,26 +179,28 @@ __attribute__((format(printf, 1, 2))) static int exchange(const char *format, ..
     va_end(args);
     int fd = connect_or_break();
     if (len < 0 || (size_t)len >= sizeof request)
-        broken("a request is too long");
+        broken("a request of the tool is too long");
     send_all(fd, request, (size_t)len); /* or not: the answer tells */
     read_to_end(fd);
     close(fd);
     return status_of_answer(strncmp(request, "HEAD ", 5) == 0);
 }
 
-/* Whether it is the wanted status. Refused for want of memory, or closed, is hurt. */
+/* Whether it is the wanted status. A 503, and a connection closed without an answer, count as hurt;
+ * any other status is a failure. */
 static bool is(int status, int wanted, const char *what)
 {
     if (status == wanted)
         return true;
     if (status != 0 && status != 503)
-        broken("%s: %d and not %d: %.1000s", what, status, wanted, answer);
+        broken("%s: the status is %d, expected was %d: %.1000s", what, status, wanted, answer);
     hurt(what);
     return false;
 }
 
 #define END "Host: h\r\nConnection: close\r\n\r\n"
 
+/* The token, in the part that has keys, and an address of a client behind a proxy. */
 static const char *authorization(bool writes)
 {
     static char line[3000];
@@ -195,24 +211,26 @@ static const char *authorization(bool writes)
     return line;
 }
 
+/* A GET of a path. */
 static bool gets(const char *target, int wanted)
 {
     return is(exchange("GET %s HTTP/1.1\r\n%s" END, target, authorization(false)), wanted, target);
 }
 
-/* The receipt in `answer` is a promise. */
+/* Remembers the receipt in `answer`: it promises that the message can be read back. Returns its
+ * id. */
 static const char *keep(const char *room)
 {
     struct kept *k = &kept[kept_count++];
     if (kept_count == KEPT_MAX)
-        broken("too many messages");
+        broken("a run has more than %d messages", KEPT_MAX);
     snprintf(k->room, sizeof k->room, "%s", room);
     if (!text_after(answer, "{\"id\":\"", k->id, sizeof k->id))
-        broken("this is no receipt: %.1000s", answer);
+        broken("a receipt was expected, and this came: %.1000s", answer);
     return k->id;
 }
 
-/* Publishes a JSON body with a key. Returns the id; NULL when the client was hurt. */
+/* Publishes a JSON body with a key. Returns the id; NULL when the client was hurt or refused. */
 static const char *posts(const char *room, const char *body, unsigned key, int wanted)
 {
     int status = exchange("POST /messages HTTP/1.1\r\n%sContent-Type: application/json\r\n"
@@ -223,15 +241,16 @@ static const char *posts(const char *room, const char *body, unsigned key, int w
 
 /* ==== Streams ================================================================================ */
 
-/* Reads until the text is there. False when the stream was closed; time that passes is a failure:
- * nobody who listens may be forgotten. */
+/* Reads until the text has arrived. False when the stream was closed, which counts as hurt. A
+ * timeout is a failure: a stream that stays open must not be forgotten. */
 static bool hears(struct stream *s, const char *text)
 {
     int64_t end_us = now_us() + TOOL_ANSWER_SECONDS * INT64_C(1000000);
     while (s->fd >= 0 && memmem(s->text, s->len, text, strlen(text)) == NULL) {
         ssize_t n = recv(s->fd, s->text + s->len, ANSWER_MAX - s->len, 0);
-        if (now_us() > end_us || (n < 0 && errno == EAGAIN)) /* heartbeats go on for ever */
-            broken("a stream waits in vain for %.100s; it has %.*s", text, (int)s->len, s->text);
+        if (now_us() > end_us || (n < 0 && errno == EAGAIN)) /* heartbeats alone would go on */
+            broken("a stream did not get \"%.100s\" in time; it got: %.*s", text, (int)s->len,
+                s->text);
         s->len += n > 0 ? (size_t)n : 0;
         if (n > 0)
             continue;
@@ -242,7 +261,7 @@ static bool hears(struct stream *s, const char *text)
     return s->fd >= 0;
 }
 
-/* Opens one and waits until it is ready. */
+/* Opens a stream and waits for its `ready`. A `busy` counts as hurt. */
 static struct stream *opens(unsigned number, const char *target, const char *version)
 {
     struct stream *s = &streams[number];
@@ -252,6 +271,7 @@ static struct stream *opens(unsigned number, const char *target, const char *ver
     s->len = 0;
     s->fd = connect_or_break();
     send_all(s->fd, request, (size_t)len);
+    /* Any event first, because waiting for `ready` alone would not notice a `busy` in its place. */
     while (s->fd >= 0 && memmem(s->text, s->len, "event: ready\n", 13) == NULL) {
         if (memmem(s->text, s->len, "event: busy\n", 12) != NULL) {
             close(s->fd);
@@ -273,7 +293,7 @@ static void closes(struct stream *s)
     s->fd = -1;
 }
 
-/* Whatever was published is heard by those who listen. */
+/* A published message must reach both streams that are still open. */
 static void heard(const char *id)
 {
     char line[64];
@@ -287,13 +307,14 @@ static void heard(const char *id)
 
 /* ==== What the clients do ==================================================================== */
 
-/* Whoever has read up to a message gets it, or hears of a gap. True when he gets it. */
+/* Reads one message back: a reader from just before it must get it, or be told of a gap. True when
+ * the message is there. It is tried twice, because the first GET may be the client that is hurt. */
 static bool is_there(const struct kept *k)
 {
     struct id id;
     char wanted[128];
     if (!parse_id(k->id, &id))
-        broken("this is no id: %s", k->id);
+        broken("an id was expected, and this came: %s", k->id);
     snprintf(wanted, sizeof wanted, "{\"messages\":[{\"id\":\"%s\"", k->id);
     for (int tries = 0; tries < 2; tries++) {
         int status = exchange("GET /messages?room=%s&after=%llu-%llu&limit=1 HTTP/1.1\r\n%s" END,
@@ -304,19 +325,22 @@ static bool is_there(const struct kept *k)
         if (strstr(answer, wanted) != NULL)
             return true;
         if (strstr(answer, "\"gap\":true") == NULL)
-            broken("%s of room %s was acknowledged and is not there", k->id, k->room);
+            broken("message %s of room %s was acknowledged, and neither it nor a gap is there",
+                k->id, k->room);
         sums->gaps++;
         return false;
     }
     return false;
 }
 
+/* All messages that were acknowledged in this run. */
 static void read_back(void)
 {
     for (unsigned i = 0; i < kept_count; i++)
         is_there(&kept[i]);
 }
 
+/* Page files, preflight, and heads that are refused: the answers that need no hub. */
 static void ask_for_pages(void)
 {
     gets("/", 200);
@@ -332,11 +356,14 @@ static void ask_for_pages(void)
     gets("/healthz", 200);
 }
 
+/* A message of each kind, a repeated key, a conflict, a chunked body, a body with an error in
+ * it. */
 static void post_all_kinds(void)
 {
     static char large[12000];
     int status;
     unsigned key = ++serial;
+    /* A chat message; the same POST again; another message with its key. */
     const char *id =
         posts("a", "{\"room\":\"a\",\"message\":\"hello\",\"name\":\"ann\"}", key, 201);
     char first[64];
@@ -345,7 +372,7 @@ static void post_all_kinds(void)
         snprintf(first, sizeof first, "%s", id);
         id = posts("a", "{\"room\":\"a\",\"message\":\"hello\",\"name\":\"ann\"}", key, 200);
         if (id != NULL && strcmp(id, first) != 0)
-            broken("the repeated POST has the id %s and not %s", id, first);
+            broken("the repeated POST has the id %s, expected was %s", id, first);
         posts("a", "{\"room\":\"a\",\"message\":\"differs\"}", key, 422);
     }
     status = exchange("POST /messages HTTP/1.1\r\nContent-Type: application/json\r\n"
@@ -357,6 +384,7 @@ static void post_all_kinds(void)
                  "Content-Type: application/octet-stream\r\nContent-Length: 9\r\n" END "some data");
     if (is(status, 201, "a POST of bytes"))
         heard(keep("c"));
+    /* Text that is larger than the first buffer of a connection. */
     memset(large, 'x', sizeof large);
     memcpy(large, "{\"room\":\"b\",\"data\":\"", 20);
     memcpy(large + sizeof large - 3, "\"}", 3);
@@ -366,8 +394,8 @@ static void post_all_kinds(void)
         400, "half of a JSON");
 }
 
-/* Bytes that take more than the hub keeps memory for, and the page with them: not one is missing.
- */
+/* A body larger than the scratch memory that the hub keeps between two turns, and the page with it:
+ * an answer that runs out of memory half-way must not look whole. */
 static void post_many_bytes(void)
 {
     static char bytes[LARGE_BYTES + 1], base64[LARGE_BYTES / 3 * 4 + 1];
@@ -382,10 +410,10 @@ static void post_many_bytes(void)
     const char *id = keep("d");
     if (gets("/messages?room=d&limit=1", 200) && strstr(answer, id) != NULL &&
         strstr(answer, base64) == NULL)
-        broken("a page is not whole");
+        broken("a page has the message's id and not all of its bytes");
 }
 
-/* An answer that waits for a message. */
+/* A long poll that waits, and the message that ends it. */
 static void poll_for_one(void)
 {
     char request[256];
@@ -405,6 +433,8 @@ static void poll_for_one(void)
     is(status_of_answer(false), 200, "a long poll");
 }
 
+/* Clients that go in the middle of a head, of a body and of a long poll: they get no answer, so
+ * nothing is checked but that the server goes on. */
 static void leave_in_the_middle(void)
 {
     static const char *const halves[] = { "GET /he",
@@ -419,9 +449,12 @@ static void leave_in_the_middle(void)
     }
 }
 
+/* Pages, streams in several rooms with and without chunks, messages, history, long polls,
+ * resuming. */
 static void play_memory(void)
 {
     ask_for_pages();
+    /* Two streams that are in the same rooms, in another order, with chunks and without. */
     hears(opens(0, "/events?room=a,b,c&name=ann&history=20", "1.1"), "\"ann\"");
     hears(opens(1, "/events?room=a&room=c&room=b&name=bob", "1.0"), "\"bob\"");
     post_all_kinds();
@@ -431,6 +464,7 @@ static void play_memory(void)
     gets("/messages?room=b&before=9000000000000-0&limit=1", 200);
     gets("/rooms", 200);
     poll_for_one();
+    /* Resuming from a message, from before the start, and from an id that cannot be read. */
     if (kept_count > 0) {
         char target[256];
         snprintf(
@@ -440,10 +474,12 @@ static void play_memory(void)
         closes(opens(2, "/events?history=1&room=c,d&last_event_id=what", "1.1"));
     }
     leave_in_the_middle();
+    /* Pipelined: the answer that is checked is the first one. */
     is(exchange("GET /rooms HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\n" END), 200,
         "two at once");
 }
 
+/* Whether the server's log has the text by now. */
 static bool log_has(const char *text)
 {
     static char log[65536];
@@ -451,7 +487,7 @@ static bool log_has(const char *text)
     return strstr(log, text) != NULL;
 }
 
-/* A key in the journal is remembered, for as long as its message is there. */
+/* A key in the journal must be remembered as long as its message is there. */
 static void repeat_from_before(void)
 {
     const char *body = "{\"room\":\"b\",\"data\":{\"from\":\"before\"}}";
@@ -459,7 +495,7 @@ static void repeat_from_before(void)
         posts("b", body, KEY_BEFORE, 200);
 }
 
-/* A room is filled until the journal has to be written anew. */
+/* A restored room, files, and enough messages for a compaction. */
 static void play_journal(void)
 {
     static char filler[FILLER_BYTES];
@@ -475,21 +511,22 @@ static void play_journal(void)
     memset(filler, 'x', sizeof filler);
     memcpy(filler, "{\"room\":\"a\",\"data\":\"", 20);
     memcpy(filler + sizeof filler - 3, "\"}", 3);
-    kept_count = kept_count > 100 ? 0 : kept_count;
-    filler[9] = 'b'; /* the first one, for which the journal needs memory, must stay */
+    kept_count = kept_count > 100 ? 0 : kept_count; /* --every plays several times */
+    filler[9] = 'b'; /* the first large one, for which the journal needs memory, must stay held */
     heard(posts("b", filler, ++serial, 201));
     filler[9] = 'a';
     for (int i = 0; i < FILLERS; i++)
         posts("a", filler, ++serial, 201);
     for (int64_t end_us = now_us() + 2000000; !loose && !log_has("compacted=");) {
         if (now_us() > end_us)
-            broken("the journal is never written anew");
+            broken("the journal was not compacted within 2 seconds");
         sleep_us(1000);
     }
     heard(posts("b", "{\"room\":\"b\",\"message\":\"goodbye\"}", ++serial, 201));
     gets("/messages?room=a&limit=500", 200);
 }
 
+/* Tokens in each of their three places, their refusals, and addresses behind a proxy. */
 static void play_keys(void)
 {
     char target[3000];
@@ -515,8 +552,8 @@ static void play(void)
     read_back();
 }
 
-/* After all that: a fresh stream hears a fresh message. Not even one may be hurt, unless that was
- * the one. */
+/* At the end a new stream gets a new message. No client may be hurt here, except the one that the
+ * failed allocation excuses. */
 static void is_alive(void)
 {
     heard(posts("a", "{\"room\":\"a\",\"message\":\"still here\"}", ++serial, 201));
@@ -542,6 +579,7 @@ static void copy_file(const char *from, const char *to)
     close(fd);
 }
 
+/* How many descriptors the server has open. */
 static unsigned descriptors(void)
 {
     char path[64];
@@ -551,12 +589,12 @@ static unsigned descriptors(void)
     while (d != NULL && readdir(d) != NULL)
         count++;
     if (d == NULL)
-        broken("the server is gone");
+        broken("the server has ended unexpectedly");
     closedir(d);
     return count;
 }
 
-/* Its time on a processor, in the kernel's ticks. */
+/* The server's time on a processor, in the kernel's ticks. */
 static unsigned long long ticks(void)
 {
     char path[64], line[1024];
@@ -566,10 +604,11 @@ static unsigned long long ticks(void)
     const char *end = strrchr(line, ')');
     if (end == NULL || sscanf(end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu",
                            &user, &system) != 2)
-        broken("the server is gone");
+        broken("the server has ended unexpectedly");
     return user + system;
 }
 
+/* Starts the server for this part and run. Returns its log's descriptor. */
 static int start_server(void)
 {
     char key[4000], www[4000], number[32];
@@ -597,7 +636,7 @@ static int start_server(void)
     return log;
 }
 
-/* Returns whether it listens; else it has ended, with *status. */
+/* True when the server listens; false when it has ended, with `*status`. */
 static bool await_start(int *status)
 {
     static char log[65536];
@@ -615,10 +654,11 @@ static bool await_start(int *status)
         }
         sleep_us(300);
     }
-    broken("the server does not start");
+    broken("the server neither listened nor ended in time");
 }
 
-/* Looks through what the server has said. Returns how many allocations it has made. */
+/* Checks the server's standard error: no sanitizer, no broken invariant, and one sentence exactly
+ * when the start failed. Returns how many allocations the server has made. */
 static unsigned long check_log(bool started)
 {
     static const char *const bad[] = { "ERROR: ", "Sanitizer", "runtime error", "Assertion",
@@ -628,18 +668,19 @@ static unsigned long check_log(bool started)
     read_whole(log_path, log, sizeof log);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (strstr(log, bad[i]) != NULL)
-            broken("it says %s", bad[i]);
+            broken("the server's log has \"%s\"", bad[i]);
+    /* A sentence for the operator begins with the program's name, a line of the log does not. */
     for (const char *at = log; (at = strstr(at, "ssechat: ")) != NULL; at++)
         sentences++;
     if (sentences != (started ? 0 : 1))
-        broken("it says %u sentences", sentences);
+        broken("the server's log has %u sentences; expected are %u", sentences, started ? 0u : 1u);
     const char *line = strstr(log, "allocations=");
     if (line == NULL)
-        broken("it does not say how many allocations there were");
+        broken("the server did not say how many allocations there were");
     return strtoul(line + 12, NULL, 10);
 }
 
-/* With a journal the acknowledged messages of the room that is never full are in it. */
+/* The acknowledged messages of room `b`, which is never full, must be in the journal. */
 static void check_journal(void)
 {
     static char journal[ANSWER_MAX];
@@ -648,18 +689,20 @@ static void check_journal(void)
     for (unsigned i = 0; i < kept_count; i++) {
         snprintf(line, sizeof line, "\nid: %s\n", kept[i].id);
         if (strcmp(kept[i].room, "b") == 0 && strstr(journal, line) == NULL)
-            broken("%s was acknowledged and is not in the journal", kept[i].id);
+            broken("message %s was acknowledged and is not in the journal", kept[i].id);
     }
 }
 
-/* The streams that are open are told to come back, and the end of the server is a good one. */
+/* Waits until the server has closed what the clients left, sends SIGTERM, and expects the drain's
+ * `retry:` on the open stream and exit code 0. */
 static void end_server(unsigned before)
 {
     closes(&streams[1]);
-    unsigned own = streams[0].fd >= 0;
+    unsigned own = streams[0].fd >= 0; /* the one stream that stays open, for the drain */
     for (int64_t end_us = now_us() + 5000000; descriptors() != before + own;) {
         if (now_us() > end_us)
-            broken("%u descriptors are left, %u were expected", descriptors(), before + own);
+            broken(
+                "the server has %u descriptors open; expected are %u", descriptors(), before + own);
         sleep_us(500);
     }
     kill(pid, SIGTERM);
@@ -671,9 +714,10 @@ static void end_server(unsigned before)
     }
     int status = end_child(pid, SIGTERM);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        broken("the exit status is %x", (unsigned)status);
+        broken("after SIGTERM the wait status is %x, expected was 0", (unsigned)status);
 }
 
+/* Forgets the last run. Each run begins with the same journal. */
 static void begin_run(void)
 {
     hurt_count = 0;
@@ -684,7 +728,7 @@ static void begin_run(void)
         copy_file(start_journal, journal_path);
 }
 
-/* Returns how many allocations the run has made. */
+/* One run of the first form. Returns how many allocations the server has made. */
 static unsigned long run_once(void)
 {
     int status;
@@ -692,7 +736,8 @@ static unsigned long run_once(void)
     close(start_server());
     if (!await_start(&status)) {
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
-            broken("it does not start; the exit status is %x", (unsigned)status);
+            broken("the server did not start, and its wait status is %x; expected was exit code 1",
+                (unsigned)status);
         sums->starts++;
         return check_log(false);
     }
@@ -706,13 +751,14 @@ static unsigned long run_once(void)
     return check_log(true);
 }
 
+/* The second form. SIGUSR1 turns the failures on and off. */
 static void run_every(void)
 {
     int status;
     begin_run();
     close(start_server());
     if (!await_start(&status))
-        broken("it does not start");
+        broken("the server did not start, though no allocation fails");
     unsigned before = descriptors();
     kill(pid, SIGUSR1);
     loose = true;
@@ -721,11 +767,13 @@ static void run_every(void)
         closes(&streams[1]);
         play();
     }
+    /* A server that failed to do something may try again, but not in a loop without a pause. */
     unsigned long long worked = ticks();
     sleep_us(IDLE_US);
     worked = ticks() - worked;
     if (worked * 1000000 / (unsigned long long)sysconf(_SC_CLK_TCK) > IDLE_US / 2)
-        broken("it works while nobody asks for anything");
+        broken("the server uses the processor while there is no request");
+    /* There is memory again: from here on everything must work. */
     kill(pid, SIGUSR1);
     closes(&streams[0]);
     closes(&streams[1]);
@@ -757,6 +805,7 @@ static void make_folder(const char *name)
         fail("%s: %s", path, strerror(errno));
 }
 
+/* A token of the key in the folder, made by the server program itself. */
 static void make_token(const char *more, char *out, size_t size)
 {
     char command[10000];
@@ -764,11 +813,11 @@ static void make_token(const char *more, char *out, size_t size)
         "'%s' token --key '%s/key' --sub ann --rooms a,b %s 2>/dev/null", server, folder, more);
     FILE *pipe = popen(command, "re");
     if (pipe == NULL || fgets(out, (int)size, pipe) == NULL || pclose(pipe) != 0)
-        fail("no token");
+        fail("the server program made no token");
     out[strcspn(out, "\n")] = '\0';
 }
 
-/* A journal to begin with: what a server without failures has left behind. */
+/* The journal that each run begins with: the one that a server without failures leaves behind. */
 static void make_journal(void)
 {
     int status;
@@ -776,7 +825,7 @@ static void make_journal(void)
     begin_run();
     close(start_server());
     if (!await_start(&status))
-        broken("it does not start");
+        broken("the server did not start, though no allocation fails");
     for (int i = 0; i < 3; i++) {
         posts("a", "{\"room\":\"a\",\"message\":\"from before\"}", ++serial, 201);
         if (posts("b", "{\"room\":\"b\",\"data\":{\"from\":\"before\"}}", ++serial, 201) != NULL &&
@@ -787,6 +836,8 @@ static void make_journal(void)
     copy_file(journal_path, start_journal);
 }
 
+/* One worker, in a folder of its own: every JOBSth run. The first worker also makes a run without a
+ * failure, in which no client may be hurt. */
 static void work(unsigned worker, unsigned long from, unsigned long step)
 {
     char name[32];
@@ -796,14 +847,15 @@ static void work(unsigned worker, unsigned long from, unsigned long step)
     snprintf(folder + len, sizeof folder - len, "/%s", name);
     snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
     snprintf(log_path, sizeof log_path, "%s/log", folder);
-    serial = (worker + 1) * 1000000;
+    serial = (worker + 1) * 1000000; /* idempotency keys of its own */
     if (every > 0) {
         run_every();
         return;
     }
     if (worker == 0)
-        run_once(); /* without a failure nobody is hurt */
+        run_once(); /* without a failure */
     unsigned long allocations;
+    /* A run that made fewer allocations than `run` had no failure: that was the last one. */
     for (run = from + worker * step; (allocations = run_once()) >= run; run += JOBS * step)
         sums->runs++;
     sums->allocations = allocations;
@@ -837,7 +889,8 @@ int main(int argc, char **argv)
     }
     sums = mmap(NULL, sizeof *sums, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (sums == MAP_FAILED)
-        fail("no memory");
+        fail("out of memory");
+    /* What the workers share: files to serve, a key, two tokens, and the first journal. */
     make_folder("www");
     make_folder("www/folder");
     write_text("www/file.txt", "a file", 0600);
@@ -849,7 +902,7 @@ int main(int argc, char **argv)
     snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     if (part == JOURNAL) {
-        unsigned long wanted = every;
+        unsigned long wanted = every; /* it is made without failures, whatever was asked for */
         every = 0;
         make_folder("0");
         size_t len = strlen(folder);

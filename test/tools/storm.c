@@ -1,18 +1,22 @@
-/* storm.c - sends a running server what nobody should send, many thousand times.
+/* storm.c - sends a running server many thousand damaged requests.
  *
- *      storm PORT COUNT [SEED [SECONDS [TOKEN]]]
+ *     storm PORT COUNT [SEED [SECONDS [TOKEN]]]
  *
- * COUNT requests of all kinds that the server knows are made, most of them damaged: bits turned,
- * pieces cut out, doubled or put into each other, line ends changed, numbers made huge, NULs, deep
- * JSON, half characters, endless fields. They go over up to 64 connections at a time, several on
- * each, in pieces of any size. Some connections are half closed at their end, some reset, some do
- * not read for a while; streams are kept for a bit. With a TOKEN most requests carry it. None lives
- * longer than a second, and a request that did not get its turn on one gets it first on another.
+ * This is mutation fuzzing from outside, against the real program with its timers and sockets. It
+ * makes COUNT requests of all kinds that the server knows, and damages half of them: bits turned
+ * over, pieces cut out, doubled or put into each other, line ends changed, numbers made huge, NULs,
+ * deep JSON, half characters, endless fields. They go over up to 64 connections at a time, several
+ * on each, in pieces of any size. Some connections are half closed at their end, some are reset,
+ * and some do not read for a while; streams are kept for a bit. With a TOKEN most requests carry
+ * it. A connection lives for a second at most, and a request that did not get its turn on it is the
+ * first one on another.
  *
- * Whatever the server sends must be answers, one behind the other, each with a status line and as
- * much body as it says, and nothing behind the one that closes. It must go on accepting and
- * answering, and be well at the end. Then one line tells how many requests, connections and answers
- * of each status there were; else one line says what is wrong, and the exit code is 1.
+ * Which answer is right cannot be known for a damaged request. So storm checks what holds for every
+ * one: whatever the server sends must be a sequence of answers, each with a status line and as much
+ * body as it announces, and nothing may follow the answer that closes. The server must go on
+ * accepting and answering, and be healthy at the end. Then one line tells how many requests,
+ * connections and answers of each status there were; otherwise one line says what is wrong, and the
+ * exit code is 1. Whether memory or descriptors are lost is for the suite that runs it, storm.bats.
  *
  * The seed is printed. The same seed makes the same requests, though not at the same moments. */
 
@@ -22,18 +26,19 @@
 
 enum {
     SLOTS = 64,
-    REQUESTS_MAX = 6,    /* on one connection */
-    REQUEST_MAX = 40000, /* bytes: over the largest head, and over the largest body of the tests */
-    LIFE_US = 1000000,   /* of a connection */
-    SILENCE_US = 20000000,
-    ANSWER_HEAD_MAX = 8192,
+    REQUESTS_MAX = 6,       /* on one connection */
+    REQUEST_MAX = 40000,    /* bytes: over the largest head, and over the tests' largest body */
+    LIFE_US = 1000000,      /* of a connection */
+    SILENCE_US = 20000000,  /* from the server on all connections: it hangs */
+    ANSWER_HEAD_MAX = 8192, /* bytes, far more than any head of ours */
     RETURNED_MAX = SLOTS * REQUESTS_MAX,
 };
 
 /* ==== Requests =============================================================================== */
 
-/* A '@' in these becomes an id from about now. */
+/* The seeds: a '@' in targets and fields becomes an id from about now. */
 static const char *const targets[] = {
+    /* Files of the page, and paths that lead nowhere or out of it. */
     "/",
     "/index.html",
     "/style.css",
@@ -46,6 +51,7 @@ static const char *const targets[] = {
     "http://127.0.0.1/healthz",
     "/healthz",
     "/rooms",
+    /* Streams: one room, several, the most there may be; with a name, history, a last id. */
     "/events",
     "/events?room=lobby&name=ann",
     "/events?room=a,b,c,d&history=20&name=%C3%A9",
@@ -53,6 +59,7 @@ static const char *const targets[] = {
     "/events?lastEventId=@&room=lobby",
     "/events?room=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16&name=bob",
     "/events?room=~hidden&history=500",
+    /* Pages of history in both directions, and long polls. */
     "/messages",
     "/messages?room=a&after=@&limit=3",
     "/messages?before=@&limit=500",
@@ -63,6 +70,7 @@ static const char *const targets[] = {
     "/events?access_token=eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
 };
 
+/* Those of a POST: where it may go, and two places where it may not. */
 static const char *const post_targets[] = {
     "/messages",
     "/messages",
@@ -103,6 +111,7 @@ static const char *const fields[] = {
     "Content-Length: 0\r\n",
 };
 
+/* Content types, of which the last one is refused (415). */
 static const char *const types[] = {
     "application/json",
     "application/json",
@@ -111,6 +120,7 @@ static const char *const types[] = {
     "text/plain",
 };
 
+/* Bodies: JSON of every kind that the server accepts, and some that it refuses. */
 static const char *const bodies[] = {
     "{\"message\":\"hello\"}",
     "{\"name\":\"ann\",\"message\":\"hello \\u00e9 \\ud83d\\ude42\\n\\ttwo\",\"room\":\"a\"}",
@@ -124,7 +134,8 @@ static const char *const bodies[] = {
     "",
 };
 
-/* What is put in anywhere. */
+/* Pieces that are put in anywhere: the delimiters and numbers at which parsers go wrong. With their
+ * lengths, because one of them is a NUL. */
 #define WORD(text)            \
     {                         \
         text, sizeof text - 1 \
@@ -133,6 +144,7 @@ static const struct {
     const char *at;
     size_t len;
 } words[] = {
+    /* Line ends, and bytes that end something else. */
     WORD("\r\n"),
     WORD("\n"),
     WORD("\r"),
@@ -140,6 +152,7 @@ static const struct {
     WORD("\0"),
     WORD(" "),
     WORD("\t"),
+    /* In a URL. */
     WORD("%00"),
     WORD("%2f%2e%2e"),
     WORD("%"),
@@ -150,6 +163,7 @@ static const struct {
     WORD("="),
     WORD("+"),
     WORD(":"),
+    /* In a JSON string; then bytes that are not UTF-8, and a bidirectional control. */
     WORD("\""),
     WORD("\\u0000"),
     WORD("\\ud800"),
@@ -157,11 +171,13 @@ static const struct {
     WORD("\xed\xa0\x80"),
     WORD("\xff\xfe"),
     WORD("\xe2\x80\xae"),
+    /* Numbers, and an id of the far future. */
     WORD("-1"),
     WORD("0x10"),
     WORD("18446744073709551616"),
     WORD("99999999999999999999999999999999"),
     WORD("4000000000000-18446744073709551615"),
+    /* Versions, framing and chunks that contradict the request's own. */
     WORD("HTTP/1.0"),
     WORD("HTTP/1.1"),
     WORD("HTTP/2.0"),
@@ -174,6 +190,7 @@ static const struct {
     WORD("0\r\n\r\n"),
     WORD("ffffffffffffffff\r\n"),
     WORD("5;name=\"value\"\r\n"),
+    /* Parameters, the beginning of a body, requests inside a request, and a false event. */
     WORD("history=500"),
     WORD("wait=60"),
     WORD("limit=0"),
@@ -185,6 +202,7 @@ static const struct {
 
 #define COUNT(array) ((unsigned)(sizeof(array) / sizeof(array)[0]))
 
+/* A request that is being made. Fixed in size: nothing here has to be freed. */
 struct text {
     size_t len;
     char at[REQUEST_MAX];
@@ -193,7 +211,7 @@ struct text {
 static uint64_t seed, start_ms;
 static const char *token; /* or NULL */
 
-/* What does not fit is left away. */
+/* Bytes that do not fit are dropped, so a request never gets too long. */
 static void add(struct text *t, const char *bytes, size_t len)
 {
     if (len > sizeof t->at - t->len)
@@ -216,7 +234,7 @@ static void add_number(struct text *t, const char *before, size_t number, bool h
     add_string(t, "\r\n");
 }
 
-/* A '@' becomes an id: of the last minute, or of the next. */
+/* Adds a string in which each '@' becomes an id of the last minute or of the next. */
 static void add_with_ids(struct text *t, const char *string, uint64_t *random)
 {
     for (; *string != '\0'; string++) {
@@ -230,6 +248,7 @@ static void add_with_ids(struct text *t, const char *string, uint64_t *random)
     }
 }
 
+/* A long body, a deep one, or one of the examples. */
 static void make_body(struct text *body, uint64_t *random)
 {
     body->len = 0;
@@ -252,6 +271,7 @@ static void make_body(struct text *body, uint64_t *random)
     }
 }
 
+/* The body in chunks of one byte to a few thousand, sometimes with an extension and a trailer. */
 static void add_chunks(struct text *t, const struct text *body, uint64_t *random)
 {
     for (size_t at = 0, len; at < body->len; at += len) {
@@ -265,7 +285,7 @@ static void add_chunks(struct text *t, const struct text *body, uint64_t *random
     add_string(t, below(random, 8) == 0 ? "0;x=y\r\nTrailer: t\r\n\r\n" : "0\r\n\r\n");
 }
 
-/* A request as it should be. */
+/* A request that is right, of any method, target, fields and body. */
 static void make_valid(struct text *t, uint64_t *random)
 {
     static struct text body;
@@ -306,7 +326,7 @@ static void make_valid(struct text *t, uint64_t *random)
 
 /* ==== Damage ================================================================================= */
 
-/* Puts bytes in at a place, and takes away as many of what stood there. */
+/* Replaces `away` bytes at a place by others. All damage is made of this. */
 static void replace(struct text *t, size_t at, size_t away, const char *bytes, size_t len)
 {
     static struct text rest;
@@ -317,7 +337,8 @@ static void replace(struct text *t, size_t at, size_t away, const char *bytes, s
     add(t, rest.at, rest.len);
 }
 
-/* A span of a text, most often a short one. */
+/* Draws a stretch of a text, most often a short one: its place in `*at`, its length as the
+ * result. */
 static size_t span(const struct text *t, size_t *at, uint64_t *random)
 {
     *at = below(random, (unsigned)t->len);
@@ -325,7 +346,7 @@ static size_t span(const struct text *t, size_t *at, uint64_t *random)
     return wanted < most ? wanted : most;
 }
 
-/* The beginning of one, the end of another. */
+/* Joins the beginning of this request and the end of another one. */
 static void cross(struct text *t, uint64_t *random)
 {
     static struct text other;
@@ -334,6 +355,7 @@ static void cross(struct text *t, uint64_t *random)
     replace(t, to, t->len - to, other.at + from, other.len - from);
 }
 
+/* The next line end from a place on loses its CR, or gets one if it has none. */
 static void change_line_end(struct text *t, size_t from)
 {
     const char *lf = memchr(t->at + from, '\n', t->len - from);
@@ -346,6 +368,8 @@ static void change_line_end(struct text *t, size_t from)
         replace(t, at, 0, "\r", 1);
 }
 
+/* The next number from a place on becomes one at which an integer type ends, or one in another
+ * form. */
 static void change_number(struct text *t, size_t from, uint64_t *random)
 {
     static const char *const numbers[] = { "0", "00", "-0", "1", "255", "65536", "4294967296",
@@ -361,7 +385,7 @@ static void change_number(struct text *t, size_t from, uint64_t *random)
         replace(t, from, end - from, number, strlen(number));
 }
 
-/* Many of the same: brackets, letters, fields. */
+/* Puts in the same piece many times: brackets, letters, fields. */
 static void repeat(struct text *t, size_t at, uint64_t *random)
 {
     static const char *const pieces[] = { "[", "{\"a\":", "a", "%41", "\xe2\x82", "X: y\r\n",
@@ -374,6 +398,7 @@ static void repeat(struct text *t, size_t at, uint64_t *random)
     replace(t, at, 0, many.at, many.len);
 }
 
+/* A byte in percent-encoding, wherever it stands. */
 static void escape(struct text *t, size_t at)
 {
     char escaped[8];
@@ -381,6 +406,8 @@ static void escape(struct text *t, size_t at)
     replace(t, at, 1, escaped, 3);
 }
 
+/* One of the mutations above. A request never gets empty, so that there is always a byte to
+ * send. */
 static void damage(struct text *t, uint64_t *random)
 {
     static struct text copy;
@@ -431,7 +458,9 @@ static void damage(struct text *t, uint64_t *random)
         add(t, "\n", 1);
 }
 
-/* Request `number`: half of them are whole, so that there is something to break. */
+/* Makes request `number`. It depends on the seed and the number alone, whatever the connections do.
+ * Half of the requests stay whole, so that there is something to break; the others are damaged once
+ * or a few times. */
 static void make_request(struct text *t, uint64_t number)
 {
     uint64_t random = seed ^ number << 20;
@@ -445,12 +474,14 @@ static void make_request(struct text *t, uint64_t number)
 
 /* ==== Answers ================================================================================ */
 
-/* Where the parser of a connection stands. */
+/* Where the parser of a connection stands. A damaged request may have been a HEAD or not, so storm
+ * does not know whether the body that an answer announces is sent; it tells by the first bytes
+ * behind the head. */
 enum state {
     HEAD,
-    BODY_FIRST, /* a body, unless the request was HEAD: then it is the next answer's head */
+    BODY_FIRST, /* a body, or after a HEAD the next answer's head */
     BODY,
-    CHUNK_FIRST, /* the same of a body in chunks */
+    CHUNK_FIRST, /* the same for a body in chunks */
     CHUNK_SIZE,
     CHUNK_DATA,
     CHUNK_END,
@@ -459,29 +490,31 @@ enum state {
     OVER,  /* nothing may follow */
 };
 
+/* How a connection ends, if the server does not end it. */
 enum manner { CLOSES, HALF_CLOSES, RESETS };
 
+/* A connection: its requests, its behaviour, and the parser of its answers. */
 struct slot {
-    int fd; /* -1: there is none */
-    uint64_t random;
+    int fd;          /* -1: there is none */
+    uint64_t random; /* its own, so that its behaviour does not depend on the others' timing */
 
     /* What it sends. */
-    char *bytes;
+    char *bytes; /* the memory stays with the slot, for all its connections */
     size_t len, sent;
-    unsigned count;
-    uint64_t numbers[REQUESTS_MAX];
-    size_t ends[REQUESTS_MAX];
-    unsigned piece_max; /* bytes in one send */
-    bool pauses;        /* between them */
-    int64_t send_us;    /* not before */
-    int64_t read_us;    /* not before */
-    int64_t end_us;     /* then it is given up */
+    unsigned count;                 /* requests in `bytes` */
+    uint64_t numbers[REQUESTS_MAX]; /* of its requests */
+    size_t ends[REQUESTS_MAX];      /* where each ends in `bytes` */
+    unsigned piece_max;             /* bytes in one send */
+    bool pauses;                    /* between two sends */
+    int64_t send_us;                /* it sends nothing before this time */
+    int64_t read_us;                /* it reads nothing before this time */
+    int64_t end_us;                 /* it is closed at this time */
     enum manner manner;
-    size_t reset_at; /* RESETS: when so much is sent */
+    size_t reset_at; /* RESETS: after so many bytes */
     bool sent_all;
     uint32_t events; /* what epoll watches it for */
 
-    /* What it hears. */
+    /* What it receives. */
     enum state state;
     bool closes;
     uint64_t left; /* of the body, or the chunk */
@@ -494,9 +527,10 @@ static struct slot slots[SLOTS];
 static int epoll, port;
 static uint64_t wanted, begun, connections, resets, answers[600];
 static uint64_t returned[RETURNED_MAX]; /* requests that did not get their turn */
-static unsigned returned_count;
-static int64_t heard_us;
+static unsigned returned_count;         /* the last one is taken first */
+static int64_t heard_us;                /* when the server last sent anything */
 
+/* The numbers of the requests are printed, so that they can be made again. */
 __attribute__((noreturn)) static void malformed(const struct slot *s, const char *why)
 {
     fail("%s, in answer to the requests %llu to %llu of seed %llu: \"%.*s\"", why,
@@ -504,13 +538,14 @@ __attribute__((noreturn)) static void malformed(const struct slot *s, const char
         (unsigned long long)seed, (int)s->head_len, s->head);
 }
 
+/* The value of a field in the head, from its first byte on; NULL if it is not there. */
 static const char *field_of(const struct slot *s, const char *name)
 {
     const char *at = strcasestr(s->head, name);
     return at != NULL ? at + strlen(name) : NULL;
 }
 
-/* The head is complete: what comes behind it? */
+/* The head is complete: decides which kind of body follows (RFC 9112 6.3). */
 static void end_head(struct slot *s)
 {
     int status = atoi(s->head + 9);
@@ -519,7 +554,7 @@ static void end_head(struct slot *s)
     s->closes = field_of(s, "\r\nConnection: close\r\n") != NULL;
     s->left = length != NULL ? strtoull(length, NULL, 10) : 0;
     s->line_len = 0;
-    if (status < 200)
+    if (status < 200) /* 100 Continue: the answer itself is still to come */
         s->state = HEAD;
     else if (length != NULL && s->left > 0)
         s->state = BODY_FIRST;
@@ -530,30 +565,31 @@ static void end_head(struct slot *s)
     else if (s->closes)
         s->state = PLAIN;
     else
-        malformed(s, "nobody can tell where this answer ends");
+        malformed(s, "a head has neither a length, chunks nor a close, so its end cannot be known");
     if (s->state == HEAD)
         s->head_len = 0;
 }
 
-/* The first bytes must be a status line, whatever follows. */
+/* One byte of a head. The first ones must be a status line, whatever the request was. */
 static void take_head(struct slot *s, char c)
 {
     static const char form[] = "HTTP/1.1 ### ";
     size_t i = s->head_len;
     if (i == ANSWER_HEAD_MAX)
-        malformed(s, "a head does not end");
+        malformed(s, "a head is longer than any of ours");
     s->head[s->head_len++] = c;
     s->head[s->head_len] = '\0';
     if (i < sizeof form - 1 && (form[i] == '#' ? c < '0' || c > '9' : c != form[i]))
-        malformed(s, "this is no status line");
+        malformed(s, "a status line was expected and something else came");
     if (i == 9 && (c < '1' || c > '5'))
-        malformed(s, "this is no status");
+        malformed(s, "a status from 100 to 599 was expected");
     if (c == '\0' || (c == '\n' && s->head[i - 1] != '\r'))
-        malformed(s, "a head has strange bytes");
+        malformed(s, "a head has a NUL or a bare LF");
     if (i >= 16 && memcmp(s->head + i - 3, "\r\n\r\n", 4) == 0)
         end_head(s);
 }
 
+/* The answer is complete. After one that closes nothing may follow. */
 static void end_body(struct slot *s)
 {
     s->state = s->closes ? OVER : HEAD;
@@ -568,7 +604,7 @@ static void take_frame(struct slot *s, char c)
     const char *digit = c != '\0' ? strchr(digits, c) : NULL;
     if (s->state != CHUNK_SIZE) {
         if (c != "\r\n"[s->line_len])
-            malformed(s, "a chunk does not end where it should");
+            malformed(s, "CR LF was expected behind a chunk and something else came");
         if (++s->line_len < 2)
             return;
         s->line_len = 0;
@@ -582,23 +618,23 @@ static void take_frame(struct slot *s, char c)
         s->state = s->left > 0 ? CHUNK_DATA : LAST_LINE;
         s->line_len = 0;
     } else if (c != '\r' || s->line_len == 0) {
-        malformed(s, "this is no chunk");
+        malformed(s, "a chunk's size was expected and something else came");
     }
 }
 
-/* No body of ours begins like a status line. Then it was the answer to a HEAD, and `line_len` bytes
- * of the next one are taken already. */
+/* The bytes behind the head begin a status line, and no body of ours does. So the answer was one to
+ * a HEAD, and `line_len` bytes of the next answer have been taken already. */
 static void begin_next_head(struct slot *s)
 {
     if (s->closes)
-        malformed(s, "there is an answer behind the last one");
+        malformed(s, "the answer said `Connection: close`, and another one followed");
     s->state = HEAD;
     s->head_len = 0;
     for (unsigned i = 0; i < s->line_len; i++)
         take_head(s, "HTTP/"[i]);
 }
 
-/* Takes as many bytes as belong together; returns how many. */
+/* Takes as many bytes as belong to the present state, and returns how many. */
 static size_t take(struct slot *s, const char *bytes, size_t len)
 {
     size_t most = len < s->left ? len : (size_t)s->left;
@@ -607,19 +643,22 @@ static size_t take(struct slot *s, const char *bytes, size_t len)
         take_head(s, *bytes);
         return 1;
     case BODY_FIRST:
+        /* The first bytes of a status line are only counted, in line_len, until it is clear whether
+         * they are one. If not, they were the first bytes of the body. */
         if (*bytes == "HTTP/"[s->line_len]) {
             if (++s->line_len == 5)
                 begin_next_head(s);
             return 1;
         }
         if (s->left < s->line_len)
-            malformed(s, "a body is longer than it should be");
+            malformed(s, "a body is longer than its Content-Length");
         s->left -= s->line_len;
         s->state = BODY;
         if (s->left == 0)
             end_body(s);
         return 0;
     case CHUNK_FIRST:
+        /* One byte is enough here: no chunk's size begins with an H. */
         s->line_len = *bytes == 'H';
         s->state = CHUNK_SIZE;
         if (s->line_len == 0)
@@ -644,18 +683,20 @@ static size_t take(struct slot *s, const char *bytes, size_t len)
     case OVER:
         break;
     }
-    malformed(s, "there are bytes behind the last answer");
+    malformed(s, "nothing was expected behind an answer that closes, and more bytes came");
 }
 
 /* ==== Connections ============================================================================ */
 
+/* The suite looks for this sentence: it stops servers on purpose. */
 __attribute__((noreturn)) static void refused(void)
 {
     fail("the server does not accept connections: %s; seed %llu", strerror(errno),
         (unsigned long long)seed);
 }
 
-/* Those that were not begun are for another connection; the first one had its chance. */
+/* Closes a connection. Its first request counts as tried even if it was cut off; those after it of
+ * which nothing was sent go to another connection, so that every request is tried once. */
 static void end_slot(struct slot *s)
 {
     struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
@@ -672,6 +713,8 @@ static void end_slot(struct slot *s)
     s->count = 0;
 }
 
+/* Changes what epoll watches a connection for, only if that is different: most turns change
+ * nothing. */
 static void watch(struct slot *s, int operation, uint32_t events)
 {
     struct epoll_event event = { .events = events, .data.ptr = s };
@@ -682,7 +725,8 @@ static void watch(struct slot *s, int operation, uint32_t events)
         fail("epoll: %s", strerror(errno));
 }
 
-/* A piece; the socket says when it is full. */
+/* Sends one piece; the socket says when it is full. After the last one a connection waits a while
+ * for its answers, most often a short one. */
 static void send_piece(struct slot *s, int64_t now)
 {
     size_t most = s->len - s->sent, len = 1 + below(&s->random, s->piece_max);
@@ -690,7 +734,7 @@ static void send_piece(struct slot *s, int64_t now)
     if (n < 0 && errno == ECONNREFUSED)
         refused();
     if (n < 0 && errno != EAGAIN) {
-        s->sent_all = true; /* it does not listen any more; what it has said is still to be read */
+        s->sent_all = true; /* the server has closed; its last answer is still to be read */
         return;
     }
     s->sent += n > 0 ? (size_t)n : 0;
@@ -701,6 +745,8 @@ static void send_piece(struct slot *s, int64_t now)
         s->sent_all = true;
     if (s->fd < 0 || !s->sent_all)
         return;
+    /* Seven of ten connections wait at most 40 ms for their answers, two wait 300 ms, and one waits
+     * as long as it lives. A half-closed one always does, since it must get all of them. */
     unsigned patience = below(&s->random, 10);
     int64_t end_us = now + below(&s->random, patience < 7 ? 40000 : 300000);
     if (s->manner == HALF_CLOSES)
@@ -709,6 +755,8 @@ static void send_piece(struct slot *s, int64_t now)
         s->end_us = end_us;
 }
 
+/* Reads and checks. A body with a length may not end early, except by a reset: the kernel sends one
+ * when a server closes a connection with bytes unread. */
 static void receive(struct slot *s, int64_t now)
 {
     char bytes[16384];
@@ -721,13 +769,13 @@ static void receive(struct slot *s, int64_t now)
     for (size_t at = 0; n > 0 && at < (size_t)n;)
         at += take(s, bytes + at, (size_t)n - at);
     if (n == 0 && s->state == BODY)
-        malformed(s, "the body of this answer was cut");
+        malformed(s, "the connection was closed before the end of the body");
     resets += n < 0;
     if (n <= 0)
         end_slot(s);
 }
 
-/* What it waits for: its turn to send, or to read, or neither for a while. */
+/* Decides what a connection waits for now: its turn to send, to read, or neither for a while. */
 static void update(struct slot *s, int64_t now)
 {
     if (s->end_us <= now) {
@@ -738,13 +786,14 @@ static void update(struct slot *s, int64_t now)
     watch(s, EPOLL_CTL_MOD, (reads ? EPOLLIN : 0u) | (sends ? EPOLLOUT : 0u));
 }
 
+/* The next request to send, returned ones first; UINT64_MAX when there is none left. */
 static uint64_t next_number(void)
 {
     static uint64_t next;
     return returned_count > 0 ? returned[--returned_count] : next < wanted ? next++ : UINT64_MAX;
 }
 
-/* The requests of a connection, and how it behaves. False when there are no more. */
+/* Makes the requests of a connection, and draws how it behaves. False when there are none left. */
 static bool plan(struct slot *s, int64_t now)
 {
     static struct text request;
@@ -761,6 +810,8 @@ static bool plan(struct slot *s, int64_t now)
     }
     if (s->count == 0)
         return false;
+    /* Half of the connections send everything at once, the others in pieces of up to 4,000 or 100
+     * bytes; four of ten are half closed at their end, two are reset. */
     unsigned pieces = below(&random, 10), manner = below(&random, 10);
     s->piece_max = pieces < 5 ? (unsigned)s->len * 2 : 1 + below(&random, pieces < 8 ? 4000 : 100);
     s->pauses = pieces == 9;
@@ -772,7 +823,8 @@ static bool plan(struct slot *s, int64_t now)
     return true;
 }
 
-/* False when the system has no port left for now. */
+/* Opens a connection. False when the system has no local port free at the moment: it is tried again
+ * in the next turn. */
 static bool open_slot(struct slot *s)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
@@ -780,7 +832,7 @@ static bool open_slot(struct slot *s)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0)
         fail("socket: %s", strerror(errno));
-    if (connections % 8 == 0) /* a reader that is soon full */
+    if (connections % 8 == 0) /* a small receive buffer: the server meets short writes */
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) {
         if (errno != EADDRNOTAVAIL)
@@ -796,12 +848,12 @@ static bool open_slot(struct slot *s)
 
 /* ==== The loop =============================================================================== */
 
-/* Returns how many connections there are. */
+/* Fills the free slots. Returns how many connections there are. */
 static int fill_slots(int64_t now)
 {
     int open = 0;
     for (struct slot *s = slots; s < slots + SLOTS; s++) {
-        if (s->fd < 0 && s->count == 0 && !plan(s, now))
+        if (s->fd < 0 && s->count == 0 && !plan(s, now)) /* one with a plan had no port before */
             continue;
         if (s->fd < 0 && open_slot(s))
             s->end_us = now + LIFE_US;
@@ -810,6 +862,7 @@ static int fill_slots(int64_t now)
     return open;
 }
 
+/* One turn of the loop: what is readable or writable, then every connection's plans. */
 static void turn(int64_t now)
 {
     struct epoll_event events[SLOTS];
@@ -817,7 +870,7 @@ static void turn(int64_t now)
     for (int i = 0; i < n; i++) {
         struct slot *s = events[i].data.ptr;
         if (s->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
-            receive(s, now);
+            receive(s, now); /* which may close it */
         if (s->fd >= 0 && (events[i].events & EPOLLOUT) && !s->sent_all)
             send_piece(s, now);
     }
@@ -826,6 +879,7 @@ static void turn(int64_t now)
             update(s, now);
 }
 
+/* The suite prints this line and looks for statuses in it. */
 static void print_summary(void)
 {
     uint64_t all = 0;
@@ -860,20 +914,21 @@ int main(int argc, char **argv)
         s->fd = -1;
         s->bytes = malloc((size_t)REQUESTS_MAX * REQUEST_MAX);
         if (s->bytes == NULL || epoll < 0)
-            fail("it cannot begin: %s", strerror(errno));
+            fail("no memory or no epoll: %s", strerror(errno));
     }
     for (; fill_slots(now) > 0; now = now_us()) {
         turn(now);
         if (now - heard_us > SILENCE_US)
-            fail("the server has said nothing for %d seconds; seed %llu", SILENCE_US / 1000000,
+            fail("the server has sent nothing for %d seconds; seed %llu", SILENCE_US / 1000000,
                 (unsigned long long)seed);
         if (now > end_us)
-            fail("the time is over after %llu requests", (unsigned long long)begun);
+            fail("the time was over after %llu requests", (unsigned long long)begun);
     }
     struct reply reply = { 0 };
     int status = get(port, "/healthz", &reply);
     if (status != 200)
-        fail("the server is not well at the end: %s", status > 0 ? reply.body : "no answer");
+        fail("GET /healthz was expected to give 200 at the end, and gave: %s",
+            status > 0 ? reply.body : "no answer");
     print_summary();
     return 0;
 }

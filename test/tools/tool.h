@@ -1,7 +1,10 @@
 /* tool.h - what the test tools share: a server as a child, connections, answers, time, chance.
  *
- * A tool that cannot go on says why on standard error, ends its server and exits with 1. Waiting
- * has a limit everywhere. Each tool is one .c file and includes this one. */
+ * A tool that cannot go on says why on standard error, ends its server and exits with 1. Every wait
+ * has a limit, so that a test fails instead of hanging. Sockets block, because a tool that waits
+ * for an answer has nothing else to do; a tool with many connections has an epoll of its own. Each
+ * tool is one .c file and includes this one; so everything here is static inline, and nothing is
+ * linked. */
 
 #ifndef TOOL_H
 #define TOOL_H
@@ -31,12 +34,14 @@
 #include <unistd.h>
 
 enum {
-    TOOL_ANSWER_SECONDS = 20, /* nobody waits longer for a byte */
-    TOOL_START_MS = 30000,
+    TOOL_ANSWER_SECONDS = 20, /* the longest wait for a byte */
+    TOOL_START_MS = 30000,    /* the longest wait for a server's start, and for its end */
 };
 
 static volatile pid_t tool_server; /* the child that `fail` ends */
 
+/* Ends the tool with one sentence. A thread or a forked worker may call it too: only the process
+ * that calls it ends, and the server with it. */
 __attribute__((noreturn, format(printf, 1, 2))) static inline void fail(const char *format, ...)
 {
     va_list args;
@@ -66,7 +71,7 @@ static inline void sleep_us(int64_t us)
     nanosleep(&time, NULL);
 }
 
-/* splitmix64: the same seed gives the same numbers. */
+/* splitmix64: the same state gives the same numbers, so a seed repeats a run's decisions. */
 static inline uint64_t next_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15;
@@ -83,7 +88,8 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 
 /* ---- A server as a child ---- */
 
-/* Starts a program; its standard error is `log`. It ends with the thread that started it. */
+/* Starts a program with `log` as its standard error. PR_SET_PDEATHSIG ends it with the thread that
+ * started it, so that a tool which is killed leaves no server behind. */
 static inline pid_t spawn(const char *const *argv, int log)
 {
     fflush(NULL);
@@ -103,8 +109,8 @@ static inline pid_t spawn(const char *const *argv, int log)
     return pid;
 }
 
-/* Reads a server's standard error into `text` until it says where it listens. Returns the port;
- * 0 when it ended, or said too much. */
+/* Reads a server's standard error into `text` until it says where it listens. Returns the port; 0
+ * when the server has ended, has not listened in time, or has written more than `text` holds. */
 static inline int await_listening(int log, char *text, size_t size)
 {
     size_t len = 0;
@@ -136,12 +142,12 @@ static inline int end_child(pid_t pid, int signal)
         sleep_us(200);
     }
     kill(pid, SIGKILL);
-    fail("the server does not end");
+    fail("the server did not end within %d seconds of the signal", TOOL_START_MS / 1000);
 }
 
 /* ---- Connections ---- */
 
-/* A blocking connection to 127.0.0.1, with a limit to every wait; -1 when nobody listens. */
+/* A blocking connection to 127.0.0.1 with a limit to every wait; -1 when nothing listens there. */
 static inline int connect_to(int port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
@@ -159,7 +165,7 @@ static inline int connect_to(int port)
     return -1;
 }
 
-/* False when the other side is gone. */
+/* False when the peer has closed the connection, or has taken nothing for too long. */
 static inline bool send_all(int fd, const char *bytes, size_t len)
 {
     while (len > 0) {
@@ -172,7 +178,7 @@ static inline bool send_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-/* An answer with Content-Length; the memory is used again by the next one. */
+/* An answer with Content-Length. The struct keeps its memory for the next answer. */
 struct reply {
     int status;
     char *body; /* with a NUL behind it */
@@ -182,13 +188,14 @@ struct reply {
     size_t capacity;
 };
 
+/* Reads some more bytes behind the `have` that are there. Returns what recv returned. */
 static inline ssize_t reply_more(struct reply *r, int fd, size_t have)
 {
     if (have + 4096 > r->capacity) {
         r->capacity = 2 * r->capacity + 8192;
         r->bytes = realloc(r->bytes, r->capacity);
         if (r->bytes == NULL)
-            fail("no memory");
+            fail("out of memory");
     }
     ssize_t n = recv(fd, r->bytes + have, r->capacity - have - 1, 0);
     if (n < 0 && errno == EAGAIN)
@@ -198,7 +205,8 @@ static inline ssize_t reply_more(struct reply *r, int fd, size_t have)
     return n;
 }
 
-/* Reads one answer. False when the connection ended before it was whole. */
+/* Reads one answer. False when the connection ended before the answer was complete. Bytes behind it
+ * are an error, because no tool that uses this pipelines. */
 static inline bool read_reply(int fd, struct reply *r)
 {
     size_t have = 0, head = 0;
@@ -212,7 +220,8 @@ static inline bool read_reply(int fd, struct reply *r)
     }
     const char *length = strcasestr(r->bytes, "\r\nContent-Length: ");
     if (length == NULL || length > r->bytes + head || strncmp(r->bytes, "HTTP/1.1 ", 9) != 0)
-        fail("not the head of an answer: %.*s", (int)head, r->bytes);
+        fail("the head of an answer with Content-Length was expected, and this came: %.*s",
+            (int)head, r->bytes);
     r->len = strtoul(length + 18, NULL, 10);
     r->status = atoi(r->bytes + 9);
     const char *close = strcasestr(r->bytes, "\r\nConnection: close\r\n");
@@ -224,13 +233,13 @@ static inline bool read_reply(int fd, struct reply *r)
         have += (size_t)n;
     }
     if (have > head + r->len)
-        fail("bytes behind an answer: %s", r->bytes + head + r->len);
+        fail("nothing was expected behind an answer, and this came: %s", r->bytes + head + r->len);
     r->body = r->bytes + head;
     return true;
 }
 
-/* Asks for a path over a connection of its own. Returns the status; 0 when there was
- * no answer. */
+/* Sends a GET over a connection of its own. Returns the status; 0 when there was no whole
+ * answer. */
 static inline int get(int port, const char *path, struct reply *r)
 {
     char request[1024];
@@ -269,8 +278,9 @@ static inline int compare_ids(struct id a, struct id b)
     return (a.seq > b.seq) - (a.seq < b.seq);
 }
 
-/* The text of a JSON string that holds no escapes: what stands between `before` and the next
- * quote. False when it is not there, or too long. */
+/* The text of a JSON string without escapes: what stands between `before` and the next quote. False
+ * when `before` is not there, or the text does not fit. Not a parser: the tools know what they look
+ * for. */
 static inline bool text_after(const char *json, const char *before, char *out, size_t size)
 {
     const char *at = strstr(json, before);

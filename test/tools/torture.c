@@ -1,28 +1,32 @@
-/* torture.c - kills the server again and again, and looks whether it kept its word.
+/* torture.c - kills the server again and again, and checks that it keeps its promises.
  *
- *      torture --server PATH [--rounds 25] [--seconds 60] [--publishers 6] [--subscribers 12]
- *              [--window 40] [--seed N] [--folder DIR] [-- server option ...]
+ *     torture --server PATH [--rounds 25] [--seconds 60] [--publishers 6] [--subscribers 12]
+ *             [--window 40] [--seed N] [--folder DIR] [-- server option ...]
  *
- * The server runs with a journal on a port of its own. Publishers post messages with keys to three
+ * This is crash testing: a promise of durability is worth what survives SIGKILL at any moment. The
+ * server runs with a journal on a port of its own. Publishers post messages with keys to three
  * rooms and repeat each until it is acknowledged; subscribers read one room or all three and come
- * back with the last id they saw. Meanwhile the server is killed with SIGKILL and started again,
- * --rounds times, at random moments: while it serves, while it starts; now and then it is asked to
- * end with SIGTERM instead. Then everybody catches up, and these must hold:
+ * back with the last id they saw. Meanwhile the server is killed and started again, --rounds
+ * times, at random moments: while it serves, while it starts; now and then it is asked to end with
+ * SIGTERM instead. Then all clients catch up, and these must hold:
  *
  *   - every acknowledged message reached every subscriber of its room exactly once, with the id
  *     that was acknowledged, in the order of ids over all rooms of a stream;
- *   - what was given up without an answer reached all or none, and nobody twice;
- *   - `ready` tells an id that is not older than anything before it, and nothing up to it comes
- *     later; a gap is never told;
- *   - GET /messages shows the same, from the oldest message that is still held, at the end and
+ *   - a message that was given up without an answer reached all of them or none, and none twice;
+ *   - the id of `ready` is not older than anything before it, and nothing up to it comes later; a
+ *     gap is never told;
+ *   - GET /messages shows the same messages, from the oldest that is still held, at the end and
  *     after each restart;
- *   - a key that is still held is answered with its first id.
+ *   - a POST with a key that is still held is answered with the first id.
  *
- * What is wrong is said at once, when it is seen. A publisher does not begin message n before all
- * subscribers of its room have message n - WINDOW: nobody can lag past the history, so that every
- * gap is the server's fault.
+ * A failure is reported at once, when it is seen. A publisher does not begin message n before all
+ * subscribers of its room have message n - WINDOW, so that no subscriber can lag past the history
+ * and every gap is the server's fault.
  *
- * The seed is printed: the same seed makes the same decisions, though not the same interleaving. */
+ * The seed is printed. The same seed makes the same decisions, though not the same interleaving of
+ * threads. Left out is the loss of power: a killed process leaves the kernel's cache intact, so
+ * that a missing fsync does not show here; for the order of writes and syncs there is
+ * journal.bats. */
 
 #include "tool.h"
 
@@ -36,18 +40,21 @@ enum {
     SUBSCRIBERS_MAX = 64,
     MESSAGES_MAX = 1 << 20, /* of one publisher */
     PAD_MAX = 600,          /* characters that make a message longer */
-    EVENT_MAX = 16384,
+    EVENT_MAX = 16384,      /* bytes of a line, and of an event's data */
     SERVER_ARGUMENTS_MAX = 64,
 };
 
+/* MESSAGE_OPEN: without an answer so far. */
 enum message_state { MESSAGE_OPEN, MESSAGE_ACKNOWLEDGED, MESSAGE_GIVEN_UP };
 
+/* What both sides know of a message. Whichever learns an id first, the other's must be the same. */
 struct message {
     struct id acknowledged, delivered; /* 0-0: not yet */
     uint8_t room, state;
     uint8_t readers; /* subscribers that have it */
 };
 
+/* A thread with one connection, and at most one message without an answer. */
 struct publisher {
     pthread_t thread;
     unsigned number;
@@ -56,10 +63,11 @@ struct publisher {
     struct reply reply;
     struct message *messages;
     unsigned count;
-    bool pending;                  /* its last message has no answer yet, since */
-    unsigned long long pending_at; /* so many had been acknowledged */
+    bool pending;                  /* its last message has no answer yet */
+    unsigned long long pending_at; /* how many had been acknowledged when it was first posted */
 };
 
+/* A thread with one stream at a time, the parser of that stream, and all it has ever seen. */
 struct subscriber {
     pthread_t thread;
     unsigned number, rooms; /* a bit a room */
@@ -68,7 +76,7 @@ struct subscriber {
     bool http10;                   /* gets no chunks */
     bool has_last;                 /* there is an id to come back with */
     struct id last;                /* the newest that was seen */
-    uint8_t *seen[PUBLISHERS_MAX]; /* a byte a message */
+    uint8_t *seen[PUBLISHERS_MAX]; /* a byte a message: 1 when it has arrived */
 
     /* One connection. */
     int fd;
@@ -81,33 +89,35 @@ struct subscriber {
     bool has_data, has_id;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for all that is counted here */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for messages and all that is counted */
 static struct publisher publishers[PUBLISHERS_MAX];
 static struct subscriber subscribers[SUBSCRIBERS_MAX];
 static unsigned publisher_count = 6, subscriber_count = 12, window = 40, rounds = 25;
 static unsigned readers_of[ROOMS], ready_count;
-static volatile bool finishing, done;
+static volatile bool finishing, done; /* publishers are to end; subscribers are to end */
 static unsigned long long seed, acknowledged, repeated, given_up, deliveries, connections;
 static int port;
 static int64_t end_us;
 static char folder[4096] = "", log_path[4200], journal_path[4200];
 static const char *server_arguments[SERVER_ARGUMENTS_MAX];
 
+/* Whether the id is not known yet. */
 static bool is_none(struct id id)
 {
     return id.ms == 0 && id.seq == 0;
 }
 
-/* The time is over: that is a failure, whoever notices it. */
+/* Any thread that notices that the time is over ends the run, because something is stuck. */
 static void check_time(const char *doing)
 {
     if (now_us() > end_us)
-        fail("the time is over while %s", doing);
+        fail("the time was over before %s", doing);
 }
 
 /* ==== Messages =============================================================================== */
 
-/* What message `number` of a publisher is depends on the seed alone, so that it can be repeated. */
+/* The room and the length of message `number` depend on the seed alone, so that it can be posted
+ * again without having been kept. */
 static uint64_t nature(unsigned publisher, unsigned number)
 {
     uint64_t state = seed ^ ((uint64_t)publisher << 40 | number);
@@ -119,6 +129,8 @@ static unsigned room_of(unsigned publisher, unsigned number)
     return (unsigned)(nature(publisher, number) % ROOMS);
 }
 
+/* Writes the POST of a message. Its text begins with "publisher.number", which a subscriber reads.
+ */
 static int write_request(char *out, size_t size, unsigned publisher, unsigned number)
 {
     static const char pad[PAD_MAX + 1] = { 0 };
@@ -137,7 +149,8 @@ static int write_request(char *out, size_t size, unsigned publisher, unsigned nu
 
 /* ==== Publishers ============================================================================= */
 
-/* 201, or 200 for a repetition. */
+/* A 201, or a 200 for a repetition; a message that is posted for the first time must not get a
+ * 200. */
 static void acknowledge(struct publisher *p, unsigned number, bool first)
 {
     struct message *m = &p->messages[number];
@@ -145,16 +158,17 @@ static void acknowledge(struct publisher *p, unsigned number, bool first)
     struct id id;
     if (!text_after(p->reply.body, "{\"id\":\"", text, sizeof text) || !parse_id(text, &id) ||
         !text_after(p->reply.body, "\"room\":\"", room, sizeof room))
-        fail("not a receipt: %s", p->reply.body);
+        fail("a receipt was expected, and this came: %s", p->reply.body);
     if (room[0] != 'r' || (unsigned)(room[1] - '0') != m->room)
-        fail("%u.%u went to room %s", p->number, number, room);
+        fail("message %u.%u went to the wrong room, %s", p->number, number, room);
     if (p->reply.status == 200 && first)
-        fail("%u.%u is new and was answered like a repetition", p->number, number);
+        fail("message %u.%u is new and was answered like a repetition", p->number, number);
     pthread_mutex_lock(&lock);
     if (!is_none(m->delivered) && compare_ids(m->delivered, id) != 0)
-        fail("%u.%u was delivered as %llu-%llu and acknowledged as %llu-%llu", p->number, number,
-            (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq,
-            (unsigned long long)id.ms, (unsigned long long)id.seq);
+        fail("message %u.%u was delivered with id %llu-%llu and acknowledged with %llu-%llu",
+            p->number, number, (unsigned long long)m->delivered.ms,
+            (unsigned long long)m->delivered.seq, (unsigned long long)id.ms,
+            (unsigned long long)id.seq);
     m->acknowledged = id;
     m->state = MESSAGE_ACKNOWLEDGED;
     acknowledged++;
@@ -170,11 +184,12 @@ static void hang_up(struct publisher *p)
     p->fd = -1;
 }
 
-/* One attempt, on the connection or a new one. Returns whether there was an answer. */
+/* One attempt, on the connection or a new one. Returns whether there was an answer. One answer in
+ * 64 is not waited for, as by a client whose network fails. */
 static bool attempt(struct publisher *p, const char *request, size_t len)
 {
     while (p->fd < 0) {
-        check_time("publishing");
+        check_time("a message was published");
         p->fd = connect_to(port);
         if (p->fd < 0)
             sleep_us(500 + below(&p->random, 3000));
@@ -182,11 +197,12 @@ static bool attempt(struct publisher *p, const char *request, size_t len)
     bool sent = send_all(p->fd, request, len);
     if (sent && below(&p->random, 64) != 0 && read_reply(p->fd, &p->reply))
         return true;
-    hang_up(p); /* cut, or (one in 64) not waited for */
+    hang_up(p);
     return false;
 }
 
-/* Posts a message until it is acknowledged. One that got no answer may be given up. */
+/* Posts a message until it is acknowledged, over as many servers as that takes. Without `insist`
+ * one in six attempts that got no answer is given up: the message may or may not be stored. */
 static void publish(struct publisher *p, unsigned number, bool insist)
 {
     char request[PAD_MAX + 1024];
@@ -194,9 +210,9 @@ static void publish(struct publisher *p, unsigned number, bool insist)
     size_t len = (size_t)write_request(request, sizeof request, p->number, number);
     bool first = true;
     for (;;) {
-        check_time("publishing");
+        check_time("a message was published");
         if (!attempt(p, request, len)) {
-            first = false; /* it may have been the one that published it */
+            first = false; /* this attempt may have published it, so a 200 is right from now on */
             if (insist || below(&p->random, 6) != 0)
                 continue;
             pthread_mutex_lock(&lock);
@@ -211,13 +227,14 @@ static void publish(struct publisher *p, unsigned number, bool insist)
         if (p->reply.status == 201 || p->reply.status == 200)
             break;
         if (p->reply.status != 503 && p->reply.status != 507)
-            fail("%u.%u was refused: %s", p->number, number, p->reply.body);
-        sleep_us(10000);
+            fail("message %u.%u was expected to be accepted, and was refused: %s", p->number,
+                number, p->reply.body);
+        sleep_us(10000); /* the message was refused for now; the server recovers */
     }
     acknowledge(p, number, first);
 }
 
-/* Whether everybody in its room has a message. What was given up counts as read. */
+/* Whether every subscriber of its room has a message. One that was given up counts as read. */
 static bool is_read(const struct message *m)
 {
     pthread_mutex_lock(&lock);
@@ -234,8 +251,9 @@ static void await_read(const struct message *m, const char *doing)
     }
 }
 
-/* Whether somebody's message waits while the others have gone on and on. A key is known for as long
- * as its message is held: who repeats later than that is not promised anything. */
+/* Whether a message still waits for its answer while the other publishers have gone far ahead. A
+ * key is known only as long as its message is held, so a repetition that comes too late would be
+ * published again, and rightly. */
 static bool is_far_ahead(void)
 {
     bool far = false;
@@ -247,14 +265,15 @@ static bool is_far_ahead(void)
     return far;
 }
 
+/* Begins the publisher's next message, as soon as none of the others is too far behind. */
 static struct message *next_message(struct publisher *p)
 {
     while (is_far_ahead()) {
-        check_time("another publisher should get its answer");
+        check_time("another publisher got its answer");
         sleep_us(1000);
     }
     if (p->count == MESSAGES_MAX)
-        fail("publisher %u has no more messages; run shorter", p->number);
+        fail("publisher %u has no more messages; choose fewer --rounds", p->number);
     pthread_mutex_lock(&lock);
     struct message *m = &p->messages[p->count];
     m->room = (uint8_t)room_of(p->number, p->count);
@@ -265,6 +284,8 @@ static struct message *next_message(struct publisher *p)
     return m;
 }
 
+/* A publisher's life: messages until the run is to end, each after the subscribers have read up to
+ * the window; then a last one in each room. */
 static void *run_publisher(void *argument)
 {
     struct publisher *p = argument;
@@ -273,17 +294,17 @@ static void *run_publisher(void *argument)
         next_message(p);
         publish(p, p->count - 1, false);
         if (p->count > window)
-            await_read(&p->messages[p->count - 1 - window], "a subscriber should catch up");
+            await_read(&p->messages[p->count - 1 - window], "a subscriber caught up");
         if (below(&p->random, 4) == 0)
             sleep_us(below(&p->random, 4000));
     }
-    /* The last word in each room: whoever has it has everything before it. */
+    /* The last message in each room: a subscriber that has it has everything before it. */
     bool last[ROOMS] = { false };
     while (!last[0] || !last[1] || !last[2]) {
         const struct message *m = next_message(p);
         publish(p, p->count - 1, true);
         last[m->room] = true;
-        await_read(m, "the last messages should arrive");
+        await_read(m, "the last messages arrived");
     }
     hang_up(p);
     return NULL;
@@ -291,75 +312,85 @@ static void *run_publisher(void *argument)
 
 /* ==== Subscribers: what an event means ======================================================= */
 
-/* An id may never be older than one before. */
+/* An event's id may never be older than the last one (`strictly`: nor the same). */
 static void move_on(struct subscriber *s, struct id id, bool strictly, const char *what)
 {
     if (s->has_last && compare_ids(s->last, id) >= (strictly ? 0 : 1))
-        fail("subscriber %u: %s %s after %llu-%llu", s->number, what, s->id,
-            (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+        fail("subscriber %u: the id of a %s was expected to be newer: %s came after %llu-%llu",
+            s->number, what, s->id, (unsigned long long)s->last.ms,
+            (unsigned long long)s->last.seq);
     s->last = id;
     s->has_last = true;
 }
 
+/* A message has arrived: it must be one that was published, in the right room, with its key, never
+ * seen before, and with the id that the publisher and all other subscribers know. */
 static void take_message(struct subscriber *s, struct id id)
 {
     unsigned room, publisher, number;
     char text[64], key[64], wanted[64];
+    /* First that the event is one of ours, by its id, room, text and key; then that it may come. */
     if (!text_after(s->data, "{\"id\":\"", text, sizeof text) || strcmp(text, s->id) != 0)
-        fail("subscriber %u: id %s with data %s", s->number, s->id, s->data);
+        fail("subscriber %u: the event's id is not that of its data: %s with %s", s->number, s->id,
+            s->data);
     if (!text_after(s->data, "\"room\":\"r", text, sizeof text) || sscanf(text, "%u", &room) != 1 ||
         room >= ROOMS || (s->rooms & 1u << room) == 0)
-        fail("subscriber %u: a message of another room: %s", s->number, s->data);
+        fail("subscriber %u: a message of a room that it does not read: %s", s->number, s->data);
     const char *message = strstr(s->data, "\"message\":\"");
     if (message == NULL || sscanf(message + 11, "%u.%u ", &publisher, &number) != 2 ||
         publisher >= publisher_count || number >= publishers[publisher].count)
-        fail("subscriber %u: nobody sent %s", s->number, s->data);
+        fail("subscriber %u: a message that no publisher sent: %s", s->number, s->data);
     snprintf(wanted, sizeof wanted, "key-%u-%u", publisher, number);
     if (!text_after(s->data, "\"key\":\"", key, sizeof key) || strcmp(key, wanted) != 0)
-        fail("subscriber %u: not the key: %s", s->number, s->data);
+        fail("subscriber %u: a message without its key: %s", s->number, s->data);
     if (s->seen[publisher][number] != 0)
-        fail("subscriber %u: %u.%u came twice, now as %s", s->number, publisher, number, s->id);
+        fail("subscriber %u: message %u.%u came twice, now with id %s", s->number, publisher,
+            number, s->id);
     s->seen[publisher][number] = 1;
 
+    /* The message may arrive before its POST is answered, or after, so either side compares. */
     struct message *m = &publishers[publisher].messages[number];
     pthread_mutex_lock(&lock);
     if (m->room != room)
-        fail("%u.%u came in room %u", publisher, number, room);
+        fail("message %u.%u came in the wrong room, r%u", publisher, number, room);
     if (!is_none(m->delivered) && compare_ids(m->delivered, id) != 0)
-        fail("%u.%u was delivered with two ids, %llu-%llu and %s", publisher, number,
+        fail("message %u.%u was delivered with two ids, %llu-%llu and %s", publisher, number,
             (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq, s->id);
     if (!is_none(m->acknowledged) && compare_ids(m->acknowledged, id) != 0)
-        fail("%u.%u was acknowledged as %llu-%llu and delivered as %s", publisher, number,
-            (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq, s->id);
+        fail("message %u.%u was acknowledged with id %llu-%llu and delivered with %s", publisher,
+            number, (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
+            s->id);
     m->delivered = id;
     m->readers++;
     deliveries++;
     pthread_mutex_unlock(&lock);
 }
 
-/* An empty line: what was collected is an event (HTML Standard, 9.2.6). */
+/* An empty line: the collected lines are an event (HTML Standard, 9.2.6). A `gap` is a failure, and
+ * so is any event that is not known. */
 static void dispatch(struct subscriber *s)
 {
     struct id id = { 0, 0 };
     if (s->has_id && !parse_id(s->id, &id))
-        fail("subscriber %u: an id that is none: %s", s->number, s->id);
+        fail("subscriber %u: an id was expected, and this came: %s", s->number, s->id);
     if (!s->has_data) {
-        /* a block with a retry alone */
+        /* A block with a retry only is no event. */
     } else if (s->event[0] == '\0') {
         move_on(s, id, true, "message");
         take_message(s, id);
     } else if (strcmp(s->event, "ready") == 0) {
         if (s->ready)
-            fail("subscriber %u: ready twice", s->number);
+            fail("subscriber %u: one `ready` was expected on a stream, and two came", s->number);
         pthread_mutex_lock(&lock);
-        ready_count += !s->has_last;
+        ready_count += !s->has_last; /* its first one: run() waits for these */
         pthread_mutex_unlock(&lock);
         s->ready = true;
         move_on(s, id, false, "ready");
     } else if (strcmp(s->event, "presence") != 0 && strcmp(s->event, "heartbeat") != 0 &&
                strcmp(s->event, "busy") != 0) {
-        fail("subscriber %u: event %s: %s (last id %llu-%llu)", s->number, s->event, s->data,
-            (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+        fail("subscriber %u: an event that may not come here: %s: %s (last id %llu-%llu)",
+            s->number, s->event, s->data, (unsigned long long)s->last.ms,
+            (unsigned long long)s->last.seq);
     }
     s->event[0] = s->id[0] = s->data[0] = '\0';
     s->data_len = 0;
@@ -388,13 +419,13 @@ static void take_line(struct subscriber *s)
         s->data_len += (size_t)n;
         s->has_data = true;
         if (s->data_len >= sizeof s->data)
-            fail("subscriber %u: an event is too long", s->number);
+            fail("subscriber %u: an event is longer than any that was sent", s->number);
     } else if (name_len != 0 && !(name_len == 5 && memcmp(s->line, "retry", 5) == 0)) {
-        fail("subscriber %u: a strange line: %s", s->number, s->line);
+        fail("subscriber %u: a line that is no field of an event stream: %s", s->number, s->line);
     }
 }
 
-/* Bytes of the stream: cuts them into lines, which end with CR, LF or CRLF. */
+/* Bytes of the stream, in any pieces: cuts them into lines, which end with CR, LF or CRLF. */
 static void take_text(struct subscriber *s, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -408,7 +439,7 @@ static void take_text(struct subscriber *s, const char *bytes, size_t len)
             continue;
         }
         if (s->line_len + 1 >= sizeof s->line)
-            fail("subscriber %u: a line is too long", s->number);
+            fail("subscriber %u: a line is longer than any that was sent", s->number);
         s->line[s->line_len++] = bytes[i];
     }
 }
@@ -420,16 +451,19 @@ static void take_frame_byte(struct subscriber *s, char c)
 {
     static const char digits[] = "0123456789abcdef";
     const char *digit = c != '\0' ? strchr(digits, c) : NULL;
+    /* The head is kept in `line`, which no event needs before it is complete. */
     if (s->state == IN_HEAD) {
         if (s->line_len + 1 >= sizeof s->line)
-            fail("subscriber %u: the head is too long", s->number);
+            fail("subscriber %u: the answer's head does not end", s->number);
         s->line[s->line_len++] = c;
         s->line[s->line_len] = '\0';
         if (s->line_len < 4 || strcmp(s->line + s->line_len - 4, "\r\n\r\n") != 0)
             return;
         bool chunked = strcasestr(s->line, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
         if (strncmp(s->line, "HTTP/1.1 200 ", 13) != 0 || chunked == s->http10)
-            fail("subscriber %u: %s", s->number, s->line);
+            fail("subscriber %u: a 200 was expected, with chunks only for HTTP/1.1, and this came: "
+                 "%s",
+                s->number, s->line);
         s->state = chunked ? IN_SIZE : IN_PLAIN;
         s->line_len = 0;
         s->digits = 0;
@@ -440,16 +474,19 @@ static void take_frame_byte(struct subscriber *s, char c)
         s->digits = 0;
     } else if (s->state == IN_DATA_END || s->state == IN_END) {
         if (c != "\r\n"[s->digits])
-            fail("subscriber %u: a chunk does not end where it should", s->number);
+            fail("subscriber %u: CR LF was expected behind a chunk, and something else came",
+                s->number);
         if (++s->digits == 2) {
             s->state = s->state == IN_END ? ENDED : IN_SIZE;
             s->digits = 0;
         }
     } else if (s->state != IN_SIZE || c != '\r' || s->digits == 0) {
-        fail("subscriber %u: not a chunk", s->number);
+        fail("subscriber %u: a chunk's size was expected, and something else came", s->number);
     }
 }
 
+/* Takes the HTTP framing off: head, then chunks or, for HTTP/1.0, bytes up to the close. A stream
+ * that is cut anywhere is no failure, since the server is killed; bytes that are no framing are. */
 static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
 {
     for (size_t at = 0; at < len;) {
@@ -467,7 +504,7 @@ static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
     }
 }
 
-/* Half of them say the last id in the header, half in the URL. */
+/* Asks for the stream from the last id on: in the header or in the URL, one time in two each. */
 static bool send_stream_request(struct subscriber *s)
 {
     static const char *const rooms[] = { "", "r0", "r1", "r0,r1", "r2", "r0,r2", "r1,r2",
@@ -484,7 +521,7 @@ static bool send_stream_request(struct subscriber *s)
     return send_all(s->fd, request, (size_t)len);
 }
 
-/* Reads one stream to its end. */
+/* Reads one stream until it ends, or until a restless subscriber hangs up. */
 static void read_stream(struct subscriber *s)
 {
     static __thread char bytes[65536];
@@ -496,7 +533,7 @@ static void read_stream(struct subscriber *s)
         struct pollfd readable = { .fd = s->fd, .events = POLLIN };
         if (poll(&readable, 1, 100) <= 0)
             continue;
-        /* small pieces, so that a kill finds streams cut anywhere */
+        /* Small pieces, so that a kill finds streams cut anywhere. */
         ssize_t n = recv(s->fd, bytes, 1 + below(&s->random, sizeof bytes), 0);
         if (n <= 0)
             return;
@@ -506,11 +543,12 @@ static void read_stream(struct subscriber *s)
     }
 }
 
+/* A subscriber's life: one stream after the other, each from where the last one ended. */
 static void *run_subscriber(void *argument)
 {
     struct subscriber *s = argument;
     while (!done) {
-        check_time("reading");
+        check_time("a subscriber had read everything");
         s->fd = connect_to(port);
         if (s->fd < 0) {
             sleep_us(500 + below(&s->random, 5000));
@@ -528,10 +566,12 @@ static void *run_subscriber(void *argument)
 
 /* ==== The server ============================================================================= */
 
-/* A port that is free, and that no outgoing connection is given by the system: they would take it
- * while the server is down. */
+/* Finds a free port below those that the system gives to outgoing connections: one of those could
+ * take it while the server is down. It stays the same over all restarts, because clients come back
+ * to it. */
 static void find_port(uint64_t *random)
 {
+    /* SO_REUSEADDR, as the server has it: connections in TIME_WAIT do not make a port busy. */
     for (int tries = 0; tries < 1000; tries++) {
         struct sockaddr_in address = { .sin_family = AF_INET };
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
@@ -547,6 +587,7 @@ static void find_port(uint64_t *random)
     fail("no port is free");
 }
 
+/* All servers of a run write to one log, and to the same journal. */
 static pid_t start_server(void)
 {
     int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -562,14 +603,16 @@ static void await_server(pid_t pid)
     int fd, status;
     for (int64_t limit = now_us() + 1000 * (int64_t)TOOL_START_MS; (fd = connect_to(port)) < 0;) {
         if (waitpid(pid, &status, WNOHANG) == pid)
-            fail("the server did not start; see %s", log_path);
+            fail("the server was expected to start, and has ended; see %s", log_path);
         if (now_us() > limit)
-            fail("the server does not listen; see %s", log_path);
+            fail("the server was expected to listen, and does not; see %s", log_path);
         sleep_us(1000);
     }
     close(fd);
 }
 
+/* A server that is to be killed must still be there: if it has ended by itself, that is a
+ * failure. */
 static void kill_server(pid_t pid)
 {
     int status = end_child(pid, SIGKILL);
@@ -597,7 +640,7 @@ static void add_id(struct ids *ids, struct id id)
         ids->capacity = 2 * ids->capacity + 1024;
         ids->at = realloc(ids->at, ids->capacity * sizeof *ids->at);
         if (ids->at == NULL)
-            fail("no memory");
+            fail("out of memory");
     }
     ids->at[ids->count++] = id;
 }
@@ -607,7 +650,7 @@ static int compare_two(const void *a, const void *b)
     return compare_ids(*(const struct id *)a, *(const struct id *)b);
 }
 
-/* The ids of a room's messages after one, page by page, no more than `most`. */
+/* The ids of a room's messages after an id, page by page, until there are at least `most`. */
 static void read_ids(unsigned room, struct id after, size_t most, struct ids *ids)
 {
     static struct reply reply;
@@ -617,18 +660,19 @@ static void read_ids(unsigned room, struct id after, size_t most, struct ids *id
         snprintf(path, sizeof path, "/messages?room=r%u&limit=%zu&after=%llu-%llu", room,
             most < 500 ? most : 500, (unsigned long long)after.ms, (unsigned long long)after.seq);
         if (get(port, path, &reply) != 200)
-            fail("GET %s was not answered", path);
+            fail("GET %s was expected to give 200, and did not", path);
         for (const char *at = reply.body; (at = strstr(at, "{\"id\":\"")) != NULL; at++) {
             if (!text_after(at, "{\"id\":\"", text, sizeof text) || !parse_id(text, &after))
-                fail("a strange message: %.200s", at);
+                fail("an element with an id was expected in a page, and this came: %.200s", at);
             add_id(ids, after);
         }
         more = strstr(reply.body, "\"more\":true") != NULL;
     }
 }
 
-/* The newest of what has been acknowledged in a room must be there, while everybody goes on:
- * streams alone do not tell, for what they have seen they do not ask for again. */
+/* The newest acknowledged messages of a room must be there after a restart, while the clients go
+ * on. Streams alone do not show that, because they do not ask again for messages that they have
+ * seen. */
 static void check_room(unsigned room)
 {
     enum { NEWEST = 1000 };
@@ -646,9 +690,10 @@ static void check_room(unsigned room)
     size_t first = wanted.count > NEWEST ? wanted.count - NEWEST : 0;
     if (wanted.count == 0)
         return;
-    struct id before = { wanted.at[first].ms - 1, 0 };
+    struct id before = { wanted.at[first].ms - 1, 0 }; /* older than all that are wanted */
     read_ids(room, before, SIZE_MAX, &found);
-    read_ids(room, (struct id) { 0, 0 }, 1, &oldest); /* what is held still was held before */
+    /* The oldest held id is read last: a message that is still held now was held before, too. */
+    read_ids(room, (struct id) { 0, 0 }, 1, &oldest);
     for (size_t i = first; i < wanted.count; i++)
         if ((oldest.count == 0 || compare_ids(wanted.at[i], oldest.at[0]) >= 0) &&
             bsearch(&wanted.at[i], found.at, found.count, sizeof *found.at, compare_two) == NULL)
@@ -656,10 +701,12 @@ static void check_room(unsigned room)
                 (unsigned long long)wanted.at[i].ms, (unsigned long long)wanted.at[i].seq);
 }
 
-/* One life of the server that ends in a kill. Returns the process id of the next one. */
+/* One life of the server that ends in a kill: after it has served for a while or, one time in five,
+ * while it starts. Returns the process id of the next server. */
 static pid_t round_of(pid_t pid, uint64_t *random)
 {
     if (below(random, 5) != 0) {
+        /* It serves: the clients come back, and one room is checked meanwhile. */
         await_server(pid);
         check_room(below(random, ROOMS));
         sleep_us(below(random, 250000));
@@ -670,6 +717,7 @@ static pid_t round_of(pid_t pid, uint64_t *random)
     pid = start_server();
     if (below(random, 8) != 0)
         return pid;
+    /* Now and then the next server is also asked to end: a drain must not lose a message either. */
     await_server(pid);
     sleep_us(below(random, 100000));
     end_server(pid);
@@ -678,6 +726,8 @@ static pid_t round_of(pid_t pid, uint64_t *random)
 
 /* ==== The end ================================================================================ */
 
+/* Each acknowledged message reached all subscribers of its room; one that was given up reached all
+ * of them or none. */
 static void check_messages(void)
 {
     for (unsigned i = 0; i < publisher_count; i++) {
@@ -685,17 +735,20 @@ static void check_messages(void)
         for (unsigned n = 0; n < p->count; n++) {
             const struct message *m = &p->messages[n];
             if (m->state == MESSAGE_ACKNOWLEDGED && m->readers != readers_of[m->room])
-                fail("%u.%u, acknowledged as %llu-%llu, reached %u of %u", i, n,
-                    (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
-                    m->readers, readers_of[m->room]);
+                fail("message %u.%u, acknowledged as %llu-%llu, reached %u of %u subscribers; "
+                     "expected are all",
+                    i, n, (unsigned long long)m->acknowledged.ms,
+                    (unsigned long long)m->acknowledged.seq, m->readers, readers_of[m->room]);
             if (m->state == MESSAGE_GIVEN_UP && m->readers != 0 &&
                 m->readers != readers_of[m->room])
-                fail("%u.%u, given up, reached %u of %u", i, n, m->readers, readers_of[m->room]);
+                fail("message %u.%u was given up, and reached %u of %u subscribers; expected are "
+                     "none or all",
+                    i, n, m->readers, readers_of[m->room]);
         }
     }
 }
 
-/* Messages of a room that were delivered with an id from `oldest` on. */
+/* How many messages of a room were delivered with an id from `oldest` on. */
 static unsigned delivered_since(unsigned room, struct id oldest)
 {
     unsigned count = 0;
@@ -707,7 +760,8 @@ static unsigned delivered_since(unsigned room, struct id oldest)
     return count;
 }
 
-/* The elements of a page. Returns how many, and the id of the last one. */
+/* Checks the elements of a page against what the streams had. Returns how many there are, and the
+ * last one's id in `*last`. */
 static unsigned check_page(const char *page, unsigned room, struct id *last)
 {
     unsigned count = 0, publisher, number, in_room;
@@ -720,19 +774,20 @@ static unsigned check_page(const char *page, unsigned room, struct id *last)
             in_room != room || message == NULL ||
             sscanf(message + 11, "%u.%u ", &publisher, &number) != 2 ||
             publisher >= publisher_count || number >= publishers[publisher].count)
-            fail("room %u: GET /messages has a strange message: %.200s", room, at);
+            fail("room %u: GET /messages has a message that no publisher sent: %.200s", room, at);
         const struct message *m = &publishers[publisher].messages[number];
         if (m->readers == 0 || compare_ids(m->delivered, id) != 0)
-            fail("room %u: GET /messages has %u.%u as %s, the streams have not", room, publisher,
-                number, text);
+            fail("room %u: GET /messages has message %u.%u with id %s, the streams did not", room,
+                publisher, number, text);
         if (compare_ids(*last, id) >= 0)
-            fail("room %u: GET /messages is not in order at %s", room, text);
+            fail("room %u: GET /messages is not in the order of ids at %s", room, text);
         *last = id;
     }
     return count;
 }
 
-/* Reads a room back, page by page. Returns how many messages it still holds. */
+/* Reads a room back, page by page: from its oldest message on it must be complete. Returns how many
+ * messages it still holds. */
 static unsigned check_history(unsigned room)
 {
     struct reply reply = { 0 };
@@ -744,18 +799,19 @@ static unsigned check_history(unsigned room)
         snprintf(path, sizeof path, "/messages?room=r%u&limit=500&after=%llu-%llu", room,
             (unsigned long long)last.ms, (unsigned long long)last.seq);
         if (get(port, path, &reply) != 200)
-            fail("%s: %s", path, reply.body);
+            fail("GET %s was expected to give 200, and gave: %s", path, reply.body);
         if (count == 0 && (!text_after(reply.body, "\"oldest\":\"", text, sizeof text) ||
                               !parse_id(text, &oldest)))
-            fail("room %u is empty", room);
+            fail("room %u was expected to hold messages, and is empty", room);
         unsigned on_page = check_page(reply.body, room, &last);
         if (count > 0 && strstr(reply.body, "\"gap\":false") == NULL)
-            fail("room %u: a gap between two pages", room);
+            fail("room %u: GET /messages tells of a gap between two pages", room);
         more = strstr(reply.body, "\"more\":true") != NULL;
         if (more && on_page == 0)
-            fail("room %u: more is promised and nothing comes", room);
+            fail("room %u: GET /messages says there is more, and gives no message", room);
         count += on_page;
     }
+    /* Streams and history must agree on everything that is still held. */
     unsigned wanted = delivered_since(room, oldest);
     if (count != wanted)
         fail("room %u: GET /messages has %u messages from %s on, the streams had %u", room, count,
@@ -764,7 +820,7 @@ static unsigned check_history(unsigned room)
     return count;
 }
 
-/* The last messages once more: each must be answered with its first id. */
+/* Posts the publisher's last messages again: each must be answered with its first id. */
 static void check_keys(struct publisher *p)
 {
     char request[PAD_MAX + 1024], text[64];
@@ -776,17 +832,18 @@ static void check_keys(struct publisher *p)
             continue;
         int len = write_request(request, sizeof request, p->number, n);
         if (p->fd < 0 || !send_all(p->fd, request, (size_t)len) || !read_reply(p->fd, &p->reply))
-            fail("a repeated POST was not answered");
+            fail("a repeated POST was expected to be answered, and was not");
         if (p->reply.status != 200 || !text_after(p->reply.body, "{\"id\":\"", text, sizeof text) ||
             !parse_id(text, &id) || compare_ids(id, m->acknowledged) != 0)
-            fail("%u.%u, acknowledged as %llu-%llu, repeated: %d %s", p->number, n,
-                (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
-                p->reply.status, p->reply.body);
+            fail("message %u.%u was acknowledged with id %llu-%llu; its repetition was expected to "
+                 "get 200 and that id, and got %d %s",
+                p->number, n, (unsigned long long)m->acknowledged.ms,
+                (unsigned long long)m->acknowledged.seq, p->reply.status, p->reply.body);
     }
     hang_up(p);
 }
 
-/* How often the server's log says something. */
+/* How many lines of the servers' log have the text. */
 static unsigned count_log(const char *text)
 {
     FILE *log = fopen(log_path, "re");
@@ -801,6 +858,8 @@ static unsigned count_log(const char *text)
 
 /* ==== The whole ============================================================================== */
 
+/* Half of the subscribers read all rooms, the others one; half hang up now and then; one in five
+ * speaks HTTP/1.0. */
 static void prepare_people(uint64_t *random)
 {
     for (unsigned i = 0; i < publisher_count; i++) {
@@ -809,13 +868,13 @@ static void prepare_people(uint64_t *random)
         p->random = next_random(random);
         p->messages = calloc(MESSAGES_MAX, sizeof *p->messages);
         if (p->messages == NULL)
-            fail("no memory");
+            fail("out of memory");
     }
     for (unsigned i = 0; i < subscriber_count; i++) {
         struct subscriber *s = &subscribers[i];
         s->number = i;
         s->random = next_random(random);
-        s->rooms = i % 2 == 0 ? 7 : 1u << i / 2 % ROOMS;
+        s->rooms = i % 2 == 0 ? 7 : 1u << i / 2 % ROOMS; /* 7: all three */
         s->restless = i % 4 < 2;
         s->http10 = i % 5 == 4;
         for (unsigned room = 0; room < ROOMS; room++)
@@ -823,7 +882,7 @@ static void prepare_people(uint64_t *random)
         for (unsigned n = 0; n < publisher_count; n++) {
             s->seen[n] = calloc(MESSAGES_MAX, 1);
             if (s->seen[n] == NULL)
-                fail("no memory");
+                fail("out of memory");
         }
     }
 }
@@ -832,17 +891,21 @@ static void start_thread(pthread_t *thread, void *(*run)(void *), void *argument
 {
     int error = pthread_create(thread, NULL, run, argument);
     if (error != 0)
-        fail("a thread: %s", strerror(error));
+        fail("pthread_create: %s", strerror(error));
 }
 
+/* The whole: subscribers first, so that each has seen a `ready` and can resume; then publishers;
+ * then the kills; at the end all checks, a last kill, and the keys after it. */
 static void run(uint64_t *random)
 {
     pid_t pid = start_server();
     await_server(pid);
     for (unsigned i = 0; i < subscriber_count; i++)
         start_thread(&subscribers[i].thread, run_subscriber, &subscribers[i]);
+    /* A subscriber without a first `ready` has no id to come back with, and would rightly miss what
+     * was published before it came. */
     for (bool all = false; !all; sleep_us(1000)) {
-        check_time("the first streams open");
+        check_time("the first streams were open");
         pthread_mutex_lock(&lock);
         all = ready_count == subscriber_count;
         pthread_mutex_unlock(&lock);
@@ -850,17 +913,18 @@ static void run(uint64_t *random)
     for (unsigned i = 0; i < publisher_count; i++)
         start_thread(&publishers[i].thread, run_publisher, &publishers[i]);
     for (unsigned i = 0; i < rounds; i++) {
-        check_time("killing");
+        check_time("all kills were done");
         pid = round_of(pid, random);
     }
     await_server(pid);
-    finishing = true;
+    finishing = true; /* each publisher posts its last messages and waits until they are read */
     for (unsigned i = 0; i < publisher_count; i++)
         pthread_join(publishers[i].thread, NULL);
     done = true;
     for (unsigned i = 0; i < subscriber_count; i++)
         pthread_join(subscribers[i].thread, NULL);
 
+    /* The threads have ended, so nothing below needs the lock. */
     check_messages();
     unsigned held = 0;
     for (unsigned room = 0; room < ROOMS; room++)
@@ -947,6 +1011,7 @@ int main(int argc, char **argv)
 
     static char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
+    /* Without the limits of one address, because all clients come from one. */
     const char *arguments[] = { server, "--max-streams-per-ip", "0", "--post-rate", "0", "--listen",
         address, "--journal", journal_path };
     size_t count = sizeof arguments / sizeof *arguments;
@@ -957,7 +1022,7 @@ int main(int argc, char **argv)
     end_us = now_us() + 1000000 * (int64_t)seconds;
     prepare_people(&random);
     run(&random);
-    if (own_folder) { /* nothing went wrong: there is nothing to look at */
+    if (own_folder) { /* nothing has failed, so the files are of no use */
         char lock_path[4200];
         snprintf(lock_path, sizeof lock_path, "%s/journal.lock", folder);
         unlink(lock_path);
