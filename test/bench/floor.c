@@ -1,14 +1,19 @@
 /* floor.c - the price of the kernel: the least that a server of events can do.
  *
- *      floor HEAD_BYTES MESSAGE_BYTES ANSWER_BYTES
+ *     floor HEAD_BYTES MESSAGE_BYTES ANSWER_BYTES
  *
  * A bare epoll loop over the same sockets with the same options. A GET makes its connection a
  * stream and gets HEAD_BYTES; a POST gets an answer of ANSWER_BYTES, and its message goes to every
- * stream, one send() each, in MESSAGE_BYTES; a POST to /quiet goes to nobody. The sizes are those
- * of the server that is measured beside it. It parses nothing, checks nothing, keeps nothing and
- * cannot fail gracefully: it is no server, but what is left when a server does nothing.
+ * stream, one send() each, in MESSAGE_BYTES; a POST to /quiet goes to no stream. The sizes are
+ * those of the server that is measured beside it. It parses nothing, checks nothing, keeps nothing
+ * and cannot fail gracefully: it is not a server, but the system calls that are left when a server
+ * does nothing else.
  *
- * Like ssechat it says on standard error where it listens. */
+ * A ratio to the floor tells what a server adds, on any machine. It is not a lower bound for
+ * several messages at a time: the floor sends each by itself, and ssechat all that wait in one
+ * send.
+ *
+ * Like ssechat it prints on standard error where it listens. */
 
 #include "../tools/tool.h"
 
@@ -27,6 +32,7 @@ static size_t head_bytes, message_bytes, answer_bytes;
 static int streams[FDS_MAX];
 static unsigned count;
 
+/* A size from the command line, within the bounds that fill_texts needs. */
 static size_t size_of(const char *argument)
 {
     size_t bytes = strtoul(argument, NULL, 10);
@@ -35,7 +41,7 @@ static size_t size_of(const char *argument)
     return bytes;
 }
 
-/* HTTP that is right, and as long as was asked for. */
+/* Valid HTTP of exactly the sizes that were asked for, padded with dots. */
 static void fill_texts(void)
 {
     static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -59,6 +65,8 @@ static void fill_texts(void)
     answer[len] = '.';
 }
 
+/* Puts the number of the message (see load.c) into the text and sends that to each stream. A stream
+ * that does not take all of it ends the run: the floor has no cursors. */
 static void broadcast(const char *request, size_t len)
 {
     const char *number = memchr(request, '~', len);
@@ -67,9 +75,10 @@ static void broadcast(const char *request, size_t len)
     for (unsigned i = 0; i < count; i++)
         if (send(streams[i], message, message_bytes, MSG_NOSIGNAL | MSG_DONTWAIT) !=
             (ssize_t)message_bytes)
-            fail("a stream does not take its message: %s", strerror(errno));
+            fail("a stream did not take its whole message: %s", strerror(errno));
 }
 
+/* A request is told by its first letters. It comes in one piece, as load.c sends it. */
 static void read_request(int epoll, int fd)
 {
     char request[16384];
@@ -117,6 +126,7 @@ int main(int argc, char **argv)
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t len = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    /* The options of net/listen.c, which accepted sockets inherit: they too have a price. */
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
     setsockopt(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);

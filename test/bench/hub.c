@@ -1,16 +1,20 @@
-/* hub.c - the hub alone, without sockets: what it costs when there are a million cursors.
+/* hub.c - a bench of the hub alone, without sockets: what it costs when there are a million
+ * cursors.
  *
- *      hub-bench [--most 1000000] [--rooms 10000]
+ *     hub-bench [--most 1000000] [--rooms 10000]
  *
  * Streams that take everything at once join a number of rooms, each stream one; then messages go to
- * room after room until every stream has had some. What is measured is what the hub does for a
- * delivery: whose turn it is, what to send, where the cursor goes. If that grows with the number of
- * streams or rooms, it shows here. A message to a room with a single stream is a delivery that pays
- * for all of its message: formatting it, and the ring. The last columns are the hub's memory for a
- * stream, before there are messages, and what joining and leaving cost.
+ * room after room until every stream has had some. It measures what the hub does for a delivery:
+ * which stream has its turn, what to send, where the cursor goes. A cost that grows with the number
+ * of streams or rooms shows here. A message to a room with a single stream is a delivery that pays
+ * for the whole message: formatting it, and the ring. The last columns are the hub's memory for a
+ * stream, before there are messages, and the time of joining and leaving.
  *
- * A second table is for people who show their names, each another one, all in one room: the list of
- * names is in order, and what is behind a new name moves. */
+ * The second table is for streams that show their names, each another one, all in one room: the
+ * list of names is kept in order, so the names behind a new one move.
+ *
+ * The tables are Markdown, for RESULTS.md. Left out are sends, which cost far more than all of
+ * this. */
 
 #include "store/memory.h"
 
@@ -20,10 +24,12 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Deliveries in one measurement, and at most in one turn_run. */
 enum { DELIVERIES = 20000000, PER_TURN = 128, ROOM_NAME_BYTES = 16 };
 
 static uint64_t sent_bytes, served_count;
 
+/* The owner of a stream whose socket takes everything. */
 static enum served serve(struct stream *stream)
 {
     struct gather g;
@@ -37,7 +43,7 @@ static enum served serve(struct stream *stream)
 static void overrun(struct stream *stream)
 {
     (void)stream;
-    abort(); /* nobody is slow here */
+    abort(); /* no stream is slow here */
 }
 
 static void published(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
@@ -55,6 +61,7 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
+/* The resident memory of this process. */
 static double memory_bytes(void)
 {
     unsigned long long size, resident = 0;
@@ -70,6 +77,7 @@ static struct span name_room(unsigned room, char name[ROOM_NAME_BYTES])
     return (struct span) { name, (size_t)snprintf(name, ROOM_NAME_BYTES, "room-%u", room) };
 }
 
+/* A message on its whole way into the ring: published, numbered and safe. */
 static void publish(struct hub *hub, struct keeper *keeper, unsigned room)
 {
     static struct waiter waiter = { .done = published };
@@ -84,6 +92,7 @@ static void publish(struct hub *hub, struct keeper *keeper, unsigned room)
     keeper->keep(keeper, hub_take_batch(hub));
 }
 
+/* One row of the first table. */
 static void measure(unsigned streams, unsigned rooms)
 {
     double memory = memory_bytes();
@@ -125,6 +134,8 @@ static void measure(unsigned streams, unsigned rooms)
     free(all);
 }
 
+/* One row of the second table. The multiplication scatters the names, so that they do not come in
+ * order. */
 static void measure_names(unsigned streams)
 {
     struct stream *all = calloc(streams, sizeof *all);
@@ -165,14 +176,14 @@ int main(int argc, char **argv)
         }
         *(c == 'm' ? &most : &rooms) = number;
     }
-    puts("| streams | rooms | ns a delivery | bytes a stream | ns a join | ns a leave |");
+    puts("| streams | rooms | ns per delivery | bytes per stream | ns per join | ns per leave |");
     puts("| --- | --- | --- | --- | --- | --- |");
     for (unsigned streams = 1000; streams <= most; streams *= 10) {
         measure(streams, 1);
         if (streams >= rooms)
             measure(streams, rooms);
     }
-    puts("\n| names in one room | ns a join | ns a leave |");
+    puts("\n| names in one room | ns per join | ns per leave |");
     puts("| --- | --- | --- |");
     for (unsigned streams = 1000; streams <= most && streams <= 100000; streams *= 10)
         measure_names(streams);

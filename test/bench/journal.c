@@ -1,16 +1,19 @@
-/* journal.c - what a journal costs: publishes a second, beside what the disk can do alone.
+/* journal.c - a bench of the journal: publishes a second, beside what the disk can do alone.
  *
- *      journal-bench --server PATH --folder DIR [--seconds 3]
+ *     journal-bench --server PATH --folder DIR [--seconds 3]
  *
  * First the floor: a loop that appends 200 bytes to a file in the folder and calls fdatasync, as
  * often as it can. Then the real server with its journal in the same folder, and 1, 16 and 128
  * publishers, each on a connection of its own, each waiting for its 201 before it posts again. The
- * floor is measured anew before each of them, because disks have moods; the ratio is that of the
- * two measured side by side.
+ * floor is measured again before and after each of them, because a disk's speed varies; the ratio
+ * is that of the two measured side by side.
  *
- * One publisher alone pays one sync a message and the way to the server and back. Many share a
- * sync: all that arrives in one turn of the server's loop. How many syncs the server did is read
- * from /proc/PID/io, where each batch is one write; where that cannot be read, a dash stands. */
+ * A single publisher pays one sync a message and the way to the server and back. Many publishers
+ * share a sync (group commit): all messages that arrive in one turn of the server's loop are one
+ * batch. How many batches the server wrote is read from /proc/PID/io, where each is one write;
+ * where that cannot be read, the column has a dash.
+ *
+ * The folder must be on the disk that is to be measured: in memory (tmpfs) a sync is free. */
 
 #include "../tools/tool.h"
 
@@ -24,6 +27,7 @@ enum {
     SAMPLES_MAX = 4 << 20,
 };
 
+/* A connection that always has one POST under way. */
 struct publisher {
     int fd;
     size_t have;
@@ -40,6 +44,7 @@ static size_t sample_count;
 
 /* ==== The floor ============================================================================== */
 
+/* How many times a second the disk appends a record and syncs it. */
 static double floor_of(const char *folder, double seconds)
 {
     char path[4200], record[RECORD_BYTES];
@@ -66,15 +71,15 @@ static void send_request(struct publisher *p)
     p->sent_us = now_us();
     p->have = 0;
     if (!send_all(p->fd, request, request_len))
-        fail("the server closed a connection");
+        fail("a connection was closed before its answer");
 }
 
-/* Reads what is there; when the answer is whole, posts again. */
+/* Reads once; when the answer is complete, takes its time and posts again. */
 static void receive(struct publisher *p)
 {
     ssize_t n = recv(p->fd, p->answer + p->have, sizeof p->answer - 1 - p->have, 0);
     if (n <= 0)
-        fail("the server closed a connection");
+        fail("a connection was closed before its answer");
     p->have += (size_t)n;
     p->answer[p->have] = '\0';
     const char *head_end = strstr(p->answer, "\r\n\r\n");
@@ -85,12 +90,13 @@ static void receive(struct publisher *p)
     if (p->have < len)
         return;
     if (strncmp(p->answer, "HTTP/1.1 201 ", 13) != 0)
-        fail("the server says: %s", p->answer);
+        fail("a 201 was expected, and this came: %s", p->answer);
     if (sample_count < SAMPLES_MAX)
         samples[sample_count++] = (uint32_t)(now_us() - p->sent_us);
     send_request(p);
 }
 
+/* All publishers for so long. Their last POSTs stay under way. */
 static void run_publishers(double seconds)
 {
     struct epoll_event events[PUBLISHERS_MAX];
@@ -111,7 +117,7 @@ static int compare_samples(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* How often the server has written to a file; -1 when nobody tells. */
+/* How many write calls the process has made so far; -1 when the kernel does not tell. */
 static long writes_of(pid_t pid)
 {
     char path[64], line[128];
@@ -126,11 +132,13 @@ static long writes_of(pid_t pid)
     return count;
 }
 
+/* The sample at this part of the sorted samples: 0.5 is the median. */
 static double sample_ms(double part)
 {
     return sample_count == 0 ? 0 : samples[(size_t)(part * (double)(sample_count - 1))] / 1000.0;
 }
 
+/* One row: the floor, `count` publishers, the floor again. */
 static void measure(pid_t pid, int port, unsigned count, const char *folder, double seconds)
 {
     double disk = floor_of(folder, seconds / 2);
@@ -173,10 +181,11 @@ static pid_t start_server(const char *server, const char *journal, int *port)
     pid_t pid = spawn(arguments, pipes[1]);
     *port = await_listening(pipes[0], log, sizeof log);
     if (*port == 0)
-        fail("the server does not start: %s", log);
+        fail("the server was expected to listen; it said: %s", log);
     return pid; /* the pipe stays open at both ends: a log of a few lines fits into it */
 }
 
+/* The same POST for all, with a message of 100 characters. */
 static void write_request(void)
 {
     char text[101];
@@ -227,7 +236,7 @@ int main(int argc, char **argv)
     samples = malloc(SAMPLES_MAX * sizeof *samples);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (samples == NULL || epoll < 0)
-        fail("no memory");
+        fail("out of memory");
     write_request();
 
     pid_t pid = start_server(server, journal, &port);
@@ -242,6 +251,6 @@ int main(int argc, char **argv)
     unlink(lock_path);
     rmdir(folder);
     if (status != 0)
-        fail("the server ended with status %x", (unsigned)status);
+        fail("the server was expected to end with status 0, and ended with %x", (unsigned)status);
     return 0;
 }

@@ -1,31 +1,35 @@
 /* load.c - puts a server under load and measures what it costs. One kind of work a call:
  *
- *      load WORK --port N [--pid PID] [options]
+ *     load WORK --port N [--pid PID] [options]
  *
- *      open      opens --streams streams, --at-once of them on their way at a time
- *      deliver   the same, then sends --messages messages to all of them, with --window messages
- *                under way: a new one is posted when all streams have one of those before it. Every
- *                stream must get every message once. Measuring begins when the streams were read
- *                --warm times each, on average
- *      probe     the same with one message, --every milliseconds apart; meanwhile it posts to where
- *                nobody listens (--quiet), --rate times a second whatever comes back, and measures
- *                from the time it should have posted to the answer
- *      idle      opens the streams, and measures --for milliseconds of doing nothing
- *      post      posts from --connections connections, each as soon as it has its answer, --for
- *                milliseconds
- *      get       the same with GET requests of --path
- *      start     starts `-- PROGRAM ARGUMENTS` --times times; until it has answered a GET of --path
+ *     open      opens --streams streams, --at-once of them on their way at a time
+ *     deliver   the same, then sends --messages messages to all of them, with --window messages in
+ *               flight: a new one is posted when all streams have one of those before it. Every
+ *               stream must get every message once. Measuring begins when the streams were read
+ *               --warm times each, on average
+ *     probe     the same with one message, --every milliseconds apart; meanwhile it posts to a room
+ *               without streams (--quiet), --rate times a second whatever comes back, and measures
+ *               from the time at which it should have posted to the answer
+ *     idle      opens the streams, and measures --for milliseconds of doing nothing
+ *     post      posts from --connections connections, each as soon as it has its answer, --for
+ *               milliseconds
+ *     get       the same with GET requests of --path
+ *     start     starts `-- PROGRAM ARGUMENTS` --times times; until it has answered a GET of --path
  *
- * Prints one line: what it measured, as NAME=VALUE. With --batches, `deliver`, `post` and `get` do
- * their work again for each line of standard input, and print a line each time: so two servers can
- * be measured in turns of less than a second, which is fair on a machine that others use, too.
+ * It prints one line of results, as NAME=VALUE. With --batches, `deliver`, `post` and `get` do
+ * their work again for each line of standard input, and print a line each time. So two servers can
+ * be measured in turns of less than a second, which is fair on a machine with other work, too.
  *
- * The CPU time of the server is the kernel's own count of it, in nanoseconds; its memory is what it
- * alone has (RssAnon), in bytes. --pid may be given several times, for a server of several
- * processes.
+ * Two things are measured, and must not be confused. The cost is the server's CPU time, by the
+ * kernel's own count in nanoseconds, and its memory (RssAnon: what no other process shares), in
+ * bytes. --pid may be given several times, for a server of several processes. The latency is seen
+ * from here, and is worth something only while the load is not the slower side: so requests are
+ * written once, streams are searched and not parsed, and answers are read before streams. `probe`
+ * posts by the clock and not when the last answer has come, because a load that waits for a slow
+ * server sends nothing during its pauses, and so hardly measures them (coordinated omission).
  *
- * A message holds a '~' and its number in eight hex digits: so a reader counts without parsing, in
- * whatever form a server passes it on. */
+ * A message holds a '~' and its number in eight hex digits, so that a reader can count without
+ * parsing, in whatever form a server passes it on. */
 
 #include "../tools/tool.h"
 
@@ -37,14 +41,16 @@ enum {
     PIDS_MAX = 4,
     MESSAGES_MAX = 1 << 20,
     POSTERS_MAX = 256,
-    EVENTS_PER_TURN = 32, /* few, so that what is timed is seen in time */
+    EVENTS_PER_TURN = 32, /* few, so that an answer does not wait long for its time stamp */
     READ_BYTES = 1 << 18,
     ANSWER_BYTES = 1 << 17,
     NUMBER_DIGITS = 8,
-    STALL_SECONDS = 30, /* nothing happens for so long: something is broken */
+    STALL_SECONDS = 30, /* without any event: the run has failed */
 };
 
-/* ==== What was asked for ===================================================================== */
+/* ==== Options ================================================================================ */
+
+/* Their names are in main, their meaning above; these are the defaults. */
 
 static struct {
     const char *subscribe, *publish, *quiet, *path, *ready;
@@ -79,6 +85,7 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* The CPU time of all --pid so far, of all their threads. */
 static int64_t cpu_ns(void)
 {
     int64_t sum = 0;
@@ -86,12 +93,13 @@ static int64_t cpu_ns(void)
         clockid_t clock;
         struct timespec time;
         if (clock_getcpuclockid(o.pids[i], &clock) != 0 || clock_gettime(clock, &time) < 0)
-            fail("no CPU time of process %d", (int)o.pids[i]);
+            fail("the CPU time of process %d cannot be read", (int)o.pids[i]);
         sum += (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
     }
     return sum;
 }
 
+/* The anonymous memory of all --pid now. The kernel counts it in pages. */
 static int64_t memory_bytes(void)
 {
     int64_t sum = 0;
@@ -122,6 +130,7 @@ struct samples {
 
 static struct samples deliveries, answers;
 
+/* Counts a value in its step: the power of two, and within that the next five bits. */
 static void add_sample(struct samples *s, int64_t ns)
 {
     uint64_t value = ns > 0 ? (uint64_t)ns : 0;
@@ -132,7 +141,7 @@ static void add_sample(struct samples *s, int64_t ns)
         s->most = ns;
 }
 
-/* In microseconds; at most 3 % too much. */
+/* In microseconds: the upper end of the step, so at most 3 % too much. */
 static double percentile(const struct samples *s, double percent)
 {
     uint64_t rank = (uint64_t)((double)s->count * percent / 100), seen = 0;
@@ -157,18 +166,21 @@ static void print_samples(const char *name, const struct samples *s)
 
 enum state { CONNECTING, OPENING, OPEN };
 
+/* Small, because there may be tens of thousands: the load's own memory traffic is a part of what it
+ * costs to read them. */
 struct stream {
     int fd;
     uint32_t count;  /* messages */
     uint32_t number; /* of the one whose digits are being read */
     uint8_t digits;  /* still to come */
     uint8_t state;
-    uint8_t matched; /* of what says that the stream is ready */
+    uint8_t matched; /* bytes of --ready, while it is read */
 };
 
+/* A connection for requests, one at a time. */
 struct poster {
     int fd;
-    bool busy;
+    bool busy;      /* it waits for its answer */
     int64_t due_ns; /* when it posted, or should have */
     size_t len, need;
     char answer[ANSWER_BYTES];
@@ -178,14 +190,15 @@ static struct stream *streams;
 static struct poster posters[POSTERS_MAX];
 static const struct poster *unmeasured; /* its answers are not timed */
 static unsigned open_count, started_count;
-static uint64_t *posted_ns; /* by a message's number */
-static uint32_t *seen_by;
+static uint64_t *posted_ns; /* by a message's number: when it was posted */
+static uint32_t *seen_by;   /* by a message's number: how many streams have it */
 static uint32_t posted_count, done_count;
 static uint64_t answer_count, delivered_count, answer_bytes, stream_bytes, stream_reads;
-static int64_t progress_ns;
+static int64_t progress_ns; /* when there was last an event */
 static int epoll, poster_epoll;
 static char *bytes;
 
+/* A connection to the server. Without `wait` it is still on its way. */
 static int connect_now(bool wait)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)o.port) };
@@ -208,14 +221,16 @@ static void watch(int in, int operation, int fd, uint32_t events, void *who)
         fail("epoll: %s", strerror(errno));
 }
 
+/* A request is short enough for any socket that is not stalled. */
 static void send_now(int fd, const char *text, size_t len)
 {
     if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
-        fail("a request could not be sent: %s", strerror(errno));
+        fail("a request was not sent as a whole: %s", strerror(errno));
 }
 
 /* ==== Streams ================================================================================ */
 
+/* Opens streams as long as fewer than --at-once are on their way. */
 static void start_streams(void)
 {
     while (started_count < o.streams && started_count - open_count < o.at_once) {
@@ -244,10 +259,12 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+/* A stream has got a message. `now` is the time of the epoll_wait before the read: one clock
+ * reading for all streams of a turn. */
 static void deliver(struct stream *s, int64_t now)
 {
     if (s->number >= posted_count)
-        fail("a message that nobody posted");
+        fail("a stream got a message that was not posted");
     s->count++;
     delivered_count++;
     add_sample(&deliveries, now - (int64_t)posted_ns[s->number]);
@@ -255,7 +272,7 @@ static void deliver(struct stream *s, int64_t now)
         done_count++;
 }
 
-/* Counts the messages in what was read; one may be cut between two reads. */
+/* Counts the messages in the bytes that were read; one may be cut between two reads. */
 static void count_messages(struct stream *s, const char *at, const char *end, int64_t now)
 {
     for (;;) {
@@ -270,7 +287,7 @@ static void count_messages(struct stream *s, const char *at, const char *end, in
         for (; s->digits > 0 && at < end; s->digits--, at++) {
             int value = hex_value(*at);
             if (value < 0)
-                fail("a message that was damaged");
+                fail("a stream got a message with a damaged number");
             s->number = s->number << 4 | (uint32_t)value;
         }
         if (s->digits > 0)
@@ -279,7 +296,7 @@ static void count_messages(struct stream *s, const char *at, const char *end, in
     }
 }
 
-/* The stream is open when it has said `ready`, whatever stands behind that in the same line. */
+/* A stream is open when it has had the server's first event (--ready), of whatever bytes follow. */
 static void await_ready(struct stream *s, const char *at, const char *end)
 {
     size_t len = strlen(o.ready);
@@ -297,8 +314,8 @@ static void read_stream(struct stream *s, int64_t now)
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0)
-        fail("a stream was closed, with %u of %lu open and %u messages", open_count, o.streams,
-            s->count);
+        fail("a stream was closed, when %u of %lu were open and it had %u messages", open_count,
+            o.streams, s->count);
     stream_bytes += (uint64_t)n;
     stream_reads++;
     if (s->state == OPENING)
@@ -308,8 +325,9 @@ static void read_stream(struct stream *s, int64_t now)
 
 /* ==== Requests =============================================================================== */
 
-static char filler[31]; /* with it, a message has 40 characters: a line of a chat */
+static char filler[31]; /* with it a message has 40 characters, like a line of a chat */
 
+/* Sends a request. Its time counts from `due_ns`, which may be earlier than now. */
 static void ask(struct poster *p, const char *request, int len, int64_t due_ns)
 {
     p->busy = true;
@@ -322,7 +340,7 @@ static const char post_form[] = /* path, port, length, body */
     "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%lu\r\nUser-Agent: load\r\nAccept: */*\r\n"
     "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s";
 
-/* The next message, to all streams. */
+/* Posts the next message to all streams. */
 static void post_next(struct poster *p, int64_t due_ns)
 {
     char body[256], request[1024];
@@ -334,7 +352,8 @@ static void post_next(struct poster *p, int64_t due_ns)
     ask(p, request, len, due_ns);
 }
 
-/* What is asked again and again is written once: the load must not be slower than the server. */
+/* Requests that are sent again and again are written once: the load must not be slower than the
+ * server. */
 static char quiet_post[1024], page_get[1024];
 static int quiet_len, page_len;
 
@@ -349,7 +368,7 @@ static void write_requests(void)
         o.port);
 }
 
-/* A message of the same size that nobody gets. */
+/* A message of the same size to a room without streams. */
 static void post_quietly(struct poster *p, int64_t due_ns)
 {
     ask(p, quiet_post, quiet_len, due_ns);
@@ -360,31 +379,33 @@ static void get_page(struct poster *p)
     ask(p, page_get, page_len, now_ns());
 }
 
-/* How long the answer is whose head has come; 0 when that is not known yet. */
+/* How long the answer is whose head has arrived; 0 when that is not known yet. Any answer but a 2xx
+ * ends the run, because a server that refuses costs less. */
 static size_t answer_length(const struct poster *p)
 {
     const char *end = memmem(p->answer, p->len, "\r\n\r\n", 4);
     if (end == NULL)
         return 0;
     if (strncmp(p->answer, "HTTP/1.1 2", 10) != 0)
-        fail("the server refuses: %.*s", (int)p->len, p->answer);
+        fail("a 2xx was expected, and this came: %.*s", (int)p->len, p->answer);
     size_t head = (size_t)(end + 4 - p->answer);
     const char *length = memmem(p->answer, head, "\r\nContent-Length:", 17);
-    if (length == NULL) /* in another spelling, which is slower to find */
+    if (length == NULL) /* in another case, which is slower to find */
         length = strcasestr(p->answer, "\r\nContent-Length:");
     if (length == NULL || length > end)
-        fail("an answer without a length: %.*s", (int)head, p->answer);
+        fail("an answer with Content-Length was expected, and this came: %.*s", (int)head,
+            p->answer);
     return head + strtoul(length + 17, NULL, 10);
 }
 
-/* True when the answer is whole. */
+/* True when the answer is complete. Its time is added to the samples. */
 static bool read_answer(struct poster *p)
 {
     ssize_t n = recv(p->fd, p->answer + p->len, sizeof p->answer - 1 - p->len, MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n <= 0)
-        fail("a connection was closed");
+        fail("the server has closed a connection before its answer");
     p->len += (size_t)n;
     p->answer[p->len] = '\0';
     if (p->need == 0)
@@ -392,7 +413,7 @@ static bool read_answer(struct poster *p)
     if (p->need == 0 || p->len < p->need)
         return false;
     if (p->len > p->need)
-        fail("bytes behind an answer");
+        fail("an answer is longer than its Content-Length");
     if (p != unmeasured)
         add_sample(&answers, now_ns() - p->due_ns);
     p->busy = false;
@@ -404,7 +425,7 @@ static bool read_answer(struct poster *p)
 static void open_posters(unsigned long count)
 {
     if (count > POSTERS_MAX)
-        fail("at most %d connections", POSTERS_MAX);
+        fail("--connections and --window may be at most %d", POSTERS_MAX);
     for (unsigned long i = 0; i < count; i++) {
         posters[i].fd = connect_now(true);
         watch(poster_epoll, EPOLL_CTL_ADD, posters[i].fd, EPOLLIN, &posters[i]);
@@ -429,10 +450,10 @@ static unsigned count_busy_posters(void)
 
 /* ==== The loop =============================================================================== */
 
-/* What to do with a connection that has its answer. */
+/* Called for a connection that has its answer; may be NULL. */
 static void (*answered)(struct poster *p);
 
-/* Takes what has come, or waits for it. */
+/* The events of a queue, or none after `wait_ms`. */
 static int wait_for(int queue, struct epoll_event *events, int wait_ms)
 {
     int count = epoll_wait(queue, events, EVENTS_PER_TURN, wait_ms);
@@ -441,7 +462,7 @@ static int wait_for(int queue, struct epoll_event *events, int wait_ms)
     return count;
 }
 
-/* Whether there were any. */
+/* Returns whether there were any events. */
 static bool read_answers(int wait_ms)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -459,7 +480,7 @@ static void read_streams(int wait_ms)
     for (int i = 0; i < count; i++) {
         struct stream *s = events[i].data.ptr;
         if (s == NULL)
-            continue; /* answers, for the next turn */
+            continue; /* the queue of answers, for the next turn */
         if (s->state == CONNECTING)
             ask_for_events(s);
         else
@@ -467,26 +488,28 @@ static void read_streams(int wait_ms)
     }
 }
 
-/* Answers have a queue of their own, which is looked at first: behind ten thousand streams that
- * have something to be read, an answer would seem to be late because the load is. */
+/* Answers have a queue of their own, which is looked at first: behind ten thousand readable streams
+ * an answer would seem late, because the load is. */
 static void turn(int wait_ms)
 {
     bool any = read_answers(started_count > 0 ? 0 : wait_ms);
     if (started_count > 0)
-        read_streams(any ? 0 : wait_ms); /* an answer may be what is waited for */
+        read_streams(any ? 0 : wait_ms); /* an answer may be all that the caller waits for */
     if (now_ns() - progress_ns > STALL_SECONDS * (int64_t)1000000000)
-        fail("nothing happens: %u of %lu streams open, %u messages posted, %u at all", open_count,
-            o.streams, posted_count, done_count);
+        fail("nothing has happened for %d seconds: %u of %lu streams open, %u messages posted, %u "
+             "of them at all streams",
+            STALL_SECONDS, open_count, o.streams, posted_count, done_count);
 }
 
 /* ==== The works ============================================================================== */
 
+/* `open`: the rate, the server's CPU time and memory for a stream, and the bytes of its head. */
 static void open_streams(void)
 {
     int64_t memory = memory_bytes(), cpu = cpu_ns(), begin = now_ns();
     streams = calloc(o.streams + 1, sizeof *streams);
     if (streams == NULL)
-        fail("no memory");
+        fail("out of memory");
     if (o.streams == 0)
         return;
     while (open_count < o.streams) {
@@ -496,7 +519,7 @@ static void open_streams(void)
     int64_t taken = now_ns() - begin;
     printf("opened_per_s=%.0f open_cpu_us=%.3f", (double)o.streams * 1e9 / (double)taken,
         (double)(cpu_ns() - cpu) / 1000 / (double)o.streams);
-    for (int64_t end = now_ns() + 1200000000; now_ns() < end;) /* presence is told */
+    for (int64_t end = now_ns() + 1200000000; now_ns() < end;) /* for presence events */
         turn(100);
     printf(" memory_per_stream=%.0f memory=%lld head_bytes=%.0f",
         (double)(memory_bytes() - memory) / (double)o.streams, (long long)memory_bytes(),
@@ -506,14 +529,14 @@ static void open_streams(void)
 static void prepare_messages(size_t most)
 {
     if (most > MESSAGES_MAX)
-        fail("at most %d messages", MESSAGES_MAX);
+        fail("at most %d messages can be counted", MESSAGES_MAX);
     posted_ns = calloc(most, sizeof *posted_ns);
     seen_by = calloc(most, sizeof *seen_by);
     if (posted_ns == NULL || seen_by == NULL)
-        fail("no memory");
+        fail("out of memory");
 }
 
-/* Posts what may be posted: never more under way than the window. */
+/* Posts messages as long as fewer than the window are in flight. */
 static void fill_window(uint32_t until)
 {
     struct poster *p;
@@ -522,6 +545,7 @@ static void fill_window(uint32_t until)
         post_next(p, now_ns());
 }
 
+/* Sends messages until all streams have all of them, and all POSTs their answers. */
 static void send_messages(uint32_t count)
 {
     uint32_t until = posted_count + count;
@@ -531,13 +555,15 @@ static void send_messages(uint32_t count)
     }
 }
 
+/* A figure counts only if every stream got every message. */
 static void check_streams(void)
 {
     for (unsigned i = 0; i < o.streams; i++)
         if (streams[i].count != posted_count)
-            fail("stream %u got %u of %u messages", i, streams[i].count, posted_count);
+            fail("stream %u has %u of %u messages", i, streams[i].count, posted_count);
 }
 
+/* Measuring begins here. */
 static void forget_samples(void)
 {
     memset(&deliveries, 0, sizeof deliveries);
@@ -545,7 +571,7 @@ static void forget_samples(void)
     delivered_count = stream_bytes = answer_count = 0;
 }
 
-/* Waits for the word to go on, if there is to be one. False when that was all. */
+/* Waits for a line of standard input, if there are to be batches. False after the last one. */
 static bool next_batch(unsigned long done)
 {
     char line[16];
@@ -559,8 +585,8 @@ static bool next_batch(unsigned long done)
     return more;
 }
 
-/* After a pause the kernel acknowledges each of the first sixteen segments by itself, which costs
- * the sender more. With --warm 17 that is over. */
+/* After a pause a Linux receiver acknowledges each of the first sixteen segments at once, which
+ * costs the sender more. With --warm 17 that is over when measuring begins. */
 static void warm(void)
 {
     stream_reads = 0;
@@ -568,6 +594,7 @@ static void warm(void)
         send_messages((uint32_t)o.window);
 }
 
+/* One measurement of `deliver`. */
 static void deliver_batch(void)
 {
     warm();
@@ -591,12 +618,14 @@ static void work_deliver(void)
     open_streams();
     prepare_messages((o.messages + o.warm * o.window) * (o.batches > 0 ? o.batches : 1));
     for (unsigned long done = 0; next_batch(done); done++) {
-        if (done == 0) /* not before: servers do not wait long for a first request */
+        if (done == 0) /* not before, because servers do not wait long for a first request */
             open_posters(o.window);
         deliver_batch();
     }
 }
 
+/* The probes come at random moments, so that they do not keep step with the messages. A probe for
+ * which no connection is free counts as late as the run is old, so that a stalled server shows. */
 static void work_probe(void)
 {
     uint64_t chance = 1;
@@ -605,6 +634,7 @@ static void work_probe(void)
     open_posters(POSTERS_MAX);
     prepare_messages(o.messages);
     forget_samples();
+    /* When the next message and the next probe are due, by the clock. */
     int64_t begin = now_ns(), message_ns = begin, probe_ns = begin;
     while (posted_count < o.messages || done_count < o.messages) {
         int64_t now = now_ns();
@@ -618,7 +648,7 @@ static void work_probe(void)
             if ((p = find_idle_poster(1, POSTERS_MAX - 1)) != NULL)
                 post_quietly(p, probe_ns);
             else
-                add_sample(&answers, now - begin); /* so late that nobody counts */
+                add_sample(&answers, now - begin); /* no connection is free: as late as can be */
         turn(0);
     }
     while (count_busy_posters() > 0)
@@ -633,10 +663,10 @@ static void work_idle(void)
 {
     open_streams();
     for (int64_t end = now_ns() + (int64_t)(o.streams + 1000) * 1000000; now_ns() < end;)
-        turn(100); /* ssechat tells of presence once in so many milliseconds as there are streams */
+        turn(100); /* ssechat sends presence once in as many milliseconds as a room has streams */
     int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.ms * 1000000;
     while (now_ns() < end) {
-        progress_ns = now_ns(); /* silence is what is wanted */
+        progress_ns = now_ns(); /* here silence is no failure */
         turn(100);
     }
     printf(" idle_cpu_percent=%.4f", (double)(cpu_ns() - cpu) * 100 / (double)(now_ns() - begin));
@@ -647,8 +677,8 @@ static void post_again(struct poster *p)
     post_quietly(p, now_ns());
 }
 
-/* Asks over all connections, each as soon as it has its answer, for so long; then all have theirs.
- */
+/* Sends requests over all connections, each as soon as it has its answer, for `ms`; then waits for
+ * the last answers. */
 static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
 {
     answered = again;
@@ -661,6 +691,7 @@ static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
         turn(1000);
 }
 
+/* `post` and `get`. A tenth of the time before each measurement is for warming up. */
 static void work_requests(void (*again)(struct poster *))
 {
     for (unsigned long done = 0; next_batch(done); done++) {
@@ -675,11 +706,11 @@ static void work_requests(void (*again)(struct poster *))
         printf("requests_per_s=%.0f cpu_us=%.4f busy=%.3f answer_bytes=%llu",
             (double)answer_count * 1e9 / taken, (double)cpu / 1000 / (double)answer_count,
             (double)cpu / taken, (unsigned long long)answer_bytes);
-        print_samples("answer", &answers);
+        print_samples("answer", &answers); /* the latency, while all connections are busy */
     }
 }
 
-/* From before the fork to a whole answer. The port is taken from what the program says. */
+/* From before the fork to a whole answer. The program says on which port it listens. */
 static void work_start(const char *const *argv)
 {
     static char text[65536];
@@ -693,7 +724,7 @@ static void work_start(const char *const *argv)
         close(log[1]);
         o.port = (unsigned long)await_listening(log[0], text, sizeof text);
         if (get((int)o.port, o.path, &reply) != 200)
-            fail("no answer: %s", text);
+            fail("a 200 was expected after the start; the program said: %s", text);
         add_sample(&answers, now_ns() - begin);
         o.pids[0] = pid;
         o.pid_count = 1;
@@ -714,6 +745,7 @@ int main(int argc, char **argv)
         { "batches", 1, NULL, 'b' }, { "warm", 1, NULL, 'W' }, { "subscribe", 1, NULL, 'S' },
         { "publish", 1, NULL, 'B' }, { "quiet", 1, NULL, 'Q' }, { "path", 1, NULL, 'G' },
         { "ready", 1, NULL, 'R' }, { 0 } };
+    /* By the letter that an option has in `names`. */
     unsigned long *numbers[128] = { ['p'] = &o.port,
         ['s'] = &o.streams,
         ['a'] = &o.at_once,
@@ -752,11 +784,11 @@ int main(int argc, char **argv)
     write_requests();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     poster_epoll = epoll_create1(EPOLL_CLOEXEC);
-    watch(epoll, EPOLL_CTL_ADD, poster_epoll, EPOLLIN, NULL);
+    watch(epoll, EPOLL_CTL_ADD, poster_epoll, EPOLLIN, NULL); /* an answer ends the wait, too */
     bytes = malloc(READ_BYTES);
     progress_ns = now_ns();
     if (bytes == NULL || o.window == 0 || o.window >= POSTERS_MAX || o.rate == 0)
-        fail("--window and --rate must be at least 1");
+        fail("--window must be from 1 to %d, and --rate at least 1", POSTERS_MAX - 1);
     if (strcmp(work, "open") == 0)
         open_streams();
     else if (strcmp(work, "deliver") == 0)
@@ -772,7 +804,7 @@ int main(int argc, char **argv)
     else if (strcmp(work, "start") == 0)
         work_start((const char *const *)(uintptr_t)(argv + optind));
     else
-        fail("no such work: %s", work);
+        fail("WORK was expected to be one of seven, and is: %s", work);
     putchar('\n');
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-// The event server of the tutorials: Node's http module, and a list of responses.
+// An event server as tutorials write it, to compare with: Node's http module, and a set of responses
+// to which every message is written. It has no history, no limits and no back-pressure.
 //
 //      node tutorial.js
 'use strict'
