@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# seconds: 10
+# seconds: 30
 # test/layers and test/formats, on copies of the tree with one thing changed: each mistake that they
 # exist for must be found. Otherwise a broken check would look like a clean tree.
 # shellcheck disable=SC2030,SC2031
