@@ -102,9 +102,8 @@ void http_start(struct http_request *r, size_t max_body);
 int http_parse_head(struct http_request *r, const char *bytes, size_t len);
 
 /* Reads the body behind a complete head; the caller again passes the whole buffer. A chunked body
- * is decoded in place: its chunks are moved together, the bytes after them are moved up behind
- * them, and
- * `*len` shrinks by the size of the chunk lines and trailers.
+ * is decoded in place: its chunks are moved together, and the bytes after them are moved up behind
+ * them. `*len` shrinks by the size of the chunk lines and trailers.
  * Returns > 0 if the request is complete: the offset at which the next request begins. Returns 0 if
  * more bytes are needed. Returns < 0, the negated status: 400, 413 (over max_body, as soon as a
  * chunk line says so), 431 (trailers and chunk extensions together exceed the head's limits). After
@@ -112,8 +111,8 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len);
 int http_parse_body(struct http_request *r, char *bytes, size_t *len);
 
 /* Writes the buffer of an unfinished request to `out` in a form that a new parser can start from,
- * without the state of this one: the decoded part of a chunked body gets its chunk line back. An
- * upgrade of the running program hands half-read requests over in this way. */
+ * without the state of this one: the decoded part of a chunked body gets its chunk line back. It is
+ * meant for handing half-read requests to another process; today only the tests call it. */
 void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out);
 

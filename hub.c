@@ -385,10 +385,10 @@ static bool wrap(struct hub *hub, struct span payload)
     return !frame->failed;
 }
 
-/* Lets a message pass that the ring cannot hold, because --history was larger when it was posted,
- * or is larger in another process. Streams must not go on behind it as if nothing was missing. So
- * what the ring holds is offered and dropped, and the head passes over the message: every cursor is
- * then behind the tail, and the room's streams are overrun and come back to a gap. */
+/* Lets a message pass that the ring cannot hold, because --history was larger when it was posted.
+ * Streams must not go on behind it as if nothing was missing. So what the ring holds is offered and
+ * dropped, and the head passes over the message: every cursor is then behind the tail, and the
+ * room's streams are overrun and come back to a gap. */
 static void pass_over(struct hub *hub, struct room *room, struct id id, size_t len)
 {
     struct ring *ring = &room->ring;

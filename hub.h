@@ -1,8 +1,8 @@
 /* hub.h - rooms: messages on their way in, and what the passing of time does.
  *
- * The hub has no socket and no file and reads no clock: the loop tells it the time, a keeper stores
- * messages, the owners of streams send. So a driver can play all of these, without
- * waiting for anything (test/unit/hub.c).
+ * The hub has no socket and no file and reads no clock: the loop sets its time, a keeper stores
+ * messages, the owners of streams send. A driver can play all of these parts without waiting for
+ * anything (test/unit/hub.c).
  *
  * hub_publish takes the message of a POST into the batch of this turn of the loop. hub_take_batch
  * hands the batch to the keeper (store/keeper.h), which gives each message its id and says when it
@@ -85,10 +85,10 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why);
 
 enum append { APPENDED, APPEND_OLD, APPEND_TOO_LARGE, APPEND_NO_MEMORY };
 
-/* Appends a message that has no POST here, because it is restored or another process has published
- * it. `payload` is its frame without the envelope; all spans are copied. APPEND_OLD: `id` is not
- * after the room's newest message, and nothing was done. APPEND_TOO_LARGE: the history cannot hold
- * the message, and what was before it is dropped too. */
+/* Appends a message that has no POST in this process, because it is restored. `payload` is its
+ * frame without the envelope; all spans are copied. APPEND_OLD: `id` is not after the room's newest
+ * message, and nothing was done. APPEND_TOO_LARGE: the history cannot hold the message, and what
+ * was before it is dropped too. */
 enum append hub_append(struct hub *hub, struct span room, struct id id, uint64_t time_ms,
     enum message_kind kind, struct span key, struct span payload);
 

@@ -13,10 +13,9 @@
  *
  *      tick       periodic work of the hub and the keeper: presence, compaction
  *
- *      flush      serves a bounded number of due streams; the rest after the next look at the
- * sockets
+ *      flush      serves a bounded number of due streams, the rest in the next turns
  *
- *      expire     deadlines and heartbeats
+ *      expire     parses requests that wait in buffers; deadlines, heartbeats, ends of tokens
  *
  *      reap       frees the clients that were closed in this turn
  *
@@ -150,7 +149,7 @@ static bool is_over(const struct server *s)
 }
 
 /* The loop of the opening comment. The order of the steps matters: messages are kept after all
- * requests of the turn were read, so that they share one sync; streams are flushed after that, so
+ * sockets of the turn were read, so that they share one sync; streams are flushed after that, so
  * that they get them all in one send; closed clients are freed last, because an event later in the
  * array may still point to one. */
 static void run(struct server *s)

@@ -43,9 +43,8 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
 /* Whether the server shares its answers with any other origin (--cors). */
 bool access_shares(void);
 
-/* The value of Access-Control-Allow-Origin for `origin`: the origin itself if --cors lists it, "*"
- * if
- * --cors lists that; `at` is NULL if neither is listed. */
+/* The value of Access-Control-Allow-Origin for `origin`: the origin itself if --cors lists it, or
+ * "*" if that is listed; `at` is NULL if neither is. */
 struct span access_allowed_origin(struct span origin);
 
 /* The request must carry a token that is good at `unix_ms`, Unix time in milliseconds (401). Fills

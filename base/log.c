@@ -69,8 +69,7 @@ void log_line(enum log_level level, const char *format, ...)
 }
 
 /* UTF-8 is escaped too, byte by byte, because a terminal may also act on control characters that
- * are not ASCII (C1). The loop keeps six bytes free: an escape,
- * the closing quote and the NUL. */
+ * are not ASCII (C1). The loop keeps six bytes free: an escape, the closing quote and the NUL. */
 const char *log_quote(struct span text, char *out, size_t size)
 {
     size_t len = 0;

@@ -15,8 +15,9 @@
  *  - event names have none (rules.h), and ids are digits and a hyphen.
  *
  * The other end of a line is safe too: a parser drops one space behind the colon, and we always
- * write one, so that a text may begin with spaces. No frame is parsed by looking for its end: the
- * ring knows where frames begin, and reading back takes the lines in the order of writing. */
+ * write one, so that a text may begin with spaces. No frame in a ring is parsed by looking for its
+ * end: the ring knows where frames begin, and reading back takes the lines in the order of writing.
+ */
 
 #include "hub/frame.h"
 

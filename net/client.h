@@ -79,8 +79,8 @@ void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *
 /* Deals with what epoll reports for a client, which may have been closed earlier in this turn. */
 void client_ready(struct client *c, uint32_t events);
 
-/* Parses requests that wait in buffers, and deals with deadlines that have passed: a bounded number
- * in a turn. */
+/* Parses requests that wait in buffers, one of each client, and deals with deadlines that have
+ * passed, a bounded number in a turn. */
 void client_expire(void);
 
 /* Returns when client_expire has something to do, in monotonic milliseconds; in the far future if

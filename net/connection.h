@@ -105,7 +105,8 @@ struct client {
     uint32_t discarded;  /* bytes thrown away while lingering */
 };
 
-/* An idle stream is this struct and nothing else. */
+/* An idle stream in one room, without a name and a token, is this struct and nothing else: 152
+ * bytes. The rest of the 173 that are measured is the heap's. */
 _Static_assert(sizeof(struct client) <= 156, "an idle stream must fit in 160 bytes of musl's heap");
 
 #endif

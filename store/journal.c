@@ -149,7 +149,7 @@ static bool is_full(int error)
 static int append(struct journal *j, struct span bytes)
 {
     int error = record_write(j->fd, bytes, j->size);
-    bool cut = error != 0;
+    bool cut_suffices = error != 0; /* a failed write; after a failed sync it does not */
     if (error == 0 && j->sync && fdatasync(j->fd) < 0)
         error = errno;
     if (error == 0) {
@@ -158,8 +158,12 @@ static int append(struct journal *j, struct span bytes)
         return 0;
     }
     if (ftruncate(j->fd, (off_t)j->size) < 0)
-        cut = false; /* refused messages are still in the file */
-    trouble_set(j, !cut ? TROUBLE_BROKEN : is_full(error) ? TROUBLE_FULL : TROUBLE_WRITE, error);
+        cut_suffices = false; /* refused messages are still in the file */
+    trouble_set(j,
+        !cut_suffices    ? TROUBLE_BROKEN
+        : is_full(error) ? TROUBLE_FULL
+                         : TROUBLE_WRITE,
+        error);
     return error;
 }
 

@@ -9,8 +9,9 @@
  * A torn tail is cut off. It has no acknowledged message in it, because with --sync always the sync
  * comes before the answer. (One case looks the same: a flipped bit in the empty line at the very
  * end.) Damage may have hit acknowledged messages. The stretch up to the next good record is put
- * aside in a file of its own for a person to look at, all records around it are kept, and clients
- * that resume from before it get a gap. A server should not refuse to start for one bad sector.
+ * aside in a file of its own for a person to look at, and all records around it are kept. Which
+ * messages it held is unknown, so every client that resumes with an id from before this start gets
+ * a gap. A server should not refuse to start for one bad sector.
  *
  * The file is mapped, not copied. The time is linear in its size, which compaction bounds. */
 

@@ -159,9 +159,9 @@ upwards() { # BELOW ABOVE
 
 @test "a file or a section that no evening of the reading guide names is found" {
   echo "/* new */" >base/new.h
-  finds base/new.h:1 '"" is in 0 evenings of docs/reading.md'
+  finds base/new.h:1 '"top" is in 0 evenings of docs/reading.md'
   sed -i 's/^base\/bytes.c$/base\/bytes.c (only: Reading)/' docs/reading.md
-  finds base/bytes.c:1 '"" is in 0 evenings of docs/reading.md'
+  finds base/bytes.c:1 '"top" is in 0 evenings of docs/reading.md'
   sed -i 's/^base\/bytes.c .*/base\/gone.c/' docs/reading.md
   finds "docs/reading.md:$(grep -n base/gone.c docs/reading.md | cut -d : -f 1)" 'there is no base/gone.c'
 }
