@@ -71,7 +71,7 @@ is_refused() { # WORDS
 # The last answer must say that the request has no token.
 is_stranger() {
   is_problem 401
-  contains "$BODY" 'wants a token'
+  contains "$BODY" 'needs a token'
   same "$(field WWW-Authenticate)" Bearer
 }
 
@@ -316,11 +316,11 @@ posts_as() { # NAME [curl options]
   posts_as ann -b "ssechat=$eve" -H "$(bearer "$ann")"
 
   ask "/messages?access_token=$bob" -H "$(bearer nonsense)" -b "ssechat=$eve"
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   ask '/messages?access_token=nonsense' -b "ssechat=$eve"
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   ask '/messages?access_token=' -b "ssechat=$eve"
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   ask '/messages?access_token=nonsense' -H "$(bearer "$ann")" -b 'ssechat=nonsense'
   same "$STATUS" 200
   ask "/messages?access_token=$bob" -b 'ssechat=nonsense'
@@ -329,9 +329,9 @@ posts_as() { # NAME [curl options]
   ask "/messages?access_token=$bob&access_token=nonsense" -b "ssechat=nonsense"
   same "$STATUS" 200
   ask "/messages?access_token=nonsense&access_token=$bob"
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   ask /messages -b "ssechat=nonsense; ssechat=$eve"
-  is_refused 'none that'
+  is_refused 'does not accept this token'
 }
 
 @test "an Authorization other than Bearer is ignored" {
@@ -347,7 +347,7 @@ posts_as() { # NAME [curl options]
     ask /messages -H "Authorization: $field" -b "ssechat=$token"
     same "$STATUS" 200
     ask '/messages?access_token=x' -H "Authorization: $field" -b "ssechat=$token"
-    is_refused 'none that'
+    is_refused 'does not accept this token'
   done
 }
 
@@ -366,11 +366,11 @@ posts_as() { # NAME [curl options]
     is_stranger
   done
   ask /messages -H "Cookie: ssechat=\"$token\""
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   ask /messages -H 'Cookie: ssechat='
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   ask "/messages?access_token=$token%20"
-  is_refused 'none that'
+  is_refused 'does not accept this token'
   # A token in a body does not count.
   ask /messages -H "$JSON" --data-raw "{\"message\":\"x\",\"access_token\":\"$token\"}"
   is_stranger
@@ -392,7 +392,7 @@ posts_as() { # NAME [curl options]
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
   while IFS= read -r header; do
-    refuses_token 'none that' "$(sign "$claims" "$header")" "$header"
+    refuses_token 'does not accept this token' "$(sign "$claims" "$header")" "$header"
     count=$((count + 1))
   done <<END
 {"alg":"none"}
@@ -439,13 +439,13 @@ END
   takes_token "$(sign "$claims")"
   for header in '{"alg":"none"}' '{"alg":"none","typ":"JWT"}' "$HEADER"; do
     text=$(printf '%s' "$header" | base64url).$(printf '%s' "$claims" | base64url)
-    refuses_token 'none that' "$text."
-    refuses_token 'none that' "$text"
+    refuses_token 'does not accept this token' "$text."
+    refuses_token 'does not accept this token' "$text"
     refuses_token 'not signed' "$text.$(times 43 A)"
   done
   for bits in 224 384 512; do
-    refuses_token 'none that' "$(sign "$claims" "{\"alg\":\"HS$bits\",\"typ\":\"JWT\"}" "$KEY" sha$bits)"
-    refuses_token 'none that' "$(sign "$claims" "$HEADER" "$KEY" sha$bits)"
+    refuses_token 'does not accept this token' "$(sign "$claims" "{\"alg\":\"HS$bits\",\"typ\":\"JWT\"}" "$KEY" sha$bits)"
+    refuses_token 'does not accept this token' "$(sign "$claims" "$HEADER" "$KEY" sha$bits)"
   done
   # The first 32 bytes of a longer signature; a hash without a key; a hash of the key and the text.
   text=$(printf '%s' "$HEADER" | base64url).$(printf '%s' "$claims" | base64url)
@@ -455,13 +455,13 @@ END
   refuses_token 'not signed' "$text.$(printf '%s' "$KEY$text" | openssl dgst -sha256 -binary | base64url)"
   # The signature in hexadecimal digits, as openssl prints it.
   signature=$(printf '%s' "$text" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
-  refuses_token 'none that' "$text.$signature"
+  refuses_token 'does not accept this token' "$text.$signature"
   # A public key is not secret. A server that believed the algorithm in the header would use it as
   # one.
   openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null ||
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null
   text=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '%s' "$claims" | base64url)
-  refuses_token 'none that' "$text.$(printf '%s' "$text" | openssl dgst -sha256 -sign rsa | base64url)"
+  refuses_token 'does not accept this token' "$text.$(printf '%s' "$text" | openssl dgst -sha256 -sign rsa | base64url)"
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$(openssl pkey -in rsa -pubout)")"
 }
 
@@ -497,22 +497,22 @@ END
   done
   digits=ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_
   i=${digits%%"$last"*}
-  refuses_token 'none that' "${token%?}${digits:${#i}+1:1}"
-  refuses_token 'none that' "${token%?}${digits:${#i}+3:1}"
+  refuses_token 'does not accept this token' "${token%?}${digits:${#i}+1:1}"
+  refuses_token 'does not accept this token' "${token%?}${digits:${#i}+3:1}"
 
-  refuses_token 'none that' "${token%?}"
-  refuses_token 'none that' "${token%??}"
-  refuses_token 'none that' "$text.${signature:1}"
-  refuses_token 'none that' "${token}A"
-  refuses_token 'none that' "$token="
-  refuses_token 'none that' "$text.${signature//-/+}"
-  refuses_token 'none that' "$text.${signature//_//}"
-  refuses_token 'none that' "$text.${signature:0:20} ${signature:20}"
-  refuses_token 'none that' "\"$token\""
-  refuses_token 'none that' "$token,$token"
+  refuses_token 'does not accept this token' "${token%?}"
+  refuses_token 'does not accept this token' "${token%??}"
+  refuses_token 'does not accept this token' "$text.${signature:1}"
+  refuses_token 'does not accept this token' "${token}A"
+  refuses_token 'does not accept this token' "$token="
+  refuses_token 'does not accept this token' "$text.${signature//-/+}"
+  refuses_token 'does not accept this token' "$text.${signature//_//}"
+  refuses_token 'does not accept this token' "$text.${signature:0:20} ${signature:20}"
+  refuses_token 'does not accept this token' "\"$token\""
+  refuses_token 'does not accept this token' "$token,$token"
   # The same with the other parts, which are signed as they stand.
   for wrong in "${text%%.*}=.${text#*.}" "$text=" "${text}A" "${text/./.+}" "${text/./.%41}" "$text "; do
-    refuses_token 'none that' "$(sign_text "$wrong")"
+    refuses_token 'does not accept this token' "$(sign_text "$wrong")"
   done
 }
 
@@ -525,7 +525,7 @@ END
     "$header.$claims.$signature." "$header.$claims.$signature.$signature" \
     "$header.$signature.$claims.$signature.$claims" "$header.$claims." "$header$claims$signature" \
     "$header,$claims,$signature" ".$token" "$token.$token"; do
-    refuses_token 'none that' "$wrong"
+    refuses_token 'does not accept this token' "$wrong"
   done
   refuses_token 'not signed' ".$claims.$signature"
   refuses_token 'not signed' "..$signature"
@@ -535,7 +535,7 @@ END
 
 @test "a token whose claims are not one JSON object is refused" {
   start_server --key key
-  each_claims 'none that' <<END
+  each_claims 'does not accept this token' <<END
 
 {}
 null
@@ -567,9 +567,9 @@ END
 @test "a token may have 8192 bytes, and a longer one is refused" {
   local claims fill token
   start_server --key key
-  refuses_token 'none that' "$(sign "{\"exp\":9999999999,\"x\":$(times 10000 '[')")" '10000 levels'
-  refuses_token 'none that' "$(times 15000 x)"
-  refuses_token 'none that' "$(times 15000 .)"
+  refuses_token 'does not accept this token' "$(sign "{\"exp\":9999999999,\"x\":$(times 10000 '[')")" '10000 levels'
+  refuses_token 'does not accept this token' "$(times 15000 x)"
+  refuses_token 'does not accept this token' "$(times 15000 .)"
   # The header has 36 digits, the signature 43, and there are two dots: the rest of the 8192 bytes
   # holds the digits of 6083 bytes of claims.
   claims='{"rooms":["*"],"publish":true,"exp":9999999999,"x":""}'
@@ -581,7 +581,7 @@ END
   same "$STATUS" 200
   token=$(sign "${claims/%'""}'/"\"x$fill\"}"}")
   same "${#token}" 8193
-  refuses_token 'none that' "$token"
+  refuses_token 'does not accept this token' "$token"
   # These are longer than a head or a URL may be.
   ask /messages -H "$(bearer "$(times 17000 x)")"
   is_problem 431
@@ -591,7 +591,7 @@ END
 
 @test "exp is required, must be a number, and must lie in the future" {
   start_server --key key
-  each_claims 'none that' <<'END'
+  each_claims 'does not accept this token' <<'END'
 {"rooms":["*"],"publish":true}
 {"rooms":["*"],"publish":true,"exp":"HOUR"}
 {"rooms":["*"],"publish":true,"exp":null}
@@ -602,7 +602,7 @@ END
 {"rooms":["*"],"publish":true,"exp":HOUR,"exp":HOUR}
 {"rooms":["*"],"publish":true,"exp":PAST,"\u0065xp":HOUR}
 END
-  each_claims 'has ended' <<'END'
+  each_claims 'has expired' <<'END'
 {"rooms":["*"],"publish":true,"exp":NOW}
 {"rooms":["*"],"publish":true,"exp":NOW.0}
 {"rooms":["*"],"publish":true,"exp":PAST}
@@ -638,7 +638,7 @@ END
 {"rooms":["*"],"publish":true,"exp":HOUR,"nbf":0}
 {"rooms":["*"],"publish":true,"exp":HOUR,"iat":HOUR,"iss":7,"jti":null}
 END
-  each_claims 'none that' <<'END'
+  each_claims 'does not accept this token' <<'END'
 {"rooms":["*"],"publish":true,"exp":HOUR,"nbf":"NOW"}
 {"rooms":["*"],"publish":true,"exp":HOUR,"nbf":null}
 {"rooms":["*"],"publish":true,"exp":HOUR,"nbf":false}
@@ -648,7 +648,7 @@ END
 
 @test "a token with a claim of the wrong type, twice, or for another audience is refused" {
   start_server --key key
-  each_claims 'none that' <<END
+  each_claims 'does not accept this token' <<END
 {"exp":HOUR,"rooms":["*"],"publish":"true"}
 {"exp":HOUR,"rooms":["*"],"publish":1}
 {"exp":HOUR,"rooms":["*"],"publish":null}
@@ -723,24 +723,24 @@ END
   for query in room=garden room=lobby,garden 'room=garden&room=lobby' room=Lobby room=lobb room=lobbyx \
     room=den room=%7e 'room=*'; do
     ask "/events?$query" -H "$(bearer "$token")"
-    is_forbidden 'not for this room'
+    is_forbidden 'does not allow this room'
     ask "/events?$query" -I -H "$(bearer "$token")"
     same "$STATUS" 403
   done
   for query in room=garden 'room=garden&wait=30' 'room=garden&before=1-0' room=Lobby; do
     ask "/messages?$query" -H "$(bearer "$token")"
-    is_forbidden 'not for this room'
+    is_forbidden 'does not allow this room'
   done
   refuses 403 '{"room":"garden","message":"x"}' -H "$(bearer "$token")"
-  is_forbidden 'not for this room'
+  is_forbidden 'does not allow this room'
   refuses 403 '{"room":"garden","event":"x","data":1}' -H "$(bearer "$token")"
   ask '/messages?room=garden' -H "$OCTETS" -H "$(bearer "$token")" --data-raw x
-  is_forbidden 'not for this room'
+  is_forbidden 'does not allow this room'
   # A request without a room is for the lobby.
   token=$(hour '"rooms":["garden"],"publish":true')
   for path in /events /messages; do
     ask "$path" -H "$(bearer "$token")"
-    is_forbidden 'not for this room'
+    is_forbidden 'does not allow this room'
   done
   refuses 403 '{"message":"x"}' -H "$(bearer "$token")"
   ask /messages -H "$(bearer "$(everything)")"
@@ -754,7 +754,7 @@ END
     token=$(hour "$claims")
     for path in /events /messages; do
       ask "$path" -H "$(bearer "$token")"
-      is_forbidden 'not for this room'
+      is_forbidden 'does not allow this room'
     done
     refuses 403 '{"message":"x"}' -H "$(bearer "$token")"
     ask /rooms -H "$(bearer "$token")"
@@ -790,9 +790,9 @@ END
   for claims in '"rooms":["*"]' '"rooms":["*"],"publish":false'; do
     token=$(hour "$claims")
     post '{"message":"x"}' -H "$(bearer "$token")"
-    is_forbidden 'for reading only'
+    is_forbidden 'allows reading only'
     ask /messages -H "$OCTETS" -H "$(bearer "$token")" --data-raw x
-    is_forbidden 'for reading only'
+    is_forbidden 'allows reading only'
     # The refusal comes before the body is sent.
     contains "$(raw "POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 15\r\n$(bearer "$token")\r\n\r\n" |
       head -n 1)" 'HTTP/1.1 403 '
@@ -944,7 +944,7 @@ names_in() {
   done
   for token in "$token" "$fraction"; do
     ask /events -H "$(bearer "$token")"
-    is_refused 'has ended'
+    is_refused 'has expired'
   done
 
   # Streams whose token has time left go on.
@@ -1016,7 +1016,7 @@ names_in() {
   eventually '[ -e short.end ]'
   between "$(cut -d ' ' -f 2 short.end)" "$((end - 1))"600 "$end"650
   ask '/messages?wait=30' -H "$(bearer "$token")"
-  is_refused 'has ended'
+  is_refused 'has expired'
   say "$(<all)" garden hello
   eventually '[ -e other.end ]'
   same "$(jq -r '.messages[].message' other)" hello
@@ -1294,7 +1294,7 @@ refuses_key() { # FILE WORDS
     is_stranger
     same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" 'https://a.example true'
     ask "$path" -H 'Origin: https://a.example' -H "$(bearer x)"
-    is_refused 'none that'
+    is_refused 'does not accept this token'
     same "$(field Access-Control-Allow-Origin)" https://a.example
     ask "$path" -H 'Origin: https://b.example'
     is_stranger
@@ -1306,13 +1306,13 @@ refuses_key() { # FILE WORDS
     contains ", $(field Access-Control-Allow-Headers)," ', Authorization,'
   done
   ask '/events?room=garden' -H 'Origin: https://a.example' -H "$(bearer "$token")"
-  is_forbidden 'not for this room'
+  is_forbidden 'does not allow this room'
   same "$(field Access-Control-Allow-Origin)" https://a.example
   post '{"message":"x"}' -H 'Origin: https://a.example'
   is_stranger
   same "$(field Access-Control-Allow-Origin)" https://a.example
   post '{"message":"x"}' -H 'Origin: https://a.example' -H "$(bearer "$token")"
-  is_forbidden 'for reading only'
+  is_forbidden 'allows reading only'
   same "$(field Access-Control-Allow-Origin)" https://a.example
 }
 
@@ -1394,13 +1394,13 @@ END
   ask /messages -H "$(bearer "$TOKEN")"
   same "$STATUS" 200
   post '{"message":"x"}' -H "$(bearer "$TOKEN")"
-  is_forbidden 'for reading only'
+  is_forbidden 'allows reading only'
   make_token --rooms "$(printf 'r%02d,' {1..63})last" --publish
   accepts '{"room":"r63","message":"x"}' -H "$(bearer "$TOKEN")"
   make_token --rooms lobby --ttl 1
   until_ms "$(part "$TOKEN" 2 | jq .exp)000"
   ask /messages -H "$(bearer "$TOKEN")"
-  is_refused 'has ended'
+  is_refused 'has expired'
 }
 
 @test "ssechat token reports a wrong option in one sentence, with exit code 2" {

@@ -712,7 +712,7 @@ show_token() {
   browser
   open_page "$URL/"
   wait_until 'document.querySelector("#asking").open'
-  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'wants a token'
+  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'needs a token'
   show_token 'not a token'
   contains "$(script 'return document.querySelector("#token-error").textContent')" 'three long words'
   same "$(script 'return document.querySelector("#asking").open')" true
@@ -739,7 +739,7 @@ show_token() {
   browser
   open_page "$URL/?room=garden#token=$(sign --sub ann --rooms lobby)"
   wait_until 'document.querySelector("#asking").open'
-  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'not for this room'
+  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'does not allow this room'
   show_token "$(sign --sub ann --rooms garden)"
   wait_until "$CONNECTED"
 }
@@ -752,7 +752,7 @@ show_token() {
   say 'before'
   wait_for_message 'before'
   wait_until 'document.querySelector("#asking").open'
-  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'has ended'
+  contains "$(script 'return document.querySelector("#asking-why").textContent')" 'has expired'
   accepts '{"message":"meanwhile"}' -H "Authorization: Bearer $(sign --sub bob --rooms lobby --publish)"
   show_token "$(sign --sub ann --rooms lobby --publish)"
   wait_until "$CONNECTED"
@@ -782,5 +782,5 @@ show_token() {
   open_page "$URL/#token=$(sign --sub ann --rooms lobby)"
   wait_until "$CONNECTED"
   say 'may I?'
-  wait_until 'document.querySelector("#outbox [role=alert]")?.textContent.includes("for reading only")'
+  wait_until 'document.querySelector("#outbox [role=alert]")?.textContent.includes("allows reading only")'
 }
