@@ -1,30 +1,30 @@
 #!/usr/bin/env bats
-# Clients that do harm: they never read, never finish a request, or are too many. The tests measure
-# what such clients cost in memory, processor time and descriptors, and check that all other clients
-# are served meanwhile. The tool crowd opens many streams and stalls them; the tool slow sends a
-# byte a second on many connections, and as a probe measures how long a message takes.
+# Abusive clients: they never read, never finish a request, or are too many. The tests measure the
+# memory, processor time and descriptors that such clients cost, and check that all other clients
+# are still served. The tool crowd opens many streams and can stop reading them. The tool slow sends
+# one byte per second on many connections; as a probe it measures how long a message takes.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 30
 
 load lib/helper
 
-# Writes a measurement into the output of bats.
+# Prints a measurement in the output of bats.
 note() {
   printf '# %s\n' "$*" >&3
 }
 
-# How many connections were closed for a reason. The server must run with --log-level debug.
+# Prints how many connections were closed with this reason; needs --log-level debug.
 closed_for() {
   grep -c "reason=\"$1\"" "$SERVER_LOG" || true
 }
 
-# Opens a connection to the server and stores its descriptor in the variable of this name.
+# Opens a connection to the server and stores its descriptor in the named variable.
 connect() {
   eval "exec {$1}<>/dev/tcp/127.0.0.1/$PORT"
 }
 
-# Closes connections, given by their descriptors.
+# Closes the connections with these descriptors.
 disconnect() {
   local fd
   for fd; do
@@ -32,7 +32,7 @@ disconnect() {
   done
 }
 
-# Starts to measure the time from POST to delivery, in a room where nothing else happens.
+# Starts measuring the time from POST to delivery, in a room where nothing else happens.
 start_probe() {
   rm -f probe.in
   mkfifo probe.in
@@ -42,9 +42,9 @@ start_probe() {
   exec {PROBE}>probe.in
 }
 
-# Ends the measurement. At least COUNT messages must have been measured, and 95 of 100 must have
-# taken less than 50 ms. The slowest is printed but not checked, because a busy machine may suspend
-# the server or the probe for long. A sanitizer build is slower, so its times are not checked.
+# Ends the measurement. Checks that at least COUNT messages were measured, and that 95% of them took
+# less than 50 ms. Prints the slowest without a check, because a busy machine can suspend the server
+# or the probe for long. A sanitizer build is slower, so its times are not checked.
 is_fast() { # COUNT
   disconnect "$PROBE"
   await_end "$PROBE_PID"
@@ -60,8 +60,8 @@ is_fast() { # COUNT
 
 # ---- Clients that never read ----
 
-# Notes how much memory the server has, in MEMORY. Each sample_memory then raises USER_MOST to the
-# growth since, and KERNEL_MOST to the kernel's memory for the connections.
+# Sets MEMORY to the server's current memory. Each sample_memory then raises USER_MOST to the growth
+# since this call, and KERNEL_MOST to the kernel's memory for the connections.
 start_memory() {
   MEMORY=$(private_memory)
   USER_MOST=0
@@ -76,9 +76,9 @@ sample_memory() {
   KERNEL_MOST=$((kernel > KERNEL_MOST ? kernel : KERNEL_MOST))
 }
 
-# The bounds in kilobytes: of the server's memory, and of the kernel's for its connections. VmHWM,
-# the peak of the process, also covers the time between samples; it includes the program (under 1
-# MB). The memory of a sanitizer build is not checked, since most of it is the sanitizer's.
+# Checks that the memory of the server and of the kernel stayed within these bounds, in kilobytes.
+# VmHWM, the peak of the process, also covers the time between samples; it includes the program
+# (under 1 MB). A sanitizer build is not checked, since most of its memory is the sanitizer's.
 is_modest() { # USER KERNEL
   note "kilobytes at most: user $USER_MOST, kernel $KERNEL_MOST"
   is_sanitized && return 0
@@ -87,7 +87,7 @@ is_modest() { # USER KERNEL
   between "$KERNEL_MOST" 1 "$2"
 }
 
-@test "300 streams that never read 100 MB take bounded memory, and other streams lose nothing" {
+@test "300 stalled streams use bounded memory during 100 MB of messages; other streams lose nothing" {
   local pieces=68 each=25 count before start i
   is_sanitized && pieces=14
   count=$((pieces * each))
@@ -112,7 +112,7 @@ is_modest() { # USER KERNEL
   done
   sample_memory
 
-  # Every message arrived once, in order, and whole.
+  # Every message arrived once, in order, and complete.
   same "$(grep -c '^HTTP/1.1 201 ' answers)" "$count"
   grep -o '^{"id":"[^"]*' answers | cut -c 8- >published
   same "$(wc -l <published)" "$count"
@@ -121,13 +121,13 @@ is_modest() { # USER KERNEL
   same "$(grep '^data: x' good | uniq -c | awk '{ print $1, length($3) }')" "$count 60000"
   same "$(grep -c '^event: gap' good || true)" 0
 
-  # Each stalled stream costs the kernel about 35 KB on this side, and for a moment twice as much.
-  # Without TCP_NOTSENT_LOWAT it would be megabytes.
+  # Each stalled stream costs the kernel about 35 KB on the server's side, and briefly twice that.
+  # Without TCP_NOTSENT_LOWAT it would cost megabytes.
   is_modest 32768 $((300 * 128))
   eventually '[ "$(closed_for overrun)" = 300 ]'
   eventually "[ \$(descriptors) = $before ]"
 
-  # A stream that resumes gets a gap, then all that is still held.
+  # A stream that resumes gets a gap, then all messages that are still held.
   listen back '' -H "Last-Event-ID: $start"
   same "$(names back | tr ' ' '\n' | uniq | paste -sd ' ')" 'retry gap message ready presence'
   same "$(events_of back gap '[.data.room, .data.after, .data.reason]')" \
@@ -137,7 +137,7 @@ is_modest() { # USER KERNEL
   between "$(wc -l <held)" 60 75
   cmp held <(tail -n "$(wc -l <held)" published)
 
-  # Streams that read again find their body cut off, without a last chunk.
+  # Streams that read again see that their body was cut off, without a last chunk.
   tell resume
   tell wait-close
   contains "$ANSWER" 'closed 300 ended 0 '
@@ -149,7 +149,7 @@ gets() {
 }
 
 # bats test_tags=alone
-@test "unread answers take bounded memory, and their connections are closed after 30 seconds" {
+@test "unread answers use bounded memory, and their connections are closed after 30 seconds" {
   local before begin i request fd fds=() deaf=20
   mkdir site
   head -c 20M /dev/urandom >site/big
@@ -167,7 +167,7 @@ gets() {
   start_memory
   start_probe
   begin=$SECONDS
-  # In the background, because a sender blocks once the server reads no more.
+  # The senders run in the background, because they block once the server stops reading.
   for ((i = 0; i < deaf; i++)); do
     for request in one many flood; do
       connect fd
@@ -200,7 +200,7 @@ gets() {
 # ---- Clients that never finish a request ----
 
 # bats test_tags=alone
-@test "500 clients that send a byte a second are cut off at the deadline and slow no other client" {
+@test "500 clients that send a byte per second are cut off at the deadline and slow down no others" {
   local before
   start_server
   before=$(descriptors)
@@ -211,7 +211,7 @@ gets() {
   }
   note "$(<dribble.out)"
   is_fast 300
-  # The deadline of a head is 10 seconds, that of a body 30.
+  # The deadline is 10 seconds for a head and 30 seconds for a body.
   [[ $(<dribble.out) =~ ^heads\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms,\ bodies\ 250\ from\ ([0-9]+)\ to\ ([0-9]+)\ ms$ ]]
   between "${BASH_REMATCH[1]}" 9900 "${BASH_REMATCH[2]}"
   between "${BASH_REMATCH[2]}" 9900 12000
@@ -220,7 +220,7 @@ gets() {
   eventually "[ \$(descriptors) = $before ]"
 }
 
-@test "1,200 half-sent large bodies take bounded memory, and a small message still passes" {
+@test "1,200 half-sent large bodies use bounded memory, and a small message is still accepted" {
   local i fd fds=() before
   start_server --log-level debug
   before=$(descriptors)
@@ -234,8 +234,8 @@ gets() {
     fds+=("$fd")
     { cat half >&"$fd"; } 2>/dev/null || true
   done
-  # Each body takes a little over 64K. All together may take 64M and the heap's overhead; the others
-  # are refused.
+  # Each body uses a little over 64K. All bodies together are limited to 64M and the heap's
+  # overhead; further bodies are refused.
   eventually '[ "$(closed_for refused)" -ge 100 ]'
   same "$(closed_for 'no memory')" 0
   sample_memory
@@ -249,13 +249,13 @@ gets() {
 
 # ---- Too many clients ----
 
-# How many connections are in the listener's backlog.
+# Prints how many connections are in the listener's backlog.
 waiting() {
   ss -tlnH "sport = :$PORT" | awk '{ print $2 }'
 }
 
-# For three seconds the server must use next to no processor time; the log must say once that
-# accepting is paused.
+# Checks that the server uses next to no processor time for three seconds, and that the log says
+# once that accepting is paused.
 is_calm() {
   local begin used
   begin=$(processor_ms)
@@ -266,8 +266,8 @@ is_calm() {
   same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
 }
 
-# Sends a request over a kept connection, which must be answered with 200. The rest of the previous
-# answer is skipped.
+# Sends a request over a keep-alive connection and checks that the answer is 200. Skips the rest of
+# the previous answer.
 asks() {
   local line=
   printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$1" || return
@@ -277,7 +277,7 @@ asks() {
   same "$line" $'HTTP/1.1 200 OK\r'
 }
 
-# The server must have closed the connection.
+# Checks that the server has closed the connection.
 is_closed() {
   timeout 5 cat <&"$1" >rest
 }
@@ -294,7 +294,7 @@ is_closed() {
   tell 'count 1 "message":"hello all"'
   same "$ANSWER" ok
 
-  # Streams that leave make room for as many others.
+  # Each stream that leaves makes room for another.
   tell 'leave 8'
   eventually 'ask /rooms; [ "$(jq .rooms[0].online <<<"$BODY")" = 160 ]'
   for i in {1..8}; do
@@ -306,8 +306,8 @@ is_closed() {
   ask /events
   contains "$BODY" '{"reason":"full"}'
 
-  # Silent connections take the remaining descriptors and wait for more. Streams still get their
-  # messages.
+  # Silent connections use the remaining descriptors, and more silent connections wait. Streams
+  # still get their messages.
   connect post
   printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{' \
     "${#body}" >&"$post"
@@ -330,7 +330,7 @@ is_closed() {
   same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
 }
 
-@test "with 200 descriptors, a request behind 400 silent connections waits and is answered" {
+@test "with 200 descriptors, a request after 400 silent connections waits and is answered" {
   local i silent=() last
   start_limited 200 --log-level debug
   for i in {1..400}; do
@@ -341,7 +341,7 @@ is_closed() {
   eventually 'grep -q "accept paused" "$SERVER_LOG"'
   between "$(waiting)" 201 215
   is_calm
-  # The first connections reach the deadline of a head, and the next ones are accepted.
+  # The first connections reach the deadline for a head, and the next ones are accepted.
   eventually '[ "$(waiting)" -lt 25 ]'
   between "$(closed_for idle)" 185 199
   same "$(closed_for descriptors)" 0
@@ -352,7 +352,7 @@ is_closed() {
   disconnect "$last"
 }
 
-@test "accepting resumes although epoll_ctl was out of memory when descriptors came free" {
+@test "accepting resumes even if epoll_ctl runs out of memory when descriptors become available" {
   local i silent=()
   start_limited 80
   for i in {1..90}; do
@@ -367,7 +367,7 @@ is_closed() {
   same "$STATUS" 200
 }
 
-@test "with 200 descriptors, 400 kept connections are all served, in place of the longest-idle ones" {
+@test "with 200 descriptors, all 400 keep-alive connections are served; the longest-idle are closed" {
   local i kept=() gone
   start_limited 200 --log-level debug
   for i in {1..150}; do
@@ -409,6 +409,6 @@ is_closed() {
   grep -q 'TCP_NOTSENT_LOWAT, \[16384\], 4) = 0$' inherited
   grep -q 'TCP_NODELAY, \[1\], 4) = 0$' inherited
   grep -q 'SO_KEEPALIVE, \[1\], 4) = 0$' inherited
-  # No connection costs a setsockopt call of its own.
+  # No connection costs an extra setsockopt call.
   same "$(sed '1,/^listen(/d' trace | grep -c '^setsockopt(')" 0
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# --key: which requests need a token, what a token allows and for how long, and how all others are
-# refused, through the real server. The tokens are made with openssl (lib/token.bash), because the
-# server's own code would agree with its own mistakes; `ssechat token` has its tests at the end.
+# --key: which requests need a token, what a token allows and for how long, and how the real server
+# refuses all other requests. openssl makes the tokens (lib/token.bash), because the server's own
+# code would agree with its own mistakes; `ssechat token` is tested at the end.
 # shellcheck disable=SC2154,SC2016,SC2094,SC2153
 #
 # seconds: 75
@@ -21,7 +21,7 @@ sign() { # CLAIMS [HEADER] [KEY] [HASH]
     "${3:-$KEY}" "${4:-sha256}"
 }
 
-# Prints a token that is good for an hour, with these claims, written in JSON.
+# Prints a token with these claims, written in JSON, that is valid for an hour.
 hour() {
   sign "{$1,\"exp\":$(($(date +%s) + 3600))}"
 }
@@ -36,12 +36,12 @@ everything() {
   hour '"rooms":["*"],"publish":true'
 }
 
-# The field by which a request shows a token.
+# Prints the field that carries a token.
 bearer() {
   printf 'Authorization: Bearer %s' "$1"
 }
 
-# The header (1) or the claims (2) of a token.
+# Prints the header (1) or the claims (2) of a token.
 part() { # TOKEN NUMBER
   local text
   text=$(cut -d. -f"$2" <<<"$1")
@@ -51,39 +51,39 @@ part() { # TOKEN NUMBER
 
 # ---- Requests -----------------------------------------------------------------------------------
 
-# Posts a message with a token; it must be accepted.
+# Posts a message with a token and checks that it is accepted.
 say() { # TOKEN ROOM MESSAGE
   accepts "{\"room\":\"$2\",\"message\":\"$3\"}" -H "$(bearer "$1")"
 }
 
-# The texts of the chat messages in a file.
+# Prints the texts of the chat messages in a file.
 said() {
   events_of "$1" message .data.message | jq -r . | paste -sd ' '
 }
 
-# The last answer must refuse the token, with these words in its detail.
+# Checks that the last answer refuses the token, with these words in its detail.
 is_refused() { # WORDS
   is_problem 401
   contains "$BODY" "$1"
   same "$(field WWW-Authenticate)" 'Bearer error="invalid_token"'
 }
 
-# The last answer must say that the request has no token.
+# Checks that the last answer says that the request has no token.
 is_stranger() {
   is_problem 401
   contains "$BODY" 'needs a token'
   same "$(field WWW-Authenticate)" Bearer
 }
 
-# The last answer must say that the token is valid but does not allow this.
+# Checks that the last answer says that the token is valid but does not allow the request.
 is_forbidden() { # WORDS
   is_problem 403
   contains "$BODY" "$1"
   same "$(field WWW-Authenticate)" 'Bearer error="insufficient_scope"'
 }
 
-# A stream, a page and a POST with this token must get the same 401, whose detail has these words
-# and nothing of the token.
+# Checks that a stream, a page and a POST with this token get the same 401, whose detail contains
+# these words and no part of the token.
 refuses_token() { # WORDS TOKEN [WHAT IT SAYS]
   local answers expected piece detail
   answers=$(curl -sS -m 20 -i -H "$(bearer "$2")" "$URL/events" "$URL/messages" \
@@ -104,7 +104,7 @@ Content-Type: application/problem+json
   done
 }
 
-# A stream, a page and a POST must be allowed with this token.
+# Checks that a stream, a page and a POST are allowed with this token.
 takes_token() { # TOKEN [WHAT IT SAYS]
   local statuses
   statuses=$(curl -sS -m 20 -o /dev/null -w '%{http_code} ' -I -H "$(bearer "$1")" "$URL/events" \
@@ -114,8 +114,8 @@ takes_token() { # TOKEN [WHAT IT SAYS]
   same "$statuses ${2:-$1}" "200 200 201 ${2:-$1}"
 }
 
-# Reads claims, one set a line, from standard input and replaces the words for times (NOW, HOUR, …).
-# A token with any of them must be refused with WORDS, or without WORDS be accepted.
+# Reads sets of claims from standard input, one per line, and replaces the words for times (NOW, …).
+# Checks that a token with any of them is refused with WORDS, or accepted if WORDS is absent.
 each_claims() { # [WORDS]
   local line claims now count=0
   while IFS= read -r line; do
@@ -140,8 +140,8 @@ now_ms() {
   date +%s%3N
 }
 
-# Prints a second of Unix time at which a token may end: late enough for STEPS steps before it, also
-# on a busy machine. A step takes about as long as making a token, so one is made to measure that.
+# Prints a second of Unix time at which a token can end: late enough for STEPS steps before it, even
+# on a busy machine. A step takes as long as making a token, so making a token is timed.
 second_after() { # STEPS
   local before
   before=$(now_ms)
@@ -149,7 +149,7 @@ second_after() { # STEPS
   printf '%s' $((($(now_ms) + 2500 + 3 * $1 * ($(now_ms) - before)) / 1000))
 }
 
-# Runs curl in the background. When it has ended, its status and the time are in FILE.end.
+# Runs curl in the background. When curl has ended, FILE.end contains its status and the time.
 watch_end() { # FILE PATH [curl options]
   rm -f "$1" "$1.end"
   {
@@ -161,8 +161,8 @@ watch_end() { # FILE PATH [curl options]
   CLIENTS+=($!)
 }
 
-# What watch_end watches must end by itself with success, not before this second of Unix time and at
-# most 1.5 seconds after its beginning.
+# Checks that the curl of watch_end ends by itself with success, not before this second of Unix time
+# and at most 1.5 seconds after the second begins.
 ended_at() { # FILE SECOND
   local status ms
   eventually "[ -e '$1.end' ]"
@@ -202,7 +202,7 @@ until_ms() {
   same "$(jq -r '.messages[].message' poll)" again
 }
 
-@test "a request without a token gets 401, by HEAD as by GET" {
+@test "a request without a token gets 401, whether GET or HEAD" {
   start_server --key key
   for path in /events /messages /rooms '/messages?wait=30' '/events?room=~x' '/messages?limit=x'; do
     ask "$path"
@@ -261,7 +261,7 @@ until_ms() {
   same "$(jq -r '.messages[].name' <<<"$BODY")" bob
 }
 
-# ---- Where a token may stand --------------------------------------------------------------------
+# ---- Where a token may be -----------------------------------------------------------------------
 
 @test "a token may come in the head, in the URL or in a cookie" {
   local token
@@ -288,13 +288,13 @@ until_ms() {
   listen stream "access_token=$token&room=a&name=ann"
   await stream presence
   same "$(events_of stream presence .data)" '{"room":"a","online":1,"names":["ann"]}'
-  # HTTP/1.1 allows one Cookie field, but a proxy may pass on the several fields of an HTTP/2
+  # HTTP/1.1 allows one Cookie field, but a proxy can pass on the several Cookie fields of an HTTP/2
   # request.
   contains "$(raw "GET /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: a=b\r\nCookie: c=d; ssechat=$token\r\n\r\n")" \
     'HTTP/1.1 200 '
 }
 
-# A POST with these options must be published under NAME, which shows whose token was used.
+# Checks that a POST with these options is published under NAME, which shows whose token was used.
 posts_as() { # NAME [curl options]
   ask "/messages?room=lobby$QUERY" -H "$JSON" --data-raw '{"message":"x"}' "${@:2}"
   same "$STATUS" 201
@@ -302,7 +302,7 @@ posts_as() { # NAME [curl options]
   same "$(jq -r '.messages[].name' <<<"$BODY")" "$1"
 }
 
-@test "a token in the head wins over one in the URL, and that over the cookie, even a wrong token" {
+@test "the head's token overrides the URL's, and the URL's overrides the cookie's, even if wrong" {
   local ann bob eve QUERY
   start_server --key key
   ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
@@ -325,7 +325,7 @@ posts_as() { # NAME [curl options]
   same "$STATUS" 200
   ask "/messages?access_token=$bob" -b 'ssechat=nonsense'
   same "$STATUS" 200
-  # Of two tokens in one place the first counts.
+  # The first of two tokens in one place counts.
   ask "/messages?access_token=$bob&access_token=nonsense" -b "ssechat=nonsense"
   same "$STATUS" 200
   ask "/messages?access_token=nonsense&access_token=$bob"
@@ -371,7 +371,7 @@ posts_as() { # NAME [curl options]
   is_refused 'does not accept this token'
   ask "/messages?access_token=$token%20"
   is_refused 'does not accept this token'
-  # A token in a body does not count.
+  # A token in a body is ignored.
   ask /messages -H "$JSON" --data-raw "{\"message\":\"x\",\"access_token\":\"$token\"}"
   is_stranger
 }
@@ -456,8 +456,8 @@ END
   # The signature in hexadecimal digits, as openssl prints it.
   signature=$(printf '%s' "$text" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
   refuses_token 'does not accept this token' "$text.$signature"
-  # A public key is not secret. A server that believed the algorithm in the header would use it as
-  # one.
+  # A public key is not secret, but a server that believed the algorithm in the header would use it
+  # as a secret.
   openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null ||
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null
   text=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '%s' "$claims" | base64url)
@@ -510,7 +510,7 @@ END
   refuses_token 'does not accept this token' "$text.${signature:0:20} ${signature:20}"
   refuses_token 'does not accept this token' "\"$token\""
   refuses_token 'does not accept this token' "$token,$token"
-  # The same with the other parts, which are signed as they stand.
+  # Changes the other parts in similar ways, and signs the result.
   for wrong in "${text%%.*}=.${text#*.}" "$text=" "${text}A" "${text/./.+}" "${text/./.%41}" "$text "; do
     refuses_token 'does not accept this token' "$(sign_text "$wrong")"
   done
@@ -570,8 +570,8 @@ END
   refuses_token 'does not accept this token' "$(sign "{\"exp\":9999999999,\"x\":$(times 10000 '[')")" '10000 levels'
   refuses_token 'does not accept this token' "$(times 15000 x)"
   refuses_token 'does not accept this token' "$(times 15000 .)"
-  # The header has 36 digits, the signature 43, and there are two dots: the rest of the 8192 bytes
-  # holds the digits of 6083 bytes of claims.
+  # The header has 36 digits, the signature has 43, and there are two dots: the rest of the 8192
+  # bytes contains the digits of 6083 bytes of claims.
   claims='{"rooms":["*"],"publish":true,"exp":9999999999,"x":""}'
   fill=$(times $((6083 - ${#claims})) x)
   token=$(sign "${claims/%'""}'/"\"$fill\"}"}")
@@ -582,14 +582,14 @@ END
   token=$(sign "${claims/%'""}'/"\"x$fill\"}"}")
   same "${#token}" 8193
   refuses_token 'does not accept this token' "$token"
-  # These are longer than a head or a URL may be.
+  # These tokens are longer than a head or a URL may be.
   ask /messages -H "$(bearer "$(times 17000 x)")"
   is_problem 431
   ask "/messages?access_token=$token"
   is_problem 414
 }
 
-@test "exp is required, must be a number, and must lie in the future" {
+@test "exp is required, must be a number, and must be in the future" {
   start_server --key key
   each_claims 'does not accept this token' <<'END'
 {"rooms":["*"],"publish":true}
@@ -624,7 +624,7 @@ END
 END
 }
 
-@test "nbf may lie a few seconds in the future, because clocks differ" {
+@test "nbf may be a few seconds in the future, because clocks differ" {
   start_server --key key
   each_claims 'not valid yet' <<'END'
 {"rooms":["*"],"publish":true,"exp":HOUR000,"nbf":HOUR}
@@ -646,7 +646,7 @@ END
 END
 }
 
-@test "a token with a claim of the wrong type, twice, or for another audience is refused" {
+@test "a token is refused if a claim has the wrong type, is repeated, or names another audience" {
   start_server --key key
   each_claims 'does not accept this token' <<END
 {"exp":HOUR,"rooms":["*"],"publish":"true"}
@@ -691,7 +691,7 @@ END
 END
 }
 
-@test "a wrong token gets the same refusal wherever it comes" {
+@test "a wrong token gets the same refusal wherever it is" {
   local bad
   start_server --key key
   for bad in "$(sign '{"rooms":["*"],"exp":9}')" "$(sign '{"exp":9}' "$HEADER" another-key)" nonsense; do
@@ -711,7 +711,7 @@ END
 
 # ---- Rooms and rights ---------------------------------------------------------------------------
 
-@test "a token opens its own rooms only" {
+@test "a token opens only its own rooms" {
   local token
   start_server --key key
   token=$(hour '"rooms":["lobby","~den","a b"],"publish":true')
@@ -805,7 +805,7 @@ END
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "GET /rooms lists the rooms of the token, but none that begins with ~" {
+@test "GET /rooms lists the rooms of the token, except rooms that begin with ~" {
   local token
   start_server --key key
   token=$(everything)
@@ -827,12 +827,12 @@ END
 
 # ---- Names --------------------------------------------------------------------------------------
 
-# The names in the last presence of a stream.
+# Prints the names in the last presence of a stream.
 names_in() {
   events_of "$1" presence .data.names | tail -n 1
 }
 
-@test "the name of the token wins over any name in the request" {
+@test "the token's name overrides any name in the request" {
   local ann long
   start_server --key key
   ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
@@ -848,7 +848,7 @@ names_in() {
   same "$(events_of stream message .data.name | paste -sd ' ')" '"ann" "ann" "ann" "ann" "ann"'
   ask /messages -H "$(bearer "$ann")"
   same "$(jq -c '[.messages[] | .name // .data.name] | unique' <<<"$BODY")" '["ann"]'
-  # With this token it is the same message, because the name in the body does not count.
+  # With this token the second POST is the same message, because the name in the body is ignored.
   accepts '{"name":"bob","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   post '{"name":"eve","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
@@ -881,7 +881,7 @@ names_in() {
 }
 
 # Data in the default event could be {"name":"ann","message":"…"} and look like a message from ann.
-@test "data cannot pass for another person's chat message" {
+@test "data cannot pass for another user's chat message" {
   local token forged='"data":{"id":"1-0","room":"lobby","name":"ann","message":"hello"}'
   start_server --key key
   token=$(hour '"sub":"eve","rooms":["*"],"publish":true')
@@ -895,7 +895,7 @@ names_in() {
   accepts "{\"event\":\"news\",$forged}" -H "$(bearer "$token")"
   accepts "{\"event\":\"Message\",$forged}" -H "$(bearer "$token")"
   accepts '{"event":"news","data":"text"}' -H "$(bearer "$token")"
-  # The server wraps octets in an object of its own, with the name of the sender.
+  # The server wraps octets in its own object, with the name of the sender.
   for query in '' 'event=message' 'event=news'; do
     ask "/messages?$query" -H "$OCTETS" -H "$(bearer "$token")" --data-raw '{"name":"ann","message":"hello"}'
     same "$STATUS" 201
@@ -947,7 +947,7 @@ names_in() {
     is_refused 'has expired'
   done
 
-  # Streams whose token has time left go on.
+  # Streams with unexpired tokens continue.
   id=$(events_of new message .id | tail -n 1 | jq -r .)
   say "$(<all)" lobby two
   say "$(<all)" garden elsewhere
@@ -964,7 +964,7 @@ names_in() {
   same "$(jq -c '[.rooms[].online]' <<<"$BODY")" '[0,3]'
 }
 
-@test "each of thirty streams ends in the second of its own token" {
+@test "each of thirty streams ends in the second in which its own token ends" {
   local i start second token
   start_server --key key --heartbeat 0
   start=$(second_after 30)
@@ -985,7 +985,7 @@ names_in() {
   same "$BODY" '{"rooms":[]}'
 }
 
-@test "three hundred streams that end in one second get different times to come back" {
+@test "three hundred streams that end in one second get different retry times" {
   local end closed ended retry distinct least most
   start_server --key key
   end=$(second_after 15)
@@ -999,7 +999,7 @@ names_in() {
   between "$most" 3000 4500
 }
 
-# The poll begins late in a second, so that a server which waits whole seconds would be noticed.
+# The poll begins late in a second, so that the test notices a server that waits whole seconds.
 @test "a long poll is answered when its token ends" {
   local end token
   start_server --key key
@@ -1022,7 +1022,7 @@ names_in() {
   same "$(jq -r '.messages[].message' other)" hello
 }
 
-# The connection of a poll is kept, and the end of the poll's token must not close it.
+# The connection of a poll stays open, and the end of the poll's token must not close it.
 @test "a connection outlives the token of a long poll that was answered on it" {
   local end token connection
   start_server --key key
@@ -1063,7 +1063,7 @@ names_in() {
   eventually 'ask /rooms -H "$(bearer "$(<all)")"; [ "$(jq -c "[.rooms[].online]" <<<"$BODY")" = "[0]" ]'
   between "$(now_ms)" "$end"000 "$((end + 1))"500
   same "$(grep -c 'stream=1 reason="token"' "$SERVER_LOG")" 2
-  # Both are reset, so that the kernel does not keep the unread bytes.
+  # Both streams are reset, so that the kernel does not keep the unread bytes.
   run --separate-stderr -1 timeout 20 cat <&"$live"
   printf '%s' "$output" >live
   contains "$stderr" reset
@@ -1086,7 +1086,7 @@ names_in() {
   printf 'POST /messages?access_token=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"mes\r\n' \
     "$token" >&"$chunked"
   read -r -t 20 line <&"$length"
-  same "$line" $'HTTP/1.1 100 Continue\r' # the token was still good
+  same "$line" $'HTTP/1.1 100 Continue\r' # the token was still valid
   printf '{"mess' >&"$length"
   until_ms "$end"000
   printf 'age":"x"}' >&"$length"
@@ -1116,14 +1116,14 @@ names_in() {
   is_problem 503
   ended_at first "$end"
   ended_at second "$end"
-  # The rooms are empty and gone, so two others may be made.
+  # The rooms are empty and were dropped, so two other rooms can be made.
   token=$(everything)
   listen first 'room=c' -H "$(bearer "$token")"
   ask '/events?room=d,e' -H "$(bearer "$token")"
   contains "$STATUS $BODY" '"reason":"rooms"'
 }
 
-@test "SIGTERM ends streams whose token has time left like all others" {
+@test "SIGTERM ends streams with unexpired tokens as it ends all others" {
   local token
   start_server --key key
   token=$(everything)
@@ -1179,7 +1179,7 @@ END
   takes_token "$(sign "$claims" "$HEADER" "$key_32"$'\n')"
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$key_32")"
   stop_server
-  # Bytes that are not text, which openssl takes as hexadecimal digits.
+  # These bytes are not text; openssl reads them as hexadecimal digits.
   hex=000a0dff$(times 20 80fe01)00
   printf '%s' "${hex^^}" | basenc -d --base16 >key
   start_server --key key
@@ -1188,13 +1188,13 @@ END
     openssl dgst -sha256 -mac HMAC -macopt "hexkey:$hex" -binary | base64url)"
 }
 
-# The program must refuse to run, and its line must contain nothing of the key.
+# Checks that the program refuses to run and that its message contains no part of the key.
 refused_quietly() {
   refused "$@"
   lacks "$(<err)" "${KEY:0:6}"
 }
 
-# With this key file no server may start, nor --check succeed, nor a token be made.
+# Checks that with this key file no server starts, --check fails, and no token is made.
 refuses_key() { # FILE WORDS
   refused_quietly 1 --listen 127.0.0.1:0 --key "$1"
   contains "$(<err)" "$2"
@@ -1224,7 +1224,7 @@ refuses_key() { # FILE WORDS
   mkfifo -m 600 fifo
   refuses_key fifo 'not a regular file'
   refuses_key /dev/zero 'not a regular file'
-  # One wrong file of two is enough to fail.
+  # One wrong file out of two is enough to fail.
   refused_quietly 1 --check --key key --key nothing
   contains "$(<err)" nothing
   refused_quietly 2 --check --key ''
@@ -1243,14 +1243,14 @@ refuses_key() { # FILE WORDS
     run -0 "$SSECHAT" --check --key key
     same "$output" ''
   done
-  # The mode of the file counts, not that of a link to it.
+  # The mode of the file counts, not the mode of a link to it.
   ln -s key link
   run -0 "$SSECHAT" --check --key link
   chmod 644 key
   refuses_key link 'chmod 600'
 }
 
-@test "the log contains nothing of a token or a key" {
+@test "the log contains no part of a token or a key" {
   local token bad end piece log
   start_server --key key --log-level debug --max-streams 2
   end=$(second_after 6)
@@ -1316,7 +1316,7 @@ refuses_key() { # FILE WORDS
   same "$(field Access-Control-Allow-Origin)" https://a.example
 }
 
-# The browser adds a cookie by itself, also to a request that a page of another site makes.
+# The browser adds a cookie by itself, even to a request from a page of another site.
 @test "a cookie does not let pages of other sites post" {
   local token
   start_server --key key --cors https://a.example
@@ -1339,8 +1339,7 @@ refuses_key() { # FILE WORDS
 
 # ---- ssechat token ------------------------------------------------------------------------------
 
-# Makes a token with ssechat token and takes it apart. Sets TOKEN, TTL, and CLAIMS without the
-# times.
+# Makes a token with ssechat token and decodes it. Sets TOKEN, TTL, and CLAIMS without the times.
 make_token() {
   "$SSECHAT" token --key key "$@" >token 2>err
   same "$(wc -l <token) $(wc -c <err)" '1 0'
@@ -1353,7 +1352,7 @@ make_token() {
   CLAIMS=$(jq -c 'del(.iat, .exp)' <<<"$CLAIMS")
 }
 
-@test "ssechat token prints a token with the claims that its options ask for" {
+@test "ssechat token prints a token with the claims that its options specify" {
   make_token --rooms lobby
   same "$TTL $CLAIMS" '3600 {"rooms":["lobby"],"publish":false}'
   make_token --sub ann --rooms a,b --publish
@@ -1380,7 +1379,7 @@ make_token() {
 END
 }
 
-@test "the server gives a token of ssechat token just the rights in its claims" {
+@test "the server gives a token of ssechat token exactly the rights in its claims" {
   start_server --key key
   make_token --rooms '*' --publish
   takes_token "$TOKEN"
@@ -1439,7 +1438,7 @@ END
 @test "ssechat token prints no token that a server would refuse for its size" {
   refused_quietly 2 token --key key --rooms "$(seq -s, 1 65)"
   contains "$(<err)" '64 rooms'
-  # A quote takes two bytes in JSON, so 64 rooms of quotes are more than a token may hold.
+  # A quote has two bytes in JSON, so 64 rooms of quotes do not fit in a token.
   refused_quietly 2 token --key key --rooms "$(for i in {10..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
   refused_quietly 2 token --key key --rooms "$(for i in {11..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
 }

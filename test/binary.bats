@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The binaries that the Makefile builds: static, hardened, and small. Each test builds one in a
-# clean copy of the tree, as a user's first `make` does, and looks at it with readelf. No build may
+# The binaries that the Makefile builds: static, hardened, and small. Each test builds a binary in a
+# clean copy of the tree, as a user's first `make` does, and inspects it with readelf. No build may
 # print anything, so a warning is a failure.
 #
 # seconds: 40
@@ -16,12 +16,12 @@ setup() {
   tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
 }
 
-# Runs make as a new shell does, without the variables of a make that runs the tests.
+# Runs make as from a new shell, without the variables of the make that runs the tests.
 clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
 
-# Builds, which must succeed without any output.
+# Builds, and checks that this succeeds without any output.
 build() {
   run -0 clean_make -s -j2 "$@"
   [ "$output" = '' ]
@@ -31,28 +31,28 @@ size() {
   stat -c %s "$1"
 }
 
-# The binary must be static: it loads neither libraries nor a dynamic linker.
+# Checks that the binary is static: it loads neither libraries nor a dynamic linker.
 is_static() {
   [ "$(readelf -dW "$1" | grep -c NEEDED)" = 0 ]
   [ "$(readelf -lW "$1" | grep -c INTERP)" = 0 ]
 }
 
-# The flags of the segment that contains a section, such as "R E".
+# Prints the flags of the segment that contains a section, such as "R E".
 flags_of() { # BINARY SECTION
   readelf -lW "$1" | awk -v section="$2" '
     $1 == "LOAD" { flags[count++] = $7 ($8 == "E" ? " E" : "") }
     /^ +[0-9]+ / { for (i = 2; i <= NF; i++) if ($i == section && !found) { print flags[$1 + 0]; found = 1 } }'
 }
 
-# No segment may be both writable and executable, and the stack may not be executable.
+# Checks that no segment is both writable and executable, and that the stack is not executable.
 is_never_both() {
   readelf -lW "$1" >segments
   run -1 grep -E ' RWE? *E ' segments
   grep -E '^ +GNU_STACK .* RW +0x' segments
 }
 
-# A default build must also keep constants out of executable segments, mark as RELRO what is
-# constant once it is relocated, and carry a build id for its debug symbols.
+# Checks that a default build also keeps constants out of executable segments, marks data that is
+# constant after relocation as RELRO, and carries a build id for its debug symbols.
 is_hardened() {
   is_never_both "$1"
   grep -E '^ +GNU_RELRO ' segments
@@ -62,7 +62,7 @@ is_hardened() {
   [[ $(readelf -nW "$1") =~ 'Build ID: '[0-9a-f]{40} ]]
 }
 
-# The binary must run: it listens, and exits with 0 on SIGTERM.
+# Checks that the binary runs: it listens, and exits with 0 on SIGTERM.
 starts() {
   run -0 timeout -s TERM --preserve-status 1 "$1" --listen 127.0.0.1:0
   [[ $output == *'listening on http://127.0.0.1:'* ]]
@@ -77,7 +77,7 @@ starts() {
   [ "$(size ssechat)" -le 190000 ]
 }
 
-@test "make small builds at most 155,000 bytes, without writable and executable memory" {
+@test "make small builds at most 155,000 bytes, without memory that is writable and executable" {
   build small
   [ ! -e ssechat ]
   is_static build/small/ssechat

@@ -10,8 +10,8 @@
 load lib/helper
 load lib/journal
 
-# Runs torture, which must find nothing wrong. No process may be left, and the sanitizers must be
-# silent.
+# Runs torture and checks that it finds nothing wrong, that no process is left, and that the
+# sanitizers are silent.
 tortured() {
   run "$TOOLS/torture" --server "$SSECHAT" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"

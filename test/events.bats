@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# GET /events: how a stream begins, resumes, goes on and ends. curl writes each stream to a file,
-# and `events` (helper.bash) reads the file as an EventSource does; the tool crowd opens streams by
-# the thousand and counts what arrives on each.
+# GET /events: how a stream begins, resumes, continues and ends. curl writes each stream to a file,
+# and `events` (helper.bash) reads the file as an EventSource does; the tool crowd opens thousands
+# of streams and counts what each receives.
 # shellcheck disable=SC2016,SC2093,SC1083,SC2094,SC2153
 #
 # seconds: 45
@@ -14,7 +14,7 @@ say() {
   accepts "{\"room\":\"$1\",\"message\":\"$2\"}"
 }
 
-# The texts of the chat messages in a file, in their order.
+# Prints the texts of the chat messages in a file, in their order.
 said() {
   events_of "$1" message .data.message | jq -r . | paste -sd ' '
 }
@@ -47,7 +47,7 @@ said() {
   same "$(names stream)" 'retry ready presence message'
 }
 
-@test "HTTP/1.0 and HTTP/1.1 streams carry the same events, also where the ring wraps around" {
+@test "HTTP/1.0 and HTTP/1.1 streams carry the same events, even where the ring wraps around" {
   local i
   start_server --history 16K
   listen new 'history=0'
@@ -61,7 +61,7 @@ said() {
   same "$(events_of new message | wc -l)" 30
 }
 
-@test "HEAD on /events gets the head only and does not count in presence" {
+@test "HEAD on /events gets only the head and does not count in presence" {
   start_server
   ask /events -I
   same "$STATUS $(field Content-Type)" '200 text/event-stream'
@@ -202,7 +202,7 @@ room=%zz
 END
 }
 
-@test "a room's name may have 64 bytes, and a person's name 32 characters" {
+@test "a room's name may have 64 bytes, and a user's name 32 characters" {
   start_server
   open_stream room "room=$(times 64 x)"
   open_stream name "name=$(times 32 %F0%9F%98%80)"
@@ -210,7 +210,7 @@ END
   await name ready
 }
 
-@test "with --room a stream of any other room is answered with 403" {
+@test "with --room, a stream of any other room is answered with 403" {
   start_server --room kitchen --room hall
   listen stream 'room=kitchen,hall'
   ask '/events?room=kitchen,garden'
@@ -238,7 +238,7 @@ END
   same "$(said stream)" ''
 }
 
-@test "a history over 500 is taken as 500" {
+@test "a history over 500 counts as 500" {
   start_server
   # shellcheck disable=SC2046 # one argument for each word
   curl -sf $(for _ in {1..501}; do printf -- '-o /dev/null %s ' "$URL/messages"; done) \
@@ -258,7 +258,7 @@ END
   same "$(events_of stream message .id | sed -n 2p)" "$(events_of stream ready .id)"
 }
 
-@test "the id in the head wins over the id in the query, and both win over history" {
+@test "the id in the head overrides the id in the query, and both override history" {
   local one two
   start_server
   say lobby one && one=$ID
@@ -313,7 +313,7 @@ END
   same "$(events_of stream gap)" ''
 }
 
-@test "an id that is no longer held gets a gap with expired, then all that is held" {
+@test "an id that is no longer held gets a gap with reason expired, then all held messages" {
   local first i
   start_server --history 16K
   say lobby first && first=$ID
@@ -345,7 +345,7 @@ END
   same "$(events_of stream gap .data.room)" '"busy"'
 }
 
-@test "an id from before a restart gets a gap with restarted in each room" {
+@test "an id from before a restart gets a gap with reason restarted in each room" {
   local id
   start_server
   say lobby hello && id=$ID
@@ -356,7 +356,7 @@ END
     "{\"room\":\"a\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"} {\"room\":\"b\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"}"
 }
 
-@test "an id later than any that was given gets a gap with unknown, then all that is held" {
+@test "an id later than any given id gets a gap with reason unknown, then all held messages" {
   local future=9999999999999-7
   start_server
   say lobby hello
@@ -366,7 +366,7 @@ END
   same "$(names stream)" 'retry gap message ready presence'
 }
 
-@test "a malformed id gets a gap with unknown that does not repeat it, and never 400" {
+@test "a malformed id gets a gap with reason unknown and without the id, and never 400" {
   local id
   start_server
   say lobby hello
@@ -379,7 +379,7 @@ END
   done
 }
 
-@test "a replay larger than any socket buffer arrives whole, then ready, then live messages" {
+@test "a replay larger than any socket buffer arrives complete, then ready, then live messages" {
   local i
   start_server --history 4M
   for i in {1..60}; do
@@ -437,7 +437,7 @@ END
   same "$ANSWER" ok
 }
 
-@test "messages that arrive in one turn leave in one packet, in the order of their ids" {
+@test "messages that arrive in one turn are sent in one packet, in the order of their ids" {
   local i connections=() body segments
   start_server
   crowd 1 '/events?room=a,b'
@@ -465,7 +465,7 @@ END
   same "$(events_of stream message .id)" "$(events_of stream message .id | sort -V)"
 }
 
-@test "a stream that gets nothing else gets heartbeats" {
+@test "a stream without other events gets heartbeats" {
   local before
   before=$(date +%s%3N)
   start_server --heartbeat 1
@@ -548,8 +548,8 @@ END
 
 # ---- Streams that are refused or cut off ----
 
-# The last answer must be a stream that was refused for load: 200, a retry of 10 to 30 seconds,
-# `busy` with this reason, and a proper end.
+# Checks that the last answer is a stream that was refused for load: 200, a retry of 10 to 30
+# seconds, `busy` with this reason, and a proper end.
 is_busy() {
   same "$STATUS" 200
   same "$(field Content-Type)" text/event-stream
@@ -574,7 +574,7 @@ is_busy() {
   listen stream ''
 }
 
-@test "a stream of a room over the limit gets busy, and a message for one gets 503" {
+@test "a stream of a room over the limit gets busy, and a message for such a room gets 503" {
   start_server --max-rooms 1
   listen stream 'room=a'
   ask '/events?room=b'
@@ -610,7 +610,7 @@ is_busy() {
   grep -q '^1 x' <(sed 's/^data: //' slow)
 }
 
-@test "rooms without messages go with the overrun stream that was their only member" {
+@test "rooms without messages are dropped with the overrun stream that was their only member" {
   local slow
   start_server --history 16K --log-level debug
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"

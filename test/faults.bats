@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# A server that runs out of memory: at each allocation in turn, and at every Kth for a while. The
-# server is a sanitizer build of its own, whose allocations fail on demand (faults.c). The tool
-# starve plays the clients; starve.c lists what must hold.
+# A server that runs out of memory: at each allocation in turn, and at every Kth allocation for a
+# while. The server is a separate sanitizer build, whose allocations fail on demand (faults.c). The
+# tool starve plays the clients; starve.c lists what must hold.
 # shellcheck disable=SC2034,SC2154
 #
 # build: debug
@@ -14,7 +14,7 @@ setup() {
   FAULTS=$(realpath -m "${FAULTS:-$ROOT/build/faults/ssechat}")
 }
 
-# Runs starve, which must find nothing wrong.
+# Runs starve and checks that it finds nothing wrong.
 starved() {
   run "$TOOLS/starve" --server "$FAULTS" --folder "$BATS_TEST_TMPDIR" "$@"
   printf '%s\n' "$output"

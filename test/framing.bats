@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
 # Injection: no client can forge a line of a stream. Each test puts texts that would forge lines in
 # a careless server into one field of a message or request. The server must refuse each text with
-# 400, or deliver it as it was sent; the stream is read as an EventSource reads it (`events` in
-# helper.bash), and no line may begin with anything but the server's own fields.
+# 400 or deliver it unchanged. `events` (helper.bash) reads the stream as an EventSource does, and
+# no line may begin with anything but the server's own fields.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 40
 
 load lib/helper
 
-# Texts that would forge lines in a careless server, one JSON string a line.
+# Prints texts that would forge lines in a careless server, one JSON string per line.
 nasty_texts() {
   cat <<'END'
 "a\rb"
@@ -49,18 +49,18 @@ nasty_texts() {
 END
 }
 
-# The same without lone surrogates, which jq does not read as text.
+# Prints the same texts without lone surrogates, which jq does not read as text.
 whole_texts() {
   nasty_texts | grep -v '\\ud8\|\\udc'
 }
 
-# Prints a JSON text as changed by jq code, or null if it is not valid: made_of TEXT CODE.
+# Prints a JSON text changed by jq code, or null if the text is not valid: made_of TEXT CODE.
 made_of() {
   jq -c "$2" 2>/dev/null <<<"$1" || printf null
 }
 
 # Posts a JSON body that contains a nasty text, and adds a line of JSON to the file `tried`: the
-# status if it was refused, the id if it was accepted, and what a reader should then get.
+# status if the text was refused, the id if it was accepted, and what a reader should then get.
 try() {
   post "$1"
   [ "$STATUS" = 201 ] || [ "$STATUS" = 400 ] || {
@@ -70,8 +70,8 @@ try() {
   jq -c --argjson expected "$2" '{status, id, expected: $expected}' <<<"$BODY" >>tried
 }
 
-# The file `stream` must contain each accepted message with the expected text, and no other event.
-# $1 is jq code that takes the text from an event.
+# Checks that the file `stream` contains each accepted message with the expected text, and no other
+# event. $1 is jq code that takes the text from an event.
 arrived_as_sent() {
   accepts '{"room":"end","message":"the end"}'
   await_text stream 'the end'
@@ -83,7 +83,7 @@ arrived_as_sent() {
   same "$(tr '\r' '\n' <stream | grep -vcaE '^$|^(id|event|retry|data): ')" 0
 }
 
-# How many texts must have been accepted and refused: tally [ACCEPTED,REFUSED].
+# Checks how many texts were accepted and refused: tally [ACCEPTED,REFUSED].
 tally() {
   same "$(jq -s -c 'map(.status // "accepted") | [map(select(. == "accepted")), map(select(. == 400))] | map(length)' tried)" "$1"
 }
@@ -99,7 +99,7 @@ tally() {
   tally '[22,12]'
 }
 
-@test "a person's name cannot forge a line, and loses the white space at its ends" {
+@test "a user's name cannot forge a line, and loses the white space at its ends" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -121,7 +121,7 @@ tally() {
   tally '[31,3]'
 }
 
-@test "JSON data cannot forge a line, neither in its values nor in its keys" {
+@test "JSON data cannot forge a line, either in its values or in its keys" {
   local text
   start_server
   listen stream 'room=lobby,end'
@@ -161,7 +161,7 @@ tally() {
   done < <(nasty_texts)
   arrived_as_sent '.data | fromjson | .room'
   tally '[12,22]'
-  # `ready` and presence must name the rooms that were asked for, too.
+  # `ready` and presence must also name the requested rooms.
   events_of stream ready '.data.rooms[].room' >rooms
   same "$(head -n 12 rooms)" "$(jq -c 'select(.id) | .expected' tried)"
   same "$(events_of stream presence .data.room | head -n 13)" "$(cat rooms)"
@@ -211,7 +211,7 @@ tally() {
       contains " $(events_of "$file" presence '.data.names[] | @uri' | jq -r . | paste -sd ' ') " \
         " $(sed -E 's/.*=(%20)*//; s/(%20)+$//' <<<"$file") "
   done
-  # Accepted are all last ids, 13 names, and 13 rooms or lists of rooms.
+  # All last ids, 13 names, and 13 rooms or lists of rooms are accepted.
   same "$accepted" $((31 + 13 + 13))
 }
 

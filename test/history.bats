@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # GET /messages, for clients that read pages of history or use long polls; GET /rooms and GET
-# /healthz. The tests publish with curl, ask for pages, and compare the JSON with jq.
+# /healthz. The tests publish with curl, request pages, and compare the JSON with jq.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 20
@@ -8,7 +8,7 @@
 
 load lib/helper
 
-# Posts the messages m1, m2, … to a room: fill ROOM COUNT. Their ids are in ids[1], ids[2], …
+# Posts the messages m1, m2, … to a room: fill ROOM COUNT. Sets ids[1], ids[2], … to their ids.
 fill() {
   local i
   ids=('')
@@ -18,7 +18,7 @@ fill() {
   done
 }
 
-# Asks for a page and prints the texts of its messages, then "more" and "gap" if the page says so.
+# Requests a page and prints the texts of its messages, then "more" and "gap" if the page says so.
 page() {
   ask "/messages?$1"
   same "$STATUS" 200 && jq -r '[(.messages[] | .message // .data | tostring),
@@ -27,7 +27,7 @@ page() {
 
 # ---- Pages ----
 
-@test "the page of an unused room is empty, and asking for it makes no room" {
+@test "the page of an unused room is empty, and requesting it creates no room" {
   start_server
   ask '/messages?room=nowhere'
   same "$STATUS $(field Content-Type)" '200 application/json'
@@ -67,7 +67,7 @@ END
   contains "$BODY" '"data":{"n":[1.5,null]}'
 }
 
-@test "a page has 50 messages by default, and as many as limit asks for" {
+@test "a page has 50 messages by default, or as many as limit says" {
   start_server
   fill lobby 52
   same "$(page '' | wc -w)" 51
@@ -78,7 +78,7 @@ END
   same "$(page 'limit=99999999')" "$(seq -f 'm%g' -s ' ' 52)"
 }
 
-@test "a limit over 500 is taken as 500" {
+@test "a limit over 500 counts as 500" {
   start_server
   # shellcheck disable=SC2046 # one argument for each word
   curl -sf $(for _ in {1..501}; do printf -- '-o /dev/null %s ' "$URL/messages"; done) \
@@ -161,7 +161,7 @@ END
   same "$pages $seen" '3 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 '
 }
 
-@test "a single message over 64 KiB makes a page" {
+@test "a single message over 64 KiB is a page by itself" {
   start_server --max-body 128K
   printf '{"data":"%s"}' "$(times 100000 x)" >body
   ask /messages -H 'Content-Type: application/json' --data-binary @body
@@ -208,7 +208,7 @@ END
 
 # ---- Long polling ----
 
-# Starts a long poll in the background; the answer goes to a file: poll FILE QUERY.
+# Starts a long poll in the background and writes the answer to a file: poll FILE QUERY.
 poll() {
   curl -sS -m 60 -o "$1" "$URL/messages?$2" 3>&- &
   CLIENT_PID=$!
@@ -259,7 +259,7 @@ poll() {
   same "$(page "after=$after&wait=60")" first
 }
 
-@test "a long poll ends when its client leaves, and an answered one keeps its connection" {
+@test "a long poll ends when its client leaves, and an answered poll keeps its connection" {
   start_server --max-streams 1
   poll page 'wait=60'
   await_polls 1
@@ -290,7 +290,7 @@ poll() {
 
 # ---- Rooms and health ----
 
-@test "GET /rooms lists rooms with streams or history by name, but none that begins with ~" {
+@test "GET /rooms lists rooms with streams or history by name, except rooms that begin with ~" {
   local b
   start_server
   accepts '{"room":"b","message":"x"}' && b=$ID
@@ -304,7 +304,7 @@ poll() {
   eventually 'ask /rooms; [ "$(jq ".rooms | length" <<<"$BODY")" = 2 ]'
 }
 
-@test "a silent room is dropped after --room-ttl, and its messages are then a gap" {
+@test "a silent room is dropped after --room-ttl, and its messages become a gap" {
   local id
   start_server --room-ttl 1
   accepts '{"room":"a","message":"x"}' && id=$ID

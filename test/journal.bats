@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# The journal: an acknowledged message is there after a crash, a torn write, a flipped bit or a full
-# disk, and a refused message never comes back.
+# The journal: an acknowledged message survives a crash, a torn write, a flipped bit elsewhere or a
+# full disk, and a refused message never comes back.
 #
 # Servers are killed with SIGKILL and started again on the same file (lib/journal.bash). strace
 # records system calls, delays them or makes them fail; the tool journal_probe makes and damages
-# journals; a small tmpfs is the disk that fills up, which is why those tests must run as root. The
-# drain after SIGTERM is tested here, too, because a message in hand must still reach the disk.
+# journals; a small tmpfs is the disk that fills up, so those tests must run as root. The drain
+# after SIGTERM is also tested here, because a message in progress must still reach the disk.
 # shellcheck disable=SC2016,SC2154,SC2153,SC2034,SC2030,SC2031,SC2094
 #
 # seconds: 110
@@ -13,7 +13,7 @@
 load lib/helper
 load lib/journal
 
-# ---- Over a crash -------------------------------------------------------------------------------
+# ---- After a crash ------------------------------------------------------------------------------
 
 @test "messages of every kind come back after a crash, byte for byte" {
   journal_server
@@ -36,7 +36,7 @@ load lib/journal
   same "$(grep -c '^id: ' after)" 6
 }
 
-@test "no message is lost over six crashes, and ids keep growing" {
+@test "no message is lost in six crashes, and ids keep growing" {
   local i last=0-0
   for i in {1..6}; do
     journal_server
@@ -50,7 +50,7 @@ load lib/journal
   same "$(texts)" '1 2 3 4 5 6'
 }
 
-@test "an idempotency key is remembered over a crash" {
+@test "an idempotency key survives a crash" {
   journal_server
   say hello k1
   local first=$ID
@@ -68,7 +68,7 @@ load lib/journal
   same "$(texts)" hello
 }
 
-@test "a key whose first message has gone belongs to the second one after a crash" {
+@test "a key whose first message was dropped belongs to the second message after a crash" {
   journal_server --history 16K
   local i
   say first k1
@@ -82,7 +82,7 @@ load lib/journal
   repeats second k1 "$second"
 }
 
-@test "a stream of several rooms resumes over a crash without a gap" {
+@test "a stream of several rooms resumes after a crash without a gap" {
   journal_server
   listen stream 'room=a,b'
   say one k1 a
@@ -96,7 +96,7 @@ load lib/journal
   same "$(events_of resumed ready .id | jq -r .)" "$ID"
 }
 
-@test "a stream that has only the id of ready resumes over a crash without a gap" {
+@test "a stream that has only the id of ready resumes after a crash without a gap" {
   journal_server
   say before
   listen stream ''
@@ -110,7 +110,7 @@ load lib/journal
   same "$(events_of resumed message .data.message | jq -r .)" after
 }
 
-@test "ids keep growing when the clock has gone back" {
+@test "ids keep growing even if the clock goes back" {
   "$TOOLS/journal_probe" sign >"$JOURNAL" <<'END'
 :00000000 {"start":"1600000000000-0","last":"4000000000000-6","lost":"1600000000000-0"}
 
@@ -132,7 +132,7 @@ END
   same "$(texts)" 'from the future now later'
 }
 
-@test "the id of a message whose room was dropped is not given again" {
+@test "the id of a message whose room was dropped is not reused" {
   journal_server --history 16K --room-ttl 1s
   say gone '' other
   local gone=$ID
@@ -144,7 +144,7 @@ END
 
 # ---- Gaps ---------------------------------------------------------------------------------------
 
-@test "a gap for history that was dropped says expired, before and after a crash" {
+@test "a gap for dropped history says expired, before and after a crash" {
   journal_server --history 16K
   say first
   local first=$ID i
@@ -196,7 +196,7 @@ END
   same "$(events_of resumed message .data.message | jq -r .)" hello
 }
 
-@test "a dropped room is a gap for its readers, also after a crash" {
+@test "a dropped room is a gap for its readers, even after a crash" {
   journal_server --room-ttl 1s
   say one '' passing
   local first=$ID
@@ -242,7 +242,7 @@ END
   same "$(events "$JOURNAL" | jq -r 'select(.id) | .id' | tail -n 1)" "$ID"
 }
 
-@test "the journal, its lock and what is kept aside are for their owner only" {
+@test "only their owner can access the journal, its lock and the damaged bytes kept aside" {
   umask 000
   "$TOOLS/journal_probe" large "$JOURNAL" 1 broken
   rm -f "$JOURNAL.lock"
@@ -332,7 +332,7 @@ END
 # ---- Damage -------------------------------------------------------------------------------------
 
 # Makes a journal with a few messages of each kind in the file `sample`, and the folder FAST for
-# hundreds of starts.
+# hundreds of server starts.
 make_sample() {
   local i
   journal_server
@@ -347,8 +347,8 @@ make_sample() {
   mkdir "$FAST"
 }
 
-# Damages the sample in each way that HOW means (journal_probe.c), starts the server on each result
-# and compares what it serves with what must be left.
+# Damages the sample in each way that HOW selects (journal_probe.c), starts the server on each
+# result and compares what the server serves with what must remain.
 damages() { # HOW
   run "$TOOLS/journal_probe" damage "$SSECHAT" "$FAST" sample "$@"
   printf '%s\n' "$output" | head -n 40
@@ -356,12 +356,12 @@ damages() { # HOW
   contains "$output" ' cases of '
 }
 
-@test "a journal cut at any byte of its last three records keeps every whole record" {
+@test "a journal cut at any byte of its last three records keeps every complete record" {
   make_sample
   damages cut
 }
 
-@test "a changed byte in the front record loses no message and is kept aside" {
+@test "a changed byte in the first record loses no message and is kept aside" {
   make_sample
   damages flip state
 }
@@ -376,7 +376,7 @@ damages() { # HOW
   damages flip last
 }
 
-@test "zeros or rubbish behind the end or before the beginning lose no message" {
+@test "zeros or rubbish after the end or before the beginning lose no message" {
   make_sample
   damages tails
   damages fronts
@@ -387,7 +387,7 @@ damages() { # HOW
   damages random 200 "$RANDOM"
 }
 
-# Makes a journal with its rooms one after the other, as a compaction leaves it, and damages the
+# Makes a journal with its rooms one after the other, as a compaction leaves them, and damages the
 # text that matches $1.
 make_grouped() {
   "$TOOLS/journal_probe" sign <<'END' | sed "s/$1/damaged/" >"$JOURNAL"
@@ -420,7 +420,7 @@ data: four
 END
 }
 
-@test "a stream that resumes from before a damaged stretch gets a gap, also after compaction" {
+@test "a stream that resumes from before a damaged stretch gets a gap, even after compaction" {
   make_grouped three
   journal_server --room-ttl 36500d
   same "$(texts a)" 'one nine'
@@ -443,7 +443,7 @@ END
   same "$REASON" expired
 }
 
-@test "a stream that resumes from before a damaged last message gets a gap, also after a crash" {
+@test "a stream that resumes from before a damaged last message gets a gap, even after a crash" {
   make_grouped four
   journal_server --room-ttl 36500d
   same "$(texts a)" 'one three nine'
@@ -476,7 +476,7 @@ END
 # ---- Compaction ---------------------------------------------------------------------------------
 
 # Publishes messages with keys until the journal has been compacted. Sets FIRST and ID to the ids of
-# the first and the last message, and LAST_KEY to the key of the last.
+# the first and the last message, and LAST_KEY to the key of the last message.
 post_until_compacted() {
   local i
   for ((i = 0; i < 100; i++)); do
@@ -490,7 +490,7 @@ post_until_compacted() {
   LAST_KEY=big-$i
 }
 
-@test "compaction keeps messages, idempotency keys and the ids of what is lost" {
+@test "compaction keeps messages, idempotency keys and the ids that gaps need" {
   journal_server --history 128K
   say one k1 small
   local one=$ID
@@ -590,7 +590,7 @@ post_until_compacted() {
   eventually '[ -z "$(journal_processes)" ]'
 }
 
-@test "the file that an interrupted compaction left behind is removed at the start" {
+@test "the file that an interrupted compaction left behind is removed at startup" {
   journal_server
   say hello
   crash_server
@@ -640,8 +640,8 @@ post_until_compacted() {
 
 # ---- Syncs --------------------------------------------------------------------------------------
 
-# Reads the trace: an id may leave in an answer or a stream only after a write that contains it has
-# been followed by a sync. Prints each violation, then how many answers and ids left.
+# Checks the trace: an id may be sent in an answer or a stream only after a write that contains it
+# and a sync. Prints each violation, then the numbers of answers and ids that were sent.
 check_trace() {
   awk '
     function ids(line, pattern, found,   text) {
@@ -667,7 +667,7 @@ check_trace() {
       ids($0, "(id: |\\\\\"id\\\\\":\\\\\")[0-9]+-[0-9]+", found)
       for (id in found) {
         left[id] = 1
-        if (!(id in safe)) print "left before it was safe:", id
+        if (!(id in safe)) print "sent before it was safe:", id
       }
     }
     END {
@@ -676,7 +676,7 @@ check_trace() {
     }' trace
 }
 
-@test "no message leaves before it is on the disk" {
+@test "no message is sent before it is on the disk" {
   local i
   traced_server pwrite64,pwritev,pwritev2,write,writev,fdatasync,fsync,sendto,sendmsg \
     --journal "$JOURNAL"
@@ -704,7 +704,7 @@ check_trace() {
   same "$(served | wc -l)" 101
 }
 
-@test "with --sync none no message is synced" {
+@test "with --sync none, no message is synced" {
   traced_server fdatasync,fsync,msync,sync_file_range --journal "$JOURNAL" --sync none
   local before i
   before=$(wc -l <trace)
@@ -719,7 +719,7 @@ check_trace() {
 
 # ---- Failing disks ------------------------------------------------------------------------------
 
-@test "a failed sync refuses its message for good, is reported, and has the journal rewritten" {
+@test "a failed sync refuses its message for good, is reported, and causes a rewrite of the journal" {
   journal_server
   say one k1
   listen stream ''
@@ -756,7 +756,7 @@ check_trace() {
   say two k2
 }
 
-@test "the journal recovers by itself after several syncs in a row have failed" {
+@test "the journal recovers by itself after several failed syncs in a row" {
   journal_server
   say one
   fault fdatasync error=EIO:when=1..3
@@ -768,7 +768,7 @@ check_trace() {
   same "$(texts)" 'one three'
 }
 
-@test "a message refused by a failed sync is gone even when the journal could not be cut back" {
+@test "a message refused by a failed sync does not come back even if the journal cannot be cut back" {
   journal_server
   say one
   fault fdatasync,ftruncate error=EIO
@@ -817,7 +817,7 @@ check_trace() {
   same "$(texts)" 'one two'
 }
 
-@test "a full disk refuses messages and is reported, and with space again all is as before" {
+@test "a full disk refuses messages and is reported; once it has space, everything works again" {
   small_disk 1m
   journal_server
   head -c 970K /dev/zero >"$DISK/filler"
@@ -859,7 +859,7 @@ check_trace() {
   repeat_all accepted 200
 }
 
-@test "a journal on a disk without any space is still read" {
+@test "a journal on a disk without free space is still read" {
   small_disk 1m
   journal_server
   say one k1
@@ -895,9 +895,9 @@ check_trace() {
 
 # ---- Replay -------------------------------------------------------------------------------------
 
-# Checks the order of a stream in a file: ids must grow; no message before `ready` may be newer than
-# the id of `ready`, and every message after it must be. Prints each violation, then how many
-# messages came before and after.
+# Checks the order of a stream in a file: ids must grow; messages before `ready` must not be newer
+# than the id of `ready`, and messages after it must be newer. Prints each violation, then the
+# numbers of messages before and after `ready`.
 check_order() {
   awk '
     function newer(a, b,   x, y) {
@@ -964,7 +964,7 @@ check_order() {
 
 # ---- The drain ----------------------------------------------------------------------------------
 
-# The time in milliseconds, for differences.
+# Prints the time in milliseconds, for differences.
 clock() {
   local now=${EPOCHREALTIME/./}
   echo $((now / 1000))
@@ -1021,7 +1021,7 @@ clock() {
   same "$(tail -n 2 good | head -c 7)" 'retry: '
 }
 
-@test "requests in hand are answered after SIGTERM, and new connections are refused" {
+@test "requests in progress are answered after SIGTERM, and new connections are refused" {
   local half poll line body='{"message":"in hand"}'
   journal_server --drain 5
   exec {half}<>"/dev/tcp/127.0.0.1/$PORT" {poll}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -1106,7 +1106,7 @@ clock() {
   same "$STATUS $(jq -r .id <<<"$BODY")" "200 $second"
 }
 
-@test "a compaction ends although the server was started with SIGCHLD ignored" {
+@test "a compaction ends even if the server was started with SIGCHLD ignored" {
   journal_server --history 8M
   local i bytes
   bytes=$(times 60000 x)
@@ -1121,7 +1121,7 @@ clock() {
   compacted
 }
 
-@test "a message over half of a smaller history is a gap in its room only, and not damage" {
+@test "a message over half of a smaller history is a gap only in its room, and not damage" {
   journal_server
   accepts '{"room":"small","message":"x"}'
   accepts "{\"room\":\"big\",\"data\":\"$(times 40000 x)\"}"
@@ -1135,7 +1135,7 @@ clock() {
   same "$(jq -c '[.gap, .messages]' <<<"$BODY")" '[true,[]]'
 }
 
-@test "lines that look like records do not make the start slow" {
+@test "lines that look like records do not slow down startup" {
   yes ':00000000 {' | head -c 4000000 >"$JOURNAL"
   journal_server
   ask /healthz

@@ -1,19 +1,19 @@
 #!/usr/bin/env bats
 # seconds: 30
-# test/layers and test/formats, on copies of the tree with one thing changed: each mistake that they
-# exist for must be found. Otherwise a broken check would look like a clean tree.
+# test/layers and test/formats, on copies of the tree with one change each: they must find every
+# mistake that they exist for. Otherwise a broken check would look like a clean tree.
 # shellcheck disable=SC2030,SC2031
 
 bats_require_minimum_version 1.5.0
 
 ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
 
-# make as from a new shell, without the variables of the make that runs this suite.
+# Runs make as from a new shell, without the variables of the make that runs this suite.
 clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
 
-# One tree with the objects of its build, which each test copies.
+# Makes a tree with the objects of its build, which each test copies.
 setup_file() {
   mkdir "$BATS_FILE_TMPDIR/tree"
   cd "$BATS_FILE_TMPDIR/tree" || return
@@ -31,7 +31,7 @@ compile() {
   gcc -D_GNU_SOURCE -iquote . -c -o "build/${1%.c}.o" "$1"
 }
 
-# The check fails, and says this of that place.
+# Checks that test/layers fails and prints this sentence for this place.
 finds() { # PLACE SENTENCE
   run "$ROOT/test/layers" .
   [ "$status" = 1 ]
@@ -41,8 +41,8 @@ finds() { # PLACE SENTENCE
   }
 }
 
-# Adds an include of a header of the floor ABOVE to a file of the floor BELOW, which must be found. A
-# floor is given by the front of its files' names.
+# Adds an include of a header of the floor ABOVE to a file of the floor BELOW, and checks that
+# test/layers finds it. A floor is given by the prefix of its files' names.
 upwards() { # BELOW ABOVE
   local file header files=("$1"*c)
   file=${files[0]}
@@ -80,7 +80,7 @@ upwards() { # BELOW ABOVE
   upwards host/ sse.
 }
 
-@test "a file that includes a header far above it is found, and so is a header that does" {
+@test "a source file or a header that includes a header far above it is found" {
   local headers=(base/*.h)
   upwards base/ sse.
   upwards net/ api/
@@ -98,7 +98,7 @@ upwards() { # BELOW ABOVE
   finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is not the path of a file of a floor'
 }
 
-@test "a header for the inside of a floor may be included only there" {
+@test "an internal header of a floor may be included only in that floor" {
   local header
   for header in hub/room.h net/connection.h store/inside.h; do
     [ -e "$header" ] || : >"$header"
@@ -107,7 +107,7 @@ upwards() { # BELOW ABOVE
   done
 }
 
-@test "the use of a symbol from above is found without its header" {
+@test "the use of a symbol from above is found even without its header" {
   printf 'void json_late(void);\nvoid json_late(void) {}\n' >>json.c
   printf '\nvoid json_late(void);\nvoid early(void);\nvoid early(void) { json_late(); }\n' >>base/text.c
   compile json.c
@@ -126,7 +126,7 @@ upwards() { # BELOW ABOVE
   finds "base/text.h:$(($(wc -l <base/text.h) - 1))" 'text_nowhere() is not defined in the .c file'
 }
 
-@test "a global variable that can change is found; a constant or a static one is allowed" {
+@test "a mutable global variable is found; a constant or a static variable is allowed" {
   printf 'extern const int limit;\nconst int limit = 5;\nstatic int own;\nint *both(void);\n' >>base/text.c
   printf 'int *both(void) { return &own; }\n' >>base/text.c
   compile base/text.c
@@ -137,7 +137,7 @@ upwards() { # BELOW ABOVE
   finds "base/text.c:$(($(wc -l <base/text.c) - 1))" 'loose is a global variable that other files can change'
 }
 
-@test "a function of 50 lines is allowed, one of 51 is found" {
+@test "a function of 50 lines is allowed, a function of 51 lines is found" {
   {
     printf '\nstatic int short_enough(void)\n{\n'
     printf '    if (1) { /* { */\n    }\n%.0s' {1..23}
@@ -149,7 +149,7 @@ upwards() { # BELOW ABOVE
   [[ $output != *short_enough* ]]
 }
 
-@test "a file of 600 lines is allowed, one of 601 is found" {
+@test "a file of 600 lines is allowed, a file of 601 lines is found" {
   { yes '' | head -n 600; yes '/* why */' | head -n 300; } >base/long.h
   run "$ROOT/test/layers" .
   [[ $output != *'more than 600'* ]]
@@ -166,14 +166,14 @@ upwards() { # BELOW ABOVE
   finds "docs/reading.md:$(grep -n base/gone.c docs/reading.md | cut -d : -f 1)" 'there is no base/gone.c'
 }
 
-@test "a figure of the reading guide that is no longer true is found" {
+@test "an outdated figure in the reading guide is found" {
   local line
   line=$(grep -n '^These are about' docs/reading.md | head -n 1 | cut -d : -f 1)
   sed -i "${line}s/[0-9,]\+/1,000/" docs/reading.md
   finds "docs/reading.md:$line" 'these are '
 }
 
-@test "a format that base cannot print is found" {
+@test "a format that base/print.c does not support is found" {
   run -0 "$ROOT/test/formats" .
   printf 'static void report(void)\n{\n    log_line(LOG_INFO, "sum=%%zu "\n        "part=%%5.2f", 1, 2);\n}\n' >>sse.c
   run -1 "$ROOT/test/formats" .

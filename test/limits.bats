@@ -1,11 +1,11 @@
 #!/usr/bin/env bats
-# How much one client may take: the limits of an address, also behind a proxy; which hosts the
-# server answers for, and which pages may load its answers; what the log says of refusals, and what
-# it must never contain.
+# What one client may use: the limits per address, even behind a proxy; the hosts that the server
+# answers for, and the pages that may load its answers; what the log says about refusals, and what
+# the log must never contain.
 #
-# Each test sets the limits that it is about. All of 127.0.0.0/8 is this machine, so curl can play
-# clients with different addresses by --interface 127.0.0.2 and the like. A real nginx is the proxy
-# in some tests; in the others curl sends the fields that a proxy would.
+# Each test sets the limits that it tests. All of 127.0.0.0/8 belongs to this machine, so curl can
+# play clients with different addresses through --interface 127.0.0.2 and so on. In some tests a
+# real nginx is the proxy; in the others curl sends the fields that a proxy would send.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2119,SC2120,SC2153
 #
 # seconds: 50
@@ -13,8 +13,8 @@
 bats_require_minimum_version 1.5.0
 load lib/helper
 
-# The last answer must be a stream with a retry of 10 to 30 seconds, `busy` with this reason, and a
-# proper end.
+# Checks that the last answer is a stream with a retry of 10 to 30 seconds, `busy` with this reason,
+# and a proper end.
 is_busy() {
   same "$STATUS $(field Content-Type)" '200 text/event-stream'
   printf '%s\n\n' "$BODY" >busy
@@ -23,24 +23,24 @@ is_busy() {
   between "$(events busy | jq 'select(.retry).retry')" 10000 30000
 }
 
-# The last answer must be a 429 that says when to try again.
+# Checks that the last answer is a 429 that says when to try again.
 is_too_much() {
   is_problem 429
   same "$(field Retry-After)" 1
 }
 
-# How many streams are in the lobby, as GET /rooms tells.
+# Prints how many streams are in the lobby, according to GET /rooms.
 online() {
   ask /rooms
   jq '[.rooms[] | select(.room == "lobby").online] | add // 0' <<<"$BODY"
 }
 
-# The statuses of the answers in standard input, in their order.
+# Prints the statuses of the answers in standard input, in their order.
 statuses() {
   grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
 }
 
-# Posts COUNT messages as fast as one curl can; prints their statuses, one a line.
+# Posts COUNT messages as fast as one curl can; prints their statuses, one per line.
 posts() { # COUNT [curl options]
   curl -sS -m 60 -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/json' \
     --data-raw '{"message":"x"}' "${@:2}" "$URL/messages?[1-$1]"
@@ -48,8 +48,8 @@ posts() { # COUNT [curl options]
 
 KEYS=0
 
-# Posts messages, each with a new idempotency key, until one gets 429; KEY is then the key of that
-# one.
+# Posts messages, each with a new idempotency key, until a message gets 429. Sets KEY to the key of
+# that message.
 post_too_much() {
   local i
   for i in {1..60}; do
@@ -60,8 +60,8 @@ post_too_much() {
   is_too_much
 }
 
-# Opens a connection that stays open and sets CONNECTION. With an argument it also sends a request
-# with these fields, which must be answered with 200.
+# Opens a connection that stays open and sets CONNECTION. If FIELDS is given, also sends a request
+# with these fields and checks that the answer is 200.
 connect() { # [FIELDS]
   exec {CONNECTION}<>"/dev/tcp/127.0.0.1/$PORT"
   if [ $# -gt 0 ]; then
@@ -71,13 +71,13 @@ connect() { # [FIELDS]
   fi
 }
 
-# COUNT lines of the log must match.
+# Checks that COUNT lines of the log match.
 log_has() { # COUNT REGEX
   same "$(grep -cE -- "$2" "$SERVER_LOG")" "$1"
 }
 
-# Starts a server with its default limits: the script drops the four arguments that start_server
-# puts in front.
+# Starts a server with its default limits: the script drops the first four arguments, which
+# start_server adds.
 start_plain() {
   local program=$SSECHAT
   is_sanitized && SANITIZED=1
@@ -88,7 +88,7 @@ start_plain() {
 
 # ---- Streams of one address ----
 
-@test "a stream over the limit of its address gets busy and never shows in presence" {
+@test "a stream over the limit of its address gets busy and never appears in presence" {
   local i
   start_server --max-streams-per-ip 3
   for i in 1 2 3; do
@@ -114,7 +114,7 @@ start_plain() {
   is_busy address
 }
 
-@test "a long poll counts as a stream, and one over the limit is answered with 429" {
+@test "a long poll counts as a stream, and a poll over the limit is answered with 429" {
   start_server --max-streams-per-ip 2
   listen stream ''
   curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
@@ -154,13 +154,13 @@ start_plain() {
   same "$(posts 60 --unix-socket socket | sort | uniq -c | xargs)" '60 201'
 }
 
-@test "a limit of 0 is no limit" {
+@test "a limit of 0 means no limit" {
   start_server --max-streams-per-ip 0 --post-rate 0
   crowd 120 /events
   same "$(posts 120 | sort | uniq -c | xargs)" '120 201'
 }
 
-@test "an address may by default hold 64 streams and post 20 messages at once" {
+@test "by default, an address may hold 64 streams and post 20 messages at once" {
   start_plain
   crowd 64 /events
   ask /events
@@ -177,7 +177,7 @@ start_plain() {
   start_server --max-streams-per-ip 3
   crowd 3 /events
   for i in {1..32}; do
-    # Half of them are silent, half have got an answer and are idle.
+    # Half of the connections are silent; the others have got an answer and are idle.
     if ((i % 2)); then connect; else connect ''; fi
     kept[i]=$CONNECTION
   done
@@ -231,7 +231,7 @@ start_plain() {
   log_has 0 hint=
 }
 
-@test "the log suggests --trust-proxy for a proxy at ::1, too" {
+@test "the log also suggests --trust-proxy for a proxy at ::1" {
   grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
   start_server --listen '[::1]:0' --max-streams-per-ip 1
   listen stream '' -g
@@ -305,7 +305,7 @@ GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: $bytes\nwarn: $mark
 POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer $token\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n$mark\r\n
 POST /messages?$mark HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: $mark\r\n\r\n
 END
-  # Clients that give up in the middle of a head, and of a body.
+  # Clients give up in the middle of a head or a body.
   for bytes in "GET /$mark/$token" "POST /messages?access_token=$token HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{\"message\":\"$mark"; do
     connect
     printf '%b' "$bytes" >&"$CONNECTION"
@@ -313,7 +313,7 @@ END
   done
   eventually '[ "$(grep -c "reason=\"cut\"" "$SERVER_LOG")" -ge 2 ]'
   stop_server
-  # The log is not empty: it has closes and refusals.
+  # The log is not empty: it contains closes and refusals.
   grep -q '^debug: close ' "$SERVER_LOG"
   grep -q '^warn: refused ' "$SERVER_LOG"
   lacks "$(cat "$SERVER_LOG")" "$mark"
@@ -325,7 +325,7 @@ END
 
 # ---- Messages of one address ----
 
-@test "an address may post a burst, then --post-rate messages a second; 429 says when to retry" {
+@test "an address may post a burst, then --post-rate messages per second; 429 says when to retry" {
   local started taken
   start_server --post-rate 5
   started=$(date +%s%3N)
@@ -371,7 +371,7 @@ END
   done
 }
 
-@test "a connection continues after a 429 when no body has to be skipped" {
+@test "a connection continues after a 429 if no body has to be skipped" {
   local head='POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n'
   start_server --post-rate 1
   raw "$(times 20 "$head")GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" >answers
@@ -400,7 +400,7 @@ END
 
 # ---- Behind a proxy ----
 
-# The field by which a proxy says that a request is from these addresses.
+# Prints the field by which a proxy says that a request is from these addresses.
 by() {
   printf 'X-Forwarded-For: %s' "$1"
 }
@@ -432,13 +432,13 @@ by() {
   accepts '{"message":"x"}' -H "$(by 192.0.2.2)"
   # The log has one line for all refusals, with the address that counts.
   log_has 1 '^warn: refused what=stream address=192\.0\.2\.1 connections=2 streams=1 '
-  # The field is ignored when it comes from another address than the proxy's.
+  # The field is ignored when it comes from an address other than the proxy's.
   listen direct '' --interface 127.0.0.2 -H "$(by 192.0.2.3)"
   ask /events --interface 127.0.0.2 -H "$(by 192.0.2.4)"
   is_busy address
 }
 
-@test "an address that a client puts in front of the trusted proxy's does not count" {
+@test "an address that a client puts in front of the trusted proxy's is ignored" {
   local i
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1 --trust-proxy 10.0.0.0/8
   listen stream '' -H "$(by '203.0.113.1, 192.0.2.1')"
@@ -454,7 +454,7 @@ by() {
   listen other '' -H "$(by '192.0.2.1, 192.0.2.2')"
 }
 
-@test "a trusted proxy may name its client by Forwarded (RFC 7239)" {
+@test "a trusted proxy may name its client in Forwarded (RFC 7239)" {
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
   listen stream '' -H 'Forwarded: for=203.0.113.1, for="192.0.2.1:4711";proto=https'
   ask /events -H 'Forwarded: for="203.0.113.2, for=192.0.2.1'
@@ -464,7 +464,7 @@ by() {
   listen other '' -H 'Forwarded: for=192.0.2.1, for=192.0.2.2'
 }
 
-@test "an IPv6 /64 network behind a trusted proxy is one client" {
+@test "an IPv6 /64 network behind a trusted proxy counts as one client" {
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
   listen one '' -H "$(by 2001:db8::1)"
   for i in 2001:db8::2 2001:db8:0:0:ffff:ffff:ffff:ffff '[2001:db8::3]:4711'; do
@@ -484,7 +484,7 @@ by() {
   listen stream '' -H "$(by 192.0.2.1)"
   same "$(raw "$poll$(by 192.0.2.1)\r\n\r\n$poll$(by 192.0.2.2)\r\n\r\n$poll$(by 192.0.2.1)\r\n\r\n$poll\r\n$poll$last$(by 192.0.2.2)\r\n\r\n" | statuses)" \
     '429 200 429 200 200'
-  # A stream counts for the client of its own request, not for earlier ones of the connection.
+  # A stream counts for the client of its own request, not for clients of earlier requests.
   connect "$(by 192.0.2.3)\r\n"
   printf 'GET /healthz HTTP/1.1\r\nHost: h\r\n\r\nGET /events HTTP/1.1\r\nHost: h\r\n%s\r\n\r\n' "$(by 192.0.2.4)" >&"$CONNECTION"
   eventually '[ "$(online)" = 2 ]'
@@ -512,7 +512,7 @@ by() {
   done
 }
 
-@test "a client behind a trusted proxy may have only a limited number of requests under way" {
+@test "a client behind a trusted proxy may have only a limited number of requests in progress" {
   local i kept=() head='POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 15\r\nExpect: 100-continue\r\n'
   start_server --max-streams-per-ip 3 --post-rate 0 --trust-proxy 127.0.0.1
   for i in {1..35}; do
@@ -558,7 +558,7 @@ by() {
   log_has 1 '^warn: hint="a trusted proxy does not name its client; let it send X-Forwarded-For or Forwarded"$'
 }
 
-@test "clients for which a trusted proxy gives no readable address count as one" {
+@test "clients for which a trusted proxy gives no readable address count as one client" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one '' -H "$(by unknown)"
   for i in "$(by unknown)" "$(by ', ')" 'X-Forwarded-For;' 'Forwarded: for=_hidden' 'Forwarded: proto=https' \
@@ -571,7 +571,7 @@ by() {
   log_has 1 '^warn: refused what=stream address=:: '
 }
 
-@test "a client's Host that a proxy quotes in Forwarded gives the client no other address" {
+@test "a client's Host that a proxy quotes in Forwarded does not change the client's address" {
   local i
   start_server --max-streams-per-ip 0 --post-rate 1 --trust-proxy 127.0.0.1
   for i in {1..40}; do
@@ -614,7 +614,7 @@ by() {
   log_has 0 refused
 }
 
-@test "an address has its own share of the memory for unfinished requests, and others have theirs" {
+@test "each address has its own share of the memory for unfinished requests" {
   local i kept=() filler
   filler=$(printf '%0900000d' 0)
   start_server --post-rate 0 --max-streams-per-ip 64 --max-body 1M
@@ -635,7 +635,7 @@ by() {
   eventually 'post "{\"data\":\"${filler:0:100000}\"}"; [ "$STATUS" = 201 ]'
 }
 
-@test "--trust-proxy takes networks, addresses and the word unix, and nothing else" {
+@test "--trust-proxy accepts networks, addresses and the word unix, and nothing else" {
   local network
   for network in 10.0.0.0/8 0.0.0.0/0 192.0.2.1 192.0.2.1/32 2001:db8::/32 ::/0 ::1 2001:db8::1/128 ::ffff:10.0.0.0/104 unix; do
     run -0 "$SSECHAT" --check --trust-proxy 127.0.0.1 --trust-proxy "$network"
@@ -651,10 +651,10 @@ by() {
 
 # ---- Behind nginx ----
 
-# Starts nginx in front of the server. Sets URL to it, and SERVER_URL to the server itself.
+# Starts nginx in front of the server. Sets URL to nginx's URL, and SERVER_URL to the server's.
 start_nginx() {
   local pid attempt port
-  PATH=$PATH:/usr/sbin # where Debian has it
+  PATH=$PATH:/usr/sbin # where Debian installs nginx
   command -v nginx >/dev/null || skip 'nginx is not installed'
   SERVER_URL=$URL
   mkdir -p nginx
@@ -685,7 +685,7 @@ http {
 END
     nginx -p "$PWD" -e nginx/log -c nginx/conf </dev/null >/dev/null 2>&1 3>&- &
     pid=$!
-    # If the port is taken, nginx gives up, and an answer from that port is another program's.
+    # If the port is taken, nginx gives up, and an answer from that port is from another program.
     eventually "! kill -0 $pid 2>/dev/null || grep -qs . nginx/pid && curl -sf http://127.0.0.1:$port/healthz"
     if kill -0 "$pid" 2>/dev/null; then
       CLIENTS+=("$pid")
@@ -697,7 +697,7 @@ END
   return 1
 }
 
-@test "a stream through nginx flows at once, and a page behind nginx may post" {
+@test "a stream through nginx arrives without delay, and a page behind nginx may post" {
   start_server --heartbeat 0 --trust-proxy 127.0.0.1
   start_nginx
   listen stream 'name=ann'
@@ -733,7 +733,7 @@ END
   listen again '' --interface 127.0.0.2
 }
 
-@test "all clients behind nginx are one without --trust-proxy, and the log says what to do" {
+@test "without --trust-proxy, clients behind nginx count as one, and the log says what to do" {
   start_server --max-streams-per-ip 1
   start_nginx
   listen one '' --interface 127.0.0.2
@@ -744,7 +744,7 @@ END
 
 # ---- Host ----
 
-@test "a server with --host answers to these names in any spelling, and 421 to any other" {
+@test "a server with --host accepts these names in any spelling, and answers 421 to any other name" {
   local status host
   start_server --host chat.example --host other.example:8080 --host '[2001:db8::1]'
   while read -r status host; do
@@ -785,7 +785,7 @@ END
   same "$(jq '.messages | length' <<<"$BODY")" 0
 }
 
-@test "with --host the target's name wins over the field, and a request without a name gets 421" {
+@test "with --host, the target's name overrides the field's, and a request without a name gets 421" {
   local end='Connection: close\r\n\r\n'
   start_server --host chat.example
   same "$(raw "GET http://chat.example/healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
@@ -801,7 +801,7 @@ END
   same "$(raw 'POST /messages HTTP/1.1\r\nHost: evil\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n' | statuses)" 421
 }
 
-@test "a page that made its own name lead to the server is kept out by --host" {
+@test "--host keeps out a page that made its own name resolve to the server" {
   local host=evil.example:$PORT
   start_server
   accepts '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
@@ -812,7 +812,7 @@ END
   accepts '{"message":"x"}' -H "Origin: $URL"
 }
 
-@test "--host takes names, and nothing else" {
+@test "--host accepts names, and nothing else" {
   local host
   run -0 "$SSECHAT" --check --host chat.example --host chat.example:8080 --host '[::1]:80' --host localhost
   for host in '' http://chat.example chat.example/ /chat 'chat example' ann@chat.example 'chat.example?' 'a#b' a,b $'a\tb' $'a\x7f' é; do
@@ -822,7 +822,7 @@ END
 
 # ---- Pages of other sites ----
 
-# The last answer must have the fields that keep pages of other sites from loading it.
+# Checks that the last answer has the fields that keep pages of other sites from loading it.
 is_ours() { # WHAT [POLICY]
   same "$1: $(field X-Content-Type-Options)" "$1: nosniff"
   same "$1: $(field Cross-Origin-Resource-Policy)" "$1: ${2:-same-origin}"
@@ -911,14 +911,14 @@ is_ours() { # WHAT [POLICY]
     is_ours 304 "$policy"
     ask /hello.txt -I
     is_ours HEAD "$policy"
-    # JSON answers stay closed: pages of a --cors origin read them by CORS.
+    # JSON answers stay protected: pages of a --cors origin read them by CORS.
     ask /messages -H 'Origin: https://app.example'
     is_ours JSON
     ask /nothing
     is_ours 404
     start_server --www site --cors https://app.example
   done
-  # The built-in page stays closed as well.
+  # The built-in page also stays protected.
   start_server --cors https://app.example
   ask /
   is_ours 'the page'

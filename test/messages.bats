@@ -9,7 +9,7 @@
 
 load lib/helper
 
-# Posts the file `body`, whose JSON may be too long for a command line.
+# Posts the file `body`, whose JSON can be too long for a command line.
 post_file() {
   ask /messages -H 'Content-Type: application/json' --data-binary @body
 }
@@ -27,7 +27,7 @@ post_file() {
   same "$(jq -c '[.id, .time]' <<<"$BODY")" "$(events_of stream message '[.id, .data.time]')"
 }
 
-@test "ids grow over all rooms, also within a millisecond" {
+@test "ids grow across all rooms, even within a millisecond" {
   local i
   start_server
   for i in {1..40}; do
@@ -64,7 +64,7 @@ post_file() {
   same "$(events_of stream message .data.message)" '" \t a\n\n b \r\n"'
 }
 
-@test "a message may contain no control characters but tab, CR and LF" {
+@test "a message may contain no control characters except tab, CR and LF" {
   local c
   start_server
   for c in 0000 0001 0008 000b 000c 000e 001b 001f 007f 0080 0085 009f 2028 2029 202a 202e 2066 2069; do
@@ -140,7 +140,7 @@ END
   same "$(events stream | jq -r 'select(.data == "1") | .event')" "$(cat wanted)"
 }
 
-@test "an event's name may not be one of the server's or the browser's own" {
+@test "an event's name may not be a name that the server or the browser uses" {
   local name
   start_server
   for name in ready gap presence heartbeat busy open error; do
@@ -150,7 +150,7 @@ END
   done
 }
 
-@test "an event's name is accepted with data only" {
+@test "an event's name is accepted only with data" {
   start_server
   refuses 400 '{"message":"x","event":"news"}'
   accepts '{"message":"x","event":null}'
@@ -170,7 +170,7 @@ END
   done
 }
 
-@test "a message without a room goes to the lobby" {
+@test "a message without a room is sent to the lobby" {
   start_server
   accepts '{"message":"x"}'
   same "$(jq -r .room <<<"$BODY")" lobby
@@ -178,7 +178,7 @@ END
   same "$(jq -r .room <<<"$BODY")" lobby
 }
 
-@test "with --room any other room is answered with 403" {
+@test "with --room, any other room is answered with 403" {
   start_server --room kitchen
   accepts '{"room":"kitchen","message":"x"}'
   refuses 403 '{"room":"hall","message":"x"}'
@@ -208,7 +208,7 @@ END
     "$(printf '%s\n' anonymous anonymous Ann 'Ann  Lee' "$(times 32 😀)" "$(times 32 é)")"
 }
 
-@test "a name is accepted with message only" {
+@test "a name is accepted only with message" {
   start_server
   refuses 400 '{"data":"x","name":"ann"}'
   accepts '{"data":"x","name":null}'
@@ -258,7 +258,7 @@ END
   same "$(jq -r .room <<<"$BODY")" den
 }
 
-@test "the whole body must be one JSON object as RFC 8259 defines it" {
+@test "a body must be exactly one JSON object as RFC 8259 defines it" {
   local body
   start_server
   while read -r body; do
@@ -329,7 +329,7 @@ END
   is_problem 415
 }
 
-@test "a POST that does not tell its length is answered with 411" {
+@test "a POST without a length is answered with 411" {
   start_server
   contains "$(raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n')" \
     'HTTP/1.1 411 Length Required'
@@ -351,19 +351,19 @@ END
   same "$STATUS" 201
 }
 
-@test "a client that is still sending a body that is too large can read the 413" {
+@test "a client can read the 413 while it is still sending a body that is too large" {
   start_server
   head -c 4000000 /dev/zero >body
   ask /messages -H 'Content-Type: application/json' -H 'Expect:' --data-binary @body ||
-    same "$?" 55 # curl could not send all of it, but has read the answer
+    same "$?" 55 # curl could not send the whole body, but has read the answer
   same "$STATUS" 413
-  # From a client that only sends the server reads 64 KB, and it keeps the connection for a second,
-  # so that the client can read the answer.
+  # If a client only sends, the server reads 64 KB and keeps the connection for a second, so that
+  # the client can read the answer.
   local deaf before
   exec {deaf}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 32000000\r\n\r\n' >&"$deaf"
   before=$(date +%s%3N)
-  head -c 32000000 /dev/zero 1>&"$deaf" || same "$?" 141 # of a broken pipe
+  head -c 32000000 /dev/zero 1>&"$deaf" || same "$?" 141 # a broken pipe
   between $(($(date +%s%3N) - before)) 900 20000
   contains "$(timeout 20 cat <&"$deaf" 2>/dev/null)" 'HTTP/1.1 413 Content Too Large'
   exec {deaf}>&-
@@ -379,7 +379,7 @@ END
   is_problem 413
 }
 
-@test "a message whose frame is over half of the history is answered with 413" {
+@test "a message whose frame is larger than half of the history is answered with 413" {
   start_server --history 16K
   accepts "{\"data\":\"$(times 8000 x)\"}"
   refuses 413 "{\"data\":\"$(times 8200 x)\"}"
@@ -428,7 +428,7 @@ END
   events_of stream image .data.data | jq -r . | base64 -d | cmp - octets
 }
 
-@test "binary data goes to the lobby as the default event by default, and may not be empty" {
+@test "by default, binary data is a default event in the lobby; it may not be empty" {
   start_server
   listen stream ''
   ask /messages -H 'Content-Type: application/octet-stream; x=y' --data-raw 'hi'
@@ -459,7 +459,7 @@ END
   same "$(events_of stream message '.data | keys_unsorted' | head -n 1)" '["id","room","name","message","time","key"]'
 }
 
-@test "an idempotency key that returns with another message is answered with 422" {
+@test "an idempotency key that is reused for another message is answered with 422" {
   start_server
   accepts '{"message":"hello"}' -H 'Idempotency-Key: k1'
   refuses 422 '{"message":"hello!"}' -H 'Idempotency-Key: k1'
@@ -471,7 +471,7 @@ END
   refuses 422 '{"data":{"a":[2]}}' -H 'Idempotency-Key: k2'
 }
 
-@test "an idempotency key counts in its room only, and a POST without one is always new" {
+@test "an idempotency key counts only in its room, and a POST without a key is always new" {
   start_server
   accepts '{"message":"x"}' -H 'Idempotency-Key: k1'
   accepts '{"message":"x","room":"den"}' -H 'Idempotency-Key: k1'
@@ -523,7 +523,7 @@ END
     timeout 20 cat <&"${connections[i]}" >"answer.$i"
     exec {connections[i]}>&-
   done
-  # The kernel chooses which POST is first; all others must get answers that agree with it.
+  # The kernel chooses which POST is first; all others must get answers that agree with the first.
   same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | grep -c 201)" 1
   same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | grep -c '20[01]\|422')" 5
   same "$(tail -qn 1 answer.? | jq -r '.id // empty' | sort -u | wc -l)" 1
@@ -606,7 +606,7 @@ END
   same "$(field Access-Control-Allow-Origin)" '*'
 }
 
-@test "--cors with an origin and * gives credentials to the named origin only" {
+@test "--cors with an origin and * gives credentials only to the named origin" {
   start_server --cors '*' --cors https://app.example
   accepts '{"message":"x"}' -H 'Origin: https://app.example'
   same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" 'https://app.example true'
@@ -614,14 +614,14 @@ END
   same "$(field Access-Control-Allow-Origin) $(field Access-Control-Allow-Credentials)" '* '
 }
 
-@test "without --cors an answer has no CORS fields" {
+@test "without --cors, an answer has no CORS fields" {
   start_server
   ask /rooms -H 'Origin: https://evil.example'
   same "$STATUS" 200
   same "$(grep -i 'access-control' <<<"$HEAD")" ''
 }
 
-@test "the preflight allows an origin of --cors, and no other" {
+@test "the preflight allows an origin of --cors and no other origin" {
   start_server --cors https://app.example
   ask /messages -X OPTIONS -H 'Origin: https://app.example' \
     -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type,idempotency-key'

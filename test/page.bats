@@ -18,11 +18,11 @@ teardown() {
   stop_all
 }
 
-# ---- What a person does and sees ----
+# ---- What a user does and sees ----
 
 CONNECTED='document.querySelector("#status").dataset.state === "connected"'
 
-# Opens the chat at a path of the server as a new person, who enters a name: join_chat NAME [PATH].
+# Opens the chat at a path of the server as a new user, who enters a name: join_chat NAME [PATH].
 join_chat() {
   local name=$1 path=${2:-/}
   open_page "$URL$path"
@@ -35,7 +35,7 @@ say() {
   type_text '#text' "$1$ENTER"
 }
 
-# The texts of the conversation as a JSON list, in their order.
+# Prints the texts of the conversation as a JSON list, in their order.
 conversation() {
   script 'return [...document.querySelectorAll("#log .bubble")].map((b) => b.textContent)'
 }
@@ -49,8 +49,8 @@ wait_for_notice() {
   wait_until 'document.querySelector("#notice").innerText.includes(arguments[0])' "$1"
 }
 
-# Waits until presence lists these names. It must arrive within a second or two, and so before a
-# heartbeat, which comes after 15 seconds.
+# Waits until presence lists these names. Presence must arrive within a second or two, which is
+# before a heartbeat, which comes after 15 seconds.
 wait_for_people() {
   WEBDRIVER_WAIT_SECONDS=10 wait_until '[...document.querySelectorAll("#people li")]
     .map((li) => li.textContent).join() === arguments[0]' "$1"
@@ -86,7 +86,7 @@ outbox_is_empty() {
   same "$(conversation)" '["hello from the first tab","and back"]'
 }
 
-@test "a page marks its own messages, and presence shows both people's names" {
+@test "a page marks its own messages, and presence shows both users' names" {
   start_server
   browser
   join_chat ann
@@ -107,7 +107,7 @@ outbox_is_empty() {
   wait_for_people ben
 }
 
-@test "a page asks for the name once and lets the person change it" {
+@test "a page asks for the name once and lets the user change it" {
   start_server
   browser
   join_chat ann
@@ -122,7 +122,7 @@ outbox_is_empty() {
   same "$(curl -sf "$URL/messages" | jq -r '.messages[0].name')" anna
 }
 
-@test "a person without a name can read, and is asked for one when writing" {
+@test "a user without a name can read, and is asked for a name when writing" {
   start_server
   accepts '{"message": "to everybody"}'
   browser
@@ -214,7 +214,7 @@ outbox_is_empty() {
   wait_until 'document.querySelector("#log .bubble")?.textContent === "😀".repeat(4096)'
 }
 
-@test "a person can change to a room from the list, or by its name" {
+@test "a user can change to a room from the list, or by its name" {
   start_server
   accepts '{"room": "tea & cake", "message": "elsewhere"}'
   browser
@@ -262,7 +262,7 @@ outbox_is_empty() {
   same "$(conversation)" "$(seq 120 | jq -Rnc '[inputs]')"
 }
 
-@test "a person who reads further up is not moved, but told of new messages" {
+@test "a user who reads further up is not moved, but told about new messages" {
   start_server
   local i
   for i in $(seq 50); do accepts "{\"name\": \"ben\", \"message\": \"$i\"}"; done
@@ -271,7 +271,7 @@ outbox_is_empty() {
   wait_until 'document.querySelector("#scroller").scrollTop > 500'
   script 'document.querySelector("#scroller").scrollTop = 100'
   wait_until 'document.querySelector("#scroller").scrollTop === 100'
-  # The page learns of the position from the scroll event, which comes a frame later.
+  # The page learns the position from the scroll event, which comes a frame later.
   async_script 'const frame = () => new Promise(requestAnimationFrame);
     await frame();
     await frame();'
@@ -291,7 +291,7 @@ outbox_is_empty() {
   browser
   join_chat ann
   local first
-  for first in 1 301 601 901; do # in parts, because a script may take 30 seconds at most
+  for first in 1 301 601 901; do # in parts, because a script is limited to 30 seconds
     async_script 'for (let i = Number(arguments[0]); i < Number(arguments[0]) + 300; i += 1) {
       await fetch("/messages", { method: "POST", headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ name: "ben", message: String(i) }) });
@@ -335,7 +335,7 @@ outbox_is_empty() {
   same "$(conversation)" '["before the restart","after the restart"]'
 }
 
-@test "a message written while the server is away waits, and is delivered once" {
+@test "a message written while the server is down waits, and is delivered once" {
   start_server --retry 200
   browser
   join_chat ann
@@ -370,9 +370,9 @@ outbox_is_empty() {
   same "$(curl -sf "$URL/messages" | jq '.messages | length')" 1
 }
 
-# A message may arrive on the stream before the answer to its POST, and the answer may be lost. Here
+# A message can arrive on the stream before the answer to its POST, and the answer can be lost. Here
 # every answer is lost, so the page must take the message on the stream as the receipt.
-@test "a message whose answer is lost is settled by the stream" {
+@test "a message whose answer is lost is confirmed by the stream" {
   start_server
   browser
   join_chat ann
@@ -427,9 +427,9 @@ outbox_is_empty() {
   same "$(script 'return document.querySelector("#retry").hidden')" false
 }
 
-# The server is stopped, not ended, so its connections stay open but silent, as after a laptop's
+# The server is suspended, not ended, so its connections stay open but silent, as after a laptop's
 # sleep.
-@test "a connection that went silent is replaced by one that resumes from the last id" {
+@test "a silent connection is replaced with a connection that resumes from the last id" {
   start_server --heartbeat 1
   browser
   join_chat ann
@@ -489,7 +489,7 @@ outbox_is_empty() {
   join_chat ann
   say hello
   outbox_is_empty
-  # The contrast ratio between text and page as WCAG defines it; it asks for at least 4.5.
+  # The contrast ratio between text and page as WCAG defines it; WCAG requires at least 4.5.
   local contrast='const light = (colour) => colour.match(/[\d.]+/g).slice(0, 3)
       .map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
       .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
@@ -537,7 +537,7 @@ outbox_is_empty() {
 
 # ---- EventSource itself ----
 
-@test "EventSource hands over what was posted, whatever the bytes" {
+@test "EventSource delivers what was posted, whatever the bytes" {
   start_server
   browser
   open_page "$URL/healthz"
@@ -680,7 +680,7 @@ show_token() {
   type_text '#token' "$1$ENTER"
 }
 
-@test "a token in the URL's fragment signs a person in and is visible nowhere else" {
+@test "a token in the URL's fragment signs a user in and is visible nowhere else" {
   start_guarded
   browser
   local token
@@ -707,7 +707,7 @@ show_token() {
   lacks "$(<"$SERVER_LOG")" "${token##*.}"
 }
 
-@test "a person without a token is asked for one" {
+@test "a user without a token is asked for one" {
   start_guarded
   browser
   open_page "$URL/"
@@ -734,7 +734,7 @@ show_token() {
   wait_for_people bob
 }
 
-@test "a token for other rooms makes the page ask for one that is for this room" {
+@test "a token for other rooms makes the page ask for a token for this room" {
   start_guarded
   browser
   open_page "$URL/?room=garden#token=$(sign --sub ann --rooms lobby)"
@@ -763,7 +763,7 @@ show_token() {
   same "$(conversation)" '["before","meanwhile","after"]'
 }
 
-@test "a message that waits for a token is sent when the person enters one" {
+@test "a message that waits for a token is sent when the user enters a token" {
   start_guarded
   browser
   open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 3s)"
@@ -776,7 +776,7 @@ show_token() {
   outbox_is_empty
 }
 
-@test "a person whose token is for reading only is told so when writing" {
+@test "a user whose token allows only reading is told so when writing" {
   start_guarded
   browser
   open_page "$URL/#token=$(sign --sub ann --rooms lobby)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# HTTP as a client meets it: methods, errors, kept connections, pipelining, and requests in pieces
-# of any size. curl sends the well-formed requests; `raw` (helper.bash) sends the bytes that curl
+# HTTP as a client sees it: methods, errors, keep-alive connections, pipelining, and requests in
+# pieces of any size. curl sends the well-formed requests; `raw` (helper.bash) sends bytes that curl
 # would refuse to send. Parsing itself is tested in unit/http.bats.
 # shellcheck disable=SC2016,SC2153
 #
@@ -8,7 +8,7 @@
 
 load lib/helper
 
-# The statuses of the answers in standard input, in their order.
+# Prints the statuses of the answers in standard input, in their order.
 statuses() {
   grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
 }
@@ -26,7 +26,7 @@ statuses() {
     same "$STATUS$(sed '/^Date/d' <<<"$HEAD")" "$get"
     same "$(wc -c <answer.head)" "$(wc -c <answer.body)" # curl -I prints the head
   done
-  # There is not one byte of a body, so the next answer follows directly.
+  # There is not a single byte of a body, so the next answer follows directly.
   same "$(raw 'HEAD /messages HTTP/1.1\r\nHost: h\r\n\r\nHEAD /nothing HTTP/1.1\r\nHost: h\r\n\r\nHEAD /events HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' |
     tr -d '\r' | grep -v '^[A-Z][-A-Za-z]*: ' | paste -sd '|')" \
     'HTTP/1.1 200 OK||HTTP/1.1 404 Not Found||HTTP/1.1 200 OK||HTTP/1.1 200 OK||{"status":"ok"}'
@@ -47,7 +47,7 @@ statuses() {
   done
 }
 
-@test "a method that a path does not take is answered with 405 and Allow" {
+@test "a method that a path does not allow is answered with 405 and Allow" {
   local path method
   start_server
   for path in /events /rooms /healthz / /style.css; do
@@ -93,7 +93,7 @@ statuses() {
 
 # ---- Errors ----
 
-@test "an error is problem+json and repeats nothing of the request" {
+@test "an error is problem+json and repeats no part of the request" {
   local marker=Zq7xW
   start_server --room known
   while read -r status path arguments; do
@@ -156,7 +156,7 @@ END
   same "$(raw "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n$(times 98 'X: y\r\n')\r\n" | statuses)" 200
 }
 
-@test "an error in the framing ends the connection, and a request behind it is not read" {
+@test "an error in the framing ends the connection, and a request after it is not read" {
   start_server
   same "$(raw 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 44\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 415
   same "$(raw 'GET / HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 400
@@ -171,7 +171,7 @@ END
 
 # ---- Connections ----
 
-@test "a connection is kept, and closed when the client asks for it" {
+@test "a connection is kept alive, and closed if the client requests that" {
   start_server
   ask /healthz
   same "$(field Connection)" ''
@@ -181,7 +181,7 @@ END
   same "$(raw 'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' | statuses)" 200
 }
 
-@test "an HTTP/1.0 connection is closed, or kept when the client asks for it" {
+@test "an HTTP/1.0 connection is closed, or kept alive if the client requests that" {
   start_server
   same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 200
   contains "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | tr -d '\r')" $'\nConnection: close\n'
@@ -224,8 +224,8 @@ normal() {
   sed -E 's/[0-9]{13}-[0-9]+/ID/g; s/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g; s/^Date: .*/DATE/; s/^Content-Length: .*/LENGTH/'
 }
 
-# Sends two requests in one piece, then in two pieces, cut at every byte in turn. The answers must
-# have these statuses, and be the same each time.
+# Sends two requests in one piece, then in two pieces, cut at every byte in turn. Checks that the
+# answers have these statuses and are the same each time.
 cut_everywhere() { # REQUESTS STATUSES
   local connection i size whole
   raw "$1" >/dev/null # the answers differ at first, in their status or in `more`
@@ -236,7 +236,7 @@ cut_everywhere() { # REQUESTS STATUSES
   for ((i = 1; i < size; i++)); do
     exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
     head -c "$i" request >&"$connection"
-    # Reading from an empty pipe waits a millisecond, in which the server takes the first part.
+    # Reading from an empty pipe waits a millisecond, in which the server reads the first part.
     read -r -t 0.001 -u "$PAUSE" || true
     tail -c +$((i + 1)) request >&"$connection"
     timeout 20 cat <&"$connection" >answer
@@ -249,19 +249,19 @@ cut_everywhere() { # REQUESTS STATUSES
   done
 }
 
-@test "two pipelined requests, cut at any byte, are answered like the whole" {
+@test "two pipelined requests, cut at any byte, are answered as if in one piece" {
   start_server
   exec {PAUSE}<> <(:)
   cut_everywhere 'POST /messages?x=%20y HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 15\r\n\r\n{"message":"x"}GET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '200 200'
 }
 
-@test "two pipelined requests with a chunked body, cut at any byte, are answered like the whole" {
+@test "two pipelined requests with a chunked body, cut at any byte, are answered as if in one piece" {
   start_server
   exec {PAUSE}<> <(:)
   cut_everywhere 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n8;a=b\r\n{"messag\r\n7\r\ne":"x"}\r\n0\r\nT: u\r\n\r\nGET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '201 200'
 }
 
-@test "large answers reach a slow reader whole, and so does the answer behind them" {
+@test "large answers reach a slow reader complete, and so does the answer after them" {
   local connection
   start_server
   for _ in {1..3}; do

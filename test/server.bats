@@ -88,7 +88,7 @@ load lib/helper
   refused 1 --listen 127.0.0.1:0 --www file
 }
 
-@test "an option may come from the environment, and the command line wins" {
+@test "an option may come from the environment, and the command line overrides it" {
   SSECHAT_HEARTBEAT=7 SSECHAT_RETRY=1000 SSECHAT_MAX_STREAMS=1 SSECHAT_CORS='https://a.example,https://b.example' \
     start_server --retry 2000
   listen stream ''
@@ -99,7 +99,7 @@ load lib/helper
   same "$(field Access-Control-Allow-Origin)" https://b.example
 }
 
-@test "a list on the command line replaces the one in the environment" {
+@test "a list on the command line replaces the list in the environment" {
   SSECHAT_ROOM=a,b start_server
   ask '/messages?room=b'
   same "$STATUS" 200
@@ -125,7 +125,7 @@ load lib/helper
   contains "$(<log)" 'listening on http://127.0.0.2:'
 }
 
-@test "CONNECT is answered with 405, also with --www" {
+@test "CONNECT is answered with 405, even with --www" {
   mkdir site
   start_server --www site
   contains "$(raw 'CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\nConnection: close\r\n\r\n')" ' 405 '
@@ -139,7 +139,7 @@ load lib/helper
   contains "$output" SSECHAT_SERVICE_PORT
 }
 
-@test "with --log-level warn the log of a healthy server only says where it listens" {
+@test "with --log-level warn, the log of a healthy server says only where it listens" {
   start_server --log-level warn
   listen stream 'name=ann'
   accepts '{"message":"x"}'
@@ -152,7 +152,7 @@ load lib/helper
 
 # ---- Listeners ----
 
-@test "a unix socket is served like any listener, and its file is removed in the end" {
+@test "a unix socket is served like any listener, and its file is removed at the end" {
   start_server --listen "unix:$PWD/socket"
   same "$(grep '^listening' "$SERVER_LOG")" "listening on unix:$PWD/socket"
   URL=http://localhost
@@ -165,7 +165,7 @@ load lib/helper
   [ ! -e socket ]
 }
 
-@test "a unix socket is replaced if its server is dead, but not if it is in use or another file" {
+@test "a unix socket is replaced if its server is dead; a socket in use or another file is not" {
   start_server --listen "unix:$PWD/socket"
   kill -s KILL "$SERVER_PID"
   wait "$SERVER_PID" || true
@@ -204,7 +204,7 @@ load lib/helper
 
 # ---- The drain ----
 
-@test "SIGTERM tells each stream when to come back, ends it properly, and exits with 0" {
+@test "on SIGTERM each stream gets a retry time and ends properly, and the server exits with 0" {
   local words
   start_server --retry 3000
   crowd 50 /events
@@ -238,7 +238,7 @@ load lib/helper
   tail -n 2 stream | grep -q '^retry: '
 }
 
-@test "SIGTERM answers the request in hand, refuses new connections and closes idle ones" {
+@test "on SIGTERM a request in progress is answered, new connections are refused, idle ones closed" {
   local post idle line
   start_server
   exec {post}<>"/dev/tcp/127.0.0.1/$PORT" {idle}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -258,7 +258,7 @@ load lib/helper
   stop_server
 }
 
-@test "SIGTERM answers a long poll" {
+@test "on SIGTERM a long poll is answered" {
   start_server
   curl -sS -m 60 -o page "$URL/messages?wait=60" 3>&- &
   CLIENTS+=($!)
@@ -268,7 +268,7 @@ load lib/helper
   same "$(jq -c .messages page)" '[]'
 }
 
-@test "SIGTERM waits --drain long for a stream that does not read, then cuts it off" {
+@test "on SIGTERM the server waits --drain for a stream that does not read, then cuts it off" {
   local slow before
   start_server --history 8M --drain 1
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -301,7 +301,7 @@ load lib/helper
 
 # ---- What it costs ----
 
-@test "idle connections make room when descriptors run out, and nothing else is lost" {
+@test "when descriptors run out, idle connections are closed and nothing else is lost" {
   local i kept=() line
   start_limited 100
   crowd 68 /events
@@ -318,7 +318,7 @@ load lib/helper
   same "$ANSWER" ok
 }
 
-@test "new connections wait when descriptors run out and none is idle, and are served in the end" {
+@test "when descriptors run out and no connection is idle, new ones wait and are served later" {
   local i silent=()
   start_limited 80
   for i in {1..90}; do
@@ -343,7 +343,7 @@ load lib/helper
   same "$(readelf -lW "$SSECHAT" | sed -n 's/.*GNU_STACK.* \(RW[ E]\) .*/\1/p')" 'RW '
 }
 
-@test "1,000 idle streams cost under 512 KB of memory in all" {
+@test "1,000 idle streams use less than 512 KB of memory in total" {
   local before after
   is_sanitized && return 0 # most of its memory is the sanitizer's
   start_server

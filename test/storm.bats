@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Storms of damaged requests, which the tool storm makes (storm.c). The server must survive each
-# storm and afterwards be as before: it answers and delivers, it has as many descriptors and no more
-# memory, nothing has leaked, and the sanitizers are silent.
+# storm and be as before afterwards: it answers and delivers, has the same number of descriptors and
+# no more memory, leaks nothing, and the sanitizers are silent.
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 #
 # long: ten times as many requests
@@ -10,7 +10,7 @@
 load lib/helper
 load lib/journal
 
-# The sanitizer keeps freed memory in a quarantine, here of 1 MB at most. The leak checker logs the
+# Limits the sanitizer's quarantine of freed memory to 1 MB, and makes the leak checker log the
 # threads that it examines, which proves that it has run.
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
@@ -26,7 +26,7 @@ stormy_server() {
   DESCRIPTORS=$(descriptors)
 }
 
-# Runs storm, which must find nothing wrong: storm COUNT [SEED [SECONDS [TOKEN]]].
+# Runs storm and checks that it finds nothing wrong: storm COUNT [SEED [SECONDS [TOKEN]]].
 storm() {
   run "$TOOLS/storm" "$PORT" "$@"
   printf '%s\n' "$output"
@@ -34,12 +34,12 @@ storm() {
   same "$status" 0
 }
 
-# The server must be as it was before the storm.
+# Checks that the server is as it was before the storm.
 is_as_before() {
   ask /healthz
   same "$STATUS $BODY" '200 {"status":"ok"}'
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"
-  # While all rooms are taken the lobby cannot be made, until some of them are dropped.
+  # While all rooms are taken, the lobby cannot be made; some rooms must be dropped first.
   eventually 'post "{\"message\":\"the storm is over\"}"; same "$STATUS" 201'
   listen fresh ''
   accepts '{"message":"it is calm"}'
@@ -48,7 +48,7 @@ is_as_before() {
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"
 }
 
-# The server must exit with 0, with silent sanitizers and a leak checker that has run.
+# Checks that the server exits with 0, that the sanitizers are silent and that the leak checker ran.
 ends_well() {
   local log=$SERVER_LOG
   stop_server
@@ -71,7 +71,7 @@ ends_well() {
   ends_well
 }
 
-@test "20,000 damaged requests leave the journal whole" {
+@test "20,000 damaged requests leave the journal intact" {
   local texts
   stormy_server --journal "$JOURNAL" --sync none
   storm "$(scaled 20000 200000)" 3 "$(scaled 120 1200)"
@@ -98,7 +98,7 @@ ends_well() {
   ends_well
 }
 
-@test "5,000 damaged requests with a token, or what is left of one, do no harm" {
+@test "5,000 damaged requests with an intact or damaged token do no harm" {
   (umask 077 && openssl rand -hex 32 >key)
   stormy_server --key key
   storm "$(scaled 5000 50000)" 5 "$(scaled 120 1200)" "$("$SSECHAT" token --key key --sub ann --rooms a,b,lobby --publish)"
@@ -110,7 +110,7 @@ ends_well() {
   ends_well
 }
 
-@test "the tool storm fails when no server listens, and when the server ends meanwhile" {
+@test "the tool storm fails if no server listens, and if the server ends during the storm" {
   start_server
   stop_server
   run timeout 20 "$TOOLS/storm" "$PORT" 100

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What a stream, a message and a heartbeat cost in system calls, counted by strace. A call too many
-# is a failure.
+# What a stream, a message and a heartbeat cost in system calls, counted by strace. An extra call is
+# a failure.
 #
 # The sanitizer build reads only a few bytes at a time, so its recv calls are not checked. The tests
 # run alone, because the work of one turn of the loop depends on when the server gets a processor.
@@ -10,7 +10,7 @@
 
 load lib/helper
 
-# Starts to count the server's system calls.
+# Starts counting the server's system calls.
 count_from_now() {
   rm -f calls counting
   strace -c -o calls -p "$SERVER_PID" 2>counting 3>&- &
@@ -25,23 +25,23 @@ count_until_now() {
   await_end "$STRACE"
 }
 
-# How often a system call was made.
+# Prints how often a system call was made.
 calls() {
   awk -v name="$1" '$NF == name { n = $4 } END { print n + 0 }' calls
 }
 
-# The names of all calls that were made, except for these.
+# Prints the names of all calls that were made, except for these.
 other_calls() {
   awk -v known=" $* total syscall " '$1 ~ /^[0-9.]+$/ && index(known, " " $NF " ") == 0 { print $NF }' calls
 }
 
-# How often something was sent.
+# Prints how often something was sent.
 sends() {
   echo "$(($(calls sendto) + $(calls sendmsg)))"
 }
 
-# The turns in which something was sent since the server was continued: the number of sends, and the
-# timeout of the wait that followed.
+# Prints the turns in which something was sent since the server was continued: the number of sends,
+# and the timeout of the wait that followed.
 turns() {
   awk '
     /SIGCONT/ { awake = 1 }
@@ -67,8 +67,7 @@ turns() {
   is_sanitized || same "$(other_calls accept4 epoll_ctl recvfrom sendto sendmsg close epoll_pwait getrandom mmap munmap brk)" ''
 }
 
-# Starts a server and 101 streams in its lobby, and waits until presence has told them of each
-# other.
+# Starts a server and 101 streams in its lobby, and waits until presence has reported all 101.
 start_crowded() {
   start_server --post-rate 0
   crowd 100 '/events' 60
@@ -83,8 +82,8 @@ start_crowded() {
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{"message":"alone"}' >request
   count_from_now
   exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-  for N in {1..20}; do # each reaches all before the next is sent, or they would share their sends
-    cat request >&"$fd" # in one piece, while bash itself would write lines
+  for N in {1..20}; do # each reaches all streams before the next is sent, or they would share sends
+    cat request >&"$fd" # in one piece; bash itself would write lines
     tell "count $N alone"
     same "$ANSWER" ok
     eventually '[ "$(grep -c alone last)" = "$N" ]'
@@ -112,14 +111,14 @@ start_crowded() {
   eventually '[ "$(grep -c together last)" = 16 ]'
   count_until_now
   cat calls
-  # The server may accept the first of them a turn before the others.
+  # The server can accept the first connection a turn before the others.
   between "$(sends)" 117 218
   for fd in "${fds[@]}"; do
     exec {fd}>&-
   done
 }
 
-@test "heartbeats that are due together leave 64 in a turn, so that other sockets are read in between" {
+@test "heartbeats due together are sent 64 per turn, so that other sockets are read in between" {
   start_server --heartbeat 1
   listen stream ''
   crowd 300 /events 60
@@ -134,8 +133,8 @@ start_crowded() {
   kill -STOP "$SERVER_PID"
   sleep 1.1 # now all heartbeats are due
   kill -CONT "$SERVER_PID"
-  # What a turn leaves over must follow at once; also a second later, when the heartbeats have been
-  # due for a moment only and the server might wait for more of them.
+  # The heartbeats that a turn leaves over must follow at once, even a second later, when they have
+  # been due only for a moment and the server might wait for more.
   eventually '[ "$(turns | wc -l)" -ge 7 ]'
   count_until_now
   same "$(turns | head -n 4 | paste -sd ,)" '64 0,64 0,64 0,64 0'

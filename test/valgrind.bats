@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # A bit of everything under valgrind, which must find no leak and no invalid access. The server is a
-# dynamic build of its own, because valgrind cannot watch the malloc of a static binary.
+# separate dynamic build, because valgrind cannot watch the malloc of a static binary.
 # shellcheck disable=SC1083,SC2016,SC2034,SC2093,SC2153
 #
 # seconds: 20
@@ -21,7 +21,7 @@ END
   SSECHAT=$PWD/checked
 }
 
-# The server must exit with 0, and its log must have no line of valgrind.
+# Checks that the server exits with 0 and that its log has no line of valgrind.
 finds_nothing() {
   stop_server
   run grep -a '^==' "$SERVER_LOG"
@@ -68,7 +68,7 @@ finds_nothing() {
   ask /messages -X OPTIONS -H 'Origin: https://a.example'
   raw 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"da\r\nb\r\nta":[1, 2]}\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' >/dev/null
   raw 'GET / HTTP/9\r\n\r\n' >/dev/null
-  # Clients that leave in the middle of a head, a body, a long poll and a stream.
+  # Clients leave in the middle of a head, a body, a long poll and a stream.
   for i in 'GET /he' 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{' \
     'GET /messages?wait=60 HTTP/1.1\r\nHost: h\r\n\r\n' 'GET /events?room=a HTTP/1.1\r\nHost: h\r\n\r\n'; do
     exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"

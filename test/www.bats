@@ -53,7 +53,7 @@ END
   done
 }
 
-@test "the gzip form of a file has the same bytes and an ETag of its own" {
+@test "the gzip form of a file has the same bytes and its own ETag" {
   local path tag
   start_server
   for path in $PAGES; do
@@ -90,7 +90,7 @@ gzip|*
 END
 }
 
-@test "If-None-Match gets 304 without a body if it has the ETag of the form asked for" {
+@test "If-None-Match gets 304 without a body if it has the ETag of the requested form" {
   local plain zipped value
   start_server
   ask /chat.js
@@ -143,7 +143,7 @@ start_site() {
   start_server --www site
 }
 
-# The status of a path, which curl sends as it is written.
+# Prints the status of a path, which curl sends as it is written.
 status_of() {
   ask "$1" --path-as-is -m 10
   printf '%s' "$STATUS"
@@ -209,7 +209,7 @@ END
   same "$(status_of /sub/index.html/)" 404
 }
 
-@test "the server's own URLs win over files of the same name" {
+@test "the server's own URLs take precedence over files of the same name" {
   mkdir -p site
   printf mine >site/healthz
   start_site
@@ -303,7 +303,7 @@ END
   same "$(status_of /file.txt)" 404
 }
 
-@test "HEAD tells the length of a file, and an empty file is served" {
+@test "HEAD gives the length of a file, and an empty file is served" {
   mkdir -p site
   printf hello >site/file.txt
   : >site/empty
@@ -315,7 +315,7 @@ END
   same "$(raw 'HEAD /file.txt HTTP/1.1\r\nHost: h\r\n\r\nGET /empty HTTP/1.1\r\nHost: h\r\n\r\nGET /file.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' | tail -n 1)" hello
 }
 
-@test "a file of 10 MB reaches a slow reader whole, and the connection continues" {
+@test "a file of 10 MB reaches a slow reader complete, and the connection continues" {
   local connection
   mkdir -p site
   head -c 10000000 /dev/urandom >site/big
@@ -324,7 +324,7 @@ END
   printf 'GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' >&"$connection"
   head -c 100000 <&"$connection" >got
   sleep 0.2
-  ask /healthz # others are served meanwhile
+  ask /healthz # other requests are served meanwhile
   same "$STATUS" 200
   timeout 20 cat <&"$connection" >>got
   exec {connection}>&-

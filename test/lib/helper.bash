@@ -1,17 +1,17 @@
 # shellcheck shell=bash disable=SC2034,SC2016
-# Functions that the suites share: they start and stop servers, send requests, publish messages and
-# read streams; and the assertions.
+# Functions that the suites share: they start and stop servers, send requests, publish messages,
+# read streams and check results.
 #
 # Each test has its own servers, on ports that the system picks, and its own folder. A test waits
 # for a condition (`eventually`) instead of sleeping until it is probably true; the few sleeps let
-# time pass on purpose. The teardown ends what the test has left running, by process id. A report of
-# a sanitizer in a server's log fails the test (check_log). The environment says what to test:
+# time pass on purpose. The teardown ends what the test has left running, by process id. A sanitizer
+# report in a server's log fails the test (check_log). The environment says what to test:
 #
 #     SSECHAT    the server (./ssechat)
-#     UNIT       the folder of the drivers of the pure modules (build/unit)
-#     TOOLS      the folder of the programs that the tests use (build/tools)
-#     LONG       1 for the long form of the tests that have one (test/run --long)
-#     SANITIZED  1 if the server is a sanitizer build; a path that contains "debug" says so, too
+#     UNIT       the folder with the test drivers of the pure modules (build/unit)
+#     TOOLS      the folder with the programs that the tests use (build/tools)
+#     LONG       1 to run the long form of the tests that have a long form (test/run --long)
+#     SANITIZED  1 if the server is a sanitizer build; a path that contains "debug" implies it
 
 ROOT=$(realpath "${BASH_SOURCE[0]%/*}/../..")
 SSECHAT=$(realpath -m "${SSECHAT:-$ROOT/ssechat}")
@@ -19,7 +19,7 @@ UNIT=$(realpath -m "${UNIT:-$ROOT/build/unit}")
 TOOLS=$(realpath -m "${TOOLS:-$ROOT/build/tools}")
 export LC_ALL=C.UTF-8
 
-# The server reads options from variables of this name; each test sets those that it wants.
+# Clears the variables from which the server reads options; each test sets those that it needs.
 # shellcheck disable=SC2086
 unset ${!SSECHAT_@}
 
@@ -28,8 +28,7 @@ SERVER_COUNT=0
 declare -A SERVERS=() # the logs of the running servers, by process id
 CLIENTS=()            # the process ids of clients and tracers in the background
 
-# A skipped test has proved nothing. On a person's machine that is acceptable; in CI it is a
-# failure.
+# A skipped test proves nothing, so it fails in CI; on a developer's machine it is acceptable.
 if [ -n "${CI:-}" ]; then
   skip() {
     printf 'a skipped test fails in CI: %s\n' "$*" >&2
@@ -37,13 +36,13 @@ if [ -n "${CI:-}" ]; then
   }
 fi
 
-# Whether the server is a sanitizer build. Tests that measure, or that inspect the binary, do so
-# with the plain build only.
+# Succeeds if the server is a sanitizer build. Tests that measure, or that inspect the binary, use
+# only the plain build.
 is_sanitized() {
   [ "${SANITIZED:-}" = 1 ] || [[ $SSECHAT == *debug* ]]
 }
 
-# Prints the first argument, or in the long form the second.
+# Prints the first argument, or the second argument in the long form.
 scaled() {
   if [ "${LONG:-}" = 1 ]; then echo "$2"; else echo "$1"; fi
 }
@@ -57,7 +56,7 @@ same() {
   }
 }
 
-# The command must succeed and print exactly OUTPUT.
+# Checks that the command succeeds and prints exactly OUTPUT.
 expect() { # OUTPUT COMMAND...
   local expected=$1
   shift
@@ -69,7 +68,7 @@ expect() { # OUTPUT COMMAND...
   fi
 }
 
-# The first text must contain the second.
+# Checks that the first text contains the second.
 contains() {
   [[ $1 == *"$2"* ]] || {
     printf 'seen:     %s\nexpected: %s\n' "$1" "… $2 …" >&2
@@ -91,8 +90,8 @@ between() {
   }
 }
 
-# Evaluates a piece of shell until it succeeds. After 60 seconds it fails and prints the last
-# output. The limit is generous because other suites run at the same time.
+# Evaluates shell code until it succeeds. After 60 seconds it fails and prints the last output. The
+# limit is generous because other suites run at the same time.
 eventually() {
   local seen pause=0.01 begin=$SECONDS deadline=$((SECONDS + 60))
   while ! seen=$(eval "$*" 2>&1); do
@@ -108,9 +107,9 @@ eventually() {
 # ---- Servers ----
 
 # Starts a server with these options, on a free port unless they include --listen, and waits until
-# it listens. The limits of one address are off unless the options set them, because all requests of
-# a test come from one address. Sets URL, PORT, SERVER_PID and SERVER_LOG. A second call starts a
-# second server, and the variables are then about that one.
+# it listens. The limits per address are off unless the options set them, because all requests of a
+# test come from one address. Sets URL, PORT, SERVER_PID and SERVER_LOG; a second call starts a
+# second server and sets them anew.
 start_server() {
   local listen=(--listen 127.0.0.1:0) count=1
   if [[ " $*" == *" --listen"* ]]; then
@@ -138,8 +137,7 @@ listens() {
   [ "$(grep -c '^listening on ' "$SERVER_LOG")" -ge "$1" ]
 }
 
-# Starts a server through a piece of shell that precedes its name: start_through 'exec nice'
-# [options].
+# Starts a server with shell code in front of its name: start_through 'exec nice' [options].
 start_through() {
   printf '#!/bin/sh\n%s %q "$@"\n' "$1" "$SSECHAT" >"$BATS_TEST_TMPDIR/through"
   chmod +x "$BATS_TEST_TMPDIR/through"
@@ -147,13 +145,13 @@ start_through() {
   start_server "${@:2}"
 }
 
-# Starts a server that may have COUNT descriptors: start_limited COUNT [options].
+# Starts a server that can open COUNT descriptors: start_limited COUNT [options].
 start_limited() {
   start_through "ulimit -n $1 && exec" "${@:2}"
 }
 
 # Makes a system call of the running server fail from now on: fault CALL HOW, with HOW in strace's
-# words, such as error=EIO.
+# notation, such as error=EIO.
 fault() {
   : >fault.log
   strace -p "$SERVER_PID" -o fault.trace -e "trace=$1" -e "inject=$1:$2" 2>fault.log 3>&- &
@@ -168,14 +166,13 @@ mend() {
   wait "$FAULT" || true
 }
 
-# Whether a child still runs. bash reaps the children that have ended, so they cannot be signalled.
+# Succeeds while a child runs. bash reaps children that have ended, so they cannot be signalled.
 is_running() {
   kill -0 "$1" 2>/dev/null
 }
 
-# Ends the server that was started last, or the one whose process id is the second argument, with a
-# signal (TERM) and waits for its exit, whose status must be 0. After 60 seconds the server is
-# killed.
+# Sends a signal (TERM) to the server that was started last, or to the server with the process id in
+# the second argument, and checks that it exits with 0. Kills the server after 60 seconds.
 stop_server() {
   local signal=${1:-TERM} pid=${2:-$SERVER_PID} status=0 log deadline=$((SECONDS + 60))
   [ -n "$pid" ] || return 0
@@ -195,12 +192,12 @@ stop_server() {
   }
 }
 
-# The report of a sanitizer, or of an assertion in the server, is a failure in every test.
+# Fails if the log contains a report of a sanitizer or of a failed assertion in the server.
 check_log() {
   ! grep -E 'ERROR: |AddressSanitizer|LeakSanitizer|runtime error|Assertion|assertion failed: ' "$1" >&2
 }
 
-# Ends all that the test has started. A stopped process is continued first, or it would not end.
+# Ends every process that the test started. Continues stopped processes so that they can end.
 stop_all() {
   local pid failed=0
   for pid in "${CLIENTS[@]}"; do
@@ -215,7 +212,7 @@ stop_all() {
   return "$failed"
 }
 
-# Each test works in its own folder.
+# Enters the test's own folder.
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
 }
@@ -224,7 +221,7 @@ teardown() {
   stop_all
 }
 
-# Runs the program, which must exit by itself with STATUS and print one line on standard error, and
+# Checks that the program exits by itself with STATUS, prints one line on standard error, and prints
 # nothing on standard output.
 refused() { # STATUS [options]
   local status=0 expected=$1
@@ -236,14 +233,14 @@ refused() { # STATUS [options]
 
 # ---- Resources of a server ----
 
-# The memory that only the server uses, in kilobytes.
+# Prints the memory that only the server uses, in kilobytes.
 private_memory() {
   awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$SERVER_PID/smaps_rollup"
 }
 
-# The memory that the kernel holds for the server's connections, in kilobytes: bytes received and
-# not read, sent and not acknowledged, and memory set aside. A connection that the server has closed
-# also counts while its peer does not take the last bytes.
+# Prints the memory that the kernel holds for the server's connections, in kilobytes: bytes received
+# but not read, bytes sent but not acknowledged, and reserved memory. A connection that the server
+# has closed still counts until its peer takes the last bytes.
 kernel_memory() {
   ss -tmnaH "sport = :$PORT" | awk -F '[(,)]' '
     /skmem:/ {
@@ -253,21 +250,21 @@ kernel_memory() {
     END { print int(sum / 1024) }'
 }
 
-# The processor time that the server has used, in milliseconds.
+# Prints the processor time that the server has used, in milliseconds.
 processor_ms() {
   awk -v tick="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print int(($12 + $13) * 1000 / tick) }' \
     "/proc/$SERVER_PID/stat"
 }
 
-# How many descriptors the server has open.
+# Prints how many descriptors the server has open.
 descriptors() {
   find "/proc/$SERVER_PID/fd" -mindepth 1 | wc -l
 }
 
 # ---- Requests ----
 
-# Sends a request for a path: ask PATH [curl options]. Sets STATUS, HEAD (its lines without CR) and
-# BODY; the answer's body is also in the file answer.body.
+# Sends a request for a path: ask PATH [curl options]. Sets STATUS, HEAD (without CRs) and BODY; the
+# answer's body is also in the file answer.body.
 ask() {
   local head=$BATS_TEST_TMPDIR/answer.head body=$BATS_TEST_TMPDIR/answer.body
   : >"$body"
@@ -277,8 +274,8 @@ ask() {
   { BODY=$(<"$body"); } 2>/dev/null # bash warns about a NUL
 }
 
-# The value of a field of the last answer. It is empty when the field is absent; a repeated field
-# gives a line for each value.
+# Prints the value of a field of the last answer: nothing if the field is absent, and one line per
+# value if the field is repeated.
 field() {
   sed -n "s/^$1: //Ip" <<<"$HEAD"
 }
@@ -288,7 +285,7 @@ post() {
   ask /messages -H 'Content-Type: application/json' --data-raw "$1" "${@:2}"
 }
 
-# Posts a JSON body that must be accepted with 201; sets ID.
+# Posts a JSON body and checks that it is accepted with 201; sets ID.
 accepts() {
   post "$@"
   same "$STATUS" 201 || {
@@ -298,7 +295,7 @@ accepts() {
   ID=$(jq -r .id <<<"$BODY")
 }
 
-# Posts a JSON body that must be refused: refuses STATUS JSON [curl options].
+# Posts a JSON body and checks that it is refused: refuses STATUS JSON [curl options].
 refuses() {
   post "${@:2}"
   is_problem "$1" || {
@@ -307,7 +304,7 @@ refuses() {
   }
 }
 
-# The last answer must be an error with this status, in the format of RFC 9457.
+# Checks that the last answer is an error with this status, in the format of RFC 9457.
 is_problem() {
   same "$STATUS" "$1" || {
     printf '%s\n' "$BODY" >&2
@@ -329,8 +326,8 @@ times() {
   yes "$2" | head -n "$1" | tr -d '\n'
 }
 
-# Sends bytes, given with printf's escapes, in one piece over a new connection, and prints all that
-# the server sends until it closes the connection, which it must.
+# Sends bytes, written with printf's escapes, in one piece over a new connection. Prints everything
+# that the server sends until it closes the connection, and says so if it does not.
 raw() {
   local connection request=$BATS_TEST_TMPDIR/request
   printf '%b' "$1" >"$request" # a file, because bash itself would send it line by line
@@ -345,19 +342,19 @@ raw() {
 # Opens a stream and writes it to a file as it arrives: open_stream FILE QUERY [curl options]. Sets
 # CLIENT_PID.
 open_stream() {
-  rm -f "$1" # an older stream may still write to it
+  rm -f "$1" # an older stream can still be writing to it
   curl -sN -m 120 "${@:3}" "$URL/events?$2" >"$1" 3>&- &
   CLIENT_PID=$!
   CLIENTS+=("$CLIENT_PID")
 }
 
-# The same, and waits for `ready`.
+# Opens a stream as open_stream does, and waits for `ready`.
 listen() {
   open_stream "$@"
   await "$1" ready
 }
 
-# Waits until a file contains COUNT (1) events of a name: await FILE EVENT [COUNT].
+# Waits until a file contains COUNT (1) events with a name: await FILE EVENT [COUNT].
 await() {
   eventually "[ \"\$(grep -c '^event: $2\$' '$1')\" -ge ${3:-1} ] || { cat '$1'; false; }"
 }
@@ -367,8 +364,8 @@ await_text() {
   eventually "grep -qF -- $(printf '%q' "$2") '$1' || { cat '$1'; false; }"
 }
 
-# Waits until the server holds this many long polls. It watches the connection of a held poll only
-# for its end, so the kernel shows EPOLLRDHUP, EPOLLERR and EPOLLHUP (2018) for it.
+# Waits until the server holds this many long polls. The server watches the connection of a held
+# poll only for its end, so the kernel lists it with EPOLLRDHUP, EPOLLERR and EPOLLHUP (2018).
 await_polls() {
   eventually "[ \"\$(cat /proc/$SERVER_PID/fdinfo/* 2>/dev/null | grep -cE 'events: +2018 ')\" = $1 ]"
 }
@@ -380,14 +377,14 @@ await_end() {
   wait "$1" || CLIENT_STATUS=$?
 }
 
-# Opens many streams, all of which must become ready: crowd COUNT PATH [SECONDS], see crowd.c. A '#'
-# in PATH becomes the stream's number.
+# Opens many streams and checks that all become ready: crowd COUNT PATH [SECONDS], see crowd.c. A
+# '#' in PATH becomes the stream's number.
 crowd() {
   start_crowd "$@"
   same "$ANSWER" "ready $1"
 }
 
-# The same, but some streams may get `busy`; ANSWER says how many.
+# Opens many streams as crowd does, but lets some of them get `busy`; ANSWER says how many.
 start_crowd() {
   local folder=$BATS_TEST_TMPDIR
   rm -f "$folder/crowd.in" "$folder/crowd.out"
@@ -399,7 +396,7 @@ start_crowd() {
   hear
 }
 
-# Gives the crowd a command and waits for its answer, which is then in ANSWER.
+# Sends a command to the tool crowd and waits for its answer; sets ANSWER.
 tell() {
   ANSWER=
   printf '%s\n' "$1" >&"$CROWD_IN" || true
@@ -410,14 +407,14 @@ hear() {
   read -r -t 60 ANSWER <&"$CROWD_OUT" || ANSWER=nothing
 }
 
-# The names of the events in a file, in their order; a retry is shown as "retry".
+# Prints the names of the events in a file, in their order; a retry is shown as "retry".
 names() {
   events "$1" | jq -rs 'map(.event // "retry") | join(" ")'
 }
 
-# Reads a file as an EventSource does (HTML Standard, 9.2.6) and prints a line of JSON for each
-# event: {"event","id","data"}; `id` is null when the block has none. A retry is a line {"retry"} of
-# its own. A block that no empty line has ended is not an event.
+# Reads a file as an EventSource does (HTML Standard, 9.2.6) and prints one line of JSON per event:
+# {"event","id","data"}; `id` is null if the block has no id. A retry becomes its own line
+# {"retry"}. A block without an empty line at its end is not an event.
 events() {
   jq -Rsc '
     def cut($at): if . == "" then . else split($at)[] end;
@@ -444,8 +441,8 @@ events() {
     | .out[]' "$1"
 }
 
-# The events of one name, with `.data` decoded where it is JSON: events_of FILE EVENT [JQ-CODE]. The
-# code, if given, is applied to each event.
+# Prints the events with one name, with `.data` decoded if it is JSON: events_of FILE EVENT
+# [JQ-CODE]. Applies the code, if given, to each event.
 events_of() {
   events "$1" | jq -c --arg name "$2" \
     'select(.event == $name) | .data = (.data as $text | try ($text | fromjson) catch $text) | '"${3:-.}"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# More functions, for tests of the journal: they crash servers and start them again on the same
-# file, read back what is served, trace system calls and tamper with them, and fill disks. To be
-# loaded after helper.bash.
+# Functions for tests of the journal: they crash servers, start them again on the same file, read
+# back what is served, trace system calls and tamper with them, and fill disks. Load this after
+# helper.bash.
 
 DISK=  # the small file system that the test has mounted, if any
-FAULT= # the strace that makes system calls fail
+FAULT= # the process id of the strace that makes system calls fail
 
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
@@ -26,7 +26,7 @@ journal_server() {
   start_server --journal "$JOURNAL" "$@"
 }
 
-# Ends the server with SIGKILL. Its log must hold no report of a sanitizer.
+# Ends the server with SIGKILL and checks that its log contains no report of a sanitizer.
 crash_server() {
   local pid=$SERVER_PID status=0
   kill -s KILL "$pid"
@@ -43,7 +43,7 @@ restart_server() {
   journal_server "$@"
 }
 
-# Starts a server that must refuse its journal in one sentence and exit with 1; sets OUTPUT.
+# Checks that a server refuses its journal in one sentence and exits with 1; sets OUTPUT.
 refuses_to_start() {
   local status=0
   OUTPUT=$("$SSECHAT" --listen 127.0.0.1:0 "$@" 2>&1 </dev/null) || status=$?
@@ -52,7 +52,7 @@ refuses_to_start() {
   contains "$OUTPUT" 'ssechat: --journal '
 }
 
-# A journal is compacted only when it has more bytes than this; the debug build has a lower limit.
+# Prints the number of bytes above which a journal is compacted; the debug build has a lower limit.
 compact_bytes() {
   is_sanitized && echo 65536 || echo 2097152
 }
@@ -62,14 +62,14 @@ compacted() {
   eventually "grep -q compacted=1 '$SERVER_LOG'"
 }
 
-# The process ids of this test's server and of the children that work on its journal.
+# Prints the process ids of this test's server and of the children that work on its journal.
 journal_processes() {
   pgrep -f -- "--journal $JOURNAL" || true
 }
 
 # ---- What is served ----
 
-# All messages of a room (the lobby) as JSON, read page by page.
+# Prints all messages of a room (the lobby) as JSON, read page by page.
 served() {
   local page query=after=0-0
   while [ -n "$query" ]; do
@@ -79,12 +79,12 @@ served() {
   done
 }
 
-# The newest message of the lobby.
+# Prints the newest message of the lobby.
 newest() {
   curl -sS -m 30 "$URL/messages?limit=1" | jq -c '.messages[]'
 }
 
-# The texts of a room's messages, in one line.
+# Prints the texts of a room's messages, in one line.
 texts() {
   served "$@" | jq -r '.message // .data' | paste -sd ' '
 }
@@ -96,8 +96,8 @@ say() {
   accepts "{\"room\":\"${3:-lobby}\",\"message\":\"$1\"}" "${key[@]}"
 }
 
-# Publishes a text again, which must be answered with the id of the first: repeats TEXT KEY ID
-# [ROOM].
+# Publishes a text again and checks that the answer has the id of the first message: repeats TEXT
+# KEY ID [ROOM].
 repeats() {
   post "{\"room\":\"${4:-lobby}\",\"message\":\"$1\"}" -H "Idempotency-Key: $2"
   same "$STATUS" 200
@@ -113,14 +113,14 @@ resume() {
   kill "$CLIENT_PID"
 }
 
-# Whether the server reports that it is well; sets DETAIL to the reason if not.
+# Succeeds if the server reports that it is well; sets DETAIL to the reason if not.
 is_well() {
   ask /healthz
   DETAIL=$(jq -r '.detail // ""' <<<"$BODY")
   [ "$STATUS" = 200 ]
 }
 
-# /healthz must answer 503 with this text in its detail, and with Retry-After.
+# Checks that /healthz answers 503 with this text in its detail, and with Retry-After.
 is_unwell() {
   ask /healthz
   is_problem 503
@@ -128,7 +128,7 @@ is_unwell() {
   [ -n "$(field Retry-After)" ]
 }
 
-# A POST must be refused with a Retry-After: refuses_for_now STATUS TEXT [KEY].
+# Checks that a POST is refused with a Retry-After: refuses_for_now STATUS TEXT [KEY].
 refuses_for_now() {
   refuses "$1" "{\"message\":\"$2\"}" -H "Idempotency-Key: ${3:-none}"
   [ "$(field Retry-After)" -ge 1 ]
@@ -144,32 +144,32 @@ bulk() {
 
 # ---- Traces and faults ----
 
-# Starts a server under strace, whose options are the first argument; the trace goes to the file
-# `trace`. The leak checker is off because it cannot work in a traced process.
+# Starts a server under strace, with strace's options in the first argument; the trace is in the
+# file `trace`. The leak checker is off because it cannot work in a traced process.
 start_under_strace() {
   ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
     start_through "exec strace -D -o '$PWD/trace' $1" "${@:2}"
 }
 
-# The same, and traces the system calls of these names with all of their data.
+# Starts a server and traces the system calls with these names, including all of their data.
 traced_server() {
   start_under_strace "-s 1000000 -e trace=$1" "${@:2}"
 }
 
-# The same, and tampers with a system call of the server and its children: CALL:WHAT in strace's
-# words. fdatasync:delay_enter=30000 makes a slow disk.
+# Starts a server and tampers with a system call of the server and its children: CALL:WHAT in
+# strace's notation. fdatasync:delay_enter=30000 simulates a slow disk.
 injected_server() {
   start_under_strace "-f -e trace=${1%%:*} -e inject=$1" "${@:2}"
 }
 
-# How often a system call occurs in the trace.
+# Prints how often a system call occurs in the trace.
 calls() {
   grep -c "^$1(" trace || true
 }
 
 # ---- Disks ----
 
-# Mounts a small disk at DISK and has the journal there: small_disk SIZE.
+# Mounts a small disk at DISK and puts the journal on it: small_disk SIZE.
 small_disk() {
   mkdir -p "$BATS_TEST_TMPDIR/disk"
   mount -t tmpfs -o "size=$1,mode=700" ssechat-test "$BATS_TEST_TMPDIR/disk" || {
@@ -181,8 +181,8 @@ small_disk() {
 }
 
 # Publishes messages with keys until the disk is full, first large ones, then small ones. The files
-# `accepted` and `refused` then have a line "KEY ID SIZE" for each message; the ID of a refused one
-# is "-".
+# `accepted` and `refused` then contain a line "KEY ID SIZE" for each message; the ID of a refused
+# message is "-".
 fill_disk() {
   local n=0 size
   : >accepted
@@ -202,8 +202,8 @@ fill_disk() {
   done
 }
 
-# Repeats the messages of a file that fill_disk wrote: repeat_all FILE STATUS. Each must get the
-# status, and its own id if it had one.
+# Posts the messages in a file of fill_disk again: repeat_all FILE STATUS. Checks that each gets the
+# status, and its earlier id if it had an id.
 repeat_all() {
   local key id size
   while read -r key id size; do

@@ -1,5 +1,5 @@
 # Makes tokens with openssl instead of the server's code, which would agree with its own mistakes.
-# To be loaded after helper.bash.
+# Load this after helper.bash.
 # shellcheck shell=bash disable=SC2034
 
 KEY=an-old-song-that-only-we-two-know
@@ -19,8 +19,7 @@ base64url() {
   basenc --base64url -w0 | tr -d '='
 }
 
-# Prints a token: TEXT, which should be "header.claims" in base64url and is taken as it is, and its
-# signature.
+# Prints a token: TEXT unchanged, which should be "header.claims" in base64url, and its signature.
 sign_text() { # TEXT [KEY] [HASH]
   printf '%s.' "$1"
   printf '%s' "$1" | openssl dgst "-${3:-sha256}" -hmac "${2:-$KEY}" -binary | base64url

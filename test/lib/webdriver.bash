@@ -1,19 +1,19 @@
 # shellcheck shell=bash
 # Drives a real browser from bats, over the W3C WebDriver protocol with curl and jq.
 #
-#   webdriver_start            once a test: starts chromedriver on a free port
+#   webdriver_start            once per test: starts chromedriver on a free port
 #   browser [WIDTH HEIGHT]     opens a browser with a fresh profile and makes it the current one
 #   webdriver_stop             in teardown: ends all browsers and chromedriver
 #
 # All other functions act on the current browser and its current tab. They print the browser's
-# answer; when the browser reports an error, they print it on standard error and fail. Each browser
-# stands for a new person with a storage and a name of its own; tabs of one browser share both.
+# answer; if the browser reports an error, they print the error on standard error and fail. Each
+# browser acts as a new user with its own storage and name; tabs of one browser share both.
 
 WEBDRIVER_WAIT_SECONDS=${WEBDRIVER_WAIT_SECONDS:-30}
 
 # ---- The driver and its browsers ----
 
-# Port 0 lets the system pick a free port; chromedriver prints its number.
+# Starts chromedriver. Port 0 lets the system pick a free port, which chromedriver prints.
 webdriver_start() {
   WEBDRIVER_LOG=$BATS_TEST_TMPDIR/chromedriver.log
   WEBDRIVER_BROWSERS=()
@@ -33,7 +33,7 @@ webdriver_start() {
   WEBDRIVER=http://127.0.0.1:$port
 }
 
-# Ends the browsers first, because chromedriver would leave them running.
+# Ends the browsers and then chromedriver, which would leave them running.
 webdriver_stop() {
   [ -n "${WEBDRIVER_PID:-}" ] || return 0
   local session
@@ -46,7 +46,7 @@ webdriver_stop() {
 }
 
 # Sends a command to the current browser: method, path below the session, body. Prints the value of
-# the answer: a string as it is, anything else as compact JSON.
+# the answer: a string unchanged, anything else as compact JSON.
 webdriver() {
   local answer
   answer=$(printf '%s' "${3:-}" | curl -s -m 60 -X "$1" -H 'Content-Type: application/json' \
@@ -128,7 +128,7 @@ click() {
   webdriver POST "/element/$element/click" '{}' >/dev/null
 }
 
-# Types a text as a person at the keyboard does. $ENTER is the Enter key.
+# Types a text as a user at the keyboard does. $ENTER is the Enter key.
 # shellcheck disable=SC2034 # for the tests
 ENTER=$'\ue007'
 type_text() {
@@ -145,7 +145,7 @@ script() {
   webdriver POST /execute/sync "$(script_body "$@")"
 }
 
-# The same for a body that may `await`; prints what the body returns.
+# Runs a body that can `await`, and prints what the body returns.
 async_script() {
   local body='const done = arguments[arguments.length - 1];
     (async function () { '$1' }).apply(null, arguments)
@@ -157,7 +157,7 @@ script_body() {
   jq -n '{script: $ARGS.positional[0], args: $ARGS.positional[1:]}' --args -- "$@"
 }
 
-# Waits until an expression is true in the page; while the page is loading it counts as false. On
+# Waits until an expression is true in the page; it counts as false while the page is loading. On
 # timeout it prints the last result and the text of the page.
 wait_until() {
   local seen='' end=$((SECONDS + WEBDRIVER_WAIT_SECONDS)) condition=$1
@@ -175,14 +175,14 @@ wait_until() {
   return 1
 }
 
-# The entries of the browser's console since the last call, one a line. Violations of the content
-# security policy are among them.
+# Prints the entries of the browser's console since the last call, one per line. They include
+# violations of the content security policy.
 browser_log() {
   webdriver POST /se/log '{"type": "browser"}' |
     jq -r '.[] | .level + " " + .source + " " + .message'
 }
 
-# A command of the developer tools, for features that WebDriver lacks: media, network.
+# Runs a command of the developer tools, for features that WebDriver lacks: media, network.
 devtools() {
   webdriver POST /goog/cdp/execute \
     "$(jq -n --arg cmd "$1" --argjson params "$2" '{cmd: $cmd, params: $params}')"
