@@ -301,11 +301,12 @@ static void journal_close(struct keeper *keeper)
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub)
 {
     const char *path = settings->path;
+    check_path(path);
+    char *real = real_path(path);
     struct journal *j = malloc(sizeof *j);
     if (j == NULL)
         refuse_path(path, strerror(errno));
-    check_path(path);
-    *j = (struct journal) { .hub = hub, .path = real_path(path), .sync = settings->sync };
+    *j = (struct journal) { .hub = hub, .path = real, .sync = settings->sync };
     j->keeper = (struct keeper) { keep, tick, next_ms, epoll_create1(EPOLL_CLOEXEC), ready, trouble,
         journal_close };
     if (j->keeper.watch < 0)
