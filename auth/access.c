@@ -1,15 +1,14 @@
 /* access.c - decides which requests are allowed.
  *
- * It stops three kinds of misuse. DNS rebinding: a foreign page makes its own name resolve to our
- * address and so gets the rights of our own page; its Host is not one of --host. Cross-site request
- * forgery: a foreign page makes its reader's browser post, with the reader's cookie; its Origin is
- * neither ours nor one of --cors. (CORS alone would not stop it, because CORS decides which answers
- * a browser shows to a page, not which requests it sends.) Strangers: with --key every client needs
- * a token. How much one address may use is the subject of net/limits.c.
+ * The checks stop three kinds of misuse. DNS rebinding: a foreign page makes its own name resolve
+ * to our address and so gets the rights of our page; its Host is not one of --host. Cross-site
+ * request forgery: a foreign page makes its reader's browser post with the reader's cookie; its
+ * Origin is neither ours nor one of --cors. (CORS alone would not stop this, because CORS decides
+ * which answers a browser shows to a page, not which requests it sends.) Strangers: with --key,
+ * every client needs a token. net/limits.c limits how much an address may use.
  *
- * Nothing is remembered: each request's token is checked again, so a token that has expired stops
- * working at once. The price is an HMAC for each request and key. No token, and no part of one, is
- * ever logged. */
+ * Nothing is remembered: the token of every request is checked, so an expired token stops working
+ * at once. The price is an HMAC per request and key. No part of a token is ever logged. */
 
 #include "auth/access.h"
 
@@ -20,8 +19,8 @@
 static const struct access_settings *settings; /* borrowed from access_start's caller */
 static struct token_key *keys;                 /* one for each of key_files, never freed */
 
-/* The keys are read once, so a key file that changes later has no effect until a restart. The old
- * key may then be given beside the new one, until the last of its tokens has expired. */
+/* Reads the keys once, so a key file that changes later has no effect until a restart. The operator
+ * can pass the old key along with the new one until the last old token has expired. */
 void access_start(const struct access_settings *given)
 {
     const struct spans *files = &given->key_files;
@@ -42,7 +41,7 @@ bool access_wants_token(void)
 
 /* ==== Host =================================================================================== */
 
-/* "example.com:8080" without the port, and without the dot that may end a name (RFC 3986 3.2.2). */
+/* Returns "example.com:8080" without the port and the dot that may end a name (RFC 3986 3.2.2). */
 static struct span host_name(struct span host)
 {
     size_t len = host.len;
@@ -55,9 +54,9 @@ static struct span host_name(struct span host)
     return host;
 }
 
-/* After DNS rebinding the browser talks to our address, but still sends the attacker's name in
- * Host. A name of --host without a port matches every port. Linear: fine for the few names of a
- * command line, here and for the origins below. */
+/* Compares Host with --host, because after DNS rebinding the browser talks to our address but sends
+ * the attacker's name in Host. A name without a port matches every port. Linear searches are fine
+ * for the few names and origins of a command line. */
 static bool is_our_host(struct span host)
 {
     const struct spans *hosts = &settings->hosts;
@@ -83,8 +82,8 @@ bool access_shares(void)
     return settings->cors.count > 0;
 }
 
-/* An exact origin goes before "*", because only an exact one gets credentials (Fetch Standard,
- * "CORS protocol and credentials"). Without an Origin (`at` is NULL) only "*" can match. */
+/* Prefers an exact origin to "*", because only an exact origin gets credentials (Fetch Standard,
+ * "CORS protocol and credentials"). If there is no Origin (`at` is NULL), only "*" can match. */
 struct span access_allowed_origin(struct span origin)
 {
     struct span allowed = { NULL, 0 };
@@ -98,8 +97,8 @@ struct span access_allowed_origin(struct span origin)
     return allowed;
 }
 
-/* Takes `piece` off the front of `*s`, or with `end` off its end. False if it is not there, or is
- * all of it. */
+/* Removes `piece` from the front of `*s`, or from the end if `end` is set. Returns false if `piece`
+ * is not there or is all of `*s`. */
 static bool take_off(struct span *s, struct span piece, bool end)
 {
     if (s->len <= piece.len)
@@ -112,8 +111,8 @@ static bool take_off(struct span *s, struct span piece, bool end)
     return true;
 }
 
-/* Whether `origin` is the server's own: it has the authority that Host names. Either scheme will
- * do, because a proxy may end TLS in front of the server, which then does not know the scheme. The
+/* Returns whether `origin` is the server's own: it has the authority of Host. Either scheme
+ * matches, because a proxy can terminate TLS, and the server then does not know the scheme. The
  * default port of the scheme may be written or left out. "null", the origin of a sandboxed frame or
  * of a file, has no scheme and is foreign. */
 static bool is_same_origin(struct span origin, struct span host)
@@ -127,14 +126,14 @@ static bool is_same_origin(struct span origin, struct span host)
     return span_equal_nocase(origin, host);
 }
 
-/* Browsers set Origin on every cross-origin POST, and a page cannot change it. Programs may write
- * anything there, but they have no reader's cookie to misuse. The second sentence of the detail is
- * for the usual accident: a proxy replaces Host by the name of its upstream. */
+/* Relies on Origin: browsers set it on every cross-origin POST, and a page cannot change it.
+ * Programs can send any Origin, but they have no reader's cookie to misuse. The second sentence of
+ * the detail covers a common accident: a proxy replaces Host with the name of its upstream. */
 const struct refusal *access_origin(const struct http_request *r, const char *bytes)
 {
     static const struct refusal foreign = { 403, "",
         "A page of another origin may not post here; allow that origin with --cors. If it is the "
-        "server's own page, a proxy has changed the Host field; let it pass Host on unchanged." };
+        "server's own page, a proxy has changed Host; make the proxy pass Host unchanged." };
     struct span origin = http_find(r, HTTP_ORIGIN, bytes);
     bool own = origin.at == NULL || access_allowed_origin(origin).at != NULL ||
                is_same_origin(origin, http_span(r->host, bytes));
@@ -143,7 +142,7 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
 
 /* ==== Tokens ================================================================================= */
 
-/* "Bearer TOKEN" (RFC 6750 2.1). Another scheme is ignored, because it may be meant for a proxy in
+/* Finds "Bearer TOKEN" (RFC 6750 2.1). Other schemes are ignored: they may be meant for a proxy in
  * front. The find functions return a span of the request; `at` is NULL if there is no token. */
 static struct span find_bearer(const struct http_request *r, const char *bytes)
 {
@@ -154,9 +153,9 @@ static struct span find_bearer(const struct http_request *r, const char *bytes)
     return span_trim(value);
 }
 
-/* ?access_token=TOKEN (RFC 6750 2.3): for an EventSource, which cannot set a header. At this point
- * the query is not yet decoded; a good token contains no character that needs percent-encoding, so
- * its raw bytes will do. The price of this form is that proxies log URLs. */
+/* Finds ?access_token=TOKEN (RFC 6750 2.3), for an EventSource, which cannot set a header. The
+ * query is not decoded yet, but a good token contains no character that needs percent-encoding, so
+ * its raw bytes are enough. The price of this form is that proxies log URLs. */
 static struct span find_parameter(const struct http_request *r, const char *bytes)
 {
     struct span query = http_span(r->query, bytes), value, name;
@@ -167,7 +166,7 @@ static struct span find_parameter(const struct http_request *r, const char *byte
     return (struct span) { NULL, 0 };
 }
 
-/* The cookie `ssechat` (RFC 6265 4.2). The first one wins; there may be several, with different
+/* Finds the cookie `ssechat` (RFC 6265 4.2), the first if there are several with different
  * paths. */
 static struct span find_cookie(const struct http_request *r, const char *bytes)
 {
@@ -184,8 +183,8 @@ static struct span find_cookie(const struct http_request *r, const char *bytes)
     return (struct span) { NULL, 0 };
 }
 
-/* What the client says explicitly goes before the cookie, which the browser adds to every request.
- * The first one found counts alone: if it is bad, the others are not tried. */
+/* Prefers an explicit token to the cookie, which the browser adds to every request. Only the first
+ * token found counts: if it is bad, the others are not tried. */
 static struct span find_token(const struct http_request *r, const char *bytes)
 {
     struct span text = find_bearer(r, bytes);
@@ -194,8 +193,8 @@ static struct span find_token(const struct http_request *r, const char *bytes)
     return text.at != NULL ? text : find_cookie(r, bytes);
 }
 
-/* NULL for a good token. The fields are those of RFC 6750 3: a client that sent a token learns
- * error="invalid_token", and only one that sent none gets a challenge without an error. */
+/* Returns NULL for a good token. The fields follow RFC 6750 3: a client that sent a token gets
+ * error="invalid_token", and a client that sent none gets a challenge without an error. */
 static const struct refusal *refusal_of(enum token_state state)
 {
 #define INVALID 401, "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n"
@@ -231,7 +230,7 @@ const struct refusal *access_token(
         token_check(text, keys, settings->key_files.count, (int64_t)(unix_ms / 1000), token));
 }
 
-/* A good token that does not allow this: RFC 6750 3.1. */
+/* For a good token that does not allow the request (RFC 6750 3.1). */
 #define SCOPE 403, "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n"
 
 const struct refusal *access_publish(const struct token *token)
@@ -241,14 +240,14 @@ const struct refusal *access_publish(const struct token *token)
     return token->publish ? NULL : &reading;
 }
 
-/* One room that is refused refuses the request, because a stream in fewer rooms than it asked for
- * would look right and miss messages. A room outside --room has no "insufficient_scope": no token
- * would help. Count is at most 16 rooms, each compared with at most TOKEN_ROOMS_MAX names. */
+/* Refuses the request if any room is refused, because a stream with fewer rooms than requested
+ * would look right but miss messages. A room outside --room gets no "insufficient_scope", because
+ * no token would help. At most 16 rooms are compared with at most TOKEN_ROOMS_MAX names each. */
 const struct refusal *access_rooms(
     const struct hub *hub, const struct token *token, const struct span *rooms, size_t count)
 {
     static const struct refusal no_such = { 403, "",
-        "There is no such room here; the server has only the rooms that it was started with "
+        "The server does not have this room; it has only the rooms that it was started with "
         "(--room)." };
     static const struct refusal not_for = { SCOPE,
         "The token does not allow this room; its claim `rooms` lists the rooms that it allows." };

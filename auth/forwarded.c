@@ -1,25 +1,25 @@
 /* forwarded.c - reads X-Forwarded-For or Forwarded (RFC 7239) from the right.
  *
- * Each proxy appends the address that its request came from, so the trust of a list decreases from
- * right to left: the last element is from our own proxy, the first one is whatever the client sent.
- * A parser that starts on the left has to parse the client's part first, and a client can write
- * that part so that the proxy's element is read as a piece of it (an open quote, for instance).
- * From the right, no byte of the client is read before the proxy's element is complete.
+ * Each proxy appends the address that its request came from, so elements are less trustworthy from
+ * right to left: the last is from our own proxy, the first is whatever the client sent. A parser
+ * that starts on the left must parse the client's part first, and a client can write a part that
+ * swallows the proxy's element (with an open quote, for instance). A parser that starts on the
+ * right completes the proxy's element before it reads a byte of the client.
  *
  * The cost is bounded by the request's head: each byte is read at most a few times. Left out: the
  * other parameters of Forwarded (by, host, proto), and names instead of addresses. */
 
 #include "auth/forwarded.h"
 
-/* Takes the last piece off a list, from its end back to `separator`. A separator in a quoted string
- * does not count (RFC 9110 5.6.4). False if nothing is left.
+/* Takes the last piece, back to `separator`, off the end of a list. A separator in a quoted string
+ * does not count (RFC 9110 5.6.4). Returns false if nothing is left.
  *
- * Read from the right, a quoted string begins at its closing quote. Inside, a quote is escaped if
- * an odd number of backslashes stands before it:
+ * Read from the right, a quoted string begins at its closing quote. Inside the string, a quote is
+ * escaped if it follows an odd number of backslashes:
  *
  *      for="a\"b"     from the right: " closes, \" is escaped, " opens
  *
- * A quote that the client opened and did not close spoils only what is to the left of it. */
+ * A quote that the client opened but did not close affects only the text to its left. */
 static bool split_last(struct span *rest, char separator, struct span *piece)
 {
     size_t end = rest->len, at = end, next = 0;
@@ -34,16 +34,16 @@ static bool split_last(struct span *rest, char separator, struct span *piece)
             continue;
         while (quoted && next > 0 && rest->at[next - 1] == '\\')
             next--;
-        quoted ^= (at - 1 - next) % 2 == 0; /* An odd number escapes it. */
+        quoted ^= (at - 1 - next) % 2 == 0; /* An odd number escapes the quote. */
     }
     *piece = (struct span) { rest->at + at, end - at };
     *rest = at > 0 ? (struct span) { rest->at, at - 1 } : (struct span) { NULL, 0 };
     return true;
 }
 
-/* The address in an element of Forwarded: for=192.0.2.43;proto=https, or for="[2001:db8::1]:4711"
- * (RFC 7239 4). Without `for`, or with two of them, the result is empty. It is then no address, and
- * neither is a name that a proxy sends to hide the address ("unknown", "_hidden"). */
+/* Returns the address in an element of Forwarded: for=192.0.2.43;proto=https, or
+ * for="[2001:db8::1]:4711" (RFC 7239 4). The result is empty unless there is exactly one `for`.
+ * address_parse refuses an empty text, and names that hide an address ("unknown", "_hidden"). */
 static struct span find_node(struct span element)
 {
     struct span pair, name, node = { NULL, 0 };
@@ -62,15 +62,15 @@ static struct span find_node(struct span element)
     return node;
 }
 
-/* With two proxies of ours in a row, the second one's address is that of the connection, and the
- * list is:
+/* Walks the list from right to left. If a request passes through two of our proxies, the connection
+ * comes from the second proxy, and the list is:
  *
  *      X-Forwarded-For: what the client sent, the client, our first proxy
- *                                             ^ found     ^ trusted: go on to the left
+ *                                             ^ found     ^ trusted: continue to the left
  *
- * The search ends at an element that is not an address, with the last trusted address found so far.
- * Several fields of one name are one list (RFC 9110 5.3). Empty elements are skipped, because a
- * list may have them (RFC 9110 5.6.1). */
+ * The search ends at an element that is not an address; the last trusted address found, if any, is
+ * the result. Several fields of one name are one list (RFC 9110 5.3). Empty elements are skipped,
+ * because a list may contain them (RFC 9110 5.6.1). */
 enum forwarded forwarded_client(const struct http_request *request, const char *bytes,
     const struct network *trusted, size_t count, struct address *client)
 {
@@ -79,7 +79,7 @@ enum forwarded forwarded_client(const struct http_request *request, const char *
     enum forwarded known = FORWARDED_UNREADABLE;
     unsigned cursor = 0;
     size_t line = 0;
-    /* The parser refuses more than HTTP_FIELDS_MAX fields, so `lines` has a place for all. */
+    /* The parser refuses more than HTTP_FIELDS_MAX fields, so all lines fit. */
     while (http_next(request, field, bytes, &cursor, &lines[line]))
         line++;
     if (line == 0) {

@@ -1,7 +1,7 @@
 /* forwarded.h - the address of the client that a trusted proxy forwards a request for.
  *
- * Limits count per address, so a client that could choose this address could take everything. Only
- * call it for a request whose connection comes from a trusted proxy (--trust-proxy). */
+ * Limits apply per address, so a client that could choose this address could evade the limits. Use
+ * this only for a request on a connection from a trusted proxy (--trust-proxy). */
 
 #ifndef FORWARDED_H
 #define FORWARDED_H
@@ -10,12 +10,12 @@
 #include "net/address.h"
 
 /* Finds the client that the trusted proxies name in a request: the rightmost address that is not in
- * `trusted`, or the leftmost if all of them are. It is in X-Forwarded-For, or, only if that field
- * is absent, in Forwarded (RFC 7239). What is to the left of it may have been written by the client
- * itself and is ignored. So a proxy that sets only Forwarded has to remove X-Forwarded-For.
+ * `trusted`, or the leftmost address if all are trusted. Ignores everything to its left, which the
+ * client may have written. Reads X-Forwarded-For or, only if that field is absent, Forwarded (RFC
+ * 7239). So a proxy that sets only Forwarded must remove X-Forwarded-For.
  *
- * FORWARDED_KNOWN fills in `client`. FORWARDED_NOT: the request has neither field.
- * FORWARDED_UNREADABLE: it has one, which is empty, or whose last element is not an address. */
+ * Returns FORWARDED_KNOWN and fills in `client`, FORWARDED_NOT if the request has neither field, or
+ * FORWARDED_UNREADABLE if the field is empty or its last element is not an address. */
 enum forwarded { FORWARDED_NOT, FORWARDED_UNREADABLE, FORWARDED_KNOWN };
 enum forwarded forwarded_client(const struct http_request *request, const char *bytes,
     const struct network *trusted, size_t count, struct address *client);

@@ -1,13 +1,13 @@
 /* sha256.c - SHA-256 and HMAC, as close to the text of the standards as C allows.
  *
- * The state is eight words. Each block of 64 bytes is spread to 64 words and mixed into the state
+ * The state is eight words. Each block of 64 bytes is expanded to 64 words and mixed into the state
  * in 64 rounds (the Merkle-Damgard construction), and the padding at the end contains the length.
- * No branch and no table index depends on the bytes, so the time tells nothing of a key. Nothing is
- * allocated.
+ * No branch or table index depends on the bytes, so the time reveals nothing about a key. Nothing
+ * is allocated.
  *
- * Left out: the CPU's SHA instructions and unrolled rounds, because one short token for each
- * request is cheap enough. Copies of the key on the stack are not wiped, because the key itself
- * stays in memory as long as the process. */
+ * Left out: the CPU's SHA instructions and unrolled rounds, because one short token per request is
+ * cheap enough. Copies of the key on the stack are not wiped, because the key itself stays in
+ * memory until the process ends. */
 
 #include "auth/sha256.h"
 
@@ -19,13 +19,13 @@ enum { BLOCK_BYTES = 64, LENGTH_AT = BLOCK_BYTES - 8, ROUNDS = 64 };
 struct sha256 {
     uint32_t state[8];
     uint64_t len;                     /* the bytes added so far */
-    unsigned char block[BLOCK_BYTES]; /* the last len % BLOCK_BYTES of them, not yet mixed in */
+    unsigned char block[BLOCK_BYTES]; /* the last len % BLOCK_BYTES bytes, not mixed in yet */
 };
 
 /* clang-format off */
 
-/* The first 32 bits of the fractional parts of the cube roots of the first 64 primes: numbers whose
- * origin leaves no choice, so that no weakness can be hidden in them. */
+/* The first 32 bits of the fractional parts of the cube roots of the first 64 primes: their origin
+ * leaves no choice that could hide a weakness. */
 static const uint32_t round_constants[ROUNDS] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -41,19 +41,19 @@ static const uint32_t round_constants[ROUNDS] = {
 
 static void sha256_start(struct sha256 *s)
 {
-    /* The same of the square roots of the first eight primes. */
+    /* The same bits of the square roots of the first eight primes. */
     *s = (struct sha256) { .state = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
                                0x9b05688c, 0x1f83d9ab, 0x5be0cd19 } };
 }
 
-/* `by` is 1 to 31: a shift by 32 is undefined. Compilers make one instruction of it. */
+/* Rotates by 1 to 31: a shift by 32 is undefined. Compilers turn this into one instruction. */
 static uint32_t rotate_right(uint32_t word, unsigned by)
 {
     return word >> by | word << (32 - by);
 }
 
-/* The message schedule (FIPS 180-4 6.2.2, step 1): the block as 16 words, highest byte first, and
- * 48 more, each mixed from four words before it. */
+/* Computes the message schedule (FIPS 180-4 6.2.2, step 1): the block as 16 words, highest byte
+ * first, and 48 more words, each mixed from four earlier words. */
 static void spread(const unsigned char block[BLOCK_BYTES], uint32_t words[ROUNDS])
 {
     for (size_t i = 0; i < 16; i++, block += 4)
@@ -95,8 +95,8 @@ static void mix(struct sha256 *s)
         s->state[i] += v[i];
 }
 
-/* Fills up the block, and mixes it in when it is full. All input is copied once, which is little
- * beside 64 rounds a block. */
+/* Fills the block and mixes it in when it is full. All input is copied once, which costs little
+ * compared with 64 rounds per block. */
 static void sha256_add(struct sha256 *s, struct span bytes)
 {
     while (bytes.len > 0) {
@@ -111,12 +111,12 @@ static void sha256_add(struct sha256 *s, struct span bytes)
     }
 }
 
-/* Pads to the end of the last block, or of one more block if this does not fit:
+/* Pads to the end of the last block, or of one more block if the padding does not fit:
  *
  *     | ... the bytes | 0x80 | zeros ... | the number of bits, in 8 bytes |
  *
- * The zeros are added one at a time, at most 63. The number of bits is taken before the padding
- * counts. */
+ * The zeros are added one at a time, at most 63. The number of bits is computed before the padding
+ * is added. */
 static void sha256_finish(struct sha256 *s, unsigned char digest[SHA256_BYTES])
 {
     uint64_t bits = s->len * 8;
@@ -141,7 +141,7 @@ void sha256_digest(struct span bytes, unsigned char digest[SHA256_BYTES])
 
 /* ==== HMAC, RFC 2104 ========================================================================= */
 
-/* Begins one of the two hashes with the key's block, each of its bytes changed by `pad`. */
+/* Begins one of the two hashes with the key's block, each byte XORed with `pad`. */
 static void hmac_start(struct sha256 *s, const char block[BLOCK_BYTES], unsigned char pad)
 {
     char padded[BLOCK_BYTES];
@@ -151,11 +151,11 @@ static void hmac_start(struct sha256 *s, const char block[BLOCK_BYTES], unsigned
     sha256_add(s, (struct span) { padded, sizeof padded });
 }
 
-/* H(key ^ 0x5c5c... | H(key ^ 0x3636... | bytes)). The outer hash is needed because the digest of
- * a plain H(key | bytes) is the state after its last block: a forger could continue from it and
- * sign a longer text without the key (length extension). A key over one block is hashed first (RFC
- * 2104 2). The price is three blocks more than those of `bytes`. `digest` holds intermediate
- * results. */
+/* Computes H(key ^ 0x5c5c... | H(key ^ 0x3636... | bytes)). The outer hash is needed because the
+ * digest of a plain H(key | bytes) is the state after its last block: a forger could continue from
+ * it and sign a longer text without the key (length extension). A key over one block is hashed
+ * first (RFC 2104 2). The price is three blocks on top of those of `bytes`. `digest` also holds
+ * intermediate results. */
 void sha256_hmac(struct span key, struct span bytes, unsigned char digest[SHA256_BYTES])
 {
     struct sha256 s;

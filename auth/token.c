@@ -1,20 +1,20 @@
 /* token.c - checks and makes signed tokens.
  *
- * A token is three parts in base64url, with dots between:
+ * A token has three parts in base64url, separated by dots:
  *
  *     eyJhbGciOiJIUzI1NiIs...    .  eyJzdWIiOiJhbm4iLCJyb29tc...       .  Brj0fZrYxTY3WIvw...
  *     {"alg":"HS256","typ":"JWT"}   {"sub":"ann","rooms":["lobby"],...}   the HMAC, 32 bytes
  *     \__________________________ what is signed ____________________/
  *
- * A stranger may have written it, so the order of the checks is fixed: the shape, the signature,
- * and only then the contents. JWT libraries were broken because they asked the header how to verify
- * the signature ("none", or a public key used as an HMAC key, RFC 8725 2.1). Here the algorithm is
- * fixed, and the header is read after the signature has been verified, and must then name the same
- * one. So the JSON parser sees no byte that an owner of the key has not signed. `kid`, `jku`, `jwk`
- * and similar fields, with which a token would choose its own key, are ignored.
+ * A stranger may have written the token, so the order of the checks is fixed: the shape, the
+ * signature, and only then the contents. JWT libraries were broken because they let the header
+ * decide how to verify the signature ("none", or a public key used as an HMAC key, RFC 8725 2.1).
+ * Here the algorithm is fixed; the header is read after the signature has been verified, and must
+ * name this algorithm. So the JSON parser sees no byte that an owner of the key has not signed.
+ * `kid`, `jku`, `jwk` and similar fields, which would let a token choose its own key, are ignored.
  *
- * Base64url that is padded, cut off, or has bits that mean nothing is refused, so a token has
- * exactly one spelling, and a filter in front that knows a token by its text cannot be evaded.
+ * Base64url that is padded, cut off or has unused bits set is refused, so a token has exactly one
+ * spelling and cannot evade a filter in front that recognises it by its text.
  *
  * Nothing is allocated except a key and the output of token_make. A key's bytes are never written
  * to a log, an answer or an error. Left out: other algorithms (one kind of key, one rule),
@@ -38,8 +38,8 @@
 
 /* ==== Base64url, RFC 4648 5, without padding ================================================= */
 
-/* The value of a digit; -1 for any other character, so also for '=' and for '+' and '/', which only
- * plain Base64 has. */
+/* Returns the value of a digit, or -1 for any other character, including '=' and the digits '+' and
+ * '/' of plain Base64. */
 static int digit_of(char c)
 {
     if (c >= 'A' && c <= 'Z')
@@ -52,17 +52,17 @@ static int digit_of(char c)
 }
 
 /* Decodes into `out`, which has room for 3/4 of the text, and points `*bytes` at the result. Each
- * digit brings six bits, and each byte takes eight:
+ * digit adds six bits, and each byte takes eight:
  *
  *     digits  111111 222222 333333 444444
  *     bytes   aaaaaa aabbbb bbbbcc cccccc
  *
- * Six bits left over at the end would be a digit that completes no byte, and fewer must be zero
+ * Six bits left over at the end would be a digit that completes no byte. Fewer bits must be zero
  * (RFC 4648 3.5), or several texts would decode to the same bytes. */
 static bool decode(struct span text, char *out, struct span *bytes)
 {
     uint32_t bits = 0;
-    unsigned held = 0; /* the number of lowest bits that are not taken yet */
+    unsigned held = 0; /* the number of lowest bits not written yet */
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         int digit = digit_of(text.at[i]);
@@ -79,14 +79,14 @@ static bool decode(struct span text, char *out, struct span *bytes)
     return held < 6 && (bits & ((1u << held) - 1)) == 0;
 }
 
-/* Converts the bytes of the buffer from `start` on to base64url. They are encoded behind
- * themselves, because Base64 is longer, then two digits are exchanged and the padding dropped, and
- * then the result moves to `start`:
+/* Converts the bytes of the buffer from `start` on to base64url. Base64 is longer, so it is written
+ * after the bytes; then '+' and '/' are replaced, the padding is dropped, and the result moves to
+ * `start`:
  *
  *     | ... | bytes | digits |      becomes      | ... | digits |
  *           start   len                                start    len
  *
- * Out of memory the buffer keeps the bytes, and its `failed` tells. */
+ * If out of memory, the buffer keeps the bytes, and its `failed` is set. */
 static void encode_from(struct buffer *b, size_t start)
 {
     size_t len = b->len - start;
@@ -104,17 +104,17 @@ static void encode_from(struct buffer *b, size_t start)
 
 /* ==== The key ================================================================================ */
 
-/* Whether only the owner can read and change the file, because every reader of the key can make
- * tokens. There is one exception: the group may read a file of root if the server does not run as
- * root. A credential of systemd looks like that (0440, with an access list that names its user). */
+/* Returns whether only the owner can read and change the file, because every reader of the key can
+ * make tokens. One exception: the group may read a file of root if the server does not run as root.
+ * A systemd credential is like that (0440, with an access list that names its user). */
 static bool is_private(const struct stat *file)
 {
     mode_t forbidden = file->st_uid == 0 && geteuid() != 0 ? 037 : 077;
     return (file->st_mode & forbidden) == 0;
 }
 
-/* Reads to the end of the file. The capacity is one byte more than is allowed, so a file that is
- * too long shows without reading all of it. The size from stat(2) is not trusted: the file may
+/* Reads to the end of the file. The capacity is one byte over the limit, so that a file that is too
+ * long is detected without reading all of it. The size from stat(2) is not trusted: the file can
  * change. */
 static const char *read_all(int fd, struct token_key *key)
 {
@@ -133,8 +133,8 @@ static const char *read_all(int fd, struct token_key *key)
     return "the key file has more than 4096 bytes; a key of 32 bytes is enough";
 }
 
-/* Checks the open file, not its path, so that nothing can be exchanged between check and use. What
- * counts is the file behind a symbolic link, not the link. On failure `key` may own memory, which
+/* Checks the open file, not its path, so that the file cannot be swapped between check and use. The
+ * target of a symbolic link is checked, not the link. On failure `key` may own memory, which
  * token_read_key frees. */
 static const char *read_key(int fd, struct token_key *key)
 {
@@ -159,8 +159,8 @@ static const char *read_key(int fd, struct token_key *key)
 _Static_assert(TOKEN_KEY_MIN_BYTES == 32 && TOKEN_KEY_FILE_MAX_BYTES == 4096,
     "the sentences above contain both numbers");
 
-/* O_NONBLOCK, because opening a FIFO would wait for a writer; O_NOCTTY, because opening a terminal
- * could make it ours. Both are then refused, because they are not regular files. */
+/* Uses O_NONBLOCK, because opening a FIFO would wait for a writer, and O_NOCTTY, because a terminal
+ * could become our own. read_key then refuses both, because neither is a regular file. */
 const char *token_read_key(const char *path, struct token_key *key)
 {
     *key = (struct token_key) { NULL, 0 };
@@ -185,7 +185,7 @@ static struct span span_of_key(const struct token_key *key)
 
 enum { PART_HEADER, PART_CLAIMS, PART_SIGNATURE, PART_COUNT };
 
-/* Splits a token into exactly three parts. An encrypted one (JWE) has five and is refused. */
+/* Splits a token into exactly three parts. An encrypted token (JWE) has five and is refused. */
 static bool split(struct span text, struct span parts[PART_COUNT])
 {
     for (size_t i = 0; i < PART_COUNT; i++)
@@ -204,8 +204,8 @@ static bool is_same(const char *a, const unsigned char *b, size_t len)
     return difference == 0;
 }
 
-/* Tries every key, also after one has matched, so that the time does not tell which one. Costs an
- * HMAC for each key, of which there are two while keys are changed and one otherwise. */
+/* Tries every key, even after a match, so that the time does not reveal which key matched. Costs an
+ * HMAC per key; there are two keys during a change of keys, and one otherwise. */
 static bool is_signed(
     struct span signed_part, const char *signature, const struct token_key *keys, size_t count)
 {
@@ -218,10 +218,10 @@ static bool is_signed(
     return right;
 }
 
-/* ==== What it says =========================================================================== */
+/* ==== The contents =========================================================================== */
 
-/* Decodes a JSON string in place, inside token->text, so that it needs no memory of its own. After
- * that the raw text is no JSON any more: each field is read once. */
+/* Decodes a JSON string in place, inside token->text, so that it needs no extra memory. The raw
+ * text is then no longer JSON, so each field is read once. */
 static bool read_string(const struct json_field *field, struct span *string)
 {
     if (field->type != JSON_STRING)
@@ -231,10 +231,10 @@ static bool read_string(const struct json_field *field, struct span *string)
     return true;
 }
 
-/* `typ` is a media type: its case does not matter, and "application/" may be left out (RFC 7515
- * 4.1.9). JWT is from RFC 7519 5.1, and at+jwt from RFC 9068, for tokens that give access. A token
- * of another type (logout+jwt, secevent+jwt) was signed for another purpose and must not give
- * access here (RFC 8725 3.11). */
+/* Returns whether `typ` is accepted. It is a media type: its case does not matter, and
+ * "application/" may be left out (RFC 7515 4.1.9). JWT is from RFC 7519 5.1, and at+jwt from RFC
+ * 9068, for tokens that give access. A token of another type (logout+jwt, secevent+jwt) was signed
+ * for another purpose and must not give access here (RFC 8725 3.11). */
 static bool is_type(struct span type)
 {
     struct span prefix = SPAN("application/");
@@ -245,8 +245,8 @@ static bool is_type(struct span type)
     return span_equal_nocase(type, SPAN("JWT")) || span_equal_nocase(type, SPAN("at+jwt"));
 }
 
-/* Whether the header is one that we accept. `crit` lists extensions that a reader must understand
- * or refuse (RFC 7515 4.1.11). We understand none, so its presence is enough. `alg` is required,
+/* Returns whether the header is acceptable. A reader must refuse a token whose `crit` lists an
+ * unknown extension (RFC 7515 4.1.11). We know none, so any `crit` is refused. `alg` is required,
  * and `typ` may be absent. */
 static bool read_header(struct span json)
 {
@@ -263,14 +263,14 @@ static bool read_header(struct span json)
     return read_string(alg, &string) && span_equal(string, SPAN("HS256"));
 }
 
-/* Dates stop here, at 9999-12-31T23:59:59Z, and at the same distance before 1970. */
+/* Dates are clamped to 9999-12-31T23:59:59Z, and to the same distance before 1970. */
 static const int64_t date_max = 253402300799;
 
-/* A greater exponent has the same effect, because no token has room for so many digits: every date
- * that is not 0 is then at its limit, or a fraction. So reading stops here and cannot overflow. */
+/* A greater exponent has the same effect, because no token has room for that many digits: any date
+ * other than 0 is then at its limit or a fraction. So reading stops here and cannot overflow. */
 enum { EXPONENT_MAX = 2 * TOKEN_MAX_BYTES };
 
-/* Takes the exponent off the end of a number; without one it is 0. */
+/* Takes the exponent off the end of a number. Returns 0 if there is none. */
 static int64_t take_exponent(struct span *number)
 {
     size_t at = 0;
@@ -285,16 +285,16 @@ static int64_t take_exponent(struct span *number)
     return negative ? -exponent : exponent;
 }
 
-/* A NumericDate is any JSON number, also 1.7e9 or 1700000000.5 (RFC 7519 2). It is read digit by
- * digit, because a double does not hold all of them, and converting a large one to an integer is
- * undefined. The exponent moves the point; the digits before it are the seconds, and a digit other
- * than 0 behind it makes a fraction:
+/* Reads a NumericDate: any JSON number, even 1.7e9 or 1700000000.5 (RFC 7519 2). It is read digit
+ * by digit, because a double cannot hold every such number, and converting a large double to an
+ * integer is undefined. The exponent moves the point. The digits before the point are the seconds,
+ * and a digit other than 0 after the point makes a fraction:
  *
  *     1234.567e2    `whole` = 4 + 2    123456.7    the seconds 123456, and a fraction
  *
  * Returns the first whole second that is not before the date, here 123457: a clock of whole seconds
- * reaches the date exactly when it reaches that second. The steps are bounded by the digits and by
- * EXPONENT_MAX. */
+ * reaches the date exactly when it reaches that second. The digits and EXPONENT_MAX bound the
+ * number of steps. */
 static int64_t read_date(struct span number)
 {
     bool negative = number.at[0] == '-', fraction = false;
@@ -320,8 +320,8 @@ static int64_t read_date(struct span number)
 
 enum { CLAIM_SUB, CLAIM_AUD, CLAIM_ROOMS, CLAIM_PUBLISH, CLAIM_EXP, CLAIM_NBF, CLAIM_COUNT };
 
-/* The name exactly as it was signed. White space at its ends, which a posted name loses, is refused
- * here, because otherwise two users of the application could have the same name. */
+/* Reads the name exactly as it was signed. White space at its ends, which a posted name loses, is
+ * refused here, or two users of the application could have the same name. */
 static bool read_name(const struct json_field *sub, struct span *name)
 {
     *name = (struct span) { NULL, 0 };
@@ -333,8 +333,8 @@ static bool read_name(const struct json_field *sub, struct span *name)
     return rule_name(name) == NULL && name->len == len;
 }
 
-/* Reads the names of the rooms, each of which must keep its rule. Each string is decoded in place,
- * which is safe because the walk over the array has passed it. Without the claim the token is for
+/* Reads the names of the rooms, each of which must obey rule_room. Each string is decoded in place,
+ * which is safe because the walk over the array has passed it. Without the claim, the token allows
  * no room at all. */
 static bool read_rooms(const struct json_field *rooms, struct token *token)
 {
@@ -359,9 +359,9 @@ static bool read_rooms(const struct json_field *rooms, struct token *token)
     return found == 0;
 }
 
-/* Whether the token is meant for this service. If it has an audience, "ssechat" must be in it (RFC
- * 7519 4.1.3), so that an application can sign tokens for several services with one key and none of
- * them accepts another's. The claim is a string or a list of strings. */
+/* Returns whether the token is meant for this service. If it has an audience, "ssechat" must be in
+ * it (RFC 7519 4.1.3), so that an application can sign tokens for several services with one key and
+ * none of them accepts another's. The claim is a string or a list of strings. */
 static bool is_audience(const struct json_field *aud)
 {
     struct json_field each = { .type = JSON_STRING };
@@ -379,10 +379,10 @@ static bool is_audience(const struct json_field *aud)
     return found == 0 && ours;
 }
 
-/* Reads the claims, of which only `exp` is required. A claim that is present must have its type;
- * null is not the same as absent, because an application that signs null has made a mistake. Other
- * claims are ignored (RFC 7519 4), and a claim given twice is refused by json_find. Without `nbf`
- * there is no date before which the token is refused. */
+/* Reads the claims, of which only `exp` is required. A claim that is present must have the right
+ * type; null is not the same as absent, because an application that signs null has made a mistake.
+ * Other claims are ignored (RFC 7519 4), and json_find refuses a claim given twice. Without `nbf`,
+ * the token has no earliest date. */
 static bool read_claims(struct span json, struct token *token, int64_t *not_before)
 {
     struct json_field claims[CLAIM_COUNT] = {
@@ -408,8 +408,8 @@ static bool read_claims(struct span json, struct token *token, int64_t *not_befo
            read_rooms(&claims[CLAIM_ROOMS], token);
 }
 
-/* token->text is used three times, for the signature, the header and the claims, each of which is
- * done with when the next one is decoded. Only the claims stay. */
+/* Decodes the signature, the header and the claims into token->text in turn; each is no longer
+ * needed when the next is decoded. Only the claims stay. */
 enum token_state token_check(
     struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token)
 {
@@ -451,10 +451,10 @@ bool token_has_room(const struct token *token, struct span room)
     return token->all_rooms;
 }
 
-/* ==== Making one ============================================================================= */
+/* ==== Making a token ========================================================================= */
 
-/* Each part is written as plain text and then encoded in place. `failed` is looked at only before
- * the signature, which must not sign an incomplete text, and at the end. */
+/* Writes each part as plain text, then encodes it in place. Checks `failed` only at the end and
+ * before the signature, because an incomplete text must not be signed. */
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires)
 {

@@ -2,7 +2,7 @@
  * other algorithm.
  *
  * An application makes a token for each of its users, and the server checks it with the same key.
- * So neither needs a database of sessions, and the server asks no other service. */
+ * So neither needs a database of sessions, and the server calls no other service. */
 
 #ifndef TOKEN_H
 #define TOKEN_H
@@ -11,61 +11,61 @@
 
 enum {
     TOKEN_KEY_MIN_BYTES = 32,        /* RFC 7518 3.2: not shorter than the hash */
-    TOKEN_KEY_FILE_MAX_BYTES = 4096, /* A longer file is most likely not the one that was meant. */
+    TOKEN_KEY_FILE_MAX_BYTES = 4096, /* A longer file is most likely the wrong file. */
     TOKEN_ROOMS_MAX = 64,
-    TOKEN_MAX_BYTES = 8192,      /* Longer ones are refused unread: half of the largest head. */
-    TOKEN_NBF_LEEWAY_SECONDS = 5 /* because clocks differ; `exp` has no leeway */
+    TOKEN_MAX_BYTES = 8192,      /* half of the largest head; longer tokens are refused unread */
+    TOKEN_NBF_LEEWAY_SECONDS = 5 /* for clocks that differ; `exp` has no leeway */
 };
 
-/* The bytes of a key file without one newline at the end, which editors and `echo` add. */
+/* The bytes of a key file, except a final newline, which editors and `echo` add. */
 struct token_key {
     char *bytes; /* owned, from malloc */
     size_t len;
 };
 
 /* The claims of a good token, decoded. The spans point into `text`, so a copy of the struct would
- * point into the original. It takes 7 KB, and lives on the stack for one request. */
+ * point into the original. A token uses 7 KB and lives on the stack for one request. */
 struct token {
-    struct span name;                   /* `sub`, which keeps rule_name; `at` is NULL if absent */
-    struct span rooms[TOKEN_ROOMS_MAX]; /* `rooms`, each of which keeps rule_room */
+    struct span name;                   /* `sub`, which obeys rule_name; `at` is NULL if absent */
+    struct span rooms[TOKEN_ROOMS_MAX]; /* `rooms`, each of which obeys rule_room */
     size_t room_count;
-    bool all_rooms; /* "*" is among them */
+    bool all_rooms; /* "*" is among `rooms` */
     bool publish;
-    int64_t expires; /* The first second of Unix time at which it is refused: at most 253402300799,
-                        the end of the year 9999, so that milliseconds fit into 64 bits as well, or
-                        INT64_MAX for never. */
+    int64_t expires; /* The first second of Unix time at which the token is refused: at most
+                        253402300799, the end of the year 9999, so that milliseconds fit into
+                        64 bits, or INT64_MAX for never. */
     char text[TOKEN_MAX_BYTES / 4 * 3]; /* the decoded claims */
 };
 
 enum token_state {
     TOKEN_GOOD,
-    TOKEN_MALFORMED, /* not a JWT, one of another kind, or with an invalid claim */
+    TOKEN_MALFORMED, /* not a JWT, another kind of JWT, or an invalid claim */
     TOKEN_FORGED,    /* not signed with any of the keys */
     TOKEN_EXPIRED,   /* `exp` has been reached */
     TOKEN_EARLY      /* `nbf` is in the future */
 };
 
-/* Reads a key file into `key`, whose bytes the caller then owns. Returns NULL, or a sentence for
- * the operator if the file cannot be read, is open to other users, or is too short or too long;
- * then there is nothing to free. */
+/* Reads a key file into `key`, whose bytes the caller then owns. Returns NULL or, if the file
+ * cannot be read, is open to other users, or is too short or too long, an error message for the
+ * operator; there is nothing to free then. */
 const char *token_read_key(const char *path, struct token_key *key);
 
-/* Checks `text` against `count` keys at Unix time `now`, in whole seconds. Fills in `token` if it
- * is good; otherwise `token` holds nothing to rely on. Nothing but the signature is decoded before
- * the signature has been verified, and signatures are compared in constant time. */
+/* Checks `text` against `count` keys at Unix time `now`, in whole seconds. Fills in `token` if
+ * `text` is good; otherwise `token` must not be used. Only the signature is decoded before it has
+ * been verified, and signatures are compared in constant time. */
 enum token_state token_check(
     struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token);
 
-/* Fills in the rights of a client of a server without --key: all rooms, publishing, no expiry. */
+/* Fills in the rights of every client if there is no --key: all rooms, publishing, no expiry. */
 void token_open(struct token *token);
 
-/* Whether a good token allows this room. */
+/* Returns whether a good token allows this room. */
 bool token_has_room(const struct token *token, struct span room);
 
-/* Appends a token to `out`, issued at `now`. An empty `name` leaves out `sub`; a room "*" stands
- * for all. Nothing is checked: a token that breaks a rule or is longer than TOKEN_MAX_BYTES is
- * signed all the same, and token_check refuses it. Out of memory `out` stays as it was, and
- * `out->failed` is set. */
+/* Appends a token to `out`, issued at `now`. An empty `name` omits `sub`; a room "*" means all
+ * rooms. Nothing is checked: a token that breaks a rule or is longer than TOKEN_MAX_BYTES is still
+ * signed, but token_check refuses it. If out of memory, `out` stays as it was, and `out->failed` is
+ * set. */
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires);
 

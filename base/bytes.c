@@ -1,9 +1,9 @@
 /* bytes.c - spans and growing buffers.
  *
- * Most texts here have a few bytes (a field name, a number, a piece of a frame), so the cost of a
- * call, a loop or a branch for each byte counts more than the bytes themselves. Two techniques
- * answer that, and both are worth knowing: SWAR, which tests the eight bytes of a 64-bit word with
- * a few operations, and copies of a fixed size that overlap instead of a loop.
+ * Most texts here are a few bytes long (a field name, a number, a piece of a frame), so a call, a
+ * loop or a branch per byte costs more than the bytes themselves. Two techniques avoid that cost:
+ * SWAR, which tests the eight bytes of a 64-bit word with a few operations, and overlapping copies
+ * of a fixed size, which replace a loop.
  *
  * Left out: shared or counted strings, and short strings inside the struct. A span that borrows and
  * a buffer that owns are enough for a server that parses in place. */
@@ -16,15 +16,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The capacity of a new buffer, so that a short text never grows. The debug build starts with 8, so
- * that the tests exercise growth, and the move that comes with it, all the time. */
+/* The capacity of a new buffer, large enough that a short text never grows it. The debug build
+ * starts with 8, so that the tests constantly exercise growth and the move that it causes. */
 #ifdef DEBUG
 enum { BUFFER_MIN_BYTES = 8 };
 #else
 enum { BUFFER_MIN_BYTES = 256 };
 #endif
 
-/* By hand, not tolower(3): a locale must not decide which names HTTP takes as equal. */
+/* Replaces tolower(3), because a locale must not decide which names are equal in HTTP. */
 static char to_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
@@ -32,7 +32,7 @@ static char to_lower(char c)
 
 bool span_equal_nocase(struct span a, struct span b)
 {
-    if (span_equal(a, b)) /* Most often both are written alike, and memcmp is faster. */
+    if (span_equal(a, b)) /* The case is usually the same, and memcmp is faster. */
         return true;
     if (a.len != b.len)
         return false;
@@ -51,10 +51,10 @@ struct span span_trim(struct span s)
     return s;
 }
 
-/* The offset of the first `byte` in a word, or 8 if there is none: the classic SWAR test for a zero
- * byte. XOR turns the byte looked for into 0. Subtracting 1 sets the highest bit of a 0; it also
- * leaves that bit in bytes over 0x80, which `~word` masks out. The borrow from a 0 may mark the
- * byte behind it wrongly, but only the first mark is used, and that one is right. */
+/* Returns the offset of the first `byte` in a word, or 8 if there is none, by the classic SWAR test
+ * for a zero byte. XOR turns the wanted byte into 0. Subtracting 1 sets the highest bit of a 0; the
+ * bit also stays set in bytes over 0x80, which `~word` masks out. The borrow from a 0 can mark the
+ * next byte wrongly, but only the first mark is used, and it is right. */
 static inline size_t find_in_word(uint64_t word, char byte)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
@@ -63,8 +63,8 @@ static inline size_t find_in_word(uint64_t word, char byte)
     return found != 0 ? (size_t)__builtin_ctzll(found) / 8 : sizeof word;
 }
 
-/* Walks word by word; the last word is moved back so that it ends with the span, and so overlaps
- * the one before:
+/* Walks word by word. The last word is moved back to end with the span, so it overlaps the word
+ * before it:
  *
  *      0      7 8     15          span of 19 bytes: words at 0, 8 and 11
  *      |--------|--------|
@@ -72,8 +72,8 @@ static inline size_t find_in_word(uint64_t word, char byte)
  *                  11     18
  *
  * The bytes in the overlap have been tested already and do not match, so the first match in the
- * last word is new. A span of less than 8 bytes is one word, filled with zeros, which match if
- * the byte looked for is NUL: hence the comparison with the length. */
+ * last word is new. A span shorter than 8 bytes is one word padded with zeros. They match if the
+ * wanted byte is NUL: hence the comparison with the length. */
 size_t span_find(struct span s, char byte)
 {
     if (s.len < sizeof(uint64_t)) {
@@ -88,7 +88,7 @@ size_t span_find(struct span s, char byte)
     }
 }
 
-/* NULL marks the end, and not an empty rest, because "a," has two pieces and "a" has one. */
+/* Marks the end with NULL, not with an empty rest, because "a," has two pieces and "a" has one. */
 bool span_split(struct span *rest, char separator, struct span *piece)
 {
     if (rest->at == NULL)
@@ -102,8 +102,8 @@ bool span_split(struct span *rest, char separator, struct span *piece)
     return true;
 }
 
-/* The limit is tested before each step (n * 10 + digit <= max, solved for n), so that the number
- * never overflows, even with the greatest `max`. */
+/* Tests the limit before each step (n * 10 + digit <= max, solved for n), so that the number never
+ * overflows, even with the greatest `max`. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number)
 {
     unsigned long long n = 0;
@@ -121,8 +121,8 @@ bool span_number(struct span s, unsigned long long max, unsigned long long *numb
     return true;
 }
 
-/* Doubling makes the price of growth constant per byte on average; up to half of the memory is then
- * unused. A buffer without memory is allocated even for 0 bytes, because NULL means failure. */
+/* Doubles the capacity, so that growth costs the same per byte on average; up to half of the memory
+ * is then unused. Allocates even for 0 bytes, because NULL means failure. */
 char *buffer_reserve(struct buffer *b, size_t more)
 {
     if (b->capacity - b->len >= more && b->at != NULL)
@@ -145,9 +145,9 @@ no_memory:
     return NULL;
 }
 
-/* Copies up to 32 bytes. A memcpy of a constant size compiles to a load and a store, and two of
- * them that overlap cover every length from that size to its double. A call of memcpy would cost
- * more than such a short copy. */
+/* Copies up to 32 bytes. A memcpy of a constant size compiles to a load and a store, and two
+ * overlapping copies cover every length from that size to twice that size. A call to memcpy would
+ * cost more than such a short copy. */
 static void copy_short(char *to, struct span s)
 {
     if (s.len >= 16) {
@@ -165,8 +165,8 @@ static void copy_short(char *to, struct span s)
     }
 }
 
-/* Appends a piece of any length. An empty piece may have the address NULL, which memcpy must not
- * get. */
+/* Appends a piece of any length. The address of an empty piece can be NULL, which memcpy does not
+ * allow. */
 static void add_any(struct buffer *b, struct span s)
 {
     char *to = buffer_reserve(b, s.len);
@@ -176,8 +176,8 @@ static void add_any(struct buffer *b, struct span s)
     b->len += s.len;
 }
 
-/* The fast path is for a short piece that fits, as nearly all the pieces of a frame or of an answer
- * are; everything else takes add_any. */
+/* Takes the fast path for a short piece that fits, like nearly every piece of a frame or an answer,
+ * and calls add_any for any other piece. */
 void buffer_add(struct buffer *b, struct span s)
 {
     if (s.len == 0 || s.len > 32 || b->capacity - b->len < s.len) {
@@ -199,8 +199,8 @@ void buffer_free(struct buffer *b)
     *b = (struct buffer) { 0 };
 }
 
-/* Aborts, instead of exiting, so that there is a core dump and the supervisor sees a crash. The
- * streams are lost, but a server with a broken invariant could send one client another's bytes. */
+/* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. The
+ * streams are lost, but a broken server could send one client's bytes to another. */
 void must_fail(const char *what, const char *file, int line)
 {
     print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);

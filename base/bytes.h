@@ -1,10 +1,10 @@
-/* bytes.h - spans and buffers: the two forms in which every file here holds text.
+/* bytes.h - spans and buffers: the two types that hold text throughout the program.
  *
- * A span borrows bytes: a pointer and a length, without a NUL at the end, never freed. It is valid
- * as long as the bytes that it points to. A buffer owns its bytes and grows as it is written to. A
- * write that runs out of memory sets `failed` and leaves the buffer as it was, so that a writer of
- * twenty pieces checks once, at the end. A later, shorter piece may still fit, so a failed buffer
- * holds an incomplete text and must not be sent. */
+ * A span borrows bytes: it is a pointer and a length, has no NUL at the end, and is never freed. It
+ * is valid as long as its bytes are. A buffer owns its bytes and grows when text is added. A write
+ * that runs out of memory sets `failed` and leaves the buffer as it was, so code that writes twenty
+ * pieces checks once, at the end. A later, shorter piece can still fit, so a failed buffer contains
+ * an incomplete text and must not be sent. */
 
 #ifndef BYTES_H
 #define BYTES_H
@@ -26,17 +26,17 @@ struct spans {
     size_t count;
 };
 
-/* All zero is an empty buffer, ready for use. The capacity grows by doubling and never shrinks. */
+/* A buffer of all zeros is empty. The capacity grows by doubling and never shrinks. */
 struct buffer {
     char *at; /* owned, from malloc; NULL until the first write */
     size_t len, capacity;
-    bool failed; /* out of memory at some write since the last buffer_clear */
+    bool failed; /* A write since the last buffer_clear ran out of memory. */
 };
 
-/* A string literal as a span. It may contain NUL bytes, because its length is sizeof. */
+/* Makes a span of a string literal. NUL bytes are allowed, because sizeof gives the length. */
 #define SPAN(literal) ((struct span) { (literal), sizeof(literal) - 1 })
 
-/* SPAN for the initializer of a static variable, where a compound literal is not allowed. */
+/* Replaces SPAN in a static initializer, where a compound literal is not allowed. */
 #define SPAN_INIT(literal)             \
     {                                  \
         (literal), sizeof(literal) - 1 \
@@ -52,16 +52,15 @@ static inline bool span_equal(struct span a, struct span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
-/* The bytes of a span without `const`: for a caller that owns the memory behind the span and
- * changes it in place, and for struct iovec, whose pointer is not `const` even for a write. */
+/* Returns the bytes of a span without `const`: for a caller that owns the bytes and changes them in
+ * place, and for struct iovec, whose pointer is not `const` even for a write. */
 static inline char *span_bytes(struct span s)
 {
     return (char *)(uintptr_t)s.at; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* The first eight bytes as one number, the first byte lowest (little-endian); missing bytes are 0.
- * With it a search tests eight bytes at a time, also in a text that is shorter. Never reads
- * outside of the span. */
+/* Returns the first eight bytes as one little-endian number; missing bytes are 0. This lets a
+ * search test eight bytes at a time, even in a shorter text. Never reads outside the span. */
 static inline uint64_t span_word(struct span s)
 {
     uint64_t word = 0;
@@ -69,7 +68,7 @@ static inline uint64_t span_word(struct span s)
         memcpy(&word, s.at, sizeof word);
         return le64toh(word);
     }
-    if (s.len >= sizeof(uint32_t)) { /* Two loads that overlap. */
+    if (s.len >= sizeof(uint32_t)) { /* The two loads overlap. */
         uint32_t low, high;
         memcpy(&low, s.at, sizeof low);
         memcpy(&high, s.at + s.len - sizeof high, sizeof high);
@@ -80,32 +79,32 @@ static inline uint64_t span_word(struct span s)
     return word;
 }
 
-/* The offset of the first `byte`, or the span's length if there is none. Like memchr(3), but
- * made for texts of a few bytes. */
+/* Returns the offset of the first `byte`, or the span's length if there is none. Replaces memchr(3)
+ * for texts of a few bytes. */
 size_t span_find(struct span s, char byte);
 
-/* Compares with ASCII letters in either case; for field names, schemes and hosts. */
+/* Compares field names, schemes or hosts, ignoring the case of ASCII letters. */
 bool span_equal_nocase(struct span a, struct span b);
 
-/* The span without the spaces and tabs at its ends (OWS, RFC 9110 5.6.3). */
+/* Returns the span without the spaces and tabs at its ends (OWS, RFC 9110 5.6.3). */
 struct span span_trim(struct span s);
 
-/* Takes the piece up to `separator` from the front of `*rest` and steps over the separator. Without
- * a separator the piece is the whole rest, and `rest->at` becomes NULL. Returns false if it was
- * NULL already. So an empty text gives one empty piece, and a separator at the end one more. */
+/* Takes the piece before `separator`, and the separator, off the front of `*rest`. If there is no
+ * separator, the piece is the whole rest, and `rest->at` becomes NULL. Returns false if `rest->at`
+ * is already NULL. So an empty text has one empty piece, and a final separator adds another. */
 bool span_split(struct span *rest, char separator, struct span *piece);
 
-/* Reads a span of decimal digits into `*number`. False if the span is empty, if it contains
- * anything but digits, or if the number is over `max`; then `*number` stays as it was. */
+/* Reads a span of decimal digits into `*number`. Returns false and leaves `*number` as it was if
+ * the span is empty, contains anything but digits, or is over `max`. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number);
 
-/* Makes room for `more` bytes behind `b->len` and returns the address of the first one. Returns
- * NULL and sets `failed` if out of memory. The caller writes there and then adds to `b->len` what
- * it wrote. The address, and every span of the buffer, is valid until the next call that adds to
- * it, because growing may move the bytes. */
+/* Makes room for `more` bytes at the end of the buffer and returns its address. Returns NULL and
+ * sets `failed` if out of memory. The caller writes to the room and adds the number of bytes to
+ * `b->len`. The address and every span of the buffer are valid until the next call that adds to the
+ * buffer, because growth can move the bytes. */
 char *buffer_reserve(struct buffer *b, size_t more);
 
-/* Appends a copy. The bytes must not lie in the buffer itself, because growing may move them. */
+/* Appends a copy of `s`, which must not point into the buffer: growth can move the bytes. */
 void buffer_add(struct buffer *b, struct span s);
 void buffer_add_string(struct buffer *b, const char *string);
 

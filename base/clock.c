@@ -1,9 +1,9 @@
-/* clock.c - the clocks of this turn, and the Date field for every answer of this second.
+/* clock.c - the time of the current turn, and the Date field of the current second.
  *
- * One reading for each turn instead of one for each use has two effects: everything that happens in
- * a turn has the same time, so two deadlines set in it stay in order; and the cost does not grow
- * with the number of streams. The price is that a time may be as old as the turn is long, which
- * is little against timeouts of seconds. */
+ * Reading the clocks once per turn, not at every use, has two effects: all events of a turn have
+ * the same time, so two deadlines set in one turn stay in order; and the cost does not grow with
+ * the number of streams. The price is that a time can be as old as the turn is long, which does not
+ * matter for timeouts of seconds. */
 
 #include "base/clock.h"
 
@@ -12,11 +12,11 @@
 
 static int64_t mono_ms;
 static uint64_t unix_ms;
-static uint64_t date_second = UINT64_MAX; /* the second that `date` shows; at first none */
+static uint64_t date_second = UINT64_MAX; /* the second that `date` shows; UINT64_MAX: none yet */
 static char date[DATE_HTTP_BYTES + 1];
 
-/* clock_gettime(2) fails only where a 32-bit time_t overflows (2038). Every date would be wrong
- * from then on, so the server stops. */
+/* Aborts if clock_gettime(2) fails, which happens only where a 32-bit time_t overflows (in 2038):
+ * every later date would be wrong. */
 int64_t clock_now_ms(clockid_t id)
 {
     struct timespec now;
@@ -24,7 +24,7 @@ int64_t clock_now_ms(clockid_t id)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A real-time clock before 1970 counts as 1970, so that an id's milliseconds are never negative. */
+/* Treats a time before 1970 as 1970, so that the milliseconds of an id are never negative. */
 void clock_read(void)
 {
     int64_t now_ms = clock_now_ms(CLOCK_REALTIME);
@@ -47,8 +47,8 @@ uint64_t clock_unix_ms(void)
     return unix_ms;
 }
 
-/* Formatted once a second, not once an answer. It compares the second for being different, not
- * later, because the real-time clock may be set back. */
+/* Formats the date once per second, not once per answer. Any different second counts, even an
+ * earlier one, because the real-time clock can be set back. */
 const char *clock_http_date(void)
 {
     if (unix_ms / 1000 != date_second) {

@@ -1,18 +1,17 @@
 /* crc32.c - the CRC-32 of crc32.h, with one table (Sarwate's method).
  *
- * A CRC is the remainder of a division of polynomials over bits. The table holds the remainder that
- * each possible byte leaves, so that a step takes eight bits at once. 0xedb88320 is the polynomial
- * of IEEE 802.3 with its bits in reverse, because the lowest bit of a byte goes first. The
- * inversion before the bytes makes zeros at their beginning count, and the standard has a second
- * one after them.
+ * A CRC is the remainder of a division of polynomials over bits. The table contains the remainder
+ * of each possible byte, so that a step processes eight bits. 0xedb88320 is the polynomial of IEEE
+ * 802.3 with its bits reversed, because the lowest bit of a byte comes first. Inverting the CRC
+ * before the first byte makes leading zeros count; the standard inverts it again at the end.
  *
- * Left out: slicing by eight tables, and the CPU's instructions. Both are faster, but a record
- * is short, and the sync of the journal costs far more than its CRC. */
+ * Left out: slicing-by-8 and the CPU's CRC instructions. Both are faster, but a record is short,
+ * and syncing the journal costs far more than the CRC. */
 
 #include "base/crc32.h"
 
-/* The table is made at the first use, 2048 steps in all, which is cheaper to read than 256
- * constants. One thread, so no lock. */
+/* Makes the table at the first use, in 2048 steps, because the loop is easier to read than 256
+ * constants. There is one thread, so no lock is needed. */
 uint32_t crc32(uint32_t crc, struct span bytes)
 {
     static uint32_t table[256];

@@ -1,6 +1,6 @@
 /* crc32.h - the CRC-32 of IEEE 802.3, as in gzip and PNG: for the journal's records and the page.
  *
- * It finds torn writes and flipped bits. It is no protection against an attacker, who can compute
+ * It detects torn writes and flipped bits. It does not protect against an attacker, who can compute
  * it too. */
 
 #ifndef CRC32_H
@@ -8,8 +8,8 @@
 
 #include "base/bytes.h"
 
-/* Continues a CRC: `crc` is the CRC of all bytes before these, 0 at the beginning. Returns the CRC
- * of all of them. */
+/* Continues a CRC: `crc` is the CRC of all bytes before `bytes`, or 0 if there are none. Returns
+ * the CRC of all bytes so far. */
 uint32_t crc32(uint32_t crc, struct span bytes);
 
 #endif

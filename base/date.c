@@ -1,30 +1,30 @@
-/* date.c - days since 1970 to a date of the Gregorian calendar, by arithmetic alone.
+/* date.c - converts days since 1970 to a Gregorian date by arithmetic alone.
  *
  * This is Howard Hinnant's algorithm civil_from_days ("chrono-Compatible Low-Level Date
- * Algorithms"): no loop over years or months, no table of their lengths, no locale. A frame needs a
- * date for every message, so it should cost a few divisions and not a call of the C library.
+ * Algorithms"): no loop over years or months, no table of their lengths, no locale. Every message
+ * in a frame needs a date, so a date should cost a few divisions, not a call to the C library.
  *
- * Left out: leap seconds, which Unix time does not count, dates before 1970, time zones. */
+ * Left out: leap seconds (Unix time does not count them), dates before 1970, and time zones. */
 
 #include "base/date.h"
 
 #include <string.h>
 
-enum { DAY_SECONDS = 86400, EPOCH_WEEKDAY = 4 }; /* The first of January 1970 was a Thursday. */
+enum { DAY_SECONDS = 86400, EPOCH_WEEKDAY = 4 }; /* 1 January 1970 was a Thursday. */
 
-/* Years begin in March here, so that a leap day is the last day of its year and moves no other day.
- * From March on, five months have 153 days in all: 31, 30, 31, 30, 31, and again from August on.
- * The calendar repeats every 400 years (an era). */
+/* Years begin in March in this file, so that a leap day is the last day of its year and moves no
+ * other day. The five months from March have 153 days (31, 30, 31, 30, 31), and so do the five from
+ * August. The calendar repeats every 400 years (an era). */
 enum {
     FOUR_YEARS_DAYS = 4 * 365 + 1,
     CENTURY_DAYS = 25 * FOUR_YEARS_DAYS - 1,
     ERA_DAYS = 4 * CENTURY_DAYS + 1,
-    EPOCH_DAYS = 719468, /* from the first of March of the year 0 */
+    EPOCH_DAYS = 719468, /* from 1 March of year 0 */
 };
 
 static const uint64_t last_second = 253402300799; /* 9999-12-31T23:59:59Z */
 
-/* From the outside inwards: the era, the year in it, the month in that, the day in that.
+/* Computes the era, then the year of the era, the month of the year and the day of the month.
  *
  *      month from March    0    1    2    3    4     5    6    7    8    9    10   11
  *      its first day       0   31   61   92  122   153  184  214  245  275  306  337
@@ -36,7 +36,7 @@ struct date date_of(uint64_t seconds)
         seconds = last_second;
     unsigned days = (unsigned)(seconds / DAY_SECONDS), second = (unsigned)(seconds % DAY_SECONDS);
     unsigned since = days + EPOCH_DAYS, era = since / ERA_DAYS, day = since % ERA_DAYS;
-    /* Less the leap days before it, every day of the era is in year day / 365. */
+    /* Subtracting the leap days before this day makes every year 365 days long. */
     unsigned leaps = day / (FOUR_YEARS_DAYS - 1) - day / CENTURY_DAYS + day / (ERA_DAYS - 1);
     unsigned year = (day - leaps) / 365;
     day -= 365 * year + year / 4 - year / 100;
@@ -52,8 +52,8 @@ struct date date_of(uint64_t seconds)
     };
 }
 
-/* The put functions return where the next piece goes. They check no bounds, because the length of
- * each format is a constant that the caller's array has. */
+/* Writes two digits. The put functions return the address for the next piece. They check no bounds,
+ * because each format has a constant length, and the caller's array has that length. */
 static char *put_two(char *out, unsigned number)
 {
     out[0] = (char)('0' + number / 10);
@@ -81,8 +81,8 @@ static char *put_text(char *out, const char *text, size_t len)
     return out + len;
 }
 
-/* The names of the days and months are parts of the protocol, always in English; each has three
- * letters, so one string holds all of them. */
+/* Uses the English names of days and months that the protocol defines. Each has three letters, so
+ * one string contains all days and another all months. */
 void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
@@ -97,11 +97,11 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
     out = put_year(out, date.year);
     *out++ = ' ';
     out = put_time(out, &date);
-    memcpy(out, " GMT", 5); /* with its NUL */
+    memcpy(out, " GMT", 5); /* including the NUL */
 }
 
-/* date_of clamps the seconds only. Without the clamp here the milliseconds of the last second would
- * count on, again and again from 0. */
+/* Clamps the milliseconds too, because date_of clamps only the seconds: the milliseconds of the
+ * last second would otherwise start from 0 again and again. */
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES])
 {
     if (ms > last_second * 1000 + 999)

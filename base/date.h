@@ -1,4 +1,4 @@
-/* date.h - Unix time as a date and a time of day in UTC, and in the forms of HTTP and JSON.
+/* date.h - converts Unix time to a date and time of day in UTC, and to the forms of HTTP and JSON.
  *
  * strftime(3) is not used, because it takes the names of the days from the locale. */
 
@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 struct date {
-    unsigned year, month, day; /* month and day from 1 */
-    unsigned weekday;          /* from Sunday, 0 */
+    unsigned year, month, day; /* month and day count from 1 */
+    unsigned weekday;          /* 0 is Sunday */
     unsigned hour, minute, second;
 };
 
 enum { DATE_YEAR_MAX = 9999 };
 
-/* The date at `seconds`, counted from 1970. Both formats have four digits for the year, so
- * everything after 9999-12-31T23:59:59 gives that second. */
+/* Returns the date at `seconds` since 1970. Both formats below have four digits for the year, so
+ * any later time counts as 9999-12-31T23:59:59. */
 struct date date_of(uint64_t seconds);
 
 /* Writes "Sun, 06 Nov 1994 08:49:37 GMT" (IMF-fixdate, RFC 9110 5.6.7) and a NUL. */

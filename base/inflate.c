@@ -1,22 +1,22 @@
-/* inflate.c - the decoder of DEFLATE (RFC 1951), small rather than fast: it unpacks each file of
- * the page once.
+/* inflate.c - a decoder for DEFLATE (RFC 1951), small rather than fast, because it unpacks each
+ * file of the page once.
  *
- * The data is a stream of bits, read from the low end of each byte. A block is either stored, or a
- * sequence of symbols: a symbol is a byte (a literal), or a copy of bytes that were unpacked
- * before, given by length and distance (LZ77). The symbols have a canonical Huffman code: frequent
- * symbols have short words, and the lengths of the words alone define the code. Words of the same
- * length are consecutive numbers, in the order of their symbols, and the words of the next length
- * continue from there (RFC 1951 3.2.2).
+ * The data is a stream of bits, the lowest bit of each byte first. A block is either stored or a
+ * sequence of symbols. A symbol is either a byte (a literal) or a copy of earlier output, given by
+ * length and distance (LZ77). The symbols have a canonical Huffman code: frequent symbols have
+ * short words, and the lengths of the words alone define the code. Words of the same length are
+ * consecutive numbers, in the order of their symbols, and the words of the next length continue
+ * from there (RFC 1951 3.2.2).
  *
  *      lengths  a:2 b:1 c:3 d:3      b 0   a 10   c 110   d 111
  *
  * The decoder counts words instead of building tables, and reads bit by bit, as zlib's "puff" does.
  * Faster decoders look up eight or more bits at a time.
  *
- * The only input is a file from our own build, but the code trusts no byte of it: a read past the
- * end, a distance before the beginning and a write past `size` set `failed`, and the loops stop.
- * Some violations are not looked for: a code with too many words, distance symbols 30 and 31, a
- * repeat over the end of a list. They are harmless, and the size and the CRC are checked anyway. */
+ * The only input is a file from our own build, but the code does not trust it: a read past the end,
+ * a distance before the beginning and a write past `size` set `failed`, and the loops stop. Some
+ * violations are not detected: a code with too many words, distance symbols 30 and 31, a repeat
+ * past the end of a list. They are harmless, and the size and the CRC are checked anyway. */
 
 #include "base/inflate.h"
 
@@ -26,17 +26,17 @@ enum {
     HEADER_BYTES = 10, /* without optional fields */
     TRAILER_BYTES = 8, /* the CRC-32 and the size, four bytes each */
     WORD_MAX_BITS = 15,
-    LITERALS_MAX = 288, /* up to 255 a byte, 256 the end of a block, above it a length */
+    LITERALS_MAX = 288, /* 0 to 255: a byte, 256: the end of a block, above: a length */
     DISTANCES_MAX = 32,
     END_OF_BLOCK = 256,
 };
 
-/* `failed` is the one flag for all errors, so that only the loops have to look at it. Once it is
- * set, what the take functions return means nothing, but is still within its range. */
+/* All errors set one flag, `failed`, so that only the loops have to test it. Once it is set, the
+ * results of the take functions are meaningless but still in range. */
 struct input {
     struct span rest;
-    uint32_t bits;  /* read from `rest`, but not taken yet; the next one lowest */
-    unsigned count; /* of these bits: below 8 between two calls */
+    uint32_t bits;  /* bits read from `rest` but not taken yet, the next bit lowest */
+    unsigned count; /* the number of bits in `bits`; below 8 between calls */
     bool failed;
 };
 
@@ -45,13 +45,13 @@ struct output {
     size_t len, size;
 };
 
-/* A canonical Huffman code: how many words there are of each length, and the symbols in the order
- * of their words, shorter words first. */
+/* A canonical Huffman code: the number of words of each length, and the symbols in the order of
+ * their words, shorter words first. */
 struct code {
     uint16_t counts[WORD_MAX_BITS + 1], symbols[LITERALS_MAX];
 };
 
-/* Takes up to 16 bits, the first one lowest. Returns 0 when the data has ended. */
+/* Takes up to 16 bits, the first bit lowest. Returns 0 and sets `failed` if the data ends. */
 static unsigned take_bits(struct input *in, unsigned count)
 {
     while (in->count < count) {
@@ -85,9 +85,9 @@ static void make_code(struct code *code, const unsigned char *lengths, unsigned 
             code->symbols[places[lengths[i]]++] = (uint16_t)i;
 }
 
-/* Reads one word bit by bit, until it is one of the words of its length: `first` is the first word
- * of that length, and `place` the index of its symbol. Huffman words go the other way round from
- * all other numbers, highest bit first (RFC 1951 3.1.1), so the bits come one at a time. */
+/* Reads bit by bit until the bits form a word of the code: `first` is the first word of the current
+ * length, and `place` the index of its symbol. Unlike all other numbers, a Huffman word begins with
+ * its highest bit (RFC 1951 3.1.1), so its bits are taken one at a time. */
 static unsigned take_symbol(struct input *in, const struct code *code)
 {
     unsigned word = 0, first = 0, place = 0;
@@ -103,9 +103,9 @@ static unsigned take_symbol(struct input *in, const struct code *code)
     return END_OF_BLOCK;
 }
 
-/* Reads a length or a distance. Each symbol stands for a range of values, and the extra bits behind
- * it select one of them. The ranges double in size every `step` symbols, so this formula replaces
- * the tables of RFC 1951 3.2.5. */
+/* Reads a length or a distance. Each symbol stands for a range of values, and the extra bits after
+ * it select one value. The ranges double in size every `step` symbols, so a formula replaces the
+ * tables of RFC 1951 3.2.5. */
 static unsigned take_range(struct input *in, unsigned symbol, unsigned step, unsigned least)
 {
     if (symbol < 2 * step)
@@ -114,7 +114,7 @@ static unsigned take_range(struct input *in, unsigned symbol, unsigned step, uns
     return least + ((step + symbol % step) << bits) + take_bits(in, bits);
 }
 
-/* The only place that writes output. A file that unpacks to more than its size is damaged. */
+/* Writes all output, byte by byte. A file that unpacks to more than its size is damaged. */
 static void put(struct input *in, struct output *out, char byte)
 {
     if (out->len < out->size)
@@ -123,8 +123,8 @@ static void put(struct input *in, struct output *out, char byte)
         in->failed = true;
 }
 
-/* Copies `length` bytes from `distance` bytes back. The length symbol has been read. Symbol 285 is
- * the exception to the formula: it stands for 258 alone, without extra bits. */
+/* Reads a distance and copies output from that far back. `symbol` is the length symbol. Symbol 285
+ * is an exception to the formula: it means 258 and has no extra bits. */
 static void copy_back(
     struct input *in, struct output *out, const struct code *distances, unsigned symbol)
 {
@@ -133,7 +133,7 @@ static void copy_back(
         symbol == LENGTH_MAX_SYMBOL ? LENGTH_MAX : take_range(in, symbol - END_OF_BLOCK - 1, 4, 3);
     unsigned distance = take_range(in, take_symbol(in, distances) & 31, 2, 1);
     in->failed |= distance > out->len || symbol > LENGTH_MAX_SYMBOL;
-    /* Byte by byte: a distance below the length repeats bytes that this copy has just written. */
+    /* Copies single bytes: a distance below the length repeats bytes that were just written. */
     for (unsigned i = 0; i < length && !in->failed; i++)
         put(in, out, out->at[out->len - distance]);
 }
@@ -150,15 +150,15 @@ static void read_symbols(
             copy_back(in, out, distances, symbol);
 }
 
-/* Reads the codes of a block that brings its own (RFC 1951 3.2.7). The word lengths of both codes
- * form one list, because a repeat may run from the first into the second. The list is Huffman-coded
- * itself, and the lengths of that third code come first, three bits each. `order` puts the lengths
- * that are seldom used last, so that an encoder can leave them out. */
+/* Reads the codes that a block defines itself (RFC 1951 3.2.7). The word lengths of both codes form
+ * one list, because a repeat can run from the first code into the second. The list itself is
+ * Huffman-coded, and the lengths of that third code come first, three bits each. `order` puts
+ * seldom used lengths last, so that an encoder can leave them out. */
 static void read_codes(struct input *in, struct code *literals, struct code *distances)
 {
     static const unsigned char order[] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
         14, 1, 15 };
-    /* The longest repeat is 138, so one that begins at the last place stays inside. */
+    /* The longest repeat is 138, so a repeat that begins at the last place fits. */
     unsigned char lengths[LITERALS_MAX + DISTANCES_MAX + 138] = { 0 };
     unsigned literal_count = take_bits(in, 5) + 257, count = literal_count + take_bits(in, 5) + 1;
     unsigned words = take_bits(in, 4) + 4, at = 0;
@@ -170,7 +170,7 @@ static void read_codes(struct input *in, struct code *literals, struct code *dis
     while (at < count && !in->failed) {
         unsigned symbol = take_symbol(in, literals), times = 1;
         unsigned char length = (unsigned char)symbol;
-        if (symbol == 16 && at > 0) { /* repeats the length before it */
+        if (symbol == 16 && at > 0) { /* repeats the previous length */
             length = lengths[at - 1];
             times = 3 + take_bits(in, 2);
         } else if (symbol >= 16) { /* repeats 0 */
@@ -186,8 +186,8 @@ static void read_codes(struct input *in, struct code *literals, struct code *dis
     make_code(distances, lengths + literal_count, count - literal_count);
 }
 
-/* Makes the codes of a block that does not bring its own (RFC 1951 3.2.6): for short blocks, where
- * a list of lengths would cost more than it saves. */
+/* Makes the fixed codes (RFC 1951 3.2.6), meant for short blocks, where a list of lengths would
+ * cost more than it saves. */
 static void fixed_codes(struct code *literals, struct code *distances)
 {
     unsigned char lengths[LITERALS_MAX];
@@ -198,11 +198,11 @@ static void fixed_codes(struct code *literals, struct code *distances)
     make_code(distances, lengths, DISTANCES_MAX);
 }
 
-/* Copies a stored block (RFC 1951 3.2.4). Its length comes twice, the second time inverted, which
- * finds damage before anything is copied. */
+/* Copies a stored block (RFC 1951 3.2.4). Its length is stored twice, the second time inverted, so
+ * that damage is found before anything is copied. */
 static void read_stored(struct input *in, struct output *out)
 {
-    in->bits = in->count = 0; /* The length begins at the next whole byte. */
+    in->bits = in->count = 0; /* The length begins at the next byte boundary. */
     unsigned len = take_bits(in, 16), inverse = take_bits(in, 16);
     in->failed |= (len ^ inverse) != 0xffff;
     for (; len > 0 && !in->failed; len--)
@@ -220,11 +220,11 @@ size_t inflate_size(struct span gzip)
     return gzip.len < HEADER_BYTES + TRAILER_BYTES ? 0 : little_endian(gzip.at + gzip.len - 4);
 }
 
-/* Unpacks block after block, until one that is marked as the last. Both codes are on the stack, 1.2
- * KB, and nothing is allocated. */
+/* Unpacks block after block, up to the block marked as the last. Both codes are on the stack (1.2
+ * KB), and nothing is allocated. */
 bool inflate(struct span gzip, char *out, size_t size)
 {
-    static const char magic[] = "\x1f\x8b\x08"; /* Its NUL is compared too: no flag is set. */
+    static const char magic[] = "\x1f\x8b\x08"; /* The NUL is compared too: no flag is set. */
     struct code literals, distances;
     if (gzip.len < HEADER_BYTES + TRAILER_BYTES || memcmp(gzip.at, magic, sizeof magic) != 0)
         return false;

@@ -1,14 +1,14 @@
 /* list.h - an intrusive, circular, doubly linked list.
  *
  * The links are fields of the structs that they connect, so a list allocates nothing, and a struct
- * can be in several lists at once, with a link for each. The list itself is one more link, which
- * belongs to no struct (a sentinel); because of it no operation has a special case for the ends:
+ * can be in several lists at once, with one link for each list. The list itself is one more link
+ * that belongs to no struct (a sentinel), so no operation has a special case for the ends:
  *
  *      ┌─► list ◄──► first ◄──► second ◄──► last ◄─┐       empty:  ┌─► list ◄─┐
  *      └───────────────────────────────────────────┘               └──────────┘
  *
- * Adding, removing and splicing a whole list cost the same for every length. A list does not know
- * its length, and a struct must be removed from its lists before it is freed. */
+ * Adding, removing and splicing take the same time for every length. A list does not store its
+ * length, and a struct must be removed from its lists before it is freed. */
 
 #ifndef LIST_H
 #define LIST_H
@@ -20,13 +20,13 @@ struct link {
     struct link *prev, *next;
 };
 
-/* The struct of `type` whose field `member` is at `link`. Nothing checks that the type is right. */
+/* Returns the struct of `type` whose field `member` is at `link`. Nothing checks the type. */
 #define CONTAINER(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 #define CONST_CONTAINER(link, type, member) \
     ((const type *)(const void *)((const char *)(link)-offsetof(type, member)))
 
-/* For a list and for a link alike: before the first use of either. */
+/* Makes a list empty. Call this before the first use of a list or a link. */
 static inline void list_init(struct link *list)
 {
     list->prev = list->next = list;
@@ -56,8 +56,8 @@ static inline void list_prepend(struct link *list, struct link *link)
     list_insert(list, link);
 }
 
-/* Removes the link from the list that it is in, which need not be known. The link is then a list of
- * its own, so removing it twice does nothing. */
+/* Removes the link from its list, which the caller need not know. The link is then an empty list,
+ * so removing it twice does nothing. */
 static inline void list_remove(struct link *link)
 {
     link->prev->next = link->next;

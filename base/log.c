@@ -1,13 +1,13 @@
 /* log.c - the log lines of log.h.
  *
- * A line is formatted on the stack and leaves in one write(2). On a pipe such a write is atomic up
- * to PIPE_BUF (4096 bytes, pipe(7)), so lines never mix, also with those of another process on the
- * same pipe.
+ * A line is formatted on the stack and written with one write(2). On a pipe such a write is atomic
+ * up to PIPE_BUF (4096 bytes, pipe(7)), so lines never mix, even with those of another process on
+ * the same pipe.
  *
- * The price of writing at once: write(2) waits while a pipe is full, so a supervisor that stops
- * reading stops the server at its next line. What keeps that rare is how little is logged: warnings
- * about clients are limited by their callers (net/limits.c). Left out: time stamps, which the
- * journal and most supervisors add, and log files, which they rotate. */
+ * The price of unbuffered writes: write(2) blocks while a pipe is full, so a supervisor that stops
+ * reading stops the server at its next line. That is rare, because little is logged: callers limit
+ * their warnings about clients (net/limits.c). Left out: timestamps, which the journal and most
+ * supervisors add, and log files, which they rotate. */
 
 #include "base/log.h"
 
@@ -18,16 +18,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024 }; /* with the line end; must be at most PIPE_BUF */
+enum { LINE_MAX_BYTES = 1024 }; /* including the newline; must be at most PIPE_BUF */
 
-/* The level of log_start. A static here, because every floor logs, and passing it through all of
- * them would make no line better. */
+/* The level of log_start. It is static, because every floor logs, and passing the level through all
+ * floors would improve no line. */
 static enum log_level max_level = LOG_INFO;
 static bool to_journal;
 
-/* systemd sets JOURNAL_STREAM to the device and inode of the journal's stream. The comparison is
- * needed because a child of a service inherits the variable, even if its standard error goes
- * somewhere else, where the prefixes would only disturb. */
+/* Compares standard error with JOURNAL_STREAM, the device and inode of the journal's stream, which
+ * systemd sets. The variable alone is not enough: a child of a service inherits it even if its own
+ * standard error is not the journal, and the prefixes would be noise. */
 void log_start(enum log_level level)
 {
     char ours[48];
@@ -46,8 +46,8 @@ bool log_wants(enum log_level level)
     return level <= max_level;
 }
 
-/* The priorities are those of syslog(3). A short write is not continued: the line is cut, which is
- * better than a loop in which the log could hold up the server. */
+/* Uses the priorities of syslog(3). A short write is not continued: a cut line is better than a
+ * loop in which the log could block the server. */
 void log_line(enum log_level level, const char *format, ...)
 {
     static const char *const names[] = { "error", "warn", "info", "debug" };
@@ -61,15 +61,15 @@ void log_line(enum log_level level, const char *format, ...)
     va_start(args, format);
     len += print_list(line + len, sizeof line - len, format, args);
     va_end(args);
-    if (len > sizeof line - 1) /* `len` counts also what did not fit. */
+    if (len > sizeof line - 1) /* `len` includes the part that did not fit. */
         len = sizeof line - 1;
-    line[len] = '\n'; /* in the place of the NUL */
+    line[len] = '\n'; /* in place of the NUL */
     if (write(STDERR_FILENO, line, len + 1) < 0)
-        return; /* The log's reader is gone, so there is no place left to report that. */
+        return; /* The log's reader is gone, so there is nowhere to report that. */
 }
 
-/* UTF-8 is escaped too, byte by byte, because a terminal may also act on control characters that
- * are not ASCII (C1). The loop keeps six bytes free: an escape, the closing quote and the NUL. */
+/* Escapes UTF-8 too, byte by byte, because a terminal can also act on control characters outside
+ * ASCII (C1). The loop keeps six bytes free: for an escape, the closing quote and the NUL. */
 const char *log_quote(struct span text, char *out, size_t size)
 {
     size_t len = 0;
@@ -86,8 +86,8 @@ const char *log_quote(struct span text, char *out, size_t size)
     return out;
 }
 
-/* Not a log line: no level, no key=value pairs, because a person at a terminal reads it. The size
- * leaves room for a path of PATH_MAX bytes; a longer sentence is cut. */
+/* Writes no level and no key=value pairs, because an operator at a terminal reads the sentence. The
+ * array has room for a path of nearly PATH_MAX bytes; a longer sentence is cut. */
 void log_exit(int code, const char *format, ...)
 {
     char sentence[4096];

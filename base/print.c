@@ -1,14 +1,14 @@
 /* print.c - the formatting of print.h.
  *
  * One interpreter, print_list, serves every destination. It writes what fits into an array and
- * counts the rest, as snprintf(3) does; so a growing buffer needs two attempts at most, and a cut
- * text can be told from a whole one.
+ * counts the rest, as snprintf(3) does; so a growing buffer needs at most two attempts, and a
+ * caller can detect a cut text.
  *
- * A format that it does not know aborts, instead of printing something else, because then the types
- * of all further arguments are unknown. The compiler checks formats against arguments (the
- * attribute in print.h), and test/formats checks that they stay within these conversions.
+ * An unknown format aborts the program instead of printing something else, because the types of all
+ * further arguments are then unknown. The compiler checks formats against arguments (the attribute
+ * in print.h), and test/formats checks that formats use only these conversions.
  *
- * Left out: floating point, alignment to the left, `+` and `#`, %p, wide characters, positions. */
+ * Left out: floating point, left alignment, `+`, `#`, %p, wide characters, positional arguments. */
 
 #include "base/print.h"
 
@@ -18,7 +18,7 @@
 
 enum { DIGITS_MAX = 24 }; /* a sign and 20 digits, rounded up */
 
-/* Two digits for each division, because the division is what takes the time. */
+/* Writes two digits per division, because the divisions take most of the time. */
 char *print_decimal(char *end, unsigned long long number)
 {
     static const char pairs[] = "000102030405060708091011121314151617181920212223242526272829303132"
@@ -33,7 +33,7 @@ char *print_decimal(char *end, unsigned long long number)
     return end;
 }
 
-/* Like print_decimal; at most 16 digits, in lower case. */
+/* Works like print_decimal, but writes at most 16 hexadecimal digits, in lower case. */
 static char *print_hex(char *end, unsigned long long number)
 {
     do
@@ -42,8 +42,8 @@ static char *print_hex(char *end, unsigned long long number)
     return end;
 }
 
-/* Does the same as buffer_printf with %llu, without a format to interpret: every frame and answer
- * has a few numbers. */
+/* Does the same as buffer_printf with %llu, without interpreting a format, because every frame and
+ * answer contains a few numbers. */
 void buffer_add_number(struct buffer *b, unsigned long long number)
 {
     char digits[PRINT_DECIMAL_BYTES], *end = digits + sizeof digits;
@@ -51,7 +51,7 @@ void buffer_add_number(struct buffer *b, unsigned long long number)
     buffer_add(b, (struct span) { begin, (size_t)(end - begin) });
 }
 
-/* The type of a number, as the letters in front of the conversion tell it. */
+/* The type of a number, given by the letters before the conversion. */
 enum length {
     LENGTH_INT,
     LENGTH_LONG,      /* l */
@@ -59,7 +59,7 @@ enum length {
     LENGTH_SIZE,      /* z and t: size_t, and ptrdiff_t, which has as many bytes */
 };
 
-/* What stands between '%' and the letter of a conversion. */
+/* Everything between '%' and the letter of a conversion. */
 struct conversion {
     char fill; /* a space or '0' */
     bool cut;  /* a precision was given */
@@ -93,7 +93,7 @@ static struct conversion read_conversion(const char **format, va_list *args)
         c.width = c.width * 10 + (size_t)(*(*format)++ - '0');
     if (strncmp(*format, ".*", 2) == 0) {
         int precision = va_arg(*args, int);
-        if (precision >= 0) /* A negative one counts as none, as in printf(3). */
+        if (precision >= 0) /* A negative precision counts as none, as in printf(3). */
             c.precision = (size_t)precision;
         c.cut = true;
         *format += 2;
@@ -102,8 +102,8 @@ static struct conversion read_conversion(const char **format, va_list *args)
     return c;
 }
 
-/* Takes the next argument with exactly the type that the caller passed: on a 32-bit machine a
- * size_t read as unsigned long long would take the next argument with it. */
+/* Takes the next argument with exactly the type that the caller passed: on a 32-bit machine,
+ * reading a size_t as unsigned long long would also take the argument after it. */
 static unsigned long long next_unsigned(enum length length, va_list *args)
 {
     switch (length) {
@@ -119,7 +119,7 @@ static unsigned long long next_unsigned(enum length length, va_list *args)
     return va_arg(*args, unsigned);
 }
 
-/* The same for %d; z and t both read a ptrdiff_t. */
+/* Does the same for %d; z and t both read a ptrdiff_t. */
 static long long next_signed(enum length length, va_list *args)
 {
     switch (length) {
@@ -135,8 +135,8 @@ static long long next_signed(enum length length, va_list *args)
     return va_arg(*args, int);
 }
 
-/* The text of the next argument, which is a number, written so that it ends before `end`. The
- * magnitude is negated as an unsigned number, because -LLONG_MIN overflows. */
+/* Takes the next argument, a number, writes its text so that it ends before `end`, and returns the
+ * text. The magnitude is negated as an unsigned number, because -LLONG_MIN overflows. */
 static struct span next_number(char letter, enum length length, va_list *args, char *end)
 {
     char *begin;
@@ -154,10 +154,10 @@ static struct span next_number(char letter, enum length length, va_list *args, c
     return (struct span) { begin, (size_t)(end - begin) };
 }
 
-/* Takes one conversion off the front of a format. %s and %c take no type, and only %s a precision;
- * the musts refuse everything that would be read as something else. Returns its text, which lies in
- * the argument or in `digits`, and is valid as long as these. A string with a precision is not read
- * past it. */
+/* Takes one conversion off the front of a format. %s and %c accept no type, and only %s accepts a
+ * precision; the musts refuse anything else. Returns the text of the conversion, which points into
+ * the argument or `digits` and is valid as long as they are. A string is not read past its
+ * precision. */
 static struct span next_value(
     const char **format, va_list *args, struct conversion *c, char digits[DIGITS_MAX])
 {
@@ -175,8 +175,8 @@ static struct span next_value(
     return next_number(letter, c->length, args, digits + DIGITS_MAX);
 }
 
-/* Appends a piece to an array of `size` bytes as far as it fits, and counts all of it. With a size
- * of 0 only the length is computed, and `out` may be NULL. */
+/* Appends the part of a piece that fits into an array of `size` bytes, and adds the full length to
+ * `*len`. If `size` is 0, only the length is computed, and `out` may be NULL. */
 static void put(char *out, size_t size, size_t *len, struct span piece)
 {
     if (*len < size)
@@ -184,9 +184,9 @@ static void put(char *out, size_t size, size_t *len, struct span piece)
     *len += piece.len;
 }
 
-/* The text between two conversions is one piece, as is the text of a conversion. The list is
- * copied, so that the caller may use it again, and because a va_list that is a parameter may be an
- * array, of which the address would have the wrong type. */
+/* Appends the text between two conversions as one piece, and likewise the text of each conversion.
+ * Copies the list, so that the caller can use it again, and because a va_list parameter can be an
+ * array, whose address would have the wrong type. */
 size_t print_list(char *out, size_t size, const char *format, va_list list)
 {
     size_t len = 0;
@@ -225,7 +225,7 @@ size_t print_into(char *out, size_t size, const char *format, ...)
     return len;
 }
 
-/* For sentences to the operator: at the start, in --help, before an abort. A partial write is not
+/* Writes sentences for the operator: at startup, in --help, before an abort. A partial write is not
  * continued. */
 void print_line(int fd, const char *format, ...)
 {
@@ -239,12 +239,12 @@ void print_line(int fd, const char *format, ...)
         line[len - 1] = '\n';
     }
     if (write(fd, line, len) < 0)
-        return; /* The reader is gone, so there is no place left to report that. */
+        return; /* The reader is gone, so there is nowhere to report that. */
 }
 
-/* Formats directly into the free space of the buffer. Only if that is too short, it grows by the
- * length that is now known and formats again. The debug build guesses 1 byte, so that the tests
- * take the second way too. */
+/* Formats directly into the free space of the buffer. If that is too short, reserves the length,
+ * which is now known, and formats again. The debug build guesses 1 byte, so that the tests take the
+ * second path too. */
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
 #ifdef DEBUG

@@ -1,8 +1,8 @@
 /* random.c - random numbers as the keyed hash of a counter (table.h).
  *
- * The numbers cannot be predicted outside of this process, because the hash has a secret key, and
- * they need no system call each. The remainder makes small numbers a little more likely, by less
- * than (spread + 1) / 2^64, which does not matter for waiting times. */
+ * The numbers cannot be predicted outside this process, because the hash has a secret key, and they
+ * do not need a system call each. Taking the remainder makes small numbers a little more likely, by
+ * less than (spread + 1) / 2^64, which does not matter for waiting times. */
 
 #include "base/random.h"
 

@@ -1,5 +1,5 @@
 /* random.h - random numbers that spread clients in time, so that they do not all reconnect at once.
- * Not for keys or tokens. */
+ * They are not for keys or tokens. */
 
 #ifndef RANDOM_H
 #define RANDOM_H

@@ -1,10 +1,10 @@
-/* scan.h - the pieces that every parser here is made of: classes of characters, and a cursor.
+/* scan.h - the building blocks of every parser here: classes of characters and a cursor.
  *
- * The cursor is a span of what has not been read yet. No function reads past its end, and a
- * scan_take that does not find what it looks for leaves the cursor where it is. Characters are
- * compared by hand instead of with <ctype.h>, because a locale must not decide what HTTP or JSON
- * is, and because isdigit(3) is undefined for a negative char. All functions are inline, because
- * parsers call them for single bytes. */
+ * The cursor is a span of the bytes not read yet. No function reads past its end, and a scan_take
+ * function that finds no match leaves the cursor where it is. Characters are compared by hand
+ * instead of with <ctype.h>, because a locale must not decide what is valid HTTP or JSON, and
+ * because isdigit(3) is undefined for a negative char. All functions are inline, because parsers
+ * call them for single bytes. */
 
 #ifndef SCAN_H
 #define SCAN_H
@@ -18,7 +18,7 @@ static inline bool scan_is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* The value of a hexadecimal digit in either case; -1 for any other character. */
+/* Returns the value of a hexadecimal digit in either case, or -1 for any other character. */
 static inline int scan_hex(char c)
 {
     if (scan_is_digit(c))
@@ -28,14 +28,14 @@ static inline int scan_hex(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* The lower-case digit for the four lowest bits; higher bits are ignored. */
+/* Returns the lower-case digit for the four lowest bits and ignores higher bits. */
 static inline char scan_hex_digit(unsigned value)
 {
     return "0123456789abcdef"[value & 15];
 }
 
 /* Writes the number in exactly `digits` hexadecimal digits, with leading zeros and without a NUL.
- * Of a longer number the lowest digits are written. */
+ * Writes only the lowest digits of a longer number. */
 static inline void scan_put_hex(char *out, size_t digits, uint64_t number)
 {
     for (size_t i = digits; i > 0; i--, number >>= 4)
@@ -44,14 +44,14 @@ static inline void scan_put_hex(char *out, size_t digits, uint64_t number)
 
 /* ---- The cursor ---- */
 
-/* Steps over `len` bytes, which must be there. */
+/* Steps over `len` bytes. The span must be at least that long. */
 static inline void scan_skip(struct span *rest, size_t len)
 {
     rest->at += len;
     rest->len -= len;
 }
 
-/* The span without its first `len` bytes, which must be there. */
+/* Returns the span without its first `len` bytes. The span must be at least that long. */
 static inline struct span span_skip(struct span s, size_t len)
 {
     return (struct span) { s.at + len, s.len - len };
@@ -62,7 +62,7 @@ static inline bool scan_next_is(struct span rest, char c)
     return rest.len > 0 && rest.at[0] == c;
 }
 
-/* Steps over one `c`. False if the next character is another, or there is none. */
+/* Steps over one `c`. Returns false if the next character is not `c` or there is none. */
 static inline bool scan_take(struct span *rest, char c)
 {
     if (!scan_next_is(*rest, c))
@@ -71,7 +71,7 @@ static inline bool scan_take(struct span *rest, char c)
     return true;
 }
 
-/* Steps over `text`, which is compared exactly, case included. False if it does not come next. */
+/* Steps over `text`, case included. Returns false if the next bytes are not `text`. */
 static inline bool scan_take_text(struct span *rest, struct span text)
 {
     if (rest->len < text.len || memcmp(rest->at, text.at, text.len) != 0)
@@ -80,7 +80,7 @@ static inline bool scan_take_text(struct span *rest, struct span text)
     return true;
 }
 
-/* Steps over all decimal digits at the front; false if there are none. */
+/* Steps over all decimal digits at the front. Returns false if there are none. */
 static inline bool scan_take_digits(struct span *rest)
 {
     size_t before = rest->len;
@@ -89,8 +89,8 @@ static inline bool scan_take_digits(struct span *rest)
     return rest->len < before;
 }
 
-/* Reads exactly `digits` hexadecimal digits, at most 16, in either case. False, with nothing taken,
- * if there are fewer. */
+/* Reads exactly `digits` hexadecimal digits, at most 16, in either case. Returns false and takes
+ * nothing if there are fewer. */
 static inline bool scan_take_hex(struct span *rest, size_t digits, uint64_t *number)
 {
     uint64_t n = 0;

@@ -1,27 +1,26 @@
 /* table.c - the hash table of table.h and its hash, SipHash-1-3 (Aumasson and Bernstein, 2012).
  *
- * SipHash is a pseudo-random function with a key of 128 bits, made for short inputs: without
- * the key, no hash can be predicted from others. The numbers 1-3 are the rounds for
- * each eight bytes and at the end; the paper proposes 2-4, and Rust's and Python's tables use 1-3
- * too, because a table needs less than a signature does.
+ * SipHash is a pseudo-random function with a key of 128 bits, made for short inputs: without the
+ * key, no hash can be predicted from others. The numbers 1-3 are the rounds per eight bytes and at
+ * the end. The paper proposes 2-4; the tables of Rust and Python use 1-3 too, because a table needs
+ * less strength than a signature.
  *
- * The table grows all at once: a table_add that doubles it moves every node, linear in their
- * number, and such a step comes once in as many adds. It never shrinks, because the number of nodes
- * is bounded by limits elsewhere. */
+ * The table grows all at once: a table_add that doubles it moves all n nodes, but the next doubling
+ * comes n adds later. It never shrinks, because other limits bound the number of nodes. */
 
 #include "base/table.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { CHAINS_MIN = 16 }; /* at the first node; a power of two, as every capacity here */
+enum { CHAINS_MIN = 16 }; /* for the first node; a power of two, like every capacity */
 
 static uint64_t rotate(uint64_t x, int bits)
 {
     return (x << bits) | (x >> (64 - bits));
 }
 
-/* SipRound of the paper: additions, rotations and XOR, which take the same time for every input. */
+/* Does one SipRound: additions, rotations and XOR, which take the same time for every input. */
 static void sip_round(uint64_t v[4])
 {
     v[0] += v[1], v[1] = rotate(v[1], 13) ^ v[0], v[0] = rotate(v[0], 32);
@@ -30,7 +29,7 @@ static void sip_round(uint64_t v[4])
     v[2] += v[1], v[1] = rotate(v[1], 17) ^ v[2], v[2] = rotate(v[2], 32);
 }
 
-/* The secret is drawn at the first use. getrandom(2) waits only while the kernel has just booted
+/* Returns the secret, drawn at the first use. getrandom(2) waits only if the kernel has just booted
  * and has no entropy yet. Without a secret the table has no defence, so a failure aborts. */
 static const uint64_t *secret(void)
 {
@@ -40,9 +39,9 @@ static const uint64_t *secret(void)
     return key;
 }
 
-/* The four constants are the paper's ("somepseudorandomlygeneratedbytes"). Words are read in the
+/* Uses the paper's four constants ("somepseudorandomlygeneratedbytes"). Reads words in the
  * machine's byte order, because no other machine computes the hash. The length in the highest byte
- * of the last word keeps texts apart that differ only in zeros at the end. */
+ * of the last word distinguishes texts that differ only in zeros at the end. */
 uint64_t table_hash(struct span s, uint64_t seed)
 {
     const uint64_t *key = secret();
@@ -71,8 +70,8 @@ uint64_t table_hash(struct span s, uint64_t seed)
 }
 
 /* Moves all nodes into `capacity` chains. The lowest bits of a hash are the index of its chain, so
- * doubling divides each chain between two, and the order in a chain is reversed. If out of memory
- * the table stays as it is: slower, not wrong, and the next table_add tries again. */
+ * doubling divides each chain into two and reverses its order. If out of memory, the table stays as
+ * it is, slower but correct, and the next table_add tries again. */
 static void resize(struct table *t, size_t capacity)
 {
     struct node **chains = calloc(capacity, sizeof *chains);
@@ -91,8 +90,8 @@ static void resize(struct table *t, size_t capacity)
     t->capacity = capacity;
 }
 
-/* A new node goes to the front of its chain, without a walk, and because it is often the next one
- * that is looked for. */
+/* Puts a new node at the front of its chain, because that needs no walk, and the next search is
+ * often for this node. */
 bool table_add(struct table *t, struct node *node)
 {
     if (t->count >= t->capacity)
@@ -106,9 +105,8 @@ bool table_add(struct table *t, struct node *node)
     return true;
 }
 
-/* The chain has single links, so its predecessor is searched for: on average one step, because
- * there are as many chains as nodes unless memory ran out. A node that is not in its chain is a use
- * after free. */
+/* Searches for the link to the node: one step on average, because there are at least as many chains
+ * as nodes unless memory ran out. A node that is not in its chain is a use after free. */
 void table_remove(struct table *t, struct node *node)
 {
     struct node **chain = &t->chains[node->hash & (t->capacity - 1)];
@@ -120,8 +118,8 @@ void table_remove(struct table *t, struct node *node)
     t->count--;
 }
 
-/* Compares whole hashes, of which the chain's index is a part, so that callers seldom compare a key
- * in vain. */
+/* Compares whole hashes, not only the bits that select the chain, so that callers seldom compare a
+ * key in vain. */
 struct node *table_find(const struct table *t, uint64_t hash)
 {
     if (t->capacity == 0)
@@ -141,7 +139,7 @@ struct node *table_find_next(struct node *node)
     return node;
 }
 
-/* Needs no cursor besides the node: its hash tells its chain. A walk costs nodes plus chains. */
+/* Needs no cursor besides the node, whose hash gives its chain. Visits all nodes and chains. */
 struct node *table_walk(const struct table *t, const struct node *node)
 {
     if (node != NULL && node->next != NULL)

@@ -1,26 +1,26 @@
 /* text.c - UTF-8, the few character classes that matter for a message, and Base64.
  *
- * Every function reads only its span and allocates nothing. The strict one is text_next. It accepts
- * what RFC 3629 allows and nothing else, because a lenient decoder gives one text several spellings
- * (an overlong slash is the classic one), and then a check that looks for one spelling is passed
- * with another. text_trim and text_length trust that their caller has checked the text, and stay
- * inside the span even if it has not.
+ * Every function reads only its span and allocates nothing. text_next is strict: it accepts only
+ * what RFC 3629 allows, because a lenient decoder gives a text several spellings (an overlong slash
+ * is the classic example), and then a check for one spelling misses another. text_trim and
+ * text_length rely on their caller to have checked the text, but stay inside the span even if it
+ * has not.
  *
  * Left out: the tables of the Unicode database. Case, normal forms and the width of characters
  * matter to the page that shows a message, not to the server that carries it. */
 
 #include "base/text.h"
 
-/* UTF-8 is self-synchronising: 10xxxxxx is never a first byte, so a walk in either direction finds
- * where a character begins. */
+/* Returns whether `byte` continues a character. UTF-8 is self-synchronising: 10xxxxxx is never a
+ * first byte, so a walk in either direction finds the beginning of a character. */
 static bool is_continuation(char byte)
 {
     return ((unsigned char)byte & 0xc0) == 0x80;
 }
 
-/* The number of bytes of the character that begins with `first`, 0 if no character does. `*bits`
- * gets the part of the first byte that belongs to the character, and `*least` the least character
- * that needs so many bytes: anything below it is overlong.
+/* Returns the number of bytes of the character that begins with `first`, or 0 if no character does.
+ * Sets `*bits` to the part of the first byte that belongs to the character, and `*least` to the
+ * least character that needs that many bytes: anything below it is overlong.
  *
  *      110xxxxx 10xxxxxx                        from U+0080
  *      1110xxxx 10xxxxxx 10xxxxxx               from U+0800
@@ -45,8 +45,8 @@ static size_t sequence_length(unsigned char first, int32_t *bits, int32_t *least
     return 0;
 }
 
-/* The order matters: the length is checked before a byte is read, and the value only when it is
- * complete, so that the range checks are three comparisons and not a case for each first byte. */
+/* Checks the length before it reads a byte, and the value only when it is complete, so that the
+ * range checks are three comparisons and not a case for each first byte. */
 int32_t text_next(struct span *rest)
 {
     if (rest->len == 0)
@@ -72,11 +72,10 @@ int32_t text_next(struct span *rest)
     return character;
 }
 
-/* How many bytes of a word are plain before the first one that is not (SWAR, as in bytes.c). The
+/* Counts the bytes of a word before the first byte that is not plain (SWAR, as in bytes.c). The
  * highest bit of a byte is set in `word` itself if the byte is not ASCII, and by a subtraction if
- * the byte is less than what is subtracted. XOR turns a byte that is looked for into 0, which is
- * less than 1. A borrow comes only from a byte that is marked itself, so everything up to the first
- * mark is right. */
+ * the byte is less than the subtracted value. XOR turns a wanted byte into 0, which is less than 1.
+ * Only a marked byte causes a borrow, so everything up to the first mark is right. */
 static unsigned count_plain(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
@@ -86,8 +85,8 @@ static unsigned count_plain(uint64_t word)
     return found == 0 ? sizeof word : (unsigned)__builtin_ctzll(found) / 8;
 }
 
-/* Word by word; the last word is moved back to end with the span and overlaps the one before, as in
- * span_find. A span shorter than a word is filled up with zeros, which are not plain. */
+/* Counts word by word; the last word ends with the span and overlaps the word before it, as in
+ * span_find. A span shorter than a word is padded with zeros, which are not plain. */
 size_t text_plain(struct span text)
 {
     if (text.len < sizeof(uint64_t))
@@ -100,9 +99,9 @@ size_t text_plain(struct span text)
     }
 }
 
-/* The lone bidirectional marks (U+200E, U+200F, U+061C) are allowed: they change no more than the
- * direction of their neighbours, and texts in Arabic and Hebrew need them. A negative result of
- * text_next counts as a control, so check that first. */
+/* Allows the lone bidirectional marks (U+200E, U+200F, U+061C): they change only the direction of
+ * their neighbours, and texts in Arabic and Hebrew need them. A negative result of text_next counts
+ * as a control, so check for that first. */
 bool text_is_control(int32_t character)
 {
     return character < 0x20 || (character >= 0x7f && character <= 0x9f) ||
@@ -110,8 +109,8 @@ bool text_is_control(int32_t character)
            (character >= 0x2066 && character <= 0x2069);
 }
 
-/* The property has 25 characters and is stable enough for a list: its last change, in Unicode 6.3,
- * took U+180E away. */
+/* Lists the 25 characters of the property, which is stable enough for a list: its last change, in
+ * Unicode 6.3, removed U+180E. */
 bool text_is_space(int32_t character)
 {
     switch (character) {
@@ -129,7 +128,7 @@ bool text_is_space(int32_t character)
     return (character >= '\t' && character <= '\r') || (character >= 0x2000 && character <= 0x200a);
 }
 
-/* The last character of a text that is not empty. The walk back steps over continuation bytes only,
+/* Returns the last character of a non-empty text. The walk back steps over continuation bytes only,
  * so text_trim costs no more than the characters that it drops. */
 static struct span last_character(struct span text)
 {
@@ -163,13 +162,13 @@ size_t text_length(struct span text)
     return characters;
 }
 
-/* Three bytes become four digits of six bits:
+/* Encodes three bytes as four digits of six bits:
  *
  *     bytes   aaaaaaaa bbbbbbbb cccccccc
  *     digits  11111122 22223333 33444444
  *
- * A last group of one or two bytes is filled up with zero bits, and '=' stands for each digit that
- * would contain nothing but these. */
+ * A last group of one or two bytes is padded with zero bits, and each digit that would contain only
+ * padding is '='. */
 size_t text_base64(struct span data, char *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

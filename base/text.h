@@ -1,5 +1,5 @@
-/* text.h - UTF-8 (RFC 3629), the classes of characters that the fields of a message may hold, and
- * Base64. A character here is a Unicode code point. */
+/* text.h - UTF-8 (RFC 3629), the classes of characters for the fields of a message, and Base64. A
+ * character here is a Unicode code point. */
 
 #ifndef TEXT_H
 #define TEXT_H
@@ -13,26 +13,26 @@
  * `*rest` stays as it was. */
 int32_t text_next(struct span *rest);
 
-/* How many bytes at the front are printable ASCII other than '"' and '\\'. Most texts consist of
- * little else, and these bytes need no check and no escape, neither as UTF-8 nor in JSON. */
+/* Returns the number of bytes at the front that are printable ASCII other than '"' and '\\'. Most
+ * texts contain little else, and these bytes need neither a UTF-8 check nor a JSON escape. */
 size_t text_plain(struct span text);
 
-/* Whether a character is C0, DEL, C1, U+2028, U+2029, or one of the bidirectional embeddings,
- * overrides and isolates, which can make a line look like another one (U+202A to U+202E, U+2066 to
- * U+2069). */
+/* Returns whether a character is C0, DEL, C1, U+2028, U+2029, or one of the bidirectional
+ * embeddings, overrides and isolates, which can make a line look like another one (U+202A to
+ * U+202E, U+2066 to U+2069). */
 bool text_is_control(int32_t character);
 
-/* Whether a character has Unicode's White_Space property. */
+/* Returns whether a character has Unicode's White_Space property. */
 bool text_is_space(int32_t character);
 
-/* The span without the white space at its ends. It must be valid UTF-8. */
+/* Returns the span without the white space at its ends. `text` must be valid UTF-8. */
 struct span text_trim(struct span text);
 
-/* The number of characters. It must be valid UTF-8. */
+/* Returns the number of characters. `text` must be valid UTF-8. */
 size_t text_length(struct span text);
 
 /* Writes `data` in Base64 (RFC 4648 4, padded) into `out`, which has room for
- * TEXT_BASE64_BYTES(data.len) and must not overlap with it. Returns the length. */
+ * TEXT_BASE64_BYTES(data.len) and must not overlap `data`. Returns the length. */
 #define TEXT_BASE64_BYTES(len) (((len) + 2) / 3 * 4)
 size_t text_base64(struct span data, char *out);
 

@@ -1,8 +1,8 @@
 /* uri.c - checks authorities and decodes percent-encoding (RFC 3986).
  *
- * An authority is checked by its characters only, because the server compares it and never looks it
- * up or connects to it. The check has to refuse what a proxy in front could read differently: a
- * user name ("good.example@bad.example"), spaces, control characters, a port over 65535.
+ * Only the characters of an authority are checked, because the server compares it and never looks
+ * it up or connects to it. The check must refuse whatever a proxy in front could read differently:
+ * a user name ("good.example@bad.example"), spaces, control characters, a port over 65535.
  *
  * Left out: relative references, normalisation, and schemes other than http and https. */
 
@@ -10,16 +10,16 @@
 
 #include "base/scan.h"
 
-/* Setting bit 5 makes ASCII letters lower-case, and the unsigned difference makes both bounds one
- * comparison. Other characters that the bit moves do not land among the letters. */
+/* Sets bit 5, which makes ASCII letters lower-case and turns no other character into a letter. The
+ * unsigned difference tests both bounds in one comparison. */
 static bool is_alphanumeric(char c)
 {
     return (unsigned char)((c | 0x20) - 'a') < 26 || scan_is_digit(c);
 }
 
-/* Whether `s` is a registered name (RFC 3986 3.2.2): unreserved characters, sub-delimiters and
- * whole percent triplets. IPv4 addresses are among these too. An '@' is not, so a user name or
- * password is refused. strchr(3) would find a NUL at the end of its list, hence the test for it. */
+/* Returns whether `s` is a registered name (RFC 3986 3.2.2): unreserved characters, sub-delimiters
+ * and complete percent triplets. IPv4 addresses match too. '@' is refused, and so are user names
+ * and passwords. NUL has its own test, because strchr(3) would find the end of its list. */
 static bool is_host_name(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {
@@ -33,7 +33,7 @@ static bool is_host_name(struct span s)
     return s.len > 0;
 }
 
-/* An IPv6 address in brackets; at least "[::]". Its characters are enough, as above. */
+/* Returns whether `s` has the characters of an IPv6 address in brackets, at least "[::]". */
 static bool is_ip_literal(struct span s)
 {
     if (s.len < 4 || s.at[0] != '[' || s.at[s.len - 1] != ']')
@@ -44,9 +44,9 @@ static bool is_ip_literal(struct span s)
     return true;
 }
 
-/* The port is split off from the right, because an IPv6 address contains colons too: digits behind
- * the last colon are the port. It may be empty ("host:", RFC 3986 3.2.3). In "[::1]" nothing is
- * split off, because the last character is no digit. */
+/* Splits the port off from the right, because an IPv6 address contains colons too: digits after the
+ * last colon are the port. The port may be empty ("host:", RFC 3986 3.2.3). "[::1]" has no port,
+ * because its last character is neither a digit nor a colon. */
 bool uri_is_authority(struct span s)
 {
     size_t digits = 0;
@@ -61,7 +61,7 @@ bool uri_is_authority(struct span s)
     return is_host_name(host) || is_ip_literal(host);
 }
 
-/* A '#' needs no test of its own: it is no character of an authority, so it is refused below. */
+/* Needs no test for '#', because uri_is_authority refuses it. */
 bool uri_take_origin(struct span *uri, struct span *authority)
 {
     static const char *const schemes[] = { "http://", "https://" };
@@ -80,8 +80,8 @@ bool uri_take_origin(struct span *uri, struct span *authority)
     return false;
 }
 
-/* One pass, so "%2541" becomes "%41" and not "A": decoding twice is how filters are passed. Works
- * in place, because the output never overtakes the input. */
+/* Decodes in one pass, so "%2541" becomes "%41" and not "A": decoding twice lets text evade
+ * filters. Works in place, because the output never overtakes the input. */
 ptrdiff_t uri_decode(struct span in, bool plus, char *out)
 {
     char *to = out;

@@ -2,17 +2,17 @@
  *
  * Strictness here is a defence. Most request smuggling begins with a byte that two servers in a row
  * read differently: a control character in a field, a space in a name, a line end hidden in a
- * quoted string. What the grammar does not allow is refused, even where the value is not needed.
+ * quoted string. Whatever the grammar does not allow is refused, even if the value is not needed.
  * Characters are classified here instead of with <ctype.h>, because a locale must not decide what
- * HTTP is. */
+ * is valid HTTP. */
 
 #include "base/words.h"
 
 #include "base/scan.h"
 #include "base/text.h"
 
-/* One bit for each of the 256 characters, so that a name costs a shift and a mask for each of them.
- * Inline for words_take_token; words_is_token_char is for the parser in http.c. */
+/* Looks up one of 256 bits, so that each character of a name costs a shift and a mask. It is inline
+ * for words_take_token; words_is_token_char is for the parser in http.c. */
 static inline bool is_token_char(char c)
 {
     static const uint64_t bits[] = { 0x3ff6cfa00000000, 0x57ffffffc7fffffe, 0, 0 };
@@ -25,15 +25,15 @@ bool words_is_token_char(char c)
     return is_token_char(c);
 }
 
-/* What a field value or a quoted string may hold. The comparison is unsigned, because a byte from
- * 0x80 on is negative where char is signed, and such bytes are allowed. */
+/* Returns whether a field value or a quoted string may contain `c`. The comparison is unsigned,
+ * because bytes from 0x80 on are allowed but negative where char is signed. */
 static bool is_text_char(char c)
 {
     return c == '\t' || (c != 0x7f && (unsigned char)c >= ' ');
 }
 
-/* text_plain steps over the first stretch eight bytes at a time, which in most fields is all of
- * it. It stops at '"' and '\\', which are allowed here, and the rest is read byte by byte. */
+/* Steps over plain text eight bytes at a time; most fields contain nothing else. text_plain stops
+ * at '"' and '\\', which are allowed here, so the rest is read byte by byte. */
 bool words_are_text(struct span s)
 {
     for (size_t i = text_plain(s); i < s.len; i++)
@@ -42,7 +42,7 @@ bool words_are_text(struct span s)
     return true;
 }
 
-/* BWS: white space that a sender must not generate and a recipient must accept (RFC 9110 5.6.3). */
+/* Skips BWS, white space that senders must avoid and recipients must accept (RFC 9110 5.6.3). */
 static void skip_blanks(struct span *rest)
 {
     while (rest->len > 0 && (rest->at[0] == ' ' || rest->at[0] == '\t'))
@@ -59,9 +59,9 @@ struct span words_take_token(struct span *rest)
     return token;
 }
 
-/* Takes a quoted string (RFC 9110 5.6.4), without decoding it. An escape does not
- * make a control character acceptable. False if there is no quote at the front, or no
- * closing one; then `*rest` may be at the end. */
+/* Takes a quoted string (RFC 9110 5.6.4) without decoding it. Returns false if a quote is missing
+ * at either end, after which `*rest` can be at the end, or if the string contains a control
+ * character, even an escaped one. */
 static bool take_quoted(struct span *rest)
 {
     struct span s = *rest;
@@ -78,7 +78,7 @@ static bool take_quoted(struct span *rest)
     return scan_take(rest, '"');
 }
 
-/* The server uses no extension, but it checks them, because a reader that skips them unchecked can
+/* Checks extensions although the server uses none, because a reader that skips them unchecked can
  * be made to skip a line end. White space at the end is refused: the grammar has none there. */
 bool words_are_parameters(struct span s)
 {

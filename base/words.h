@@ -6,18 +6,18 @@
 
 #include "base/bytes.h"
 
-/* Whether a token may contain `c` (5.6.2): letters, digits, and !#$%&'*+-.^_`|~ may. */
+/* Returns whether a token may contain `c` (5.6.2): a letter, a digit, or one of !#$%&'*+-.^_`|~. */
 bool words_is_token_char(char c);
 
-/* Whether a field's value may hold `s`: no control byte except the tab. Bytes from 0x80 on are
- * opaque and allowed (5.5). */
+/* Returns whether a field's value may be `s`: no control byte except the tab. Bytes from 0x80 on
+ * are opaque and allowed (5.5). */
 bool words_are_text(struct span s);
 
-/* Takes the longest token from the front of `*rest`; it may be empty. */
+/* Takes the longest token off the front of `*rest`. The token may be empty. */
 struct span words_take_token(struct span *rest);
 
-/* Whether all of `s` is *( BWS ";" BWS name [ BWS "=" BWS value ] ), each value a token or a quoted
- * string: the extensions of a chunk (RFC 9112 7.1.1). Empty is right too. */
+/* Returns whether all of `s` is *( BWS ";" BWS name [ BWS "=" BWS value ] ), each value a token or
+ * a quoted string: the extensions of a chunk (RFC 9112 7.1.1). `s` may be empty. */
 bool words_are_parameters(struct span s);
 
 #endif
