@@ -1,36 +1,36 @@
 /* hub.c - messages from the POST to the ring.
  *
- * A message goes one way. hub_publish checks its room, its size and its idempotency key, and puts
- * it into the batch of this turn. The keeper takes the batch, gives each message its id, keeps it,
- * and calls hub_safe, which puts the frame into the ring, makes the room's streams due and tells
- * the POST. Streams and pages do not see a message before that (the rule of a write-ahead log). In
- * memory a batch is safe at once; the step is there all the same, because then everything that
- * arrives in one turn leaves in one send.
+ * Every message takes the same path. hub_publish checks its room, its size and its idempotency key,
+ * and puts it into the batch of this turn. The keeper takes the batch, gives each message its id,
+ * keeps it, and calls hub_safe, which puts the frame into the ring, makes the room's streams due
+ * and answers the POST. Streams and pages do not see a message before that (the rule of a
+ * write-ahead log). In memory a batch is safe at once, but the step remains, because then
+ * everything that arrives in one turn leaves in one send.
  *
- * What is accepted must get in: the memory for a frame is reserved at the POST, by the length of
- * the frame with the longest id. So hub_safe cannot fail for a message that the keeper has kept.
+ * An accepted message must get into its ring, so its POST reserves memory for the frame with the
+ * longest id. Thus hub_safe cannot fail for a message that the keeper has kept.
  *
  * What an operation costs:
  *
- *      publish           the frame's bytes, a hash for the room and one or two for the key; a look
- *                        at each room of --room
+ *      publish           the frame's bytes, a hash for the room and one or two for the key; a
+ *                        comparison with each room of --room
  *
- *      safe              the frame's bytes, however many streams read it; when it takes the place
- *                        of one that streams have not been offered yet, they are served first
+ *      safe              the frame's bytes, however many streams read it; if it displaces a
+ *                        frame that streams have not been offered yet, they are served first
  *
  *      drop the oldest   O(1)
  *
- *      join, leave       O(1) a room; with a name a bisection in the room's names, and 16 bytes to
- *                        move for each name behind it
+ *      join, leave       O(1) per room; with a name, also a bisection in the room's names, and
+ *                        16 bytes to move for each name after it
  *
- *      deliver           O(1), and the kernel's send, for all messages that wait together; in
- *                        several rooms, for each frame a look at each of them
+ *      deliver           O(1), and the kernel's send, for all waiting messages together; in
+ *                        several rooms, a look at each room for each frame
  *
- *      presence          a snapshot a room, once a second at most, and a send for each stream; a
- *                        look at each room that waits for one, 50 times a second and whenever a
- *                        room changes that was quiet
+ *      presence          at most one snapshot per room and second, and a send for each stream; a
+ *                        look at each room that waits for a snapshot, 50 times a second and
+ *                        whenever a quiet room changes
  *
- *      overrun check     all rooms and blocked streams, once a second, while a stream is blocked
+ *      overrun check     all rooms and blocked streams, once a second while any stream is blocked
  *
  *      GET /rooms        all rooms, sorted
  */
@@ -43,19 +43,19 @@
 #include <stdlib.h>
 
 enum {
-    /* An overrun stream can wait to be ended: the ring goes on without it. */
+    /* Overrun streams can wait to be ended, because their ring does not wait for them. */
     OVERRUN_CHECK_MS = 1000,
 
-    /* Between two looks at the rooms that wait for a snapshot. When many rooms change, each is due
-     * at a time of its own, and a look for each would be quadratic. */
+    /* The time between two looks at the rooms that wait for a snapshot. When many rooms change,
+     * each is due at its own time, and a separate look for each would be quadratic. */
     PRESENCE_SCAN_MS = 20,
 
-    /* A scratch buffer that a rare large message has grown over this is given back. */
+    /* A scratch buffer that a rare large message has grown beyond this size is freed. */
     SCRATCH_KEPT_BYTES = 65536,
 };
 
-/* The time of the start is an id too. A reader that has not seen any message resumes from it, and
- * what came before it is lost. */
+/* Makes the startup time the first id. A reader that has seen no message resumes from it, and
+ * earlier messages count as lost. */
 struct hub *hub_new(const struct hub_settings *settings, const struct stream_owner *owner,
     int64_t mono_ms, uint64_t unix_ms)
 {
@@ -93,7 +93,7 @@ struct id hub_newest(const struct hub *hub)
     return hub->newest;
 }
 
-/* Linear: the rooms of --room were written by hand, so they are few. */
+/* Searches linearly: the rooms of --room are written by hand, so there are few. */
 bool hub_allows(const struct hub *hub, struct span room)
 {
     const struct spans *allowed = &hub->settings->allowed;
@@ -105,10 +105,10 @@ bool hub_allows(const struct hub *hub, struct span room)
 
 /* ==== The same POST again ===================================================================== */
 
-/* Answers a POST whose key was seen in this room: the same message gets the first one's receipt,
- * another is a conflict. No copy or digest of the first is kept for that. Its frame is made again,
- * with its id and time, and compared with the bytes in the ring. While the first is still on its
- * way it has no frame; then the bodies are compared, and both POSTs wait for one result. */
+/* Answers a POST whose key was seen in this room: the same message gets the receipt of the first
+ * POST, a different one is a conflict. No copy or digest is kept for this: the new message's frame
+ * is made with the first one's id and time, and compared with the bytes in the ring. A pending
+ * message has no frame yet; then the bodies are compared, and both POSTs wait for the result. */
 static enum publish repeat(const struct frame_content *content, const struct key *key,
     struct waiter *waiter, struct receipt *receipt)
 {
@@ -142,13 +142,13 @@ static enum publish repeat(const struct frame_content *content, const struct key
 
 /* ==== From the POST ========================================================================== */
 
-/* What a field may hold was checked before (rules.h). The hub checks what only it knows: whether
+/* The fields have already passed the rules of rules.h. The hub checks what only it knows: whether
  * the room may be made, whether the frame fits, and whether the same POST came before. */
 
 /* Makes the publication and reserves what hub_safe will need: space in the ring for this frame and
- * for all that are on their way before it, and the key's node in the table. Body and key are
- * copied, because the request's bytes do not outlive the POST. Returns NULL if out of memory; then
- * the ring may have grown, and nothing else has changed. */
+ * all pending ones, and the key's node in the table. Body and key are copied, because the request's
+ * bytes do not outlive the POST. Returns NULL if out of memory; then the ring may have grown, but
+ * nothing else has changed. */
 static struct publication *prepare(
     struct hub *hub, struct room *room, const struct frame_content *content, size_t size_max)
 {
@@ -175,7 +175,7 @@ static struct publication *prepare(
     return p;
 }
 
-/* The POST that brings a message is its first waiter; repeat adds others. */
+/* Makes the POST that brings a message its first waiter; repeat adds others. */
 static void await(struct publication *p, struct waiter *waiter)
 {
     waiter->publication = p;
@@ -184,11 +184,11 @@ static void await(struct publication *p, struct waiter *waiter)
     p->waiters = waiter;
 }
 
-/* Takes a message whose key is new, or that has none. A frame has at most half of the history, so
- * that any two messages fit into the ring together. hub_safe will make the frame in hub->frame,
- * which must be large enough by then: it reserves the worst case of escaping the key on top,
- * because json_string_add asks for that much before it writes. Nothing is counted before the last
- * step that can fail. */
+/* Accepts a message with a new key or none. A frame may fill at most half of the history, so that
+ * any two messages fit into the ring together. hub_safe will make the frame in hub->frame, which
+ * must be large enough by then: the worst case of escaping the key is reserved on top, because
+ * json_string_add reserves that much before it writes. Nothing is counted before the last step that
+ * can fail. */
 static enum publish accept_new(
     struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
 {
@@ -196,7 +196,7 @@ static enum publish accept_new(
     if (size > hub->settings->history / 2)
         return PUBLISH_TOO_LARGE;
     if (buffer_reserve(&hub->frame, size + JSON_ESCAPED_MAX(content->key.len)) == NULL) {
-        hub->frame.failed = false; /* the frame that it may hold is whole */
+        hub->frame.failed = false; /* any frame that it holds is intact */
         return PUBLISH_NO_MEMORY;
     }
     struct publication *p = prepare(hub, room, content, size);
@@ -206,15 +206,15 @@ static enum publish accept_new(
     hub->pending++;
     room->pending++;
     room->pending_bytes += p->size_max;
-    list_remove(&room->silent_rooms); /* hub_tick must not drop it with a message on its way */
-    /* Behind the others, so that ids follow the order of the POSTs. */
+    list_remove(&room->silent_rooms); /* hub_tick must not drop a room with a pending message */
+    /* At the end of the batch, so that ids follow the order of the POSTs. */
     *hub->batch_end = p;
     hub->batch_end = &p->next;
     return PUBLISH_WAIT;
 }
 
-/* The room is made before the message is checked; when it is refused, room_release removes a room
- * that was made for it alone. A key that is known needs no release: its room holds a message. */
+/* Makes the room before checking the message; if the message is refused, room_release removes a
+ * room that was made only for it. A known key needs no release: its room has a message. */
 enum publish hub_publish(
     struct hub *hub, const struct message *m, struct waiter *waiter, struct receipt *receipt)
 {
@@ -222,7 +222,7 @@ enum publish hub_publish(
     struct room *room = room_make(hub, m->room, &join);
     if (room == NULL)
         return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
-    buffer_clear(&hub->body); /* scratch: what is accepted is copied from it */
+    buffer_clear(&hub->body); /* scratch: prepare copies what is accepted */
     frame_body(&hub->body, m);
     struct frame_content content = { m->kind, buffer_span(&hub->body), m->key };
     struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key) : NULL;
@@ -236,8 +236,8 @@ enum publish hub_publish(
     return result;
 }
 
-/* Linear in the waiters of one message, which are more than one only when a POST is repeated with
- * its key before the first is safe. */
+/* Walks the waiters of one message; there are several only if a POST is repeated with its key
+ * before the message is safe. */
 void hub_forget(struct waiter *waiter)
 {
     if (waiter->publication == NULL)
@@ -251,7 +251,7 @@ void hub_forget(struct waiter *waiter)
 
 /* ==== To the ring ============================================================================ */
 
-/* The next message begins a new batch: a slow keeper may hold several at a time. */
+/* Begins a new batch for the next message: a slow keeper may hold several batches at a time. */
 struct publication *hub_take_batch(struct hub *hub)
 {
     struct publication *batch = hub->batch;
@@ -265,14 +265,14 @@ struct id hub_next_id(struct hub *hub)
     return next_id(hub);
 }
 
-/* An id from elsewhere may be behind the last one given here; these bounds only grow. */
+/* Raises *newest to `id` if that is later; an id from elsewhere may be earlier. */
 static void note_id(struct id *newest, struct id id)
 {
     if (id_before(*newest, id))
         *newest = id;
 }
 
-/* Id and time become text once, for the frame, the journal's record and the receipt. */
+/* Formats id and time once, for the frame, the journal's record and the receipt. */
 void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t time_ms)
 {
     p->id = id;
@@ -281,10 +281,10 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
     note_id(&hub->last, id);
 }
 
-/* Drops the oldest frames until the one in hub->frame fits. Before a frame goes, the due streams
- * that have not been offered it are served, however many they are: publishers that are faster than
- * turn_run overrun no stream that reads, only a blocked one. The price is that this one call may
- * send to a whole room. A stream's owner may publish meanwhile, and hub->frame move. */
+/* Drops the oldest frames until the new one in hub->frame fits. Before a frame is dropped, the due
+ * streams that have not been offered it are served, however many there are: publishers that are
+ * faster than turn_run overrun only blocked streams. The price is that one call may send to a whole
+ * room. Meanwhile a stream's owner may publish, which may move hub->frame. */
 static void make_space(struct hub *hub, struct room *room)
 {
     struct ring *ring = &room->ring;
@@ -294,9 +294,10 @@ static void make_space(struct hub *hub, struct room *room)
     }
 }
 
-/* The one way into a ring, for the frame in hub->frame; it cannot fail. The key now leads to the
- * ring's entry, and goes when that is dropped: a POST can be repeated as long as its message is
- * held. Waking the room is O(1): nothing here depends on how many streams there are. */
+/* Appends the frame in hub->frame to the ring. No other function does this, and it cannot fail. The
+ * key now leads to the ring's entry, and is freed when the entry is dropped: a POST can be repeated
+ * while its message is held. Waking the room is O(1): nothing here depends on the number of
+ * streams. */
 static void append(struct hub *hub, struct room *room, const struct entry *entry)
 {
     if (entry->key != NULL) {
@@ -310,8 +311,8 @@ static void append(struct hub *hub, struct room *room, const struct entry *entry
     room_wake(hub, room);
 }
 
-/* Tells the waiters, each time the first that is left: while one is told it may publish again, and
- * any may go. The receipt's room stays until the end because `pending` still counts the message. */
+/* Tells the waiters, always the first one in the list, because `done` may publish again or remove
+ * other waiters. The receipt's room stays, because `pending` still counts the message. */
 static void settle(struct hub *hub, struct publication *p, enum settled settled)
 {
     struct room *room = p->room;
@@ -321,7 +322,7 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
         hub_forget(waiter);
         waiter->done(waiter, settled, &receipt);
     }
-    /* The space that was reserved is now used by the frame, or free for others. */
+    /* The reserved space is now used by the frame or free for others. */
     hub->pending--;
     room->pending--;
     room->pending_bytes -= p->size_max;
@@ -329,8 +330,8 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     publication_free(hub, p);
 }
 
-/* The frame is made only now, because its length depends on its id. It must not be longer than what
- * the POST reserved; from there on nothing can fail. */
+/* Makes the frame only now, because its length depends on its id. It must not be longer than what
+ * the POST reserved; after that check nothing can fail. */
 void hub_safe(struct hub *hub, struct publication *p)
 {
     struct buffer *frame = &hub->frame;
@@ -345,7 +346,7 @@ void hub_safe(struct hub *hub, struct publication *p)
     settle(hub, p, SETTLED_SAFE);
 }
 
-/* The key goes with the message, so that the client can repeat the POST with the same key. */
+/* Forgets the key with the message, so that the client can repeat the POST with the same key. */
 void hub_refused(struct hub *hub, struct publication *p, enum settled why)
 {
     if (p->key != NULL)
@@ -355,10 +356,10 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why)
 
 /* ==== What has no POST here ================================================================== */
 
-/* Finds or makes the key of a message that comes from elsewhere. Of two messages with the same key
- * the later one has it, because the room dropped the first one in between. A message that is safe
- * has it before one that is on its way, because the latter may yet be refused. Returns false if out
- * of memory. */
+/* Finds or makes the key of a message without a POST here. If two messages have the same key, the
+ * later one gets it, because the room dropped the first one in between. A safe message takes the
+ * key from a pending one, because the pending one may still be refused. Returns false if out of
+ * memory. */
 static bool take_key(struct hub *hub, struct room *room, struct span bytes, struct key **key)
 {
     *key = NULL;
@@ -373,8 +374,8 @@ static bool take_key(struct hub *hub, struct room *room, struct span bytes, stru
     return *key != NULL;
 }
 
-/* Puts a payload into hub->frame, in its envelope; frame_end writes the empty line that is left out
- * here. Returns false if out of memory. */
+/* Puts a payload into hub->frame, in its envelope; the payload's empty line is cut off, because
+ * frame_end writes it. Returns false if out of memory. */
 static bool wrap(struct hub *hub, struct span payload)
 {
     struct buffer *frame = &hub->frame;
@@ -385,10 +386,10 @@ static bool wrap(struct hub *hub, struct span payload)
     return !frame->failed;
 }
 
-/* Lets a message pass that the ring cannot hold, because --history was larger when it was posted.
- * Streams must not go on behind it as if nothing was missing. So what the ring holds is offered and
- * dropped, and the head passes over the message: every cursor is then behind the tail, and the
- * room's streams are overrun and come back to a gap. */
+/* Skips a message that the ring cannot hold, because --history was larger when it was posted.
+ * Streams must not continue after it as if nothing was missing. So everything in the ring is
+ * offered and dropped, and the head moves past the message: every cursor is then less than the
+ * tail, and the room's streams are overrun, reconnect, and get a gap. */
 static void pass_over(struct hub *hub, struct room *room, struct id id, size_t len)
 {
     struct ring *ring = &room->ring;
@@ -401,9 +402,8 @@ static void pass_over(struct hub *hub, struct room *room, struct id id, size_t l
     room_wake(hub, room);
 }
 
-/* The order matters: make_space may drop the message that has the key, and the key with it, so the
- * key is looked up afterwards. What is on its way keeps its space (ring_prepare), because it cannot
- * be refused here. */
+/* Looks up the key after make_space, which may drop the message that has the key, and the key with
+ * it. Pending messages keep their reserved space (ring_prepare), because hub_safe must not fail. */
 static enum append append_payload(
     struct hub *hub, struct room *room, struct entry *entry, struct span key, struct span payload)
 {
@@ -427,7 +427,7 @@ static enum append append_payload(
     return APPENDED;
 }
 
-/* The room is made whatever --max-rooms says, because its message is safe already and cannot be
+/* Makes the room whatever --max-rooms says, because its message is already safe and cannot be
  * refused. restore_end drops rooms over the limit. */
 enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t time_ms,
     enum message_kind kind, struct span key, struct span payload)
@@ -438,7 +438,7 @@ enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t
         room = room_new(hub, name);
     if (room == NULL)
         return APPEND_NO_MEMORY;
-    room->pending++; /* the room stays while its streams are served */
+    room->pending++; /* keeps the room while its streams are served */
     enum append result = append_payload(hub, room, &entry, key, payload);
     room->pending--;
     if (!hub->restoring && result != APPEND_OLD) /* restore_end looks at all rooms */
@@ -449,8 +449,8 @@ enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t
 /* ==== What time brings ======================================================================= */
 
 /* Takes the snapshots that are due. Nothing is sent here, and nothing enters a ring: the room's
- * streams become due as they do for a message, and each gets the snapshot when it has caught up.
- * When out of memory, the room keeps its old snapshot and is due again a second later. */
+ * streams become due as for a message, and each gets the snapshot when it has caught up. If out of
+ * memory, the room keeps its old snapshot and is due again a second later. */
 static void tell_presence(struct hub *hub)
 {
     int64_t earliest = INT64_MAX;
@@ -458,7 +458,7 @@ static void tell_presence(struct hub *hub)
         next = l->next;
         struct room *room = CONTAINER(l, struct room, changed_rooms);
         if (room_presence_due(room) <= hub->mono_ms) {
-            room->told_ms = hub->mono_ms; /* also when it fails: no retry in each turn */
+            room->told_ms = hub->mono_ms; /* even if it fails: no retry in every turn */
             if (presence_snapshot(&room->presence, room_name(room))) {
                 list_remove(&room->changed_rooms);
                 room_wake(hub, room);
@@ -468,14 +468,14 @@ static void tell_presence(struct hub *hub)
         if (room_presence_due(room) < earliest)
             earliest = room_presence_due(room);
     }
-    /* Rooms that become due within the next few milliseconds are told together. */
+    /* Rooms that become due within the next few milliseconds are handled together. */
     hub->presence_ms = earliest;
     if (earliest < hub->mono_ms + PRESENCE_SCAN_MS)
         hub->presence_ms = hub->mono_ms + PRESENCE_SCAN_MS;
 }
 
-/* Ends the blocked streams of a room whose cursors its ring has passed. `next` stays while one is
- * ended, because a stream has one member in a room. */
+/* Ends a room's blocked streams whose cursors the ring has passed. Ending a stream leaves `next`
+ * valid, because a stream has only one member per room. */
 static void end_overrun_in(struct hub *hub, struct room *room)
 {
     for (struct link *l = room->blocked.next, *next; l != &room->blocked; l = next) {
@@ -486,8 +486,8 @@ static void end_overrun_in(struct hub *hub, struct room *room)
     }
 }
 
-/* A stalled client's socket never becomes writable, so the stream does not find out by itself that
- * it is overrun. Other rooms may go while streams of this one are ended; `pending` keeps this one
+/* Ends overrun streams: a stalled client's socket never becomes writable, so its stream does not
+ * notice by itself. Ending the streams of one room may free other rooms; `pending` keeps this room
  * until the walk has left it. */
 static void end_overrun(struct hub *hub)
 {
@@ -504,8 +504,8 @@ static void end_overrun(struct hub *hub)
     }
 }
 
-/* Rooms became silent in the order of this list and all have the same time to live, so only the
- * head is looked at. */
+/* Returns the head of the list, or NULL. Rooms became silent in this order and all have the same
+ * time to live, so no other room can be due before the head. */
 static struct room *longest_silent(const struct hub *hub)
 {
     return list_empty(&hub->silent_rooms)
@@ -518,16 +518,16 @@ static int64_t silent_until(const struct hub *hub, const struct room *room)
     return room->silent_ms + (int64_t)hub->settings->room_ttl_ms;
 }
 
-/* hub->frame is kept while a message is on its way: its space was promised at the POST. */
+/* Keeps hub->frame while a message is pending, because its POST has reserved that space. */
 void hub_tick(struct hub *hub)
 {
-    /* The loop serves streams after this: what becomes due here is sent in the same turn. */
+    /* The loop serves streams after this, so what becomes due here is sent in the same turn. */
     struct room *room;
     if (hub->presence_ms <= hub->mono_ms)
         tell_presence(hub);
     if (hub->blocked > 0 && hub->overrun_ms <= hub->mono_ms)
         end_overrun(hub);
-    /* A room in this list has no streams and no messages on their way: it can be freed. */
+    /* A room in this list has no streams and no pending messages, so it can be freed. */
     while ((room = longest_silent(hub)) != NULL && silent_until(hub, room) <= hub->mono_ms)
         room_free(hub, room);
     if (hub->body.capacity > SCRATCH_KEPT_BYTES)
@@ -536,7 +536,7 @@ void hub_tick(struct hub *hub)
         buffer_free(&hub->frame);
 }
 
-/* A stream that is due and a batch that waits are work for now, not for a time. */
+/* Returns the hub's own time while a batch waits or a stream is due: that is work for now. */
 int64_t hub_next_ms(const struct hub *hub)
 {
     if (hub->batch != NULL || !list_empty(&hub->due_rooms))
@@ -550,7 +550,7 @@ int64_t hub_next_ms(const struct hub *hub)
     return next;
 }
 
-/* Rooms free their keys, and streams have dropped their names: the tables are empty by the end. */
+/* Frees the tables last: rooms have then freed their keys, and streams have dropped their names. */
 void hub_free(struct hub *hub)
 {
     must(hub->pending == 0);

@@ -1,23 +1,22 @@
 /* frame.c - writes frames, and reads back the ones it wrote.
  *
- * An event stream is lines, so a text with line ends could forge some: an id that moves the reader,
- * a `ready`, a message in another's name. No text can, because a parser of the stream takes CR, LF
- * and CRLF for line ends and nothing else (HTML Standard 9.2.5), and
+ * An event stream consists of lines, so a text with line ends could forge lines: an id that moves
+ * the reader, a `ready`, a message in another user's name. No text can do so here, because only CR,
+ * LF and CRLF end a line of a stream (HTML Standard 9.2.5), and
  *
- *  - data is split at each of them, and every piece is behind a "data: " of ours:
+ *  - data is split at each of them, and we write "data: " before every piece:
  *
  *            "hi\n\nevent: ready\rid: 9"   ──►   data: hi
  *                                                  data:
  *                                                  data: event: ready
  *                                                  data: id: 9
  *
- *  - in JSON they are escaped, and what a POST gave as JSON is compacted to one line (json.h);
- *  - event names have none (rules.h), and ids are digits and a hyphen.
+ *  - JSON strings escape them, and JSON from a POST is compacted to one line (json.h);
+ *  - event names contain none (rules.h), and ids consist of digits and a hyphen.
  *
- * The other end of a line is safe too: a parser drops one space behind the colon, and we always
- * write one, so that a text may begin with spaces. No frame in a ring is parsed by looking for its
- * end: the ring knows where frames begin, and reading back takes the lines in the order of writing.
- */
+ * A text may begin with spaces: a parser drops one space after the colon, and we always write one.
+ * Nothing in a ring is parsed to find the end of a frame: the ring knows where frames begin, and
+ * their lines are read back in the order in which they were written. */
 
 #include "hub/frame.h"
 
@@ -30,7 +29,7 @@
 /* ==== Ids and times ========================================================================== */
 
 /* Reads one half of an id: no sign and no leading zero, so that every id has one spelling, and
- * clients may compare ids as text. */
+ * clients can compare ids as text. */
 static bool parse_half(struct span s, uint64_t *half)
 {
     unsigned long long number;
@@ -40,7 +39,7 @@ static bool parse_half(struct span s, uint64_t *half)
     return true;
 }
 
-/* span_split leaves `s.at` NULL when there was no hyphen. */
+/* Checks `s.at`, which span_split sets to NULL if there is no hyphen. */
 bool id_parse(struct span s, struct id *id)
 {
     struct span ms;
@@ -48,8 +47,8 @@ bool id_parse(struct span s, struct id *id)
            parse_half(s, &id->seq);
 }
 
-/* Writes the text of an id backwards, as digits come, so that it ends in front of `end`. Returns
- * where it begins. */
+/* Writes the text of an id backwards from `end`, because that is how digits are computed. Returns
+ * where the text begins. */
 static char *print_id(char *end, struct id id)
 {
     char *at = print_decimal(end, id.seq);
@@ -63,7 +62,7 @@ void id_add(struct buffer *out, struct id id)
     buffer_add(out, (struct span) { at, (size_t)(end - at) });
 }
 
-/* The digits are made once; frame, journal and receipt copy them. */
+/* Makes the digits once; frame, journal and receipt copy them. */
 void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms)
 {
     char text[ID_MAX_BYTES], *end = text + sizeof text, *at = print_id(end, id);
@@ -94,7 +93,7 @@ void time_add(struct buffer *out, uint64_t ms)
 
 /* ==== Writing ================================================================================ */
 
-/* The chunk's size is not known yet; frame_end fills in the digits. */
+/* Writes zeros for the chunk's size, which is not known yet; frame_end fills it in. */
 size_t frame_begin(struct buffer *out, bool chunked)
 {
     size_t begin = out->len;
@@ -103,8 +102,8 @@ size_t frame_begin(struct buffer *out, bool chunked)
     return begin;
 }
 
-/* The chunk's size counts the payload with its empty line, not lead and trail (RFC 9112 7.1).
- * After a failed write the lead may be missing, so nothing is filled in then. */
+/* Fills in the chunk's size: the payload with its empty line, without lead and trail (RFC 9112
+ * 7.1). After a failed write the lead may be missing, so nothing is filled in. */
 void frame_end(struct buffer *out, size_t begin, bool chunked)
 {
     buffer_add(out, SPAN("\n"));
@@ -116,8 +115,8 @@ void frame_end(struct buffer *out, size_t begin, bool chunked)
     buffer_add(out, SPAN("\r\n"));
 }
 
-/* Appends one line "name: value". The value must hold no line end: callers pass an event's name,
- * which its rule has checked, or a piece that frame_data has cut. */
+/* Appends one line "name: value". The value must not contain a line end: callers pass an event's
+ * name, which its rule has checked, or a piece that frame_data has cut. */
 static void frame_line(struct buffer *out, struct span name, struct span value)
 {
     buffer_add(out, name);
@@ -126,8 +125,8 @@ static void frame_line(struct buffer *out, struct span name, struct span value)
     buffer_add(out, SPAN("\n"));
 }
 
-/* As many lines come out as went in: an empty text is one empty line, and a line end at the end
- * begins one more. CRLF is one line end. What kind each was is lost; a client joins lines by LF. */
+/* Writes as many lines as the text has: an empty text is one empty line, and a final line end
+ * begins one more. CRLF is one line end. The kind of line end is lost: a client joins with LF. */
 void frame_data(struct buffer *out, struct span text)
 {
     for (size_t i = 0, start = 0; i <= text.len; i++) {
@@ -140,30 +139,30 @@ void frame_data(struct buffer *out, struct span text)
     }
 }
 
-/* Appends a member of a JSON object. `name` has its quotes, its colon, and what goes before it. */
+/* Appends a member of a JSON object. `name` includes quotes, colon, and whatever precedes it. */
 static void member_add(struct buffer *out, struct span name, struct span value)
 {
     buffer_add(out, name);
     json_string_add(out, value);
 }
 
-/* Takes the next line off `*rest` when it begins with `name`, and returns the rest of it in
- * `*value`. Otherwise it takes nothing. */
+/* Takes the next line off `*rest` if that line begins with `name`, and puts the rest of the line
+ * into `*value`. Otherwise it takes nothing. */
 static bool take_line(struct span *rest, struct span name, struct span *value)
 {
     return scan_take_text(rest, name) && span_split(rest, '\n', value);
 }
 
-/* Whether the data of such a message is an object of ours. It repeats the id and the time, so that
- * a reader of the data alone has all of the message. */
+/* Returns whether the data of such a message is an object that we make. It repeats the id and the
+ * time, so that the data alone contains the entire message. */
 static bool is_object(enum message_kind kind)
 {
     return kind == MESSAGE_CHAT || kind == MESSAGE_BINARY;
 }
 
-/* The body is the event's line, if it has one, and then its content: lines of data, or those
- * members of an object that do not depend on the id. Escaping and Base64 are paid for here, once,
- * at the POST; a repeated POST is recognised by these bytes. */
+/* Writes the event's line, if there is one, and then the content: lines of data, or those members
+ * of an object that do not depend on the id. Escaping and Base64 are done only here, once per POST;
+ * a repeated POST is recognised by these bytes. */
 void frame_body(struct buffer *out, const struct message *m)
 {
     if (m->event.len > 0)
@@ -188,13 +187,13 @@ void frame_body(struct buffer *out, const struct message *m)
 /* Puts the id's line, the event's, and the data's together:
  *
  *      id: 1760000000000-0                              the stamp
- *      event: news                                      the front of the body, if it is there
+ *      event: news                                      the front of the body, if it has one
  *      data: {"id":"1760000000000-0",                   objects only: the stamp
  *             "room":"lobby","name":"ann",...           the body: members, or whole data lines
  *             ,"time":"...","key":"k"}                  objects only: the stamp, the key
  *
- * A body without an event begins with "data: " or with a quote, so no content can be taken for an
- * event's line. */
+ * A body without an event begins with "data: " or with a quote, so no content can be mistaken for
+ * an event's line. */
 void frame_message(
     struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked)
 {
@@ -204,7 +203,7 @@ void frame_message(
     buffer_add(out, SPAN("id: "));
     buffer_add(out, stamp_id(stamp));
     buffer_add(out, SPAN("\n"));
-    if (take_line(&content, SPAN("event: "), &event)) /* the line as it is, with its LF */
+    if (take_line(&content, SPAN("event: "), &event)) /* the unchanged line with its LF */
         buffer_add(out, (struct span) { c->body.at, c->body.len - content.len });
     if (object) {
         buffer_add(out, SPAN("data: {\"id\":\""));
@@ -225,7 +224,7 @@ void frame_message(
     frame_end(out, begin, chunked);
 }
 
-/* A key is visible ASCII, of which only two characters need a backslash. */
+/* Returns the length of a key in JSON. Only two visible ASCII characters are escaped. */
 static size_t escaped_key_len(struct span key)
 {
     size_t len = key.len;
@@ -234,8 +233,8 @@ static size_t escaped_key_len(struct span key)
     return len;
 }
 
-/* Counts what frame_message writes, exactly for the longest id: hub_safe must never find a frame
- * that is longer than what was reserved, and a POST is refused as too large by this length. */
+/* Counts exactly what frame_message writes with the longest id: in hub_safe no frame may be longer
+ * than what was reserved, and this length decides whether a POST is too large. */
 size_t frame_size_max(const struct frame_content *c)
 {
     size_t len = FRAME_ENVELOPE_BYTES + sizeof "id: \n\n" - 1 + ID_MAX_BYTES + c->body.len;
@@ -258,7 +257,7 @@ void frame_retry(struct buffer *out, uint64_t ms, bool chunked)
 
 /* ==== Reading back =========================================================================== */
 
-/* The lines of a text become one string again, as a client would join them: by LF. */
+/* Joins the lines of a text into one string by LF, as a client would. */
 static void text_to_json(struct buffer *out, struct span lines)
 {
     struct span line;
@@ -271,7 +270,7 @@ static void text_to_json(struct buffer *out, struct span lines)
         char *to = buffer_reserve(out, JSON_ESCAPED_MAX(line.len));
         if (to == NULL)
             return;
-        /* It writes quotes of its own: the text moves over the first, the last is not counted. */
+        /* json_escape adds quotes: the text moves over the first, and the last is not counted. */
         size_t len = json_escape(line, to) - 2;
         memmove(to, to + 1, len);
         out->len += len;
@@ -279,8 +278,8 @@ static void text_to_json(struct buffer *out, struct span lines)
     buffer_add(out, SPAN("\""));
 }
 
-/* The payload is one that frame_message wrote, so its lines have a known order, and those that are
- * not there are skipped. The data of a chat message is already the element; all else is wrapped. */
+/* Relies on the order in which frame_message wrote the payload's lines; missing lines are skipped.
+ * The data of a chat message is already the element; any other data is wrapped in one. */
 void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
     struct span room, struct id id, uint64_t time_ms)
 {

@@ -7,8 +7,8 @@
  *      '-- lead --'   '------------------- payload -------------------'   'trail'
  *
  * The lead always has the same size (leading zeros are legal, RFC 9112 7.1). So a frame is
- * formatted once, and a ring's bytes serve both streams with chunks and those of HTTP/1.0, which
- * skip the envelope by counting. */
+ * formatted once, and a ring's bytes serve both chunked streams and those of HTTP/1.0, which skip
+ * the envelope because they know its size. */
 
 #ifndef FRAME_H
 #define FRAME_H
@@ -27,8 +27,8 @@ enum {
 /* The longest id: "18446744073709551615-18446744073709551615". */
 enum { ID_MAX_BYTES = 41 };
 
-/* An event id, written "milliseconds-sequence": the form of a Redis Streams id. Ids are ordered
- * over all rooms of the server. */
+/* An event id, written "milliseconds-sequence" like a Redis Streams id. Ids are ordered across all
+ * rooms of the server. */
 struct id {
     uint64_t ms, seq;
 };
@@ -43,14 +43,14 @@ static inline bool id_equal(struct id a, struct id b)
     return a.ms == b.ms && a.seq == b.seq;
 }
 
-/* An id and a time as text: made once, because a message has each in several places. */
+/* An id and a time as text: made once, because a message contains each in several places. */
 struct stamp {
     uint8_t id_len;
     char id[ID_MAX_BYTES];
     char time[DATE_RFC3339_BYTES];
 };
 
-/* `time_ms` is Unix time in milliseconds. */
+/* Formats an id and a Unix time in milliseconds. */
 void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms);
 
 static inline struct span stamp_id(const struct stamp *stamp)
@@ -67,47 +67,47 @@ static inline struct span stamp_time(const struct stamp *stamp)
 bool id_parse(struct span s, struct id *id);
 void id_add(struct buffer *out, struct id id);
 
-/* An id as a JSON string, or `null`. */
+/* Appends an id as a JSON string, or `null` if `id` is NULL. */
 void id_add_json(struct buffer *out, const struct id *id);
 
-/* Unix time in milliseconds as RFC 3339 in UTC: "2025-10-09T08:53:20.000Z". Past the year 9999 it
- * stays there. */
+/* Appends Unix time in milliseconds as RFC 3339 in UTC: "2025-10-09T08:53:20.000Z". Times after the
+ * year 9999 become its last second. */
 void time_add(struct buffer *out, uint64_t ms);
 
-/* What a message is: it decides how the frame is written, and how it is read back. */
+/* The kind of a message, which decides how its frame is written and read back. */
 enum message_kind {
     MESSAGE_CHAT,   /* {"id","room","name","message","time"} */
     MESSAGE_TEXT,   /* lines of text */
     MESSAGE_JSON,   /* one line of JSON */
-    MESSAGE_BINARY, /* bytes, sent as Base64 in a JSON object; in a ring it is MESSAGE_JSON */
+    MESSAGE_BINARY, /* bytes, sent as Base64 in a JSON object; stored as MESSAGE_JSON */
 };
 
-/* The kind that a message has in a ring and in a journal. */
+/* Returns the kind that a message has in a ring and in a journal. */
 static inline enum message_kind frame_stored_kind(enum message_kind kind)
 {
     return kind == MESSAGE_BINARY ? MESSAGE_JSON : kind;
 }
 
-/* One message on its way in. Its fields keep the rules of rules.h and are UTF-8, except the body of
- * a binary one. `event` and `key` are empty when not given; `name` is for chat and binary only. All
- * are borrowed. */
+/* An incoming message. Its fields follow the rules of rules.h and are UTF-8, except for a binary
+ * body. `event` and `key` are empty if not given; only chat and binary messages have a `name`. All
+ * spans are borrowed. */
 struct message {
     enum message_kind kind;
     struct span room, name, event, body, key;
 };
 
-/* A frame is written between these two; with `chunked` it gets its envelope. frame_end takes what
- * frame_begin returned, and writes the empty line that ends the event. */
+/* Begin and end a frame, with its envelope if `chunked`; its lines are written in between.
+ * frame_end takes what frame_begin returned, and writes the empty line that ends the event. */
 size_t frame_begin(struct buffer *out, bool chunked);
 void frame_end(struct buffer *out, size_t begin, bool chunked);
 
 /* Appends "data: " lines, a new one after each CR, LF or CRLF of `text`. */
 void frame_data(struct buffer *out, struct span text);
 
-/* Appends `retry:` with a time in milliseconds, as a frame of its own. */
+/* Appends a frame with nothing but `retry:` and a time in milliseconds. */
 void frame_retry(struct buffer *out, uint64_t ms, bool chunked);
 
-/* The part of a message that is known before it has an id: made at the POST, kept until then. */
+/* The part of a message that is known before its id: made at the POST, kept until then. */
 struct frame_content {
     enum message_kind kind;
     struct span body; /* as frame_body writes it */
@@ -117,14 +117,14 @@ struct frame_content {
 /* Appends the part of a payload that does not depend on the id and the time. */
 void frame_body(struct buffer *out, const struct message *m);
 
-/* Appends the whole frame of a message. */
+/* Appends the complete frame of a message. */
 void frame_message(
     struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked);
 
-/* The length of this message's frame, envelope included, with the longest id. */
+/* Returns the length of a message's frame, including the envelope, with the longest id. */
 size_t frame_size_max(const struct frame_content *c);
 
-/* Reads a payload back: appends the event as an element of GET /messages. */
+/* Reads a payload back, and appends the event as an element of GET /messages. */
 void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
     struct span room, struct id id, uint64_t time_ms);
 

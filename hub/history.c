@@ -1,20 +1,20 @@
-/* history.c - the hub read back: where a reader begins, pages of a room's history, the list of
+/* history.c - reads the hub back: where a reader begins, pages of a room's history, the list of
  * rooms.
  *
- * Nothing here changes the hub. A page costs a bisection and the bytes on it. The list of rooms
- * costs all rooms, sorted, because it is for people and not for the hot path.
+ * Nothing here changes the hub. A page costs a bisection and its bytes. The list of rooms sorts all
+ * rooms: it is for users, and not on the hot path.
  *
- * A reader says where it is by the id of the last message it got. The hub remembers no readers, and
- * of dropped messages only one id a room, `lost`: that of the newest it has dropped. From where
- * that id stands it tells each reader whether it has missed anything:
+ * A reader says where it is with the id of the last message it got. The hub remembers no readers,
+ * and only one id per room from the dropped messages: `lost`, the newest. The position of the
+ * reader's id decides whether the reader has missed anything:
  *
  *      ids   ─────── start ──────── lost ─────── newest of the room ─────── last ──────────►
  *                  │              │                                       │
  *       restarted  │   expired    │                no gap                 │    unknown
  *
- *      start   where the server's memory begins, without a journal with the process
- *      lost    a reader whose id is older has missed it; one whose id is this has not
- *      last    the newest id given to any message: an id behind it was never given */
+ *      start   where the server's memory begins; without a journal, at startup
+ *      lost    a reader with an older id has missed this message; a reader with this id has not
+ *      last    the newest id given to any message: an id after it was never given */
 
 #include "hub/history.h"
 
@@ -26,7 +26,7 @@
 
 /* ==== Reading back =========================================================================== */
 
-/* A room that does not exist may have been dropped with what it held: the hub's `lost` counts. */
+/* Uses the hub's `lost` for a missing room, which may have been dropped with its messages. */
 const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start)
 {
     if (start->since == SINCE_UNKNOWN)
@@ -40,9 +40,9 @@ const char *history_gap(const struct hub *hub, const struct room *room, const st
     return id_before(start->id, hub->start) ? "restarted" : "expired";
 }
 
-/* A reader with an unknown id gets all that is held, because it may have missed any of it. One
- * whose id has expired does too: all that is held is after its id. Whether there is a gap,
- * history_gap says. */
+/* Gives a reader with an unknown id all held messages, because it may have missed any of them. A
+ * reader with an expired id also gets all, because they are after its id. history_gap decides
+ * whether there is a gap. */
 uint64_t history_seek(const struct hub *hub, const struct room *room, const struct start *start)
 {
     const struct ring *ring = &room->ring;
@@ -57,9 +57,9 @@ uint64_t history_seek(const struct hub *hub, const struct room *room, const stru
     return ring->next - (held < start->count ? held : start->count);
 }
 
-/* Finds the entries of a page, from *first to before *end. It grows from one end, message by
- * message, up to its limit or until it is over HISTORY_PAGE_BYTES: the bytes are looked at before
- * each message is taken, so that a page always gets one and a client always gets on. */
+/* Finds the entries of a page, from *first to before *end. The page grows from one end, message by
+ * message, up to its limit or until it exceeds HISTORY_PAGE_BYTES: the bytes are checked before
+ * each message is added, so that a page always gets at least one message. */
 static void page_bounds(const struct hub *hub, const struct room *room, const struct page_query *q,
     uint64_t *first, uint64_t *end)
 {
@@ -68,7 +68,7 @@ static void page_bounds(const struct hub *hub, const struct room *room, const st
     if (forwards) {
         *first = *end = history_seek(hub, room, &q->start);
     } else {
-        /* Behind the last one up to `before`, which may be `before` itself, if it is still held. */
+        /* After the last entry up to `before`, which is `before` itself if that is still held. */
         *end = q->has_before ? ring_after(ring, q->before) : ring->next;
         if (q->has_before && *end > ring->first &&
             id_equal(ring_entry(ring, *end - 1)->id, q->before))
@@ -99,8 +99,8 @@ static void add_entry(
     out->failed |= payload->failed;
 }
 
-/* An empty page of a poll has the hub's newest id as `newest`: no message of this room is between
- * the id asked for and that one, so that the client goes on from there. */
+/* Gives an empty page of a poll the hub's newest id as `newest`: this room has no message between
+ * the requested id and that one, so the client can continue from there. */
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out)
 {
     const struct room *room = room_find(hub, q->room);
@@ -130,7 +130,7 @@ bool history_page(const struct hub *hub, const struct page_query *q, struct buff
 
 /* ==== The rooms ============================================================================== */
 
-/* In byte order of the names, like names in presence: no locale, and the same list every time. */
+/* Orders rooms by the bytes of their names, whatever the locale, like names in presence. */
 static int compare_rooms(const void *a, const void *b)
 {
     const struct room *left = *(const struct room *const *)a;
@@ -140,12 +140,12 @@ static int compare_rooms(const void *a, const void *b)
     return order != 0 ? order : left->name_len - right->name_len;
 }
 
-/* The rooms with streams or history that `shows` lets the reader see, by name; not those whose name
- * begins with '~', which are unlisted. The caller owns the array. Returns NULL if out of memory. */
+/* Returns the rooms with streams or history that `shows` lets the reader see, sorted by name,
+ * except unlisted ones ('~...'). The caller owns the array. Returns NULL if out of memory. */
 static const struct room **listed_rooms(const struct hub *hub,
     bool (*shows)(const void *reader, struct span room), const void *reader, size_t *count)
 {
-    /* One more, because malloc(0) may return NULL. */
+    /* One more than needed, because malloc(0) may return NULL. */
     const struct room **rooms = malloc((hub->rooms.count + 1) * sizeof *rooms);
     struct node *node = NULL;
     *count = 0;

@@ -1,28 +1,27 @@
-/* merge.c - frames of several rooms in one order: that of their ids.
+/* merge.c - puts the frames of several rooms into one order, by id.
  *
  * The order matters because a client has one Last-Event-ID for all its rooms. If it got message 9
  * of one room before message 7 of another and lost the connection in between, it would resume after
- * 9 and miss 7. Ids only grow in the order in which messages enter the rings, so what arrives later
- * never belongs before what was sent.
+ * 9 and miss 7. Messages enter the rings in the order of their ids, so a later message never
+ * belongs before one that was sent.
  *
  *      room a    | 3 |   | 6 | 7 |                     sent: 3 4 6 7 9
  *      room b        | 4 |         | 9 |
  *
- * This is a k-way merge of sorted sequences. It looks at each room for each frame: linear, and for
- * at most 16 rooms simpler than a heap and cheap enough. One frame goes before its turn: the rest
- * of one that a partial write has cut, because an event in mid-frame can only be followed by
- * itself.
+ * This is a k-way merge of sorted sequences. It looks at each room for each frame: for at most 16
+ * rooms that is cheap enough, and simpler than a heap. Only the rest of a partly sent frame comes
+ * out of order, because nothing else may follow the first part of an event.
  *
- * Streams without chunks (HTTP/1.0) come this way too, even with one room: each frame goes without
- * its envelope, so that no two of them touch. */
+ * Streams without chunks (HTTP/1.0) are merged even with one room: each frame is sent without its
+ * envelope, so that no two frames are adjacent. */
 
 #include "hub/merge.h"
 
 #include "hub/room.h"
 
-/* Adds a piece; the member's cursor goes from `from` to `next` when all of it is sent. A piece that
- * touches the one before becomes part of it: a run of one room's frames costs one piece. Returns
- * whether another frame fits. */
+/* Adds a piece; the member's cursor moves from `from` to `next` when all of it is sent. A piece
+ * that directly follows the previous one is joined to it: a run of one room's frames costs one
+ * piece. Returns whether another frame fits. */
 static bool add_piece(
     struct gather *g, struct member *m, struct iovec piece, uint64_t from, uint64_t next)
 {
@@ -41,8 +40,8 @@ static bool add_piece(
     return ++g->count < GATHER_PIECES - 1; /* a frame that wraps needs two */
 }
 
-/* Adds the bytes from one offset to another. The cursor also passes over `trail` bytes that are not
- * sent: it counts the ring's bytes, so that a stream without chunks is then at the next frame. */
+/* Adds the bytes from one offset to another. The cursor also skips `trail` bytes that are not sent:
+ * it counts ring bytes, so that a stream without chunks is then at the next frame. */
 static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t to, unsigned trail)
 {
     struct iovec pieces[2];
@@ -56,16 +55,15 @@ static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t
     return fits;
 }
 
-/* Where the merge stands in one of the rooms: ahead of the member's cursor, which moves only when
- * bytes are sent. `end` is where the stream's limit or the ring's head is. */
+/* The merge's position in one room: ahead of the member's cursor, which moves only when bytes are
+ * sent. `end` is the stream's limit or the ring's head, whichever is first. */
 struct head {
     struct member *member;
     uint64_t number, cursor, end;
 };
 
-/* The room whose frame goes next: one with a frame that was cut, otherwise the one with the
- * smallest id. At most one frame of a stream is cut, because its rest goes first. Returns NULL at
- * the end. */
+/* Returns the room whose frame is sent next: the one with a partly sent frame, otherwise the one
+ * with the smallest id; NULL at the end. At most one frame of a stream is partly sent. */
 static struct head *next_room(struct head *heads, int count)
 {
     struct head *best = NULL;
@@ -85,8 +83,8 @@ static struct head *next_room(struct head *heads, int count)
     return best;
 }
 
-/* Adds the frame, or what is left of it, and steps to the next one. Without chunks it begins behind
- * the lead and ends before the trail; a cursor that was cut is already behind the lead. */
+/* Adds the frame, or its unsent rest, and moves on to the next one. Without chunks, it adds only
+ * what is between lead and trail; in a partly sent frame, the cursor is already after the lead. */
 static bool add_frame(struct gather *g, struct head *h, bool chunked)
 {
     const struct ring *ring = &h->member->room->ring;
@@ -98,8 +96,8 @@ static bool add_frame(struct gather *g, struct head *h, bool chunked)
     return add_span(g, h->member, from > begin + lead ? from : begin + lead, end - trail, trail);
 }
 
-/* The heads are made new each time, with a bisection for each room that has something: a cursor is
- * an offset alone, and a stream keeps no entry's number that the ring might drop. */
+/* Makes new heads each time, with a bisection for each room that has frames: a stream keeps only
+ * its cursor, an offset, because the ring could drop an entry whose number it kept. */
 void merge_gather(struct stream *stream, struct gather *g)
 {
     struct head heads[STREAM_ROOMS_MAX], *h;

@@ -5,8 +5,8 @@
 
 #include "hub/stream.h"
 
-/* Collects frames, one by one, until there are none or no further piece fits; g->all, which must be
- * true before, tells which. For stream_gather alone. */
+/* Collects frames until there are no more, or until no further piece fits; then it sets g->all,
+ * which must be true before, to false. Only stream_gather calls this. */
 void merge_gather(struct stream *stream, struct gather *g);
 
 #endif

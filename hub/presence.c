@@ -1,9 +1,9 @@
 /* presence.c - the names in a room, kept in byte order in one array.
  *
- * A join or leave finds its place by bisection and moves what is behind it: with 10,000 names that
- * is 80 KB on average, some microseconds, less than the kernel takes to accept the connection. In
- * return the first names of a snapshot are the front of the array, and nothing is sorted when it is
- * taken. A tree would move less and cost more memory for each name.
+ * A join or leave finds its place by bisection and moves the names after it: with 10,000 names that
+ * is 80 KB on average, a few microseconds, less than the kernel needs to accept the connection. In
+ * return, the names of a snapshot are the front of the array, so that taking it sorts nothing. A
+ * tree would move less but use more memory per name.
  *
  *      the hub's names          a room's names              its snapshot
  *
@@ -12,8 +12,8 @@
  *      (2 of ann's streams      1 stream without a name            "names":["ann","bob"]}
  *      are in this room)
  *
- * What is left out: differences between two states. A client that missed one would be wrong until
- * the next full state, and a snapshot of at most 100 names is small enough to be sent whole. */
+ * Differences between two states are left out. A client that missed one would be wrong until the
+ * next full state, and a snapshot of at most 100 names is small enough to be sent in full. */
 
 #include "hub/presence.h"
 
@@ -31,8 +31,8 @@ static struct span name_span(const struct name *name)
     return (struct span) { name->bytes, name->len };
 }
 
-/* One table for all rooms. A chain's nodes with the same hash are compared in full, because two
- * names may share one. */
+/* Searches one table for all rooms. Names with the same hash are compared in full, because two
+ * different names may share a hash. */
 struct name *name_hold(struct table *names, struct span bytes)
 {
     must(bytes.len <= UINT8_MAX);
@@ -56,7 +56,7 @@ struct name *name_hold(struct table *names, struct span bytes)
     return name;
 }
 
-/* Called after the stream has left all rooms: their arrays point to the name. */
+/* Call this after the stream has left all rooms, because their arrays point to the name. */
 void name_drop(struct table *names, struct name *name)
 {
     if (--name->holders > 0)
@@ -67,14 +67,14 @@ void name_drop(struct table *names, struct name *name)
 
 /* ==== The names in a room ==================================================================== */
 
-/* Byte order, which for UTF-8 is also the order of the code points; a prefix comes first. */
+/* Compares bytes, which for UTF-8 gives the order of the code points; a prefix comes first. */
 static int compare(struct span a, struct span b)
 {
     int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Where `name` is, or where it belongs: the lower bound, by bisection. */
+/* Returns where `name` is, or where it belongs: the lower bound, by bisection. */
 static size_t place_of(const struct presence *p, const struct name *name)
 {
     size_t low = 0, high = p->count;
@@ -88,8 +88,8 @@ static size_t place_of(const struct presence *p, const struct name *name)
     return low;
 }
 
-/* Moves the names from `place` up to `count` to the next place each. By pieces, from the end,
- * because musl's memmove(3) takes a cycle a byte in this direction, ten times as long. */
+/* Moves the names from `place` to `count` up by one place, in pieces from the end, because musl's
+ * memmove(3) needs a cycle per byte in this direction, ten times as long. */
 static void move_up(struct present *names, size_t place, size_t count)
 {
     enum { PIECE = 64 };
@@ -102,8 +102,8 @@ static void move_up(struct present *names, size_t place, size_t count)
     }
 }
 
-/* Puts a name at its place. The array doubles when it is full, and keeps its memory until the room
- * goes. */
+/* Inserts a name at its place. The array doubles when it is full, and keeps its memory until the
+ * room is freed. */
 static bool insert(struct presence *p, size_t place, struct name *name)
 {
     if (p->count == p->capacity) {
@@ -120,11 +120,11 @@ static bool insert(struct presence *p, size_t place, struct name *name)
     return true;
 }
 
-/* Several streams may show one name, for example the tabs of one person. The array holds it once,
- * so that `online` may be greater than the number of names. */
+/* Stores a name once even if several streams show it, for example the tabs of one user. So `online`
+ * can be greater than the number of names. */
 bool presence_join(struct presence *p, struct name *name)
 {
-    if (name != NULL) { /* first what can fail, then what counts */
+    if (name != NULL) { /* first the step that can fail, then the counters */
         size_t place = place_of(p, name);
         if (place < p->count && p->names[place].name == name)
             p->names[place].streams++;
@@ -136,7 +136,7 @@ bool presence_join(struct presence *p, struct name *name)
     return true;
 }
 
-/* Never fails. This direction of memmove(3) needs no pieces. */
+/* Never fails. memmove(3) is fast in this direction, so it needs no pieces. */
 void presence_leave(struct presence *p, struct name *name)
 {
     must(p->online > 0);
@@ -152,9 +152,9 @@ void presence_leave(struct presence *p, struct name *name)
     memmove(&p->names[place], &p->names[place + 1], (p->count - place) * sizeof *p->names);
 }
 
-/* The event has no id, so that it does not move a client's Last-Event-ID, and holds the whole
- * state: a client replaces what it knew. 100 names of 32 characters bound it to 13 KB; without a
- * bound, a crowd of n named streams would cost n names sent to each of n streams. */
+/* Writes no id, so that the event does not move a client's Last-Event-ID, and the whole state, so
+ * that a client replaces what it knew. At most 100 names of 32 characters bound the event to 13 KB;
+ * without this bound, each of n named streams would be sent n names. */
 void presence_add(struct buffer *out, const struct presence *p, struct span room, bool chunked)
 {
     size_t begin = frame_begin(out, chunked);
@@ -170,8 +170,8 @@ void presence_add(struct buffer *out, const struct presence *p, struct span room
     frame_end(out, begin, chunked);
 }
 
-/* Written to a new buffer, so that a failure leaves the old snapshot whole. No stream needs the old
- * one any more: a stream that was sent a part of it owns a copy of the rest. */
+/* Writes to a new buffer, so that a failure leaves the old snapshot intact. No stream needs the old
+ * snapshot afterwards: a stream that was sent a part of it owns a copy of the rest. */
 bool presence_snapshot(struct presence *p, struct span room)
 {
     struct buffer snapshot = { 0 };
@@ -186,7 +186,7 @@ bool presence_snapshot(struct presence *p, struct span room)
     return true;
 }
 
-/* The names themselves are the streams'. */
+/* Frees the array but not the names, which belong to the streams. */
 void presence_free(struct presence *p)
 {
     free(p->names);

@@ -1,10 +1,10 @@
-/* presence.h - the streams in a room: their count, and the distinct names among them.
+/* presence.h - the streams in a room: their count and their distinct names.
  *
- * Presence is state, not history: only the latest matters, and it replaces all before it. So it
- * never enters the ring, where joins and leaves would push out messages and be replayed. A join or
- * a leave only counts up `change`. Now and then the state is formatted once, as a snapshot that all
- * streams of the room share. Each stream remembers which change it has been told (`seen` of its
- * member) and gets the latest snapshot when it has caught up with the messages. */
+ * Presence is state, not history: only the latest state matters. So it never enters the ring, where
+ * joins and leaves would displace messages and be replayed. A join or a leave only increments
+ * `change`. From time to time the state is formatted once, as a snapshot that all streams of the
+ * room share. Each stream remembers the last change it has been sent (`seen` of its member), and
+ * gets the latest snapshot when it has caught up with the messages. */
 
 #ifndef PRESENCE_H
 #define PRESENCE_H
@@ -14,11 +14,11 @@
 
 #include <stdint.h>
 
-/* How many names a snapshot shows, because each stream is sent all of them; `online` counts all. */
+/* The most names in a snapshot, which is sent to every stream; `online` counts all streams. */
 enum { PRESENCE_NAMES_MAX = 100 };
 
-/* A name is kept once, however many streams and rooms show it (interned), so that pointers can be
- * compared instead of names. */
+/* An interned name: it is stored once, however many streams and rooms show it, so that pointers can
+ * be compared instead of names. */
 struct name {
     struct node node;
     unsigned holders; /* streams */
@@ -27,7 +27,7 @@ struct name {
 };
 
 /* Finds or makes the name with these bytes (at most 255), and adds a holder. Returns NULL if out of
- * memory. name_drop removes a holder, and frees the name with the last one. */
+ * memory. name_drop removes a holder, and frees the name after the last one. */
 struct name *name_hold(struct table *names, struct span bytes);
 void name_drop(struct table *names, struct name *name);
 
@@ -41,17 +41,17 @@ struct presence {
     struct present *names; /* in byte order */
     size_t count, capacity;
     unsigned online;
-    uint32_t change;          /* joins and leaves so far, with wrap-around */
-    uint32_t snapshot_change; /* what `change` was when the snapshot was taken */
-    struct buffer snapshot;   /* the event in its envelope; empty before the first */
+    uint32_t change;          /* number of joins and leaves; wraps around */
+    uint32_t snapshot_change; /* the value of `change` when the snapshot was taken */
+    struct buffer snapshot;   /* the event in its envelope; empty before the first one */
 };
 
-/* A stream comes or goes; `name` is NULL when it shows none, and must otherwise be held until it
- * goes. presence_join returns false if out of memory, and has changed nothing then. */
+/* Count a stream that joins or leaves. `name` is NULL if it shows none, and must otherwise be held
+ * until it leaves. presence_join returns false if out of memory; then nothing has changed. */
 bool presence_join(struct presence *p, struct name *name);
 void presence_leave(struct presence *p, struct name *name);
 
-/* Appends the present state as a `presence` event. */
+/* Appends the current state as a `presence` event. */
 void presence_add(struct buffer *out, const struct presence *p, struct span room, bool chunked);
 
 /* Takes a new snapshot. Returns false if out of memory; then the old one stays. */

@@ -1,8 +1,8 @@
-/* publication.c - the memory of messages on their way.
+/* publication.c - the memory of pending messages.
  *
- * A publication is one allocation: the struct, and behind it the message's body and key. It lives
- * for about a turn, so a busy server needs as many in each turn as it has just freed. A free list
- * (spares) keeps some of one size for that. The hub owns it; nothing here is shared by threads. */
+ * A publication is one allocation: the struct, followed by the message's body and key. It lives for
+ * about a turn, so a busy server needs as many in each turn as it has just freed. A free list
+ * (spares) keeps some of one size for this. The hub owns the list; threads share nothing here. */
 
 #include "hub/publication.h"
 
@@ -10,20 +10,20 @@
 
 #include <stdlib.h>
 
-/* Enough for a line of chat with its room and name. Larger ones are rare, and are not kept. */
+/* Enough for a line of chat with its room and name. Larger ones are rare and not kept. */
 enum { SPARE_BYTES = 256 };
 
-/* How many are kept: 64 bound what an idle server holds to 28 KB. The debug build keeps none,
- * so that the sanitizer sees the use of one after it was freed. */
+/* How many are kept: 64 use at most 28 KB in an idle server. The debug build keeps none, so that
+ * the sanitizer detects any use after free. */
 #ifdef DEBUG
 enum { SPARES_MAX = 0 };
 #else
 enum { SPARES_MAX = 64 };
 #endif
 
-/* At many POSTs a second the heap would get memory from the system and give it back in each turn; a
- * spare avoids that. Only the fields before `stamp` are cleared: the others are written before they
- * are read. */
+/* Takes a spare if possible: with many POSTs a second, the heap would otherwise get memory from the
+ * system and give it back in each turn. Only the fields before `stamp` are cleared: the others are
+ * written before they are read. */
 struct publication *publication_new(struct hub *hub, size_t bytes)
 {
     size_t capacity = bytes > SPARE_BYTES ? bytes : SPARE_BYTES;
@@ -39,7 +39,7 @@ struct publication *publication_new(struct hub *hub, size_t bytes)
     return p;
 }
 
-/* The capacity tells whether it is one of the size that is kept. */
+/* Keeps the publication as a spare if its capacity is right and there are not too many. */
 void publication_free(struct hub *hub, struct publication *p)
 {
     if (p->capacity != SPARE_BYTES || hub->spare_count == SPARES_MAX) {

@@ -1,11 +1,11 @@
-/* restore.c - the hub's past: what it remembers of messages that are gone, and which rooms stay.
+/* restore.c - restores what the hub remembers of dropped messages, and decides which rooms stay.
  *
- * The messages themselves enter by hub_append, the one way into a ring. Here is what no message
- * tells: where memory begins, what was lost, and that damage was found. These few ids (watermarks)
- * decide after a restart whether a reader that resumes has a gap (history.c).
+ * hub_append restores the messages themselves. This file restores what no message contains: where
+ * memory begins, what was lost, and that damage was found. After a restart, these few ids
+ * (watermarks) decide whether a reader that resumes has a gap (history.c).
  *
- * When in doubt a gap is told: a gap that is not real costs a reader a look at the history, a gap
- * that is not told costs it messages without its knowing. */
+ * When in doubt, a gap is reported: a false gap costs a reader a look at the history, but an
+ * unreported gap costs it messages without its knowledge. */
 
 #include "hub/restore.h"
 
@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-/* A zero id is before all others: `start` is set when it is found, or by restore_past. */
+/* Sets the ids to zero, before all others; `start` is set when it is found, or by restore_past. */
 void restore_begin(struct hub *hub)
 {
     hub->start = hub->newest = hub->lost = (struct id) { 0, 0 };
@@ -25,7 +25,7 @@ void restore_damage(struct hub *hub)
     hub->damage = true;
 }
 
-/* `last` never goes back, because ids must grow over restarts also while the clock is behind. */
+/* Never lowers `last`, because ids must grow across restarts even while the clock is behind. */
 void restore_state(struct hub *hub, struct id start, struct id last, struct id lost)
 {
     hub->start = start;
@@ -50,7 +50,7 @@ static uint64_t newest_ms(const struct room *room)
     return ring_empty(ring) ? 0 : ring_entry(ring, ring->next - 1)->id.ms;
 }
 
-/* For qsort(3): the room with the older newest message first, empty ones before all. */
+/* For qsort(3): orders rooms by their newest message, oldest first; empty rooms precede all. */
 static int compare_age(const void *a, const void *b)
 {
     uint64_t left = newest_ms(*(const struct room *const *)a);
@@ -58,10 +58,10 @@ static int compare_age(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Completes the hub's own past when all messages are there. The memory of a journal without its
- * state (it was damaged, or is new) begins with the process. Which room and which ids a damaged
- * stretch had cannot be told. So an id that no reader has seen yet is used up as lost, and every
- * reader that resumes is before it. */
+/* Completes the hub's own past once all messages are restored. Without a state in the journal (it
+ * was damaged, or is new), memory begins at startup. The rooms and ids of a damaged stretch are
+ * unknown. So an id that no reader has seen yet is used up as lost, and every reader that resumes
+ * is before it. */
 static void restore_past(struct hub *hub)
 {
     struct id none = { 0, 0 };
@@ -73,9 +73,9 @@ static void restore_past(struct hub *hub)
         hub->newest = hub->lost; /* the id in `ready` must not be before a gap */
 }
 
-/* A restored room has been silent since its newest message, whenever that was; so rooms enter the
- * list of silent ones in the order of their age, which hub_tick relies on. The price is an array of
- * all rooms, once, because the table must not change while it is walked. */
+/* Counts a restored room as silent since its newest message. So rooms enter the list of silent
+ * rooms in the order of age, which hub_tick relies on. The price is one array of all rooms, because
+ * the table must not change during a walk. */
 bool restore_end(struct hub *hub)
 {
     size_t count = hub->rooms.count, i = 0;
@@ -87,7 +87,7 @@ bool restore_end(struct hub *hub)
     for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
         rooms[i++] = CONTAINER(n, struct room, node);
     qsort(rooms, count, sizeof *rooms, compare_age);
-    /* The last `max` of the array stay. A room that goes leaves its `lost` to the hub. */
+    /* The last `max` rooms stay. A room that is freed leaves its `lost` to the hub. */
     uint64_t max = hub->settings->max_rooms;
     for (i = 0; i < count; i++) {
         if (ring_empty(&rooms[i]->ring) || (max > 0 && count - i > max)) {

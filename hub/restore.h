@@ -1,7 +1,7 @@
-/* restore.h - a new hub gets its past back, before any stream or POST comes.
+/* restore.h - gives a new hub its past back, before the first stream or POST.
  *
- * A keeper calls restore_begin, then hub_append for each message, the oldest first, with the other
- * functions in between as it finds them, and restore_end. */
+ * A keeper calls restore_begin, then hub_append for each message, oldest first, with the other
+ * functions in between as needed, and finally restore_end. */
 
 #ifndef RESTORE_H
 #define RESTORE_H
@@ -11,22 +11,22 @@
 
 struct hub;
 
-/* The hub forgets the past that it was made with. Until restore_end there may be empty rooms, and
- * more than --max-rooms. */
+/* Makes the hub forget the past that it was made with. Until restore_end, rooms may be empty, and
+ * there may be more than --max-rooms. */
 void restore_begin(struct hub *hub);
 
-/* Something that was stored cannot be read: every reader that resumes will be told of a gap. */
+/* Notes that something stored cannot be read: every reader that resumes will get a gap. */
 void restore_damage(struct hub *hub);
 
-/* What the hub itself remembers: where its memory began, the newest id given, the newest id that a
- * dropped room lost. */
+/* Sets what the hub itself remembers: where its memory begins, the newest id given, and the newest
+ * id that a dropped room lost. */
 void restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
 
-/* What a room has lost; the room is made. Returns false if out of memory. */
+/* Sets what a room has lost, and makes the room if needed. Returns false if out of memory. */
 bool restore_room(struct hub *hub, struct span name, struct id lost);
 
-/* That was all: rooms over --max-rooms go, the longest silent first, and empty ones. Returns false
- * if out of memory. */
+/* Ends restoring: frees empty rooms and those over --max-rooms, the longest silent first. Returns
+ * false if out of memory. */
 bool restore_end(struct hub *hub);
 
 #endif

@@ -1,10 +1,9 @@
 /* ring.c - the ring of ring.h: a ring buffer with absolute offsets.
  *
- * Only the access takes an offset modulo the capacity. So full and empty differ without a spare
- * byte, what is held is head - tail, and a ring can grow under its readers. It starts small,
- * doubles, and never shrinks: rooms are many, and most stay quiet. Mapping the memory twice in a
- * row would make every span contiguous; here a span has at most two pieces, which sendmsg(2) takes
- * as well.
+ * Offsets are taken modulo the capacity only on access. So full and empty differ without a spare
+ * byte, the ring holds head - tail bytes, and it can grow under its readers. It starts small,
+ * doubles, and never shrinks: most rooms stay quiet. Mapping the memory twice in a row would make
+ * every span contiguous; without that, a span has at most two pieces, which sendmsg(2) accepts.
  *
  * Appending costs the frame's bytes, dropping is O(1), finding an id or offset is a bisection. */
 
@@ -12,7 +11,7 @@
 
 #include <stdlib.h>
 
-/* The debug build begins with almost nothing, so that growth and wrap-around run all the time. */
+/* The debug build begins with almost nothing, so that growth and wrap-around are frequent. */
 #ifdef DEBUG
 enum { RING_MIN_BYTES = 16, ENTRIES_MIN = 1 };
 #else
@@ -32,8 +31,8 @@ void ring_free(struct ring *r)
     *r = (struct ring) { .limit = r->limit };
 }
 
-/* Bytes that are not held are a caller's error: an overrun cursor must be found before it is used,
- * or its reader would be sent what now lies in their place. */
+/* Treats bytes that are not held as a caller's error: callers must detect an overrun cursor before
+ * they use it, or its reader would be sent whatever is now in that place. */
 int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2])
 {
     must(r->tail <= from && from <= to && to <= r->head);
@@ -48,8 +47,8 @@ int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec p
     return 2;
 }
 
-/* Puts bytes at the place that their offset has in a ring of `capacity` bytes; without a
- * wrap-around the second copy is empty. */
+/* Copies bytes to the place of their offset in a ring of `capacity` bytes; without a wrap-around,
+ * the second copy is empty. */
 static void put(char *ring, size_t capacity, uint64_t offset, const char *from, size_t len)
 {
     size_t place = (size_t)offset & (capacity - 1), until_wrap = capacity - place;
@@ -58,12 +57,12 @@ static void put(char *ring, size_t capacity, uint64_t offset, const char *from, 
     memcpy(ring, from + first, len - first);
 }
 
-/* Each byte goes to the place that its offset has under the new capacity:
+/* Copies each byte to the place of its offset under the new capacity:
  *
  *      capacity 8:     8  9 10 11  .  5  6  7                              tail 5, head 12
  *      capacity 16:    .  .  .  .  .  5  6  7  8  9 10 11  .  .  .  .
  *
- * All doublings together copy less than the capacity they end with. A failure changes nothing. */
+ * All doublings together copy fewer bytes than the final capacity. A failure changes nothing. */
 static bool grow_bytes(struct ring *r, size_t capacity)
 {
     char *bytes = malloc(capacity);
@@ -82,7 +81,7 @@ static bool grow_bytes(struct ring *r, size_t capacity)
     return true;
 }
 
-/* The same by numbers. Entries need no limit, because the bytes bound how many there are. */
+/* Doubles the array of entries, placed by number. It needs no limit: the bytes bound it. */
 static bool grow_entries(struct ring *r)
 {
     size_t capacity = r->entry_capacity > 0 ? r->entry_capacity * 2 : ENTRIES_MIN;
@@ -97,8 +96,8 @@ static bool grow_entries(struct ring *r)
     return true;
 }
 
-/* Doubles the capacity until `needed` bytes fit. Returns false when they are over the limit, or
- * memory is short; then the ring is as it was. */
+/* Doubles the capacity until `needed` bytes fit. Returns false if they exceed the limit, or memory
+ * is short; then the ring is unchanged. */
 static bool reach(struct ring *r, uint64_t needed)
 {
     if (needed <= r->capacity)
@@ -109,8 +108,8 @@ static bool reach(struct ring *r, uint64_t needed)
     return capacity >= needed && grow_bytes(r, capacity);
 }
 
-/* The caller passes the sum of all messages on their way to this ring: two that each fit alone must
- * also fit together. Over the limit the oldest frames go, so no more than that is ever needed. */
+/* Expects the sum of all messages pending for this ring: two that each fit alone must also fit
+ * together. Beyond the limit the oldest frames are dropped, so no more than that is ever needed. */
 bool ring_prepare(struct ring *r, size_t count, size_t len)
 {
     uint64_t needed = r->head - r->tail + len;
@@ -120,7 +119,7 @@ bool ring_prepare(struct ring *r, size_t count, size_t len)
     return reach(r, needed < r->limit ? needed : r->limit);
 }
 
-/* When memory is short, the history becomes shorter instead of a message being refused. */
+/* Returns false if memory is short: the history becomes shorter, but no message is refused. */
 bool ring_fits(struct ring *r, size_t len)
 {
     if (r->next - r->first >= r->entry_capacity && !grow_entries(r))
@@ -128,7 +127,7 @@ bool ring_fits(struct ring *r, size_t len)
     return reach(r, r->head - r->tail + len);
 }
 
-/* The order of the ids is what the bisections, and merging by id, rely on. */
+/* Checks the order of the ids, because the bisections and the merging by id rely on it. */
 void ring_append(struct ring *r, const struct entry *entry, struct span frame)
 {
     must(r->head - r->tail + frame.len <= r->capacity);
@@ -177,7 +176,7 @@ bool ring_equal(const struct ring *r, uint64_t from, struct span bytes)
     return true;
 }
 
-/* The upper bound of a sorted array: entries before `low` have ids up to `id`. */
+/* Finds the upper bound in a sorted array: entries before `low` have ids up to `id`. */
 uint64_t ring_after(const struct ring *r, struct id id)
 {
     uint64_t low = r->first, high = r->next;
@@ -191,7 +190,7 @@ uint64_t ring_after(const struct ring *r, struct id id)
     return low;
 }
 
-/* A frame ends where the next one begins: the first that ends behind the offset has its byte. */
+/* Finds the first frame that ends after the offset: that frame contains the byte. */
 uint64_t ring_at(const struct ring *r, uint64_t offset)
 {
     must(r->tail <= offset && offset <= r->head);

@@ -1,17 +1,16 @@
 /* room.c - rooms and what they own: the ring, the keys of its messages, when presence is due.
  *
- * No client opens or closes a room. It comes with its first stream or message and goes when it has
- * neither; one with history but no streams stays until --room-ttl has passed. The one thing that a
- * room leaves behind is the newest id that it has dropped: a room that is made again under the name
- * must tell readers of a gap. The hub keeps the greatest of these for all names, so that names that
- * are gone cost nothing; the price is a gap told to readers of another new room that lost nothing.
- */
+ * No client opens or closes a room. A room is made for its first stream or message and freed when
+ * it has neither; a room with history but no streams stays until --room-ttl has passed. A freed
+ * room leaves behind only the newest id that it has dropped: a new room of the same name must
+ * report a gap to readers. The hub keeps the greatest of these ids for all names, so that old names
+ * cost nothing; the price is that another new room may report a gap although it lost nothing. */
 
 #include "hub/room.h"
 
 #include <stdlib.h>
 
-/* Between two snapshots of a room: people do not need to see names come faster. */
+/* The least time between two snapshots of a room: users need no faster updates. */
 enum { PRESENCE_MIN_MS = 1000 };
 
 struct room *room_find(const struct hub *hub, struct span name)
@@ -23,7 +22,7 @@ struct room *room_find(const struct hub *hub, struct span name)
     return NULL;
 }
 
-/* It begins with the hub's `lost`: an earlier room of this name may have lost as much. */
+/* Starts the room with the hub's `lost`: an earlier room of this name may have lost as much. */
 struct room *room_new(struct hub *hub, struct span name)
 {
     struct room *room = malloc(sizeof *room + name.len);
@@ -50,7 +49,7 @@ struct room *room_new(struct hub *hub, struct span name)
     return room;
 }
 
-/* The limit bounds memory: each room may take as much as --history. */
+/* Enforces the limit to bound memory: each room may use as much as --history. */
 struct room *room_make(struct hub *hub, struct span name, enum join *join)
 {
     struct room *room = room_find(hub, name);
@@ -65,8 +64,8 @@ struct room *room_make(struct hub *hub, struct span name, enum join *join)
 
 /* ==== Keys =================================================================================== */
 
-/* One table for the keys of all rooms. The room's address is the seed of the hash, so that the same
- * key in many rooms, which a client may well use, does not make one long chain. */
+/* Searches one table for all rooms. The room's address is the seed of the hash, so that a key that
+ * a client uses in many rooms does not make one long chain. */
 struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes)
 {
     struct node *n = table_find(&hub->keys, table_hash(bytes, (uintptr_t)room));
@@ -103,7 +102,7 @@ void room_forget_key(struct hub *hub, struct key *key)
 /* ==== Coming and going ======================================================================= */
 
 /* A key is forgotten with its message, because the receipt is made from the entry: a POST that is
- * repeated later than that publishes again. */
+ * repeated after that publishes again. */
 
 void room_drop_oldest(struct hub *hub, struct room *room)
 {
@@ -115,7 +114,7 @@ void room_drop_oldest(struct hub *hub, struct room *room)
     ring_drop(&room->ring);
 }
 
-/* Drops message by message, so that keys, `held` and `lost` stay right: linear in what it holds. */
+/* Drops message by message, so that keys, `held` and `lost` stay right: linear in the messages. */
 void room_free(struct hub *hub, struct room *room)
 {
     while (!ring_empty(&room->ring))
@@ -131,8 +130,8 @@ void room_free(struct hub *hub, struct room *room)
     free(room);
 }
 
-/* Cheap, because it may be called in vain. A room enters the list of silent ones at the end, with
- * the present time, so that the list stays in the order of silent_ms. */
+/* Costs little, because many calls have nothing to do. A silent room is appended to the list with
+ * the current time, so that the list stays in the order of silent_ms. */
 void room_release(struct hub *hub, struct room *room)
 {
     if (room->members > 0 || room->pending > 0)
@@ -148,23 +147,23 @@ void room_release(struct hub *hub, struct room *room)
 
 /* ==== What is due ============================================================================ */
 
-/* The second check keeps the place of a room that is due already: rooms take turns (turn_run). */
+/* Keeps the place of a room that is already due (second check): rooms take turns (turn_run). */
 void room_mark_due(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->due) && list_empty(&room->due_rooms))
         list_append(&hub->due_rooms, &room->due_rooms);
 }
 
-/* All idle streams go behind those that are due:
+/* Appends all idle streams to those that are due:
  *
  *      idle ─ A ─ B ─ C ─┐          idle ─┐
  *       └────────────────┘           └────┘
  *      due ── X ─ Y ─────┐    ──►   due ── X ─ Y ─ A ─ B ─ C ─┐
  *       └────────────────┘           └────────────────────────┘
  *
- * The lists are rings of links, so this changes six pointers, whether C stands for one stream or
- * for ten thousand: that is what a message costs the room before anything is sent. A second message
- * in the same turn finds idle empty. Since the idle ones have read all, the cursors of `due` stay
+ * The lists are rings of links, so this changes six pointers, whether C is one stream or ten
+ * thousand: that is all that a message costs the room before anything is sent. A second message in
+ * the same turn finds `idle` empty. Idle streams have read everything, so the cursors of `due` stay
  * in order. */
 void room_wake(struct hub *hub, struct room *room)
 {
@@ -172,15 +171,15 @@ void room_wake(struct hub *hub, struct room *room)
     room_mark_due(hub, room);
 }
 
-/* A snapshot costs a send for each stream, so that the more there are, the longer it takes to the
- * next one: presence never costs a room more than 1,000 sends a second. */
+/* Returns a later time for a room with more streams, because a snapshot costs a send for each:
+ * presence never costs a room more than 1,000 sends a second. */
 int64_t room_presence_due(const struct room *room)
 {
     int64_t wait = room->presence.online;
     return room->told_ms + (wait > PRESENCE_MIN_MS ? wait : PRESENCE_MIN_MS);
 }
 
-/* Only notes that there is something to tell: a hundred joins in a second are one snapshot. */
+/* Only notes the change: a hundred joins in a second need just one snapshot. */
 void room_changed(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->changed_rooms))
@@ -190,8 +189,8 @@ void room_changed(struct hub *hub, struct room *room)
         hub->presence_ms = room_presence_due(room);
 }
 
-/* A hybrid clock: the time when it moves on, a counter behind it while it stands still or steps
- * back. One for all rooms, so that one Last-Event-ID is enough for a stream in several. */
+/* Implements a hybrid clock: the time if it has moved on, otherwise the last time with a counter.
+ * All rooms share the clock, so that one Last-Event-ID is enough for a stream in several rooms. */
 struct id next_id(struct hub *hub)
 {
     if (hub->unix_ms > hub->last.ms)

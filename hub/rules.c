@@ -1,22 +1,22 @@
 /* rules.c - the rules of rules.h.
  *
- * Two rules are security. No control character: a line end in an event's name could forge a line of
- * the stream (frame.c), and a bidirectional override can make one name look like another. Valid
- * UTF-8 (RFC 3629): clients decode streams and JSON as that, and what one of them repairs another
- * refuses. The others are courtesy: lengths keep frames and presence small, and a message of white
- * space alone is a blank line in a chat.
+ * Two rules are for security. No control characters: a line end in an event's name could forge a
+ * line of the stream (frame.c), and a bidirectional override can make one name look like another.
+ * Valid UTF-8 (RFC 3629): clients decode streams and JSON as UTF-8, and some repair invalid bytes
+ * that others refuse. The other rules are for usability: lengths keep frames and presence small,
+ * and a message of only white space would be a blank line in a chat.
  *
- * Lengths count bytes where machines compare (rooms, events, keys) and characters, that is Unicode
- * code points, where people write (names, messages). What a text means, or how wide it is, is the
- * page's business. */
+ * Lengths count bytes where machines compare (rooms, events, keys) and characters (Unicode code
+ * points) where users write (names, messages). The meaning and the width of a text are left to the
+ * page. */
 
 #include "hub/rules.h"
 
 #include "base/text.h"
 
-/* Finds the first control character; with `lines`, tab, CR and LF are allowed. Returns it, or as
- * text_next does -1 when the text is not UTF-8 and -2 when all of it is good. Printable ASCII, most
- * of most texts, is skipped a word at a time. */
+/* Finds the first control character; if `lines`, tab, CR and LF are allowed. Returns that character
+ * or, like text_next, -1 if the text is not UTF-8 and -2 if all of it is good. Printable ASCII, the
+ * bulk of most texts, is skipped a word at a time. */
 static int32_t find_control(struct span text, bool lines)
 {
     int32_t c;
@@ -30,7 +30,7 @@ static int32_t find_control(struct span text, bool lines)
     return c;
 }
 
-/* No comma, because it separates the rooms in a list (`room=a,b`); no slash, so that a name fits
+/* Refuses commas, which separate the rooms in a list (`room=a,b`), and slashes, so that a name fits
  * into one segment of a path. */
 const char *rule_room(struct span room)
 {
@@ -45,8 +45,8 @@ const char *rule_room(struct span room)
     return NULL;
 }
 
-/* The length counts after trimming. The check for control characters comes first: a tab or a line
- * end at the end of a name is refused, not trimmed. */
+/* Checks the length after trimming, but control characters before it: a tab or a line end at the
+ * end of a name is refused, not trimmed. */
 const char *rule_name(struct span *name)
 {
     int32_t c = find_control(*name, false);
@@ -61,8 +61,8 @@ const char *rule_name(struct span *name)
     return NULL;
 }
 
-/* The reserved names keep a POST from passing for the server: a client that listens for `ready` or
- * `gap` must get only the server's. `open` and `error` are events that EventSource itself fires. */
+/* Reserves names, so that a POST cannot imitate the server: a client that listens for `ready` or
+ * `gap` must get only the server's events. EventSource itself fires `open` and `error`. */
 const char *rule_event(struct span event)
 {
     static const char *const ours[] = { "ready", "gap", "presence", "heartbeat", "busy", "open",
@@ -81,7 +81,7 @@ const char *rule_event(struct span event)
     return NULL;
 }
 
-/* A text has at least as many bytes as characters, so that only one with many bytes is counted. */
+/* Counts characters only in long texts: a text never has more characters than bytes. */
 const char *rule_message(struct span message)
 {
     int32_t c = find_control(message, true);
@@ -96,7 +96,7 @@ const char *rule_message(struct span message)
     return NULL;
 }
 
-/* Visible ASCII alone, because a field's value carries it unchanged everywhere (RFC 9110 5.5). */
+/* Allows only visible ASCII, which passes unchanged in any field's value (RFC 9110 5.5). */
 const char *rule_key(struct span key)
 {
     bool visible = true;

@@ -1,8 +1,8 @@
-/* rules.h - what the fields of a message and the parameters of a URL may hold.
+/* rules.h - what the fields of a message and the parameters of a URL may contain.
  *
- * Each function returns NULL when the value keeps its rule, otherwise a sentence (a constant) that
- * tells the sender what to change. Values are bytes from outside, so that UTF-8 is a part of every
- * rule. What has passed here is never checked again: frame.c relies on it. */
+ * Each function returns NULL if the value follows its rule, otherwise a sentence (a constant) that
+ * tells the sender what to change. Values are bytes from outside, so every rule requires UTF-8. A
+ * value that has passed is never checked again: frame.c relies on these rules. */
 
 #ifndef RULES_H
 #define RULES_H
@@ -20,7 +20,7 @@ enum {
 
 const char *rule_room(struct span room);
 
-/* Also removes the white space at the name's ends from the span. */
+/* Also trims white space from both ends of the name. */
 const char *rule_name(struct span *name);
 const char *rule_event(struct span event);
 const char *rule_message(struct span message);

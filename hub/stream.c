@@ -1,14 +1,14 @@
 /* stream.c - the hub's readers: which rooms they are in, and what each gets next.
  *
- * A stream in one room with chunks (nearly all of them) gets the span from its cursor to the head,
- * however many frames lie in it: ten messages are one send. Any other stream gets its frames one by
- * one: merge.c.
+ * A chunked stream in one room (the usual case) gets the span from its cursor to the head, however
+ * many frames that contains: ten messages are one send. For any other stream, merge.c collects the
+ * frames one by one.
  *
- * What is not a message stays out of the ring and has no id: a `gap` is written for the one stream
- * that it concerns, and presence is one snapshot a room, which each stream gets when it has caught
- * up. So neither takes history away, and neither is replayed.
+ * Only messages enter the ring and have an id. A `gap` is written for the one stream that it
+ * concerns, and presence is one snapshot per room, which each stream gets when it has caught up. So
+ * neither displaces history, and neither is replayed.
  *
- * Joining is all or nothing, and linear in the stream's rooms, as is all else here. */
+ * Joining is all or nothing, and linear in the stream's rooms, like everything else here. */
 
 #include "hub/stream.h"
 
@@ -21,9 +21,9 @@
 
 /* ==== Coming and going ======================================================================= */
 
-/* Makes one member for each room, and the rooms that do not exist. Messages that are there already
- * are not the stream's until stream_seek: each cursor begins at the head. On failure the members so
- * far stay, the last perhaps without a room, and stream_leave removes them. */
+/* Makes a member for each room, and makes any missing room. Each cursor begins at the head, after
+ * all older messages, until stream_seek moves it. On failure the members so far remain, the last
+ * perhaps without a room, and stream_leave removes them. */
 static enum join add_members(
     struct hub *hub, struct stream *stream, const struct span *rooms, size_t count)
 {
@@ -50,8 +50,8 @@ static enum join add_members(
     return JOIN_OK;
 }
 
-/* Shows the stream in all its rooms, or in none: a name's place in a room needs memory. Snapshots
- * are due only when it is in all of them. */
+/* Adds the stream to the presence of all its rooms and makes their snapshots due. Returns false if
+ * out of memory; then the stream is in none, and no snapshot is due. */
 static bool appear(struct hub *hub, struct stream *stream)
 {
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -67,7 +67,7 @@ static bool appear(struct hub *hub, struct stream *stream)
     return true;
 }
 
-/* The name is held for the whole of the stream's life: the rooms' presence only points to it. */
+/* Holds the name until the stream leaves, because the rooms' presence only points to it. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
     size_t count, struct span name, bool present)
 {
@@ -87,9 +87,9 @@ enum join stream_join(struct hub *hub, struct stream *stream, const struct span 
     return join;
 }
 
-/* Also the way back from a join that failed half-way. A room may go with its last member, so it is
- * not looked at after room_release; the name goes after all rooms have forgotten it. The struct
- * ends as if it had never joined, and a link in no list may be removed again. */
+/* Removes the stream from its rooms, even after a join that failed half-way. room_release may free
+ * the room, so nothing uses it afterwards; the name is dropped after all rooms have forgotten it.
+ * The struct is then as before the join, so that leaving again is harmless. */
 void stream_leave(struct hub *hub, struct stream *stream)
 {
     for (struct member *m = &stream->first, *next; m != NULL; m = next) {
@@ -113,9 +113,9 @@ void stream_leave(struct hub *hub, struct stream *stream)
     list_init(&stream->first.link);
 }
 
-/* Tells the stream that messages of a room are lost to it. A gap has no id, because it must not
- * move what the client will send as Last-Event-ID. `after` is what the client asked for, null when
- * that is no id; `oldest` is where the replay begins. */
+/* Appends the event that says that the stream has missed messages of a room. A gap has no id,
+ * because it must not change the client's Last-Event-ID. `after` is the id that the client sent, or
+ * null if it is malformed; `oldest` is where the replay begins. */
 static void add_gap(struct buffer *out, const struct stream *stream, const struct room *room,
     struct id after, const char *reason, bool malformed)
 {
@@ -131,8 +131,8 @@ static void add_gap(struct buffer *out, const struct stream *stream, const struc
     frame_end(out, begin, stream->chunked);
 }
 
-/* The limit is where the head is now. Messages that arrive while a slow stream replays come after
- * its `ready`, whose id says that all before it has been sent. */
+/* Sets the limits to the current heads. Messages that arrive while a slow stream replays come after
+ * its `ready`, whose id says that everything up to it has been sent. */
 bool stream_seek(
     struct hub *hub, struct stream *stream, const struct start *start, struct buffer *out)
 {
@@ -150,7 +150,7 @@ bool stream_seek(
     return replay;
 }
 
-/* The counts include this stream, because it has joined before it is told. */
+/* Includes this stream in the counts, because it has already joined. */
 void stream_add_online(const struct stream *stream, struct buffer *out)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -160,8 +160,8 @@ void stream_add_online(const struct stream *stream, struct buffer *out)
     }
 }
 
-/* A new stream is told the present state, which may be newer than the room's snapshot; `seen` keeps
- * it from getting that snapshot afterwards. */
+/* Gives a new stream the current state, which may be newer than the room's snapshot; `seen` keeps
+ * the stream from getting that snapshot afterwards. */
 void stream_add_presence(struct stream *stream, struct buffer *out)
 {
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -172,16 +172,15 @@ void stream_add_presence(struct stream *stream, struct buffer *out)
 
 /* ==== What to send next ====================================================================== */
 
-/* In a stream's turn the owner sends these in order, each when it has sent all of the one before:
+/* In a stream's turn the owner sends these in order, each after the previous one is complete:
  *
  *      frames up to the limits ──► `ready`, stream_go_live ──► frames ──► presence ──► idle
  *
- * So a replay is wholly before live events, and presence, which is state, comes to a stream that
- * has caught up. When the socket is full, it goes on from there in its next turn. */
+ * So a replay is complete before live events begin, and presence, which is state, comes once the
+ * stream has caught up. If the socket is full, the stream continues in its next turn. */
 
-/* All that there is, as it lies, in one piece or two. No frame is looked at: a cursor in the middle
- * of a frame, where a partial write left it, needs no care, because the rest is just what comes
- * next. */
+/* Gathers everything up to the limit, in one piece or two, without a look at frames: if a partial
+ * write left the cursor in the middle of a frame, the rest of that frame simply comes next. */
 static void gather_span(struct member *m, struct gather *g)
 {
     uint64_t from = m->cursor;
@@ -196,7 +195,7 @@ static void gather_span(struct member *m, struct gather *g)
     }
 }
 
-/* `all` is true for a span; merging sets it to false when its pieces run out. */
+/* Sets `all` to true; merging sets it to false when its pieces run out. */
 void stream_gather(struct stream *stream, struct gather *g)
 {
     struct member *first = &stream->first;
@@ -207,9 +206,9 @@ void stream_gather(struct stream *stream, struct gather *g)
         merge_gather(stream, g);
 }
 
-/* The pieces are in the order in which they were sent. Each that went whole takes its cursor to
- * `next`, which is behind the envelope also when that was left out. The first that went in part
- * takes it to the byte after the last one sent, and those behind it stay unsent. */
+/* Walks the pieces in the order in which they were sent. A complete piece moves its cursor to
+ * `next`, which is after the envelope even if the envelope was left out. A partly sent piece moves
+ * its cursor to the first unsent byte, and all pieces after it are unsent. */
 void stream_advance(const struct gather *g, size_t sent)
 {
     for (int i = 0; i < g->count && sent > 0; i++) {
@@ -223,7 +222,8 @@ void stream_advance(const struct gather *g, size_t sent)
     }
 }
 
-/* Only a long poll asks: it sends no frames but a page, and its cursors stay where it joined. */
+/* Call this only for long polls, which send pages instead of frames, so their cursors do not
+ * move. */
 bool stream_is_behind(const struct stream *stream)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also)
@@ -232,7 +232,7 @@ bool stream_is_behind(const struct stream *stream)
     return false;
 }
 
-/* This comparison is all that a slow client costs the ring. It must come before each gather. */
+/* Compares cursors with tails, the only cost of slow clients. Call this before each gather. */
 bool stream_is_overrun(const struct stream *stream)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also)
@@ -241,7 +241,7 @@ bool stream_is_overrun(const struct stream *stream)
     return false;
 }
 
-/* All of a stream's limits are set and lifted together, so that one tells. */
+/* Checks only the first limit, because a stream's limits are all set and lifted together. */
 bool stream_is_replaying(const struct stream *stream)
 {
     return stream->first.limit != UINT64_MAX;
@@ -255,8 +255,8 @@ void stream_go_live(struct stream *stream)
 
 /* Compares by the sign of the difference, so that a wrap-around of the 32-bit counter is harmless
  * (serial number arithmetic, RFC 1982); a stream that has just joined may be ahead of the snapshot.
- * Nothing is copied: all streams of a room are sent the same bytes, those without chunks from
- * behind the lead. What the socket does not take is the owner's to keep, because the next snapshot
+ * Nothing is copied: all streams of a room are sent the same bytes, without the envelope if not
+ * chunked. The owner must keep whatever the socket does not take, because the next snapshot
  * replaces this one. */
 bool stream_next_presence(struct stream *stream, struct span *frame)
 {

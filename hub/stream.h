@@ -1,8 +1,8 @@
 /* stream.h - a reader of rooms: its places in their rings, and what it gets next.
  *
- * A stream's owner embeds `struct stream`. stream_join puts it into its rooms. When its turn comes
- * (turn.h) the owner asks with stream_gather what to send, sends it, and says with stream_advance
- * how much of it went. How far it has read is one offset a room, its cursor:
+ * A stream's owner embeds `struct stream`. stream_join puts the stream into its rooms. In the
+ * stream's turn (turn.h) the owner gets the bytes from stream_gather, sends them, and passes the
+ * number of sent bytes to stream_advance. The stream's position is one offset per room, its cursor:
  *
  *                      |  frame 7   |  frame 8   |  frame 9   |
  *      offsets         3000         3180         3300         3460 = head
@@ -28,76 +28,76 @@ struct stream;
 
 enum { STREAM_ROOMS_MAX = 16 };
 
-/* A stream's place in one room. The first is in the stream itself: nearly every stream has one. */
+/* A stream's place in one room. The first is inside the stream: most streams have only one. */
 struct member {
     struct link link; /* in the room's idle, due or blocked list */
     struct room *room;
     struct stream *stream;
     struct member *also; /* the same stream's place in its next room */
     uint64_t cursor;     /* the offset of the next byte to send */
-    uint64_t limit;      /* while replaying: where live events begin; then UINT64_MAX */
-    uint32_t seen;       /* the last change of presence that it has been told */
+    uint64_t limit;      /* where live events begin, while replaying; then UINT64_MAX */
+    uint32_t seen;       /* the last change of presence that it has been sent */
 };
 
-/* A reader. The owner sets `chunked` before stream_join (whether frames are sent with their
- * envelope) and may read the other fields. */
+/* A reader. Before stream_join the owner sets `chunked` (whether frames are sent with their
+ * envelope); it may read the other fields. */
 struct stream {
     struct member first;
     struct name *name;
     bool chunked;
     bool present; /* counts in presence */
-    bool blocked; /* it could not take all that it was offered */
+    bool blocked; /* it could not take everything it was offered */
 };
 
-/* What the owner of a stream did when its turn came. */
+/* What the owner of a stream did in the stream's turn. */
 enum served {
-    SERVED_ALL,     /* it has everything there is, and is idle until there is more */
-    SERVED_BLOCKED, /* it could not take all: the owner calls turn_wake when it can */
+    SERVED_ALL,     /* it has everything, and is idle until there is more */
+    SERVED_BLOCKED, /* it could not take everything: the owner calls turn_wake when it can */
     SERVED_GONE,    /* the owner has called stream_leave, and may have freed the stream */
 };
 
-/* What the hub calls. Only this stream may leave meanwhile: the hub is in the middle of a list. */
+/* Functions that the hub calls in the middle of a list: only this stream may leave meanwhile. */
 struct stream_owner {
     enum served (*serve)(struct stream *);
-    void (*overrun)(struct stream *); /* the ring has passed its cursor: it must leave */
+    void (*overrun)(struct stream *); /* the ring has passed the stream's cursor: it must leave */
 };
 
 enum join { JOIN_OK, JOIN_NO_ROOM, JOIN_NO_MEMORY };
 
-/* Puts the stream into `count` different rooms (1 to STREAM_ROOMS_MAX), behind their newest
- * messages. With `present` it counts in presence, under `name` unless that is empty. It gets
- * nothing before turn_serve. On failure nothing has changed. */
+/* Puts the stream into `count` different rooms (1 to STREAM_ROOMS_MAX), after their newest
+ * messages. If `present`, it counts in presence, under `name` unless that is empty. It gets nothing
+ * before turn_serve. On failure nothing has changed. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
     size_t count, struct span name, bool present);
 
 void stream_leave(struct hub *hub, struct stream *stream);
 
-/* Sets the cursors of a stream that has just joined back to `start`, and the limits to the heads,
+/* Moves the cursors of a stream that has just joined back to `start`, sets the limits to the heads,
  * and appends the `gap` events to `out`. Returns whether there is anything to replay. */
 bool stream_seek(
     struct hub *hub, struct stream *stream, const struct start *start, struct buffer *out);
 
-/* Appends the elements of `rooms` in a `ready` event, and the `presence` event of each room. */
+/* Append the elements of `rooms` in a `ready` event, and the `presence` event of each room. */
 void stream_add_online(const struct stream *stream, struct buffer *out);
 void stream_add_presence(struct stream *stream, struct buffer *out);
 
-/* What to send next, as pieces of the rings: borrowed, valid until a message enters one of them. */
+/* What to send next, as pieces of the rings: valid until a message enters one of the rings. */
 enum { GATHER_PIECES = 64 };
 struct gather {
     struct iovec pieces[GATHER_PIECES];
     struct {
         struct member *member;
-        uint64_t from, next; /* offsets: its first byte, and the cursor when all of it is sent */
+        uint64_t from, next; /* offsets: the first byte, and the cursor once the piece is sent */
     } places[GATHER_PIECES];
     int count;
     size_t bytes;
-    bool all; /* false: ask again when these are sent, because there may be more */
+    bool all; /* false: gather again when these are sent, because there may be more */
 };
 
 /* Collects frames up to the limits, in the order of their ids; the stream must not be overrun. */
 void stream_gather(struct stream *stream, struct gather *g);
 
-/* Moves the cursors over the first `sent` bytes of what was gathered, be it all or a part. */
+/* Moves the cursors past the first `sent` bytes of what was gathered. */
 void stream_advance(const struct gather *g, size_t sent);
 
 /* Returns whether there is a message that the stream has not been given. */
@@ -106,14 +106,14 @@ bool stream_is_behind(const struct stream *stream);
 /* Returns whether a ring has dropped bytes that the stream has not been given. */
 bool stream_is_overrun(const struct stream *stream);
 
-/* While a stream replays, it gets nothing from behind the limits, because its `ready` comes between
- * replay and live events. stream_go_live lifts the limits. */
+/* Returns whether the stream replays: it gets nothing after the limits, because its `ready` comes
+ * between replay and live events. stream_go_live lifts the limits. */
 bool stream_is_replaying(const struct stream *stream);
 void stream_go_live(struct stream *stream);
 
-/* Finds the next presence snapshot that the stream has not had, and marks it as had. Returns false
- * when there is none. Borrowed: valid until the next hub_tick. To be called only when stream_gather
- * found nothing, so that a stream that lags gets one snapshot, the latest. */
+/* Finds a presence snapshot that the stream has not been sent, and marks it as sent. Returns false
+ * if there is none. The frame is borrowed, and valid until the next hub_tick. Call this only when
+ * stream_gather found nothing, so that a lagging stream gets only the latest snapshot. */
 bool stream_next_presence(struct stream *stream, struct span *frame);
 
 #endif

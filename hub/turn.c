@@ -1,18 +1,18 @@
 /* turn.c - the lists of turn.h.
  *
- * A stream in several rooms has a member in each, and may be due in one and idle in another; being
- * served settles all of them, because it gets what all its rooms have. Afterwards, and while it is
- * blocked, its members are in the same list in each room.
+ * A stream in several rooms has a member in each, and can be due in one room and idle in another.
+ * Serving the stream settles all its members, because it gets the messages of all its rooms.
+ * Afterwards its members are all idle or all blocked.
  *
- * Fair by construction: a room's streams are served in the order of waiting, rooms in rotation. No
- * stream is looked at before its room has something for it, however many there are. */
+ * The order is fair by construction: a room's streams are served in the order in which they began
+ * to wait, and rooms in rotation. No stream costs time before its room has something for it. */
 
 #include "hub/turn.h"
 
 #include "hub/room.h"
 
-/* In front of the streams that are only due: as a rule it is further behind, and the ring may soon
- * pass its cursor. */
+/* Puts the stream before those that are only due: it is usually further behind, and the ring may
+ * soon pass its cursor. */
 void turn_wake(struct hub *hub, struct stream *stream)
 {
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
@@ -22,9 +22,9 @@ void turn_wake(struct hub *hub, struct stream *stream)
     }
 }
 
-/* While it is served, a stream is in no list. So its owner may take it out of the hub, and no walk
- * over a list can come to it a second time. After SERVED_GONE the struct may be freed memory. Going
- * to the end of idle keeps that list in the order of the cursors. */
+/* Keeps the stream out of all lists while it is served. So its owner may take it out of the hub,
+ * and no walk over a list can reach it twice. After SERVED_GONE the struct may be freed memory.
+ * Appending to `idle` keeps that list in the order of the cursors. */
 void turn_serve(struct hub *hub, struct stream *stream)
 {
     must(stream != NULL);
@@ -41,29 +41,29 @@ void turn_serve(struct hub *hub, struct stream *stream)
         list_append(stream->blocked ? &m->room->blocked : &m->room->idle, &m->link);
 }
 
-/* Ends, because each stream that is served leaves `due`. */
+/* Terminates, because each stream that is served leaves `due`. */
 void turn_serve_before(struct hub *hub, struct room *room, uint64_t end)
 {
     while (!list_empty(&room->due)) {
         struct member *m = CONTAINER(room->due.next, struct member, link);
         if (m->cursor >= end && !m->stream->blocked)
-            return; /* streams that turn_wake put in front are still marked; the rest is in order */
+            return; /* woken streams are still marked and at the front; the others are in order */
         turn_serve(hub, m->stream);
     }
 }
 
-/* While the kernel sends to one stream, the memory of the next one comes nearer: with thousands of
- * streams it is rarely in a cache. Three lines hold what a delivery needs of the owner's struct. A
- * prefetch of an address that is no stream's (the end of the list) is harmless. */
+/* Fetches the memory of the next stream while the kernel sends to this one: with thousands of
+ * streams it is rarely in a cache. Three cache lines contain what a delivery needs of the owner's
+ * struct. A prefetch at the end of the list, where there is no stream, is harmless. */
 static void prefetch(const struct link *next)
 {
     for (size_t line = 0; line < 192; line += 64)
         __builtin_prefetch((const char *)next + line);
 }
 
-/* A room goes to the end of the line after each of its streams, not after all of them: a room with
- * ten thousand must not delay one with two. Lists are read again each time, because serving may
- * free streams and rooms. */
+/* Moves a room to the end of the queue after each of its streams, not after all of them: a room
+ * with ten thousand streams must not delay a room with two. Lists are read again each time, because
+ * serving may free streams and rooms. */
 void turn_run(struct hub *hub, unsigned count)
 {
     while (!list_empty(&hub->due_rooms)) {

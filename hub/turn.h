@@ -1,30 +1,30 @@
-/* turn.h - which streams are served when.
+/* turn.h - the order in which streams are served.
  *
- * A stream that waits costs its cursor. A message wakes a room by moving the whole list of its idle
- * streams behind those that are due, in one step. turn_run then serves them one by one, from the
- * front, a bounded number each turn of the loop:
+ * A waiting stream costs memory but no time. A message wakes a room by appending the whole list of
+ * its idle streams to the list of due streams, in one step. turn_run then serves them one by one,
+ * from the front, a bounded number per turn of the loop:
  *
  *      idle ──room_wake──► due ──turn_run──► served: all of it ──► idle (at the end)
  *                           ▲                served: not all ────► blocked
  *                           └──────────turn_wake─────────────────────┘
  *
- * So `due` is in the order of the cursors, except for the streams that turn_wake puts in front. */
+ * So `due` is in the order of the cursors, except for streams that turn_wake puts first. */
 
 #ifndef TURN_H
 #define TURN_H
 
 #include "hub/stream.h"
 
-/* A blocked stream can take more: it is the next to be served, because as a rule it is furthest
- * behind. */
+/* Makes a blocked stream the next to be served, because it is usually furthest behind. Call this
+ * when the stream can take more. */
 void turn_wake(struct hub *hub, struct stream *stream);
 
-/* Serves a stream at once: the first turn of a new one, or one with something of its own to send.
+/* Serves a stream at once. Call this for a new stream, or when a stream has its own bytes to send.
  * The stream may be gone afterwards. */
 void turn_serve(struct hub *hub, struct stream *stream);
 
-/* Serves the due streams of `room` that have not been offered the bytes before `end`, however many:
- * those bytes are about to be dropped. */
+/* Serves the due streams of `room` that have not been offered the bytes before `end`, however many
+ * there are, because those bytes are about to be dropped. */
 void turn_serve_before(struct hub *hub, struct room *room, uint64_t end);
 
 /* Serves at most `count` due streams, so that the loop looks at its sockets again soon; rooms take
