@@ -1,17 +1,17 @@
-/* accept.c - accepts clients, and stops accepting when there is no descriptor left.
+/* accept.c - accepts clients, and stops accepting when no descriptor is left.
  *
- * A process out of descriptors gets EMFILE from accept(2), and the connection stays in the backlog.
- * Level-triggered epoll then reports the listener in every turn, and the loop spins at full speed:
- * a classic fault of event servers. So:
+ * When a process is out of descriptors, accept(2) fails with EMFILE and the connection stays in the
+ * backlog. Level-triggered epoll then reports the listener in every turn, and the loop spins at
+ * full speed: a classic bug in event-driven servers. So:
  *
  *      EMFILE or another shortage, and a connection is pending
- *         ├─ a kept connection is idle ──► close the one that is idle longest, accept again
- *         └─ none is ──► take the listeners out of epoll: a pause
- *                           └─ a client closes or becomes idle, or a second has passed ──► go on
+ *         ├─ a keep-alive connection is idle ──► close the longest idle one, accept again
+ *         └─ none is idle ──► pause: take the listeners out of epoll
+ *                           └─ a client closes or becomes idle, or a second has passed ──► resume
  *
- * Clients in the backlog wait meanwhile, and are served when a descriptor comes free; the kernel
- * takes no more than the backlog holds. Some servers keep a spare descriptor to accept such clients
- * and to close them at once: that frees the backlog, but makes them all try again. */
+ * Clients in the backlog wait meanwhile and are served once a descriptor is freed; the backlog
+ * bounds their number. Some servers keep a spare descriptor to accept such clients and close them
+ * at once: that empties the backlog, but makes them all try again. */
 
 #include "net/accept.h"
 
@@ -27,13 +27,13 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_PER_TURN = 64, /* of each listener; more of them wait for the next turn */
-    ACCEPTS_LAST = 4096,   /* before the listeners close: a whole backlog, see listen.c */
-    AGAIN_MS = 1000,       /* between two tries in a pause in which nothing comes free */
-    LOG_PAUSE_MS = 60000,  /* between two lines about pauses */
+    ACCEPTS_PER_TURN = 64, /* per listener; the rest wait for the next turn */
+    ACCEPTS_LAST = 4096,   /* per listener before it closes: a full backlog, see listen.c */
+    AGAIN_MS = 1000,       /* between two tries in a pause while no descriptor is freed */
+    LOG_PAUSE_MS = 60000,  /* between two log lines about pauses */
 };
 
-/* A listener and what its clients are served with. epoll's data points to one of these. */
+/* A listener and the handlers of its clients. epoll's data points to one of these structs. */
 struct service {
     struct listener listener;
     const struct handlers *handlers;
@@ -45,7 +45,7 @@ static struct service services[ACCEPT_LISTENERS_MAX];
 static size_t service_count;
 static bool paused;
 static unsigned released; /* the value of client_released at the last try */
-static int64_t again_ms;  /* the shortage may be the machine's, and end without a close of ours */
+static int64_t again_ms;  /* when to try anyway: another process may have ended the shortage */
 
 void accept_start(const struct net_settings *given, int epoll_fd)
 {
@@ -59,8 +59,8 @@ void accept_open(const char *address, const struct handlers *handlers)
     services[service_count++] = (struct service) { listen_on(address), handlers };
 }
 
-/* Adds all listeners to epoll, or removes them. Returns false if one cannot be added, for lack of
- * memory; it does no harm to add one that is there. */
+/* Adds all listeners to epoll, or removes them. Returns false if there is no memory to add a
+ * listener; adding a listener twice does no harm. */
 static bool watch(int operation)
 {
     bool all = true;
@@ -71,7 +71,7 @@ static bool watch(int operation)
     return all;
 }
 
-/* The announcements come last: a script that waits for the line can connect at once. */
+/* Announces the listeners last: a script that waits for the line can connect at once. */
 bool accept_begin(void)
 {
     bool watched = watch(EPOLL_CTL_ADD);
@@ -80,8 +80,8 @@ bool accept_begin(void)
     return watched;
 }
 
-/* All listeners pause together, because they share the descriptors. The log line is written once a
- * minute at most: under load a pause may begin many times a second. */
+/* Pauses all listeners together, because they share the descriptors. Logs this at most once a
+ * minute: under load a pause can begin many times per second. */
 static void pause_accepting(void)
 {
     static int64_t logged_ms = INT64_MIN / 2;
@@ -96,10 +96,10 @@ static void pause_accepting(void)
     again_ms = clock_mono_ms() + AGAIN_MS;
 }
 
-/* Makes room for one more connection; returns false if there is none pending, or if accepting had
- * to pause. The poll(2) is needed, because Linux takes a descriptor's number before it looks at the
- * backlog: accept4 fails with EMFILE also when nothing is pending, and an idle client would be
- * closed for nothing. */
+/* Frees a descriptor for the next connection. Returns false if no connection is pending, or if
+ * accepting had to pause. The poll(2) is needed because Linux allocates a descriptor before it
+ * looks at the backlog: accept4 fails with EMFILE even when nothing is pending, and an idle client
+ * would be closed for nothing. */
 static bool free_descriptor(const struct listener *listener)
 {
     struct pollfd pending = { .fd = listener->fd, .events = POLLIN };
@@ -111,10 +111,10 @@ static bool free_descriptor(const struct listener *listener)
     return false;
 }
 
-/* Finds the address that a connection counts against: *peer. It is NULL for a trusted proxy
- * (*proxied), which names the client in each request, and for a unix socket, which has no address.
- * Returns false if the connection must be refused: its address holds too many, or there is no
- * memory for it. */
+/* Sets *peer to the record of the address that a connection counts against: NULL for a trusted
+ * proxy (*proxied), which names the client in each request, and for a unix socket, which has no
+ * address. Returns false if the connection must be refused, because its address has too many
+ * connections or there is no memory for the record. */
 static bool identify(const struct sockaddr *socket, struct peer **peer, bool *proxied)
 {
     struct address address;
@@ -135,8 +135,8 @@ static bool identify(const struct sockaddr *socket, struct peer **peer, bool *pr
     return false;
 }
 
-/* A refused connection is closed without an answer: an EventSource takes that for a lost connection
- * and retries; an HTTP error would end it for good. */
+/* Makes the connection a client, or refuses it by closing it without an answer: an EventSource
+ * takes that for a lost connection and retries; an HTTP error would stop it for good. */
 static void start_client(int fd, const struct sockaddr *address, const struct handlers *handlers)
 {
     struct peer *peer;
@@ -147,9 +147,9 @@ static void start_client(int fd, const struct sockaddr *address, const struct ha
         close(fd);
 }
 
-/* Accepts until the backlog is empty, at most `most` times, so that a flood of connections does not
- * keep the clients that are in waiting. accept4 makes the socket non-blocking in the same call; all
- * other options it inherits from the listener (listen.c). */
+/* Accepts until the backlog is empty, but at most `most` times, so that a flood of connections does
+ * not keep existing clients waiting. accept4 makes the socket non-blocking in the same call; the
+ * socket inherits all other options from the listener (listen.c). */
 static void accept_clients(const struct service *service, int most)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -164,12 +164,12 @@ static void accept_clients(const struct service *service, int most)
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
             if (!free_descriptor(&service->listener))
                 return;
-        /* Any other error is this client's (ECONNABORTED: it gave up); the next may be well. */
+        /* Any other error concerns this client only (ECONNABORTED: it gave up): try the next. */
     }
 }
 
-/* Recognized by its address, because epoll reports clients and other things with the same kind of
- * pointer. After accept_end a late event of the same turn finds no services. */
+/* Recognizes a listener by its address, because epoll reports clients and other objects by the same
+ * kind of pointer. After accept_end, a late event of the same turn finds no services. */
 bool accept_ready(void *data)
 {
     const struct service *service = data;
@@ -180,8 +180,8 @@ bool accept_ready(void *data)
     return true;
 }
 
-/* Tries again when client_released has moved, which also counts clients that became idle: they can
- * be closed for a new one. If a listener cannot be added the pause goes on. */
+/* Tries again when client_released has changed, which also counts clients that became idle: they
+ * can be closed for a new client. If a listener cannot be added, the pause continues. */
 void accept_tick(void)
 {
     if (!paused || (released == client_released() && again_ms > clock_mono_ms()))
@@ -196,8 +196,8 @@ int64_t accept_next_ms(void)
     return paused ? again_ms : INT64_MAX;
 }
 
-/* The kernel resets the connections in the backlog of a closed listener, although for the clients
- * they are established. So they are accepted first, and get their answer like the others. */
+/* Accepts pending connections first: the kernel resets those in the backlog of a closed listener,
+ * although the clients see them as established. They get their answers like the others. */
 void accept_end(void)
 {
     for (size_t i = 0; i < service_count; i++) {

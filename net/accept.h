@@ -1,6 +1,6 @@
-/* accept.h - where clients arrive: the listeners, and when they are not watched.
+/* accept.h - accepting clients: the listeners, and the pauses in which they are not watched.
  *
- * Each listener has its own set of handlers, so another service is another listener. */
+ * Each listener has its own set of handlers, so a second service needs only a second listener. */
 
 #ifndef ACCEPT_H
 #define ACCEPT_H
@@ -9,27 +9,27 @@
 
 enum { ACCEPT_LISTENERS_MAX = 16 };
 
-/* Must be called once, before all other functions here. `settings` must stay valid. */
+/* Call this once, before any other function here. `settings` must stay valid. */
 void accept_start(const struct net_settings *settings, int epoll);
 
-/* Opens a listener (see listen_on), whose clients get these handlers. Exits on failure. */
+/* Opens a listener (see listen_on) whose clients get these handlers. Exits on failure. */
 void accept_open(const char *address, const struct handlers *handlers);
 
-/* Begins to accept: watches each listener, and writes to standard error where it listens. Returns
- * false if one cannot be watched. */
+/* Starts accepting: watches each listener and writes its address to standard error. Returns false
+ * if a listener cannot be watched. */
 bool accept_begin(void);
 
-/* Returns whether an event's `data` is a listener; if so, accepts clients. */
+/* Returns whether an event's `data` is a listener, and accepts clients if it is. */
 bool accept_ready(void *data);
 
-/* Ends a pause when a descriptor may have come free. Must be called once a turn. */
+/* Ends a pause when a descriptor may have become available. Call this once per turn. */
 void accept_tick(void);
 
-/* Returns when accept_tick must be called although nothing came free, in monotonic milliseconds;
- * INT64_MAX for never. */
+/* Returns when accept_tick must be called even if no descriptor was freed, in monotonic
+ * milliseconds; INT64_MAX for never. */
 int64_t accept_next_ms(void);
 
-/* Accepts the clients that have connected already, and closes the listeners for good. */
+/* Accepts the clients that have already connected, then closes the listeners for good. */
 void accept_end(void);
 
 #endif

@@ -1,16 +1,16 @@
 /* address.c - reads addresses as people, proxies and the kernel write them.
  *
- * IPv4 and IPv6 are one type here, because IPv4 is mapped into IPv6 (::ffff:192.0.2.1):
+ * IPv4 and IPv6 share one type, because IPv4 addresses are mapped into IPv6 (::ffff:192.0.2.1):
  *
  *      byte  0                             10      12          16
  *            │ 00 00 00 00 00 00 00 00 00 00 │ ff ff │ 192 0 2 1 │
  *
  * A listener on [::] sees IPv4 clients in this form anyway, so a client counts against the same
- * address on every listener. An IPv4 network of n bits is a mapped network of 96 + n bits.
+ * address on every listener. An IPv4 network of n bits becomes a mapped network of 96 + n bits.
  *
- * Names are never looked up: that would block the loop for a stranger's server. The parsing is
- * inet_pton(3)'s, which takes one spelling of IPv4 only (no octal, no "127.1"), because two
- * programs that read an address differently can be played against each other. */
+ * Names are never looked up: the loop would wait for a stranger's server. inet_pton(3) does the
+ * parsing: it accepts only one spelling of IPv4 (no octal, no "127.1"), because two programs that
+ * read an address differently can be played off against each other. */
 
 #include "net/address.h"
 
@@ -19,9 +19,9 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-enum { V4_AT = 12 }; /* where an IPv4 address lies in the IPv6 address that maps it */
+enum { V4_AT = 12 }; /* the offset of an IPv4 address in its mapped IPv6 address */
 
-/* The IPv6 address that maps an IPv4 address. */
+/* Returns the IPv6 address that maps an IPv4 address. */
 static struct address map(struct in_addr v4)
 {
     struct address address = { .bytes = { [10] = 0xff, [11] = 0xff } };
@@ -36,7 +36,7 @@ static bool is_v4(const struct address *address)
     return memcmp(address->bytes, mapped.bytes, V4_AT) == 0;
 }
 
-/* Copied, because a struct sockaddr need not be aligned like the larger ones. */
+/* Copies the structs, because a struct sockaddr need not be aligned like the larger ones. */
 bool address_of(const struct sockaddr *socket, struct address *address)
 {
     struct sockaddr_in v4;
@@ -57,8 +57,8 @@ bool address_of(const struct sockaddr *socket, struct address *address)
 
 /* ==== Text =================================================================================== */
 
-/* Reads an address and nothing else. inet_pton(3) wants a C string, so the text is copied; a NUL in
- * it would hide what follows, and is refused. */
+/* Reads a bare address. inet_pton(3) needs a C string, so the text is copied; a NUL in the text
+ * would hide what follows it, and is refused. */
 static bool parse_plain(struct span text, struct address *address)
 {
     char string[ADDRESS_TEXT_BYTES];
@@ -78,16 +78,16 @@ static bool parse_plain(struct span text, struct address *address)
     return true;
 }
 
-/* An obfuscated port (RFC 7239 6) is no number, and makes the address unreadable. */
+/* Returns whether the text is a port number, and not an obfuscated port (RFC 7239 6). */
 static bool is_port(struct span text)
 {
     unsigned long long port;
     return span_number(text, 65535, &port);
 }
 
-/* One colon separates an IPv4 address from its port; more than one belong to an IPv6 address.
- * Brackets are for IPv6 only (RFC 3986 3.2.2). A port is checked and dropped, because two
- * connections of one client differ in it. */
+/* Expects a port after a single colon; several colons make an IPv6 address. Brackets are for IPv6
+ * only (RFC 3986 3.2.2). The port is checked and dropped, because it differs between the
+ * connections of one client. */
 bool address_parse(struct span text, struct address *address)
 {
     if (text.len == 0)
@@ -112,9 +112,9 @@ bool address_parse(struct span text, struct address *address)
     return parse_plain(text, address);
 }
 
-/* Finds the longest run of zeros among the eight groups of an IPv6 address, the first of several; a
- * single zero is no run (RFC 5952 4.2). Returns where it begins; `*end` is behind it, 0 without
- * one. */
+/* Finds the longest run of zeros among the eight groups of an IPv6 address, the first of equally
+ * long runs; a single zero is not a run (RFC 5952 4.2). Returns where the run begins, and sets
+ * `*end` to the group after it, or to 0 if there is no run. */
 static unsigned find_zeros(const unsigned groups[8], unsigned *end)
 {
     unsigned begin = 0;
@@ -129,8 +129,8 @@ static unsigned find_zeros(const unsigned groups[8], unsigned *end)
     return begin;
 }
 
-/* RFC 5952 4: hexadecimal groups in lower case without leading zeros, the longest run of zeros as
- * "::". One address has one spelling, so lines of the log can be searched and counted. */
+/* Writes IPv6 as RFC 5952 4 requires: hexadecimal groups in lower case without leading zeros, the
+ * longest run of zeros as "::". Each address has one spelling, so the log can be searched. */
 void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
 {
     const unsigned char *b = address->bytes;
@@ -158,7 +158,7 @@ void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
 
 /* ==== Networks =============================================================================== */
 
-/* The address with all bits behind the first `bits` zero. For 20 bits:
+/* Returns the address with all bits after the first `bits` cleared. For 20 bits:
  *
  *      byte    0          1          2          3 ...
  *      kept    20         12         4          0
@@ -175,8 +175,8 @@ static struct address cut(const struct address *address, unsigned bits)
     return cut;
 }
 
-/* Without "/bits" it is the network of one address. The form of the address, not its value, says
- * how many bits there may be: "::ffff:10.0.0.0/104" is an IPv6 network. */
+/* Reads an address without "/bits" as a network of one address. The form of the address, not its
+ * value, decides how many bits are allowed: "::ffff:10.0.0.0/104" is an IPv6 network. */
 bool network_parse(struct span text, struct network *network)
 {
     struct span host;
@@ -195,14 +195,14 @@ bool network_parse(struct span text, struct network *network)
     return memcmp(&first, &network->first, sizeof first) == 0;
 }
 
-/* An address is in the network if cutting it to the same bits gives the same address. */
+/* Returns whether cutting the address to the network's bits gives the network's first address. */
 bool network_has(const struct network *network, const struct address *address)
 {
     struct address first = cut(address, network->bits);
     return memcmp(&first, &network->first, sizeof first) == 0;
 }
 
-/* Linear, and done for each connection: an operator has a few proxies. */
+/* Searches linearly for each connection, because an operator has only a few proxies. */
 bool network_any_has(const struct network *networks, size_t count, const struct address *address)
 {
     for (size_t i = 0; i < count; i++)
@@ -211,14 +211,14 @@ bool network_any_has(const struct network *networks, size_t count, const struct 
     return false;
 }
 
-/* ::1 is kept whole because its /64 begins with ::, and limits.c asks whether a peer is a loopback
+/* Keeps ::1 intact: its /64 would be ::, which limits.c could not recognize as a loopback
  * address. */
 struct address address_prefix(const struct address *address)
 {
     return is_v4(address) || address_is_loopback(address) ? *address : cut(address, 64);
 }
 
-/* 127.0.0.0/8 (RFC 1122 3.2.1.3) and ::1. */
+/* Returns whether the address is ::1 or is in 127.0.0.0/8 (RFC 1122 3.2.1.3). */
 bool address_is_loopback(const struct address *address)
 {
     static const struct network v4 = { { { [10] = 0xff, [11] = 0xff, [12] = 127 } }, 104 };

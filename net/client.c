@@ -1,20 +1,20 @@
-/* client.c - the states of a connection, and the ways between them. The picture is in client.h.
+/* client.c - the states of a connection, and the transitions between them. client.h has a picture.
  *
  * Invariants:
  *
- * - close_client is the only way out, and each way to it gives a reason. It frees what the client
- *   owns, but leaves the struct as CLIENT_CLOSED until client_reap, at the end of the turn. The
- *   events of a turn are fetched together: one of them may belong to a client that an earlier one
- *   has closed, and so may a pointer further up the call stack. To free the struct at once would be
- *   a use-after-free. The price: after a call that may close, the state must be looked at again.
- * - One request at a time: while an answer is not wholly sent, or not yet known, nothing is read. A
- *   client that sends ahead (RFC 9112 9.3.2) waits in the kernel, and costs no memory here.
- * - A client gets one bounded step before the others have their turn: one recv(2), one request, one
- *   piece of a file, the frames that its socket takes. Level-triggered epoll reports the rest.
- * - Every client that is not closed is in exactly one queue of deadline.h, which is also the only
- *   list of all clients.
- * - input.c, output.c and serve.c move bytes and report an outcome; what follows from it is decided
- *   here. */
+ * - Only close_client ends a connection; each caller gives a reason. It frees what the client owns,
+ *   but keeps the struct as CLIENT_CLOSED until client_reap, at the end of the turn. The events of
+ *   a turn are fetched together: a later event, or a pointer further up the call stack, may belong
+ *   to a client that an earlier event has closed. Freeing the struct at once would cause a
+ *   use-after-free. The price: after a call that can close, the state must be checked again.
+ * - One request is handled at a time: nothing is read while an answer is unknown or not completely
+ *   sent. Requests that are sent ahead (RFC 9112 9.3.2) wait in the kernel, and use no memory here.
+ * - Each client gets one bounded step at a time: one recv(2), one request, one piece of a file, the
+ *   frames that fit into its socket. Level-triggered epoll reports the rest.
+ * - Every client that is not closed is in exactly one queue of deadline.h. These queues are also
+ *   the only list of all clients.
+ * - input.c, output.c and serve.c move bytes and report an outcome; this file decides what follows
+ *   from the outcome. */
 
 #include "net/client.h"
 
@@ -36,13 +36,13 @@
 enum { LINGER_BYTES = 65536 }; /* what a client may still send after its last answer */
 
 static const struct net_settings *settings;
-static const struct handlers *known_handlers[CLIENT_HANDLERS_MAX]; /* NULL behind the last */
+static const struct handlers *known_handlers[CLIENT_HANDLERS_MAX]; /* NULL after the last */
 static struct hub *hub;
 static int epoll;
 static struct link dead;  /* closed in this turn, freed at its end */
 static unsigned released; /* see client_released; it may wrap around */
 static bool draining;
-static uint64_t drain_spread_ms; /* over which the drained streams come back */
+static uint64_t drain_spread_ms; /* the time over which drained streams reconnect */
 
 void client_start(const struct net_settings *given, struct hub *streams, int epoll_fd)
 {
@@ -57,7 +57,7 @@ void client_start(const struct net_settings *given, struct hub *streams, int epo
 
 /* ==== Coming and going ======================================================================= */
 
-/* The address is the one that the limits count: of an IPv6 address its /64. */
+/* Logs why a connection ends. The address is the one that the limits count: for IPv6, the /64. */
 static void log_close(const struct client *c, enum outcome why)
 {
     char address[ADDRESS_TEXT_BYTES] = "-";
@@ -69,9 +69,9 @@ static void log_close(const struct client *c, enum outcome why)
         connection_reason(why));
 }
 
-/* Closes with a reset (a linger time of zero) when the client has stopped reading. After a normal
- * close the kernel would hold its unsent bytes and offer them for up to a minute, in a socket that
- * no descriptor and no limit of ours accounts for. */
+/* Makes close(2) send a reset (a linger time of zero) if the client has stopped reading. After a
+ * normal close the kernel would keep the unsent bytes and offer them for up to a minute, in a
+ * socket that no descriptor and no limit of this server accounts for. */
 static void reset_at_close(const struct client *c, enum outcome why)
 {
     struct linger now = { .l_onoff = 1 };
@@ -79,11 +79,11 @@ static void reset_at_close(const struct client *c, enum outcome why)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-/* The one way out, in any state; a second call does nothing. client_leave comes before
- * client_set_peer, because it counts down the peer's streams. close(2) also takes the socket out of
- * epoll, because no other process holds it open (a forked child closes its copies: compact.c). From
- * here on the deadline's link holds the client in the list of the dead, so that closing needs no
- * memory and cannot fail. */
+/* Closes a connection in any state; a second call does nothing. client_leave precedes
+ * client_set_peer, because it decrements the peer's streams. close(2) also removes the socket from
+ * epoll, because no other process has it open (a forked child closes its copies: compact.c). The
+ * deadline's link puts the client into the list of the dead, so closing needs no memory and cannot
+ * fail. */
 static void close_client(struct client *c, enum outcome why)
 {
     if (c->state == CLIENT_CLOSED)
@@ -108,8 +108,8 @@ static void close_if_gone(struct client *c, enum outcome outcome)
         close_client(c, outcome);
 }
 
-/* Tells epoll what to report for this client. Most calls change nothing, and are not passed on. May
- * close the client. With no events epoll still reports a reset (EPOLLERR, EPOLLHUP). */
+/* Tells epoll which events to report for this client, unless they are the same as before. May close
+ * the client. Even with no events, epoll still reports a reset (EPOLLERR, EPOLLHUP). */
 static void watch(struct client *c, uint16_t events)
 {
     if (c->events == events)
@@ -120,8 +120,8 @@ static void watch(struct client *c, uint16_t events)
         close_client(c, GONE_EPOLL);
 }
 
-/* Returns the place of these handlers in known_handlers, and enters them at their first client. A
- * byte instead of a pointer keeps struct client small. Linear: there are a few sets at most. */
+/* Returns the index of these handlers in known_handlers, and adds new ones. A byte instead of a
+ * pointer keeps struct client small. The search is linear: there are only a few. */
 static uint8_t handlers_number(const struct handlers *handlers)
 {
     uint8_t i = 0;
@@ -133,9 +133,9 @@ static uint8_t handlers_number(const struct handlers *handlers)
     return i;
 }
 
-/* The time for the first head runs from here, so a client that connects and sends nothing is
- * closed. The epoll entry names the struct and not the descriptor: the descriptor's number may be
- * in use again later in the turn, and a late event must not reach another client. */
+/* Starts the time limit for the first head, so a client that connects and sends nothing is closed.
+ * The epoll entry refers to the struct, not the descriptor: the descriptor's number may be reused
+ * later in the turn, and a late event must not reach another client. */
 void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *handlers)
 {
     struct client *c = calloc(1, sizeof *c);
@@ -158,8 +158,8 @@ void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *
     limits_count_connections(1);
 }
 
-/* From here on no pointer to these clients may be left: the hub's lists, the deadline queues, the
- * leases and epoll have forgotten them in close_client. */
+/* Frees clients to which no pointer is left: close_client has removed them from the hub's lists,
+ * the deadline queues, the leases and epoll. */
 void client_reap(void)
 {
     for (struct link *l = dead.next, *next; l != &dead; l = next) {
@@ -174,8 +174,8 @@ void client_fail(struct client *c)
     close_client(c, GONE_NO_MEMORY);
 }
 
-/* The time over which clients that are sent away together are told to come back: at least a second,
- * and a millisecond for each, so that they do not all connect in the same instant. */
+/* Returns the time over which streams that end together are told to reconnect: at least a second,
+ * and a millisecond per stream, so that they do not all connect at the same instant. */
 static uint64_t spread_ms(void)
 {
     return limits_streams() > 1000 ? limits_streams() : 1000;
@@ -183,8 +183,8 @@ static uint64_t spread_ms(void)
 
 /* ==== Addresses and descriptors ============================================================== */
 
-/* A proxied connection counts against another address with each request. The bytes that it has
- * buffered move along. */
+/* Moves the client's buffered bytes to the new peer too. A proxied connection counts against
+ * another address with each request. */
 void client_set_peer(struct client *c, struct peer *peer)
 {
     size_t bytes = c->in != NULL ? c->in->capacity : 0;
@@ -195,7 +195,7 @@ void client_set_peer(struct client *c, struct peer *peer)
     limits_count_buffer(BUFFERED_REQUESTS, c->peer, 0, bytes);
 }
 
-/* The queue is in the order in which clients became idle: its head has been idle longest. */
+/* Closes the head of the queue, which has been idle longest, because clients join at the end. */
 bool client_close_idle(void)
 {
     struct client *idle = deadline_first(DEADLINE_IDLE);
@@ -204,7 +204,7 @@ bool client_close_idle(void)
     return idle != NULL;
 }
 
-/* A count and not a callback: accept.c compares it once a turn. */
+/* Returns a count instead of calling back: accept.c compares it once per turn. */
 unsigned client_released(void)
 {
     return released + output_files_closed();
@@ -212,11 +212,11 @@ unsigned client_released(void)
 
 /* ==== Answers ================================================================================ */
 
-/* Closes in stages (RFC 9112 9.6). A half-close tells the client that nothing follows; then for a
- * second the server reads and drops what it still sends. An immediate close(2) with unread bytes
- * would send a reset, on which the client's kernel may drop the answer before the client has read
- * it. After LINGER_BYTES the reading stops: the client's window fills, it has to stop sending, and
- * it can read the answer meanwhile. */
+/* Closes in stages (RFC 9112 9.6). A half-close tells the client that nothing follows; then, for a
+ * second, the server reads and drops whatever the client still sends. An immediate close(2) with
+ * unread bytes would send a reset, and the client's kernel could drop the answer before the client
+ * has read it. After LINGER_BYTES the server stops reading: the client's window fills, so the
+ * client must stop sending, and can read the answer meanwhile. */
 static void linger(struct client *c)
 {
     input_free(c);
@@ -229,31 +229,31 @@ static void linger(struct client *c)
     watch(c, EPOLLIN);
 }
 
-/* The answer is sent: the connection ends, or becomes ready for the next request. If that is in the
- * buffer already, process_ready parses it when the other clients have had their events. Parsing it
- * here would let a client that sends a hundred requests at once keep the others waiting, and would
- * nest a hundred calls. */
+/* Ends the connection after its answer, or makes it ready for the next request. If that request is
+ * already in the buffer, process_ready parses it after the other clients have had their events.
+ * Parsing it here would let a client that sends a hundred requests at once keep the others waiting,
+ * and would nest a hundred calls. */
 static void finish_answer(struct client *c)
 {
     if (c->close) {
         linger(c);
         return;
     }
-    if (c->proxied) /* the next request may be from any other client */
+    if (c->proxied) /* the next request may be from a different client */
         client_set_peer(c, NULL);
     c->state = CLIENT_HEAD;
     if (input_next(c)) {
         deadline_set(c, DEADLINE_READY);
     } else {
         deadline_set(c, DEADLINE_IDLE);
-        released++; /* client_close_idle can now close it for another */
+        released++; /* client_close_idle can now close it for a new client */
     }
     watch(c, EPOLLIN);
 }
 
-/* EPOLLOUT is armed only while bytes wait, because an empty socket is writable in every turn.
- * EPOLLIN is disarmed meanwhile: a client that does not read its answers is not read from either,
- * or it could make the server work and pay nothing (back-pressure). */
+/* Waits for room in the socket. EPOLLOUT is armed only while bytes wait, because an idle socket is
+ * writable in every turn. EPOLLIN is disarmed meanwhile: a client that does not read its answers
+ * could otherwise make the server work for nothing (back-pressure). */
 static void await_output(struct client *c)
 {
     c->state = CLIENT_ANSWERING;
@@ -261,7 +261,7 @@ static void await_output(struct client *c)
     watch(c, EPOLLOUT);
 }
 
-/* Goes on from the outcome of an answer. */
+/* Continues according to the outcome of sending an answer. */
 static void go_on(struct client *c, enum outcome outcome)
 {
     if (outcome == SENT_ALL)
@@ -272,8 +272,8 @@ static void go_on(struct client *c, enum outcome outcome)
         close_client(c, outcome);
 }
 
-/* Decides whether the connection ends with this answer, by the same rule as the answer's head.
- * Later would be too late: the state and the request that the rule looks at are gone by then. */
+/* Decides whether the connection ends with this answer, by the same rule as the answer's head. This
+ * must happen first: sending the answer changes the state and frees the request. */
 static void settle_closing(struct client *c)
 {
     c->close = c->in != NULL ? exchange_closes(c) : c->close;
@@ -291,17 +291,17 @@ void client_answer_file(struct client *c, struct span head, int file, uint64_t l
     go_on(c, output_file(c, head, file, left));
 }
 
-/* Without a deadline, because the keeper settles every message, as safe or as refused. EPOLLIN
- * stays armed, which saves two calls to epoll if the message is settled soon. */
+/* Waits without a deadline, because the keeper settles every message, as safe or as refused.
+ * EPOLLIN stays armed, which saves two calls to epoll if the message is settled soon. */
 void client_wait(struct client *c)
 {
     c->state = CLIENT_WAITING;
     deadline_set(c, DEADLINE_NONE);
 }
 
-/* A long poll is watched for its peer's close alone (EPOLLRDHUP): it may wait for a minute, and its
- * place in the limits must come free when the client goes. Its first turn puts the stream into the
- * idle lists of its rooms, where messages find it. */
+/* Watches a long poll only for its peer's close (EPOLLRDHUP): the poll can wait for a minute, and
+ * its place in the limits must be freed when the client disconnects. The first turn puts the stream
+ * into the idle lists of its rooms, where messages find it. */
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout))
 {
     must(c->joined && seconds >= 1 && seconds <= CLIENT_POLL_MAX_SECONDS);
@@ -313,7 +313,7 @@ void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client 
         turn_serve(hub, &c->stream);
 }
 
-/* If a request could not be read, it is unknown where the next one begins: the connection ends. */
+/* Refuses an unreadable request and ends the connection: nobody knows where the next one begins. */
 static void refuse(struct client *c, int status)
 {
     input_restart(c);
@@ -323,14 +323,14 @@ static void refuse(struct client *c, int status)
 
 /* ==== Streams ================================================================================ */
 
-/* The lease is made first: if that fails, the hub has not seen the stream, and there is nothing to
- * undo there. */
+/* Makes the lease first: if that fails, the hub has not seen the stream, and nothing needs
+ * undoing. */
 enum join client_join(struct client *c, const struct span *rooms, size_t count, struct span name,
     bool present, int64_t expires)
 {
     enum join join = JOIN_NO_MEMORY;
     c->lease = expires != INT64_MAX ? lease_new(c, expires) : NULL;
-    c->stream.chunked = !c->in->request.http10; /* HTTP/1.0 knows no chunks */
+    c->stream.chunked = !c->in->request.http10; /* HTTP/1.0 has no chunks */
     if (c->lease != NULL || expires == INT64_MAX)
         join = stream_join(hub, &c->stream, rooms, count, name, present);
     if (join != JOIN_OK) {
@@ -343,7 +343,7 @@ enum join client_join(struct client *c, const struct span *rooms, size_t count, 
     return JOIN_OK;
 }
 
-/* The lease must go too, or it would name a client that is freed. */
+/* Ends the lease too, or it would point to a freed client. */
 void client_leave(struct client *c)
 {
     lease_end(c->lease);
@@ -355,9 +355,9 @@ void client_leave(struct client *c)
     stream_leave(hub, &c->stream);
 }
 
-/* From here on an idle stream owns its struct and nothing else: the request goes before the first
- * byte is sent. The first turn is now and not when the room is next due, so that the client sees
- * its stream begin at once. */
+/* Frees the request before the first byte is sent, so that an idle stream owns nothing but its
+ * struct. The first turn runs now, not when the room is next due, so that the client sees its
+ * stream begin at once. */
 void client_stream(struct client *c, struct span bytes, size_t hold)
 {
     settle_closing(c);
@@ -370,8 +370,8 @@ void client_stream(struct client *c, struct span bytes, size_t hold)
         turn_serve(hub, &c->stream);
 }
 
-/* Tells a stream when to come back and ends its body, so that the client sees an orderly end. It
- * must have nothing unfinished. From here on it is an answer like any other. */
+/* Tells a stream when to reconnect and ends its body, so that the client sees an orderly end. The
+ * stream must have nothing unfinished. From here on these bytes are an answer like any other. */
 static void end_stream(struct client *c, uint64_t spread_ms)
 {
     struct span words = serve_last_words(c, random_spread(settings->retry_ms, spread_ms));
@@ -383,17 +383,17 @@ static void end_stream(struct client *c, uint64_t spread_ms)
         client_answer(c, words, (struct span) { NULL, 0 });
 }
 
-/* A stream's turn. The hub calls this in the middle of its lists, so a stream that has left must be
- * reported as SERVED_GONE.
+/* Gives a stream its turn. The hub calls this while it walks its lists, so a stream that has left
+ * must be reported as SERVED_GONE.
  *
  * A short write arms EPOLLOUT, and SERVED_BLOCKED moves the stream to the hub's blocked list, where
- * no message wakes it in vain. Once it has caught up EPOLLOUT must be disarmed: an idle socket is
- * writable in every turn, and the loop would spin. In a drain a stream ends when it has caught up
- * and not before, so that it gets all that was published. */
+ * no message wakes it in vain. Once the stream has caught up, EPOLLOUT must be disarmed: an idle
+ * socket is writable in every turn, and the loop would spin. In a drain a stream ends only after it
+ * has caught up, so that it gets everything that was published. */
 static enum served serve(struct stream *stream)
 {
     struct client *c = CONTAINER(stream, struct client, stream);
-    if (c->state == CLIENT_WAITING) /* a long poll: it is answered, and gets no frames */
+    if (c->state == CLIENT_WAITING) /* a long poll gets an answer, not frames */
         return stream_is_behind(stream) && c->in->poll(c, false) ? SERVED_GONE : SERVED_ALL;
     enum outcome outcome = serve_stream(c);
     if (is_gone(outcome)) {
@@ -412,16 +412,16 @@ static enum served serve(struct stream *stream)
     return all ? SERVED_ALL : SERVED_BLOCKED;
 }
 
-/* The hub looks for overrun streams itself, because a stalled socket reports no event. */
+/* Closes an overrun stream. The hub finds it, because a stalled socket reports no event. */
 static void overrun(struct stream *stream)
 {
     close_client(CONTAINER(stream, struct client, stream), GONE_OVERRUN);
 }
 
-/* The hub knows streams and no clients; CONTAINER leads from one to the other. */
+/* The hub knows streams, not clients; CONTAINER finds a stream's client. */
 const struct stream_owner client_stream_owner = { serve, overrun };
 
-/* A heartbeat that does not fit blocks the stream, and only a turn can tell that to the hub. */
+/* Sends a heartbeat. If it does not fit, only a turn can report the blocked stream to the hub. */
 static void send_heartbeat(struct client *c)
 {
     deadline_set(c, DEADLINE_STREAM);
@@ -433,9 +433,9 @@ static void send_heartbeat(struct client *c)
 
 /* ==== Reading ================================================================================ */
 
-/* The client asked to be told before it sends the body (RFC 9110 10.1.1). All answers before have
- * gone to the kernel; if these 25 bytes do not fit behind them, the client has stopped reading, and
- * keeping them for later is not worth a state. */
+/* Tells the client to send the body (RFC 9110 10.1.1). All earlier answers are already in the
+ * kernel; if these 25 bytes do not fit after them, the client has stopped reading, and keeping the
+ * bytes for later is not worth a state. */
 static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
@@ -445,9 +445,9 @@ static void say_continue(struct client *c)
         close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }
 
-/* The deadline is not extended for each byte: a head has ten seconds in all, a body thirty. That
- * ends clients which send a byte now and then to hold a connection (slowloris). `100 Continue` is
- * left out if the body has begun to arrive. */
+/* Parses a head. The deadline is not extended for each byte: a head has ten seconds in all, a body
+ * thirty. That stops clients that send a byte now and then to hold a connection (slowloris). `100
+ * Continue` is skipped if the body has begun to arrive. */
 static void parse_head(struct client *c)
 {
     struct input *in = c->in;
@@ -465,7 +465,7 @@ static void parse_head(struct client *c)
         say_continue(c);
 }
 
-/* A chunked body is decoded where it lies, and in->len shrinks. */
+/* Parses a body; a chunked body is decoded in place, which shrinks in->len. */
 static void parse_body(struct client *c)
 {
     struct input *in = c->in;
@@ -478,9 +478,9 @@ static void parse_body(struct client *c)
     known_handlers[c->handlers]->handle(c);
 }
 
-/* Parses the bytes in the buffer, and has one request answered if it is complete; head and body may
- * have arrived together. The handlers may close the client or free its input, so neither is touched
- * after them before the state is looked at. */
+/* Parses the bytes in the buffer, and lets a handler answer one request if it is complete; head and
+ * body may have arrived together. A handler can close the client or free its input, so the state is
+ * checked before either is used again. */
 static void process(struct client *c)
 {
     if (c->state == CLIENT_HEAD && c->in != NULL)
@@ -489,8 +489,8 @@ static void process(struct client *c)
         parse_body(c);
 }
 
-/* A request for which there is no memory under the limits gets a 503. On a kept connection the time
- * for the head runs from its first byte. */
+/* Reads and parses. A request that the memory limits do not allow gets a 503. On a keep-alive
+ * connection the time for the head runs from its first byte. */
 static void read_request(struct client *c)
 {
     enum outcome outcome = input_read(c);
@@ -505,7 +505,7 @@ static void read_request(struct client *c)
     }
 }
 
-/* Bytes on an open stream mean nothing, but a closed browser tab shows as their end. */
+/* Drops bytes, which mean nothing, and returns how many; their end closes the client. */
 static size_t discard(struct client *c)
 {
     size_t bytes;
@@ -513,9 +513,9 @@ static size_t discard(struct client *c)
     return bytes;
 }
 
-/* Each branch uses up the event or stops watching for it: level-triggered, an event that is left
- * alone is reported again in every turn, and the loop spins. EPOLLOUT only makes a stream due:
- * turn_run sends when all events are read, and the messages of this turn go in the same send. */
+/* Uses up each event or stops watching for it: level-triggered epoll would report an ignored event
+ * in every turn, and the loop would spin. EPOLLOUT only makes a stream due: turn_run sends after
+ * all events are read, so that the messages of this turn share one send. */
 void client_ready(struct client *c, uint32_t events)
 {
     const uint32_t broken = EPOLLHUP | EPOLLERR;
@@ -531,7 +531,7 @@ void client_ready(struct client *c, uint32_t events)
         if (events & (broken | EPOLLRDHUP))
             close_client(c, GONE_HANG_UP);
         else
-            watch(c, 0); /* the request that was sent ahead stays in the kernel */
+            watch(c, 0); /* a request that was sent ahead stays in the kernel */
         return;
     case CLIENT_ANSWERING:
         go_on(c, output_flush(c));
@@ -552,9 +552,9 @@ void client_ready(struct client *c, uint32_t events)
 
 /* ==== Time =================================================================================== */
 
-/* Each branch closes the client or gives it a new deadline, because deadline_expire looks at the
- * front of the queue again. A connection on which no request has begun is closed without a 408:
- * browsers open some in advance, and would take it for the answer to their next request. */
+/* Closes the client or gives it a new deadline, because deadline_expire looks at the front of the
+ * queue again. A connection on which no request has begun is closed without a 408: browsers open
+ * connections in advance, and would take the 408 for the answer to their next request. */
 static void expire(struct client *c)
 {
     switch ((enum client_state)c->state) {
@@ -587,9 +587,9 @@ static void expire(struct client *c)
     }
 }
 
-/* A stream's token has ended. It gets no more, not even the frames that are due to it: the client
+/* Ends a stream whose token has ended. It gets nothing more, not even pending frames: the client
  * resumes with a new token where it stopped. A blocked stream may be in the middle of a frame,
- * where it cannot be told anything. A long poll is answered now, as at its time limit. */
+ * where last words cannot be sent. A long poll is answered now, as at its time limit. */
 static void expire_token(struct client *c)
 {
     if (c->state == CLIENT_WAITING)
@@ -600,9 +600,9 @@ static void expire_token(struct client *c)
         end_stream(c, spread_ms());
 }
 
-/* Parses one request of each client that has the next one in its buffer. One that has another
- * behind it goes back to the queue for the next turn, so the queue is emptied into a list first.
- * Each client is taken from the list's front: one that is closed meanwhile leaves the list by
+/* Parses one request of each client whose next request is in its buffer. A client with yet another
+ * request returns to the queue for the next turn, so the queue is first emptied into a list.
+ * Clients are taken from the list's front: a client that is closed meanwhile leaves the list by
  * itself. */
 static void process_ready(void)
 {
@@ -631,9 +631,9 @@ int64_t client_next_ms(void)
 
 /* ==== The end ================================================================================ */
 
-/* Prepares one client for the end. A request of which bytes have arrived is still read and
- * answered; a client between requests gets one last look, because its request may be in the kernel.
- * A blocked stream ends when it has caught up: see serve. */
+/* Prepares one client for the end. A request is still read and answered if some of its bytes have
+ * arrived; a client between requests is read once more, because its request may be in the kernel. A
+ * blocked stream ends when it has caught up: see serve. */
 static void drain(struct client *c)
 {
     c->close = true;
@@ -647,12 +647,12 @@ static void drain(struct client *c)
         close_client(c, GONE_DRAIN);
 }
 
-/* The queues are emptied into a list first, because drain moves clients to queues that a walk would
- * come to later. A client that is put back behind one with a newer deadline times out late, by one
- * timeout at most; the drain's own time limit bounds that.
+/* Empties the queues into a list first, because drain moves clients to queues that a walk would
+ * reach later. A client that is put back after one with a later deadline times out late, by at most
+ * one timeout; the drain's own time limit bounds that.
  *
- * The time over which the streams come back is fixed before the first of them goes, or it would
- * shrink with their number. */
+ * The time over which streams reconnect is fixed before the first stream ends, or it would shrink
+ * with their number. */
 void client_drain_all(void)
 {
     struct link all;
@@ -672,7 +672,7 @@ bool client_is_draining(void)
     return draining;
 }
 
-/* close_client moves each client from the list to the dead. */
+/* Empties a list of all clients: close_client moves each client to the dead. */
 void client_close_all(void)
 {
     struct link all;

@@ -1,7 +1,7 @@
 /* connection.c - the words for why a connection ended.
  *
- * Each way to CLIENT_CLOSED has a word of its own, because "closed" in a log explains nothing. They
- * show at debug level only (client.c): a connection that ends is no event for an operator. */
+ * Each way to CLIENT_CLOSED has its own word, because "closed" in a log explains nothing. The words
+ * appear only at debug level (client.c): an operator need not know that a connection ended. */
 
 #include "net/connection.h"
 

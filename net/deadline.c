@@ -1,11 +1,11 @@
 /* deadline.c - the queues of deadline.h.
  *
- * A turn looks at the heads of nine queues. The sixty queues of long polls, one for each length,
- * are mostly empty, so a word has a bit for each that may have clients, and only those are looked
- * at. Bits are set eagerly and cleared lazily, when a look finds the queue empty, because a client
+ * Each turn checks the heads of nine queues. The sixty queues of long polls, one per length, are
+ * mostly empty, so a word has a bit for each queue that may have clients, and only those queues are
+ * checked. Bits are set eagerly and cleared lazily, when a queue is found empty, because a client
  * that leaves a queue does not know whether it was the last.
  *
- * Nothing is allocated: the links lie in the clients, so a deadline can always be set. */
+ * Nothing is allocated: the links are in the clients, so setting a deadline cannot fail. */
 
 #include "net/deadline.h"
 
@@ -14,22 +14,22 @@
 
 enum {
     HEARTBEAT_SLACK_MS = 50, /* a heartbeat may be this late, so that one turn sends several */
-    EXPIRED_PER_TURN = 64,   /* of each queue; the rest is due in the next turn, at once */
+    EXPIRED_PER_TURN = 64,   /* per queue; the rest is due at once, in the next turn */
     SECOND_MS = 1000,
 };
 
-static const int64_t never_ms = INT64_MAX / 4; /* can be added to the clock without overflow */
+static const int64_t never_ms = INT64_MAX / 4; /* adding it to the clock does not overflow */
 
-static struct link queues[DEADLINE_COUNT]; /* the client that is due first stands first */
+static struct link queues[DEADLINE_COUNT]; /* the client that is due first comes first */
 static int64_t timeouts_ms[DEADLINE_COUNT];
-static uint64_t used_polls; /* from DEADLINE_POLL on; a bit may be set for an empty queue */
+static uint64_t used_polls; /* bit n: the queue DEADLINE_POLL + n may have clients */
 
-_Static_assert(DEADLINE_COUNT - DEADLINE_POLL <= 64, "a bit for each");
+_Static_assert(DEADLINE_COUNT - DEADLINE_POLL <= 64, "one bit per queue");
 
-/* A head must arrive in 10 s, in whatever pieces, and a body in 30 s. An answer has 30 s and a
- * stream 60 s from each part that the socket took: a client that reads slowly may stay, one that
- * reads nothing may not. A kept connection may be idle for 60 s. The second of lingering is a few
- * round trips, in which the answer arrives. */
+/* Sets the timeouts. A head must arrive within 10 s, in whatever pieces, and a body within 30 s. An
+ * answer may stall for 30 s and a stream for 60 s: a client that reads slowly may stay, a client
+ * that reads nothing may not. A keep-alive connection may be idle for 60 s. A second of lingering
+ * is a few round trips, enough for the answer to arrive. */
 void deadline_start(int64_t heartbeat_ms)
 {
     static const int64_t given[DEADLINE_POLL] = {
@@ -51,7 +51,7 @@ void deadline_start(int64_t heartbeat_ms)
     }
 }
 
-/* Keeps `due_ms`. list_remove also takes the client out of a caller's list: see deadline_take. */
+/* Keeps `due_ms`. list_remove also removes the client from a caller's list: see deadline_take. */
 void deadline_put_back(struct client *c)
 {
     unsigned kind = c->deadline_kind;
@@ -61,8 +61,8 @@ void deadline_put_back(struct client *c)
         used_polls |= 1ull << (kind - DEADLINE_POLL);
 }
 
-/* The end of the queue is the right place, because the clock is monotonic and the timeout the same
- * for all that are before it. */
+/* Appends the client, which keeps the queue in order: the clock is monotonic, and the timeout is
+ * the same for the whole queue. */
 void deadline_set(struct client *c, enum deadline kind)
 {
     c->deadline_kind = (uint8_t)kind;
@@ -76,8 +76,8 @@ struct client *deadline_first(enum deadline kind)
     return list_empty(queue) ? NULL : CONTAINER(queue->next, struct client, deadline);
 }
 
-/* Returns the first queue from `kind` on that is not empty; DEADLINE_COUNT if there is none.
- * Counting the trailing zeros of the word steps over empty long-poll queues in one instruction. */
+/* Returns the first non-empty queue from `kind` on; DEADLINE_COUNT if there is none. Counting the
+ * trailing zeros of the word skips empty long-poll queues in one instruction. */
 static int next_queue(int kind)
 {
     for (; kind < DEADLINE_POLL; kind++)
@@ -92,8 +92,8 @@ static int next_queue(int kind)
     return DEADLINE_COUNT;
 }
 
-/* The head is read again in each round: `expire` takes the client away, and may take others with
- * it. DEADLINE_READY is passed over, because client.c empties it. */
+/* Reads the head again in each round, because `expire` removes the client and may remove others.
+ * DEADLINE_READY is skipped, because client.c empties that queue. */
 void deadline_expire(void (*expire)(struct client *))
 {
     int64_t now_ms = clock_mono_ms();
@@ -108,7 +108,7 @@ void deadline_expire(void (*expire)(struct client *))
     }
 }
 
-/* With many streams heartbeats are due at all times, and without the slack the loop would wake up
+/* Adds the slack to heartbeats: among many streams one is always due, and the loop would wake up
  * for each of them. A head that is already due was left over by the bound of deadline_expire, and
  * does not wait for the slack. */
 int64_t deadline_next_ms(void)
@@ -124,8 +124,8 @@ int64_t deadline_next_ms(void)
     return next;
 }
 
-/* A list in the caller's hands is safe to walk while the clients in it get new deadlines: those go
- * to the queues and are not met again. */
+/* Makes a list that the caller can walk while its clients get new deadlines: those clients return
+ * to the queues, and the walk does not meet them again. */
 void deadline_take(enum deadline kind, struct link *all)
 {
     list_splice(&queues[kind], all);

@@ -1,13 +1,13 @@
 /* deadline.h - inside net/: when a client, or the server, has waited long enough.
  *
- * Equal timeouts make a FIFO queue: the client that enters last is due last, so only the head of
- * each queue is ever looked at. To set, to move and to cancel a deadline costs O(1), without a heap
- * or a tree of timers. The price: there is one queue for each length of time, and lengths must be
- * known beforehand. (Ends of tokens are not; they are in lease.h.)
+ * Clients with equal timeouts form a FIFO queue: the client that enters last is due last, so only
+ * the head of each queue is ever checked. Setting, moving and cancelling a deadline costs O(1),
+ * without a heap or a tree of timers. The price: each timeout needs its own queue, and must be
+ * known beforehand. (Ends of tokens are not: see lease.h.)
  *
  *     DEADLINE_HEAD     ──► due at 112 ──► due at 113 ──► due at 120      10 s after each was set
  *     DEADLINE_STREAM   ──► due at 111 ──► due at 111 ──► due at 125      15 s
- *                           only the first column is looked at
+ *                           only the first column is checked
  *
  * Every client is in exactly one queue. */
 
@@ -22,40 +22,40 @@ struct link;
 enum deadline {
     DEADLINE_HEAD,
     DEADLINE_BODY,
-    DEADLINE_ANSWER, /* since the socket last took a part of an answer */
+    DEADLINE_ANSWER, /* since the socket last accepted a part of an answer */
     DEADLINE_IDLE,   /* between requests */
     DEADLINE_LINGER,
     DEADLINE_STREAM,  /* until the next heartbeat */
-    DEADLINE_STALLED, /* since the socket last took a part of a stream */
-    DEADLINE_READY,   /* no deadline: the next request is in the buffer, and is to be parsed */
+    DEADLINE_STALLED, /* since the socket last accepted a part of a stream */
+    DEADLINE_READY,   /* no deadline: the next request waits in the buffer to be parsed */
     DEADLINE_NONE,    /* no deadline: the keeper ends the wait */
-    DEADLINE_POLL,    /* a long poll of one second, of two, up to CLIENT_POLL_MAX_SECONDS */
+    DEADLINE_POLL,    /* long polls: a queue per length, 1 to CLIENT_POLL_MAX_SECONDS */
     DEADLINE_COUNT = DEADLINE_POLL + 60
 };
 
-/* Must be called once, before all other functions here. No heartbeats if `heartbeat_ms` is 0. */
+/* Call this once, before any other function here. A `heartbeat_ms` of 0 means no heartbeats. */
 void deadline_start(int64_t heartbeat_ms);
 
-/* Moves the client to the end of this queue; its time starts now. */
+/* Moves the client to the end of this queue; the client's time starts now. */
 void deadline_set(struct client *c, enum deadline kind);
 
-/* Calls `expire` for clients whose deadline has passed: at most 64 of each queue, so that many
- * which are due together do not keep the sockets waiting. `expire` must close the client or set a
+/* Calls `expire` for clients whose deadline has passed: at most 64 per queue, so that many clients
+ * that are due together do not keep the sockets waiting. `expire` must close the client or set a
  * new deadline. */
 void deadline_expire(void (*expire)(struct client *));
 
-/* Returns when the next deadline passes, in monotonic milliseconds; in the far future if never. */
+/* Returns when the next deadline passes, in monotonic milliseconds; far in the future if never. */
 int64_t deadline_next_ms(void);
 
-/* Returns the first client in a queue; NULL if it is empty. */
+/* Returns the first client in a queue; NULL if the queue is empty. */
 struct client *deadline_first(enum deadline kind);
 
-/* Moves all clients of a queue, or of all queues, to the end of the list `all`, by their `deadline`
- * links. */
+/* Moves all clients of a queue, or of all queues, to the end of the list `all`, linked by
+ * `deadline`. */
 void deadline_take(enum deadline kind, struct link *all);
 void deadline_take_all(struct link *all);
 
-/* Puts a client that was taken back to the end of its queue, with the deadline that it had. */
+/* Moves a taken client to the end of its queue again; its deadline stays the same. */
 void deadline_put_back(struct client *c);
 
 #endif

@@ -1,7 +1,7 @@
 /* exchange.c - a window into a connection, for handlers.
  *
- * Small functions instead of a shared struct: handlers know the questions of exchange.h, and the
- * layout of struct client can change without them. A call costs nothing beside a request. */
+ * Handlers call small functions instead of sharing a struct, so the layout of struct client can
+ * change without them. A call costs nothing compared with a request. */
 
 #include "net/exchange.h"
 
@@ -17,15 +17,15 @@ char *exchange_bytes(const struct client *c)
     return c->in->bytes;
 }
 
-/* A chunked body is in one piece, too: the parser has moved its chunks together. */
+/* Returns the body in one piece, even if it was chunked: the parser has joined the chunks. */
 struct span exchange_body(const struct client *c)
 {
     return (struct span) { c->in->bytes + c->in->request.body_start, c->in->request.body_len };
 }
 
-/* A connection may go on only if it is known where the next request begins. A request that is
- * answered by its head (CLIENT_HEAD) may have a body that is not read, whose bytes must not be
- * taken for the next request: request smuggling begins that way. */
+/* Keeps the connection only if it is known where the next request begins. A request that is
+ * answered after its head (CLIENT_HEAD) may have an unread body, whose bytes must not be taken for
+ * the next request: request smuggling begins that way. */
 bool exchange_closes(const struct client *c)
 {
     const struct http_request *r = &c->in->request;
@@ -33,7 +33,7 @@ bool exchange_closes(const struct client *c)
     return c->close || client_is_draining() || !r->keep_alive || unread;
 }
 
-/* Must be called before the head of the answer is written, because the head announces it. */
+/* Makes the connection end. Call this before writing the answer's head, which announces the end. */
 void exchange_set_closing(struct client *c)
 {
     c->close = true;
@@ -54,13 +54,13 @@ struct waiter *exchange_waiter(struct client *c)
     return &c->in->waiter;
 }
 
-/* The hub knows only waiters; the input that holds one knows its client. */
+/* Finds the client through the input that contains the waiter: the hub sees only waiters. */
 struct client *exchange_of_waiter(struct waiter *waiter)
 {
     return CONTAINER(waiter, struct input, waiter)->client;
 }
 
-/* It lives in the input, so that a long poll has its query until it is answered. */
+/* Returns the query in the input, so that a long poll keeps it until the answer. */
 struct page_query *exchange_query(struct client *c)
 {
     return &c->in->query;

@@ -1,13 +1,13 @@
 /* input.c - reading into a buffer that exists only during a request.
  *
- * A connection has no read buffer while it is idle: ten thousand idle connections would otherwise
- * hold twenty megabytes. The buffer is made when bytes arrive. It holds the request, the parser's
- * state and what handlers keep until the answer, and goes with the answer; an open stream has none.
- * A few free ones are kept, because malloc(3) and free(3) may go to the kernel each time, and that
- * costs as much as the request.
+ * An idle connection has no read buffer: otherwise ten thousand of them would use twenty megabytes.
+ * The buffer is made when bytes arrive. It contains the request, the parser's state and whatever
+ * handlers keep until the answer, and is freed with the answer; an open stream has no buffer. A few
+ * free buffers are kept, because malloc(3) and free(3) can enter the kernel each time, which costs
+ * as much as the request.
  *
- * Each readiness is one recv(2), not a loop until EAGAIN: level-triggered epoll reports again what
- * is left, so that a client which sends fast gets no more of a turn than the others. */
+ * Each event leads to one recv(2), not to a loop until EAGAIN: level-triggered epoll reports the
+ * rest again, so a client that sends fast gets no more of a turn than the others. */
 
 #include "net/input.h"
 
@@ -17,16 +17,16 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* The debug build reads a few bytes at a time, so that the parser meets input that is cut anywhere,
- * and it keeps no spare buffers, so that the sanitizer sees the use of a freed one. In other
- * builds a usual head fits the first buffer, and the spares take less than 256 KiB. */
+/* The debug build reads a few bytes at a time, so that the parser gets input that is cut anywhere,
+ * and keeps no spare buffers, so that the sanitizer detects the use of a freed buffer. In other
+ * builds a usual head fits into the first buffer, and the spares use less than 256 KiB. */
 #ifdef DEBUG
 enum { INPUT_MIN_BYTES = 7, SPARES_MAX = 0 };
 #else
 enum { INPUT_MIN_BYTES = 2048, SPARES_MAX = 64 };
 #endif
 
-/* Beyond the largest head and body: for the chunk lines and trailers of a chunked body. */
+/* Room for the chunk lines and trailers of a chunked body, beyond the largest head and body. */
 enum { INPUT_SPARE_BYTES = 16384 };
 
 static size_t max_body;
@@ -38,8 +38,8 @@ void input_start(size_t given)
     max_body = given;
 }
 
-/* The fields before `request` start as zeros; http_start sets the parser's. limits_count_buffer is
- * not told of a new buffer, because it does not count any as small as this. */
+/* Makes a buffer. The fields before `request` start as zeros; http_start sets the parser's fields.
+ * limits_count_buffer is not called, because it does not count buffers as small as this. */
 static struct input *input_new(struct client *c)
 {
     struct input *in =
@@ -53,8 +53,8 @@ static struct input *input_new(struct client *c)
     return in;
 }
 
-/* If the request's message is still on its way, the hub must forget the waiter, which is part of
- * the buffer; the message is published all the same. */
+/* Makes the hub forget the waiter, which is part of the buffer, if the request's message is still
+ * pending; the message is published anyway. */
 void input_free(struct client *c)
 {
     struct input *in = c->in;
@@ -63,16 +63,16 @@ void input_free(struct client *c)
     hub_forget(&in->waiter);
     limits_count_buffer(BUFFERED_REQUESTS, c->peer, in->capacity, 0);
     c->in = NULL;
-    /* Not `spare_count < SPARES_MAX`: compilers warn of an unsigned number below 0. */
+    /* Not `spare_count < SPARES_MAX`: compilers warn about an unsigned number below 0. */
     if (in->capacity == INPUT_MIN_BYTES && spare_count + 1 <= SPARES_MAX)
         spares[spare_count++] = in;
     else
         free(in);
 }
 
-/* Doubles the buffer, so that the copying stays linear, up to the size of the largest request. The
- * parser refuses a longer one first; GONE_TOO_LONG is the second line of defence. The buffer may
- * move: the parser keeps offsets, and while the hub holds the waiter's address nothing is read. */
+/* Doubles the buffer, which keeps the copying linear, up to the size of the largest request. The
+ * parser refuses a longer request first; GONE_TOO_LONG is the second line of defence. The buffer
+ * can move: the parser keeps offsets, and nothing is read while the hub has the waiter. */
 static enum outcome grow(struct client *c)
 {
     size_t most = HTTP_HEAD_MAX_BYTES + max_body + INPUT_SPARE_BYTES;
@@ -90,7 +90,7 @@ static enum outcome grow(struct client *c)
     return READ_SOME;
 }
 
-/* Makes sure that there is a buffer with room for at least one byte. */
+/* Makes sure that the buffer exists and has room for at least one byte. */
 static enum outcome prepare(struct client *c)
 {
     if (c->in != NULL)
@@ -99,8 +99,8 @@ static enum outcome prepare(struct client *c)
     return c->in != NULL ? READ_SOME : GONE_NO_MEMORY;
 }
 
-/* The peer's close shows only after all bytes before it have been read: a client that sends a
- * request and then closes its sending side is still answered. */
+/* Notices the peer's close only after reading all bytes before it: a client that sends a request
+ * and then closes its sending side is still answered. */
 enum outcome input_read(struct client *c)
 {
     enum outcome prepared = prepare(c);
@@ -116,8 +116,8 @@ enum outcome input_read(struct client *c)
     return READ_SOME;
 }
 
-/* Unread bytes would make level-triggered epoll report them in every turn, and make close(2) send a
- * reset. So they are read, at most 4 KiB a turn. */
+/* Reads at most 4 KiB per turn. Level-triggered epoll would report unread bytes in every turn, and
+ * they would make close(2) send a reset. */
 enum outcome input_discard(struct client *c, size_t *count)
 {
     char bytes[4096];
@@ -138,8 +138,8 @@ bool input_is_blank(const struct input *in)
     return in == NULL || i == in->len;
 }
 
-/* A pipelined request (RFC 9112 9.3.2) moves to the front, because the parser's places count from
- * there in 16 bits. The price is a copy of what was read ahead for each request. */
+/* Moves a pipelined request (RFC 9112 9.3.2) to the front, because the parser's offsets have 16
+ * bits and start there. The price: each request copies what was read ahead. */
 bool input_next(struct client *c)
 {
     struct input *in = c->in;

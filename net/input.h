@@ -2,7 +2,7 @@
  * freed with the answer unless the client has sent more requests ahead.
  *
  *     0                  end                  len            capacity
- *     |  this request     |  the next one's    |  free        |
+ *     |  this request     |  the next request  |  free        |
  */
 
 #ifndef INPUT_H
@@ -10,29 +10,29 @@
 
 #include "net/connection.h"
 
-/* Must be called once, before all other functions here. `max_body` is the largest body in bytes. */
+/* Call this once, before any other function here. `max_body` is the largest body in bytes. */
 void input_start(size_t max_body);
 
-/* Reads bytes that have arrived, into a buffer that is made or grows for them. Returns READ_SOME,
- * READ_NONE (nothing had arrived), READ_OVER_LIMIT (the buffer may not grow now; the bytes stay in
- * the kernel), or why the connection is gone. */
+/* Reads bytes that have arrived; makes or grows the buffer for them. Returns READ_SOME, READ_NONE
+ * (nothing had arrived), READ_OVER_LIMIT (the buffer may not grow now; the bytes stay in the
+ * kernel), or why the connection is gone. */
 enum outcome input_read(struct client *c);
 
-/* Reads and throws away what a client sends on an open stream or after its last answer. The bytes
- * mean nothing, but the end of them means that the client closed. Returns READ_SOME and the number
- * in `*bytes`, READ_NONE, or why the connection is gone. */
+/* Reads and drops what a client sends on an open stream or after its last answer. The bytes mean
+ * nothing, but their end means that the client has closed. Returns READ_SOME with their number in
+ * `*bytes`, READ_NONE, or why the connection is gone. */
 enum outcome input_discard(struct client *c, size_t *bytes);
 
-/* Returns whether no request has begun: `in` is NULL or holds only line ends, which some clients
- * send behind a body (RFC 9112 2.2). */
+/* Returns whether no request has begun: `in` is NULL or contains only line ends, which some clients
+ * send after a body (RFC 9112 2.2). */
 bool input_is_blank(const struct input *in);
 
-/* Begins the next request with the bytes that were sent ahead. Without any it frees the buffer and
- * returns false. */
+/* Begins the next request with the bytes that were sent ahead. If there are none, frees the buffer
+ * and returns false. */
 bool input_next(struct client *c);
 
-/* Makes the parser forget an unreadable request, so that nothing of it shapes the answer. The bytes
- * stay. */
+/* Makes the parser forget an unreadable request, so that the request does not affect the answer.
+ * The bytes stay. */
 void input_restart(struct client *c);
 
 /* Frees the buffer, if there is one. A POST that waits for its result stops waiting. */

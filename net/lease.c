@@ -1,15 +1,14 @@
-/* lease.c - a hashed timing wheel (Varghese and Lauck, 1987) with a slot for each second. A stream
+/* lease.c - a hashed timing wheel (Varghese and Lauck, 1987) with one slot per second. A stream
  * whose token ends at second t waits in slot t modulo the size of the wheel. Each second one slot
- * is looked through: the streams that are due are ended, those that are there for a later round
- * stay.
+ * is searched: streams that are due are ended, streams for a later round stay.
  *
  *      slot   0     1     2            ...           1023
  *             │     │     └► 1026, 2050, 1026
  *             │     └► 1025
  *             └► 2048, 1024
  *
- * A stream comes and goes in O(1), and a second costs a look at a thousandth of all leases. A heap
- * would cost O(log n) for each of them and order the leases exactly, which nothing here needs. */
+ * Adding and removing a stream costs O(1), and each second checks a thousandth of all leases. A
+ * heap would cost O(log n) per lease and order the leases exactly, which nothing here needs. */
 
 #include "net/lease.h"
 
@@ -18,10 +17,10 @@
 
 #include <stdlib.h>
 
-/* 1024 slots are 16 KiB. A one-hour lease is passed over three times before it is due. */
+/* 1024 slots use 16 KiB. A one-hour lease is skipped three times before it is due. */
 enum { SLOTS = 1024, ENDS_PER_TURN = 64 };
 
-/* Allocated apart from the client, so that only streams with a token pay for it. */
+/* Allocated separately from the client, so that only streams with a token pay for it. */
 struct lease {
     struct link link;
     struct client *client;
@@ -30,9 +29,9 @@ struct lease {
 
 static struct link slots[SLOTS];
 static unsigned count;
-static int64_t done; /* the last second whose slot was looked through to its end */
+static int64_t done; /* the last second whose slot was searched to its end */
 
-/* Of all time limits this one alone is in Unix time, because a token names the time of day. */
+/* Returns Unix time, which only this time limit uses, because a token contains the time of day. */
 static int64_t now(void)
 {
     return (int64_t)(clock_unix_ms() / 1000);
@@ -65,8 +64,8 @@ void lease_end(struct lease *lease)
     free(lease);
 }
 
-/* Ends the leases in a slot that are due, `*most` of them. Returns false if some may be left; the
- * slot is then looked through again from its front, past the leases of later rounds. */
+/* Ends the leases in a slot that are due, at most `*most` of them. Returns false if some may be
+ * left; the slot is then searched again from its front, past the leases of later rounds. */
 static bool look_through(struct link *slot, unsigned *most, void (*expire)(struct client *))
 {
     for (struct link *l = slot->next, *next; l != slot; l = next) {
@@ -82,12 +81,12 @@ static bool look_through(struct link *slot, unsigned *most, void (*expire)(struc
     return true;
 }
 
-/* Tokens that were made together end together; several turns then share the work, and `done` stays
- * before the second that is unfinished.
+/* Shares the work between turns, because tokens that were made together end together; `done` stays
+ * before the unfinished second.
  *
- * The clock of the day can be set. After a step forwards of more than a round one whole round is
- * looked through, which meets every lease that is due. After a step back the wheel goes back, too,
- * or leases that end before the old time would wait for another round. */
+ * The system clock can be set. After a step forward of more than a round, one full round is
+ * searched, which finds every lease that is due. After a step back the wheel goes back too, or
+ * leases that end before the old time would wait for another round. */
 void lease_expire(void (*expire)(struct client *))
 {
     if (done > now() || done < now() - SLOTS)
@@ -97,7 +96,7 @@ void lease_expire(void (*expire)(struct client *))
         done++;
 }
 
-/* With leases the loop wakes up at each full second, also when nothing will be due. */
+/* Returns the next full second while there are leases, even if no lease will be due then. */
 int64_t lease_next_ms(void)
 {
     if (count == 0)

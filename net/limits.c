@@ -1,12 +1,12 @@
-/* limits.c - the counts of limits.h, and the log lines when one of them is reached.
+/* limits.c - the counts of limits.h, and the log lines when a limit is reached.
  *
- * Most limits come twice: for one address, so that a single client cannot use up the server, and
- * for all together, because an attacker may have many addresses. (All connections together are
- * limited by the descriptors: see accept.c. Messages are limited by address only.) The numbers are
- * such that a browser with some open tabs does not meet them.
+ * Most limits exist twice: per address, so that a single client cannot use up the server, and for
+ * all addresses together, because an attacker may have many. (The descriptors limit all connections
+ * together: see accept.c. Messages are limited per address only.) The numbers are such that a
+ * browser with several open tabs does not reach them.
  *
- * Which address a client counts against is decided where its connection or request comes in. It is
- * NULL for a unix socket, and for a trusted proxy that names no client. */
+ * The code that receives a connection or a request decides which peer it counts against. The peer
+ * is NULL for a unix socket, and for a trusted proxy that names no client. */
 
 #include "net/limits.h"
 
@@ -14,21 +14,21 @@
 #include "base/log.h"
 
 enum {
-    /* At least so many descriptors are kept for requests and `busy` answers. */
+    /* At least this many descriptors are reserved for requests and `busy` answers. */
     RESERVED_DESCRIPTORS = 32,
 
-    /* One address may have so many connections besides its streams: for requests, and for streams
-     * that are told that there are too many. */
+    /* One address may have this many connections besides its streams: for requests, and for streams
+     * that get a `busy`. */
     SPARE_CONNECTIONS = 32,
 
-    /* All requests that are being read may take BUFFERED_MAX_BYTES together, and beyond that
-     * BUFFERED_LARGEST bodies of --max-body; those of one address a BUFFERED_SHARE of the first,
-     * and one body: whatever --max-body allows can be sent. Answers that wait to be read may take
-     * as much as all requests. */
+    /* All requests that are being read may use BUFFERED_MAX_BYTES, plus BUFFERED_LARGEST bodies of
+     * --max-body. Those of one address may use 1/BUFFERED_SHARE of BUFFERED_MAX_BYTES, plus one
+     * such body, so that every body that --max-body allows can be sent. Unsent answers may use as
+     * much as all requests. */
     BUFFERED_MAX_BYTES = 64 << 20,
     BUFFERED_SHARE = 16,
     BUFFERED_LARGEST = 8,
-    BUFFER_FREE_BYTES = 4096, /* up to this size a buffer is not counted */
+    BUFFER_FREE_BYTES = 4096, /* buffers up to this size are not counted */
 
     LOG_PAUSE_MS = 10000,
 };
@@ -37,7 +37,7 @@ static const struct net_settings *settings;
 static unsigned connections, streams, max_streams;
 static size_t buffered[BUFFERED_KINDS]; /* bytes in buffers of more than BUFFER_FREE_BYTES */
 
-/* Streams stay, so they may not take all descriptors. A thirty-second, at least
+/* Limits the streams, so that they do not keep all descriptors. A thirty-second, at least
  * RESERVED_DESCRIPTORS but no more than half, is left for requests, and for telling further streams
  * that the server is full. */
 void limits_start(const struct net_settings *given, unsigned descriptors)
@@ -54,8 +54,8 @@ void limits_start(const struct net_settings *given, unsigned descriptors)
 
 /* ==== The log ================================================================================ */
 
-/* Without --trust-proxy all clients of a proxy on this machine look like one, which soon meets its
- * limits. The mistake is easily made, and worth one hint. */
+/* Logs one hint about --trust-proxy, which is easily forgotten: without it, all clients of a proxy
+ * on this machine look like one client, which soon reaches its limits. */
 static void hint_at_proxy(const struct peer *peer)
 {
     static bool hinted;
@@ -67,8 +67,8 @@ static void hint_at_proxy(const struct peer *peer)
                        "::1\"");
 }
 
-/* A refusal is news for the operator, a thousand of them are the same news: the next line tells how
- * many were left out. The counts are those of the address, or of the server. */
+/* Logs one refusal per LOG_PAUSE_MS and kind, which is enough for the operator: the next line says
+ * how many were left out. The counts are those of the address, or of the server. */
 void limits_log(const struct peer *peer, enum limits_refused what)
 {
     static const char *const names[LIMITS_REFUSED] = { "connection", "stream", "post", "room",
@@ -117,7 +117,7 @@ unsigned limits_streams(void)
     return streams;
 }
 
-/* The connection in question is counted already: `>` allows exactly most + SPARE_CONNECTIONS. */
+/* Uses `>` because the new connection is already counted: most + SPARE_CONNECTIONS are allowed. */
 static bool is_crowded(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
@@ -132,8 +132,8 @@ bool limits_is_crowded(const struct peer *peer)
     return crowded;
 }
 
-/* An address that is crowded gets no further stream either: the connections beyond its streams are
- * for requests. */
+/* Refuses a crowded address further streams too, because the connections beyond its streams are for
+ * requests. */
 enum limit limits_stream(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
@@ -147,7 +147,7 @@ enum limit limits_stream(const struct peer *peer)
     return LIMIT_ADDRESS;
 }
 
-/* The bucket is the peer's: see peers_may_post. The clock of the turn is exact enough. */
+/* Uses the peer's bucket: see peers_may_post. The turn's clock is exact enough. */
 bool limits_post(struct peer *peer)
 {
     uint64_t rate = settings->post_rate;
@@ -159,13 +159,13 @@ bool limits_post(struct peer *peer)
 
 /* ==== Memory ================================================================================= */
 
-/* Small buffers are not counted, because the number of connections bounds them. */
+/* Returns 0 for small buffers, because the number of connections bounds them. */
 static size_t counted(size_t bytes)
 {
     return bytes > BUFFER_FREE_BYTES ? bytes : 0;
 }
 
-/* Only requests have a share for each address; --max-streams-per-ip 0 switches it off, too. */
+/* Limits requests, but not answers, per address too; --max-streams-per-ip 0 switches this off. */
 bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size)
 {
     size_t largest = (size_t)settings->max_body, more = counted(size) - counted(old);
@@ -179,7 +179,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
     return fits;
 }
 
-/* The difference may be negative: unsigned arithmetic wraps around, and adds up all the same. */
+/* Adds a difference that can be negative: unsigned arithmetic wraps around to the right sum. */
 void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size)
 {
     buffered[kind] += counted(size) - counted(old);

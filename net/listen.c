@@ -1,10 +1,9 @@
 /* listen.c - makes listening sockets.
  *
- * The options that every connection needs are set once, on the listener: Linux lets accepted
- * sockets inherit them, so that a new client costs no setsockopt(2). What can be wrong with an
- * address is said at the start, in a sentence that tells the operator what to change. Host names
- * are not looked up, because an address that means something else tomorrow is no good for a
- * listener. */
+ * The options that every connection needs are set once, on the listener: on Linux accepted sockets
+ * inherit them, so that a new client costs no setsockopt(2). A wrong address is reported at
+ * startup, with a message that tells the operator what to change. Host names are not looked up,
+ * because a listener's address must not mean something else tomorrow. */
 
 #include "net/listen.h"
 
@@ -23,15 +22,15 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096, /* for clients that reconnect together; the kernel cuts it to somaxconn */
+    BACKLOG = 4096, /* for clients that reconnect together; the kernel limits it to somaxconn */
 
-    /* See set_inherited. */
+    /* For set_inherited. */
     NOTSENT_BYTES = 16384,
     USER_TIMEOUT_MS = 60000, /* as long as a stream may stall: DEADLINE_STALLED */
     KEEPALIVE_SECONDS = 60,
 };
 
-/* A socket address of any family; a union instead of casts between pointers. */
+/* A socket address of any family; the union avoids casts between pointers. */
 union endpoint {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -40,13 +39,13 @@ union endpoint {
     struct sockaddr_storage largest;
 };
 
-/* An operator's mistake ends the program at the start, with the option's name in the sentence. */
+/* Ends the program with an error message that names the option and the address. */
 __attribute__((noreturn)) static void refuse_address(int code, const char *address, const char *why)
 {
     log_exit(code, "--listen %s: %s", address, why);
 }
 
-/* The kernel's limit for a path counts the final NUL. */
+/* Parses the path of a unix socket; the kernel's limit for a path includes the final NUL. */
 static socklen_t parse_unix(const char *text, const char *path, union endpoint *address)
 {
     size_t len = strlen(path);
@@ -57,9 +56,9 @@ static socklen_t parse_unix(const char *text, const char *path, union endpoint *
     return (socklen_t)sizeof address->local;
 }
 
-/* Reads "host:port", where the host is a number or "localhost", or "unix:/path". Returns the length
- * of the socket address. The last colon is the port's, because an IPv6 address has colons too, and
- * must be in brackets for that reason. */
+/* Reads "host:port", where the host is an IP address or "localhost", or "unix:/path". Returns the
+ * length of the socket address. The last colon precedes the port; an IPv6 address must be in
+ * brackets because it has colons too. */
 static socklen_t parse(const char *text, union endpoint *address)
 {
     char host[64] = "127.0.0.1";
@@ -74,7 +73,7 @@ static socklen_t parse(const char *text, union endpoint *address)
     bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
     if (len >= sizeof host)
-        len = 0; /* no number is that long: an empty host is refused below */
+        len = 0; /* no address is that long: an empty host is refused below */
     if (strncmp(text, "localhost:", 10) != 0)
         print_into(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
     if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
@@ -91,10 +90,10 @@ static socklen_t parse(const char *text, union endpoint *address)
     return sizeof address->v4;
 }
 
-/* Removes the socket file that a crashed server has left, because bind(2) would fail for ever.
- * Nothing listens behind a file on which connect(2) is refused; only such a file goes, and only if
- * it is a socket. The price: two servers that start in the same instant may disturb each other, and
- * if another server's backlog is full, connect(2) waits for it. */
+/* Removes the socket file that a crashed server has left, because bind(2) would fail forever. A
+ * file is removed only if it is a socket and connect(2) is refused, which means that nothing
+ * listens on it. The price: two servers that start at the same instant can disturb each other, and
+ * if another server's backlog is full, connect(2) waits. */
 static void remove_stale(const union endpoint *address, socklen_t len)
 {
     struct stat st;
@@ -108,18 +107,18 @@ static void remove_stale(const union endpoint *address, socklen_t len)
         close(fd);
 }
 
-/* Sets what accepted sockets inherit. A call that fails costs only its own effect.
+/* Sets the options that accepted sockets inherit. A call that fails loses only its own effect.
  *
  *     SO_REUSEADDR       (for the listener) bind(2) succeeds after a restart, although
- *                        connections of the server before are still in TIME_WAIT
- *     TCP_NODELAY        an event is sent at once, and does not wait for the acknowledgement
+ *                        connections of the previous server are still in TIME_WAIT
+ *     TCP_NODELAY        an event is sent at once, without waiting for the acknowledgement
  *                        of the last one (Nagle's algorithm); MSG_MORE joins what belongs together
- *     TCP_NOTSENT_LOWAT  the kernel takes no more while 16 KiB are not yet sent: the backlog of
- *                        a slow reader waits in the room's ring, once for all, not in each socket
- *     TCP_USER_TIMEOUT   a peer that acknowledges nothing for a minute, because it is gone or
- *                        keeps its window closed, becomes an error; the default is many minutes
- *     SO_KEEPALIVE       finds a peer that is gone also when there is nothing to send to it,
- *     TCP_KEEPIDLE       beginning after a minute of silence instead of two hours
+ *     TCP_NOTSENT_LOWAT  the kernel accepts no more while 16 KiB are unsent: the backlog of slow
+ *                        readers waits in the room's ring, once for all, not in each socket
+ *     TCP_USER_TIMEOUT   the connection fails if the peer acknowledges nothing for a minute: it
+ *                        is gone or keeps its window closed; the default is many minutes
+ *     SO_KEEPALIVE       finds a vanished peer even when there is nothing to send to it,
+ *     TCP_KEEPIDLE       after a minute of silence instead of two hours
  */
 static void set_inherited(int fd)
 {
@@ -132,12 +131,12 @@ static void set_inherited(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
 }
 
-/* Tells the operator what can be done about an error; otherwise what the system says. */
+/* Returns what the operator can do about an error, or else the system's own message. */
 static const char *advice(int family, int error)
 {
     if (error == EADDRINUSE)
         return family == AF_UNIX
-                   ? "another program listens there, or a file of that name is in the way"
+                   ? "another program listens there, or a file with that name is in the way"
                    : "another program listens there; stop it, or choose another port";
     if (error == EACCES && family != AF_UNIX)
         return "not permitted; a port below 1024 needs root or the capability "
@@ -147,14 +146,14 @@ static const char *advice(int family, int error)
     return strerror(error);
 }
 
-/* Separate from listen_on, so that a wrong address is reported before anything is opened. */
+/* Checks before listen_on, so that a wrong address is reported before anything is opened. */
 void listen_check(const char *address)
 {
     parse(address, &(union endpoint) { 0 });
 }
 
-/* The file of a unix socket is remembered by device and inode, because its path may name another
- * file by the time of listen_close. */
+/* Remembers the file of a unix socket by device and inode, because its path may name another file
+ * by the time of listen_close. */
 struct listener listen_on(const char *text)
 {
     struct listener listener = { .fd = -1 };
@@ -176,7 +175,7 @@ struct listener listen_on(const char *text)
     return listener;
 }
 
-/* Asks the kernel for the address, because port 0 lets it choose one. */
+/* Gets the address from the kernel, which chooses the port if it is 0. */
 void listen_announce(const struct listener *listener)
 {
     union endpoint socket;
@@ -197,7 +196,7 @@ void listen_announce(const struct listener *listener)
         colons ? "]" : "", ntohs(port));
 }
 
-/* A new server may have put its own socket in place while this one drains; that file must stay. */
+/* Closes the listener, but keeps a file that a new server has put in place during the drain. */
 void listen_close(const struct listener *listener)
 {
     union endpoint address;

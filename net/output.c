@@ -1,14 +1,14 @@
-/* output.c - sending on non-blocking sockets, which may take only a part.
+/* output.c - sending on non-blocking sockets, which may accept only some of the bytes.
  *
- * An answer is sent first and copied afterwards: only the bytes that a short write left over go
- * into a struct output, and client.c arms EPOLLOUT to send them when the socket has room. Most
- * answers fit the socket buffer and allocate nothing. A body that stays where it is, like a file of
- * the page, is never copied: `rest` points to it. A file on the disk goes to the socket by
- * sendfile(2).
+ * An answer is sent first and copied afterwards: only the bytes that a short write left over are
+ * kept in a struct output, and client.c arms EPOLLOUT to send them when the socket has room. Most
+ * answers fit into the socket buffer and allocate nothing. A body that stays valid, like an
+ * embedded file of the page, is never copied: `rest` points to it. sendfile(2) sends a file from
+ * the disk.
  *
  * There is no queue of outgoing buffers, because there is never more than one thing to send: the
- * answers of one connection follow one another (RFC 9112 9.3.2), and a stream's backlog is its
- * cursor in the ring. What a stream has begun (private bytes, a frame, a snapshot) is finished
+ * answers of one connection follow each other (RFC 9112 9.3.2), and a stream's backlog is its
+ * cursor in the ring. A stream finishes what it has begun (private bytes, a frame, a snapshot)
  * before anything else is written: a heartbeat in the middle of a frame would damage both.
  *
  *     bytes: 0 ────────── sent ────────── hold ────────── len, then `rest`, then the file
@@ -30,9 +30,9 @@ static unsigned files_closed;
 
 static enum outcome flush_file(struct client *c);
 
-/* One piece, which is the usual case, goes by send(2): that saves the kernel from copying and
- * checking a msghdr. EPIPE is an error here and not a signal (MSG_NOSIGNAL). Short of memory, the
- * kernel is treated like a full socket, because the shortage may pass and the client can stay. */
+/* Uses send(2) for a single piece, the usual case, which saves the kernel from copying and checking
+ * a msghdr. EPIPE is an error here, not a signal (MSG_NOSIGNAL). If the kernel is short of memory,
+ * the socket counts as full, because the shortage may pass and the client can stay. */
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
 {
     ssize_t sent;
@@ -48,8 +48,8 @@ ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
 }
 
-/* Takes up to `n` bytes off the front and returns how many, so that the count that send(2) returns
- * can be spread over several spans. */
+/* Removes up to `n` bytes from the front and returns how many, so that the result of send(2) can be
+ * spread over several spans. */
 static size_t take(struct span *bytes, size_t n)
 {
     if (n > bytes->len)
@@ -61,9 +61,9 @@ static size_t take(struct span *bytes, size_t n)
     return n;
 }
 
-/* Copies `bytes` to be sent later, those from `hold` on only after the replay. Clients that ask for
- * much and read nothing could fill the memory with such copies, so limits_buffer has to agree; if
- * it does not, the client pays for it and is closed. */
+/* Copies `bytes` to send them later, those from `hold` on only after the replay. Clients that
+ * request a lot and read nothing could fill the memory with such copies, so limits_buffer must
+ * allow them; if it does not, the client is closed. */
 static enum outcome keep(struct client *c, struct span bytes, size_t hold, struct span rest)
 {
     must(c->out == NULL);
@@ -80,7 +80,7 @@ static enum outcome keep(struct client *c, struct span bytes, size_t hold, struc
     return SENT_SOME;
 }
 
-/* Also the end of a file that is being sent: its descriptor lives as long as the output. */
+/* Frees the kept bytes, and closes the file that is being sent, which belongs to the output. */
 void output_free(struct client *c)
 {
     if (c->out == NULL)
@@ -94,8 +94,8 @@ void output_free(struct client *c)
     c->out = NULL;
 }
 
-/* Head and body leave in one system call and share packets. After a short write only what is left
- * of the head is copied; what is left of the body is remembered by address. */
+/* Sends head and body in one system call, so that they share packets. After a short write only the
+ * rest of the head is copied; the rest of the body is kept by address. */
 enum outcome output_answer(struct client *c, struct span head, struct span body)
 {
     struct iovec pieces[2] = { { span_bytes(head), head.len }, { span_bytes(body), body.len } };
@@ -108,12 +108,12 @@ enum outcome output_answer(struct client *c, struct span head, struct span body)
     return keep(c, head, head.len, body);
 }
 
-/* With a replay nothing is sent yet: the stream's first turn sends `bytes` up to `hold`, the replay
- * and the bytes behind it one after the other, joined by MSG_MORE. */
+/* Sends nothing yet if a replay follows: the stream's first turn sends `bytes` up to `hold`, the
+ * replay, and the bytes from `hold` on, joined by MSG_MORE. */
 enum outcome output_stream(struct client *c, struct span bytes, size_t hold)
 {
     ssize_t sent = 0;
-    if (hold == bytes.len) { /* no replay: usually all of it fits, and nothing is kept */
+    if (hold == bytes.len) { /* no replay: usually everything fits, and nothing is kept */
         struct iovec piece = { span_bytes(bytes), bytes.len };
         sent = output_send(c, &piece, 1, 0);
         if (sent < 0)
@@ -136,12 +136,12 @@ enum outcome output_piece(struct client *c, struct span bytes)
     return output_stream(c, bytes, bytes.len);
 }
 
-/* Sends the private bytes up to the hold, then the rest, then the file. SENT_ALL with bytes behind
- * the hold means that it is the replay's turn: the output stays until output_release has moved the
- * hold. Otherwise SENT_ALL frees the output.
+/* Sends the private bytes up to `hold`, then `rest`, then the file. If bytes follow `hold`,
+ * SENT_ALL means that the replay is next: the output stays until output_release has moved `hold`.
+ * Otherwise the output is freed before SENT_ALL is returned.
  *
- * With MSG_MORE the kernel waits for the next call before it sends an incomplete packet;
- * TCP_NODELAY alone would send one for each piece. */
+ * MSG_MORE makes the kernel wait for the next call before it sends an incomplete packet;
+ * TCP_NODELAY alone would send one packet per piece. */
 enum outcome output_flush(struct client *c)
 {
     struct output *out = c->out;
@@ -169,16 +169,16 @@ enum outcome output_flush(struct client *c)
 
 /* ==== Files ================================================================================== */
 
-/* What one client gets of its file in a turn. A reader on a fast network could otherwise keep the
- * loop in sendfile(2) for as long as its file lasts. */
+/* The most that one client gets of its file per turn. A reader on a fast network could otherwise
+ * keep the loop in sendfile(2) until the end of the file. */
 enum { SENDFILE_BYTES = 256 << 10 };
 
-/* Sends one bounded piece of the file behind the answer, without copying it to user space. A full
- * piece is SENT_SOME: the socket is still writable, so level-triggered epoll reports it again in
- * the next turn, after the other clients.
+/* Sends one bounded piece of the file that follows the head, without copying it to user space. A
+ * full piece returns SENT_SOME: the socket is still writable, so level-triggered epoll reports it
+ * again in the next turn, after the other clients.
  *
- * The price: a file that is not in the page cache makes sendfile(2) wait for the disk, and every
- * client waits with it. sendfile(2) knows no MSG_NOSIGNAL either; the process ignores SIGPIPE. */
+ * The price: if a file is not in the page cache, sendfile(2) waits for the disk, and every client
+ * waits with it. sendfile(2) does not support MSG_NOSIGNAL; the process ignores SIGPIPE. */
 static enum outcome flush_file(struct client *c)
 {
     struct output *out = c->out;
@@ -189,15 +189,15 @@ static enum outcome flush_file(struct client *c)
     ssize_t sent = sendfile(c->fd, out->file, &at, want);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR))
         return SENT_SOME;
-    if (sent <= 0) /* the end before Content-Length: only a close can tell the client */
+    if (sent <= 0) /* the file became shorter: only a close can tell the client */
         return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
     out->file_at = (uint64_t)at;
     out->file_left -= (uint64_t)sent;
     return out->file_left == 0 ? SENT_ALL : SENT_SOME;
 }
 
-/* The head is always copied, and sent with MSG_MORE, so that it shares a packet with the beginning
- * of the file. `file` is owned from here on, also on failure. */
+/* Copies the head and sends it with MSG_MORE, so that it shares a packet with the beginning of the
+ * file. Takes ownership of `file`, even on failure. */
 enum outcome output_file(struct client *c, struct span head, int file, uint64_t left)
 {
     enum outcome outcome = keep(c, head, head.len, (struct span) { NULL, 0 });

@@ -1,24 +1,24 @@
-/* output.h - inside net/: sending. The bytes that a socket does not take are kept in c->out, and
- * sent when it is writable again.
+/* output.h - inside net/: sending. Bytes that a socket does not accept are kept in c->out, and sent
+ * when the socket is writable again.
  *
- * A function that returns an outcome returns SENT_ALL, SENT_SOME (then output_flush goes on when
- * the socket is writable), or why the connection is gone. Only client.c closes it. */
+ * A function that returns an outcome returns SENT_ALL, SENT_SOME (output_flush must continue when
+ * the socket is writable), or why the connection is gone. Only client.c closes a connection. */
 
 #ifndef OUTPUT_H
 #define OUTPUT_H
 
 #include "net/connection.h"
 
-/* Sends pieces as they lie, and keeps nothing. `flags` are send(2)'s. Returns the number of bytes
+/* Sends pieces without copying or keeping them. `flags` are send(2)'s. Returns the number of bytes
  * sent, 0 if the socket is full, -1 if the connection is gone (GONE_RESET). */
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags);
 
-/* Sends an answer: `head`, which is copied if it does not fit, and behind it `body`, which must
- * stay valid until it is sent. Nothing may be kept from before, here and in the next three. */
+/* Sends an answer: `head`, which is copied if it does not fit, then `body`, which must stay valid
+ * until it is sent. c->out must be NULL, here and in the other functions that send new bytes. */
 enum outcome output_answer(struct client *c, struct span head, struct span body);
 
-/* The same with the first `left` bytes of `file`, which is closed when it is sent or when the
- * client goes. */
+/* Sends an answer with the first `left` bytes of `file` as its body. The file is closed when it is
+ * sent or when the client is closed. */
 enum outcome output_file(struct client *c, struct span head, int file, uint64_t left);
 
 /* Sends the beginning of a stream. The bytes from `hold` on (`ready`, presence) follow the replay:
@@ -26,16 +26,16 @@ enum outcome output_file(struct client *c, struct span head, int file, uint64_t 
 enum outcome output_stream(struct client *c, struct span bytes, size_t hold);
 void output_release(struct client *c);
 
-/* Sends an event between two frames of a stream: a heartbeat, a snapshot. */
+/* Sends an event between two frames of a stream: a heartbeat or a snapshot. */
 enum outcome output_piece(struct client *c, struct span bytes);
 
-/* Sends what is kept; c->out must not be NULL. */
+/* Sends the kept bytes; c->out must not be NULL. */
 enum outcome output_flush(struct client *c);
 
-/* The number of files closed so far: each of them freed a descriptor. */
+/* Returns the number of files closed so far; each of them freed a descriptor. */
 unsigned output_files_closed(void);
 
-/* Frees what is kept, sent or not, and closes its file. */
+/* Frees the kept bytes, sent or not, and closes the file. */
 void output_free(struct client *c);
 
 #endif

@@ -1,12 +1,12 @@
 /* peers.c - a table of addresses, each with its counts.
  *
- * The table must not grow with the number of addresses that were ever seen: an attacker may have
- * very many. So a peer goes with its last connection, unless its posts are not paid for yet: to
- * forget it at once would let a client post without limit by connecting again each time. Of such
- * idle peers there are PEERS_IDLE_MAX at most; beyond that the one that left first is forgiven. A
- * record is 72 bytes on a 64-bit machine.
+ * The table must not grow with the number of addresses ever seen: an attacker may have very many.
+ * So a peer is freed with its last connection, unless its posts are not paid for yet: otherwise a
+ * client could post without limit by reconnecting each time. At most PEERS_IDLE_MAX such idle peers
+ * are kept; beyond that the peer that left first is forgiven. A record is 72 bytes on a 64-bit
+ * machine.
  *
- * Addresses are found by table.h, whose keyed hash keeps an attacker from choosing addresses that
+ * The table is table.h's, whose keyed hash keeps an attacker from choosing addresses that
  * collide. */
 
 #include "net/peers.h"
@@ -32,9 +32,9 @@ static void forget(struct peer *peer)
     free(peer);
 }
 
-/* Each arrival and each departure removes one idle peer whose posts are paid for. A peer that
+/* Removes one idle peer whose posts are paid for, at each arrival and each departure. A peer that
  * becomes idle has caused one of each, so more are removed than added, without a timer or a long
- * walk. Only the head is looked at, because no peer owes more than PEERS_BURST_SECONDS. */
+ * walk. Only the head is checked, because no peer owes more than PEERS_BURST_SECONDS. */
 static void sweep(int64_t now_us)
 {
     if (list_empty(&idle))
@@ -60,7 +60,7 @@ static struct peer *find_peer(const struct address *address, uint64_t hash)
     return NULL;
 }
 
-/* A new peer has no connection yet and is not in `idle`; on failure there is nothing to undo. */
+/* Adds a peer that has no connection yet and is not in `idle`. On failure nothing needs undoing. */
 static struct peer *add_peer(const struct address *address, uint64_t hash)
 {
     struct peer *peer = calloc(1, sizeof *peer);
@@ -76,8 +76,8 @@ static struct peer *add_peer(const struct address *address, uint64_t hash)
     return peer;
 }
 
-/* All addresses of an IPv6 /64 share one record. A peer that comes back while it is idle finds what
- * it still owes. */
+/* Finds or adds the record that all addresses of an IPv6 /64 share. A peer that returns while it is
+ * idle still owes what it owed. */
 struct peer *peers_enter(const struct address *address, int64_t now_us)
 {
     struct address prefix = address_prefix(address);
@@ -95,7 +95,7 @@ struct peer *peers_enter(const struct address *address, int64_t now_us)
     return peer;
 }
 
-/* The peer is in the list of idle ones first, because `forget` takes it out of there. */
+/* Adds the peer to the list of idle peers first, because `forget` removes it from that list. */
 void peers_leave(struct peer *peer, int64_t now_us)
 {
     if (--peer->connections > 0)
@@ -107,10 +107,10 @@ void peers_leave(struct peer *peer, int64_t now_us)
     sweep(now_us);
 }
 
-/* A token bucket kept as one time stamp (the generic cell rate algorithm): each post moves
+/* Keeps a token bucket as one timestamp (the generic cell rate algorithm): each post moves
  * `posts_until_us` ahead by 1/rate seconds, and is refused if that would be further ahead of the
- * clock than the burst. No timer refills anything; the clock does. A peer that has rested starts
- * from now: it has the whole burst, and no more however long it rested.
+ * clock than the burst. The clock refills the bucket, without a timer. A peer that has rested
+ * starts from now: it has the full burst, and no more however long it rested.
  *
  *          now             posts_until
  *     ──────┼───────────────────┼────────────────► time

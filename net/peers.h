@@ -1,4 +1,4 @@
-/* peers.h - how much each address takes of the server: its connections, streams and posts.
+/* peers.h - what each address uses: its connections, streams and posts.
  *
  * A peer is the record of one address, or of one IPv6 /64 (address_prefix). It exists while the
  * address has connections, and a few seconds longer if it has posted a lot. */
@@ -12,29 +12,29 @@
 
 struct peer {
     struct node node;
-    struct link idle; /* among the peers without connections, in the order of their last close */
-    struct address address; /* the prefix that stands for it: see address_prefix */
+    struct link idle;       /* in the list of idle peers, in the order of their last close */
+    struct address address; /* the prefix of its addresses: see address_prefix */
     unsigned connections, streams;
     size_t buffered;        /* bytes of large requests: see limits_buffer */
     int64_t posts_until_us; /* when its posts so far are paid for: see peers_may_post */
 };
 
-/* Must be called once, before all other functions here. */
+/* Call this once, before any other function here. */
 void peers_start(void);
 
-/* Counts a connection of this address, and returns its record; NULL if out of memory. Each
- * peers_enter needs a peers_leave, after which the record may be gone. `now_us` is the monotonic
- * clock in microseconds, here and below. */
+/* Counts a connection of this address, and returns the record of the address; NULL if out of
+ * memory. Each peers_enter needs a peers_leave, which may free the record. `now_us` is the
+ * monotonic clock in microseconds, here and below. */
 struct peer *peers_enter(const struct address *address, int64_t now_us);
 void peers_leave(struct peer *peer, int64_t now_us);
 
-/* Returns whether this peer may post now, and counts the post then. Each peer may post `rate` times
- * a second (1 to a million), and after a rest a burst of as many posts as PEERS_BURST_SECONDS
- * allow. */
+/* Returns whether this peer may post now, and counts the post if so. Each peer may post `rate`
+ * times a second (1 to a million); after a rest it may make PEERS_BURST_SECONDS' worth of posts at
+ * once. */
 enum { PEERS_BURST_SECONDS = 4 };
 bool peers_may_post(struct peer *peer, uint64_t rate, int64_t now_us);
 
-/* Frees the table and the records without connections. Must be the last call here. */
+/* Frees the table and the records without connections. Call this last. */
 void peers_free(void);
 
 #endif

@@ -1,7 +1,7 @@
-/* reply.c - the statuses that are sent here, and how a response begins.
+/* reply.c - the statuses that this server sends, and how a response begins.
  *
- * The version is HTTP/1.1 also in an answer to HTTP/1.0: it says what this server can do, not what
- * the answer uses (RFC 9110 6.2). Reason phrases are for people who read a trace; clients ignore
+ * The version is HTTP/1.1 even in an answer to HTTP/1.0: it says what this server can do, not what
+ * the answer uses (RFC 9110 6.2). Reason phrases are for humans who read a trace; clients ignore
  * them. */
 
 #include "net/reply.h"
@@ -9,7 +9,7 @@
 #include "base/date.h"
 #include "base/print.h"
 
-/* Linear: an ordinary answer finds its status among the first entries. */
+/* Searches linearly: an ordinary answer finds its status among the first entries. */
 struct span reply_reason(int status)
 {
     static const struct {
@@ -48,7 +48,7 @@ struct span reply_reason(int status)
     return SPAN("Unknown");
 }
 
-/* Runs once for each answer, so it joins pieces instead of reading a format. */
+/* Joins pieces instead of reading a format, because it runs for every answer. */
 void reply_begin(struct buffer *out, int status, const char *date)
 {
     buffer_add(out, SPAN("HTTP/1.1 "));

@@ -5,10 +5,10 @@
 
 #include "base/bytes.h"
 
-/* The reason phrase of a status (RFC 9110 15); "Unknown" for a status that is never sent here. */
+/* Returns the reason phrase of a status (RFC 9110 15); "Unknown" if this server never sends it. */
 struct span reply_reason(int status);
 
-/* Writes the status line and the Date field (RFC 9110 6.6.1), where `date` has DATE_HTTP_BYTES. The
+/* Writes the status line and the Date field (RFC 9110 6.6.1); `date` has DATE_HTTP_BYTES. The
  * caller adds further fields and the empty line. */
 void reply_begin(struct buffer *out, int status, const char *date);
 

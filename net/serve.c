@@ -3,11 +3,11 @@
  *      private bytes ── frames ─┬─ replaying: `ready` ──► frames again
  *                               └─ live: presence snapshots ──► caught up
  *
- * Nothing is copied for a stream that takes what it is offered: frames go from the room's ring to
- * the socket, snapshots from the room's only copy. A socket that is full ends the turn: what it did
- * not take of a frame is still in the ring, so that moving the cursor is enough to remember it. A
- * slow reader thus costs no memory of ours, and is closed when the ring has passed its cursor.
- * Whether to wait, to close or to go on is client.c's decision. */
+ * Nothing is copied for a stream that keeps up: frames are sent from the room's ring, snapshots
+ * from the room's only copy. A full socket ends the turn: the unsent part of a frame is still in
+ * the ring, so that moving the cursor is enough to remember it. A slow reader thus uses none of the
+ * server's memory, and is closed when the ring has passed its cursor. client.c decides whether to
+ * wait, close or continue. */
 
 #include "net/serve.h"
 
@@ -17,8 +17,8 @@
 
 #include <sys/socket.h>
 
-/* Sends the frames that were gathered, all of them in one system call. A short write may end in the
- * middle of a frame, and the cursor then stands there. */
+/* Sends all gathered frames in one system call. A short write can end in the middle of a frame; the
+ * cursor then points there. */
 static enum outcome send_frames(struct client *c, struct gather *g)
 {
     int flags = stream_is_replaying(&c->stream) ? MSG_MORE : 0; /* `ready` follows */
@@ -29,10 +29,10 @@ static enum outcome send_frames(struct client *c, struct gather *g)
     return (size_t)sent == g->bytes ? SENT_ALL : SENT_SOME;
 }
 
-/* A round sends the kept bytes, the frames, and then either ends the replay or sends one snapshot.
- * Rounds follow until the socket is full or nothing is left. Before the cursor is used it must not
- * be overrun: behind the ring's tail lie other bytes by now. Snapshots come last because they tell
- * of the present: a stream that lags skips all but the latest. */
+/* Works in rounds until the socket is full or nothing is left. A round sends the kept bytes, the
+ * frames, and then either ends the replay or sends one snapshot. The cursor is checked before each
+ * use, because an overrun cursor points to bytes that have been replaced. Snapshots come last
+ * because they show the current state: a stream that lags skips all but the latest. */
 enum outcome serve_stream(struct client *c)
 {
     struct stream *stream = &c->stream;
@@ -62,7 +62,7 @@ enum outcome serve_stream(struct client *c)
 
 /* ==== Between two frames ====================================================================== */
 
-/* One buffer for all short events; what it holds is sent or copied before the next call. */
+/* Returns the buffer for all short events; its bytes are sent or copied before the next call. */
 static struct buffer *scratch(void)
 {
     static struct buffer buffer;
@@ -70,8 +70,8 @@ static struct buffer *scratch(void)
     return &buffer;
 }
 
-/* The caller asks for none while the stream is blocked: its cursor may then be in the middle of a
- * frame. Without memory the heartbeat is left out, and the next one is due as usual. */
+/* Sends a heartbeat; the stream must not be blocked, because its cursor could then be in the middle
+ * of a frame. Without memory the heartbeat is skipped, and the next one is due as usual. */
 enum outcome serve_heartbeat(struct client *c)
 {
     if (c->out != NULL)
@@ -85,8 +85,8 @@ enum outcome serve_heartbeat(struct client *c)
     return out->failed ? SENT_ALL : output_piece(c, buffer_span(out));
 }
 
-/* A chunked body ends with its last chunk (RFC 9112 7.1): the client can tell this end from a cut
- * connection. An HTTP/1.0 stream is ended by the close alone. */
+/* Ends a chunked body with its last chunk (RFC 9112 7.1), by which the client can tell this end
+ * from a cut connection. Only the close ends an HTTP/1.0 stream. */
 struct span serve_last_words(const struct client *c, uint64_t retry_ms)
 {
     struct buffer *out = scratch();

@@ -1,4 +1,4 @@
-/* settings.h - what the operator decides about connections, and how much one address may take. */
+/* settings.h - the operator's settings for connections, and for how much one address may use. */
 
 #ifndef NET_SETTINGS_H
 #define NET_SETTINGS_H
@@ -11,10 +11,10 @@ struct net_settings {
     uint64_t retry_ms;           /* how long a client waits before it reconnects a stream */
     uint64_t max_streams;        /* 0: as many as the descriptors allow */
     uint64_t max_streams_per_ip; /* 0: no limit */
-    uint64_t post_rate;          /* messages a second for each address; 0: no limit */
+    uint64_t post_rate;          /* messages per second and address; 0: no limit */
     struct network *trusted;     /* networks of the operator's proxies */
     size_t trusted_count;
-    bool trust_unix; /* clients of a unix socket are such proxies, too */
+    bool trust_unix; /* clients of a unix socket are trusted proxies, too */
 };
 
 #endif
