@@ -1,17 +1,17 @@
 #!/usr/bin/env bats
 # address.c and forwarded.c, through their driver: which texts are addresses and networks, and which
 # client a chain of proxies names. The driver also puts each input next to unreadable pages, and
-# compares what it reads with a second reader of its own. In a table the driver's answer stands on
-# the left, the text on the right.
+# compares its answer with that of a second reader. In each table the driver's answer is on the left,
+# the text on the right.
 
 load ../lib/helper
 
-# The text is written as printf writes it.
+# Passes the text to the driver, with the escapes of printf.
 address() { # TEXT MODE [NETWORK...]
   printf '%b' "$1" | "$UNIT/address" "${@:2}"
 }
 
-# Standard input: a line for each case, "answer| text".
+# Checks the cases on standard input, one per line: "answer| text".
 table() { # MODE [NETWORK...]
   local expected text count=0
   while IFS='|' read -r expected text; do
@@ -35,7 +35,7 @@ table() { # MODE [NETWORK...]
 END
 }
 
-@test "address: the prefix of an IPv6 address is its first 64 bits, of ::1 all of it" {
+@test "address: the prefix of an IPv6 address is its first 64 bits, and that of ::1 is ::1" {
   table parse <<'END'
 2001:db8::1 2001:db8::| 2001:db8::1
 2001:db8:0:1:ffff::1 2001:db8:0:1::| 2001:0DB8:0000:0001:FFFF:0:0:1
@@ -174,7 +174,7 @@ END
 END
 }
 
-@test "network: any other text is refused, and so are bits behind the prefix" {
+@test "network: any other text is refused, and so are bits after the prefix" {
   table network <<'END'
 none|
 none| /
@@ -288,7 +288,7 @@ no client| X-Forwarded-For: , ,
 END
 }
 
-@test "X-Forwarded-For: the search ends at an element that is no address" {
+@test "X-Forwarded-For: the search ends at an element that is not an address" {
   table forwarded 10.0.0.0/8 <<'END'
 192.0.2.7| X-Forwarded-For: unknown, 192.0.2.7
 192.0.2.7| X-Forwarded-For: <script>, 192.0.2.7, 10.0.0.1
@@ -302,7 +302,7 @@ no client| X-Forwarded-For: for=192.0.2.7
 END
 }
 
-@test "Forwarded: each element counts by its 'for', under the same rules" {
+@test "Forwarded: the 'for' of each element counts, under the same rules" {
   table forwarded 10.0.0.0/8 127.0.0.1 2001:db8:1::/48 <<'END'
 192.0.2.7| Forwarded: for=192.0.2.7
 192.0.2.7| forwarded: FOR=192.0.2.7
@@ -360,7 +360,7 @@ no client| Forwarded: for=192.0.2.7;host="a\\";for=203.0.113.9
 END
 }
 
-@test "X-Forwarded-For wins over Forwarded, wherever it stands" {
+@test "X-Forwarded-For takes precedence over Forwarded, wherever it is" {
   table forwarded 10.0.0.0/8 <<'END'
 192.0.2.7| X-Forwarded-For: 192.0.2.7\nForwarded: for=203.0.113.9
 192.0.2.7| Forwarded: for=203.0.113.9\nX-Forwarded-For: 192.0.2.7
@@ -388,13 +388,13 @@ not HTTP| X-Forwarded-For: 192.0.2.7\x00
 END
 }
 
-@test "address: a chain may be as long as a head" {
+@test "address: a chain can be as long as a head" {
   same "$(address "X-Forwarded-For: $(times 2000 9,)192.0.2.7$(times 300 ,10.0.0.1)" forwarded 10.0.0.0/8)" 192.0.2.7
   same "$(address "X-Forwarded-For: $(times 7000 ,)192.0.2.7" forwarded)" 192.0.2.7
   same "$(address "$(times 90 'X-Forwarded-For: 9\n')X-Forwarded-For: 192.0.2.7" forwarded)" 192.0.2.7
 }
 
-@test "address: the seeds of the fuzzer keep every promise" {
+@test "address: every promise holds for the fuzzer's seeds" {
   local seed
   for seed in "$ROOT"/test/fuzz/corpus/address/*; do
     "$UNIT/address" promises <"$seed"

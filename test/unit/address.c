@@ -1,20 +1,20 @@
-/* address.c - a driver for address.c and forwarded.c: a text comes on standard input.
+/* address.c - a driver for address.c and forwarded.c. It reads standard input, and prints:
  *
  *     address parse                    the address, its prefix and, if it is one, `loopback`
- *     address network                  the network, in its one spelling
+ *     address network                  the network, in its only spelling
  *     address has NETWORK              yes or no
- *     address forwarded [NETWORK...]   fields of a request, one a line: the client that they name,
- *                                      when these networks are trusted; `no client`; or `not HTTP`
- *     address promises                 the checks of the fuzz target, and no output
+ *     address forwarded [NETWORK...]   the client that a request's fields, one per line, name if
+ *                                      these networks are trusted; `no client`; or `not HTTP`
+ *     address promises                 nothing: it only runs the checks of the fuzz target
  *
- * A text that is no address or network gives `none`. On the way the promises of address.h and
- * forwarded.h are checked, with the text directly behind and directly before an unreadable page.
- * The technique is differential testing: a second reader, written from the RFCs and no faster than
- * it has to be, must agree with the server's on every text. What counts most is check_pretended: a
- * client can write any X-Forwarded-For or Forwarded it likes, and must not be able to pass for
- * another address.
+ * It prints `none` for a text that is not an address or a network. It also checks the promises of
+ * address.h and forwarded.h, with the text directly after and directly before an unreadable page.
+ * The technique is differential testing: a second reader, written from the RFCs without regard to
+ * speed, must agree with the server's reader on every text. The most important check is
+ * check_pretended: a client can send any X-Forwarded-For or Forwarded, but must not be able to pass
+ * for another address.
  *
- * A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
+ * A broken promise (driver.h) calls abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "net/address.h"
 #include "auth/forwarded.h"
@@ -25,7 +25,7 @@
 
 enum { INPUT_MAX_BYTES = 8192, AREA_BYTES = 65536, NETWORKS_MAX = 16 };
 
-/* One for the whole run, because a fuzzer has many inputs and mmap is slow. */
+/* Returns the guarded pages, which are mapped once because a fuzzer has many inputs. */
 static struct guarded area(void)
 {
     static struct guarded pages;
@@ -34,17 +34,17 @@ static struct guarded area(void)
     return pages;
 }
 
-/* ---- Another reader ----------------------------------------------------------------------- */
+/* ---- The second reader -------------------------------------------------------------------- */
 
-/* address.c leaves the reading to inet_pton(3), and compares bytes; here everything is done by hand
- * and bit by bit, so that the two have no mistake in common. */
+/* address.c parses with inet_pton(3) and compares bytes; this reader parses by hand and compares
+ * bit by bit, so that the two do not share a mistake. */
 
 static bool same(const struct address *a, const struct address *b)
 {
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-/* Whether it is an IPv4 address, as the IPv6 address that maps it (RFC 4291 2.5.5.2). */
+/* Returns whether this is an IPv4 address, as the IPv6 address that maps it (RFC 4291 2.5.5.2). */
 static bool is_mapped(const struct address *address)
 {
     for (size_t i = 0; i < 12; i++)
@@ -53,7 +53,7 @@ static bool is_mapped(const struct address *address)
     return true;
 }
 
-/* Bit 0 is the first of the first byte, as in a prefix. */
+/* Returns one bit; bit 0 is the first bit of the first byte, as in a prefix. */
 static bool bit_of(const struct address *address, unsigned bit)
 {
     return address->bytes[bit / 8] >> (7 - bit % 8) & 1;
@@ -64,7 +64,7 @@ static void turn_over(struct address *address, unsigned bit)
     address->bytes[bit / 8] = (unsigned char)(address->bytes[bit / 8] ^ 0x80 >> bit % 8);
 }
 
-/* The value of a digit in any base up to 16; 16 when it is none. */
+/* Returns the value of a digit in any base up to 16, or 16 for any other character. */
 static int digit_of(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -73,7 +73,7 @@ static int digit_of(char c)
                                   : 16;
 }
 
-/* A number of up to `digits` digits; -1 when it is not one. */
+/* Reads a number of up to `digits` digits; returns -1 for any other text. */
 static long read_digits(struct span text, int base, size_t digits)
 {
     long value = 0;
@@ -88,7 +88,7 @@ static long read_digits(struct span text, int base, size_t digits)
     return value;
 }
 
-/* Four numbers from 0 to 255, none with a leading zero (RFC 3986 3.2.2, IPv4address). */
+/* Reads four numbers from 0 to 255 without leading zeros (RFC 3986 3.2.2, IPv4address). */
 static bool read_v4(struct span text, unsigned char *out)
 {
     struct span part;
@@ -102,8 +102,8 @@ static bool read_v4(struct span text, unsigned char *out)
     return count == 4;
 }
 
-/* Groups of up to four hexadecimal digits with a colon between them, the last of which may be an
- * IPv4 address. Returns how many bytes they make, or -1 when they are not that. */
+/* Reads groups of up to four hexadecimal digits, separated by colons; if `tail`, the last group can
+ * be an IPv4 address. Returns the number of bytes that they make, or -1 for any other text. */
 static int read_groups(struct span text, bool tail, unsigned char out[16])
 {
     struct span group;
@@ -124,7 +124,8 @@ static int read_groups(struct span text, bool tail, unsigned char out[16])
     return len;
 }
 
-/* RFC 4291 2.2: eight groups, or fewer and "::" once, for one group of zeros at least. */
+/* Reads an IPv6 address (RFC 4291 2.2): eight groups, or fewer with one "::" for the missing
+ * zeros. */
 static bool read_v6(struct span text, struct address *address)
 {
     unsigned char left[16], right[16];
@@ -142,7 +143,7 @@ static bool read_v6(struct span text, struct address *address)
     return true;
 }
 
-/* An address without a port. */
+/* Reads an address without a port. */
 static bool read_plain(struct span text, struct address *address)
 {
     struct address v4 = { .bytes = { [10] = 0xff, [11] = 0xff } };
@@ -152,7 +153,7 @@ static bool read_plain(struct span text, struct address *address)
     return true;
 }
 
-/* Whether it is a decimal number from 0 to max, with any number of zeros in front. */
+/* Returns whether the text is a decimal number from 0 to max, with any number of leading zeros. */
 static bool is_number_to(struct span text, long max)
 {
     if (text.len == 0)
@@ -163,7 +164,7 @@ static bool is_number_to(struct span text, long max)
     return value >= 0 && value <= max;
 }
 
-/* As proxies write it: an address, "v4:port", "[v6]" or "[v6]:port". */
+/* Reads an address as proxies write it: plain, "v4:port", "[v6]" or "[v6]:port". */
 static bool read_node(struct span text, struct address *address)
 {
     struct span host, port = text;
@@ -182,7 +183,7 @@ static bool read_node(struct span text, struct address *address)
     return read_plain(text, address);
 }
 
-/* An address, or "address/bits". Bits behind the prefix must be zero, as network_parse demands. */
+/* Reads an address, or "address/bits". Bits after the prefix must be zero, as in network_parse. */
 static bool read_network(struct span text, struct network *network)
 {
     struct span host;
@@ -203,7 +204,7 @@ static bool read_network(struct span text, struct network *network)
     return true;
 }
 
-/* Bit by bit. */
+/* Returns whether the network has the address, compared bit by bit. */
 static bool is_in(const struct network *network, const struct address *address)
 {
     for (unsigned bit = 0; bit < network->bits; bit++)
@@ -222,7 +223,7 @@ static bool is_in_any(const struct network *networks, size_t count, const struct
 
 /* ---- The promises of addresses and networks ------------------------------------------------ */
 
-/* Prints an address, which must fit with its NUL. */
+/* Prints an address, and checks that it fits with its NUL. */
 static struct span print(const struct address *address, char text[ADDRESS_TEXT_BYTES])
 {
     memset(text, 'x', ADDRESS_TEXT_BYTES);
@@ -232,26 +233,25 @@ static struct span print(const struct address *address, char text[ADDRESS_TEXT_B
     return span_of(text);
 }
 
-/* An address that is printed must be read again, in each of the forms in which a proxy may write
- * it. */
+/* Checks that a printed address is read back in each form in which a proxy can write it. */
 static void check_print(const struct address *address)
 {
     char text[ADDRESS_TEXT_BYTES], port[ADDRESS_TEXT_BYTES + 16];
     struct address again;
     bool v4 = is_mapped(address);
     check(address_parse(print(address, text), &again) && same(address, &again),
-        "a printed address is read again as itself");
+        "a printed address is read back as itself");
     check((strchr(text, ':') == NULL) == v4, "only a mapped address is printed as an IPv4 address");
     snprintf(port, sizeof port, v4 ? "%s:65535" : "[%s]:65535", text);
     check(address_parse(span_of(port), &again) && same(address, &again),
-        "a printed address with a port is read again as itself");
+        "a printed address with a port is read back as itself");
     snprintf(port, sizeof port, "::ffff:%s", text);
     check(!v4 || (address_parse(span_of(port), &again) && same(address, &again)),
         "an IPv4 address and the IPv6 address that maps it are the same");
 }
 
-/* The same address as the kernel gives it: in an IPv6 socket, in an IPv4 one, and none in a unix
- * socket. */
+/* Checks the address of a socket. An IPv6 or IPv4 socket has the address, and a unix socket has
+ * none. */
 static void check_sockets(const struct address *address)
 {
     struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = 80 };
@@ -268,7 +268,7 @@ static void check_sockets(const struct address *address)
     check(!address_of((struct sockaddr *)&local, &again), "a unix socket gives no address");
 }
 
-/* The promises that hold for every address. */
+/* Checks the promises that hold for every address. */
 static void check_address(const struct address *address)
 {
     struct address prefix = address_prefix(address), again = address_prefix(&prefix);
@@ -278,7 +278,7 @@ static void check_address(const struct address *address)
     struct network around = { prefix, whole ? 128 : 64 };
     check(network_has(&around, address) && is_in(&around, address), "an address is in its prefix");
     for (unsigned bit = around.bits; bit < 128; bit++)
-        check(!bit_of(&prefix, bit), "a prefix has no bits set behind it");
+        check(!bit_of(&prefix, bit), "the bits after a prefix are zero");
     bool loopback = is_mapped(address) ? address->bytes[12] == 127 : false;
     struct address one = { .bytes = { [15] = 1 } };
     check(address_is_loopback(address) == (loopback || same(address, &one)),
@@ -289,8 +289,8 @@ static void check_address(const struct address *address)
     check_sockets(address);
 }
 
-/* Prints a network in its one spelling: an IPv4 network counts its bits from the IPv4 address
- * on. */
+/* Prints a network in its only spelling: an IPv4 network counts its bits from the start of the IPv4
+ * address. */
 static void print_network(const struct network *network, char *out, size_t size)
 {
     char text[ADDRESS_TEXT_BYTES];
@@ -298,8 +298,8 @@ static void print_network(const struct network *network, char *out, size_t size)
     snprintf(out, size, "%s/%u", text, network->bits - (strchr(text, ':') == NULL ? 96 : 0));
 }
 
-/* Turns over each bit in turn: one in the prefix decides, one behind it does not, but may not be
- * set in the text of a network either. */
+/* Flips each bit in turn. A bit of the prefix decides whether an address is in the network; a bit
+ * after the prefix does not, but must not be set in the text of a network. */
 static void check_network(const struct network *network)
 {
     char text[ADDRESS_TEXT_BYTES + 8];
@@ -307,12 +307,12 @@ static void check_network(const struct network *network)
     print_network(network, text, sizeof text);
     check(network_parse(span_of(text), &again) && again.bits == network->bits &&
               same(&again.first, &network->first),
-        "a printed network is read again as itself");
+        "a printed network is read back as itself");
     for (unsigned bit = 0; bit < 128; bit++) {
         struct network other = *network;
         turn_over(&other.first, bit);
         check(network_has(network, &other.first) == (bit >= network->bits),
-            "the bits of the prefix decide, and no others do");
+            "only the bits of the prefix decide");
         check(network_any_has((struct network[]) { other, *network }, 2, &network->first),
             "one network of a list is enough");
         if (bit < network->bits)
@@ -321,11 +321,11 @@ static void check_network(const struct network *network)
             continue; /* the length would be counted from another bit */
         print_network(&other, text, sizeof text);
         check(!network_parse(span_of(text), &again),
-            "a network with a bit set behind its prefix is refused");
+            "a network with a bit set after its prefix is refused");
     }
 }
 
-/* One text as an address and as a network, by both readers. */
+/* Reads one text as an address and as a network with both readers, and compares the results. */
 static void check_place(struct span text)
 {
     struct address address, expected;
@@ -339,7 +339,7 @@ static void check_place(struct span text)
     }
     good = network_parse(text, &network);
     check(good == read_network(text, &expected_network),
-        "network_parse accepts exactly what should be a network");
+        "network_parse accepts exactly the texts that are networks");
     if (good) {
         check(network.bits == expected_network.bits, "a network has as many bits as its text says");
         check(
@@ -350,8 +350,8 @@ static void check_place(struct span text)
 
 /* ---- The promises of a chain of proxies ---------------------------------------------------- */
 
-/* The addresses of X-Forwarded-For or Forwarded in a request, from left to right; one that cannot
- * be read keeps its place. */
+/* The addresses of X-Forwarded-For or Forwarded in a request, from left to right; an unreadable
+ * address keeps its place. */
 struct chain {
     struct address *addresses;
     bool *readable;
@@ -364,9 +364,9 @@ static void add_node(struct chain *chain, struct span node)
     chain->count++;
 }
 
-/* Writes the text to `masked` with each quoted byte replaced by `mask`, so that every separator
- * that is left in it separates. Quotes are counted from the right, because the right end is what a
- * proxy wrote: a quote that a client opens and never closes must not hide that. */
+/* Writes the text to `masked` with each quoted byte replaced with `mask`, so that every remaining
+ * separator separates. Quotes are counted from the right, because a proxy wrote the right end: a
+ * quote that a client opens and never closes must not hide that end. */
 static void mask_quoted(struct span text, char *masked, char mask)
 {
     bool quoted = false;
@@ -380,14 +380,13 @@ static void mask_quoted(struct span text, char *masked, char mask)
     }
 }
 
-/* The stretch of the text that became `piece` of the masked text. */
+/* Returns the part of the text that became `piece` of the masked text. */
 static struct span same_place(struct span piece, const char *masked, struct span text)
 {
     return (struct span) { text.at + (piece.at - masked), piece.len };
 }
 
-/* The node that the one `for` of a Forwarded element names; empty if there is none or more than
- * one. */
+/* Returns the node in the `for` of a Forwarded element; empty unless there is exactly one `for`. */
 static struct span read_for(struct span element, const char *masked, struct span text)
 {
     struct span pair, name, node = SPAN("");
@@ -406,8 +405,8 @@ static struct span read_for(struct span element, const char *masked, struct span
     return count == 1 ? node : SPAN("");
 }
 
-/* All elements of all lines of the field that counts: X-Forwarded-For if there is one, otherwise
- * Forwarded. The caller frees both lists. */
+/* Reads all elements in all lines of X-Forwarded-For or, if there is none, of Forwarded. The caller
+ * frees both lists. */
 static struct chain read_chain(const struct http_request *r, const char *bytes, size_t len)
 {
     struct chain chain = { malloc((len + 1) * sizeof *chain.addresses), malloc(len + 1), 0 };
@@ -431,8 +430,8 @@ static struct chain read_chain(const struct http_request *r, const char *bytes, 
     return chain;
 }
 
-/* Goes from the right past all addresses that are trusted, and no further than to one that cannot
- * be read, as a person would. False when the rightmost one cannot be read, or there is none. */
+/* Walks from the right over trusted addresses, and stops before an unreadable one; the client is
+ * the last address reached. Returns false if the rightmost address is unreadable or missing. */
 static bool find_client(
     const struct chain *chain, const struct network *trusted, size_t count, struct address *client)
 {
@@ -446,7 +445,7 @@ static bool find_client(
     return at < chain->count;
 }
 
-/* The client that a head names; false when it names none. `*is_http` says whether it is a head. */
+/* Finds the client that a head names, or returns false. `*is_http` says whether it is a head. */
 static bool find_forwarded(struct span head, const struct network *trusted, size_t count,
     struct address *client, bool *is_http)
 {
@@ -465,18 +464,18 @@ static bool find_forwarded(struct span head, const struct network *trusted, size
     check(
         (forwarded == FORWARDED_NOT) == (http_find(&r, HTTP_X_FORWARDED_FOR, head.at).at == NULL &&
                                             http_find(&r, HTTP_FORWARDED, head.at).at == NULL),
-        "FORWARDED_NOT is for a request without both fields");
+        "FORWARDED_NOT is for a request with neither field");
     check(!found || same(client, &expected),
         "the client is the rightmost address that is not trusted, or the leftmost of all");
     if (forwarded_client(&r, head.at, NULL, 0, &again) == FORWARDED_KNOWN)
         check(chain.readable[chain.count - 1],
-            "without trusted networks only a readable last address is a client");
+            "without trusted networks there is a client only if the last address is readable");
     free(chain.addresses);
     free(chain.readable);
     return found;
 }
 
-/* A request with these fields, one a line. The caller frees it. */
+/* Makes a request from fields, one per line. The caller frees it. */
 static struct buffer head_of(struct span fields)
 {
     struct buffer head = { 0 };
@@ -498,10 +497,10 @@ static void read_trusted(struct network *trusted)
 {
     for (size_t i = 0; i < FUZZ_TRUSTED; i++)
         check(network_parse(span_of(fuzz_trusted[i]), &trusted[i]),
-            "the driver's trusted networks are networks");
+            "the driver's trusted networks are valid");
 }
 
-/* The fields at both ends of the guarded pages, with and without trusted networks. */
+/* Checks the fields at both ends of the guarded pages, with and without trusted networks. */
 static void check_fields(struct span fields)
 {
     struct network trusted[FUZZ_TRUSTED];
@@ -515,8 +514,8 @@ static void check_fields(struct span fields)
     buffer_free(&head);
 }
 
-/* Whatever a client sends, the server must go by what our own proxies add behind it, on the same
- * line or on a line of its own. Each row is a way in which a proxy may add an address. */
+/* Checks that, whatever a client sends, the server relies on what our own proxies add after it, on
+ * the same line or on a new line. Each row is a way for a proxy to add an address. */
 static void check_pretended(struct span pretended)
 {
     static const char *const fields[][3] = {
@@ -531,7 +530,7 @@ static void check_pretended(struct span pretended)
     struct network trusted[FUZZ_TRUSTED];
     struct address client, expected;
     read_trusted(trusted);
-    check(address_parse(SPAN("192.0.2.99"), &expected), "the driver's address is an address");
+    check(address_parse(SPAN("192.0.2.99"), &expected), "the driver's address is valid");
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         struct buffer lines = { 0 };
         bool is_http;
@@ -549,8 +548,8 @@ static void check_pretended(struct span pretended)
     }
 }
 
-/* An input with line ends is taken as fields; any other as an address, a network, and a value that
- * a client sends. */
+/* Checks an input with line ends as fields, and any other input as an address, as a network, and as
+ * a value that a client sends. */
 static void check_input(struct span input)
 {
     if (input.len > INPUT_MAX_BYTES)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# bytes.c, print.c, scan.h and date.c, through their driver: the code that takes the place of libc's
-# larger parts, such as printf and the calendar. Each function is compared with libc's.
+# bytes.c, print.c, scan.h and date.c, through their driver: the code that replaces larger parts
+# of libc, such as printf and the calendar. Each function is compared with that of libc.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
@@ -30,11 +30,11 @@ same_as_libc() { # MODE
   same_as_libc scan
 }
 
-@test "dates are those of gmtime, for every day until the year 9999" {
+@test "dates are those of gmtime, for every day up to the year 9999" {
   same_as_libc date
 }
 
-@test "a byte is found where memchr finds it, whatever stands beside it" {
+@test "a byte is found where memchr finds it, whatever is beside it" {
   same_as_libc find
 }
 

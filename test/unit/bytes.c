@@ -1,17 +1,17 @@
-/* bytes.c - a driver for bytes.c, print.c, scan.h and date.c, which take the place of memchr(3),
- * printf(3), isdigit(3), strtoull(3) and gmtime(3): it compares them with those.
+/* bytes.c - a driver for bytes.c, print.c, scan.h and date.c. It compares them with the functions
+ * of libc that they replace: memchr(3), printf(3), isdigit(3), strtoull(3) and gmtime(3).
  *
- *      bytes print      texts with values in them, in places of every size
- *      bytes format F   one format: a conversion that print.h does not name ends in abort
- *      bytes scan       digits and hexadecimal numbers of every length
- *      bytes date       every day from 1970 to 9999, its first and last second, and the end of time
- *      bytes find       every byte, in texts of every length up to 40 that end where memory ends
+ *     bytes print      formats texts with values, in places of every size
+ *     bytes format F   formats one text: a conversion that print.h does not name calls abort
+ *     bytes scan       reads digits and hexadecimal numbers of every length
+ *     bytes date       tries every day from 1970 to 9999, its first and last second, and later
+ * times bytes find       finds every byte, in texts of up to 40 bytes that end where memory ends
  *
- *      bytes must       a must() that does not hold: a line, and abort
+ *     bytes must       fails a must(), which prints a line and calls abort
  *
- * Where libc has the same function, libc is the oracle: both are called with the same arguments,
- * and a difference ends in abort. The inputs are enumerated, not drawn at random, so every run
- * tries the same ones. With -DFUZZ the values, a time and a text to search come from libFuzzer. */
+ * libc is the oracle where it has the same function: the driver calls both with the same arguments,
+ * and a difference calls abort. The inputs are enumerated, not drawn at random, so every run tries
+ * the same ones. With -DFUZZ the values, a time and a text to search come from libFuzzer. */
 
 #include "base/bytes.h"
 #include "base/date.h"
@@ -23,7 +23,7 @@
 #include <limits.h>
 #include <time.h>
 
-/* The results of print_into and of snprintf: text and length. */
+/* Compares the results of print_into and snprintf, both text and length. */
 static void check_same(const char *ours, size_t len, const char *theirs, int their_len)
 {
     if (len == (size_t)their_len && strcmp(ours, theirs) == 0)
@@ -34,15 +34,15 @@ static void check_same(const char *ours, size_t len, const char *theirs, int the
 
 enum { TEXT_MAX_BYTES = 256 };
 
-/* Makes the same call of both, with a place of `size` bytes for each; then of buffer_printf, which
- * must append the same to what its buffer has. A macro, so that the compiler checks each format. */
+/* Calls print_into and snprintf alike, with a place of `size` bytes each, then buffer_printf, which
+ * must append the same text. A macro, so that the compiler checks each format. */
 #define COMPARE(size, ...)                                                            \
     do {                                                                              \
         char ours[TEXT_MAX_BYTES], theirs[TEXT_MAX_BYTES];                            \
         memset(ours, '#', sizeof ours);                                               \
         size_t len = print_into(ours, size, __VA_ARGS__);                             \
         int their_len = snprintf(theirs, size, __VA_ARGS__);                          \
-        check(ours[size] == '#', "nothing is written behind the given place");        \
+        check(ours[size] == '#', "nothing is written after the given place");         \
         check_same((size) > 0 ? ours : "", len, (size) > 0 ? theirs : "", their_len); \
         struct buffer buffer = { 0 };                                                 \
         buffer_add(&buffer, SPAN("before "));                                         \
@@ -54,7 +54,7 @@ enum { TEXT_MAX_BYTES = 256 };
         buffer_free(&buffer);                                                         \
     } while (0)
 
-/* Every conversion that print.h names, with widths, precisions and types. */
+/* Tries every conversion that print.h names, with widths, precisions and types. */
 static void compare(size_t size, unsigned long long n, const char *text, int cut)
 {
     int i = (int)n;
@@ -78,8 +78,8 @@ static void compare(size_t size, unsigned long long n, const char *text, int cut
     COMPARE(size, "%8u|%20s|%3s", u, text, text);
 }
 
-/* Searches for a byte in a copy of the text that ends where its memory ends; reads the text as a
- * word, and appends it to a buffer twice. */
+/* Searches for a byte in a copy of the text that ends where its memory ends. Also reads the text as
+ * a word, and appends it to a buffer twice. */
 static void compare_find(const char *text, size_t len, char byte)
 {
     struct span s = copy_of((struct span) { text, len });
@@ -95,24 +95,24 @@ static void compare_find(const char *text, size_t len, char byte)
     buffer_add(&buffer, s);
     check(!buffer.failed && buffer.at != NULL && buffer.len == 2 * len &&
               memcmp(buffer.at + len, s.at, len) == 0 && memcmp(buffer.at, s.at, len) == 0,
-        "a buffer has what was added to it");
+        "a buffer contains what was added to it");
     buffer.failed = true;
     buffer_clear(&buffer);
     check(!buffer.failed && buffer.len == 0 && buffer.at != NULL,
-        "a buffer that is cleared keeps its memory");
+        "a cleared buffer keeps its memory");
     buffer_free(&buffer);
     span_free(s);
 }
 
-/* Writes a number in so many digits, and reads it back. What does not fit is left out at the
- * front. */
+/* Writes a number with `digits` digits, and reads it back. Leading digits that do not fit are
+ * dropped. */
 static void compare_hex(unsigned long long number, size_t digits)
 {
     char text[] = "#################";
     unsigned long long kept = digits < 16 ? number & ((1ull << 4 * digits) - 1) : number;
     uint64_t read = 0;
     scan_put_hex(text, digits, number);
-    check(text[digits] == '#', "scan_put_hex writes no more digits than asked for");
+    check(text[digits] == '#', "scan_put_hex writes no more digits than requested");
     struct span rest = { text, digits };
     if (digits > 0)
         check(!scan_take_hex(&rest, digits + 1, &read) && rest.len == digits,
@@ -124,13 +124,13 @@ static void compare_hex(unsigned long long number, size_t digits)
         "scan_put_hex writes the number that strtoull reads");
 }
 
-/* One second, by date_of and by gmtime_r. */
+/* Compares date_of with gmtime_r for one second. */
 static void compare_date(uint64_t seconds)
 {
     struct date ours = date_of(seconds);
     time_t time = (time_t)seconds;
     struct tm theirs;
-    check(gmtime_r(&time, &theirs) != NULL, "gmtime_r knows this time");
+    check(gmtime_r(&time, &theirs) != NULL, "gmtime_r can convert this time");
     check(ours.year == (unsigned)theirs.tm_year + 1900 &&
               ours.month == (unsigned)theirs.tm_mon + 1 && ours.day == (unsigned)theirs.tm_mday &&
               ours.weekday == (unsigned)theirs.tm_wday && ours.hour == (unsigned)theirs.tm_hour &&
@@ -161,7 +161,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* Not declared with a format attribute, so that any format reaches print_list. */
+/* Calls print_list. It has no format attribute, so that the compiler accepts any format. */
 static size_t print_any(char *out, size_t size, const char *format, ...)
 {
     va_list args;
@@ -171,8 +171,8 @@ static size_t print_any(char *out, size_t size, const char *format, ...)
     return len;
 }
 
-/* Sizes from too small for one character to large enough, and the numbers at which the digits
- * change. */
+/* Tries sizes from too small for one character to large enough, and the numbers at which the number
+ * of digits changes. */
 static void check_print(void)
 {
     static const char *const texts[] = { "", "x", "a text",
@@ -186,7 +186,7 @@ static void check_print(void)
                 compare(size, numbers[n], texts[t], (int)n * 3);
 }
 
-/* Every char; then numbers of every bit length, in every number of digits. */
+/* Checks every char, then numbers of every bit length with every number of digits. */
 static void check_scan(void)
 {
     for (int byte = CHAR_MIN; byte <= CHAR_MAX; byte++) {
@@ -204,21 +204,21 @@ static void check_scan(void)
             compare_hex(0xfedcba9876543210 >> shift, digits);
 }
 
-/* Each day's first and last second. Dates have no year 10000: past the end they stand still. */
+/* Checks each day's first and last second. Later dates are the last second of the year 9999. */
 static void check_dates(void)
 {
     struct date last = date_of(end_of_time - 1), later = date_of(end_of_time);
     for (uint64_t day = 0; day < end_of_time / 86400; day++)
         for (uint64_t second = 0; second < 86400; second += 86399)
             compare_date(day * 86400 + second);
-    check(memcmp(&last, &later, sizeof last) == 0, "a date past the year 9999 stays at its end");
+    check(memcmp(&last, &later, sizeof last) == 0, "a date after the year 9999 is its last second");
     later = date_of(UINT64_MAX);
     check(memcmp(&last, &later, sizeof last) == 0,
-        "the last date there is stays at the end of the year 9999");
+        "the largest time gives the last second of the year 9999");
 }
 
-/* span_find looks at a word at a time. Around the byte stand those that a mistake in such
- * arithmetic takes for it: its lowest bit turned over, its highest, both, or all. */
+/* Checks span_find, which reads a word at a time. The other bytes are those that a mistake in such
+ * arithmetic confuses with the byte: with its lowest bit flipped, its highest, both, or all. */
 static void check_find(void)
 {
     static const unsigned char others[] = { 0x01, 0x80, 0x81, 0xff };

@@ -1,11 +1,11 @@
-/* driver.h - what the drivers share: promises, memory that is guarded, the input.
+/* driver.h - what the drivers share: checks, guarded memory, the input.
  *
- * A driver reads its input from standard input, gives it to one module, and prints what the module
- * answers; a bats suite of the same name compares that with what it should be. On the way the
- * driver checks what the module's header promises: properties that must hold for every input, such
- * as "what is decoded is no longer than it was written". A broken promise ends in abort, which both
- * bats and libFuzzer see, so the same checks serve as a fuzz target: compiled with -DFUZZ a driver
- * has no main, but the function that libFuzzer calls. */
+ * A driver reads standard input, passes it to one module, and prints the module's results; the bats
+ * suite of the same name compares them with the expected ones. The driver also checks the module's
+ * promises. A promise is a property that must hold for every input, such as "decoded text is no
+ * longer than its source". A broken promise calls abort, which both bats and libFuzzer detect, so
+ * the same checks serve as a fuzz target: compiled with -DFUZZ, a driver has no main but defines
+ * the function that libFuzzer calls. */
 
 #ifndef DRIVER_H
 #define DRIVER_H
@@ -21,7 +21,7 @@
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 #endif
 
-/* Not assert(3): this also checks in a build with NDEBUG, and its sentence says what must hold. */
+/* Aborts if a promise is broken. Unlike assert(3) it also checks in a build with NDEBUG. */
 static inline void check(bool holds, const char *promise)
 {
     if (holds)
@@ -32,7 +32,7 @@ static inline void check(bool holds, const char *promise)
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
-/* Exactly `len` bytes, so that the address sanitizer sees an access to the first byte behind
+/* Returns exactly `len` bytes, so that the address sanitizer sees an access to the first byte after
  * them. */
 static inline char *bytes_new(size_t len)
 {
@@ -41,7 +41,7 @@ static inline char *bytes_new(size_t len)
     return at;
 }
 
-/* A copy in memory of exactly that size; the caller frees it with span_free. */
+/* Returns a copy in memory of exactly that size; the caller frees it with span_free. */
 static inline struct span copy_of(struct span s)
 {
     char *at = bytes_new(s.len);
@@ -50,23 +50,23 @@ static inline struct span copy_of(struct span s)
     return (struct span) { at, s.len };
 }
 
-/* Only for memory from bytes_new, copy_of or read_input. */
+/* Frees memory from bytes_new, copy_of or read_input. */
 static inline void span_free(struct span s)
 {
     free((void *)(uintptr_t)s.at);
 }
 
-/* Pages between two unreadable ones. The processor stops the program at the first byte in front of
- * a text that lies at the start, and at the first byte behind one that lies at the end:
+/* Pages between two unreadable ones. The processor stops the program when it accesses the byte
+ * before a text at the start, or the byte after a text at the end:
  *
  *     | unreadable | text ...            | unreadable |      at_start
- *     | unreadable |            ... text | unreadable |      at_end    */
+ *     | unreadable |            ... text | unreadable |      at_end */
 struct guarded {
     char *first;
     size_t len; /* a multiple of the page size */
 };
 
-/* Space for `len` bytes at least. */
+/* Maps guarded pages for at least `len` bytes. */
 static inline struct guarded guarded_new(size_t len)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -84,7 +84,7 @@ static inline void guarded_free(struct guarded g)
     munmap(g.first - page, g.len + 2 * page);
 }
 
-/* Copies the text to the start, or to the end. Each copy overwrites the one before. */
+/* Copies the text to the start, or to the end. Each copy overwrites the previous one. */
 static inline struct span at_start(struct guarded g, struct span text)
 {
     check(text.len <= g.len, "the text fits between the unreadable pages");
@@ -104,7 +104,7 @@ static inline struct span at_end(struct guarded g, struct span text)
 
 /* ---- Input and output --------------------------------------------------------------------- */
 
-/* All of standard input, in memory of exactly its size; the caller frees it with span_free. */
+/* Reads all of standard input into memory of its exact size; span_free frees it. */
 static inline struct span read_input(void)
 {
     size_t len = 0, capacity = 1 << 16, n;
@@ -125,7 +125,7 @@ static inline void print_span(struct span s)
     fwrite(s.at, 1, s.len, stdout);
 }
 
-/* Bytes outside printable ASCII, and the backslash, as \xHH. */
+/* Prints a text, with backslashes and bytes outside printable ASCII as \xHH. */
 static inline void print_visible(struct span s)
 {
     for (size_t i = 0; i < s.len; i++)

@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
 # frame.c, through its driver: events on the wire, ids and times. The driver reads back everything
-# that it writes, with a parser of its own that follows the HTML Standard.
+# that it writes, with its own parser, which follows the HTML Standard.
 
 load ../lib/helper
 
-# The fields of a message: kind, id, room, name, event, key; then the body, as printf writes it.
+# Prints a message: kind, id, room, name, event, key; then the body, with the escapes of printf.
 fields() {
   printf '%s\n%s\n%s\n%s\n%s\n%s\n%b' "$@"
 }
 
-# The frame, with its CRs made visible.
+# Prints the frame, with its CRs made visible.
 frame() {
   fields "$@" | "$UNIT/frame" message | sed 's/\r/<CR>/g'
 }
@@ -123,7 +123,7 @@ data:
   same "${lines[2]}" $'data: \ufefftext'
 }
 
-# The accepted spellings with their two numbers; then those that are refused.
+# First the accepted spellings with their two numbers, then refused ones.
 @test "frame: an id has one spelling" {
   same "$(ids 0-0 1-0 1760000000000-12)" '0 0 1 0 1760000000000 12'
   same "$(ids 18446744073709551615-18446744073709551615)" \
@@ -176,14 +176,14 @@ data:
   [[ $(frame json 1-0 lobby '' '' '' '[1') == error:* ]]
 }
 
-@test "frame: the seeds of the fuzzer keep every promise" {
+@test "frame: every promise holds for the fuzzer's seeds" {
   for seed in "$ROOT"/test/fuzz/corpus/frame/*; do
     run "$UNIT/frame" message <"$seed"
     [ "$status" -le 1 ]
   done
 }
 
-# ---- The parser that reads it all back ----
+# ---- The parser that reads the frames back ----
 
 # These are the standard's examples (9.2.6).
 @test "frame: the driver's own parser follows the HTML Standard" {

@@ -1,23 +1,24 @@
-/* frame.c - a driver for frame.c: a message comes on standard input, a field a line, in the order
- * kind (chat, text, json, binary), id, room, name, event, key; everything after them is the body.
+/* frame.c - a driver for frame.c. Standard input is a message, one field per line, in the order
+ * kind (chat, text, json, binary), id, room, name, event, key; everything after the fields is the
+ * body.
  *
- *     frame message       its frame, in its envelope
- *     frame json          the element of GET /messages, read back from the frame
- *     frame id TEXT...    each text as an id: its two numbers, or `refused`
- *     frame time MS...    each time as text
- *     frame retry FROM SPREAD COUNT   so many `retry:` events; how many different times
- *     frame lines         every short mix of line ends as data; how many
- *     frame calendar      the first and the last day of every month up to 9999; how many
- *     frame parse         the input is an event stream: each of its events
+ *     frame message       prints the frame, in its envelope
+ *     frame json          prints the element of GET /messages, read back from the frame
+ *     frame id TEXT...    prints each text as an id: its two numbers, or `refused`
+ *     frame time MS...    prints each time as text
+ *     frame retry FROM SPREAD COUNT   checks COUNT `retry:` events; counts their different times
+ *     frame lines         checks every short mix of line ends as data; prints their number
+ *     frame calendar      checks times in every month up to 9999; prints their number
+ *     frame parse         reads an event stream, and prints each of its events
  *
- * A message that breaks a rule gives `error:` and the sentence, and exit code 1.
+ * If a message breaks a rule, the driver prints `error:` and the reason, and exits with code 1.
  *
- * The technique is a round trip with a second reader: everything that was written is read again by
- * a parser that knows nothing of frame.c and follows the HTML Standard alone (9.2.6, "Interpreting
- * an event stream"). So a browser reads what the POST said, whatever line ends, colons or field
- * names its text has. The suite tests that parser with the standard's own examples.
+ * The technique is a round trip with a second reader: a parser that is independent of frame.c, and
+ * follows only the HTML Standard (9.2.6, "Interpreting an event stream"), reads back everything
+ * that frame.c writes. So a browser reads what was posted, whatever line ends, colons or field
+ * names the text contains. The suite tests the parser with the standard's own examples.
  *
- * A broken promise ends in abort. With -DFUZZ the same checks are a libFuzzer target. */
+ * A broken promise (driver.h) calls abort. With -DFUZZ the same checks are a libFuzzer target. */
 
 #include "hub/frame.h"
 #include "base/print.h"
@@ -33,8 +34,8 @@
 
 /* ---- The reference parser ----------------------------------------------------------------- */
 
-/* The fields and the functions below have the standard's names, so that they can be compared line
- * by line. */
+/* The fields and the functions below have the standard's names, so that the code can be compared
+ * with the standard line by line. */
 struct parser {
     struct buffer data, type, last_id;
     bool has_retry;
@@ -42,10 +43,10 @@ struct parser {
     void (*dispatch)(struct parser *, struct span type, struct span data, struct span id);
 
     unsigned events;                                /* dispatched so far */
-    struct buffer event_type, event_data, event_id; /* the last of them, for keep_event */
+    struct buffer event_type, event_data, event_id; /* the last event, set by keep_event */
 };
 
-/* A `dispatch` that keeps the last event, for the checks. */
+/* Keeps the last event for the checks, as a `dispatch`. */
 static void keep_event(struct parser *p, struct span type, struct span data, struct span id)
 {
     p->events++;
@@ -63,8 +64,8 @@ static void parser_free(struct parser *p)
         buffer_free(buffers[i]);
 }
 
-/* "Dispatch the event": nothing without data; its last line feed goes; an event without a name is a
- * `message`. The last id stays for the events that follow. */
+/* Follows "Dispatch the event": skips an event without data, removes the last line feed of the
+ * data, and names an unnamed event `message`. The last id stays for later events. */
 static void dispatch_event(struct parser *p)
 {
     if (p->data.len > 0) {
@@ -75,11 +76,11 @@ static void dispatch_event(struct parser *p)
     p->data.len = p->type.len = 0;
 }
 
-/* "Process the field". An id with a NUL in it is ignored, and so is a retry with anything but
+/* Follows "Process the field": ignores an id that contains a NUL, and a retry that is not all
  * digits. */
 static void process_field(struct parser *p, struct span name, struct span value)
 {
-    unsigned long long number; /* an id and a name replace the last one, data is appended */
+    unsigned long long number; /* an id or a name replaces the previous one; data is appended */
     if (span_equal(name, SPAN("event"))) {
         p->type.len = 0;
         buffer_add(&p->type, value);
@@ -97,8 +98,8 @@ static void process_field(struct parser *p, struct span name, struct span value)
     }
 }
 
-/* One line without its end: an empty one dispatches, one that begins with a colon is a comment, and
- * one space behind the colon is not a part of the value. */
+/* Processes one line, without its line end. An empty line dispatches the event, a line that begins
+ * with a colon is a comment, and one space after the colon is not part of the value. */
 static void process_line(struct parser *p, struct span line)
 {
     struct span name, value = line;
@@ -118,8 +119,8 @@ static void process_line(struct parser *p, struct span line)
     process_field(p, name, value);
 }
 
-/* A whole stream: a byte order mark, then lines that end in CR, LF or CRLF. A line without an end
- * is not processed, and an event without an empty line is not dispatched. */
+/* Parses a complete stream: an optional byte order mark, then lines that end in CR, LF or CRLF.
+ * Ignores a line without an end, and an event without an empty line after it. */
 static void parse_stream(struct parser *p, struct span s)
 {
     if (s.len >= 3 && memcmp(s.at, "\xef\xbb\xbf", 3) == 0)
@@ -134,7 +135,7 @@ static void parse_stream(struct parser *p, struct span s)
     }
 }
 
-/* Takes one chunk (RFC 9112 7.1) from the front of `*rest`. False if there is no whole one. */
+/* Takes a chunk (RFC 9112 7.1) from the front of `*rest`. Returns false if none is complete. */
 static bool take_chunk(struct span *rest, struct span *data)
 {
     size_t size = 0, i = 0;
@@ -156,9 +157,9 @@ static bool take_chunk(struct span *rest, struct span *data)
     return true;
 }
 
-/* ---- What is to be expected --------------------------------------------------------------- */
+/* ---- Expected values ---------------------------------------------------------------------- */
 
-/* The text with each line end as a line feed, because a stream cannot say which one it was. */
+/* Appends the text with each line end as a line feed, because a stream does not keep its kind. */
 static void add_normalised(struct buffer *out, struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -178,7 +179,7 @@ static int days_in(int year, int month)
     return days[month - 1] + (month == 2 && leap);
 }
 
-/* The time as text, by counting years and months from 1970 on: slow, and obviously right. */
+/* Appends the time as text, by counting years and months from 1970: slow, but obviously right. */
 static void add_expected_time(struct buffer *out, uint64_t ms)
 {
     const uint64_t day_ms = 86400000;
@@ -203,7 +204,7 @@ static void check_time(uint64_t ms)
     time_add(&time, ms);
     add_expected_time(&expected, ms);
     check(span_equal(buffer_span(&time), buffer_span(&expected)),
-        "time_add writes the time that counting gives");
+        "time_add writes the same time as counting years and months");
     buffer_free(&time);
     buffer_free(&expected);
 }
@@ -215,10 +216,10 @@ static int base64_value(char c)
     return at != NULL ? (int)(at - alphabet) : -1;
 }
 
-/* Decodes strictly: groups of four, padding only at the end. */
+/* Decodes Base64 strictly: groups of four, padding only at the end. */
 static void add_from_base64(struct buffer *out, struct span s)
 {
-    check(s.len % 4 == 0, "Base64 comes in groups of four");
+    check(s.len % 4 == 0, "Base64 has groups of four characters");
     for (; s.len > 0; s.at += 4, s.len -= 4) {
         unsigned bits = 0;
         int padding = 0;
@@ -226,7 +227,7 @@ static void add_from_base64(struct buffer *out, struct span s)
             bool pad = s.at[i] == '=' && s.len == 4 && i >= 2;
             int value = pad ? 0 : base64_value(s.at[i]);
             check(value >= 0 && (pad || padding == 0),
-                "Base64 has its alphabet's letters, and padding only at the end");
+                "Base64 has only characters of its alphabet, and padding only at the end");
             padding += pad;
             bits = bits << 6 | (unsigned)value;
         }
@@ -237,7 +238,7 @@ static void add_from_base64(struct buffer *out, struct span s)
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
-/* One field of an object, by json.c, which has a driver of its own. */
+/* Finds one field of an object, using json.c, which has its own driver. */
 static struct json_field field_of(struct span object, const char *name)
 {
     struct json_field field = { .name = span_of(name) };
@@ -250,7 +251,7 @@ static void check_absent(struct span object, const char *name)
     check(field_of(object, name).type == JSON_ABSENT, "a field that was not given is absent");
 }
 
-/* A field of this name is a string that decodes to the expected text. */
+/* Checks that the field of this name is a string that decodes to the expected text. */
 static void check_text(struct span object, const char *name, struct span expected)
 {
     struct json_field field = field_of(object, name);
@@ -261,7 +262,7 @@ static void check_text(struct span object, const char *name, struct span expecte
     free(text);
 }
 
-/* The `id` and `time` of an object. */
+/* Checks the `id` and `time` of an object. */
 static void check_id(struct span object, struct id id)
 {
     struct buffer text = { 0 }, time = { 0 };
@@ -276,8 +277,7 @@ static void check_id(struct span object, struct id id)
     buffer_free(&time);
 }
 
-/* The object of a chat message, or of a binary one. */
-/* The JSON object of a chat message or a binary one, with its optional key. */
+/* Checks the JSON object of a chat or binary message, with its optional key. */
 static void check_object(struct span object, const struct message *m, struct id id)
 {
     check(memchr(object.at, '\n', object.len) == NULL, "the JSON object is one line");
@@ -304,7 +304,7 @@ static void check_object(struct span object, const struct message *m, struct id 
         check_absent(object, "key");
 }
 
-/* The payload is one event: the one that a browser would dispatch. */
+/* Checks that the payload is exactly one event, the one that a browser should dispatch. */
 static void check_payload(struct span payload, const struct message *m, struct id id)
 {
     struct parser p = { .dispatch = keep_event };
@@ -329,7 +329,7 @@ static void check_payload(struct span payload, const struct message *m, struct i
     parser_free(&p);
 }
 
-/* The element of GET /messages that frame_to_json reads back from the frame. */
+/* Checks the element of GET /messages that frame_to_json reads back from the frame. */
 static void check_json(struct span json, const struct message *m, struct id id)
 {
     struct buffer text = { 0 };
@@ -353,7 +353,7 @@ static void check_json(struct span json, const struct message *m, struct id id)
     buffer_free(&text);
 }
 
-/* Writes the frame behind other bytes, which must stay, and returns its payload, which lies in
+/* Appends the frame to other bytes, which must not change. Returns its payload, which points into
  * `out`. */
 static struct span write_frame(struct buffer *out, const struct message *m, struct id id)
 {
@@ -361,8 +361,7 @@ static struct span write_frame(struct buffer *out, const struct message *m, stru
     buffer_add(out, before);
     add_frame_of(out, m, id, id.ms);
     check(!out->failed, "the driver can allocate memory");
-    check(memcmp(out->at, before.at, before.len) == 0,
-        "bytes in front of the frame stay as they are");
+    check(memcmp(out->at, before.at, before.len) == 0, "bytes before the frame do not change");
     rest = (struct span) { out->at + before.len, out->len - before.len };
     struct span frame = rest;
     check(is_utf8(frame), "a frame is UTF-8");
@@ -382,8 +381,8 @@ static void read_back(
     check(!out->failed, "the driver can allocate memory");
 }
 
-/* frame_size_max is exact: the frame with the longest id has that size. The hub reserves memory by
- * it. */
+/* Checks that frame_size_max is exact: the frame with the longest id has that size. The hub
+ * reserves memory according to it. */
 static void check_bound(const struct message *m)
 {
     const struct id longest = { UINT64_MAX, UINT64_MAX };
@@ -396,7 +395,7 @@ static void check_bound(const struct message *m)
     buffer_free(&frame);
 }
 
-/* All promises for one message with one id. */
+/* Checks every promise for one message with one id. */
 static void check_message(const struct message *m, struct id id)
 {
     struct buffer out = { 0 }, json = { 0 };
@@ -409,8 +408,8 @@ static void check_message(const struct message *m, struct id id)
     buffer_free(&json);
 }
 
-/* Any text as data between frame_begin and frame_end, with and without the envelope: the same
- * event, without an id. */
+/* Checks that any text, as data between frame_begin and frame_end, gives the same event with and
+ * without the envelope, and that the event has no id. */
 static void check_data(struct span text)
 {
     struct buffer plain = { 0 }, chunked = { 0 }, expected = { 0 };
@@ -437,7 +436,8 @@ static void check_data(struct span text)
     parser_free(&p);
 }
 
-/* Whether the text is an id. An id has one spelling, so it must be written again as it was read. */
+/* Returns whether the text is an id. An id has only one spelling, so it must be written the
+ * same. */
 static bool check_spelling(struct span text, struct id *id)
 {
     struct buffer again = { 0 };
@@ -452,8 +452,8 @@ static bool check_spelling(struct span text, struct id *id)
 
 /* ---- Messages from outside ---------------------------------------------------------------- */
 
-/* A message from standard input, or from the fuzzer. A JSON body is a compacted copy, which `body`
- * owns. */
+/* A message from standard input, or from the fuzzer. `body` owns the compact copy of a JSON
+ * body. */
 struct input {
     struct message message;
     struct id id;
@@ -471,8 +471,8 @@ static bool read_kind(struct span word, enum message_kind *kind)
     return false;
 }
 
-/* A body of JSON is any value that may be a field's. Puts its compact form into the message;
- * returns NULL, or what is wrong with it. */
+/* Puts the compact form of a JSON body, which can be any JSON value, into the message. Returns NULL
+ * or an error message. */
 static const char *compact_body(struct input *in)
 {
     struct buffer document = { 0 };
@@ -489,8 +489,8 @@ static const char *compact_body(struct input *in)
     return why;
 }
 
-/* The same rules that api/ applies to a POST, because frame.c relies on them. NULL, or the
- * sentence. */
+/* Applies the rules that api/ applies to a POST, because frame.c relies on them. Returns NULL or an
+ * error message. */
 static const char *check_rules(struct input *in)
 {
     struct message *m = &in->message;
@@ -517,7 +517,8 @@ static const char *check_rules(struct input *in)
     return NULL;
 }
 
-/* NULL, or a sentence that says why this is no message that could reach frame.c. */
+/* Reads a message that could reach frame.c. Returns NULL or, for any other text, an error
+ * message. */
 static const char *read_message(struct span text, struct input *in)
 {
     struct message *m = &in->message;
@@ -553,8 +554,9 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
-/* Each mode checks the promises for its input, and prints something that the suite can compare. */
-/* The exit code: 1 when the message breaks a rule. */
+/* Each mode checks the promises for its input, and prints a result that the suite can compare. */
+
+/* Prints the frame, or its JSON. Returns the exit code: 1 if the message breaks a rule. */
 static int show_message(bool as_json)
 {
     struct span text = read_input();
@@ -611,8 +613,8 @@ static int compare_times(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* A retry event has a time within its bounds, and sets nothing else. Prints how many different
- * times there were. */
+/* Checks that a retry event has a time within its bounds and sets nothing else. Prints the number
+ * of different times. */
 static void check_retries(uint64_t from, uint64_t spread, size_t count)
 {
     uint64_t *times = calloc(count + 1, sizeof *times);
@@ -641,8 +643,8 @@ static void check_retries(uint64_t from, uint64_t spread, size_t count)
     free(times);
 }
 
-/* Every text of up to seven of these characters: six to the power of up to seven, 335,923 texts.
- * After an `i` a line could pass for another field. */
+/* Checks every text of up to seven of these six characters: 335,923 texts (6^0 + ... + 6^7). A line
+ * that begins with `i:` could pass for another field. */
 static void check_lines(void)
 {
     static const char alphabet[] = { 'i', '\r', '\n', ' ', ':', '\0' };
@@ -660,7 +662,7 @@ static void check_lines(void)
     printf("%zu\n", texts);
 }
 
-/* The first and the last day of every month, at the first, the last and some other millisecond. */
+/* Checks the first and the last millisecond of every month, and another one on its last day. */
 static void check_calendar(void)
 {
     const uint64_t day_ms = 86400000;

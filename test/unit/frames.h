@@ -1,15 +1,14 @@
-/* frames.h - a message's frame in one step, for drivers.
+/* frames.h - formats a message's frame in one step, for drivers.
  *
- * The hub formats a message in two steps: the body at the POST, and the frame around it when the
- * message has its id. A driver that only wants the bytes gets both from here. */
+ * The hub formats a message in two steps: the body when the POST arrives, and the frame around it
+ * once the message has an id. A driver that only needs the bytes calls add_frame_of for both. */
 
 #ifndef FRAMES_H
 #define FRAMES_H
 
 #include "hub/frame.h"
 
-/* Appends the frame in its envelope, and checks that it keeps the bound that frame_size_max
- * promises. */
+/* Appends the frame in its envelope, and checks that its size is within frame_size_max. */
 static inline void add_frame_of(
     struct buffer *out, const struct message *m, struct id id, uint64_t time_ms)
 {

@@ -1,16 +1,16 @@
 #!/usr/bin/env bats
-# http.c, through its driver: what a request means, and which ones are refused. The driver parses
-# each input whole, cut in two at every point, byte by byte and handed over at every point, always
+# http.c, through its driver: what a request means, and which are refused. The driver parses
+# each input complete, cut in two at every point, byte by byte and handed over at every point, always
 # next to an unreadable page; it fails when the results differ.
 #
 # seconds: 12
 
-# shellcheck disable=SC2119,SC2120 # `document` takes its options at some calls only
+# shellcheck disable=SC2119,SC2120 # only some calls pass options to `document`
 
 load ../lib/helper
 
-# A request as a document: each line gets its CRLF, except one that ends with a backslash. Other
-# bytes are written as printf writes them.
+# Prints a request: each line gets a CRLF, except a line that ends with a backslash. Other bytes are
+# written with the escapes of printf.
 request() {
     local line
     while IFS= read -r line; do
@@ -21,7 +21,7 @@ request() {
     done
 }
 
-# Standard input: the request, a line "means", and the driver's description of it.
+# Checks a request. Standard input: the request, a line "means", and the driver's description.
 document() {
     local text expected
     text=$(cat)
@@ -33,8 +33,8 @@ document() {
     fi
 }
 
-# Standard input: one line for each case, "status | request", written as printf writes it. The
-# status is the driver's last line.
+# Checks the cases on standard input, one per line: "status | request", with the escapes of printf.
+# The status is the driver's last line.
 table() {
     local wanted bytes failed=0 count=0
     while IFS='|' read -r wanted bytes; do
@@ -49,14 +49,14 @@ table() {
     [ "$count" -gt 0 ] && [ "$failed" -eq 0 ]
 }
 
-# Writes out the abbreviations in the tables of bodies.
+# Expands the abbreviations in the tables of bodies.
 short() {
     sed -e 's#| CHUNKED #| POST TE: chunked\\r\\n\\r\\n#' \
         -e 's#| POST #| POST / HTTP/1.1\\r\\nHost: a\\r\\n#' \
         -e 's#TE#Transfer-Encoding#g; s#CL#Content-Length#g'
 }
 
-# The driver's last line for standard input.
+# Prints the driver's last line for standard input.
 verdict() {
     "$UNIT/http" "$@" | tail -n 1
 }
@@ -65,7 +65,7 @@ early() {
     printf '%b' "$1" | "$UNIT/http" early "${@:2}"
 }
 
-# So many of one letter.
+# Prints one letter that many times.
 letters() {
     head -c "$1" /dev/zero | tr '\0' "${2:-a}"
 }
@@ -95,7 +95,7 @@ end
 END
 }
 
-@test "http: a POST is understood, and the next request behind its body" {
+@test "http: a POST is understood, and the next request after its body" {
     document <<'END'
 POST /messages HTTP/1.1
 HOST: a
@@ -309,7 +309,7 @@ end
 END
 }
 
-@test "http: methods are case-sensitive, and those of RFC 9110 are told from unknown ones" {
+@test "http: methods are case-sensitive, and those of RFC 9110 are distinguished from unknown ones" {
     document <<'END'
 PUT / HTTP/1.0
 
@@ -344,7 +344,7 @@ end
 END
 }
 
-@test "http: field values may hold bytes from 0x80 on, names may not" {
+@test "http: field values may contain bytes from 0x80 on, names may not" {
     document <<'END'
 GET / HTTP/1.0
 Cookie: \xe9\xff
@@ -478,7 +478,7 @@ error 400 | GET / HTTP/1.1\r\nHost: a\r\nX: b\x7fc\r\n\r\n
 END
 }
 
-@test "http: Host must be there once and be well-formed" {
+@test "http: Host must be present once and be well-formed" {
     table <<'END'
 error 400 | GET / HTTP/1.1\r\n\r\n
 error 400 | GET http://a/ HTTP/1.1\r\n\r\n
@@ -673,7 +673,7 @@ END
     expect "error 414 at byte 8005" early "GET /$(letters 9000)"
 }
 
-@test "http: a head of more than 16 KiB is refused, its last line end included" {
+@test "http: a head of more than 16 KiB, its last line end included, is refused" {
     # "GET / HTTP/1.0" and "a: " and three line ends have 23 bytes.
     expect "end" verdict < <(printf 'GET / HTTP/1.0\r\na: %s\r\n\r\n' "$(letters 16361)")
     expect "error 431" verdict < <(printf 'GET / HTTP/1.0\r\na: %s\r\n\r\n' "$(letters 16362)")
@@ -696,7 +696,7 @@ END
     expect "end" verdict < <(printf "$head"'0;%s\r\n\r\n' "$(letters 252)")
     expect "error 400" verdict < <(printf "$head"'0;%s\r\n\r\n' "$(letters 253)")
     expect "error 400" verdict < <(printf "$head"'0;%s' "$(letters 254)")
-    printf -v fields 'f: %s\r\n' {1..98} # and two in the head
+    printf -v fields 'f: %s\r\n' {1..98} # with two in the head
     expect "end" verdict < <(printf "$head"'0\r\n%s\r\n' "$fields")
     expect "error 431" verdict < <(printf "$head"'0\r\n%sf: 99\r\n\r\n' "$fields")
     expect "end" verdict < <(printf "$head"'0\r\na: %s\r\n\r\n' "$(letters 16377)")
@@ -731,7 +731,7 @@ END
 
 # ---- The readers of values -----------------------------------------------------------------------
 
-@test "http: percent-encoding is undone, and refused when malformed" {
+@test "http: percent-encoding is decoded, and refused when malformed" {
     local bytes meaning
     while read -r bytes meaning; do
         expect "$meaning" "$UNIT/http" decode < <(printf '%s' "$bytes")
@@ -825,7 +825,7 @@ END
     expect yes "$UNIT/http" etag 'W/"a"' '"a"'
 }
 
-@test "http: dates and status lines are written as RFC 9110 has them" {
+@test "http: dates and status lines are written as in RFC 9110" {
     expect "Thu, 01 Jan 1970 00:00:00 GMT" "$UNIT/http" date 0
     expect "Sun, 06 Nov 1994 08:49:37 GMT" "$UNIT/http" date 784111777
     expect "Thu, 29 Feb 2024 23:59:59 GMT" "$UNIT/http" date 1709251199

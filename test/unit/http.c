@@ -1,24 +1,23 @@
-/* http.c - a driver for http.c and for the small functions around it (values of fields, URIs,
- * dates, status lines): input comes on standard input, and the driver describes the requests that
- * the parser understood.
+/* http.c - a driver for http.c and the small functions around it (values of fields, URIs, dates,
+ * status lines). It reads standard input, and describes the requests that the parser understood.
  *
- *     http [MAX_BODY]        all pipelined requests of the input, one description after the other
- *     http early [MAX_BODY]  at which byte, coming one at a time, the first verdict falls
+ *     http [MAX_BODY]        describes all pipelined requests of the input, one after the other
+ *     http early [MAX_BODY]  reads one byte at a time, and prints at which byte the verdict falls
  *     http decode|form       percent-decodes the input, as a path or as a form's query
- *     http type CT TYPE      the readers of values: yes or no
- *     http gzip VALUE...     (a field for each VALUE)
+ *     http type CT TYPE      calls a reader of values: yes or no
+ *     http gzip VALUE...     (one field per VALUE)
  *     http etag ETAG VALUE...
  *     http date SECONDS
  *     http response STATUS
  *
- * An incremental parser must give the same result whatever pieces the network makes of a request.
- * So the same input runs again and again: whole, cut in two at every point, one byte at a time, and
- * handed over to a new parser at every point, as an upgrade would do. Every run must end in the
- * same description. The bytes always end where an unreadable page begins, and move whenever they
- * grow, so that a read past the end, or through an old address, stops the program.
+ * An incremental parser must give the same result however the network splits a request. So the
+ * driver parses the same input again and again: complete, cut in two at every point, one byte at a
+ * time, and handed over to a new parser at every point, as in an upgrade. Every run must give the
+ * same description. The bytes always end at an unreadable page, and move whenever more arrive, so
+ * that a read past the end, or through an old address, stops the program.
  *
- * With -DFUZZ this is a libFuzzer target that does the same with one cut, which the input itself
- * chooses. */
+ * With -DFUZZ this is a libFuzzer target that does the same with one cut, which depends on the
+ * input. */
 
 #include "http.h"
 #include "api/values.h"
@@ -30,19 +29,19 @@
 
 #include <inttypes.h>
 
-/* All cuts of a long input would take minutes, so a longer one is cut at this many points spread
- * over it. */
+/* Trying all cuts of a long input would take minutes, so a longer input is cut only at this many
+ * points. */
 enum { EVERY_CUT_MAX_BYTES = 20000, SPREAD_CUTS = 500 };
 
-/* ---- Bytes in front of a wall ---------------------------------------------------------------- */
+/* ---- Bytes before a wall --------------------------------------------------------------------- */
 
-/* The bytes that have arrived so far lie before the unreadable page; those that arrive next move
- * them towards lower addresses:
+/* The bytes that have arrived so far end at the unreadable page; the next bytes to arrive move them
+ * to lower addresses:
  *
  *      | ...        GET / HT | unreadable |
  *      | ...  GET / HTTP/1.1 | unreadable |
  *
- * An address that the parser has kept is then wrong; it must keep offsets. */
+ * An address that the parser kept is then wrong, so it must keep offsets. */
 struct wall {
     struct guarded pages;
     size_t len;
@@ -55,14 +54,14 @@ static char *wall_bytes(const struct wall *w)
 
 static void wall_append(struct wall *w, struct span more)
 {
-    check(w->len + more.len <= w->pages.len, "the input fits in front of the unreadable page");
+    check(w->len + more.len <= w->pages.len, "the input fits before the unreadable page");
     memmove(wall_bytes(w) - more.len, wall_bytes(w), w->len);
     at_end(w->pages, more);
     w->len += more.len;
 }
 
-/* http_parse_body took chunk lines out of the middle; the `len` bytes that are left move up to the
- * wall again. */
+/* Moves the remaining `len` bytes up to the wall, after http_parse_body has removed chunk lines
+ * from the middle. */
 static void wall_shrink(struct wall *w, size_t len)
 {
     char *bytes = wall_bytes(w);
@@ -72,8 +71,8 @@ static void wall_shrink(struct wall *w, size_t len)
 
 /* ---- Descriptions ---------------------------------------------------------------------------- */
 
-/* A description is text that shows all that a caller of http.c can see. The suite compares it with
- * what it should be, and the driver compares the descriptions of two runs. */
+/* A description is text that shows everything that a caller of http.c can see. The suite compares
+ * it with the expected one, and the driver compares the descriptions of two runs. */
 
 static void describe_text(struct buffer *out, struct span s)
 {
@@ -153,7 +152,7 @@ static void describe_request(struct buffer *out, const struct http_request *r, c
 
 /* ---- One run over the input ------------------------------------------------------------------ */
 
-/* A client as the server has it: its bytes, its parser, and the descriptions so far. */
+/* A client: its bytes and its parser, as in the server, and the descriptions so far. */
 struct client {
     struct wall in;
     struct http_request request;
@@ -162,7 +161,7 @@ struct client {
     struct buffer out;
 };
 
-/* `capacity` must be enough for all bytes that will be fed. client_free gives everything back. */
+/* Makes a client; `capacity` must be enough for all its bytes. client_free frees it. */
 static struct client client_new(size_t capacity, size_t max_body)
 {
     struct client c = { .in.pages = guarded_new(capacity), .max_body = max_body };
@@ -176,15 +175,15 @@ static void client_free(struct client *c)
     buffer_free(&c->out);
 }
 
-/* A part's place is relative to the buffer, and must lie in the head. */
+/* Checks that a part, whose place is relative to the buffer, is in the head. */
 static void check_part(struct http_part part, size_t head_len)
 {
-    check((size_t)part.start + part.len <= head_len, "a part of a request lies in its head");
+    check((size_t)part.start + part.len <= head_len, "a part of a request is in its head");
 }
 
-/* The readers of values must survive every value; what they answer is tested one by one in the
- * suite. The query is decoded into memory of its exact size, so that the sanitizer sees a step too
- * far. */
+/* Calls the readers of values, which must survive every value; the suite tests their answers. The
+ * query is decoded into memory of its exact size, so that the sanitizer sees a write past the
+ * end. */
 static void check_readers(const struct http_request *r, const char *bytes)
 {
     struct span query = http_span(r->query, bytes);
@@ -197,16 +196,16 @@ static void check_readers(const struct http_request *r, const char *bytes)
     values_is_type(http_find(r, HTTP_CONTENT_TYPE, bytes), SPAN("application/json"));
 }
 
-/* The invariants of every request that the parser accepts. */
+/* Checks the invariants of a request that the parser accepts. */
 static void check_request(const struct client *c, size_t end)
 {
     const struct http_request *r = &c->request;
     const char *bytes = wall_bytes(&c->in);
     check(c->head_len <= HTTP_HEAD_MAX_BYTES, "a head has at most HTTP_HEAD_MAX_BYTES");
-    check(r->body_start == c->head_len, "the body begins behind the head");
+    check(r->body_start == c->head_len, "the body begins after the head");
     check(end == r->body_start + r->body_len && end <= c->in.len,
         "the request ends where its body ends");
-    check(r->body_len <= c->max_body, "a body has at most the bytes it may have");
+    check(r->body_len <= c->max_body, "a body has at most max_body bytes");
     check(r->content_length == r->body_len, "content_length is the body's length");
     if (r->asterisk || r->authority_form)
         check(r->path.len == 0, "a target of `*` or `host:port` has no path");
@@ -219,9 +218,9 @@ static void check_request(const struct client *c, size_t end)
         check_part(r->fields[i].value, c->head_len);
 }
 
-/* Parses all requests that are complete, as the server does after each read: head, then body, then
- * the next request in the same buffer. Returns 0 when more bytes are needed, otherwise the status
- * of a refusal. */
+/* Parses all complete requests, as the server does after each read: head, then body, then the next
+ * request in the same buffer. Returns 0 if more bytes are needed, otherwise the status of a
+ * refusal. */
 static int client_parse(struct client *c)
 {
     while (c->error == 0 && c->in.len > 0) {
@@ -257,7 +256,7 @@ static void client_feed(struct client *c, struct span piece)
     client_parse(c);
 }
 
-/* The last line of a description: where the parser stood when the input ended. */
+/* Appends the last line of a description: the parser's state at the end of the input. */
 static void client_finish(struct client *c)
 {
     if (c->error != 0)
@@ -267,7 +266,7 @@ static void client_finish(struct client *c)
     check(!c->out.failed, "the driver can allocate memory");
 }
 
-/* Puts a new parser on the bytes that the old one would hand over. */
+/* Starts a new parser on the bytes that the old parser would hand over. */
 static void client_upgrade(struct client *c)
 {
     struct buffer saved = { 0 };
@@ -280,17 +279,17 @@ static void client_upgrade(struct client *c)
     buffer_free(&saved);
 }
 
-/* One run: the first `cut` bytes, then perhaps a hand-over, then the rest, `step` bytes at a
+/* One run: the first `cut` bytes, then a hand-over if `upgrade`, then the rest, `step` bytes at a
  * time. */
 struct plan {
     size_t cut, step;
     bool upgrade;
 };
 
-/* Returns the description, which the caller frees. */
+/* Runs a plan and returns the description, which the caller frees. */
 static struct buffer run(struct span input, size_t max_body, struct plan plan)
 {
-    /* A hand-over adds a chunk line to what it was given. */
+    /* A hand-over adds a chunk line to the bytes that it was given. */
     struct client c = client_new(input.len + 64, max_body);
     client_feed(&c, (struct span) { input.at, plan.cut });
     if (plan.upgrade)
@@ -312,9 +311,8 @@ static bool ends_with(struct span s, struct span end)
     return s.len >= end.len && memcmp(s.at + s.len - end.len, end.at, end.len) == 0;
 }
 
-/* Runs a plan and compares. A hand-over forgets how many chunk extensions and trailers there
- * were, so an input that was refused for their number (431) may get further in that run; it is
- * left out. */
+/* Runs a plan and compares the descriptions. A hand-over forgets the number of chunk extensions and
+ * trailers, so an input that was refused for that number (431) can get further; it is skipped. */
 static void compare(struct span input, size_t max_body, struct span whole, struct plan plan)
 {
     if (plan.upgrade && ends_with(whole, SPAN("error 431\n")))
@@ -331,8 +329,8 @@ static void compare(struct span input, size_t max_body, struct span whole, struc
 
 #ifdef FUZZ
 
-/* A small max_body, so that 413 is in reach; the cut comes from the input, so that a crash can be
- * repeated. */
+/* Uses a small max_body, so that 413 is within reach, and derives the cut from the input, so that a
+ * crash is repeatable. */
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     const size_t max_body = 64;
@@ -357,7 +355,7 @@ static void print(struct buffer *out)
     buffer_free(out);
 }
 
-/* The description of the whole input, after all cuts have given the same. */
+/* Prints the description of the complete input, after checking that all cuts give the same. */
 static void show_requests(struct span input, size_t max_body)
 {
     struct buffer whole = run(input, max_body, (struct plan) { input.len, input.len, false });
@@ -370,8 +368,8 @@ static void show_requests(struct span input, size_t max_body)
     print(&whole);
 }
 
-/* Prints after how many bytes the head was complete or the request refused: a refusal must not wait
- * for bytes that cannot change it. */
+/* Prints the number of bytes after which the head was complete or the request was refused: a
+ * refusal must not wait for bytes that cannot change it. */
 static void show_early(struct span input, size_t max_body)
 {
     struct client c = client_new(input.len, max_body);
@@ -385,7 +383,7 @@ static void show_early(struct span input, size_t max_body)
     client_free(&c);
 }
 
-/* Decodes in place, in memory of the exact size, so that the sanitizer sees a step too far. */
+/* Decodes in place, in memory of the exact size, so that the sanitizer sees a step past its end. */
 static void show_decoded(struct span input, bool plus)
 {
     struct span copy = copy_of(input);
@@ -401,7 +399,7 @@ static void show_decoded(struct span input, bool plus)
     span_free(copy);
 }
 
-/* Makes a request with one field `name` for each of the values, and asks a reader about it. */
+/* Makes a request with one field `name` per value, and returns the answer of a reader of values. */
 static bool ask(const char *name, char **values, const char *etag)
 {
     struct buffer text = { 0 };
@@ -412,7 +410,7 @@ static bool ask(const char *name, char **values, const char *etag)
     struct http_request r;
     http_start(&r, 0);
     check(!text.failed && http_parse_head(&r, text.at, text.len) > 0,
-        "the value may stand in a field");
+        "the value is valid in a field");
     bool answer = etag != NULL ? values_etag_matches(&r, text.at, span_of(etag))
                                : values_accepts_gzip(&r, text.at);
     buffer_free(&text);
@@ -423,7 +421,7 @@ static void show_date(const char *seconds)
 {
     char date[DATE_HTTP_BYTES + 1];
     long long number = strtoll(seconds, NULL, 10);
-    date_http(number > 0 ? (uint64_t)number : 0, date); /* clock_read has no negative time either */
+    date_http(number > 0 ? (uint64_t)number : 0, date); /* clock_read returns no negative time */
     puts(date);
 }
 

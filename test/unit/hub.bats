@@ -1,21 +1,21 @@
 #!/usr/bin/env bats
-# hub.c and hub/, through their driver: random walks with a model beside the hub, over each of three
-# keepers: memory, a journal, and one that answers late. Each seed is a walk of its own, the same in
-# every run; a failure prints the seed and the step, see hub.c.
+# hub.c and hub/, through their driver: random walks that compare the hub with a model, with each of
+# three keepers: memory, a journal, and one that answers late. Each seed gives its own walk, the same
+# in every run; a failure prints the seed and the step (see hub.c).
 #
 # long: 20 times as many walks
 # seconds: 40
 
 load ../lib/helper
 
-# Walks with these seeds, on as many processors as there are.
+# Runs the walks with these seeds, on all processors.
 walks() {
   local keeper=$1 first=$2 last=$3 steps=$4
   seq "$first" "$last" | xargs -P "$(nproc)" -I '{}' "$UNIT/hub" "$keeper" '{}' "$steps"
 }
 
-# Walks of a middle length, some long ones in which histories wrap many times, and many of a few
-# steps, because each walk also checks the rest at its end.
+# Runs walks of medium length, some long walks in which histories wrap many times, and many walks of a
+# few steps, because each walk also checks the hub at rest at its end.
 keeps_every_promise() {
   local steps=20000 long=300000
   if is_sanitized; then

@@ -1,28 +1,28 @@
-/* hub.c - a model test of the hub: a random walk with a model beside it, and no socket anywhere.
+/* hub.c - a model test of the hub: a random walk that compares it with a model, without sockets.
  *
  *     hub memory|journal|late SEED STEPS
  *
  * The technique is stateful property testing. The driver plays the rest of the program: it
  * publishes, hands batches to a keeper, lets time pass, and owns readers that take everything they
- * are offered, or a few bytes, or nothing. Beside the hub it keeps a model that is as plain as it
- * can be: every message there ever was, which of them each room holds, and how far each reader has
+ * are offered, or a few bytes, or nothing. It also keeps a model that is as simple as possible:
+ * every message ever published, the messages that each room holds, and how far each reader has
  * come. The model searches its lists from end to end, and shares with the hub only the formatting
- * of frames, which has a driver of its own (frame.c): it is slow, and simple enough to be believed.
- * Every answer of the hub and every byte that a reader gets is compared with it.
+ * of frames, which has its own driver (frame.c): it is slow, but simple enough to trust. The driver
+ * compares every answer of the hub, and every byte that a reader gets, with the model.
  *
  * Each step draws one operation (walk, below) from a pseudo-random sequence. The seed alone
  * determines the sequence, so the same seed, keeper and build repeat the same walk. On a failure
- * the driver prints the broken promise, the seed and the step, and ends. To reproduce it, run the
- * same command again; any STEPS from the failing step on will do. A breakpoint in check() stops at
- * the failure.
+ * the driver prints the broken promise (driver.h), the seed and the step, and ends. To reproduce
+ * the failure, run the same command again; STEPS may be any number from the failing step on. A
+ * breakpoint in check() stops there.
  *
- * The first argument is the keeper, which numbers the messages and says when they are safe:
- * `memory` and `journal` are the program's own; `late` is one of this file that answers late,
- * refuses some messages, and brings messages of other processes, as a relay would. With a journal
- * one thing is not determined by the seed: the moment at which a compaction's child ends.
+ * The first argument is the keeper, which numbers the messages and says when they are safe.
+ * `memory` and `journal` are the program's own; `late`, from this file, answers late, refuses some
+ * messages, and brings messages from other processes, as a relay would. With a journal, the seed
+ * does not determine the moment at which a compaction's child ends.
  *
- * With -DFUZZ the fuzzer's bytes take the place of the seed. The walk leaves out sockets, the real
- * clock, and memory that runs out: for that there is test/tools/starve.c. */
+ * With -DFUZZ the fuzzer's bytes replace the seed. The walk leaves out sockets, the real clock, and
+ * running out of memory, which test/tools/starve.c covers. */
 
 #include "hub.h"
 #include "base/log.h"
@@ -41,14 +41,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Few rooms and keys, so that the same ones meet again and again. */
+/* Few rooms and keys, so that the walk uses the same ones again and again. */
 enum {
     PLACES = 8,
     SEATS = 5,        /* the most rooms that one reader is in */
     NAMES = 130,      /* more than a presence snapshot shows */
     READERS = 130,    /* in one walk of eight, so that a room can have that many names */
     READERS_FEW = 20, /* the most in any other walk */
-    ASKERS = 40,      /* POSTs that may wait for their result at a time */
+    ASKERS = 40,      /* POSTs that can wait for their result at a time */
     KEYS = 6,
     SECOND_MS = 1000,
 };
@@ -61,8 +61,8 @@ static uint64_t seed;
 
 static struct span bytes;
 
-/* A number from 0 to below - 1, from as many of the fuzzer's bytes as that takes; 0 when there are
- * none left. */
+/* Returns a number from 0 to below - 1, made from as many of the fuzzer's bytes as needed; 0 if
+ * none are left. */
 static uint32_t draw(uint32_t below)
 {
     uint32_t number = 0;
@@ -78,7 +78,7 @@ static uint32_t draw(uint32_t below)
 
 static uint64_t state, step;
 
-/* A number from 0 to below - 1 (Vigna's SplitMix64). */
+/* Returns a number from 0 to below - 1 (Vigna's SplitMix64). */
 static uint32_t draw(uint32_t below)
 {
     uint64_t z = state += 0x9e3779b97f4a7c15;
@@ -89,15 +89,15 @@ static uint32_t draw(uint32_t below)
 
 #endif
 
-/* True once in `in` times. It is the last number that counts, not 0, so that nothing happens by
+/* Returns true once in `in` times: for the last number, not for 0, so that nothing happens by
  * chance when a fuzzer's bytes are used up. */
 static bool chance(uint32_t in)
 {
     return draw(in) == in - 1;
 }
 
-/* Takes the place of libc's, from which the hash tables have their secret. The secret comes from
- * the seed too, because the order in which a table is walked is part of the walk. */
+/* Replaces libc's getrandom, from which the hash tables get their secret. The secret also comes
+ * from the seed, because the order in which a table is walked is part of the walk. */
 ssize_t getrandom(void *to, size_t len, unsigned flags)
 {
     (void)flags;
@@ -107,10 +107,10 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
 
 /* ==== The model ============================================================================== */
 
-/* The model has names of its own, so that a line never mixes it up with the hub's structs: a post
- * is a message, a place is a room, a seat is a member, a reader is a stream, an asker is the owner
- * of a waiter. A place keeps every post that ever entered it, so a number in `posts` is an offset
- * that never changes; dropping moves `first`, and a seat counts the posts that its reader has had:
+/* The model has its own names, so that nobody confuses it with the hub's structs: a post is a
+ * message, a place is a room, a seat is a member, a reader is a stream, an asker is the owner of a
+ * waiter. A place keeps every post that ever entered it, so a post's number in `posts` never
+ * changes; dropping moves `first`, and a seat counts the posts that its reader has received:
  *
  *      place.posts    0   1   2   3   4   5   6   7
  *                     '- dropped -'   '--- held ---'
@@ -119,14 +119,14 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
  *
  * A seat whose `at` is before its place's `first` has missed a message: its reader is overrun. */
 
-/* A message, from the POST on and for ever. */
+/* A message, kept from its POST to the end of the walk. */
 struct post {
     struct message m;
-    struct id id; /* this and the next two: since the message was numbered */
+    struct id id; /* this and the next two are set when the message is numbered */
     uint64_t time_ms;
     struct buffer frame;
     size_t size_max;
-    bool entered;   /* it is in its place's history, or was */
+    bool entered;   /* it is or was in its place's history */
     bool keyless;   /* another message has taken its key */
     bool too_large; /* its place cannot hold it, so no reader gets it */
 };
@@ -136,8 +136,8 @@ struct posts {
     size_t count, capacity;
 };
 
-/* A room. `lost` is what the hub may claim: a new room takes over the hub's, since it cannot know
- * what a room of this name had before. `dropped` is the truth: `lost` is never before it. */
+/* A room. `lost` is what the hub may claim: a new room inherits the hub's `lost`, because it cannot
+ * know what an earlier room of this name had. `dropped` is the truth: `lost` is never before it. */
 struct place {
     struct posts posts;
     size_t first, held_bytes;
@@ -145,57 +145,57 @@ struct place {
     struct id dropped; /* the newest id that it has really dropped */
     bool exists;
     unsigned members, pending, online;
-    unsigned named[NAMES]; /* streams by name; name 0 is none */
+    unsigned named[NAMES]; /* streams per name; name 0 means no name */
     int64_t silent_ms;
 };
 
 /* A reader's place in one room. */
 struct seat {
     struct place *place;
-    size_t at, limit;       /* numbers of posts: the next one to get, and where the replay ends */
-    unsigned presences;     /* presence events that it got */
-    struct buffer presence; /* the last of them */
+    size_t at, limit;       /* numbers of posts: the next one to get, and the end of the replay */
+    unsigned presences;     /* presence events received */
+    struct buffer presence; /* the last presence event */
 };
 
-/* The owner of a stream or of a long poll, as net/ and api/ would have it. */
+/* The owner of a stream or of a long poll, like those in net/ and api/. */
 struct reader {
     struct stream stream;
     bool joined, poll;
     bool slow;              /* takes `budget` bytes and then blocks, like a full socket */
-    bool blocked, woken;    /* as the owner knows it: blocked, and turn_wake called since */
-    bool lost_before_woken; /* it was overrun already when it was woken */
+    bool blocked, woken;    /* as the owner knows it: blocked; turn_wake called since */
+    bool lost_before_woken; /* it was already overrun when it was woken */
     bool live;              /* it got its `ready` */
     size_t budget;          /* bytes it takes until it blocks */
-    unsigned name, count;   /* 0 is no name; how many seats */
+    unsigned name, count;   /* 0 means no name; the number of seats */
     struct seat seats[SEATS];
-    struct id last, ready; /* of the last message, and of `ready` */
+    struct id last, ready; /* ids of the last message and of `ready` */
     int64_t joined_ms;
     struct buffer out; /* private bytes; those from `hold` on come after the replay */
     size_t sent, hold;
-    struct buffer in;       /* bytes of a frame that is not complete */
-    struct buffer expected; /* the payloads that are not from a ring, in order */
+    struct buffer in;       /* the bytes of an incomplete frame */
+    struct buffer expected; /* expected payloads that are not from a ring, in order */
     size_t expected_at;
-    struct page_query query; /* of a poll */
+    struct page_query query; /* the query of a poll */
 };
 
-/* The owner of a POST, as api/ would have it, and what it expects to be told. */
+/* The owner of a POST, like those in api/, and the result that it expects. */
 struct asker {
     struct waiter waiter;
     struct post *post;
     bool waits, repeated;
 };
 
-/* A keeper that answers late, as a remote one would: it holds several batches, has ids and times of
- * its own, refuses some messages, and brings messages that were not published here. If `early`, it
- * numbers what it takes at once, as the journal does; otherwise it numbers a message when that is
- * safe, as a relay would. */
+/* A keeper that answers late, like a remote one: it holds several batches, has its own ids and
+ * times, refuses some messages, and brings messages from other processes. If `early`, it numbers
+ * messages when it takes them, as the journal does; otherwise when they are safe, as a relay
+ * would. */
 struct late {
     struct keeper keeper;
     struct publication *first, **end;
     bool early;
 };
 
-/* All of one walk, so that a fuzzer's next input begins from nothing. */
+/* The complete state of one walk, so that a fuzzer's next input begins from nothing. */
 static struct world {
     struct hub_settings settings;
     struct hub *hub;
@@ -209,20 +209,20 @@ static struct world {
     struct asker askers[ASKERS];
     struct keeper *keeper;
     struct late late;
-    struct posts batch;    /* published, and not with the keeper yet */
+    struct posts batch;    /* published, but not yet with the keeper */
     struct posts kept;     /* with the keeper */
-    struct posts entering; /* being settled; the first `entered` of them are in their places */
+    struct posts entering; /* being settled; the first `entered` posts are in their places */
     size_t entered;
     enum settled refusal; /* the keeper's answer for the message that is being settled */
     bool calm;            /* at rest: no reader leaves and no message is refused by chance */
     bool pressed;         /* many messages are large, so histories hold few of them */
     unsigned served;      /* streams in this turn_run */
-    uint64_t told;        /* presence events that all readers got */
+    uint64_t told;        /* presence events that all readers received */
     struct buffer scratch, expected;
 } w;
 
-/* The rooms' names in byte order, the order of GET /rooms, and the same as JSON: with characters
- * that must be escaped, with one name that begins like another, and with an unlisted one. */
+/* The rooms' names in byte order, the order of GET /rooms, and the same names as JSON. Some need
+ * escapes, one begins like another, and one is unlisted. */
 static const struct spelling {
     const char *raw, *json;
 } spellings[PLACES] = {
@@ -251,8 +251,8 @@ static const char *json_of(const struct place *place)
     return spellings[number_of(place)].json;
 }
 
-/* The readers' names, in byte order too, because presence lists them so; every second one begins
- * like the one before. */
+/* Returns a reader's name. The names are in byte order, as presence lists them; every second one
+ * begins like the previous one. */
 static struct span reader_name(unsigned number)
 {
     static char names[NAMES][16];
@@ -263,7 +263,7 @@ static struct span reader_name(unsigned number)
     return span_of(names[number]);
 }
 
-/* Appends a post. The list does not own it. */
+/* Appends a post, which the list does not own. */
 static void push(struct posts *posts, struct post *post)
 {
     if (posts->count == posts->capacity) {
@@ -274,7 +274,7 @@ static void push(struct posts *posts, struct post *post)
     posts->at[posts->count++] = post;
 }
 
-/* A post owns its body and its frame. */
+/* Frees a post with its body and its frame. */
 static void post_free(struct post *post)
 {
     free((void *)(uintptr_t)post->m.body.at);
@@ -287,7 +287,7 @@ static struct post *post_of(const struct place *place, size_t number)
     return place->posts.at[number];
 }
 
-/* NULL when the place holds nothing. */
+/* Returns the id of the oldest held post, or NULL if there is none. */
 static const struct id *oldest_of(const struct place *place)
 {
     return place->first < place->posts.count ? &post_of(place, place->first)->id : NULL;
@@ -298,7 +298,8 @@ static const struct id *newest_of(const struct place *place)
     return oldest_of(place) != NULL ? &post_of(place, place->posts.count - 1)->id : NULL;
 }
 
-/* The first held post after `id`. From the end: linear, and short enough here. */
+/* Returns the number of the first held post after `id`. Searches from the end, which is fast
+ * here. */
 static size_t after(const struct place *place, struct id id)
 {
     size_t number = place->posts.count;
@@ -307,13 +308,14 @@ static size_t after(const struct place *place, struct id id)
     return number;
 }
 
-/* Whether the limit on rooms allows the place to exist. */
+/* Returns whether the limit on rooms allows the place to exist. */
 static bool may_make(const struct place *place)
 {
     return place->exists || w.settings.max_rooms == 0 || w.place_count < w.settings.max_rooms;
 }
 
-/* A new place takes over the hub's `lost`: it cannot know whether some of that was its own. */
+/* Makes a place. It inherits the hub's `lost`, because the lost messages could have been its
+ * own. */
 static void make(struct place *place)
 {
     if (place->exists)
@@ -323,8 +325,8 @@ static void make(struct place *place)
     w.place_count++;
 }
 
-/* The place's history gets too long: its oldest post goes, and readers from before it have a
- * gap. */
+/* Drops the place's oldest post, because its history is too long. Readers that resume from before
+ * the post have a gap. */
 static void drop(struct place *place)
 {
     const struct post *post = post_of(place, place->first++);
@@ -332,7 +334,7 @@ static void drop(struct place *place)
     place->lost = place->dropped = post->id;
 }
 
-/* A place goes with all it holds; its `lost` lives on in the hub's. */
+/* Removes a place with everything that it holds; its `lost` lives on in the hub's. */
 static void vanish(struct place *place)
 {
     while (oldest_of(place) != NULL)
@@ -343,8 +345,8 @@ static void vanish(struct place *place)
     w.place_count--;
 }
 
-/* Must be called after a reader or a message has left the place. A place without either is silent
- * from now on, or goes at once if it holds nothing. */
+/* Call this after a reader or a message has left the place. A place without either is silent from
+ * now on, or is removed at once if it holds nothing. */
 static void release(struct place *place)
 {
     if (!place->exists || place->members > 0 || place->pending > 0)
@@ -354,7 +356,7 @@ static void release(struct place *place)
         vanish(place);
 }
 
-/* Silent places go after their time, as in hub_tick. */
+/* Removes silent places after their time, as hub_tick does. */
 static void expire(void)
 {
     for (struct place *p = w.places; p < w.places + PLACES; p++)
@@ -371,8 +373,8 @@ static struct place *place_of(const struct post *post)
     abort();
 }
 
-/* A safe message enters its place, which drops as many old ones as it takes to stay within its
- * history. */
+/* Adds a safe message to its place, which first drops as many old ones as necessary to stay within
+ * its history. */
 static void enter(struct post *post)
 {
     struct place *place = place_of(post);
@@ -384,8 +386,8 @@ static void enter(struct post *post)
     w.newest = post->id;
 }
 
-/* Asks the hub for the id of a room's oldest message, by the page after an unreadable id, which
- * begins with it. False when there is none. */
+/* Asks the hub for the id of a room's oldest message: the page after an unreadable id begins with
+ * that message. Returns false if there is none. */
 static bool ask_oldest(const struct place *place, struct id *id)
 {
     struct page_query q = { .room = name_of(place), .start.since = SINCE_UNKNOWN, .limit = 1 };
@@ -402,11 +404,10 @@ static bool ask_oldest(const struct place *place, struct id *id)
     return true;
 }
 
-/* Catches the model up with the hub in the middle of a settlement. Before a ring drops a message
- * the hub serves the streams that have not been offered it, so our callbacks run when some messages
- * of the batch are in and others are not. Two things tell how far the hub is: its newest id says
- * which posts have entered, and the oldest id of the next post's room says how many were dropped
- * for that. */
+/* Catches the model up with the hub in the middle of a settlement. Before a ring drops a message,
+ * the hub serves the streams that have not been offered it, so our callbacks run when only some
+ * messages of the batch have entered. The hub's newest id shows which posts have entered, and the
+ * oldest id of the next post's room shows how many posts were dropped for it. */
 static void sync_model(void)
 {
     struct id newest = hub_newest(w.hub), oldest;
@@ -427,7 +428,7 @@ static void sync_model(void)
 
 /* ==== Messages in ============================================================================ */
 
-/* The model's own rule for ids: the greater of the clock and the last id plus one. */
+/* Returns the next id by the model's own rule: the greater of the clock and the last id + 1. */
 static struct id next_id(void)
 {
     if (w.unix_ms > w.last.ms)
@@ -437,8 +438,8 @@ static struct id next_id(void)
     return w.last;
 }
 
-/* The newest post that has the key. It searches from the end, because the later one of two messages
- * from other processes has their common key. */
+/* Returns the newest post that has the key. Searches from the end, because if two messages from
+ * other processes have the same key, the later one owns it. */
 static struct post *find_in(const struct posts *posts, size_t from, const struct message *m)
 {
     for (size_t i = posts->count; i > from; i--) {
@@ -449,8 +450,8 @@ static struct post *find_in(const struct posts *posts, size_t from, const struct
     return NULL;
 }
 
-/* The message that used this one's key in its room and is still held or on its way: in the history,
- * being settled, with the keeper, or in the batch. */
+/* Finds the message that used this message's key in its room and is still held or pending: in the
+ * history, being settled, with the keeper, or in the batch. */
 static struct post *find_key(const struct place *place, const struct message *m)
 {
     struct post *post = NULL;
@@ -465,7 +466,7 @@ static struct post *find_key(const struct place *place, const struct message *m)
     return post;
 }
 
-/* NULL when all askers wait. */
+/* Returns an asker that does not wait, or NULL if all wait. */
 static struct asker *free_asker(void)
 {
     for (struct asker *a = w.askers; a < w.askers + ASKERS; a++)
@@ -474,11 +475,11 @@ static struct asker *free_asker(void)
     return NULL;
 }
 
-/* A waiter's callback may publish again, so these two are needed before it. */
+/* A waiter's callback can publish again, so these are declared before it. */
 static void publish(struct message m);
 static void publish_anew(void);
 
-/* Whether the hub's text of an id and a time is the post's. */
+/* Returns whether the hub's text of an id and a time is the post's. */
 static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
 {
     struct stamp expected;
@@ -487,17 +488,17 @@ static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
            span_equal(stamp_time(stamp), stamp_time(&expected));
 }
 
-/* The hub's callback for a waiter: the result of a POST. It also does what an owner may do in its
- * callback: publish again, and forget other waiters for the same message. */
+/* Takes the result of a POST, as the hub's callback for a waiter. Also does what an owner may do in
+ * its callback: publish again, and forget other waiters for the same message. */
 static void done(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     struct asker *a = (struct asker *)(void *)((char *)waiter - offsetof(struct asker, waiter));
     sync_model();
-    check(a->waits && waiter->publication == NULL, "a waiter is told exactly once");
-    check(waiter->repeated == a->repeated, "a waiter is told whether its POST was a repetition");
-    check(settled == w.refusal, "a waiter is told what the keeper said");
+    check(a->waits && waiter->publication == NULL, "a waiter gets exactly one result");
+    check(waiter->repeated == a->repeated, "a waiter shows whether its POST was a repetition");
+    check(settled == w.refusal, "a waiter gets the keeper's answer");
     check(a->post->entered == (settled == SETTLED_SAFE),
-        "a waiter is told `safe` when its message is in the history");
+        "a waiter gets `safe` exactly when its message is in the history");
     if (settled == SETTLED_SAFE) {
         check(is_stamp_of(&receipt->stamp, a->post), "a receipt has the message's id and time");
     }
@@ -514,7 +515,7 @@ static void done(struct waiter *waiter, enum settled settled, const struct recei
         }
 }
 
-/* Two messages are the same if they would give the same frame: so a repeated POST is told from a
+/* Returns whether two messages would give the same frame. This distinguishes a repeated POST from a
  * conflict. */
 static bool is_same(const struct message *m, const struct post *first)
 {
@@ -527,8 +528,8 @@ static bool is_same(const struct message *m, const struct post *first)
     return same;
 }
 
-/* A POST whose key is known: if its message differs, it is a conflict; otherwise it waits with the
- * first POST, or gets the first one's receipt when that message is safe already. */
+/* Checks a POST whose key is known. It is a conflict if its message differs; otherwise it waits
+ * with the first POST, or gets the receipt of the first message if that is safe already. */
 static void check_first(const struct message *m, struct asker *a, struct post *first)
 {
     struct receipt receipt = { 0 };
@@ -546,11 +547,11 @@ static void check_first(const struct message *m, struct asker *a, struct post *f
         check(span_equal(receipt.room, m->room),
             "a repetition's receipt has the first message's room");
         check(receipt.online == place_of(first)->online,
-            "a repetition's receipt has the present number of streams");
+            "a repetition's receipt has the current number of streams");
     }
 }
 
-/* The bound on the message's frame, by which the hub decides whether it is too large. */
+/* Returns the bound on the message's frame, by which the hub decides whether it is too large. */
 static size_t size_max_of(const struct message *m)
 {
     w.scratch.len = 0;
@@ -558,7 +559,7 @@ static size_t size_max_of(const struct message *m)
     return frame_size_max(&(struct frame_content) { m->kind, buffer_span(&w.scratch), m->key });
 }
 
-/* A POST whose key is new, or which has none: it is accepted, unless its frame may be too large. */
+/* Checks a POST with a new key or none: it is accepted, unless its frame could be too large. */
 static void check_new(const struct message *m, struct asker *a, struct place *place)
 {
     struct receipt receipt;
@@ -568,7 +569,7 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
     if (post->size_max > w.settings.history / 2) {
         check(result == PUBLISH_TOO_LARGE,
-            "a message whose frame may be over half of the history is refused");
+            "a message whose frame could be over half of the history is refused");
         release(place);
         post_free(post);
         return;
@@ -582,8 +583,8 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     a->repeated = false;
 }
 
-/* Publishes `m` and checks what the hub answers; takes m.body over. When all askers wait it does
- * nothing, because a POST needs one. */
+/* Publishes `m` and checks the hub's answer; takes ownership of m.body. Does nothing if all askers
+ * wait, because a POST needs one. */
 static void publish(struct message m)
 {
     struct asker *a = free_asker();
@@ -604,8 +605,8 @@ static void publish(struct message m)
     free((void *)(uintptr_t)m.body.at);
 }
 
-/* Most messages are short, some take a good part of the smallest history, and a few are too large
- * for it. */
+/* Draws the size of a message: most are short, some fill a good part of the smallest history, and a
+ * few are too large for it. */
 static size_t draw_size(void)
 {
     if (w.pressed && chance(2))
@@ -625,8 +626,8 @@ static size_t draw_size(void)
     }
 }
 
-/* A body of the kind, padded to the drawn size. Text has line ends of all three sorts, and pieces
- * that look like a field of an event stream. The caller owns it. */
+/* Draws a body of the kind, padded to a drawn size. Text has all three kinds of line ends, and
+ * pieces that look like a field of an event stream. The caller owns it. */
 static struct span draw_body(enum message_kind kind)
 {
     static const char *const pieces[] = { "a", "bc ", "\"", "\xc3\xa9", "\n", "\r\n", "\r",
@@ -651,7 +652,7 @@ static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
     static const char *const keys[KEYS] = { "k", "k1", "k2", "key-3", "key-4", "key-5" };
-    /* Half of them go into one room, so that its history is always full. */
+    /* Half of the messages enter one room, so that its history is always full. */
     const struct place *place = &w.places[chance(2) ? 3 : draw(PLACES)];
     struct message m = { .kind = (enum message_kind)draw(4), .room = name_of(place) };
     if (m.kind == MESSAGE_CHAT || m.kind == MESSAGE_BINARY)
@@ -669,8 +670,8 @@ static void publish_new(void)
     publish(draw_message());
 }
 
-/* The same POST again, a moment or a long time after the first one; one chat message in eight comes
- * with another name, which makes a conflict of it. */
+/* Repeats a POST, a moment or a long time after the first one. One chat message in eight has
+ * another name, which makes it a conflict. */
 static void publish_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -685,7 +686,7 @@ static void publish_again(void)
     publish(m);
 }
 
-/* What a waiter's callback publishes. */
+/* Publishes from a waiter's callback. */
 static void publish_anew(void)
 {
     if (chance(4))
@@ -694,7 +695,7 @@ static void publish_anew(void)
         publish_new();
 }
 
-/* The owner of a POST goes before it is told; the message does not. */
+/* Removes the owner of a POST before it gets the result; the message stays. */
 static void forget_one(void)
 {
     struct asker *a = &w.askers[draw(ASKERS)];
@@ -702,11 +703,11 @@ static void forget_one(void)
     a->waits = false;
 }
 
-/* ==== What there is to read ================================================================== */
+/* ==== What readers can read ================================================================== */
 
-/* The reason of the gap that a reader with this start must be told of, or NULL. The hub may tell of
- * a gap where nothing is missing (in a room that was dropped and made again), but must not be
- * silent where a message is. */
+/* Returns the reason of the gap that a reader with this start must get, or NULL. The hub may report
+ * a gap where nothing is missing (in a room that was dropped and made again), but must report one
+ * where a message is missing. */
 static const char *gap_of(const struct place *place, const struct start *start)
 {
     if (start->since == SINCE_UNKNOWN)
@@ -717,13 +718,13 @@ static const char *gap_of(const struct place *place, const struct start *start)
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
     check(gap || !id_before(start->id, place->dropped),
-        "a reader that may have missed a dropped message is told of a gap");
+        "a reader that may have missed a dropped message gets a gap");
     if (!gap)
         return NULL;
     return id_before(start->id, w.start) ? "restarted" : "expired";
 }
 
-/* The first post that a reader with this start gets. */
+/* Returns the number of the first post that a reader with this start gets. */
 static size_t begin_of(const struct place *place, const struct start *start)
 {
     size_t held = place->posts.count - place->first;
@@ -736,8 +737,8 @@ static size_t begin_of(const struct place *place, const struct start *start)
     return place->posts.count - (held < start->count ? held : start->count);
 }
 
-/* The page from post `*from` to before `*to`: at most `limit` messages, and none after it has
- * passed its bound in bytes. */
+/* Finds the page, from post `*from` to before `*to`: at most `limit` messages, and no more once it
+ * has passed its bound in bytes. */
 static void bounds_of(
     const struct place *place, const struct page_query *q, bool forwards, size_t *from, size_t *to)
 {
@@ -753,7 +754,7 @@ static void bounds_of(
     }
 }
 
-/* Asks for a page and compares it byte for byte. Returns whether it tells anything. */
+/* Requests a page and compares it byte for byte. Returns whether it has a message or a gap. */
 static bool check_page(const struct page_query *q)
 {
     const struct place *place = place_of(&(struct post) { .m.room = q->room });
@@ -765,8 +766,7 @@ static bool check_page(const struct page_query *q)
     out->len = 0;
     buffer_add(out, SPAN("{\"messages\":["));
     for (size_t i = from; i < to; i++) {
-        /* frame_to_json is the server's, because its own driver compares it with what was posted.
-         */
+        /* frame_to_json is the server's, because frame.c compares it with what was posted. */
         const struct post *post = post_of(place, i);
         struct span frame = buffer_span(&post->frame);
         buffer_add_string(out, i > from ? "," : "");
@@ -788,15 +788,15 @@ static bool check_page(const struct page_query *q)
     return tells;
 }
 
-/* GET /rooms without a token. */
+/* Shows every room, as GET /rooms does without a token. */
 static bool shows_all(const void *reader, struct span room)
 {
     (void)reader;
     return room.len > 0;
 }
 
-/* GET /rooms against the places: a room is listed when it has streams or history, unless its name
- * begins with `~`. */
+/* Compares GET /rooms with the places: a room is listed if it has streams or history, unless its
+ * name begins with `~`. */
 static void check_rooms(void)
 {
     struct buffer *rooms = &w.scratch, *out = &w.expected;
@@ -814,7 +814,7 @@ static void check_rooms(void)
         "the list of rooms has exactly the rooms that exist");
 }
 
-/* The presence event that a place would send now. */
+/* Appends the presence event that a place would send now. */
 static void add_presence(struct buffer *out, const struct place *place)
 {
     unsigned shown = 0;
@@ -829,8 +829,8 @@ static void add_presence(struct buffer *out, const struct place *place)
     buffer_add(out, SPAN("]}\n\n"));
 }
 
-/* An id to ask for: most often that of a message, held or dropped; sometimes one beside it, one
- * from before the start, or one far in the past or the future. */
+/* Draws an id to ask for: usually that of a held or dropped message; sometimes an id beside it, an
+ * id from before the start, or an id far in the past or the future. */
 static struct id draw_id(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -852,7 +852,7 @@ static struct id draw_id(void)
     return id;
 }
 
-/* A page forwards, backwards from the end, or backwards from an id. */
+/* Requests a page: forwards, backwards from the end, or backwards from an id. */
 static void ask_page(void)
 {
     struct page_query q = { .room = name_of(&w.places[draw(PLACES)]), .limit = 1 + draw(12) };
@@ -873,13 +873,13 @@ static void ask_page(void)
 
 /* ==== What a reader gets ===================================================================== */
 
-/* An event's fields. Lines end in LF and have one space behind the colon: frames are written in
- * this form alone, so this need not be the parser of the HTML Standard; unit/frame.c has that. */
+/* An event's fields. Lines end in LF and have one space after the colon. Frames are written only in
+ * this form, so the parser of the HTML Standard, which unit/frame.c has, is not needed. */
 struct event {
     struct span type, id;
 };
 
-/* Takes a payload apart, and checks that it is one event: `id`, `event`, then only `data`. */
+/* Parses a payload, and checks that it is one event: `id`, `event`, then only `data`. */
 static struct event parse_event(struct span payload)
 {
     struct event event = { SPAN("message"), { NULL, 0 } };
@@ -904,8 +904,8 @@ static struct event parse_event(struct span payload)
     return event;
 }
 
-/* An event that was written for this reader alone: gap, ready, the first presence, a heartbeat. It
- * is compared with what the model expects next. */
+/* Compares an event that was written for this reader alone (gap, ready, the first presence, a
+ * heartbeat) with the event that the model expects next. */
 static void get_private(struct reader *r, struct span payload, const struct event *event)
 {
     struct span left = { r->expected.at + r->expected_at, r->expected.len - r->expected_at };
@@ -923,7 +923,7 @@ static void get_private(struct reader *r, struct span payload, const struct even
     r->live = true;
 }
 
-/* Whether the reader has come to the end of each of its places. */
+/* Returns whether the reader has reached the end of each of its places. */
 static bool has_all(const struct reader *r)
 {
     for (unsigned i = 0; i < r->count; i++)
@@ -932,8 +932,8 @@ static bool has_all(const struct reader *r)
     return true;
 }
 
-/* A presence snapshot, at most one a second for a room. Which state it shows is checked at rest: in
- * between it may be an older one. */
+/* Takes a presence snapshot, at most one per second and room. The state that it shows is checked
+ * only at rest, because in between it can be an older one. */
 static void get_presence(struct reader *r, struct span payload)
 {
     struct seat *seat = NULL;
@@ -945,7 +945,7 @@ static void get_presence(struct reader *r, struct span payload)
         if (payload.len > w.scratch.len && memcmp(payload.at, w.scratch.at, w.scratch.len) == 0)
             seat = &r->seats[i];
     }
-    check(seat != NULL, "presence is that of one of the reader's rooms");
+    check(seat != NULL, "presence is for one of the reader's rooms");
     seat->presences++;
     w.told++;
     check(seat->presences <= (w.mono_ms - r->joined_ms) / SECOND_MS + 1,
@@ -954,9 +954,9 @@ static void get_presence(struct reader *r, struct span payload)
     buffer_add(&seat->presence, payload);
 }
 
-/* A message from a ring. It must be the next one of one of the reader's seats, and newer than all
- * before: so none is left out, none comes twice, and they come in the order of their ids over all
- * rooms. */
+/* Takes a message from a ring. It must be the next message of one of the reader's seats, and newer
+ * than all earlier ones: so no message is missing or repeated, and the messages of all rooms come
+ * in the order of their ids. */
 static void get_message(struct reader *r, struct span payload, const struct event *event)
 {
     struct id id;
@@ -968,7 +968,7 @@ static void get_message(struct reader *r, struct span payload, const struct even
         if (s->at < s->place->posts.count && id_equal(post_of(s->place, s->at)->id, id))
             seat = s;
     }
-    check(seat != NULL, "a message is the next one of one of the reader's rooms");
+    check(seat != NULL, "a message is the next one in one of the reader's rooms");
     check(seat->at >= seat->place->first, "a message that is sent is still held");
     check(r->live ? id_before(r->ready, id) : seat->at < seat->limit,
         "messages up to `ready` come before it, newer ones after it");
@@ -979,9 +979,9 @@ static void get_message(struct reader *r, struct span payload, const struct even
     r->last = id;
 }
 
-/* Tells the kind of an event from its id rather than its name, which a message may choose: with an
- * id it is a message or `ready`; otherwise it is the private event that the model expects next, or
- * presence when it expects none. */
+/* Identifies an event by its id rather than by its name, which a message may choose. An event with
+ * an id is a message or `ready`; any other is the private event that the model expects next, or
+ * presence if none is expected. */
 static void get_payload(struct reader *r, struct span payload)
 {
     struct event event = parse_event(payload);
@@ -993,8 +993,8 @@ static void get_payload(struct reader *r, struct span payload)
         get_presence(r, payload);
 }
 
-/* Finds a whole frame at the front, with its HTTP chunk or without: its payload, and how long it is
- * all in all. Returns 0 when more bytes have to come. */
+/* Finds a complete frame at the front, with or without its HTTP chunk, and its payload. Returns the
+ * frame's length, or 0 if more bytes are needed. */
 static size_t find_frame(const struct reader *r, struct span in, struct span *payload)
 {
     if (!r->stream.chunked) {
@@ -1016,8 +1016,8 @@ static size_t find_frame(const struct reader *r, struct span in, struct span *pa
     return size + FRAME_ENVELOPE_BYTES;
 }
 
-/* What a socket's send would do: the reader takes what its budget allows. Complete frames are
- * checked at once, the rest stays in r->in. Returns how many bytes it took. */
+/* Gives bytes to the reader, which takes what its budget allows, like a socket's send. Complete
+ * frames are checked at once; the rest stays in r->in. Returns the number of bytes taken. */
 static size_t take(struct reader *r, struct span s)
 {
     size_t n = s.len < r->budget ? s.len : r->budget, len;
@@ -1037,7 +1037,7 @@ static size_t take(struct reader *r, struct span s)
 
 /* ==== Serving ================================================================================ */
 
-/* Gives the reader's memory back, and makes it free for the next one. */
+/* Frees the reader's memory, and makes its slot free for the next reader. */
 static void forget_reader(struct reader *r)
 {
     buffer_free(&r->out);
@@ -1048,7 +1048,7 @@ static void forget_reader(struct reader *r)
     *r = (struct reader) { 0 };
 }
 
-/* The reader goes: from the hub, and from the model. */
+/* Removes the reader from the hub and from the model. */
 static void leave(struct reader *r)
 {
     stream_leave(w.hub, &r->stream);
@@ -1062,7 +1062,7 @@ static void leave(struct reader *r)
     forget_reader(r);
 }
 
-/* Whether the reader has missed a message; the hub and the model must agree. */
+/* Returns whether the reader has missed a message; the hub and the model must agree. */
 static bool is_overrun(const struct reader *r)
 {
     bool overrun = false;
@@ -1073,7 +1073,7 @@ static bool is_overrun(const struct reader *r)
     return overrun;
 }
 
-/* Sends the private bytes up to the hold. False when the reader blocks. */
+/* Sends the private bytes up to the hold. Returns false if the reader blocks. */
 static bool flush(struct reader *r)
 {
     r->sent += take(r, (struct span) { r->out.at + r->sent, r->hold - r->sent });
@@ -1084,8 +1084,8 @@ static bool flush(struct reader *r)
     return true;
 }
 
-/* Sends something that is not in a ring, as far as the reader takes it; the rest becomes private
- * bytes, which go before anything else. False when some are left. */
+/* Sends bytes that are not in a ring. Bytes that the reader does not take become private bytes,
+ * which are sent before anything else. Returns false if there are any. */
 static bool send_now(struct reader *r, struct span s)
 {
     check(r->out.len == 0 && r->in.len == 0, "a stream has at most one unfinished piece");
@@ -1095,9 +1095,9 @@ static bool send_now(struct reader *r, struct span s)
     return r->out.len == 0;
 }
 
-/* Sends what the rings have for the reader; *offered is how much that is. False when it blocks.
- * A short write may end anywhere, so the budget is sometimes set to end exactly where a piece
- * does. */
+/* Sends the bytes that the rings have for the reader; *offered is their number. Returns false if
+ * the reader blocks. A short write can end anywhere, so the budget sometimes ends exactly where a
+ * piece does. */
 static bool send_rings(struct reader *r, size_t *offered)
 {
     struct gather g;
@@ -1111,7 +1111,7 @@ static bool send_rings(struct reader *r, size_t *offered)
     }
     check(total == g.bytes, "a gather's size is the sum of its pieces");
     if (r->slow && g.count > 0 && r->budget > g.pieces[0].iov_len && chance(4))
-        r->budget = g.pieces[0].iov_len; /* a short write may end where a piece ends */
+        r->budget = g.pieces[0].iov_len; /* a short write can end where a piece ends */
     for (int i = 0; i < g.count; i++) {
         size_t n = take(r, (struct span) { g.pieces[i].iov_base, g.pieces[i].iov_len });
         sent += n;
@@ -1122,8 +1122,8 @@ static bool send_rings(struct reader *r, size_t *offered)
     return sent == g.bytes;
 }
 
-/* A long poll is answered as soon as its page tells anything. Its owner then goes, and may publish
- * right away over the same connection. */
+/* Answers a long poll as soon as its page has a message or a gap. The poll then leaves, and its
+ * owner may publish at once over the same connection. */
 static enum served serve_poll(struct reader *r)
 {
     if (!check_page(&r->query))
@@ -1134,8 +1134,8 @@ static enum served serve_poll(struct reader *r)
     return SERVED_GONE;
 }
 
-/* Whether a message that its room could not hold went past the reader. That overruns a reader
- * however fast it is. */
+/* Returns whether the reader has missed a message that its room could not hold. Such a message
+ * overruns every reader, however fast. */
 static bool is_passed(const struct reader *r)
 {
     for (unsigned i = 0; i < r->count; i++) {
@@ -1147,8 +1147,8 @@ static bool is_passed(const struct reader *r)
     return false;
 }
 
-/* A reader is overrun. That is right only if it was blocked and was not woken in time, because the
- * hub serves every stream that is due before it drops a message that it has not been offered. */
+/* Checks that a reader is overrun for a good reason: it was blocked and was not woken in time. The
+ * hub serves every due stream before it drops a message that the stream has not been offered. */
 static void check_excuse(const struct reader *r, bool was_blocked, bool was_woken)
 {
     if (is_passed(r))
@@ -1157,8 +1157,8 @@ static void check_excuse(const struct reader *r, bool was_blocked, bool was_woke
     check(!was_woken || r->lost_before_woken, "a stream that was woken in time is not overrun");
 }
 
-/* What an owner does in its stream's turn: private bytes first, then the rings up to the limits,
- * then `ready` and what follows it, and presence only when there is nothing else. */
+/* Does what an owner does in its stream's turn: sends private bytes first, then the rings up to the
+ * limits, then `ready` and what follows it, and presence only when there is nothing else. */
 static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)
 {
     struct span snapshot;
@@ -1191,8 +1191,8 @@ static enum served serve_stream(struct reader *r, bool was_blocked, bool was_wok
     return SERVED_ALL;
 }
 
-/* The hub's callback when a stream's turn has come. Now and then the stream leaves in the middle of
- * it, as a closed connection does. */
+/* Serves a stream whose turn has come, as the hub's callback. Sometimes the stream leaves during
+ * its turn, like a closed connection. */
 static enum served serve(struct stream *stream)
 {
     struct reader *r = (struct reader *)(void *)((char *)stream - offsetof(struct reader, stream));
@@ -1213,7 +1213,7 @@ static enum served serve(struct stream *stream)
     return served;
 }
 
-/* The hub's callback for a blocked stream whose ring has passed it: the stream must leave. */
+/* Removes a blocked stream whose ring has passed it, as the hub's callback. */
 static void overrun(struct stream *stream)
 {
     struct reader *r = (struct reader *)(void *)((char *)stream - offsetof(struct reader, stream));
@@ -1224,15 +1224,15 @@ static void overrun(struct stream *stream)
 
 /* ==== Coming and going ======================================================================= */
 
-/* What a reader wants when it comes: its rooms, its name, and from where to read. */
+/* What a new reader wants: its rooms, its name, and where to start. */
 struct plan {
     unsigned places[SEATS], count, name;
     bool poll;
     struct start start;
 };
 
-/* The model's side of stream_join: makes the places one by one. If one of them would be a room too
- * many, those before it go again. False then. */
+/* Makes the places one by one: the model's side of stream_join. If a place would exceed the limit
+ * on rooms, releases the places before it and returns false. */
 static bool plan_fits(const struct plan *plan)
 {
     unsigned i = 0;
@@ -1245,8 +1245,8 @@ static bool plan_fits(const struct plan *plan)
     return false;
 }
 
-/* Lets a reader into the hub and into the model; false when it would make a room too many. One in
- * two is slow; one in three gets no chunks, like an HTTP/1.0 client. */
+/* Adds a reader to the hub and to the model; returns false if it would exceed the limit on rooms.
+ * One in two is slow; one in three gets no chunks, like an HTTP/1.0 client. */
 static bool join(struct reader *r, const struct plan *plan)
 {
     struct span rooms[SEATS];
@@ -1275,8 +1275,8 @@ static bool join(struct reader *r, const struct plan *plan)
     return true;
 }
 
-/* The gaps that the model sees, and where the reader begins in each place. Returns whether there is
- * a replay. */
+/* Notes the gaps that the model expects, and where the reader begins in each place. Returns whether
+ * there is a replay. */
 static bool expect_seek(struct reader *r, const struct start *start)
 {
     bool replay = false;
@@ -1298,7 +1298,7 @@ static bool expect_seek(struct reader *r, const struct start *start)
     return replay;
 }
 
-/* `ready` and the presence behind it, as the model has them at this moment. */
+/* Notes the `ready` and the presence after it that the model expects now. */
 static void expect_ready(struct reader *r)
 {
     buffer_add(&r->expected, SPAN("id: "));
@@ -1314,7 +1314,7 @@ static void expect_ready(struct reader *r)
     }
 }
 
-/* A stream begins as it does in the program: gaps, replay, `ready`, presence. All private bytes are
+/* Starts a stream as the program does: gaps, replay, `ready`, presence. All private bytes are
  * written at once; the hold keeps those from `ready` on until the replay is sent. */
 static void start_stream(struct reader *r, const struct start *start)
 {
@@ -1336,7 +1336,7 @@ static void start_stream(struct reader *r, const struct start *start)
     turn_serve(w.hub, &r->stream);
 }
 
-/* A long poll begins: its page was empty, so it must wait. */
+/* Starts a long poll: its page was empty, so it must wait. */
 static void start_poll(struct reader *r)
 {
     turn_serve(w.hub, &r->stream);
@@ -1348,7 +1348,7 @@ static struct reader *draw_reader(void)
     return &w.readers[draw(w.reader_count)];
 }
 
-/* From where a reader wants to read: from now, from the last few messages, or from an id. */
+/* Draws where a reader starts: now, at the last few messages, or after an id. */
 static struct start draw_start(void)
 {
     struct start start = { .id = draw_id() };
@@ -1371,8 +1371,8 @@ static struct start draw_start(void)
     return start;
 }
 
-/* A reader comes as a stream or as a long poll, for rooms and from a place that are drawn. The
- * stride through the rooms is odd and their number a power of two, so that no room comes twice. */
+/* Adds a reader, as a stream or as a long poll, with drawn rooms and a drawn start. The stride
+ * through the rooms is odd and their number is a power of two, so that no room comes twice. */
 static void come(struct reader *r)
 {
     struct plan plan = { .count = chance(2) ? 1 + draw(SEATS) : 1, .name = draw(12) };
@@ -1381,8 +1381,8 @@ static void come(struct reader *r)
         plan.places[i] = (first + i * stride) % PLACES;
     plan.start = draw_start();
     plan.poll = chance(6);
-    /* A stream joins at once. For a long poll the page is asked first, as api/ does: if that tells
-     * anything, there is nothing to wait for. */
+    /* A stream joins at once. A long poll first requests the page, as in api/: if the page has a
+     * message or a gap, there is nothing to wait for. */
     if (!plan.poll) {
         if (join(r, &plan))
             start_stream(r, &plan.start);
@@ -1404,7 +1404,7 @@ static void come(struct reader *r)
     start_poll(r);
 }
 
-/* A blocked reader can take some more, as when epoll says EPOLLOUT. */
+/* Lets a blocked reader take more bytes, as when epoll reports EPOLLOUT. */
 static void wake(struct reader *r)
 {
     static const uint32_t most[] = { 1, 2, 30, 3000, 20000 };
@@ -1417,7 +1417,7 @@ static void wake(struct reader *r)
     turn_wake(w.hub, &r->stream);
 }
 
-/* A heartbeat: something that is not from a ring. It goes between two frames, or not at all. */
+/* Sends a heartbeat, which is not from a ring. It comes between two frames, or not at all. */
 static void beat(struct reader *r)
 {
     if (!r->joined || r->poll || r->blocked)
@@ -1434,7 +1434,7 @@ static void beat(struct reader *r)
     buffer_free(&frame);
 }
 
-/* Every free reader comes into one room, so that it has more names than a snapshot shows. */
+/* Adds every free reader to one room, so that the room has more names than a snapshot shows. */
 static void crowd(void)
 {
     for (unsigned i = 0; i < w.reader_count; i++) {
@@ -1450,7 +1450,7 @@ static void crowd(void)
 
 /* ==== The turns of the loop ================================================================== */
 
-/* The keeper gives a post its id and time; with those its frame is known. */
+/* Gives a post its id and time, as the keeper does; these determine its frame. */
 static void number(struct post *post, struct id id, uint64_t time_ms)
 {
     post->id = id;
@@ -1459,15 +1459,15 @@ static void number(struct post *post, struct id id, uint64_t time_ms)
     add_frame_of(&post->frame, &post->m, id, time_ms);
 }
 
-/* Removes the first post of a list, whose owner is then somewhere else. */
+/* Removes the first post of a list, without freeing it. */
 static void take_off(struct posts *posts)
 {
     posts->count--;
     memmove(posts->at, posts->at + 1, posts->count * sizeof posts->at[0]);
 }
 
-/* A message is settled: its room has one less on its way, its waiters were told, and the streams
- * that it has overrun were blocked. */
+/* Checks that a message is settled: its room has one pending message less, its waiters have their
+ * results, and the streams that it has overrun were blocked. */
 static void check_settled(struct post *post)
 {
     struct place *place = place_of(post);
@@ -1480,8 +1480,8 @@ static void check_settled(struct post *post)
             check_excuse(r, r->blocked, r->woken);
 }
 
-/* Memory and journal number and settle a batch at once and in order (the journal runs with
- * `--sync none`). So the model numbers the whole batch before, and catches up in the callbacks. */
+/* Settles a batch at once and in order, as memory and journal do (the journal runs with `--sync
+ * none`). So the model numbers the complete batch before, and catches up in the callbacks. */
 static void settle_at_once(void)
 {
     struct posts empty = { 0 };
@@ -1504,7 +1504,7 @@ static void settle_at_once(void)
 
 /* ==== The late keeper ======================================================================== */
 
-/* The late keeper's ids need not be those of a clock; they only grow. */
+/* Returns the late keeper's next id. The ids need not be those of a clock; they only grow. */
 static struct id late_id(void)
 {
     struct id id = w.last;
@@ -1516,14 +1516,14 @@ static struct id late_id(void)
     return id;
 }
 
-/* A message's time need not be that of its id: this keeper's clock is a little behind. */
+/* Numbers a message. Its time need not be that of its id: this keeper's clock is a little slow. */
 static void late_number(struct publication *p, struct post *post)
 {
     number(post, late_id(), w.unix_ms - draw(1000));
     hub_number(w.hub, p, post->id, post->time_ms);
 }
 
-/* Takes a batch over and holds it until late_answer. */
+/* Takes ownership of a batch and holds it until late_answer. */
 static void late_keep(struct keeper *keeper, struct publication *batch)
 {
     struct late *late = CONTAINER(keeper, struct late, keeper);
@@ -1538,17 +1538,17 @@ static void late_keep(struct keeper *keeper, struct publication *batch)
         *late->end = p;
         late->end = &p->next;
     }
-    check(w.batch.count == 0, "the keeper is handed the whole batch");
+    check(w.batch.count == 0, "the keeper gets the complete batch");
 }
 
-/* Notes the post that the hub is told of next, for sync_model. */
+/* Notes the post that the hub gets next, for sync_model. */
 static void enter_one(struct post *post)
 {
     push(&w.entering, post);
     w.entered = 0;
 }
 
-/* After hub_safe or hub_append: the hub has taken it in. */
+/* Checks that the hub has taken the post in. Call this after hub_safe or hub_append. */
 static void check_entered(void)
 {
     sync_model();
@@ -1556,7 +1556,7 @@ static void check_entered(void)
     w.entering.count = w.entered = 0;
 }
 
-/* The answer for the oldest message that the keeper holds. A refused one is gone for good; its id,
+/* Answers for the oldest message that the keeper holds. A refused message is lost for good; its id,
  * if it had one, is never used again. */
 static void late_answer(enum settled settled)
 {
@@ -1584,7 +1584,7 @@ static void late_answer(enum settled settled)
         post_free(post);
 }
 
-/* Hands a message to the hub that has no POST here. */
+/* Hands the hub a message that was not posted in this process. */
 static enum append append_post(const struct post *post)
 {
     struct span frame = buffer_span(&post->frame);
@@ -1593,8 +1593,8 @@ static enum append append_post(const struct post *post)
         (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES });
 }
 
-/* A message that another process has published. If one of ours with the same key is on its way,
- * that one loses its key: the message that is safe first has it. */
+/* Brings a message that another process has published. If one of our own messages with the same key
+ * is pending, it loses the key: the message that is safe first owns it. */
 static void bring(void)
 {
     struct post *post = calloc(1, sizeof *post);
@@ -1612,9 +1612,9 @@ static void bring(void)
     release(place);
 }
 
-/* A message that is larger than the history. Its room cannot hold it, and drops everything before
- * it, after that was offered to the streams. Every reader of the room has then missed a message,
- * and is overrun. */
+/* Brings a message that is larger than the history. Its room cannot hold it, and drops everything
+ * before it, after offering that to the streams. Every reader of the room has then missed a
+ * message, and is overrun. */
 static void bring_too_large(void)
 {
     struct place *place = &w.places[draw(PLACES)];
@@ -1639,7 +1639,7 @@ static void bring_too_large(void)
     release(place);
 }
 
-/* The newest message of a room a second time, as after a lost connection to a relay: it changes
+/* Brings the newest message of a room again, as after a lost connection to a relay. This changes
  * nothing. */
 static void bring_again(void)
 {
@@ -1650,7 +1650,7 @@ static void bring_again(void)
     check(append_post(post) == APPEND_OLD, "a message whose id is not newer is not appended");
 }
 
-/* Some answers of the late keeper, and messages from elsewhere. */
+/* Settles some messages with the late keeper, and brings messages from elsewhere. */
 static void settle_late(void)
 {
     static const enum settled results[] = { SETTLED_SAFE, SETTLED_SAFE, SETTLED_SAFE, SETTLED_SAFE,
@@ -1659,7 +1659,7 @@ static void settle_late(void)
     for (uint32_t count = w.calm ? UINT32_MAX : draw(8); count > 0 && w.kept.count > 0; count--)
         late_answer(w.calm ? SETTLED_SAFE : results[draw(6)]);
     if (w.calm || (w.late.early && w.kept.count > 0))
-        return; /* kept messages have their ids: one with a later id must not enter before them */
+        return; /* kept messages have ids: a message with a later id must not enter first */
     if (chance(3))
         bring();
     if (chance(8))
@@ -1668,7 +1668,7 @@ static void settle_late(void)
         bring_too_large();
 }
 
-/* The end of a turn: the batch goes to the keeper. */
+/* Ends a turn: hands the batch to the keeper. */
 static void settle(void)
 {
     if (w.keeper == &w.late.keeper)
@@ -1682,25 +1682,25 @@ static bool is_settled(void)
     return w.batch.count == 0 && w.kept.count == 0;
 }
 
-/* Serves up to `count` streams. When the hub then says that it has nothing to do, no stream may be
- * left that is due, and no poll that could be answered. */
+/* Serves up to `count` streams. If the hub then has nothing to do, no stream may be due, and each
+ * poll's page must be empty. */
 static void run(unsigned count)
 {
     w.served = 0;
     turn_run(w.hub, count);
-    check(w.served <= count, "turn_run serves no more streams than it may");
+    check(w.served <= count, "turn_run serves at most `count` streams");
     bool left = hub_next_ms(w.hub) <= w.mono_ms;
     for (struct reader *r = w.readers; !left && r < w.readers + w.reader_count; r++) {
         if (r->joined && r->poll)
-            check(!check_page(&r->query), "a long poll with something to tell has been answered");
+            check(!check_page(&r->query), "a long poll whose page is not empty has been answered");
         else if (r->joined)
             check(r->blocked ? !r->woken : has_all(r),
                 "no stream is due or behind when the hub has nothing to do");
     }
 }
 
-/* Time passes for the hub, the model and the keeper. hub_next_ms must not be later than the time
- * that anything waits for. */
+/* Lets time pass for the hub, the model and the keeper. hub_next_ms must not be later than the time
+ * for which anything waits. */
 static void tick(void)
 {
     hub_tick(w.hub);
@@ -1727,8 +1727,8 @@ static void pass_time(int64_t ms)
     hub_set_clock(w.hub, w.mono_ms, w.unix_ms);
 }
 
-/* Small steps most often; sometimes the Unix clock jumps back or far ahead, which ids must survive,
- * and sometimes all silent rooms reach their time. */
+/* Moves the clock, usually in small steps. Sometimes the Unix clock jumps back or far ahead, which
+ * ids must survive, and sometimes all silent rooms reach their time. */
 static void set_clock(void)
 {
     static const uint32_t most[] = { 2, 30, 300, 3000 };
@@ -1741,8 +1741,8 @@ static void set_clock(void)
         pass_time((int64_t)w.settings.room_ttl_ms);
 }
 
-/* A stream that does not get in, because one of its rooms would be a room too many, changes nothing
- * for the streams in its other rooms. Must be called at rest. */
+/* Checks that a stream that is refused, because one of its rooms would exceed the limit, changes
+ * nothing for the streams in its other rooms. Call this at rest. */
 static void check_refusal(void)
 {
     struct plan plan = { .count = 2, .name = 1 };
@@ -1764,16 +1764,15 @@ static void check_refusal(void)
     pass_time(SECOND_MS + 1);
     tick();
     run(READERS);
-    check(w.told == told, "a stream that does not get in changes no room's presence");
+    check(w.told == told, "a refused stream changes no room's presence");
 }
 
-/* Every reader takes everything, and there is time enough: then all of them must have all messages
- * and the latest presence, and the hub nothing more to do. This is where a lost message or wake-up
- * shows. */
+/* Lets every reader take everything, with enough time: then all readers must have all messages and
+ * the latest presence, and the hub nothing more to do. A lost message or wake-up shows here. */
 static void come_to_rest(void)
 {
     w.calm = true;
-    settle(); /* a waiter that is told may publish again */
+    settle(); /* a waiter that gets its result can publish again */
     while (!is_settled())
         settle();
     pass_time(SECOND_MS + 1);
@@ -1788,7 +1787,7 @@ static void come_to_rest(void)
         wake(r);
         r->budget = SIZE_MAX;
     }
-    /* Four rounds, because a long poll that is answered may publish, and presence has its own
+    /* Four rounds, because a long poll that is answered can publish, and presence has its own
      * second. */
     for (int turn = 0; turn < 4; turn++) {
         for (int i = 0; hub_next_ms(w.hub) <= w.mono_ms; i++) {
@@ -1820,9 +1819,9 @@ static void come_to_rest(void)
     w.calm = false;
 }
 
-/* One step: one operation; the numbers are shares of 100. Publishing has the largest, so that
- * histories are always full; rest and a crowd are rare, because each costs as much as many other
- * steps. */
+/* Makes one step, which is one operation; the numbers are percentages. Publishing has the largest,
+ * so that histories are always full; rest and a crowd are rare, because each costs as much as many
+ * other steps. */
 static void walk(void)
 {
     struct reader *r = draw_reader();
@@ -1863,7 +1862,7 @@ static void walk(void)
 
 /* ==== The beginning and the end ============================================================== */
 
-/* --room is the same for all of a walk, so it is checked here once. */
+/* Checks --room only once, because it does not change during a walk. */
 static void check_allowed(void)
 {
     struct span only[] = { SPAN("lobby"), SPAN("news") };
@@ -1874,7 +1873,7 @@ static void check_allowed(void)
     check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
 }
 
-/* The rest of the late keeper: it has no time of its own, no descriptor, and no trouble. */
+/* The rest of the late keeper, which has no timer, no descriptor and no trouble. */
 
 static void late_tick(struct keeper *keeper, int64_t mono_ms)
 {
@@ -1902,16 +1901,16 @@ static const char *late_trouble(const struct keeper *keeper)
 static void late_close(struct keeper *keeper)
 {
     check(CONTAINER(keeper, struct late, keeper)->first == NULL,
-        "no message is on its way when the keeper closes");
+        "no message is pending when the keeper closes");
 }
 
 /* In the order of their names on the command line. */
 enum which { MEMORY, JOURNAL, LATE };
 static enum which which;
-static char folder[64]; /* of the journal; empty while there is none */
+static char folder[64]; /* the journal's folder; empty if there is none */
 
-/* The journal is a new file in a folder of this process, in memory (/dev/shm), because a walk makes
- * many small writes. */
+/* Opens the keeper. The journal is a new file in this process's own folder in memory (/dev/shm),
+ * because a walk makes many small writes. */
 static void open_keeper(void)
 {
     static char path[128];
@@ -1930,7 +1929,7 @@ static void open_keeper(void)
     w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
 }
 
-/* Leaves no file behind, also after a failure (die). */
+/* Removes the folder of the journal, even after a failure (die). */
 static void remove_folder(void)
 {
     static const char *const names[] = { "journal", "journal.lock", "journal.new" };
@@ -1942,8 +1941,8 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
-/* A new hub and an empty model, with settings that are drawn: histories as short as they may be,
- * and few rooms, so that limits are met. */
+/* Makes a new hub and an empty model, with drawn settings: histories as short as allowed, and few
+ * rooms, so that limits are reached. */
 static void begin(void)
 {
     static const size_t histories[] = { 16384, 16384, 32768, 262144 };
@@ -1970,8 +1969,8 @@ static void free_posts(struct posts *posts)
     free(posts->at);
 }
 
-/* After a last rest all readers and rooms go. The hub must then be empty; the sanitizers look for
- * leaks. */
+/* Removes all readers and rooms after a last rest. The hub must then be empty; the sanitizers look
+ * for leaks. */
 static void end(void)
 {
     come_to_rest();
@@ -2017,14 +2016,14 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* The two numbers with which the failure can be repeated. */
+/* Prints the two numbers that repeat the failure. */
 static void say_where(void)
 {
     fprintf(stderr, "seed %" PRIu64 ", step %" PRIu64 "\n", seed, step);
 }
 
-/* The handler for check()'s abort, and for the SIGSEGV of a bug. It is not async-signal-safe: a
- * process that is about to end has nothing to lose. */
+/* Handles check()'s abort, and the SIGSEGV of a bug. It is not async-signal-safe, but a process
+ * that is about to end has nothing to lose. */
 static void die(int signal_number)
 {
     (void)signal_number;
@@ -2033,8 +2032,8 @@ static void die(int signal_number)
     _exit(1);
 }
 
-/* The sanitizers end the program without a signal, but call this before. In a build without them it
- * is NULL. */
+/* Sets a function that the sanitizers call before they end the program without a signal. NULL in a
+ * build without sanitizers. */
 __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)(void));
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# inflate.c, through its driver: it unpacks what gzip packs, and refuses what is damaged.
+# inflate.c, through its driver: it unpacks what gzip packs, and refuses damaged files.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
@@ -10,7 +10,7 @@ load ../lib/helper
   : >empty
   printf x >one
   head -c 70000 /dev/zero >zeros
-  head -c 70000 /dev/urandom >random # stored as it is
+  head -c 70000 /dev/urandom >random # stored without compression
   for file in {1..2000}; do printf 'line %d\n' "$file"; done >lines
   for file in empty one zeros random lines "$ROOT"/www/*.*; do
     for level in 1 6 9; do
@@ -34,6 +34,6 @@ load ../lib/helper
     head -c "$at" packed >damaged
     run -1 "$UNIT/inflate" <damaged
   done
-  printf '\37\213\10\0\0\0\0\0\0\3\7\0\0\0\0\0\0\0\0\0' >damaged # a block of no known kind
+  printf '\37\213\10\0\0\0\0\0\0\3\7\0\0\0\0\0\0\0\0\0' >damaged # a block of an unknown kind
   run -1 "$UNIT/inflate" <damaged
 }

@@ -1,10 +1,10 @@
-/* inflate.c - a driver for inflate.c: a gzip file comes on standard input. It writes the
- * unpacked bytes to standard output; or `damaged`, and exit code 1.
+/* inflate.c - a driver for inflate.c. It reads a gzip file from standard input, and writes the
+ * unpacked bytes to standard output; for a damaged file it prints `damaged` and exits with code 1.
  *
- * The input lies directly before an unreadable page, and so does the place for the output. A good
- * file is also tried with a place that is a byte too small or too large and, if it is short, cut
- * off at every byte: a length or a part that is wrong must be noticed. Whether the bytes are right
- * is for the suite, which compares them with what gzip had packed. With -DFUZZ the same is a
+ * The input and the place for the output both end directly before an unreadable page. The driver
+ * also tries a good file with a place that is one byte too small or too large and, if the file is
+ * short, cut off at every byte: inflate must notice a wrong length or a missing part. The suite
+ * checks that the bytes are right, by comparing them with what gzip packed. With -DFUZZ this is a
  * libFuzzer target. */
 
 #include "base/inflate.h"
@@ -12,7 +12,7 @@
 
 enum { INPUT_MAX_BYTES = 1 << 20, OUTPUT_MAX_BYTES = 4 << 20 };
 
-/* Unpacks into a place of `size` bytes, which the next call overwrites; NULL when the file is
+/* Unpacks into a place of `size` bytes, which the next call overwrites. Returns NULL if the file is
  * damaged. */
 static char *unpack(struct span gzip, size_t size)
 {
@@ -26,8 +26,8 @@ static char *unpack(struct span gzip, size_t size)
     return inflate(at_end(in, gzip), place, size) ? place : NULL;
 }
 
-/* Whether the file is good, tried in all places. A size over half of the limit is not tried, since
- * a damaged file may claim any. */
+/* Returns whether the file is good, after trying places of other sizes too. Refuses a size over
+ * half of the limit, because a damaged file can claim any size. */
 static bool check_gzip(struct span gzip)
 {
     size_t size = inflate_size(gzip);
@@ -59,7 +59,7 @@ int main(void)
     }
     for (size_t len = 0; len < gzip.len && gzip.len < 4096; len++)
         check(unpack((struct span) { gzip.at, len }, inflate_size(gzip)) == NULL,
-            "a file that is cut off is damaged");
+            "a truncated file is damaged");
     size_t size = inflate_size(gzip);
     print_span((struct span) { unpack(gzip, size), size });
     span_free(gzip);

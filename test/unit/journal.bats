@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The reader of journals, through its driver: which messages are read from damaged and hostile
-# files, and that the file which a recovery leaves behind is read the same again. ../journal.bats
-# tests the same through the real server.
+# files, and whether the file that a recovery leaves is read the same way. ../journal.bats tests the
+# same with the real server.
 # shellcheck disable=SC2154
 
 load ../lib/helper
@@ -15,14 +15,14 @@ reads() {
   same "$status" 0
 }
 
-@test "every journal of the fuzzer's corpus keeps the promises" {
+@test "every promise holds for the journals of the fuzzer's corpus" {
   local file
   for file in "$CORPUS"/*; do
     reads "${file##*/}"
   done
 }
 
-@test "a whole journal is read with its rooms, kinds and keys" {
+@test "an intact journal is read with its rooms, kinds and keys" {
   reads whole
   diff - <<<"$output" <(
     cat <<'END'
@@ -36,7 +36,7 @@ END
   )
 }
 
-@test "a record that is cut off at the end is no damage, and nothing else is lost" {
+@test "a record that is cut off at the end is not damage, and nothing else is lost" {
   local file
   for file in cut-in-message cut-in-crc zeros-at-end; do
     reads "$file"
@@ -56,7 +56,7 @@ END
   same "${#lines[@]}" 5
 }
 
-@test "the later of two messages with one key has it; an id that is not newer is damage" {
+@test "the later of two messages with the same key owns it; an id that is not newer is damage" {
   reads unsigned-keys
   same "$(grep -c '"k"' <<<"$output")" 2
   lacks "$(grep 1760000000001-0 <<<"$output")" '"k"'
@@ -65,7 +65,7 @@ END
   same "${#lines[@]}" 3
 }
 
-@test "a journal with any byte cut off, changed, zeroed, taken out or doubled invents nothing" {
+@test "a journal with any byte cut off, changed, zeroed, removed or doubled gives no new message" {
   local file
   for file in whole no-state changed-byte; do
     run "$UNIT/journal" sweep <"$CORPUS/$file"

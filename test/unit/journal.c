@@ -1,22 +1,21 @@
-/* journal.c - a driver for the reader of journals (store/): a journal comes on standard input.
+/* journal.c - a driver for the reader of journals (store/). It reads a journal from standard input.
  *
- *     journal read     prints what is read from it: `damaged` or `whole`, then each room with its
- *                      messages
- *     journal sweep    prints nothing: the same journal cut everywhere, with each byte changed,
- *                      overwritten with zeros, taken out and doubled; only messages of the whole
+ *     journal read     prints `damaged` or `whole`, then the messages that were read, by room
+ *     journal sweep    prints nothing: it tries the journal cut everywhere, with each byte changed,
+ *                      overwritten with zeros, removed and doubled; only messages of the intact
  *                      journal may be read from any of these
  *
- * A record whose CRC stands as 00000000 is signed first, so that journals can be written by hand
+ * A record with the CRC 00000000 is signed first, so that a developer can write journals by hand
  * and the fuzzer gets past the CRC.
  *
- * What matters is the file that a recovery leaves behind. So the journal is opened, a message is
- * published, and it is closed; then it is opened again, compacted if it was damaged, and opened a
- * third time. Each time there must be the same rooms with the same messages and keys, ids must
- * grow, and a damaged stretch is put aside only once. The order of fsync and rename, and crashes in
- * between, are for the suites with the real server: journal.bats and crash.bats.
+ * What matters is the file that a recovery leaves. So the driver opens the journal, publishes a
+ * message and closes it, then opens it again, compacts it if it was damaged, and opens it a third
+ * time. Each time it must find the same rooms with the same messages and keys, ids must grow, and a
+ * damaged stretch must be put aside only once. The suites with the real server, journal.bats and
+ * crash.bats, test the order of fsync and rename, and crashes in between.
  *
- * A broken promise ends in abort. With -DFUZZ the same is a libFuzzer target. Everything happens in
- * a folder of its own in memory (/dev/shm), which is removed at the end. */
+ * A broken promise (driver.h) calls abort. With -DFUZZ the same checks are a libFuzzer target. The
+ * driver works in its own folder in memory (/dev/shm), and removes it at the end. */
 
 #include "store/journal.h"
 #include "base/crc32.h"
@@ -39,14 +38,14 @@ enum {
     SWEEP_ZEROS = 16,   /* bytes that are overwritten at a time */
 };
 
-static const uint64_t now_ms = 1800000000000; /* 2027: the hub's clock stands still */
+static const uint64_t now_ms = 1800000000000; /* 2027; the hub's clock does not move */
 static char folder[] = "/dev/shm/ssechat-journal-XXXXXX";
 static char path[sizeof folder + 32];
 static bool sweeping;
 
 static void remove_folder(void);
 
-/* Not driver.h's: this one leaves no folder behind. */
+/* Aborts like the check of driver.h, but leaves no folder behind. */
 static void check(bool holds, const char *promise)
 {
     if (holds)
@@ -80,7 +79,7 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
-/* Once for a process, so that a fuzzer makes one folder for all its inputs. */
+/* Makes the folder once per process, so that a fuzzer has one folder for all its inputs. */
 static void make_folder(void)
 {
     if (path[0] != '\0')
@@ -96,15 +95,15 @@ static void make_folder(void)
 
 /* ---- Signing ------------------------------------------------------------------------------ */
 
-/* Where the record at `s` ends: behind its first empty line. 0 when it has none. */
+/* Returns the length of the record at `s`, its first empty line included; 0 if it has none. */
 static size_t record_len(struct span s)
 {
     const char *end = memmem(s.at, s.len, "\n\n", 2);
     return end != NULL ? (size_t)(end + 2 - s.at) : 0;
 }
 
-/* Finds the places at a beginning of a line where an unsigned record may stand, and writes the CRC
- * of the record into its digits. */
+/* Finds each line that can begin an unsigned record, and writes the CRC of the record over its
+ * zeros. */
 static void sign(char *bytes, size_t len)
 {
     static const char unsigned_mark[] = ":00000000 {";
@@ -123,7 +122,7 @@ static void sign(char *bytes, size_t len)
 
 /* ---- One hub ------------------------------------------------------------------------------ */
 
-/* No stream ever joins here, so these are never called. */
+/* No stream joins in this driver, so the hub never calls these. */
 
 static enum served no_stream(struct stream *stream)
 {
@@ -139,7 +138,7 @@ static void no_overrun(struct stream *stream)
 
 static struct receipt published;
 
-/* The callback of the one POST that `publish` makes. */
+/* Keeps the receipt of the one POST that `publish` makes. */
 static void take_receipt(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     (void)waiter;
@@ -147,20 +146,20 @@ static void take_receipt(struct waiter *waiter, enum settled settled, const stru
     published = *receipt;
 }
 
-/* A history longer than the inputs here, and rooms that never expire. */
+/* The history is longer than any input, and rooms never expire. */
 static struct hub_settings settings = {
     .history = 1 << 20,
     .room_ttl_ms = INT64_MAX / 4,
 };
 
-/* A new hub that has read the journal. */
+/* Makes a hub, and reads the journal into it. */
 static struct hub *open_hub(struct keeper **journal)
 {
     struct hub *hub =
         hub_new(&settings, &(struct stream_owner) { no_stream, no_overrun }, 0, now_ms);
     check(hub != NULL, "the driver can allocate memory");
     *journal = journal_open(&(struct journal_settings) { .path = path }, hub);
-    check((*journal)->trouble(*journal) == NULL, "an opened journal can be written");
+    check((*journal)->trouble(*journal) == NULL, "an opened journal is writable");
     return hub;
 }
 
@@ -170,24 +169,24 @@ static void close_hub(struct hub *hub, struct keeper *journal)
     hub_free(hub);
 }
 
-/* The invariants of a restored room: what all other code relies on, whatever the file says. */
+/* Checks a restored room's invariants: other code relies on them, whatever the file contains. */
 static void check_room(const struct hub *hub, const struct room *room)
 {
     const struct ring *ring = &room->ring;
     check(rule_room(room_name(room)) == NULL, "a restored room has an allowed name");
-    check(!ring_empty(ring), "a restored room holds a message");
-    check(ring->head - ring->tail <= settings.history, "a room holds no more than it may");
+    check(!ring_empty(ring), "a restored room contains a message");
+    check(ring->head - ring->tail <= settings.history, "a room holds no more than its limit");
     for (uint64_t n = ring->first; n < ring->next; n++) {
         const struct entry *e = ring_entry(ring, n);
         check(n == ring->first || id_before(ring_entry(ring, n - 1)->id, e->id),
             "ids grow within a room");
-        check(!id_before(hub->last, e->id), "no id is newer than the last one given");
+        check(!id_before(hub->last, e->id), "no id is newer than the hub's last id");
         check(!id_before(hub->newest, e->id), "no id is newer than the newest");
         check(ring_end(ring, n) - e->offset > FRAME_ENVELOPE_BYTES, "no frame is empty");
         check(e->kind <= MESSAGE_JSON, "an entry has a kind of message");
         check(e->key == NULL ||
                   (e->key->room == room && e->key->number == n && e->key->pending == NULL),
-            "a key leads to its message");
+            "a key points to its message");
     }
 }
 
@@ -198,8 +197,8 @@ static bool any_room(const void *reader, struct span room)
     return true;
 }
 
-/* All rooms, a page of each, and the list of them: nothing that a journal holds may make these
- * crash. */
+/* Checks all rooms, a page of each, and the list of rooms: no content of a journal may crash
+ * them. */
 static void check_hub(struct hub *hub)
 {
     uint64_t held = 0;
@@ -219,8 +218,8 @@ static void check_hub(struct hub *hub)
     buffer_free(&out);
 }
 
-/* A journal that was read must also be writable. The new message's id must be newer than all
- * before, even if the file has ids of the far future. */
+/* Publishes a message, because a journal that was read must also be writable. The new id must be
+ * newer than all earlier ids, even if the file has ids from the far future. */
 static void publish(struct hub *hub, struct keeper *journal)
 {
     struct message m = { .kind = MESSAGE_CHAT,
@@ -232,7 +231,7 @@ static void publish(struct hub *hub, struct keeper *journal)
     struct receipt receipt;
     struct id last = hub->last, id;
     if (hub_publish(hub, &m, &waiter, &receipt) != PUBLISH_WAIT)
-        return; /* its key is there already, with another message or with this one */
+        return; /* the journal has the key already, with this message or another */
     journal->keep(journal, hub_take_batch(hub));
     check(id_parse(stamp_id(&published.stamp), &id), "a new message has an id");
     check(id_before(last, id), "a new id is newer than all ids before");
@@ -241,7 +240,7 @@ static void publish(struct hub *hub, struct keeper *journal)
 
 /* ---- What a hub holds, as text ------------------------------------------------------------ */
 
-/* By name, because a table has no order. */
+/* Compares two rooms by name, because a table has no order. */
 static int compare_rooms(const void *a, const void *b)
 {
     struct span left = room_name(*(const struct room *const *)a);
@@ -250,8 +249,8 @@ static int compare_rooms(const void *a, const void *b)
     return order != 0 ? order : (left.len > right.len) - (left.len < right.len);
 }
 
-/* A line for each message: room, id, kind, the CRC of its frame, and its key. What is printed and
- * what is compared is this. */
+/* Appends a line per message: room, id, kind, the CRC of its frame, and its key. These lines are
+ * printed and compared. */
 static void add_room(struct buffer *out, const struct room *room)
 {
     static const char *const kinds[] = { "chat", "text", "json" };
@@ -273,7 +272,7 @@ static void add_room(struct buffer *out, const struct room *room)
     buffer_free(&frame);
 }
 
-/* All messages of a hub, by room. The caller frees it. */
+/* Returns all messages of a hub, sorted by room. The caller frees the buffer. */
 static struct buffer messages_of(const struct hub *hub)
 {
     struct buffer out = { 0 };
@@ -299,7 +298,7 @@ static void write_journal(struct span bytes)
         "the driver can write the journal file");
 }
 
-/* Has the journal written again, and waits for the child that does it. */
+/* Compacts the journal, and waits for the child process that does it. */
 static void compact(struct keeper *journal)
 {
     int64_t now = 0;
@@ -312,8 +311,8 @@ static void compact(struct keeper *journal)
     }
 }
 
-/* Opens the file that was left, from which the same must be read as before. Returns whether it was
- * damaged. */
+/* Opens the file again, and checks that it gives the same messages as before. Returns whether it
+ * was damaged. */
 static bool reopen(const struct buffer *before, bool compacts)
 {
     struct keeper *journal;
@@ -330,7 +329,7 @@ static bool reopen(const struct buffer *before, bool compacts)
     return damaged;
 }
 
-/* Whether each line of `some` is in `all`. */
+/* Returns whether each line of `some` is in `all`. */
 static bool has_lines(struct span all, struct span some)
 {
     struct span line;
@@ -340,9 +339,9 @@ static bool has_lines(struct span all, struct span some)
     return true;
 }
 
-/* Reads a journal and checks all promises. With `original` it must not read any line that is not
- * one of those. Returns the messages that were read; in front of them a line that says `damaged` or
- * `whole`, except in a sweep, which compares. The caller frees it. */
+/* Reads a journal and checks all promises. Unless `original` is NULL, each line that is read must
+ * be one of its lines. Returns the messages that were read, after a line `damaged` or `whole`,
+ * which a sweep omits because it compares. The caller frees the buffer. */
 static struct buffer check_journal(struct span bytes, const struct span *original, bool compacts)
 {
     struct keeper *journal;
@@ -355,16 +354,16 @@ static struct buffer check_journal(struct span bytes, const struct span *origina
     check(damaged == (aside > 0), "a damaged stretch, and nothing else, is put aside");
     check_hub(hub);
     check(original == NULL || has_lines(*original, buffer_span(&read)),
-        "every message that is read was in the whole journal");
+        "every message that is read was in the intact journal");
     publish(hub, journal);
     check_hub(hub);
     struct buffer before = messages_of(hub);
     close_hub(hub, journal);
     bool again = reopen(&before, compacts);
-    check(damaged || !again, "a whole journal is whole a second time");
+    check(damaged || !again, "an intact journal is intact a second time");
     check(empty_folder(false) == aside, "a damaged stretch is put aside only once");
     if (compacts)
-        check(!reopen(&before, false), "a compacted journal is whole");
+        check(!reopen(&before, false), "a compacted journal is intact");
     buffer_free(&before);
     if (!sweeping) {
         struct buffer said = { 0 };
@@ -388,7 +387,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (size > 0)
         memcpy(bytes, data, size);
     sign(bytes, size);
-    /* A compaction forks, which is slow: one input in 16 has it. */
+    /* A compaction forks, which is slow, so only one input in 16 is compacted. */
     struct buffer read = check_journal((struct span) { bytes, size }, NULL, size % 16 == 0);
     buffer_free(&read);
     free(bytes);
@@ -399,14 +398,15 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The sweep ---------------------------------------------------------------------------- */
 
-/* One case of the sweep. */
+/* Checks one case of the sweep. */
 static void check_part(struct span bytes, const struct span *original)
 {
     struct buffer read = check_journal(bytes, original, false);
     buffer_free(&read);
 }
 
-/* Each byte, in turn: cut off there, one bit changed, zeros, taken out, doubled. */
+/* Checks the journal at each byte: cut off, with a bit flipped, zeros, a byte removed or
+ * doubled. */
 static void sweep(struct span whole)
 {
     char *bytes = malloc(whole.len + 1);
@@ -434,7 +434,7 @@ static void sweep(struct span whole)
     free(bytes);
 }
 
-/* Everything on standard input. It must be writable, because sign() writes into it. */
+/* Reads standard input into memory that is writable, because sign() writes into it. */
 static struct span read_input(void)
 {
     struct buffer in = { 0 };

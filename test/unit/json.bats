@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # json.c, through its driver: which documents are accepted, and which are refused with which
-# sentence. The driver also tries every beginning of each document, next to unreadable pages.
+# message. The driver also tries every beginning of each document, next to unreadable pages.
 
 load ../lib/helper
 
@@ -20,12 +20,12 @@ escape() {
     printf '%b' "$1" | "$UNIT/json" escape
 }
 
-# The document is written as printf writes it, for bytes that cannot stand in this file.
+# Decodes a document with the escapes of printf, for bytes that this file cannot contain.
 decode_bytes() {
     printf '%b' "$1" | "$UNIT/json" decode "${@:2}"
 }
 
-# The driver refuses the document with this sentence, and exit code 1.
+# Checks that the driver refuses the document with this sentence and exit code 1.
 refuse() { # SENTENCE COMMAND...
     local sentence=$1
     shift
@@ -36,7 +36,7 @@ refuse() { # SENTENCE COMMAND...
     fi
 }
 
-# Reads documents, one a line, all refused for the same reason.
+# Checks documents, one per line, that are all refused for the same reason.
 refuse_lines() {
     local document count=0
     while IFS= read -r document; do
@@ -50,7 +50,7 @@ repeat() {
     yes -- "$1" | head -n "$2" | tr -d '\n'
 }
 
-@test "json: the fields asked for are found, with their types" {
+@test "json: the requested fields are found, with their types" {
     document='{"message":"hi","n":-1.50e+3,"t":true,"f":false,"z":null,
         "a":[1,"x"],"o":{"message":2}}'
     run decode "$document" message n t f z a o nothing
@@ -66,7 +66,7 @@ repeat() {
     [ "${#lines[@]}" -eq 8 ]
 }
 
-@test "json: the empty object is accepted, and so is one with nothing asked for" {
+@test "json: the empty object is accepted, and so is a document without requested fields" {
     expect 'a absent' decode '{}' a
     expect 'a absent' decode ' { } ' a
     expect '' decode '{"a":1}'
@@ -79,7 +79,7 @@ repeat() {
     expect 'a absent' decode '{"b":"a","c":"\"a\":1"}' a
 }
 
-@test "json: names are compared whole and case-sensitively" {
+@test "json: names are compared in full and case-sensitively" {
     expect 'room absent' decode '{"Room":1,"roo":2,"rooms":3," room":4,"room ":5}' room
     expect ' number 1' decode '{"":1}' ''
     expect ' absent' decode '{"x":1}' ''
@@ -226,7 +226,7 @@ and text needs double quotes" <<'END'
 END
 }
 
-@test "json: a missing comma, or something behind a value, is refused" {
+@test "json: a missing comma, or something after a value, is refused" {
     refuse_lines 'a value in an object must be followed by a comma or a closing brace' <<'END'
 {"a":1 "b":2}
 {"a":1;"b":2}
@@ -255,7 +255,7 @@ END
 END
 }
 
-@test "json: a name without double quotes is refused, and a comma before a brace" {
+@test "json: a name without double quotes and a comma before a brace are refused" {
     refuse_lines "a field must begin with its name in double quotes, \
 and there must be no comma before a closing brace" <<'END'
 {a:1}
@@ -302,12 +302,12 @@ a=1
 END
 }
 
-@test "json: an empty document is refused, and one of white space only" {
+@test "json: an empty document and a document of only white space are refused" {
     refuse 'the JSON is empty; it must be an object' decode '' a
     refuse 'the JSON is empty; it must be an object' decode_bytes ' \t\r\n' a
 }
 
-@test "json: a byte order mark is refused with a sentence of its own" {
+@test "json: a byte order mark is refused with its own message" {
     refuse 'the JSON begins with a byte order mark; remove it' decode_bytes '\xef\xbb\xbf{}'
     refuse 'the JSON begins with a byte order mark; remove it' decode_bytes '\xef\xbb\xbf'
     object='the JSON must be an object, and begin with an opening brace'
@@ -317,7 +317,7 @@ END
     refuse "$object" decode_bytes '\x00{\x00}'
 }
 
-@test "json: a document that was cut off is refused" {
+@test "json: a truncated document is refused" {
     refuse_lines 'the JSON ends before it is complete' <<'END'
 {
 {"a":
@@ -341,7 +341,7 @@ END
 END
 }
 
-@test "json: anything behind the object is refused" {
+@test "json: anything after the object is refused" {
     refuse_lines "there is something after the object's closing brace; remove it" <<'END'
 {}{}
 {} {}
@@ -444,7 +444,7 @@ END
     done
 }
 
-@test "json: DEL, C1 and U+2028 may stand in a string" {
+@test "json: a string may contain DEL, C1 and U+2028" {
     expect 'a string \x7f\xc2\x85\xe2\x80\xa8\xef\xbb\xbf' \
         decode_bytes '{"a":"\x7f\xc2\x85\xe2\x80\xa8\xef\xbb\xbf"}' a
 }
@@ -456,7 +456,7 @@ END
         decode_bytes '{"a":"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"}' a
 }
 
-@test "json: a string that is not UTF-8 is refused, in ignored fields and names too" {
+@test "json: a string that is not UTF-8 is refused, even in ignored fields and names" {
     sentence='a string is not UTF-8; send the whole document as UTF-8'
     while IFS= read -r bytes; do
         refuse "$sentence" decode_bytes "{\"a\":\"$bytes\"}" a
@@ -485,7 +485,7 @@ END
 END
 }
 
-@test "json: a field asked for may be given once only" {
+@test "json: a requested field may be given only once" {
     refuse_lines 'a field is given twice; send it once' <<'END'
 {"a":1,"a":1}
 {"a":1,"a":2}
@@ -552,7 +552,7 @@ END
     expect 'a number 1' decode "{\"b\":[$(repeat '[],' 1000)[[]]],\"a\":1}" a
 }
 
-@test "json: the time to read a document grows with its length only" {
+@test "json: the time to read a document grows only with its length" {
     deep='objects and arrays are nested more than 64 levels deep'
     huge() {
         { printf '%s' "$1" && repeat "$2" "$3" && printf '%s' "$4"; } |
@@ -609,7 +609,7 @@ END
     expect 'no array' strings '{}' rooms
 }
 
-@test "json: escape writes what RFC 8259 demands, and U+2028 and U+2029" {
+@test "json: escape escapes what RFC 8259 requires, and U+2028 and U+2029" {
     expect '""' escape ''
     expect '"plain / '"'"' é 😀"' escape "plain / ' é 😀"
     expect '"\"\\"' escape '"\x5c'
@@ -620,7 +620,7 @@ END
         escape '\x7f\xc2\x80\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8'
 }
 
-@test "json: jq reads back what escape wrote" {
+@test "json: jq reads back what escape writes" {
     every=''
     for ((i = 1; i < 128; i++)); do
         printf -v hex '\\x%02x' "$i"
@@ -633,7 +633,7 @@ END
     [ "$status" -eq 0 ]
 }
 
-@test "json: the seeds of the fuzzer keep every promise" {
+@test "json: every promise holds for the fuzzer's seeds" {
     for seed in "$ROOT"/test/fuzz/corpus/json/*; do
         run "$UNIT/json" decode message data event room name <"$seed"
         [ "$status" -le 1 ]

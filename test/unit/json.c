@@ -1,20 +1,20 @@
-/* json.c - a driver for json.c: a document comes on standard input.
+/* json.c - a driver for json.c. It reads a document from standard input, and prints:
  *
- *     json decode NAME...    each field asked for: its name, its type and its value
- *     json compact [NAME]    the field, or the whole document, in compact form
- *     json strings NAME      the strings of an array, one a line, then `end` or `no string`
+ *     json decode NAME...    each requested field: its name, its type and its value
+ *     json compact [NAME]    the field, or the complete document, in compact form
+ *     json strings NAME      the strings of an array, one per line, then `end` or `no string`
  *     json escape            the input as a JSON string
  *
- * A decoded value shows bytes outside printable ASCII, and the backslash, as \xHH. A refused
- * document gives `error:` and the sentence, and exit code 1.
+ * In a decoded value, backslashes and bytes outside printable ASCII appear as \xHH. For a refused
+ * document the driver prints `error:` and the reason, and exits with code 1.
  *
- * On the way every promise of json.h is checked. Most are laws that need no expected output: what
- * was escaped decodes to itself, the compact form of a compact form is that form, a value is
- * accepted in every document, and every beginning of an accepted document is refused. The document
- * lies directly before and directly behind an unreadable page. A broken promise ends in abort. With
- * -DFUZZ the same checks are a libFuzzer target.
+ * The driver also checks every promise of json.h. Most are laws that need no expected output: an
+ * escaped text decodes to itself, compacting a compact form changes nothing, a value is accepted in
+ * every document, and every beginning of an accepted document is refused. The document is placed
+ * directly before and directly after an unreadable page. A broken promise (driver.h) calls abort.
+ * With -DFUZZ the same checks are a libFuzzer target.
  *
- * Whether a document is accepted that should not be is for the suite, which has the examples. */
+ * The suite uses examples to check that invalid documents are refused. */
 
 #include "json.h"
 #include "base/text.h"
@@ -39,13 +39,13 @@ static struct span wrap(struct span value, struct json_field *x)
     return document;
 }
 
-/* Decodes a string into a copy, and also in place, which json_decode allows. The caller frees
- * it. */
+/* Decodes a string into a copy, and also in place, which json_decode allows. The caller frees the
+ * copy. */
 static struct span decoded(struct span raw)
 {
     char *out = bytes_new(raw.len);
     struct span text = { out, json_decode(raw, out) };
-    check(text.len + 2 <= raw.len, "a decoded string is no longer than it was written");
+    check(text.len + 2 <= raw.len, "a decoded string is no longer than its source");
     check(is_utf8(text), "a decoded string is UTF-8");
     struct span place = copy_of(raw);
     char *same = (char *)(uintptr_t)place.at;
@@ -57,7 +57,7 @@ static struct span decoded(struct span raw)
     return text;
 }
 
-/* The caller frees it. */
+/* Escapes a text. The caller frees the result. */
 static struct span escaped(struct span text)
 {
     char *out = bytes_new(JSON_ESCAPED_MAX(text.len));
@@ -67,7 +67,7 @@ static struct span escaped(struct span text)
     return raw;
 }
 
-/* From text to JSON and back. */
+/* Checks that escaping and decoding a text give it back. */
 static void check_text(struct span text)
 {
     struct json_field x;
@@ -81,23 +81,23 @@ static void check_text(struct span text)
     span_free(raw);
 }
 
-/* The caller frees it. */
+/* Compacts a value. The caller frees the result. */
 static struct span compacted(struct span raw)
 {
     char *out = bytes_new(raw.len);
     struct span compact = { out, json_compact(raw, out) };
-    check(compact.len <= raw.len, "the compact form is no longer than it was written");
+    check(compact.len <= raw.len, "the compact form is no longer than its source");
     return compact;
 }
 
-/* A raw control character would end a line of an event stream. */
+/* Checks that there is no raw control character, which could end a line of an event stream. */
 static void check_one_line(struct span compact)
 {
     for (size_t i = 0; i < compact.len; i++)
         check((unsigned char)compact.at[i] >= ' ', "the compact form is one line");
 }
 
-/* Compacting once is enough, and the value stays a value of its type. */
+/* Checks that compacting again changes nothing, and that the value keeps its type. */
 static void check_compact(struct json_field field)
 {
     struct json_field x;
@@ -122,7 +122,7 @@ static void check_strings(struct span raw)
         "json_next_string repeats its last answer at the end of an array");
 }
 
-/* Everything that may be done with a field, whatever its type. */
+/* Checks everything that can be done with a field, whatever its type. */
 static void check_field(struct json_field field)
 {
     if (field.type == JSON_ABSENT)
@@ -143,8 +143,8 @@ static void check_field(struct json_field field)
 
 #ifdef FUZZ
 
-/* Asks for the fields that the server asks for, and one with an empty name. Any input that is UTF-8
- * is also a text to escape. */
+/* Finds the fields that the server uses, and one with an empty name. Also escapes any input that is
+ * UTF-8. */
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     struct json_field fields[] = {
@@ -175,7 +175,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- Every place and every beginning ------------------------------------------------------ */
 
-/* Finds the fields again with the document at another place; the answer must be the same. */
+/* Finds the fields again with the document in another place; the answer must be the same. */
 static void check_place(struct span place, struct span text, const char *problem,
     const struct json_field *fields, size_t count)
 {
@@ -195,13 +195,13 @@ static void check_place(struct span place, struct span text, const char *problem
     free(here);
 }
 
-/* Every beginning of the document, at both ends of the pages: each must be refused, unless only
- * white space is cut off. Of a long document some beginnings only. */
+/* Checks that every beginning of the document, at both ends of the pages, is refused, unless only
+ * white space is cut off. Tries only some beginnings of a long document. */
 static void check_beginnings(
     struct guarded g, struct span text, bool accepted, struct json_field *fields, size_t count)
 {
     size_t stride = text.len > 4096 ? text.len / 64 : 1;
-    size_t space = 0; /* white space behind the object, which may be cut off */
+    size_t space = 0; /* white space after the object, which may be cut off */
     while (space < text.len && memchr(" \t\r\n", text.at[text.len - 1 - space], 4) != NULL)
         space++;
     for (size_t len = 0; len < text.len; len += stride) {
@@ -210,17 +210,17 @@ static void check_beginnings(
         check(problem == json_find(at_start(g, beginning), fields, count),
             "json_find gives the same text the same answer");
         if (accepted && len + space < text.len)
-            check(problem != NULL, "a document that was cut off is refused");
+            check(problem != NULL, "a truncated document is refused");
     }
 }
 
-/* json_find, with all promises about it. NULL, or the sentence. */
+/* Calls json_find and checks all promises about it. Returns NULL or an error message. */
 static const char *find(struct span text, struct json_field *fields, size_t count)
 {
     struct guarded g = guarded_new(text.len);
     const char *problem = json_find(text, fields, count);
     check_beginnings(g, text, problem == NULL, fields, count);
-    json_find(text, fields, count); /* check_beginnings has overwritten them */
+    json_find(text, fields, count); /* check_beginnings has overwritten the fields */
     check_place(at_end(g, text), text, problem, fields, count);
     check_place(at_start(g, text), text, problem, fields, count);
     return problem;
@@ -234,7 +234,7 @@ static void print_line(struct span s)
     putchar('\n');
 }
 
-/* Visible, so that the suite can compare bytes of any kind as text. */
+/* Prints a decoded string visibly, so that the suite can compare bytes of any kind as text. */
 static void print_decoded(struct span raw)
 {
     struct span text = decoded(raw);

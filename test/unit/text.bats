@@ -4,7 +4,7 @@
 
 load ../lib/helper
 
-# The input is written as printf writes it.
+# Passes the input to the driver, with the escapes of printf.
 text() {
     printf '%b' "$2" | "$UNIT/text" "$1"
 }
@@ -21,7 +21,7 @@ spaces() {
     head -c "$1" /dev/zero | tr '\0' ' '
 }
 
-# On the left bytes, on the right the characters that text_next makes of them.
+# Left: bytes. Right: the characters that text_next reads from them.
 @test "text: UTF-8 is read strictly" {
     count=0
     while read -r bytes meaning; do
@@ -79,7 +79,7 @@ END
     expect '' "$UNIT/text" sweep
 }
 
-@test "text: controls are C0, DEL, C1, the separators, and all bidirectional controls but marks" {
+@test "text: controls are C0, DEL, C1, the separators, and all bidirectional controls except marks" {
     expect $'0000-001F\n007F-009F\n2028-202E\n2066-2069' "$UNIT/text" control
 }
 
@@ -98,7 +98,7 @@ END
     expect $'a \xe3\x80\x80 b' \
         text trim '\xe3\x80\x80\xc2\xa0 a \xe3\x80\x80 b\xe2\x80\xa8\xc2\x85\t'
     expect 'é😀' text trim '\xe1\x9a\x80é😀\xe2\x81\x9f'
-    # To Unicode the zero width space is not white space.
+    # In Unicode the zero width space is not white space.
     expect $'\xe2\x80\x8b' text trim ' \xe2\x80\x8b '
 }
 
@@ -111,7 +111,7 @@ END
 }
 
 @test "text: Base64 is what base64(1) writes" {
-    # The vectors of RFC 4648 10.
+    # The test vectors of RFC 4648 10.
     expect '' text base64 ''
     expect 'Zg==' text base64 'f'
     expect 'Zm8=' text base64 'fo'
@@ -133,7 +133,7 @@ END
     [ "$status" -eq 0 ]
 }
 
-@test "text: the time to trim long white space grows with its length only" {
+@test "text: the time to trim long white space grows only with its length" {
     trim_spaces() {
         spaces 1000000 | timeout 20 "$UNIT/text" trim
     }

@@ -1,27 +1,27 @@
-/* text.c - a driver for text.c: bytes come on standard input.
+/* text.c - a driver for text.c. It reads bytes from standard input, except where noted, and prints:
  *
- *     text utf8        the characters, U+0041 and the like, one a line, then `end` or `not UTF-8`
+ *     text utf8        the characters as U+0041, one per line, then `end` or `not UTF-8`
  *     text sweep       no input: compares text_next with RFC 3629's grammar, sequence by sequence
  *     text control     no input: the ranges of characters that are controls
- *     text space       no input: those that are white space
+ *     text space       no input: the ranges of characters that are white space
  *     text trim        the text without the white space at its ends
- *     text length      how many characters it has
- *     text base64      its Base64 form
+ *     text length      the number of characters
+ *     text base64      the Base64 form
  *
- * The sweep shows how a decoder is tested to the end rather than by examples: all first and second
- * bytes, and behind them the edges of every range, against the grammar of the RFC as a table; then
- * all 1,114,112 code points, each spelled by arithmetic.
+ * The sweep shows how to test a decoder exhaustively rather than by examples. It tries all first
+ * and second bytes, followed by the edges of every range, against the RFC's grammar as a table;
+ * then all 1,114,112 code points, each encoded by arithmetic.
  *
- * On the way the promises of text.h are checked, with the input directly before and directly behind
- * an unreadable page, and with every beginning of it; a broken promise ends in abort. With -DFUZZ
- * the same checks are a libFuzzer target. */
+ * The driver also checks the promises of text.h, with the input directly before and directly after
+ * an unreadable page, and with every beginning of it. A broken promise (driver.h) calls abort. With
+ * -DFUZZ the same checks are a libFuzzer target. */
 
 #include "base/text.h"
 #include "driver.h"
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
-/* What text_trim returns is a part of the text, and needs no more trimming. */
+/* Checks that text_trim returns a part of the text, which needs no more trimming. */
 static void check_trim(struct span text)
 {
     struct span trimmed = text_trim(text), again = text_trim(trimmed);
@@ -41,7 +41,7 @@ static void check_base64(struct span data)
     free(out);
 }
 
-/* text_plain reads a word at a time; this is the same one byte at a time. */
+/* Compares text_plain, which reads a word at a time, with a loop that reads a byte at a time. */
 static void check_plain(struct span text)
 {
     size_t len = 0;
@@ -51,7 +51,7 @@ static void check_plain(struct span text)
     check(text_plain(text) == len, "text_plain counts the plain bytes at the front, and no others");
 }
 
-/* The promises that hold for any bytes, and then those that hold for UTF-8 alone. */
+/* Checks the promises that hold for any bytes, then those that hold only for UTF-8. */
 static void check_text(struct span text)
 {
     for (size_t from = 0; from <= text.len && from < 16; from++)
@@ -88,8 +88,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* Puts every beginning of the text before an unreadable page (of a long one some beginnings), and
- * the whole behind one. */
+/* Checks every beginning of the text (some beginnings of a long text) before an unreadable page,
+ * and the complete text after one. */
 static void check_places(struct span text)
 {
     struct guarded g = guarded_new(text.len);
@@ -103,7 +103,7 @@ static void check_places(struct span text)
 
 /* ---- The sweep ---------------------------------------------------------------------------- */
 
-/* The grammar of RFC 3629 4, for the first two bytes of a character; the others are tails. */
+/* The grammar of RFC 3629 4 for the first two bytes of a character; the others are tails. */
 static const struct {
     unsigned char len, first_min, first_max, second_min, second_max;
 } grammar[] = {
@@ -123,7 +123,7 @@ static bool is_tail(unsigned char byte)
     return byte >= 0x80 && byte <= 0xbf;
 }
 
-/* How many of the four bytes are a character by the grammar; 0 when they begin none. */
+/* Returns the length of the character at the start of the four bytes, or 0 if there is none. */
 static size_t grammar_length(const unsigned char *b)
 {
     for (size_t i = 0; i < sizeof grammar / sizeof grammar[0]; i++) {
@@ -138,7 +138,7 @@ static size_t grammar_length(const unsigned char *b)
     return 0;
 }
 
-/* The first one to four of the bytes: a character that is cut off must be refused, not guessed. */
+/* Checks the first one to four bytes: a truncated character must be refused, not guessed. */
 static void check_sequence(const unsigned char *bytes)
 {
     size_t length = grammar_length(bytes);
@@ -146,11 +146,11 @@ static void check_sequence(const unsigned char *bytes)
         struct span rest = { (const char *)bytes, len };
         size_t taken = text_next(&rest) < 0 ? 0 : len - rest.len;
         check(taken == (length <= len ? length : 0),
-            "text_next takes exactly what RFC 3629's grammar takes");
+            "text_next accepts exactly what RFC 3629's grammar accepts");
     }
 }
 
-/* All first and second bytes, and behind them the edges of every range. */
+/* Tries all first and second bytes, followed by the edges of every range. */
 static void sweep_bytes(void)
 {
     static const unsigned char edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
@@ -163,7 +163,7 @@ static void sweep_bytes(void)
                     edges[i / count], edges[i % count] });
 }
 
-/* Every character, spelled by arithmetic, must come back as itself. */
+/* Checks that every character, encoded by arithmetic, is decoded to itself. */
 static void sweep_characters(void)
 {
     for (int32_t c = 0; c <= 0x10ffff; c++) {
@@ -176,13 +176,13 @@ static void sweep_characters(void)
         bool surrogate = c >= 0xd800 && c <= 0xdfff;
         struct span rest = { b, len };
         check(text_next(&rest) == (surrogate ? -1 : c),
-            "text_next returns each character as it was spelled, and refuses surrogates");
+            "text_next returns each character as it was encoded, and refuses surrogates");
     }
 }
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
-/* The characters of a class as ranges, so that the suite can name the whole class. */
+/* Prints the characters of a class as ranges, so that the suite can list the complete class. */
 static void print_ranges(bool (*belongs)(int32_t character))
 {
     for (int32_t c = 0; c <= 0x10ffff; c++) {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # token.c and sha256.c, through their driver: hashes against published examples, tokens against RFC
 # 7515's example and against openssl, and the tokens that must be refused. The driver also puts each
-# input next to unreadable pages, and tries every beginning of a good token and every bit of it
-# turned over.
+# input next to unreadable pages, and tries every beginning of a good token, and the token with
+# each bit flipped.
 #
 # seconds: 20
 
@@ -12,7 +12,7 @@ load ../lib/token
 
 NOW=1700000000
 
-# A token of any header and any claims, made without token.c.
+# Makes a token with any header and claims, without token.c.
 sign() { # HEADER CLAIMS [KEY]
   sign_text "$(printf '%s' "$1" | base64url).$(printf '%s' "$2" | base64url)" "${3:-$KEY}"
 }
@@ -21,7 +21,7 @@ check() { # TOKEN [NOW]
   printf '%s' "$1" | "$UNIT/token" check key "${2:-$NOW}"
 }
 
-# Shows what was signed (the fourth argument) when the state is another one.
+# Checks the state; on a failure also prints what was signed (the fourth argument).
 state_is() { # STATE TOKEN [NOW]
   run check "$2" "${3:-$NOW}"
   if [ "${lines[0]}" != "$1" ]; then
@@ -38,7 +38,7 @@ header_is() { # STATE HEADER
   state_is "$1" "$(sign "$2" '{"exp":1700000001}')" "$NOW" "$2"
 }
 
-# Claims or headers, one a line, all with the same state.
+# Checks claims or headers, one per line, that all have the same state.
 each_line() { # FUNCTION STATE
   local line count=0
   while IFS= read -r line; do
@@ -77,7 +77,7 @@ hmac() { # KEYHEX DATAHEX
     cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0
 }
 
-@test "token: SHA-256 agrees with sha256sum at lengths around those of blocks" {
+@test "token: SHA-256 agrees with sha256sum at lengths around those of a block" {
   for length in {0..2} {54..66} {118..130} 191 192 193; do
     text=$(head -c "$length" "$BATS_TEST_FILENAME")
     same "$length $(sha256 "$text")" "$length $(printf '%s' "$text" | sha256sum | cut -d' ' -f1)"
@@ -147,7 +147,7 @@ hmac() { # KEYHEX DATAHEX
     'room *a' 'room **' 'publish no' 'expires 1700000001'
 }
 
-@test "token: claims may be written with escapes and white space, and stand in any order" {
+@test "token: claims may be written with escapes and white space, and be in any order" {
   says $' {\t"exp" : 1700000001 ,\r\n "rooms" : [ "lo\\u0062by" ,"\\"\\\\" , "é\\ud83d\\ude00" ],
     "\\u0073ub":"\\u0041nn\\u00e9" } ' \
     'name Ann\xc3\xa9' 'room lobby' 'room "\x5c' 'room \xc3\xa9\xf0\x9f\x98\x80' \
@@ -191,7 +191,7 @@ END
 END
 }
 
-@test "token: an audience must have ssechat in it" {
+@test "token: an audience must contain ssechat" {
   each_line claims_are good <<'END'
 {"aud":"ssechat","exp":1700000001}
 {"aud":"sse\u0063hat","exp":1700000001}
@@ -233,7 +233,7 @@ END
   claims_are expired '{"nbf":1800000000,"exp":1600000000}'
 }
 
-# On the left a date; on the right the second from which a token with it is expired, or `expired`.
+# Left: a date. Right: the second from which a token with that date is expired, or `expired`.
 @test "token: a date is any JSON number, read exactly" {
   count=0
   while read -r date expires; do
@@ -303,7 +303,7 @@ END
 
 # ---- What is refused ----------------------------------------------------------------------------
 
-@test "token: a claim of the wrong type is refused, and so is one given twice" {
+@test "token: a claim that has the wrong type or is given twice is refused" {
   each_line claims_are malformed <<'END'
 {}
 {"exp":"1700000001"}
@@ -368,7 +368,7 @@ END
   claims_are good "{\"x\":$(times 63 '[')$(times 63 ']'),\"exp\":1700000001}"
   claims_are malformed "{\"x\":$(times 64 '[')$(times 64 ']'),\"exp\":1700000001}"
   claims_are malformed "{\"x\":$(times 5000 '[')"
-  # 36 bytes for the header, 43 for the signature, two dots: of 8192 the digits of 6083 are left.
+  # The header takes 36 bytes, the signature 43, the dots 2: the rest of 8192 encodes 6083 bytes.
   claims='{"x":"","exp":1700000001}'
   fill=$(times $((6083 - ${#claims})) x)
   token=$(sign "$HEADER" "${claims/'""'/"\"$fill\""}")
@@ -379,7 +379,7 @@ END
   state_is malformed "$token"
 }
 
-@test "token: the header must say HS256, and nothing that ssechat does not know" {
+@test "token: the header must say HS256, and contain nothing that ssechat does not know" {
   each_line header_is good <<'END'
 {"alg":"HS256"}
 {"alg":"HS256","typ":"JWT"}
@@ -469,7 +469,7 @@ END
   state_is good "$token"
   same "${#signature}" 43
   for ((i = 0; i < 43; i++)); do
-    # The last digit has two bits without a meaning, which must be zero; those of A and E are.
+    # Two bits of the last digit are unused and must be zero, as they are in A and E.
     digit=A
     [ "${signature:i:1}" != A ] || digit=E
     run check "$text.${signature:0:i}$digit${signature:i+1}"
@@ -516,15 +516,15 @@ END
   state_is forged "$header.$claims$signature.$signature"
 }
 
-# These have the right signature, so that nothing but their text is wrong.
-@test "token: an empty header or empty claims are refused, though signed" {
+# These have the right signature, so that only their text is wrong.
+@test "token: an empty header or empty claims are refused, even if signed" {
   state_is malformed "$(sign '' '{"exp":1700000001}')"
   state_is malformed "$(sign "$HEADER" '')"
   state_is malformed "$(sign '' '')"
 }
 
-@test "token: another spelling of base64url is refused, though signed" {
-  # Lengths of 27, 28 and 29 bytes: no bits left over, four, and two.
+@test "token: another spelling of base64url is refused, even if signed" {
+  # Lengths of 27, 28 and 29 bytes leave no unused bits, four, and two.
   for header in '{"alg":"HS256","typ":"JWT"}' '{"alg":"HS256","typ":"JWT" }' \
     '{"alg":"HS256","typ":"JWT"  }'; do
     text=$(printf '%s' "$header" | base64url)
@@ -537,7 +537,7 @@ END
       state_is malformed "$(sign_text "$wrong.$claims")"
     done
   done
-  # The last byte, "}", is fQ. Of the second digit four bits have no meaning: R to f say the same.
+  # The last byte, "}", is fQ. Four bits of the second digit are unused: R to f mean the same.
   for ((i = 0; i < 16; i++)); do
     digit=$(cut -c $((i + 1)) <<<QRSTUVWXYZabcdef)
     text=$(printf '%s' '{"alg":"HS256","typ":"JWT" ' | base64url)f$digit
@@ -551,7 +551,7 @@ END
 
 @test "token: another spelling of a signature is refused" {
   claims='{"exp":1700000001,"x":0}'
-  # Claims whose signature has both of the digits in which Base64 and base64url differ.
+  # The signature of these claims has both digits in which Base64 and base64url differ.
   for ((i = 1; i < 200; i++)); do
     token=$(sign "$HEADER" "${claims/0/$i}")
     signature=${token##*.}
@@ -587,7 +587,7 @@ END
 
 # ---- Keys ---------------------------------------------------------------------------------------
 
-@test "token: each of two keys is enough, and a third one is refused" {
+@test "token: either of two keys is enough, and a third key is refused" {
   key_file old the-key-that-we-used-until-yesterday
   key_file new the-key-that-we-are-going-to-use-now
   for key in the-key-that-we-used-until-yesterday the-key-that-we-are-going-to-use-now; do
@@ -659,8 +659,8 @@ END
   done
 }
 
-# Only root can make such a file; for any other user this test passes without checking anything.
-@test "token: a group may read the key file of root, as a credential of systemd has it" {
+# Only root can make such a file; for any other user this test passes without any check.
+@test "token: a group may read root's key file, as it may read a systemd credential" {
   [ "$(id -u)" -eq 0 ] || return 0
   folder=$(mktemp -d) # other users cannot read the tests' own folder
   chmod 755 "$folder"
@@ -699,7 +699,7 @@ END
   same "$("$UNIT/token" key link)" 'key of 33 bytes'
 }
 
-# ---- Making one ---------------------------------------------------------------------------------
+# ---- Making a token -----------------------------------------------------------------------------
 
 make_token() { # NAME yes|no EXPIRES [ROOM...]
   "$UNIT/token" make key "$1" "$2" $NOW "${@:3}"
@@ -715,7 +715,7 @@ part() { # TOKEN NUMBER
   basenc -d --base64url <<<"$text"
 }
 
-@test "token: a token that is made is compact, and signed as openssl would sign it" {
+@test "token: a new token is compact, and signed as openssl would sign it" {
   token=$(make_token ann yes 1700003600 lobby news)
   claims='{"sub":"ann","rooms":["lobby","news"],"publish":true,"iat":1700000000,"exp":1700003600}'
   same "$(part "$token" 1)" "$HEADER"
@@ -725,7 +725,7 @@ part() { # TOKEN NUMBER
   same "$output" $'good\nname ann\nroom lobby\nroom news\npublish yes\nexpires 1700003600'
 }
 
-@test "token: a token may be made without a name, rooms and rights" {
+@test "token: a token can be made without a name, rooms and rights" {
   token=$(make_token '' no 1700000001)
   same "$(part "$token" 2)" '{"rooms":[],"publish":false,"iat":1700000000,"exp":1700000001}'
   run check "$token"
@@ -736,7 +736,7 @@ part() { # TOKEN NUMBER
   same "$output" expired
 }
 
-@test "token: names and rooms are escaped in a token that is made" {
+@test "token: names and rooms are escaped in a new token" {
   token=$(make_token '"\ é😀' yes 1700000001 'a"b' 'c\d')
   claims='{"sub":"\"\\ é😀","rooms":["a\"b","c\\d"],"publish":true,'
   same "$(part "$token" 2)" "$claims\"iat\":1700000000,\"exp\":1700000001}"
@@ -749,7 +749,7 @@ publish yes
 expires 1700000001'
 }
 
-@test "token: a token that is made with a name of any length is read again" {
+@test "token: a new token with a name of any length is read back" {
   for length in {1..6} 31 32; do
     name=$(times "$length" n)
     token=$(make_token "$name" no 1700000001)
@@ -759,7 +759,7 @@ expires 1700000001'
   done
 }
 
-@test "token: the seeds of the fuzzer keep every promise" {
+@test "token: every promise holds for the fuzzer's seeds" {
   for seed in "$ROOT"/test/fuzz/corpus/token/*; do
     run "$UNIT/token" promises <"$seed"
     same "$seed $status $output" "$seed 0 "

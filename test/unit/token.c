@@ -1,24 +1,23 @@
-/* token.c - a driver for token.c and sha256.c: the bytes to hash, or the token to check, come on
- * standard input.
+/* token.c - a driver for token.c and sha256.c. It reads the bytes to hash, or the token to check,
+ * from standard input, and prints:
  *
  *     token sha256                     the digest in hexadecimal
  *     token hmac KEYHEX                the same, with a key
- *     token key FILE                   `key of N bytes`, or `error:` and the sentence, and exit 1
- *     token check [KEYFILE...] NOW     the state; of a good token also its claims
+ *     token key FILE                   `key of N bytes`, or `error:` and the reason (exit code 1)
+ *     token check [KEYFILE...] NOW     the state, and the claims of a good token
  *     token make KEYFILE NAME yes|no NOW EXPIRES [ROOM...]     a token
- *     token promises                   the checks of the fuzz target, and no output
+ *     token promises                   nothing: it only runs the checks of the fuzz target
  *
- * A name or room shows bytes outside printable ASCII, and the backslash, as \xHH.
+ * In a name or room, backslashes and bytes outside printable ASCII appear as \xHH.
  *
- * On the way every promise of token.h is checked, with the input directly before and directly
- * behind an unreadable page. What matters most is that nothing but a token signed with the key is
- * good: of every good token the driver also tries every beginning, and every single bit turned
- * over. A good token that is made again from its own claims must be good, and say the same.
+ * The driver also checks every promise of token.h, with the input directly before and directly
+ * after an unreadable page. The most important promise is that only a token signed with the key is
+ * good: the driver also tries every beginning of a good token, and flips every single bit. A token
+ * made from a good token's claims must be good, and have the same claims.
  *
- * A broken promise ends in abort. With -DFUZZ a part of that is a libFuzzer target. A fuzzer
- * cannot guess a signature, so input that begins with a brace is taken as header and claims, and
- * the driver signs it. The hashes are not compared here: the suite has published examples, and
- * openssl. */
+ * A broken promise (driver.h) calls abort. With -DFUZZ some of the checks are a libFuzzer target. A
+ * fuzzer cannot guess a signature, so the driver takes input that begins with a brace as header and
+ * claims, and signs it. The suite checks the hashes, with published examples and openssl. */
 
 #include "auth/token.h"
 #include "auth/sha256.h"
@@ -29,8 +28,8 @@
 
 #include <inttypes.h>
 
-/* Filled with a pattern, so that a field that token_check leaves unset does not look like zero. The
- * caller frees it. */
+/* Makes a token filled with a pattern, so that a field that token_check leaves unset does not look
+ * like zero. The caller frees it. */
 static struct token *token_new(void)
 {
     struct token *token = malloc(sizeof *token);
@@ -46,28 +45,28 @@ static bool is_inside(const struct token *token, struct span s)
     return s.at >= token->text && s.at + s.len <= token->text + sizeof token->text;
 }
 
-/* A good token keeps the rules, so that its fields can be used without any further check. */
+/* Checks that a good token obeys the rules, so that its fields need no further check. */
 static void check_rules(const struct token *token, int64_t now)
 {
     struct span name = token->name;
     bool all = false;
-    check(name.at == NULL || is_inside(token, name), "a token's name lies in its text");
-    check(name.at == NULL || rule_name(&name) == NULL, "a token's name keeps its rule");
+    check(name.at == NULL || is_inside(token, name), "a token's name is in its text");
+    check(name.at == NULL || rule_name(&name) == NULL, "a token's name obeys its rule");
     check(span_equal(name, token->name), "a token's name has no white space at its ends");
     check(token->room_count <= TOKEN_ROOMS_MAX, "a token has at most TOKEN_ROOMS_MAX rooms");
     for (size_t i = 0; i < token->room_count; i++) {
-        check(is_inside(token, token->rooms[i]), "a token's room lies in its text");
-        check(rule_room(token->rooms[i]) == NULL, "a token's room keeps its rule");
-        check(token_has_room(token, token->rooms[i]), "a token is for each of its rooms");
+        check(is_inside(token, token->rooms[i]), "a token's room is in its text");
+        check(rule_room(token->rooms[i]) == NULL, "a token's room obeys its rule");
+        check(token_has_room(token, token->rooms[i]), "a token covers each of its rooms");
         all = all || span_equal(token->rooms[i], SPAN("*"));
     }
-    check(token->all_rooms == all, "a token is for all rooms exactly when it has an asterisk");
-    check(token_has_room(token, SPAN("no/room")) == all, "a token is for no other rooms");
+    check(token->all_rooms == all, "a token covers all rooms exactly when it has an asterisk");
+    check(token_has_room(token, SPAN("no/room")) == all, "a token covers no other rooms");
     check(now < token->expires && token->expires <= 253402300799,
         "a good token expires later than now, and before the year 10000");
 }
 
-/* Two tokens say the same, each in its own memory. */
+/* Checks that two tokens, each in its own memory, have the same claims. */
 static void check_same(const struct token *a, const struct token *b)
 {
     check((a->name.at == NULL) == (b->name.at == NULL), "the same token has a name, or has none");
@@ -75,12 +74,12 @@ static void check_same(const struct token *a, const struct token *b)
     check(a->room_count == b->room_count, "the same token has as many rooms");
     for (size_t i = 0; i < a->room_count; i++)
         check(span_equal(a->rooms[i], b->rooms[i]), "the same token has the same rooms");
-    check(a->all_rooms == b->all_rooms, "the same token has all rooms, or not");
+    check(a->all_rooms == b->all_rooms, "the same token covers all rooms, or does not");
     check(a->publish == b->publish, "the same token may publish, or not");
     check(a->expires == b->expires, "the same token expires at the same time");
 }
 
-/* A token with these claims, behind other bytes, which must stay. The caller frees it. */
+/* Makes a token with these claims after other bytes, which must not change. The caller frees it. */
 static struct buffer made(const struct token *token, const struct token_key *key, int64_t now)
 {
     struct buffer out = { 0 };
@@ -91,8 +90,8 @@ static struct buffer made(const struct token *token, const struct token_key *key
     return out;
 }
 
-/* A good token's claims can be signed again; that token is good up to the second in which it
- * expires. */
+/* Checks that a good token's claims can be signed again, and that the new token is good until the
+ * second in which it expires. */
 static void check_remade(const struct token *token, const struct token_key *key, int64_t now)
 {
     struct buffer out = made(token, key, now);
@@ -114,8 +113,8 @@ static void check_remade(const struct token *token, const struct token_key *key,
     buffer_free(&out);
 }
 
-/* Every `stride`th bit turned over, and every `stride`th beginning: none of these is good. Fewer of
- * them in a fuzzer, because each costs a hash. */
+/* Flips every `stride`th bit, and tries every `stride`th beginning: no such token is good. A fuzzer
+ * tries fewer of them, because each costs a hash. */
 static void check_changed(
     struct span text, const struct token_key *keys, size_t count, int64_t now, size_t stride)
 {
@@ -126,28 +125,28 @@ static void check_changed(
         at[bit / 8] = (char)(at[bit / 8] ^ 1 << bit % 8);
         enum token_state state = token_check(changed, keys, count, now, token);
         check(state == TOKEN_MALFORMED || state == TOKEN_FORGED,
-            "a token with a bit turned over is malformed or forged");
+            "a token with a flipped bit is malformed or forged");
         at[bit / 8] = (char)(at[bit / 8] ^ 1 << bit % 8);
     }
     for (size_t len = 0; len < text.len; len += stride) {
         struct span beginning = copy_of((struct span) { text.at, len });
         enum token_state state = token_check(beginning, keys, count, now, token);
         check(state == TOKEN_MALFORMED || state == TOKEN_FORGED,
-            "a token that is cut off is malformed or forged");
+            "a truncated token is malformed or forged");
         span_free(beginning);
     }
     free(token);
     span_free(changed);
 }
 
-/* The key of the fuzzer's seeds, another one, and the fuzzer's clock. */
+/* The key of the fuzzer's seeds, another key, and the fuzzer's clock. */
 static char fuzz_bytes[] = "0123456789abcdef0123456789abcdef", other_bytes[32];
 static const struct token_key fuzz_key = { fuzz_bytes, 32 }, other_key = { other_bytes, 32 };
 enum { FUZZ_NOW = 1700000000 };
 
-/* A date by strtold, where token.c reads the digits. Only for numbers of up to 13 characters: they
- * are exact enough in a long double, and too far from the next whole number to be rounded to it.
- * False for any other. */
+/* Reads a date with strtold, whereas token.c reads the digits. Accepts only numbers of up to 13
+ * characters: they are exact enough in a long double, and too far from the next integer to be
+ * rounded to it. Returns false for any other field. */
 static bool date_of(const struct json_field *field, long double *date)
 {
     char text[16];
@@ -162,7 +161,7 @@ static bool date_of(const struct json_field *field, long double *date)
     return true;
 }
 
-/* The state against `exp` and `nbf` as strtold reads them. */
+/* Checks the state against `exp` and `nbf` as strtold reads them. */
 static void check_dates(enum token_state state, const struct token *token, struct span claims)
 {
     struct json_field fields[] = { { .name = SPAN("exp") }, { .name = SPAN("nbf") } };
@@ -183,7 +182,7 @@ static void check_dates(enum token_state state, const struct token *token, struc
             "a token is early until 5 seconds before `nbf`");
 }
 
-/* One part of a token: base64url without padding (RFC 7515 2), made from the Base64 of text.c. */
+/* Appends one part of a token: base64url without padding (RFC 7515 2), made by text_base64. */
 static void add_part(struct buffer *out, struct span bytes)
 {
     char *base64 = bytes_new(TEXT_BASE64_BYTES(bytes.len));
@@ -197,7 +196,7 @@ static void add_part(struct buffer *out, struct span bytes)
     free(base64);
 }
 
-/* Header and claims with a right signature of fuzz_key. The caller frees it. */
+/* Signs header and claims with fuzz_key. The caller frees the token. */
 static struct span signed_text(struct span header, struct span claims)
 {
     unsigned char digest[SHA256_BYTES];
@@ -214,7 +213,7 @@ static struct span signed_text(struct span header, struct span claims)
     return text;
 }
 
-/* The first line of the input is a header, the rest are claims, and the driver signs them. */
+/* Signs an input whose first line is a header and whose rest is claims, and checks the token. */
 static void check_signed(struct span input)
 {
     struct span header, claims = input;
@@ -222,13 +221,13 @@ static void check_signed(struct span input)
     if (!span_split(&claims, '\n', &header) || claims.at == NULL)
         claims = SPAN("");
     struct span text = signed_text(header, claims);
-    /* The right key comes second, so that a token is tried with each. */
+    /* The right key is the second, so that token_check tries both. */
     struct token_key keys[] = { other_key, fuzz_key };
     enum token_state state = token_check(text, keys, 1, FUZZ_NOW, token);
     check(state == TOKEN_MALFORMED || state == TOKEN_FORGED,
-        "a token that is signed with another key is malformed or forged");
+        "a token signed with another key is malformed or forged");
     state = token_check(text, keys, 2, FUZZ_NOW, token);
-    check(state != TOKEN_FORGED, "a token that is signed with one of two keys is not forged");
+    check(state != TOKEN_FORGED, "a token signed with one of two keys is not forged");
     check_dates(state, token, claims);
     if (state == TOKEN_GOOD) {
         check_rules(token, FUZZ_NOW);
@@ -239,7 +238,7 @@ static void check_signed(struct span input)
     free(token);
 }
 
-/* Input that begins with a brace is signed; any other is a token as it is. */
+/* Signs input that begins with a brace; any other input is a token as it is. Checks the token. */
 static void check_input(struct span input)
 {
     if (input.len > 0 && input.at[0] == '{') {
@@ -271,7 +270,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 /* ---- The modes ---------------------------------------------------------------------------- */
 
-/* A line of a good token's claims, as the suite reads it. */
+/* Prints a line of a good token's claims, as the suite expects it. */
 static void print_line(const char *label, struct span s)
 {
     printf("%s ", label);
@@ -286,7 +285,7 @@ static void print_digest(const unsigned char digest[SHA256_BYTES])
     putchar('\n');
 }
 
-/* Hashes the input at three places: a digest depends on the bytes alone. */
+/* Hashes the input in three places: a digest depends on the bytes alone. */
 static int show_sha256(void)
 {
     unsigned char digest[3][SHA256_BYTES];
@@ -304,7 +303,7 @@ static int show_sha256(void)
     return 0;
 }
 
-/* The caller frees it. */
+/* Decodes hexadecimal digits. The caller frees the result. */
 static struct span from_hex(const char *hex)
 {
     size_t len = strlen(hex) / 2;
@@ -331,8 +330,8 @@ static int show_hmac(const char *hex)
     return 0;
 }
 
-/* The key in the file, which the caller frees; ends the program with the sentence if there is
- * none. */
+/* Reads the key in the file, which the caller frees. If there is none, prints the reason and
+ * exits. */
 static struct token_key read_key(const char *path)
 {
     struct token_key key;
@@ -364,7 +363,7 @@ static void print_token(const struct token *token)
     printf("expires %" PRId64 "\n", token->expires);
 }
 
-/* The same token at another place gets the same state, and says the same. */
+/* Checks that the same token in another place has the same state and the same claims. */
 static void check_place(struct span place, const struct token_key *keys, size_t count, int64_t now,
     enum token_state state, const struct token *expected)
 {
@@ -376,8 +375,8 @@ static void check_place(struct span place, const struct token_key *keys, size_t 
     free(token);
 }
 
-/* A long token is tried at fewer bits and beginnings, because each costs a hash of it. Frees the
- * keys. */
+/* Checks a token. Tries fewer bits and beginnings of a long token, because each costs a hash of it.
+ * Frees the keys. */
 static int show_check(struct token_key *keys, size_t count, int64_t now)
 {
     static const char *const states[] = { "good", "malformed", "forged", "expired", "early" };
@@ -412,7 +411,7 @@ static int read_keys_and_check(char **paths, size_t count, const char *now)
     return status;
 }
 
-/* A name so long that there is no memory for a token with it; so its bytes are never read. */
+/* Checks token_make with a name too long for memory; the bytes of the name are never read. */
 static void check_no_memory(const struct token_key *key)
 {
     struct buffer out = { 0 };
@@ -421,11 +420,11 @@ static void check_no_memory(const struct token_key *key)
     token_make(&out, key, name, NULL, 0, true, 0, 1);
     check(out.failed, "token_make says when it is out of memory");
     check(span_equal(buffer_span(&out), SPAN("before")),
-        "token_make leaves the buffer as it was when it fails");
+        "token_make leaves the buffer unchanged when it fails");
     buffer_free(&out);
 }
 
-/* The arguments: KEYFILE NAME yes|no NOW EXPIRES [ROOM...] */
+/* Makes a token. The arguments are KEYFILE NAME yes|no NOW EXPIRES [ROOM...]. */
 static int show_make(char **arguments, size_t count)
 {
     struct token_key key = read_key(arguments[0]);
