@@ -1,19 +1,18 @@
-/* floor.c - the price of the kernel: the least that a server of events can do.
+/* floor.c - the price of the kernel: the least that an event server can do.
  *
  *     floor HEAD_BYTES MESSAGE_BYTES ANSWER_BYTES
  *
- * A bare epoll loop over the same sockets with the same options. A GET makes its connection a
- * stream and gets HEAD_BYTES; a POST gets an answer of ANSWER_BYTES, and its message goes to every
- * stream, one send() each, in MESSAGE_BYTES; a POST to /quiet goes to no stream. The sizes are
- * those of the server that is measured beside it. It parses nothing, checks nothing, keeps nothing
- * and cannot fail gracefully: it is not a server, but the system calls that are left when a server
- * does nothing else.
+ * A bare epoll loop over the same sockets with the same options. A GET turns its connection into a
+ * stream and gets HEAD_BYTES; a POST gets an answer of ANSWER_BYTES, and its message is sent to
+ * every stream in MESSAGE_BYTES, with one send() each; a POST to /quiet is sent to no stream. The
+ * sizes are those of the server that it is compared with. The floor parses, checks and keeps
+ * nothing, and cannot fail gracefully. It is not a server: it only makes the system calls that
+ * every server needs.
  *
- * A ratio to the floor tells what a server adds, on any machine. It is not a lower bound for
- * several messages at a time: the floor sends each by itself, and ssechat all that wait in one
- * send.
+ * A ratio to the floor shows what a server adds, on any machine. The floor is not a lower bound for
+ * several messages at a time: it sends each separately, but ssechat sends all together.
  *
- * Like ssechat it prints on standard error where it listens. */
+ * Like ssechat, it prints its address on standard error. */
 
 #include "../tools/tool.h"
 
@@ -32,7 +31,7 @@ static size_t head_bytes, message_bytes, answer_bytes;
 static int streams[FDS_MAX];
 static unsigned count;
 
-/* A size from the command line, within the bounds that fill_texts needs. */
+/* Returns a size from the command line, within the bounds that fill_texts needs. */
 static size_t size_of(const char *argument)
 {
     size_t bytes = strtoul(argument, NULL, 10);
@@ -41,7 +40,7 @@ static size_t size_of(const char *argument)
     return bytes;
 }
 
-/* Valid HTTP of exactly the sizes that were asked for, padded with dots. */
+/* Writes valid HTTP of exactly the given sizes, padded with dots. */
 static void fill_texts(void)
 {
     static const char begin[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -65,8 +64,8 @@ static void fill_texts(void)
     answer[len] = '.';
 }
 
-/* Puts the number of the message (see load.c) into the text and sends that to each stream. A stream
- * that does not take all of it ends the run: the floor has no cursors. */
+/* Puts the number of the message (see load.c) into the text and sends the text to each stream. A
+ * stream that does not take all of it ends the run, because the floor has no cursors. */
 static void broadcast(const char *request, size_t len)
 {
     const char *number = memchr(request, '~', len);
@@ -78,7 +77,7 @@ static void broadcast(const char *request, size_t len)
             fail("a stream did not take its whole message: %s", strerror(errno));
 }
 
-/* A request is told by its first letters. It comes in one piece, as load.c sends it. */
+/* Reads a request, which its first letters identify. It comes in one piece, as load.c sends it. */
 static void read_request(int epoll, int fd)
 {
     char request[16384];
@@ -126,7 +125,7 @@ int main(int argc, char **argv)
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t len = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    /* The options of net/listen.c, which accepted sockets inherit: they too have a price. */
+    /* The options of net/listen.c, which accepted sockets inherit: they also have a price. */
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
     setsockopt(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);

@@ -1,20 +1,18 @@
-/* hub.c - a bench of the hub alone, without sockets: what it costs when there are a million
- * cursors.
+/* hub.c - a benchmark of the hub alone, without sockets, with up to a million cursors.
  *
  *     hub-bench [--most 1000000] [--rooms 10000]
  *
- * Streams that take everything at once join a number of rooms, each stream one; then messages go to
- * room after room until every stream has had some. It measures what the hub does for a delivery:
- * which stream has its turn, what to send, where the cursor goes. A cost that grows with the number
- * of streams or rooms shows here. A message to a room with a single stream is a delivery that pays
- * for the whole message: formatting it, and the ring. The last columns are the hub's memory for a
- * stream, before there are messages, and the time of joining and leaving.
+ * Streams that take everything at once join a number of rooms, one room per stream; then messages
+ * are published in room after room until every stream has had some. The benchmark measures the
+ * hub's work for a delivery: choosing the stream, gathering the bytes, moving the cursor. A cost
+ * that grows with the number of streams or rooms shows here. In a room with a single stream, a
+ * delivery pays for the whole message: its formatting and the ring. The last columns are the hub's
+ * memory per stream, before there are messages, and the times to join and to leave.
  *
- * The second table is for streams that show their names, each another one, all in one room: the
- * list of names is kept in order, so the names behind a new one move.
+ * The second table is for streams in one room that show different names: the list of names is
+ * sorted, so a new name moves the names after it.
  *
- * The tables are Markdown, for RESULTS.md. Left out are sends, which cost far more than all of
- * this. */
+ * The tables are Markdown, for RESULTS.md. They do not include sends, which cost far more. */
 
 #include "store/memory.h"
 
@@ -24,12 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Deliveries in one measurement, and at most in one turn_run. */
+/* Deliveries per measurement, and the most per turn_run. */
 enum { DELIVERIES = 20000000, PER_TURN = 128, ROOM_NAME_BYTES = 16 };
 
 static uint64_t sent_bytes, served_count;
 
-/* The owner of a stream whose socket takes everything. */
+/* Serves a stream whose socket takes everything. */
 static enum served serve(struct stream *stream)
 {
     struct gather g;
@@ -61,7 +59,7 @@ static double now_ns(void)
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* The resident memory of this process. */
+/* Returns the resident memory of this process. */
 static double memory_bytes(void)
 {
     unsigned long long size, resident = 0;
@@ -77,7 +75,7 @@ static struct span name_room(unsigned room, char name[ROOM_NAME_BYTES])
     return (struct span) { name, (size_t)snprintf(name, ROOM_NAME_BYTES, "room-%u", room) };
 }
 
-/* A message on its whole way into the ring: published, numbered and safe. */
+/* Takes a message all the way into the ring: published, numbered and safe. */
 static void publish(struct hub *hub, struct keeper *keeper, unsigned room)
 {
     static struct waiter waiter = { .done = published };
@@ -92,7 +90,7 @@ static void publish(struct hub *hub, struct keeper *keeper, unsigned room)
     keeper->keep(keeper, hub_take_batch(hub));
 }
 
-/* One row of the first table. */
+/* Measures and prints one row of the first table. */
 static void measure(unsigned streams, unsigned rooms)
 {
     double memory = memory_bytes();
@@ -134,8 +132,8 @@ static void measure(unsigned streams, unsigned rooms)
     free(all);
 }
 
-/* One row of the second table. The multiplication scatters the names, so that they do not come in
- * order. */
+/* Measures and prints one row of the second table. The multiplication scatters the names, so that
+ * they do not come in order. */
 static void measure_names(unsigned streams)
 {
     struct stream *all = calloc(streams, sizeof *all);

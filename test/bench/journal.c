@@ -1,19 +1,19 @@
-/* journal.c - a bench of the journal: publishes a second, beside what the disk can do alone.
+/* journal.c - a benchmark of the journal: publishes per second, compared with the disk alone.
  *
  *     journal-bench --server PATH --folder DIR [--seconds 3]
  *
- * First the floor: a loop that appends 200 bytes to a file in the folder and calls fdatasync, as
- * often as it can. Then the real server with its journal in the same folder, and 1, 16 and 128
- * publishers, each on a connection of its own, each waiting for its 201 before it posts again. The
- * floor is measured again before and after each of them, because a disk's speed varies; the ratio
- * is that of the two measured side by side.
+ * The floor is a loop that appends 200 bytes to a file in the folder and calls fdatasync, as often
+ * as it can. The real server has its journal in the same folder and 1, 16 and 128 publishers. Each
+ * publisher has its own connection, and waits for its 201 before it posts again. The floor is
+ * measured before and after each number of publishers, because a disk's speed varies; the ratio is
+ * to the mean of the two.
  *
- * A single publisher pays one sync a message and the way to the server and back. Many publishers
- * share a sync (group commit): all messages that arrive in one turn of the server's loop are one
- * batch. How many batches the server wrote is read from /proc/PID/io, where each is one write;
- * where that cannot be read, the column has a dash.
+ * A single publisher pays for one sync and one round trip per message. Many publishers share a sync
+ * (group commit): all messages that arrive in one turn of the server's loop are one batch. The
+ * number of batches comes from /proc/PID/io, where each batch is one write; if that cannot be read,
+ * the column shows a dash.
  *
- * The folder must be on the disk that is to be measured: in memory (tmpfs) a sync is free. */
+ * The folder must be on the disk to measure: in memory (tmpfs) a sync is free. */
 
 #include "../tools/tool.h"
 
@@ -27,7 +27,7 @@ enum {
     SAMPLES_MAX = 4 << 20,
 };
 
-/* A connection that always has one POST under way. */
+/* A connection that always has one POST in flight. */
 struct publisher {
     int fd;
     size_t have;
@@ -44,7 +44,7 @@ static size_t sample_count;
 
 /* ==== The floor ============================================================================== */
 
-/* How many times a second the disk appends a record and syncs it. */
+/* Returns how many times per second the disk can append a record and sync it. */
 static double floor_of(const char *folder, double seconds)
 {
     char path[4200], record[RECORD_BYTES];
@@ -74,7 +74,7 @@ static void send_request(struct publisher *p)
         fail("a connection was closed before its answer");
 }
 
-/* Reads once; when the answer is complete, takes its time and posts again. */
+/* Reads once. When the answer is complete, records its time and posts again. */
 static void receive(struct publisher *p)
 {
     ssize_t n = recv(p->fd, p->answer + p->have, sizeof p->answer - 1 - p->have, 0);
@@ -90,13 +90,13 @@ static void receive(struct publisher *p)
     if (p->have < len)
         return;
     if (strncmp(p->answer, "HTTP/1.1 201 ", 13) != 0)
-        fail("a 201 was expected, and this came: %s", p->answer);
+        fail("expected a 201, got: %s", p->answer);
     if (sample_count < SAMPLES_MAX)
         samples[sample_count++] = (uint32_t)(now_us() - p->sent_us);
     send_request(p);
 }
 
-/* All publishers for so long. Their last POSTs stay under way. */
+/* Runs all publishers for this long. Leaves their last POSTs in flight. */
 static void run_publishers(double seconds)
 {
     struct epoll_event events[PUBLISHERS_MAX];
@@ -117,7 +117,7 @@ static int compare_samples(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* How many write calls the process has made so far; -1 when the kernel does not tell. */
+/* Returns how many write calls the process has made so far, or -1 if that cannot be read. */
 static long writes_of(pid_t pid)
 {
     char path[64], line[128];
@@ -132,13 +132,13 @@ static long writes_of(pid_t pid)
     return count;
 }
 
-/* The sample at this part of the sorted samples: 0.5 is the median. */
+/* Returns the sample at this part of the sorted samples: 0.5 gives the median. */
 static double sample_ms(double part)
 {
     return sample_count == 0 ? 0 : samples[(size_t)(part * (double)(sample_count - 1))] / 1000.0;
 }
 
-/* One row: the floor, `count` publishers, the floor again. */
+/* Measures and prints one row: the floor, `count` publishers, the floor again. */
 static void measure(pid_t pid, int port, unsigned count, const char *folder, double seconds)
 {
     double disk = floor_of(folder, seconds / 2);
@@ -150,7 +150,7 @@ static void measure(pid_t pid, int port, unsigned count, const char *folder, dou
             fail("connection %u: %s", i, strerror(errno));
         send_request(p);
     }
-    run_publishers(seconds / 10); /* to get going */
+    run_publishers(seconds / 10); /* to warm up */
     sample_count = 0;
     long before = writes_of(pid);
     int64_t begin_us = now_us();
@@ -181,11 +181,11 @@ static pid_t start_server(const char *server, const char *journal, int *port)
     pid_t pid = spawn(arguments, pipes[1]);
     *port = await_listening(pipes[0], log, sizeof log);
     if (*port == 0)
-        fail("the server was expected to listen; it said: %s", log);
+        fail("the server does not listen; it printed: %s", log);
     return pid; /* the pipe stays open at both ends: a log of a few lines fits into it */
 }
 
-/* The same POST for all, with a message of 100 characters. */
+/* Writes the POST of all publishers, with a message of 100 characters. */
 static void write_request(void)
 {
     char text[101];
@@ -240,7 +240,7 @@ int main(int argc, char **argv)
     write_request();
 
     pid_t pid = start_server(server, journal, &port);
-    printf("publishing %zu-byte requests; the disk alone: %d bytes and fdatasync at a time\n\n"
+    printf("publishing %zu-byte requests; the disk alone: %d bytes and fdatasync each time\n\n"
            "%10s %12s %12s %14s %10s %10s %10s\n",
         request_len, RECORD_BYTES, "publishers", "publishes/s", "writes/s", "disk alone/s", "ratio",
         "p50 ms", "p99 ms");
@@ -251,6 +251,6 @@ int main(int argc, char **argv)
     unlink(lock_path);
     rmdir(folder);
     if (status != 0)
-        fail("the server was expected to end with status 0, and ended with %x", (unsigned)status);
+        fail("expected status 0 from the server, got %x", (unsigned)status);
     return 0;
 }

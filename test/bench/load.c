@@ -1,35 +1,36 @@
-/* load.c - puts a server under load and measures what it costs. One kind of work a call:
+/* load.c - puts a server under load and measures its cost. Each call does one kind of work:
  *
  *     load WORK --port N [--pid PID] [options]
  *
- *     open      opens --streams streams, --at-once of them on their way at a time
- *     deliver   the same, then sends --messages messages to all of them, with --window messages in
- *               flight: a new one is posted when all streams have one of those before it. Every
- *               stream must get every message once. Measuring begins when the streams were read
- *               --warm times each, on average
- *     probe     the same with one message, --every milliseconds apart; meanwhile it posts to a room
- *               without streams (--quiet), --rate times a second whatever comes back, and measures
- *               from the time at which it should have posted to the answer
- *     idle      opens the streams, and measures --for milliseconds of doing nothing
- *     post      posts from --connections connections, each as soon as it has its answer, --for
- *               milliseconds
+ *     open      opens --streams streams, with at most --at-once of them pending
+ *     deliver   the same, then sends --messages messages to all streams, with --window messages in
+ *               flight: when all streams have one of them, the next one is posted. Every stream
+ *               must get every message once. Measuring begins when each stream has been read --warm
+ *               times on average
+ *     probe     the same with one message every --every milliseconds; meanwhile it posts to a room
+ *               without streams (--quiet), --rate times per second even if no answers come, and
+ *               measures from the time at which a POST was due to its answer
+ *     idle      opens the streams, and measures --for milliseconds without work
+ *     post      posts from --connections connections for --for milliseconds, on each again as soon
+ *               as it has its answer
  *     get       the same with GET requests of --path
- *     start     starts `-- PROGRAM ARGUMENTS` --times times; until it has answered a GET of --path
+ *     start     starts `-- PROGRAM ARGUMENTS` --times times, and measures the time until it has
+ *               answered a GET of --path
  *
- * It prints one line of results, as NAME=VALUE. With --batches, `deliver`, `post` and `get` do
- * their work again for each line of standard input, and print a line each time. So two servers can
- * be measured in turns of less than a second, which is fair on a machine with other work, too.
+ * load prints one line of results, as NAME=VALUE. If --batches is given, `deliver`, `post` and
+ * `get` repeat their work for each line of standard input, and print a line each time. So two
+ * servers can be measured in turns of less than a second, which is fair even on a busy machine.
  *
- * Two things are measured, and must not be confused. The cost is the server's CPU time, by the
- * kernel's own count in nanoseconds, and its memory (RssAnon: what no other process shares), in
- * bytes. --pid may be given several times, for a server of several processes. The latency is seen
- * from here, and is worth something only while the load is not the slower side: so requests are
- * written once, streams are searched and not parsed, and answers are read before streams. `probe`
- * posts by the clock and not when the last answer has come, because a load that waits for a slow
- * server sends nothing during its pauses, and so hardly measures them (coordinated omission).
+ * load measures two different things. The cost is the server's CPU time in nanoseconds, as the
+ * kernel counts it, and its memory that no other process shares (RssAnon), in bytes. --pid may be
+ * repeated for a server of several processes. The latency is measured in the load, and means
+ * something only while the load is the faster side: so requests are formatted once, streams are
+ * searched instead of parsed, and answers are read before streams. `probe` posts by the clock and
+ * does not wait for the last answer, because a load that waits for a slow server sends nothing
+ * during its pauses, and so hardly measures them (coordinated omission).
  *
- * A message holds a '~' and its number in eight hex digits, so that a reader can count without
- * parsing, in whatever form a server passes it on. */
+ * A message contains a '~' and its number in eight hex digits, so that a reader can count messages
+ * without parsing, in whatever format a server sends them. */
 
 #include "../tools/tool.h"
 
@@ -41,16 +42,16 @@ enum {
     PIDS_MAX = 4,
     MESSAGES_MAX = 1 << 20,
     POSTERS_MAX = 256,
-    EVENTS_PER_TURN = 32, /* few, so that an answer does not wait long for its time stamp */
+    EVENTS_PER_TURN = 32, /* few, so that an answer does not wait long for its timestamp */
     READ_BYTES = 1 << 18,
     ANSWER_BYTES = 1 << 17,
     NUMBER_DIGITS = 8,
-    STALL_SECONDS = 30, /* without any event: the run has failed */
+    STALL_SECONDS = 30, /* without any event: then the run fails */
 };
 
 /* ==== Options ================================================================================ */
 
-/* Their names are in main, their meaning above; these are the defaults. */
+/* The defaults. The names of the options are in main, their meanings above. */
 
 static struct {
     const char *subscribe, *publish, *quiet, *path, *ready;
@@ -85,7 +86,7 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* The CPU time of all --pid so far, of all their threads. */
+/* Returns the CPU time of all --pid so far, including all their threads. */
 static int64_t cpu_ns(void)
 {
     int64_t sum = 0;
@@ -99,7 +100,7 @@ static int64_t cpu_ns(void)
     return sum;
 }
 
-/* The anonymous memory of all --pid now. The kernel counts it in pages. */
+/* Returns the current anonymous memory of all --pid. The kernel counts it in pages. */
 static int64_t memory_bytes(void)
 {
     int64_t sum = 0;
@@ -120,7 +121,7 @@ static int64_t memory_bytes(void)
 
 /* ==== Samples of time ======================================================================== */
 
-/* A histogram whose steps are 1/32 of the value: 3 % is exact enough for a percentile. */
+/* A histogram whose steps are 1/32 of the value: 3 % is precise enough for a percentile. */
 enum { STEP_BITS = 5, STEPS = 1 << STEP_BITS, SAMPLE_BUCKETS = 64 * STEPS };
 
 struct samples {
@@ -130,7 +131,7 @@ struct samples {
 
 static struct samples deliveries, answers;
 
-/* Counts a value in its step: the power of two, and within that the next five bits. */
+/* Counts a value in its step, which is its power of two and the next five bits. */
 static void add_sample(struct samples *s, int64_t ns)
 {
     uint64_t value = ns > 0 ? (uint64_t)ns : 0;
@@ -141,7 +142,7 @@ static void add_sample(struct samples *s, int64_t ns)
         s->most = ns;
 }
 
-/* In microseconds: the upper end of the step, so at most 3 % too much. */
+/* Returns a percentile in microseconds: the upper end of its step, so at most 3 % too high. */
 static double percentile(const struct samples *s, double percent)
 {
     uint64_t rank = (uint64_t)((double)s->count * percent / 100), seen = 0;
@@ -166,22 +167,22 @@ static void print_samples(const char *name, const struct samples *s)
 
 enum state { CONNECTING, OPENING, OPEN };
 
-/* Small, because there may be tens of thousands: the load's own memory traffic is a part of what it
- * costs to read them. */
+/* Kept small, because there may be tens of thousands, and the load's own memory traffic adds to the
+ * cost of reading them. */
 struct stream {
     int fd;
-    uint32_t count;  /* messages */
-    uint32_t number; /* of the one whose digits are being read */
-    uint8_t digits;  /* still to come */
+    uint32_t count;  /* messages received */
+    uint32_t number; /* the number of the message that is being read */
+    uint8_t digits;  /* digits of `number` still to read */
     uint8_t state;
-    uint8_t matched; /* bytes of --ready, while it is read */
+    uint8_t matched; /* bytes of --ready that have matched so far */
 };
 
 /* A connection for requests, one at a time. */
 struct poster {
     int fd;
     bool busy;      /* it waits for its answer */
-    int64_t due_ns; /* when it posted, or should have */
+    int64_t due_ns; /* when its request was sent, or should have been */
     size_t len, need;
     char answer[ANSWER_BYTES];
 };
@@ -190,15 +191,15 @@ static struct stream *streams;
 static struct poster posters[POSTERS_MAX];
 static const struct poster *unmeasured; /* its answers are not timed */
 static unsigned open_count, started_count;
-static uint64_t *posted_ns; /* by a message's number: when it was posted */
-static uint32_t *seen_by;   /* by a message's number: how many streams have it */
+static uint64_t *posted_ns; /* when each message was posted, by its number */
+static uint32_t *seen_by;   /* how many streams have each message, by its number */
 static uint32_t posted_count, done_count;
 static uint64_t answer_count, delivered_count, answer_bytes, stream_bytes, stream_reads;
-static int64_t progress_ns; /* when there was last an event */
+static int64_t progress_ns; /* the time of the last event */
 static int epoll, poster_epoll;
 static char *bytes;
 
-/* A connection to the server. Without `wait` it is still on its way. */
+/* Opens a connection to the server. Unless `wait` is set, it may still be pending. */
 static int connect_now(bool wait)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)o.port) };
@@ -221,16 +222,16 @@ static void watch(int in, int operation, int fd, uint32_t events, void *who)
         fail("epoll: %s", strerror(errno));
 }
 
-/* A request is short enough for any socket that is not stalled. */
+/* Sends a request, which is short enough for any socket that is not stalled. */
 static void send_now(int fd, const char *text, size_t len)
 {
     if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
-        fail("a request was not sent as a whole: %s", strerror(errno));
+        fail("a request was not sent completely: %s", strerror(errno));
 }
 
 /* ==== Streams ================================================================================ */
 
-/* Opens streams as long as fewer than --at-once are on their way. */
+/* Opens streams while fewer than --at-once are pending. */
 static void start_streams(void)
 {
     while (started_count < o.streams && started_count - open_count < o.at_once) {
@@ -259,8 +260,8 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A stream has got a message. `now` is the time of the epoll_wait before the read: one clock
- * reading for all streams of a turn. */
+/* Counts a message that a stream has received. `now` is the time of the epoll_wait before the read:
+ * one clock reading for all streams of a turn. */
 static void deliver(struct stream *s, int64_t now)
 {
     if (s->number >= posted_count)
@@ -272,7 +273,7 @@ static void deliver(struct stream *s, int64_t now)
         done_count++;
 }
 
-/* Counts the messages in the bytes that were read; one may be cut between two reads. */
+/* Counts the messages in the bytes that were read. A message may be cut between two reads. */
 static void count_messages(struct stream *s, const char *at, const char *end, int64_t now)
 {
     for (;;) {
@@ -296,7 +297,7 @@ static void count_messages(struct stream *s, const char *at, const char *end, in
     }
 }
 
-/* A stream is open when it has had the server's first event (--ready), of whatever bytes follow. */
+/* Marks a stream as open when it has received the server's first event (--ready). */
 static void await_ready(struct stream *s, const char *at, const char *end)
 {
     size_t len = strlen(o.ready);
@@ -314,7 +315,7 @@ static void read_stream(struct stream *s, int64_t now)
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0)
-        fail("a stream was closed, when %u of %lu were open and it had %u messages", open_count,
+        fail("a stream was closed when %u of %lu were open; it had %u messages", open_count,
             o.streams, s->count);
     stream_bytes += (uint64_t)n;
     stream_reads++;
@@ -325,7 +326,7 @@ static void read_stream(struct stream *s, int64_t now)
 
 /* ==== Requests =============================================================================== */
 
-static char filler[31]; /* with it a message has 40 characters, like a line of a chat */
+static char filler[31]; /* makes a message 40 characters long, like a line of a chat */
 
 /* Sends a request. Its time counts from `due_ns`, which may be earlier than now. */
 static void ask(struct poster *p, const char *request, int len, int64_t due_ns)
@@ -352,8 +353,7 @@ static void post_next(struct poster *p, int64_t due_ns)
     ask(p, request, len, due_ns);
 }
 
-/* Requests that are sent again and again are written once: the load must not be slower than the
- * server. */
+/* Requests that are repeated are formatted once: the load must not be slower than the server. */
 static char quiet_post[1024], page_get[1024];
 static int quiet_len, page_len;
 
@@ -368,7 +368,7 @@ static void write_requests(void)
         o.port);
 }
 
-/* A message of the same size to a room without streams. */
+/* Posts a message of the same size to a room without streams. */
 static void post_quietly(struct poster *p, int64_t due_ns)
 {
     ask(p, quiet_post, quiet_len, due_ns);
@@ -379,33 +379,32 @@ static void get_page(struct poster *p)
     ask(p, page_get, page_len, now_ns());
 }
 
-/* How long the answer is whose head has arrived; 0 when that is not known yet. Any answer but a 2xx
- * ends the run, because a server that refuses costs less. */
+/* Returns the length of an answer, or 0 if its head has not arrived yet. Any answer but a 2xx ends
+ * the run, because a server that refuses costs less. */
 static size_t answer_length(const struct poster *p)
 {
     const char *end = memmem(p->answer, p->len, "\r\n\r\n", 4);
     if (end == NULL)
         return 0;
     if (strncmp(p->answer, "HTTP/1.1 2", 10) != 0)
-        fail("a 2xx was expected, and this came: %.*s", (int)p->len, p->answer);
+        fail("expected a 2xx, got: %.*s", (int)p->len, p->answer);
     size_t head = (size_t)(end + 4 - p->answer);
     const char *length = memmem(p->answer, head, "\r\nContent-Length:", 17);
-    if (length == NULL) /* in another case, which is slower to find */
+    if (length == NULL) /* written in another case, which is slower to find */
         length = strcasestr(p->answer, "\r\nContent-Length:");
     if (length == NULL || length > end)
-        fail("an answer with Content-Length was expected, and this came: %.*s", (int)head,
-            p->answer);
+        fail("expected an answer with Content-Length, got: %.*s", (int)head, p->answer);
     return head + strtoul(length + 17, NULL, 10);
 }
 
-/* True when the answer is complete. Its time is added to the samples. */
+/* Reads an answer. Returns true when it is complete, and adds its time to the samples. */
 static bool read_answer(struct poster *p)
 {
     ssize_t n = recv(p->fd, p->answer + p->len, sizeof p->answer - 1 - p->len, MSG_DONTWAIT);
     if (n < 0 && errno == EAGAIN)
         return false;
     if (n <= 0)
-        fail("the server has closed a connection before its answer");
+        fail("the server closed a connection before its answer");
     p->len += (size_t)n;
     p->answer[p->len] = '\0';
     if (p->need == 0)
@@ -450,10 +449,10 @@ static unsigned count_busy_posters(void)
 
 /* ==== The loop =============================================================================== */
 
-/* Called for a connection that has its answer; may be NULL. */
+/* Called when a connection has its answer; may be NULL. */
 static void (*answered)(struct poster *p);
 
-/* The events of a queue, or none after `wait_ms`. */
+/* Waits at most `wait_ms` for events of a queue. Returns how many there are. */
 static int wait_for(int queue, struct epoll_event *events, int wait_ms)
 {
     int count = epoll_wait(queue, events, EVENTS_PER_TURN, wait_ms);
@@ -462,7 +461,7 @@ static int wait_for(int queue, struct epoll_event *events, int wait_ms)
     return count;
 }
 
-/* Returns whether there were any events. */
+/* Reads answers. Returns whether there were any events. */
 static bool read_answers(int wait_ms)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -480,7 +479,7 @@ static void read_streams(int wait_ms)
     for (int i = 0; i < count; i++) {
         struct stream *s = events[i].data.ptr;
         if (s == NULL)
-            continue; /* the queue of answers, for the next turn */
+            continue; /* the queue of answers, which the next turn reads */
         if (s->state == CONNECTING)
             ask_for_events(s);
         else
@@ -488,22 +487,22 @@ static void read_streams(int wait_ms)
     }
 }
 
-/* Answers have a queue of their own, which is looked at first: behind ten thousand readable streams
- * an answer would seem late, because the load is. */
+/* Runs one turn of the loop. Answers have their own queue, which is read first: after ten thousand
+ * readable streams an answer would seem late only because the load is late. */
 static void turn(int wait_ms)
 {
     bool any = read_answers(started_count > 0 ? 0 : wait_ms);
     if (started_count > 0)
-        read_streams(any ? 0 : wait_ms); /* an answer may be all that the caller waits for */
+        read_streams(any ? 0 : wait_ms); /* an answer may be enough for the caller */
     if (now_ns() - progress_ns > STALL_SECONDS * (int64_t)1000000000)
         fail("nothing has happened for %d seconds: %u of %lu streams open, %u messages posted, %u "
-             "of them at all streams",
+             "of them delivered to all streams",
             STALL_SECONDS, open_count, o.streams, posted_count, done_count);
 }
 
-/* ==== The works ============================================================================== */
+/* ==== Kinds of work ========================================================================== */
 
-/* `open`: the rate, the server's CPU time and memory for a stream, and the bytes of its head. */
+/* Runs `open`: measures the rate, CPU time and memory per stream, and the bytes of a head. */
 static void open_streams(void)
 {
     int64_t memory = memory_bytes(), cpu = cpu_ns(), begin = now_ns();
@@ -536,7 +535,7 @@ static void prepare_messages(size_t most)
         fail("out of memory");
 }
 
-/* Posts messages as long as fewer than the window are in flight. */
+/* Posts messages while fewer than --window are in flight. */
 static void fill_window(uint32_t until)
 {
     struct poster *p;
@@ -545,7 +544,7 @@ static void fill_window(uint32_t until)
         post_next(p, now_ns());
 }
 
-/* Sends messages until all streams have all of them, and all POSTs their answers. */
+/* Sends messages until all streams have all of them and all POSTs are answered. */
 static void send_messages(uint32_t count)
 {
     uint32_t until = posted_count + count;
@@ -555,7 +554,7 @@ static void send_messages(uint32_t count)
     }
 }
 
-/* A figure counts only if every stream got every message. */
+/* Checks that every stream got every message: otherwise no figure counts. */
 static void check_streams(void)
 {
     for (unsigned i = 0; i < o.streams; i++)
@@ -563,7 +562,7 @@ static void check_streams(void)
             fail("stream %u has %u of %u messages", i, streams[i].count, posted_count);
 }
 
-/* Measuring begins here. */
+/* Drops all samples, because measuring begins here. */
 static void forget_samples(void)
 {
     memset(&deliveries, 0, sizeof deliveries);
@@ -571,7 +570,7 @@ static void forget_samples(void)
     delivered_count = stream_bytes = answer_count = 0;
 }
 
-/* Waits for a line of standard input, if there are to be batches. False after the last one. */
+/* Waits for a line of standard input if --batches is given. Returns false after the last batch. */
 static bool next_batch(unsigned long done)
 {
     char line[16];
@@ -585,8 +584,8 @@ static bool next_batch(unsigned long done)
     return more;
 }
 
-/* After a pause a Linux receiver acknowledges each of the first sixteen segments at once, which
- * costs the sender more. With --warm 17 that is over when measuring begins. */
+/* Sends messages before measuring. After a pause a Linux receiver acknowledges each of the first
+ * sixteen segments at once, which costs the sender more. --warm 17 avoids this. */
 static void warm(void)
 {
     stream_reads = 0;
@@ -594,7 +593,7 @@ static void warm(void)
         send_messages((uint32_t)o.window);
 }
 
-/* One measurement of `deliver`. */
+/* Makes one measurement of `deliver`. */
 static void deliver_batch(void)
 {
     warm();
@@ -624,12 +623,12 @@ static void work_deliver(void)
     }
 }
 
-/* The probes come at random moments, so that they do not keep step with the messages. A probe for
- * which no connection is free counts as late as the run is old, so that a stalled server shows. */
+/* Runs `probe`. Probes come at random moments, so that they do not keep step with the messages. If
+ * no connection is free, a probe counts as late as the run is old, to show a stall. */
 static void work_probe(void)
 {
     uint64_t chance = 1;
-    unmeasured = &posters[0]; /* which sends the messages */
+    unmeasured = &posters[0]; /* it sends the messages */
     open_streams();
     open_posters(POSTERS_MAX);
     prepare_messages(o.messages);
@@ -648,7 +647,7 @@ static void work_probe(void)
             if ((p = find_idle_poster(1, POSTERS_MAX - 1)) != NULL)
                 post_quietly(p, probe_ns);
             else
-                add_sample(&answers, now - begin); /* no connection is free: as late as can be */
+                add_sample(&answers, now - begin); /* no connection is free */
         turn(0);
     }
     while (count_busy_posters() > 0)
@@ -663,10 +662,10 @@ static void work_idle(void)
 {
     open_streams();
     for (int64_t end = now_ns() + (int64_t)(o.streams + 1000) * 1000000; now_ns() < end;)
-        turn(100); /* ssechat sends presence once in as many milliseconds as a room has streams */
+        turn(100); /* ssechat sends presence every N milliseconds in a room with N streams */
     int64_t cpu = cpu_ns(), begin = now_ns(), end = begin + (int64_t)o.ms * 1000000;
     while (now_ns() < end) {
-        progress_ns = now_ns(); /* here silence is no failure */
+        progress_ns = now_ns(); /* here silence is not a failure */
         turn(100);
     }
     printf(" idle_cpu_percent=%.4f", (double)(cpu_ns() - cpu) * 100 / (double)(now_ns() - begin));
@@ -677,8 +676,8 @@ static void post_again(struct poster *p)
     post_quietly(p, now_ns());
 }
 
-/* Sends requests over all connections, each as soon as it has its answer, for `ms`; then waits for
- * the last answers. */
+/* Sends requests over all connections for `ms`, on each again as soon as it has its answer; then
+ * waits for the last answers. */
 static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
 {
     answered = again;
@@ -691,7 +690,7 @@ static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
         turn(1000);
 }
 
-/* `post` and `get`. A tenth of the time before each measurement is for warming up. */
+/* Runs `post` and `get`. Before each measurement it warms up for a tenth of the time. */
 static void work_requests(void (*again)(struct poster *))
 {
     for (unsigned long done = 0; next_batch(done); done++) {
@@ -706,11 +705,11 @@ static void work_requests(void (*again)(struct poster *))
         printf("requests_per_s=%.0f cpu_us=%.4f busy=%.3f answer_bytes=%llu",
             (double)answer_count * 1e9 / taken, (double)cpu / 1000 / (double)answer_count,
             (double)cpu / taken, (unsigned long long)answer_bytes);
-        print_samples("answer", &answers); /* the latency, while all connections are busy */
+        print_samples("answer", &answers); /* the latency when all connections are busy */
     }
 }
 
-/* From before the fork to a whole answer. The program says on which port it listens. */
+/* Runs `start`: measures from before the fork to a complete answer. The program prints its port. */
 static void work_start(const char *const *argv)
 {
     static char text[65536];
@@ -724,7 +723,7 @@ static void work_start(const char *const *argv)
         close(log[1]);
         o.port = (unsigned long)await_listening(log[0], text, sizeof text);
         if (get((int)o.port, o.path, &reply) != 200)
-            fail("a 200 was expected after the start; the program said: %s", text);
+            fail("expected a 200 after the start; the program printed: %s", text);
         add_sample(&answers, now_ns() - begin);
         o.pids[0] = pid;
         o.pid_count = 1;
@@ -745,7 +744,7 @@ int main(int argc, char **argv)
         { "batches", 1, NULL, 'b' }, { "warm", 1, NULL, 'W' }, { "subscribe", 1, NULL, 'S' },
         { "publish", 1, NULL, 'B' }, { "quiet", 1, NULL, 'Q' }, { "path", 1, NULL, 'G' },
         { "ready", 1, NULL, 'R' }, { 0 } };
-    /* By the letter that an option has in `names`. */
+    /* Indexed by the letter of an option in `names`. */
     unsigned long *numbers[128] = { ['p'] = &o.port,
         ['s'] = &o.streams,
         ['a'] = &o.at_once,
@@ -784,7 +783,7 @@ int main(int argc, char **argv)
     write_requests();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     poster_epoll = epoll_create1(EPOLL_CLOEXEC);
-    watch(epoll, EPOLL_CTL_ADD, poster_epoll, EPOLLIN, NULL); /* an answer ends the wait, too */
+    watch(epoll, EPOLL_CTL_ADD, poster_epoll, EPOLLIN, NULL); /* an answer also ends the wait */
     bytes = malloc(READ_BYTES);
     progress_ns = now_ns();
     if (bytes == NULL || o.window == 0 || o.window >= POSTERS_MAX || o.rate == 0)
@@ -804,7 +803,7 @@ int main(int argc, char **argv)
     else if (strcmp(work, "start") == 0)
         work_start((const char *const *)(uintptr_t)(argv + optind));
     else
-        fail("WORK was expected to be one of seven, and is: %s", work);
+        fail("expected WORK to be one of seven, got: %s", work);
     putchar('\n');
     return fflush(stdout) == 0 ? 0 : 1;
 }

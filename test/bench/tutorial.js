@@ -1,5 +1,5 @@
-// An event server as tutorials write it, to compare with: Node's http module, and a set of responses
-// to which every message is written. It has no history, no limits and no back-pressure.
+// An event server as in many tutorials, for comparison: it uses Node's http module and writes every
+// message to a set of responses. It has no history, no limits and no back-pressure.
 //
 //      node tutorial.js
 'use strict'

@@ -5,12 +5,12 @@
  *
  * The first form is the crowd. It opens COUNT streams of PATH on 127.0.0.1, waits until each has
  * its `ready` event and prints "ready COUNT". A '#' in PATH becomes the number of the stream, in
- * four digits. When streams are told that the server is too busy, it prints "ready R busy B from
- * LEAST to MOST" (when to come back, in milliseconds) and goes on with the R others. Then it takes
- * commands from standard input, one a line, and answers each with one line:
+ * four digits. If the server refuses some streams as too busy, crowd prints "ready R busy B from
+ * LEAST to MOST" (their retry times in milliseconds) and continues with the R others. Then it reads
+ * commands from standard input, one per line, and answers each with one line:
  *
  *     count N TEXT    waits until every stream has received TEXT N times: "ok"
- *     segments        the most TCP segments with data that any stream has received
+ *     segments        prints the largest number of data segments that any stream has received
  *     stall           stops reading: "ok"
  *     resume          reads again: "ok"
  *     leave N         closes the last N streams: "ok"
@@ -18,16 +18,16 @@
  *                     LEAST to MOST" (E bodies had their last chunk; R streams got a retry after
  *                     their `ready`, with D different values)
  *
- * It ends with standard input. When something is not as it should be, it prints the number of the
- * first such stream and exits with 1; also when SECONDS (60) are over, whatever it waits for. While
- * it waits for a command it goes on reading, unless it is stalled.
+ * crowd exits at the end of standard input. If a check fails, it prints the number of the first
+ * stream concerned and exits with 1. It also exits with 1 after SECONDS (60 by default). While it
+ * waits for a command it continues to read the streams, unless it is stalled.
  *
- * The second form sends standard input over one connection, closes its half of it, and prints
- * everything that comes back, up to the close.
+ * The second form sends standard input over one connection, shuts down its sending side, and prints
+ * everything that it receives until the server closes the connection.
  *
- * It is one process with an epoll loop, so that a test can have thousands of streams. Every stream
- * keeps all that it has read, because tests are short. It does not include tool.h: <netinet/tcp.h>
- * there and <linux/tcp.h>, which has the counts of segments, exclude each other. */
+ * One process with an epoll loop handles thousands of streams. Every stream keeps everything that
+ * it has read, because tests are short. crowd does not include tool.h, because <netinet/tcp.h> in
+ * tool.h conflicts with <linux/tcp.h>, which has the counts of segments. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -53,31 +53,31 @@
 
 enum {
     COUNT_MAX = 100000,
-    CONNECTING_MAX = 64,       /* connections on their way at a time: fewer than any backlog */
-    BODY_MAX_BYTES = 16 << 20, /* of a stream: it has gone wrong, and would use up the memory */
+    CONNECTING_MAX = 64,       /* pending connects at a time: fewer than any backlog */
+    BODY_MAX_BYTES = 16 << 20, /* per stream; more is an error, and would use up the memory */
     EVENTS_PER_TURN = 256,
     READ_BYTES = 65536,
 };
 
-/* Where a stream's parser stands. The order is that of a response. */
+/* What a stream's parser expects next, in the order of a response. */
 enum state {
     CONNECTING,
     HEAD,       /* the response's head */
-    CHUNK_SIZE, /* hexadecimal digits, up to the line's end */
+    CHUNK_SIZE, /* hexadecimal digits, up to the end of the line */
     CHUNK_DATA,
-    CHUNK_END, /* the line end behind the data */
-    LAST_LINE, /* the empty line behind the last chunk */
+    CHUNK_END, /* the line end after the data */
+    LAST_LINE, /* the empty line after the last chunk */
     ENDED,     /* nothing may follow */
-    PLAIN,     /* a body without chunks: up to the close */
+    PLAIN,     /* a body without chunks, until the close */
 };
 
 struct stream {
-    int fd; /* -1 when it is closed */
+    int fd; /* -1 when closed */
     enum state state;
     bool ready, busy, ended;
     size_t chunk_left;
-    unsigned line_len; /* of the line that is being read, when it is one of HTTP */
-    char *body;        /* the head, and from body_start on the decoded body */
+    unsigned line_len; /* digits or bytes read of the current framing line */
+    char *body;        /* the head; the decoded body begins at body_start */
     size_t body_start, len, capacity;
 };
 
@@ -88,7 +88,7 @@ static struct sockaddr_in server;
 static int epoll;
 static int64_t end_ms;
 
-/* On standard output, where the suite reads the answers. */
+/* Prints an error on standard output, where the suite reads the answers, and exits. */
 __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *format, ...)
 {
     va_list args;
@@ -114,13 +114,13 @@ static int number_of(const struct stream *s)
 
 /* ==== Reading ================================================================================ */
 
-/* Appends to what a stream keeps, with a NUL behind it. */
+/* Appends to the bytes that a stream keeps, and ends them with a NUL. */
 static void add(struct stream *s, const char *bytes, size_t len)
 {
     if (s->len + len + 1 > s->capacity) {
         s->capacity = 2 * (s->len + len + 1);
         if (s->capacity > BODY_MAX_BYTES)
-            fail("stream %d: it has more than any test sends", number_of(s));
+            fail("stream %d: received more than any test sends", number_of(s));
         s->body = realloc(s->body, s->capacity);
         if (s->body == NULL)
             fail("out of memory");
@@ -130,18 +130,18 @@ static void add(struct stream *s, const char *bytes, size_t len)
     s->body[s->len] = '\0';
 }
 
-/* The head is complete: its status must be 200, and it decides whether there are chunks. */
+/* Checks a complete head, whose status must be 200, and decides whether chunks follow. */
 static void end_head(struct stream *s)
 {
     if (strncmp(s->body, "HTTP/1.1 200 ", 13) != 0)
-        fail("stream %d: a 200 was expected, and this came: %.*s", number_of(s),
-            (int)strcspn(s->body, "\r"), s->body);
+        fail("stream %d: expected a 200, got: %.*s", number_of(s), (int)strcspn(s->body, "\r"),
+            s->body);
     s->state = strstr(s->body, "\r\nTransfer-Encoding: chunked\r\n") != NULL ? CHUNK_SIZE : PLAIN;
     s->body_start = s->len;
     s->line_len = 0;
 }
 
-/* One byte of a chunk's first line. The server writes no extensions. */
+/* Reads one byte of the line with a chunk's size. The server writes no chunk extensions. */
 static void read_size(struct stream *s, char c)
 {
     const char *digits = "0123456789abcdef", *digit = c != '\0' ? strchr(digits, c) : NULL;
@@ -152,11 +152,11 @@ static void read_size(struct stream *s, char c)
         s->state = s->chunk_left > 0 ? CHUNK_DATA : LAST_LINE;
         s->line_len = 0;
     } else if (c != '\r' || s->line_len == 0) {
-        fail("stream %d: a chunk's size was expected, and something else came", number_of(s));
+        fail("stream %d: expected a chunk size, got something else", number_of(s));
     }
 }
 
-/* Takes as many bytes as belong to the present state; returns how many. */
+/* Takes the bytes that belong to the current state, and returns their number. */
 static size_t step(struct stream *s, const char *bytes, size_t len)
 {
     size_t n = 1;
@@ -179,8 +179,7 @@ static size_t step(struct stream *s, const char *bytes, size_t len)
     case CHUNK_END:
     case LAST_LINE:
         if (*bytes != "\r\n"[s->line_len])
-            fail("stream %d: CR LF was expected behind a chunk, and something else came",
-                number_of(s));
+            fail("stream %d: expected CR LF after a chunk, got something else", number_of(s));
         if (++s->line_len < 2)
             return 1;
         s->line_len = 0;
@@ -191,8 +190,7 @@ static size_t step(struct stream *s, const char *bytes, size_t len)
         add(s, bytes, len);
         return len;
     default:
-        fail("stream %d: nothing was expected behind the last chunk, and more bytes came",
-            number_of(s));
+        fail("stream %d: received bytes after the last chunk", number_of(s));
     }
 }
 
@@ -203,14 +201,14 @@ static void watch(struct stream *s, int operation, uint32_t events)
         fail("epoll: %s", strerror(errno));
 }
 
-/* Whether the body has the text so far. Linear in all that was read, which is short. */
+/* Returns whether the body contains the text so far. Searches the whole body, which is short. */
 static bool has_text(const struct stream *s, const char *text)
 {
     return s->len > 0 && strstr(s->body + s->body_start, text) != NULL;
 }
 
-/* The connection has ended. A stream that was sent away as too busy is counted apart: `busy` is an
- * answer like any other, and has a proper end. */
+/* Closes a stream whose connection has ended. A stream that the server refused as too busy is
+ * counted in `busy` instead of `closed`: it got a complete answer. */
 static void end(struct stream *s)
 {
     close(s->fd);
@@ -220,7 +218,7 @@ static void end(struct stream *s)
     closed += !s->busy;
 }
 
-/* Reads once; level-triggered epoll comes back for the rest. */
+/* Reads once; level-triggered epoll reports the rest in the next turn. */
 static void receive(struct stream *s)
 {
     char bytes[READ_BYTES];
@@ -253,7 +251,7 @@ static void open_stream(struct stream *s)
     connecting++;
 }
 
-/* The connection is open: asks for the path, with the stream's number in the place of a '#'. */
+/* Requests the path on a new connection, with the stream's number in place of a '#'. */
 static void send_request(struct stream *s)
 {
     char request[4096];
@@ -275,11 +273,12 @@ static void send_request(struct stream *s)
 
 /* ==== The loop =============================================================================== */
 
-/* One turn of the loop: opens as many streams as may be on their way, and reads from those that are
- * readable. Returns whether standard input has something; with `commands` only it is looked at. */
+/* Runs one turn of the loop: opens streams while fewer than CONNECTING_MAX are pending, and reads
+ * from the readable ones. If `commands` is set, also watches standard input, and returns whether it
+ * is readable. */
 static bool turn(bool commands, const char *waiting_for)
 {
-    static struct stream input; /* stands for standard input */
+    static struct stream input; /* represents standard input */
     struct epoll_event events[EVENTS_PER_TURN];
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = &input };
     bool input_ready = false;
@@ -287,9 +286,9 @@ static bool turn(bool commands, const char *waiting_for)
         open_stream(&streams[opened++]);
     int64_t left = end_ms - now_ms();
     if (left <= 0)
-        fail("the time was over while waiting for %s; %d of %d ready, %d closed", waiting_for,
-            ready, count, closed);
-    /* Added for this turn only: a command must not be read while another one waits for its end. */
+        fail("timed out while waiting for %s; %d of %d ready, %d closed", waiting_for, ready, count,
+            closed);
+    /* Watched for this turn only: no command may be read while another is running. */
     if (commands && epoll_ctl(epoll, EPOLL_CTL_ADD, STDIN_FILENO, &event) < 0)
         fail("standard input must be a pipe: %s", strerror(errno));
     int n = epoll_wait(epoll, events, EVENTS_PER_TURN, (int)left);
@@ -307,7 +306,7 @@ static bool turn(bool commands, const char *waiting_for)
     return input_ready;
 }
 
-/* How often the body has the text so far, without overlaps. */
+/* Counts the occurrences of the text in the body so far, without overlaps. */
 static int occurrences(const struct stream *s, const char *text)
 {
     int n = 0;
@@ -323,8 +322,8 @@ static int occurrences(const struct stream *s, const char *text)
 
 /* ==== Commands =============================================================================== */
 
-/* Waits for the streams one after the other: one that has the text often enough is not counted
- * again until all have it; then all are, so that a text too many shows. */
+/* Waits for the streams one after the other. A stream with the wanted count is not counted again
+ * until all have it; then all are counted again, to find any that received the text too often. */
 static void count_text(int wanted, const char *text)
 {
     int at = 0, seen = 0;
@@ -332,21 +331,22 @@ static void count_text(int wanted, const char *text)
         while (at < count && (seen = occurrences(&streams[at], text)) == wanted)
             at++;
         if (at < count && seen > wanted)
-            fail("stream %d has received the text %d times; expected are %d", at, seen, wanted);
+            fail("stream %d has received the text %d times, expected %d", at, seen, wanted);
         if (at == count)
             break;
         if (streams[at].fd < 0)
-            fail("stream %d was closed after it had received the text %d times; expected are %d",
-                at, seen, wanted);
+            fail("stream %d was closed after receiving the text %d times, expected %d", at, seen,
+                wanted);
         turn(false, "a text");
     }
     for (at = 0; at < count; at++)
         if ((seen = occurrences(&streams[at], text)) != wanted)
-            fail("stream %d has received the text %d times; expected are %d", at, seen, wanted);
+            fail("stream %d has received the text %d times, expected %d", at, seen, wanted);
     puts("ok");
 }
 
-/* As the kernel counts them: one send of several messages is one segment, or few. */
+/* Prints the largest count of data segments that a stream has received. A single send of several
+ * messages gives one segment or only a few. */
 static void print_segments(void)
 {
     unsigned most = 0;
@@ -362,7 +362,8 @@ static void print_segments(void)
     printf("%u\n", most);
 }
 
-/* A stream that is watched for nothing is not read: its socket fills up. */
+/* Sets the events that epoll watches on all open streams. With 0 the streams are not read, and
+ * their sockets fill up. */
 static void watch_all(uint32_t events)
 {
     for (int i = 0; i < count; i++)
@@ -377,7 +378,7 @@ static int compare_numbers(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Closes streams from the end, so that the numbers of the others stay the same. */
+/* Closes the last streams, so that the others keep their numbers. */
 static void leave(int leaving)
 {
     if (leaving > count)
@@ -389,7 +390,7 @@ static void leave(int leaving)
     puts("ok");
 }
 
-/* How all streams were ended, as a drain should end them. */
+/* Waits until all streams are closed, and prints how they ended, for tests of a drain. */
 static void wait_close(void)
 {
     while (closed < count)
@@ -399,7 +400,7 @@ static void wait_close(void)
     if (values == NULL)
         fail("out of memory");
     for (int i = 0; i < count; i++) {
-        /* Every stream begins with a retry; the one of a drain comes after `ready`. */
+        /* Every stream begins with a retry; a drain sends another after `ready`. */
         const char *from = strstr(streams[i].body + streams[i].body_start, "event: ready\n");
         const char *retry = from != NULL ? strstr(from, "\nretry: ") : NULL;
         ended += streams[i].ended;
@@ -430,10 +431,10 @@ static void run_command(const char *line)
     else if (strcmp(line, "wait-close") == 0)
         wait_close();
     else
-        fail("a command was expected, and this came: %s", line);
+        fail("expected a command, got: %s", line);
 }
 
-/* Prints how the beginning went, and forgets the streams that were sent away. */
+/* Prints how many streams are ready or were refused, and forgets the refused ones. */
 static void report(void)
 {
     long least = LONG_MAX, most = 0;
@@ -458,7 +459,8 @@ static void report(void)
         printf("ready %d busy %d from %ld to %ld\n", ready, busy, least, most);
 }
 
-/* Commands may arrive several at a time, or in pieces. False at the end of standard input. */
+/* Reads and runs commands. Several may arrive at once, and one may arrive in pieces. Returns false
+ * at the end of standard input. */
 static bool read_commands(void)
 {
     static char bytes[4096];
@@ -493,7 +495,7 @@ static void copy(int from, int to)
         fail("read: %s", strerror(errno));
 }
 
-/* `crowd PORT send`. */
+/* Runs `crowd PORT send`. */
 static int send_input(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -522,9 +524,9 @@ int main(int argc, char **argv)
     path = argv[3];
     end_ms = now_ms() + 1000 * (argc > 4 ? atoi(argv[4]) : 60);
     if (count < 1 || count > COUNT_MAX)
-        fail("COUNT is from 1 to %d", COUNT_MAX);
+        fail("COUNT must be from 1 to %d", COUNT_MAX);
 
-    /* A stream is a descriptor, and the usual limit is 1,024. */
+    /* Each stream needs a descriptor, and the usual limit is 1,024. */
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

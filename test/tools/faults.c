@@ -1,14 +1,13 @@
-/* faults.c - linked into a special build of the server: memory that runs out on demand.
+/* faults.c - makes allocations fail on demand, in a special build of the server.
  *
  *     FAIL_ALLOCATION=N        the Nth allocation of a process returns NULL, once
- *     FAIL_ALLOCATION_EVERY=K  so does every Kth, from one SIGUSR1 to the next
- *     LEAK=1                   one allocation is forgotten: the leak checker must find it
+ *     FAIL_ALLOCATION_EVERY=K  every Kth allocation returns NULL, from one SIGUSR1 to the next
+ *     LEAK=1                   one allocation is leaked, which the leak checker must find
  *
- * This is fault injection by the linker: -Wl,--wrap sends the server's calls of malloc, calloc and
- * realloc here, whatever libc or sanitizer provides the real ones. Allocations that libc makes for
- * itself do not come here and do not count. When it ends, the process prints on standard error how
- * many allocations there were. A child that was forked goes on counting where its parent was.
- * starve.c drives it. */
+ * This is fault injection by the linker: -Wl,--wrap redirects the server's calls of malloc, calloc
+ * and realloc to this file, whichever libc or sanitizer provides the real functions. Allocations
+ * inside libc are not redirected and not counted. At exit the process prints its count on
+ * standard error. A forked child continues its parent's count. starve.c runs this build. */
 
 #include <errno.h>
 #include <signal.h>
@@ -23,8 +22,8 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *at, size_t size);
 
-static unsigned long allocations, one, every; /* so far; the two variables above, 0 for none */
-static volatile sig_atomic_t on;              /* between two signals */
+static unsigned long allocations, one, every; /* the count so far; the two variables, 0 if unset */
+static volatile sig_atomic_t on;              /* set between two SIGUSR1 */
 
 static void toggle(int signal_number)
 {
@@ -38,7 +37,7 @@ static unsigned long number_of(const char *variable)
     return text != NULL ? strtoul(text, NULL, 10) : 0;
 }
 
-/* Before main, so that the first allocation can fail too. */
+/* Runs before main, so that even the first allocation can fail. */
 __attribute__((constructor)) static void begin(void)
 {
     one = number_of("FAIL_ALLOCATION");
@@ -53,7 +52,7 @@ __attribute__((destructor)) static void end(void)
     fprintf(stderr, "allocations=%lu\n", allocations);
 }
 
-/* Counts an allocation. Whether it is one that must fail. */
+/* Counts an allocation, and returns whether it must fail. */
 static bool fails(void)
 {
     allocations++;

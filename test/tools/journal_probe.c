@@ -3,31 +3,32 @@
  *     journal_probe sign < IN > OUT
  *             copies a journal and puts the right CRC into each record
  *     journal_probe large FILE MIB [BROKEN]
- *             makes a journal with so much in the room `lobby`; with BROKEN, one record in the
- *             middle is damaged
+ *             makes a journal of MIB MiB for the room `lobby`; if BROKEN is given, one record in
+ *             the middle is damaged
  *     journal_probe damage SERVER FOLDER JOURNAL HOW
- *             damages the journal in every way that HOW stands for; starts the server on each and
- *             compares the messages that it serves with those that it must serve. HOW is
+ *             damages copies of the journal in every way that HOW names; starts the server on each
+ *             copy and compares the messages that it serves with those that it must serve. HOW is
  *                 cut             cut at every byte of the last three records
- *                 flip state      one byte changed, at each position of the record without a
- *                 flip middle     message at the front; of one in the middle; of the last one
- *                 flip last
- *                 tails           zeros and other bytes behind the end
+ *                 flip state      one byte changed at each position of the first record, which has
+ *                                 no message
+ *                 flip middle     the same for a record in the middle
+ *                 flip last       the same for the last record
+ *                 tails           zeros and other bytes after the end
  *                 fronts          other bytes before the beginning
- *                 random N SEED   a few edits at random, N times
+ *                 random N SEED   a few random edits, N times
  *     journal_probe burst PORT PID COUNT
- *             stops the process, posts a message on each of COUNT connections, lets it go on, and
- *             waits for the answers: all must be 201
+ *             stops the process, posts a message on each of COUNT connections, resumes the process
+ *             and waits for the answers, which must all be 201
  *     journal_probe posts PORT FILE TEXT
- *             posts one message after the other until FILE has TEXT; prints how long they took
+ *             posts one message after the other until FILE contains TEXT; prints their times
  *
- * The idea of `damage` is that each damaged byte has a known price. For every case the tool knows
- * which records are still whole, and so must be served; which are damaged, and so must not be; and
- * which reader must be told of a gap. A server that drops too much is found, and so is one that
- * serves a damaged record or hides a loss.
+ * The idea of `damage` is that the effect of each damaged byte is known. For every case the tool
+ * knows which records are intact and must be served, which are damaged and must not be served, and
+ * which reader must get a gap. So it finds a server that drops too much, serves a damaged record or
+ * hides a loss.
  *
- * The records of a journal: a comment line with a CRC-32 of the rest of the record, the lines of
- * the event, an empty line (journal.h). The journals that `damage` takes have one room, lobby. */
+ * A record of a journal is a comment line with a CRC-32 of the rest of the record, the lines of the
+ * event, and an empty line (journal.h). A journal for `damage` must have only the room lobby. */
 
 #include "tool.h"
 
@@ -38,11 +39,10 @@ enum {
     RECORDS_MAX = 1024,
     LOG_MAX_BYTES = 65536,
     WORKERS = 4,
-    AGAIN_EVERY =
-        8, /* of so many cases the first WORKERS are started a second time, after a kill */
+    AGAIN_EVERY = 8, /* of this many cases, the first WORKERS get a second start, after a kill */
 };
 
-/* A growing buffer, with a NUL behind its bytes. */
+/* A growing buffer whose bytes are followed by a NUL. */
 struct bytes {
     char *at;
     size_t len, capacity;
@@ -97,14 +97,14 @@ static void write_file(const char *path, const struct bytes *b)
 
 /* ==== Records ================================================================================ */
 
-/* Where a record lies in the journal. */
+/* The position of a record in the journal. */
 struct record {
     size_t begin, end;
-    char id[64]; /* of its message; empty when it has none */
+    char id[64]; /* the message's id; empty if there is no message */
 };
 
-/* CRC-32 as in gzip, PNG and Ethernet, bit by bit: not the table of base/crc32.c, which it
- * checks. */
+/* Computes the CRC-32 of gzip, PNG and Ethernet bit by bit. It does not use the table of
+ * base/crc32.c, because it checks that table. */
 static uint32_t crc32_of(const char *at, size_t len)
 {
     uint32_t crc = ~0u;
@@ -121,20 +121,19 @@ static void sign(char *record, size_t len)
 {
     char digits[16];
     if (len < 12 || record[0] != ':')
-        fail("a record was expected, and this came: %.*s", (int)len, record);
+        fail("expected a record, got: %.*s", (int)len, record);
     snprintf(digits, sizeof digits, "%08x", crc32_of(record + 9, len - 9));
     memcpy(record + 1, digits, 8);
 }
 
-/* Finds the records of a journal that has no damage. Returns how many. */
+/* Finds the records of an undamaged journal, and returns their number. */
 static unsigned find_records(const struct bytes *b, struct record *records)
 {
     unsigned count = 0;
     for (size_t at = 0; at < b->len; count++) {
         const char *end = memmem(b->at + at, b->len - at, "\n\n", 2);
         if (end == NULL || count == RECORDS_MAX)
-            fail("a journal without damage was expected; it has none of its records at byte %zu",
-                at);
+            fail("expected an undamaged journal, found no record at byte %zu", at);
         struct record *r = &records[count];
         *r = (struct record) { .begin = at, .end = (size_t)(end + 2 - b->at) };
         const char *id = memmem(b->at + at, r->end - at, "\nid: ", 5);
@@ -145,7 +144,7 @@ static unsigned find_records(const struct bytes *b, struct record *records)
     return count;
 }
 
-/* From standard input to standard output: the records of the suite's hand-written journals. */
+/* Copies a hand-written journal of the suite to standard output, and signs its records. */
 static void run_sign(void)
 {
     struct bytes b = { 0 };
@@ -159,12 +158,12 @@ static void run_sign(void)
     fwrite(b.at, 1, b.len, stdout);
 }
 
-/* A journal of one room with ids of an hour ago, and an idempotency key in each message. */
+/* Makes a journal of one room whose messages have ids from an hour ago and idempotency keys. */
 static void run_large(const char *path, unsigned mib, bool broken)
 {
     static char text[4000];
     struct bytes b = { 0 }, record = { 0 };
-    size_t wanted = (size_t)mib << 20, middle = 0; /* middle: the record at half of the size */
+    size_t wanted = (size_t)mib << 20, middle = 0; /* middle: the record at half the size */
     uint64_t first_ms = (uint64_t)(time(NULL) - 3600) * 1000;
     char state[256];
     memset(text, 'x', sizeof text - 1);
@@ -196,16 +195,16 @@ static void run_large(const char *path, unsigned mib, bool broken)
 
 /* ==== Damage ================================================================================= */
 
-/* What must become of a record: served, not served, or either. */
+/* What must happen to a record: served, not served, or either. */
 enum fate { KEPT, LOST, EITHER };
 
-/* One case: a damaged journal, and what the server must make of it. */
+/* One case: a damaged journal, and how the server must read it. */
 struct damage {
     struct bytes bytes;
     enum fate fate[RECORDS_MAX];
-    int behind;     /* a reader that has read up to this record must be told of a gap; -1: none */
-    size_t bad;     /* where a changed byte is that must be put aside; otherwise SIZE_MAX */
-    char what[128]; /* the damage in words, for a failure */
+    int behind;     /* a reader that resumes from this record must get a gap; -1 if none */
+    size_t bad;     /* offset of a changed byte that must be put aside; SIZE_MAX if none */
+    char what[128]; /* description of the damage, for error messages */
 };
 
 static struct bytes original;
@@ -215,7 +214,7 @@ static const char *server, *how, *which;
 static unsigned random_count;
 static uint64_t random_seed;
 
-/* An empty case, of which nothing is to be put aside and no gap told. */
+/* Starts an empty case, in which the server must put nothing aside and report no gap. */
 static void start_damage(struct damage *d, enum fate fate)
 {
     d->bytes.len = 0;
@@ -225,7 +224,7 @@ static void start_damage(struct damage *d, enum fate fate)
         d->fate[i] = fate;
 }
 
-/* The newest message before a record; -1 when it is the first. */
+/* Returns the record of the newest message before a record, or -1 if there is none. */
 static int message_before(unsigned record)
 {
     int i = (int)record - 1;
@@ -234,9 +233,10 @@ static int message_before(unsigned record)
     return i;
 }
 
-/* Each kind of damage makes its case `n` from the original; false when it has no such case. */
+/* Each function below makes case `n` of a kind of damage from the original. It returns false if the
+ * kind has no such case. */
 
-/* A file that ends too early, as after a crash: only the record that is cut off is lost. */
+/* Cuts the file, as a crash can: only the records that are cut off are lost. */
 static bool damage_cut(struct damage *d, unsigned n)
 {
     size_t len = records[record_count - 3].begin + n;
@@ -249,8 +249,8 @@ static bool damage_cut(struct damage *d, unsigned n)
     return true;
 }
 
-/* One byte changed in one of three ways: the lowest bit, the bit between upper and lower case, or
- * into a line end. */
+/* Changes one byte in one of three ways: flips its lowest bit, flips the bit between upper and
+ * lower case, or makes it a line end. */
 static bool damage_flip(struct damage *d, unsigned n)
 {
     unsigned i = 0;
@@ -265,7 +265,8 @@ static bool damage_flip(struct damage *d, unsigned n)
     char *byte = &d->bytes.at[at];
     *byte = n % 3 == 0 ? *byte ^ 1 : n % 3 == 1 ? *byte ^ 0x20 : *byte == '\n' ? '\r' : '\n';
     d->fate[i] = LOST;
-    /* The last record without its empty line looks like a torn write: it is cut off, not damage. */
+    /* Without its empty line the last record looks like a torn write: the server cuts it off and
+     * reports no damage. */
     bool torn = i == record_count - 1 && at >= records[i].end - 2;
     d->bad = torn ? SIZE_MAX : at;
     d->behind = torn ? -1 : message_before(i);
@@ -274,8 +275,7 @@ static bool damage_flip(struct damage *d, unsigned n)
     return true;
 }
 
-/* Bytes behind the last record, as a file system may leave them after a crash: no message is
- * lost. */
+/* Adds bytes after the last record, as a file system can after a crash: no message is lost. */
 static bool damage_tail(struct damage *d, unsigned n)
 {
     static const struct {
@@ -288,13 +288,13 @@ static bool damage_tail(struct damage *d, unsigned n)
         return false;
     add(&d->bytes, original.at, original.len);
     size_t before = d->bytes.len;
-    for (size_t i = 0; i < tails[n].len; i++) /* an empty text stands for zeros */
+    for (size_t i = 0; i < tails[n].len; i++) /* an empty text means zeros */
         add(&d->bytes, tails[n].text[0] != '\0' ? tails[n].text + i : "", 1);
-    snprintf(d->what, sizeof d->what, "%zu bytes behind the end", d->bytes.len - before);
+    snprintf(d->what, sizeof d->what, "%zu bytes after the end", d->bytes.len - before);
     return true;
 }
 
-/* Bytes before the first record. */
+/* Inserts bytes before the first record. */
 static bool damage_front(struct damage *d, unsigned n)
 {
     static const char *const fronts[] = { "x", "\n", "\n\n", "rubbish\n", "rubbish\n\n", ":",
@@ -312,7 +312,7 @@ static bool damage_front(struct damage *d, unsigned n)
     return true;
 }
 
-/* Replaces `cut` bytes at `at` by `len` others. */
+/* Replaces `cut` bytes at `at` with `len` others. */
 static void edit(struct damage *d, size_t at, size_t cut, const char *put, size_t len)
 {
     struct bytes out = { 0 };
@@ -323,8 +323,7 @@ static void edit(struct damage *d, size_t at, size_t cut, const char *put, size_
     d->bytes = out;
 }
 
-/* Up to four edits at random. A record that still stands whole must be served, whatever happened
- * around it. */
+/* Makes up to four random edits. A record that is still intact must be served in any case. */
 static bool damage_random(struct damage *d, unsigned n)
 {
     char rubbish[300];
@@ -340,28 +339,28 @@ static bool damage_random(struct damage *d, unsigned n)
         for (size_t i = 0; i < len; i++)
             rubbish[i] = (char)next_random(&random);
         switch (below(&random, 5)) {
-        case 0: /* overwritten */
+        case 0: /* overwrite */
             edit(d, at, len, rubbish, len);
             break;
-        case 1: /* overwritten with zeros */
+        case 1: /* overwrite with zeros */
             memset(rubbish, 0, len);
             edit(d, at, len, rubbish, len);
             break;
-        case 2: /* taken out */
+        case 2: /* remove */
             edit(d, at, len, "", 0);
             break;
-        case 3: /* put in */
+        case 3: /* insert */
             edit(d, at, 0, rubbish, len);
             break;
-        default: /* a copy of a stretch from elsewhere, shorter than a record */
+        default: /* insert a copy of a stretch from elsewhere, shorter than a record */
             len = len < 64 ? len : 64;
             from = below(&random, (unsigned)(d->bytes.len - len + 1));
             memcpy(rubbish, d->bytes.at + from, len);
             edit(d, at, 0, rubbish, len);
         }
     }
-    /* A record that still stands whole, at the beginning of a line and behind the records before
-     * it, must be found; any other may be. */
+    /* An intact record that begins a line and follows the records before it must be found; any
+     * other may be. */
     size_t from = 0;
     for (unsigned i = 0; i < record_count; i++) {
         size_t len = records[i].end - records[i].begin;
@@ -390,28 +389,28 @@ static bool make_damage(struct damage *d, unsigned n)
         return damage_front(d, n);
     if (strcmp(how, "random") == 0)
         return damage_random(d, n);
-    fail("HOW was expected to be cut, flip, tails, fronts or random, and is %s", how);
+    fail("expected HOW to be cut, flip, tails, fronts or random, got %s", how);
 }
 
-/* ==== What the server makes of it ============================================================ */
+/* ==== What the server serves ================================================================= */
 
-/* A message as the server serves it, in a page. */
+/* A message in a page from the server. */
 struct element {
     const char *at;
     size_t len;
 };
 
-/* Cuts the array of a page into its elements, which lie in the page. Returns how many. */
+/* Splits the array of a page into elements that point into the page. Returns how many. */
 static unsigned split_page(const char *page, struct element *elements)
 {
     const char *at = strstr(page, "{\"messages\":[");
     unsigned count = 0, depth = 0;
     if (at == NULL)
-        fail("a page of messages was expected, and this came: %s", page);
+        fail("expected a page of messages, got: %s", page);
     for (at += strlen("{\"messages\":["); *at != ']' || depth > 0; at++) {
         if (*at == '\0' || count == RECORDS_MAX)
-            fail("a page of messages was expected, and this came: %s", page);
-        if (*at == '"') /* a string is skipped as a whole: it may hold braces */
+            fail("expected a page of messages, got: %s", page);
+        if (*at == '"') /* skip a string, which may contain braces */
             for (at++; *at != '"'; at++)
                 at += *at == '\\';
         else if (*at == '{' && depth++ == 0)
@@ -424,26 +423,26 @@ static unsigned split_page(const char *page, struct element *elements)
     return count;
 }
 
-static char *original_page; /* the server's page of the journal without damage */
+static char *original_page; /* the server's page of the undamaged journal */
 static struct element original_elements[RECORDS_MAX];
 
-/* The message with this id in that page: what a record must look like when it is served. */
+/* Returns the message with this id in `original_page`: the record as it must be served. */
 static const struct element *original_element(const char *id)
 {
     for (unsigned i = 0; original_elements[i].at != NULL; i++)
         if (strncmp(original_elements[i].at + 7, id, strlen(id)) == 0 &&
             original_elements[i].at[7 + strlen(id)] == '"')
             return &original_elements[i];
-    fail("the server does not serve message %s of the journal without damage", id);
+    fail("the server does not serve message %s of the undamaged journal", id);
 }
 
-/* Compares a page with the fates. NULL, or a sentence that says what is wrong. */
+/* Compares a page with the fates. Returns NULL or an error message. */
 static const char *compare(const struct damage *d, const char *page)
 {
     static char why[512];
     struct element elements[RECORDS_MAX];
     unsigned count = split_page(page, elements), next = 0;
-    /* Records and elements are in the same order, so one pass tells what is missing or too much. */
+    /* Records and elements are in the same order, so one pass finds missing and extra messages. */
     for (unsigned i = 0; i < record_count; i++) {
         if (records[i].id[0] == '\0')
             continue;
@@ -454,8 +453,7 @@ static const char *compare(const struct damage *d, const char *page)
         if (there ? d->fate[i] != LOST : d->fate[i] != KEPT)
             continue;
         snprintf(why, sizeof why, "record %u (%s) %s", i, records[i].id,
-            there ? "was expected to be left out, and is served"
-                  : "was expected to be served, and is not");
+            there ? "must not be served, but is" : "must be served, but is not");
         return why;
     }
     if (next == count)
@@ -465,8 +463,8 @@ static const char *compare(const struct damage *d, const char *page)
     return why;
 }
 
-/* The damaged stretch must be in a file that the log names, with the changed byte, its place, and
- * mode 0600. NULL, or a sentence. */
+/* Checks that the log gives the offset of the damaged stretch and names a file of mode 0600 that
+ * contains the stretch, with the changed byte. Returns NULL or an error message. */
 static const char *check_kept(const struct damage *d, const char *log)
 {
     static char why[8192];
@@ -476,25 +474,24 @@ static const char *check_kept(const struct damage *d, const char *log)
     const char *line = strstr(log, "journal damaged=");
     if (line == NULL ||
         sscanf(line, "journal damaged=%zu offset=%llu kept=\"%4095[^\"]", &len, &offset, path) != 3)
-        return "the log was expected to tell of the damage, and does not";
+        return "the log does not report the damage";
     struct bytes kept = { 0 };
     struct stat st;
     if (stat(path, &st) < 0 || (st.st_mode & 0777) != 0600)
-        snprintf(why, sizeof why, "a file %s with mode 0600 was expected", path);
+        snprintf(why, sizeof why, "expected a file %s with mode 0600", path);
     else if (read_file(path, &kept), kept.len != len || offset + len > d->bytes.len ||
                                          memcmp(kept.at, d->bytes.at + offset, len) != 0)
-        snprintf(why, sizeof why, "file %s was expected to have the bytes from byte %llu on", path,
-            offset);
-    else if (d->bad < offset || d->bad >= offset + len)
         snprintf(
-            why, sizeof why, "byte %zu was expected to be put aside, and is not: %s", d->bad, line);
+            why, sizeof why, "file %s does not contain the bytes from byte %llu on", path, offset);
+    else if (d->bad < offset || d->bad >= offset + len)
+        snprintf(why, sizeof why, "byte %zu was not put aside: %s", d->bad, line);
     else
         why[0] = '\0';
     free(kept.at);
     return why[0] != '\0' ? why : NULL;
 }
 
-/* Removes the stretches that the case before has put aside. */
+/* Removes the stretches that the server put aside in the previous case. */
 static void remove_kept(const char *folder)
 {
     DIR *d = opendir(folder);
@@ -506,7 +503,7 @@ static void remove_kept(const char *folder)
     closedir(d);
 }
 
-/* Ends the worker with the case, what is wrong, and the server's log. The journal is kept beside,
+/* Prints the case, the error and the server's log, and ends the worker. Keeps the damaged journal,
  * so that the case can be repeated by hand. */
 static void show(
     const struct damage *d, const char *journal, const char *why, const char *log, int rest)
@@ -523,8 +520,8 @@ static void show(
 }
 
 /* Starts the server on the journal and checks the messages that it serves, the stretch that it puts
- * aside, and the gap that it tells. `again`: a second start on the same file must give the same,
- * but puts nothing aside. */
+ * aside, and the gap that it reports. If `again` is set, this is a second start on the same file,
+ * which must give the same but puts nothing aside. */
 static void look(const struct damage *d, const char *journal, bool again)
 {
     static char log[LOG_MAX_BYTES];
@@ -540,10 +537,10 @@ static void look(const struct damage *d, const char *journal, bool again)
     close(pipes[1]);
     int port = await_listening(pipes[0], log, sizeof log);
     if (port == 0)
-        show(d, journal, "the server was expected to start", log, pipes[0]);
+        show(d, journal, "the server did not start", log, pipes[0]);
     if (get(port, "/messages?room=lobby&limit=500", &reply) != 200)
-        show(d, journal, "GET /messages was expected to give 200", log, pipes[0]);
-    if (original_page == NULL) { /* the first time: without damage */
+        show(d, journal, "GET /messages did not return 200", log, pipes[0]);
+    if (original_page == NULL) { /* the first call has no damage */
         original_page = strdup(reply.body);
         split_page(original_page, original_elements);
     }
@@ -551,27 +548,25 @@ static void look(const struct damage *d, const char *journal, bool again)
         show(d, journal, why, log, pipes[0]);
     if (d->bad != SIZE_MAX && !again && (why = check_kept(d, log)) != NULL)
         show(d, journal, why, log, pipes[0]);
-    /* A reader that resumes from the message before the damage. */
+    /* A reader that resumes from the message before the damage must get a gap. */
     if (d->behind >= 0) {
         char path[128];
         snprintf(path, sizeof path, "/messages?room=lobby&after=%s", records[d->behind].id);
         if (get(port, path, &reply) != 200)
-            show(d, journal, "the second GET /messages was expected to give 200", log, pipes[0]);
+            show(d, journal, "the second GET /messages did not return 200", log, pipes[0]);
         if (strstr(reply.body, "\"gap\":true") == NULL)
             show(d, journal,
-                again ? "a reader from before the damage was expected to be told of a gap after a "
-                        "second start"
-                      : "a reader from before the damage was expected to be told of a gap",
+                again ? "a reader from before the damage gets no gap after a second start"
+                      : "a reader from before the damage gets no gap",
                 log, pipes[0]);
     }
     status = end_child(pid, SIGKILL);
     if (!WIFSIGNALED(status))
-        show(d, journal, "the server was expected to run until it is killed, and has ended before",
-            log, pipes[0]);
+        show(d, journal, "the server ended before it was killed", log, pipes[0]);
     close(pipes[0]);
 }
 
-/* One worker: every WORKERSth case from `first` on, in a folder of its own. */
+/* Runs every WORKERSth case from `first` on, in the worker's own folder. Returns how many. */
 static unsigned work(const char *folder, unsigned first)
 {
     char own[4000], journal[4100];
@@ -591,8 +586,8 @@ static unsigned work(const char *folder, unsigned first)
     return done;
 }
 
-/* The undamaged journal first, because each case is compared with its page; then the workers share
- * the cases. */
+/* Serves the undamaged journal first, because each case is compared with its page; then splits the
+ * cases between the workers. */
 static void run_damage(const char *folder, const char *journal)
 {
     char path[4100];
@@ -602,7 +597,7 @@ static void run_damage(const char *folder, const char *journal)
     read_file(journal, &original);
     record_count = find_records(&original, records);
     if (record_count < 4)
-        fail("the journal was expected to have at least 4 records, and has %u", record_count);
+        fail("expected a journal with at least 4 records, got %u", record_count);
     snprintf(path, sizeof path, "%s/journal", folder);
     write_file(path, &original);
     look(&none, path, false);
@@ -640,7 +635,7 @@ static int post(char *out, size_t size, const char *text)
         len, body);
 }
 
-/* A signal is not delivered at once: waits until the kernel says that the process has stopped. */
+/* Waits until the kernel shows the process as stopped: a signal takes a moment to arrive. */
 static void await_stopped(pid_t pid)
 {
     char path[64], line[512] = "", state = '?';
@@ -655,10 +650,10 @@ static void await_stopped(pid_t pid)
         sleep_us(1000);
     }
     if (state != 'T' && state != 't')
-        fail("process %d was expected to stop within 5 seconds", pid);
+        fail("process %d did not stop within 5 seconds", pid);
 }
 
-/* All POSTs arrive while the server is stopped, so that it finds them in one turn of its loop: one
+/* Sends all POSTs while the server is stopped, so that it finds them in one turn of its loop: one
  * batch, one sync. */
 static void run_burst(int port, pid_t pid, unsigned count)
 {
@@ -671,26 +666,27 @@ static void run_burst(int port, pid_t pid, unsigned count)
     for (unsigned i = 0; i < count; i++) { /* so that the server has accepted all connections */
         fds[i] = connect_to(port);
         if (fds[i] < 0 || !send_all(fds[i], ask, sizeof ask - 1) || !read_reply(fds[i], &reply))
-            fail("connection %u: GET /healthz was expected to be answered", i);
+            fail("connection %u: no answer to GET /healthz", i);
     }
-    /* While the server is stopped the kernel takes the bytes for it. */
+    /* While the server is stopped, the kernel buffers the requests. */
     kill(pid, SIGSTOP);
     await_stopped(pid);
     for (unsigned i = 0; i < count; i++) {
         snprintf(text, sizeof text, "burst %04u", i);
         int len = post(request, sizeof request, text);
         if (!send_all(fds[i], request, (size_t)len))
-            fail("connection %u: the server has closed it before its POST was sent", i);
+            fail("connection %u: the server closed it before its POST was sent", i);
     }
     kill(pid, SIGCONT);
     for (unsigned i = 0; i < count; i++)
         if (!read_reply(fds[i], &reply) || reply.status != 201)
-            fail("connection %u: a 201 was expected, and this came: %s", i,
+            fail("connection %u: expected a 201, got: %s", i,
                 reply.body != NULL ? reply.body : "no answer");
     printf("%u\n", count);
 }
 
-/* Whether the file has the text by now. Reads all of it each time: for a log of a few lines. */
+/* Returns whether the file contains the text by now. Reads the whole file each time, which is fine
+ * for a short log. */
 static bool file_has(const char *path, const char *text)
 {
     struct bytes b = { 0 };
@@ -700,8 +696,8 @@ static bool file_has(const char *path, const char *text)
     return has;
 }
 
-/* Posts until the text is in the file, which the suite uses to wait for a compaction. Prints the
- * slowest and the mean POST. */
+/* Posts until the file contains the text; the suite uses this to wait for a compaction. Prints the
+ * times of the POSTs. */
 static void run_posts(int port, const char *path, const char *text)
 {
     char request[1024];
@@ -712,10 +708,10 @@ static void run_posts(int port, const char *path, const char *text)
         int len = post(request, sizeof request, "while it compacts");
         int64_t sent_us = now_us();
         if (sent_us - begin_us > 1000 * (int64_t)TOOL_START_MS)
-            fail("\"%s\" was expected in the file in time, and did not come", text);
+            fail("\"%s\" did not appear in the file in time", text);
         if (fd < 0 || !send_all(fd, request, (size_t)len) || !read_reply(fd, &reply) ||
             reply.status != 201)
-            fail("POST %d: a 201 was expected, and this came: %s", count,
+            fail("POST %d: expected a 201, got: %s", count,
                 reply.body != NULL ? reply.body : "no answer");
         int64_t took_us = now_us() - sent_us;
         total_us += took_us;

@@ -1,22 +1,22 @@
-/* slow.c - many connections that send a byte a second, and how long a message takes meanwhile.
+/* slow.c - many connections that send a byte per second, and the delay of messages meanwhile.
  *
  *     slow PORT dribble COUNT
  *     slow PORT probe
  *
- * The first form is a Slowloris attack: it opens COUNT connections. Every even one sends a head
- * byte by byte, every odd one a whole head and then its body byte by byte, one byte a second each.
- * The bytes of all connections are spread over the second, so that the load is even. All must be
- * refused with 408 and closed. It prints how long after the connect that was:
+ * The first form is a Slowloris attack with COUNT connections. Each even connection sends a head
+ * byte by byte; each odd one sends a complete head and then a body byte by byte. Each sends one
+ * byte per second, and the sends are spread over the second, so that the load is even. The server
+ * must refuse all with 408 and close them. The tool prints the times from connect to close:
  *
  *     heads N from LEAST to MOST ms, bodies N from LEAST to MOST ms
  *
- * The second form measures what other clients notice. It opens a stream and a publisher in a room
- * of their own and publishes a message every 50 ms, until its standard input ends. It measures the
- * time from the POST to the arrival in the stream, and prints in microseconds:
+ * The second form measures the effect on other clients. It opens a stream and a publisher in their
+ * own room, and publishes a message every 50 ms until standard input ends. It measures the time
+ * from each POST to the message's arrival in the stream, and prints in microseconds:
  *
  *     messages N median A p95 B worst C
  *
- * Neither runs for longer than LIMIT_SECONDS. */
+ * Neither form runs for longer than LIMIT_SECONDS. */
 
 #include "tool.h"
 
@@ -34,11 +34,11 @@ enum {
 
 static int port;
 
-/* ==== A byte a second ======================================================================== */
+/* ==== One byte per second ==================================================================== */
 
-/* A slow connection, and the answer that it gets. */
+/* A slow connection and its answer. */
 struct writer {
-    int fd; /* -1 when it is closed */
+    int fd; /* -1 when closed */
     bool is_body;
     size_t sent, have;
     int64_t begin_us, end_us;
@@ -63,12 +63,11 @@ static void open_writer(struct writer *w, bool is_body, int epoll)
     if (w->fd < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, w->fd, &event) < 0)
         fail("connection %d: %s", (int)(w - writers), strerror(errno));
     if (is_body && !send_all(w->fd, post_text, sizeof post_text - 1))
-        fail(
-            "connection %d: the server has closed it before the head was sent", (int)(w - writers));
+        fail("connection %d: the server closed it before the head was sent", (int)(w - writers));
 }
 
-/* The next byte. A failed send is ignored: that the server has closed the connection shows when it
- * is read. */
+/* Sends the next byte. Ignores a failed send, because a read shows later that the server has closed
+ * the connection. */
 static void send_byte(struct writer *w)
 {
     const char *text = w->is_body ? body_text : head_text;
@@ -76,13 +75,12 @@ static void send_byte(struct writer *w)
     if (w->fd < 0)
         return;
     if (w->sent == len)
-        fail("connection %d: a 408 was expected before the last byte, and none came",
-            (int)(w - writers));
+        fail("connection %d: expected a 408 before the last byte, got none", (int)(w - writers));
     send(w->fd, text + w->sent++, 1, MSG_NOSIGNAL);
 }
 
-/* Collects the answer up to the close, which must be a 408. A reset would lose it, so that is a
- * failure too. */
+/* Collects the answer, which must be a 408, until the close. A reset is a failure, because it can
+ * lose the answer. */
 static void receive(struct writer *w)
 {
     ssize_t n = recv(w->fd, w->answer + w->have, sizeof w->answer - w->have - 1, 0);
@@ -91,18 +89,17 @@ static void receive(struct writer *w)
         return;
     }
     if (n < 0)
-        fail("connection %d: a 408 was expected, and recv says: %s", (int)(w - writers),
+        fail("connection %d: expected a 408, got an error from recv: %s", (int)(w - writers),
             strerror(errno));
     if (strncmp(w->answer, "HTTP/1.1 408 ", 13) != 0)
-        fail("connection %d: a 408 was expected, and this came: %.40s", (int)(w - writers),
-            w->answer);
+        fail("connection %d: expected a 408, got: %.40s", (int)(w - writers), w->answer);
     w->end_us = now_us();
     close(w->fd);
     w->fd = -1;
     left--;
 }
 
-/* The shortest and the longest time from the connect to the close. */
+/* Prints the shortest and the longest time from connect to close. */
 static void report(const char *name, bool is_body, const char *end)
 {
     int64_t least = INT64_MAX, most = 0;
@@ -145,7 +142,7 @@ static void dribble(void)
     report("bodies", true, "\n");
 }
 
-/* ==== What a message takes =================================================================== */
+/* ==== How long a message takes =============================================================== */
 
 static int compare_times(const void *a, const void *b)
 {
@@ -153,8 +150,8 @@ static int compare_times(const void *a, const void *b)
     return (one > other) - (one < other);
 }
 
-/* Reads the stream until a text has arrived. Bytes behind it are dropped: the next message is
- * published only after this one has arrived. */
+/* Reads the stream until a text has arrived. Drops the bytes after the text, because the next
+ * message is published only later. */
 static void await(int stream, const char *text)
 {
     static char bytes[65536];
@@ -166,12 +163,12 @@ static void await(int stream, const char *text)
         have += (size_t)n;
         bytes[have] = '\0';
         if (have == sizeof bytes - 1)
-            fail("the stream was expected to have %s, and has not", text);
+            fail("the stream sent too many bytes before %s", text);
     } while (strstr(bytes, text) == NULL);
 }
 
-/* Publishes a message and waits for it in the stream, then for its answer. Returns how long the
- * first of the two took. */
+/* Publishes a message, waits for it in the stream and then for the answer to the POST. Returns the
+ * time until the message arrived in the stream. */
 static int64_t measure(int publisher, int stream, int number)
 {
     static struct reply reply;
@@ -188,7 +185,7 @@ static int64_t measure(int publisher, int stream, int number)
     await(stream, text);
     int64_t took_us = now_us() - begin_us;
     if (!read_reply(publisher, &reply) || reply.status != 201)
-        fail("a 201 was expected for a message, and the status is %d", reply.status);
+        fail("expected a 201 for a message, got %d", reply.status);
     return took_us;
 }
 
@@ -203,7 +200,7 @@ static void probe(void)
     await(stream, "event: ready");
     do {
         if (n == PROBES_MAX)
-            fail("standard input was expected to end within %d seconds", LIMIT_SECONDS);
+            fail("standard input did not end within %d seconds", LIMIT_SECONDS);
         times[n] = measure(publisher, stream, n);
         n++;
     } while (poll(&input, 1, PROBE_US / 1000) == 0);

@@ -1,29 +1,29 @@
-/* starve.c - a server that runs out of memory, at every place where it can.
+/* starve.c - makes a server run out of memory at every place where it can.
  *
  *     starve --server PATH --folder DIR [--part memory|journal|keys] [--from N] [--step N]
  *     starve --server PATH --folder DIR [--part ...] --every K
  *
- * The server is the special build of faults.c, in which an allocation fails on demand. In the first
- * form it is started again and again: in the Nth run the Nth allocation fails, and N grows until a
- * run ends before it gets there. So every allocation that the clients can cause fails once, which
- * is what random failures would not give. In each run clients do a bit of everything, always the
- * same, and these must hold:
+ * The server is the special build with faults.c, whose allocations fail on demand. The first form
+ * starts it again and again: in the Nth run the Nth allocation fails, and N grows until a run makes
+ * fewer than N allocations. So every allocation that the clients can cause fails once, which random
+ * failures do not ensure. In each run the clients do the same mix of work, and the following must
+ * hold:
  *
- *   - a start that fails says so in one sentence, and the exit code is 1;
- *   - later a failure costs one client at most: an answer of 503, a `busy`, or its connection;
- *     every other client gets exactly what it should;
- *   - an acknowledged message is delivered, and can be read back, or a gap is told; with a journal
- *     it is in the file;
+ *   - a server that fails to start prints one sentence and exits with 1;
+ *   - later a failure affects at most one client, which gets a 503 or a `busy`, or loses its
+ *     connection; every other client gets exactly what it should;
+ *   - an acknowledged message is delivered and can be read back, or a gap is reported; if
+ *     there is a journal, the message is in it;
  *   - at the end no descriptor is left open, SIGTERM ends the server with exit code 0, and no
- *     sanitizer has anything to report.
+ *     sanitizer reports anything.
  *
- * In the second form every Kth allocation fails while the clients do the same a few times; then
- * none fails any more. Meanwhile any client may be hurt. But the server must not end, hang or
- * spin, and when there is memory again everything must work.
+ * In the second form every Kth allocation fails while the clients repeat the same work a few times;
+ * then no allocation fails. During the failures any client may be hurt, but the server must not
+ * end, hang or spin. When memory is available again, everything must work.
  *
- * The runs share the processors. A failure is reported with the number of its run; `--from N`
- * begins with that run. Left out are allocations that libc makes for itself, and, in the first
- * form, a second failure after the first. */
+ * Several runs execute in parallel. A failure is reported with the number of its run; `--from N`
+ * begins with that run. Allocations inside libc never fail, and in the first form only one
+ * allocation per run does. */
 
 #include "tool.h"
 
@@ -32,41 +32,41 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* What the clients do. Three short parts cost less than a long one: a part is run once for each of
+/* What the clients do. Three short parts cost less than one long part: a part runs once for each of
  * its allocations, so its cost grows with the square of its length. */
 enum part { MEMORY, JOURNAL, KEYS, PARTS };
 
 enum {
-    JOBS = 3, /* workers at a time: they wait more than they work */
+    JOBS = 3, /* parallel workers, which mostly wait */
     ANSWER_MAX = 1 << 20,
     REQUEST_MAX = 65536,
     STREAMS_MAX = 4,
     KEPT_MAX = 256, /* acknowledged messages in one run */
-    ROUNDS = 4,     /* of the second form */
+    ROUNDS = 4,     /* repetitions in the second form */
     FILLERS = 11,   /* posts of FILLER_BYTES: enough for a compaction */
     FILLER_BYTES = 7500,
     LARGE_BYTES = 54000,
-    KEY_BEFORE = 2,    /* the key of a message in the journal that a run begins with */
-    IDLE_US = 1300000, /* without a request: long enough for a heartbeat and presence */
+    KEY_BEFORE = 2,    /* key of a message in the initial journal */
+    IDLE_US = 1300000, /* time without a request: enough for a heartbeat and presence */
 };
 
 static const char *const part_names[] = { "memory", "journal", "keys" };
 
-/* An event stream, with all that it has received. */
+/* An event stream and everything that it has received. */
 struct stream {
-    int fd; /* -1: it was hurt, or closed */
+    int fd; /* -1 if it was hurt or closed */
     size_t len;
     char text[ANSWER_MAX];
 };
 
-/* A message that was acknowledged. */
+/* An acknowledged message. */
 struct kept {
     char room[8], id[48];
 };
 
 static const char *server;
-static char folder[3000];                       /* of this worker */
-static char journal_path[4000], log_path[4000]; /* in it */
+static char folder[3000];                       /* this worker's folder */
+static char journal_path[4000], log_path[4000]; /* in `folder` */
 static char start_journal[4000];                /* each run begins with a copy of it */
 static enum part part;
 static unsigned long run, every;
@@ -80,13 +80,13 @@ static struct kept kept[KEPT_MAX], from_before;
 static unsigned kept_count;
 static struct {
     unsigned long allocations, runs, starts, hurt, gaps;
-} * sums; /* of all workers, in shared memory; not atomic, because they are only printed */
+} * sums; /* totals of all workers, in shared memory; not atomic, because they are only printed */
 static char answer[ANSWER_MAX];
 static size_t answer_len;
 
-/* ==== What is wrong ========================================================================== */
+/* ==== Failures =============================================================================== */
 
-/* The file as a string, cut to `size`; empty when it cannot be read. Returns its length. */
+/* Reads a file as a string, cut to `size`, or an empty one if that fails. Returns its length. */
 static size_t read_whole(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -100,7 +100,7 @@ static size_t read_whole(const char *path, char *out, size_t size)
     return len;
 }
 
-/* Ends the worker with the number of its run, what was wrong, and the server's log. */
+/* Prints the number of the run, the error and the server's log, and ends the worker. */
 __attribute__((noreturn, format(printf, 1, 2))) static void broken(const char *format, ...)
 {
     static char what[8192], log[65536];
@@ -118,16 +118,15 @@ __attribute__((noreturn, format(printf, 1, 2))) static void broken(const char *f
         every > 0 ? every : run, what, log);
 }
 
-/* A client did not get what it asked for. That is excused once in a run, by the one allocation that
- * failed. */
+/* Notes that a client did not get what it asked for. A failed allocation excuses one client. */
 static void hurt(const char *what)
 {
     if (loose)
         return;
     if (hurt_count++ > 0)
-        broken("one client may be hurt, and two are: %s, and %s", hurt_by, what);
+        broken("only one client may be hurt, but two are: %s, and %s", hurt_by, what);
     if (run == 0 || every > 0)
-        broken("no allocation fails, and a client is hurt: %s", what);
+        broken("a client is hurt although no allocation fails: %s", what);
     snprintf(hurt_by, sizeof hurt_by, "%s", what);
 }
 
@@ -137,11 +136,11 @@ static int connect_or_break(void)
 {
     int fd = connect_to(port);
     if (fd < 0)
-        broken("a connection was expected, and connect says: %s", strerror(errno));
+        broken("connect: %s", strerror(errno));
     return fd;
 }
 
-/* Reads up to the close, into `answer`. */
+/* Reads into `answer` until the close. */
 static void read_to_end(int fd)
 {
     ssize_t n;
@@ -149,27 +148,27 @@ static void read_to_end(int fd)
     while ((n = recv(fd, answer + answer_len, ANSWER_MAX - 1 - answer_len, 0)) > 0)
         answer_len += (size_t)n;
     if (n < 0 && errno == EAGAIN)
-        broken("an answer was expected within %d seconds", TOOL_ANSWER_SECONDS);
+        broken("no answer within %d seconds", TOOL_ANSWER_SECONDS);
     answer[answer_len] = '\0';
 }
 
-/* The status of the answer in `answer`; 0 when it is not whole. */
+/* Returns the status of the answer in `answer`, or 0 if the answer is incomplete. */
 static int status_of_answer(bool head)
 {
     const char *end = strstr(answer, "\r\n\r\n"), *length = strstr(answer, "\r\nContent-Length: ");
     if (end == NULL)
         return 0;
     if (strncmp(answer, "HTTP/1.1 ", 9) != 0)
-        broken("an HTTP answer was expected, and this came: %.200s", answer);
+        broken("expected an HTTP answer, got: %.200s", answer);
     size_t have = answer_len - (size_t)(end + 4 - answer);
-    /* The answer to a HEAD has a length and no body. */
+    /* The answer to a HEAD has a length but no body. */
     if (!head && length != NULL && length < end && have < strtoul(length + 18, NULL, 10))
         return 0;
     return atoi(answer + 9);
 }
 
-/* Sends a request over a connection of its own and reads the answer; returns its status, or 0 when
- * there was no whole answer. The request must ask for a close. */
+/* Sends a request over its own connection and reads the answer. Returns its status, or 0 if no
+ * complete answer arrives. The request must make the server close the connection. */
 __attribute__((format(printf, 1, 2))) static int exchange(const char *format, ...)
 {
     static char request[REQUEST_MAX];
@@ -180,27 +179,27 @@ __attribute__((format(printf, 1, 2))) static int exchange(const char *format, ..
     int fd = connect_or_break();
     if (len < 0 || (size_t)len >= sizeof request)
         broken("a request of the tool is too long");
-    send_all(fd, request, (size_t)len); /* or not: the answer tells */
+    send_all(fd, request, (size_t)len); /* the answer shows whether this failed */
     read_to_end(fd);
     close(fd);
     return status_of_answer(strncmp(request, "HEAD ", 5) == 0);
 }
 
-/* Whether it is the wanted status. A 503, and a connection closed without an answer, count as hurt;
- * any other status is a failure. */
+/* Returns whether the status is the wanted one. A 503, or a connection closed without an answer,
+ * counts as hurt; any other status is a failure. */
 static bool is(int status, int wanted, const char *what)
 {
     if (status == wanted)
         return true;
     if (status != 0 && status != 503)
-        broken("%s: the status is %d, expected was %d: %.1000s", what, status, wanted, answer);
+        broken("%s: expected status %d, got %d: %.1000s", what, wanted, status, answer);
     hurt(what);
     return false;
 }
 
 #define END "Host: h\r\nConnection: close\r\n\r\n"
 
-/* The token, in the part that has keys, and an address of a client behind a proxy. */
+/* Returns fields with a token and the address of a client behind a proxy; empty outside KEYS. */
 static const char *authorization(bool writes)
 {
     static char line[3000];
@@ -211,14 +210,13 @@ static const char *authorization(bool writes)
     return line;
 }
 
-/* A GET of a path. */
+/* Requests a path, and returns whether the status is the wanted one. */
 static bool gets(const char *target, int wanted)
 {
     return is(exchange("GET %s HTTP/1.1\r\n%s" END, target, authorization(false)), wanted, target);
 }
 
-/* Remembers the receipt in `answer`: it promises that the message can be read back. Returns its
- * id. */
+/* Remembers the receipt in `answer`, whose message must be readable later. Returns its id. */
 static const char *keep(const char *room)
 {
     struct kept *k = &kept[kept_count++];
@@ -226,11 +224,11 @@ static const char *keep(const char *room)
         broken("a run has more than %d messages", KEPT_MAX);
     snprintf(k->room, sizeof k->room, "%s", room);
     if (!text_after(answer, "{\"id\":\"", k->id, sizeof k->id))
-        broken("a receipt was expected, and this came: %.1000s", answer);
+        broken("expected a receipt, got: %.1000s", answer);
     return k->id;
 }
 
-/* Publishes a JSON body with a key. Returns the id; NULL when the client was hurt or refused. */
+/* Publishes a JSON body with a key. Returns the id, or NULL if the client was hurt or refused. */
 static const char *posts(const char *room, const char *body, unsigned key, int wanted)
 {
     int status = exchange("POST /messages HTTP/1.1\r\n%sContent-Type: application/json\r\n"
@@ -241,14 +239,14 @@ static const char *posts(const char *room, const char *body, unsigned key, int w
 
 /* ==== Streams ================================================================================ */
 
-/* Reads until the text has arrived. False when the stream was closed, which counts as hurt. A
- * timeout is a failure: a stream that stays open must not be forgotten. */
+/* Reads until the text has arrived. Returns false if the stream was closed, which counts as hurt. A
+ * timeout is a failure, because the server must not forget a stream that stays open. */
 static bool hears(struct stream *s, const char *text)
 {
     int64_t end_us = now_us() + TOOL_ANSWER_SECONDS * INT64_C(1000000);
     while (s->fd >= 0 && memmem(s->text, s->len, text, strlen(text)) == NULL) {
         ssize_t n = recv(s->fd, s->text + s->len, ANSWER_MAX - s->len, 0);
-        if (now_us() > end_us || (n < 0 && errno == EAGAIN)) /* heartbeats alone would go on */
+        if (now_us() > end_us || (n < 0 && errno == EAGAIN)) /* heartbeats prevent EAGAIN */
             broken("a stream did not get \"%.100s\" in time; it got: %.*s", text, (int)s->len,
                 s->text);
         s->len += n > 0 ? (size_t)n : 0;
@@ -271,7 +269,7 @@ static struct stream *opens(unsigned number, const char *target, const char *ver
     s->len = 0;
     s->fd = connect_or_break();
     send_all(s->fd, request, (size_t)len);
-    /* Any event first, because waiting for `ready` alone would not notice a `busy` in its place. */
+    /* Waits for any event first, because a wait for `ready` would not notice a `busy`. */
     while (s->fd >= 0 && memmem(s->text, s->len, "event: ready\n", 13) == NULL) {
         if (memmem(s->text, s->len, "event: busy\n", 12) != NULL) {
             close(s->fd);
@@ -293,7 +291,7 @@ static void closes(struct stream *s)
     s->fd = -1;
 }
 
-/* A published message must reach both streams that are still open. */
+/* Waits until a published message has reached both streams, unless they are closed. */
 static void heard(const char *id)
 {
     char line[64];
@@ -307,14 +305,14 @@ static void heard(const char *id)
 
 /* ==== What the clients do ==================================================================== */
 
-/* Reads one message back: a reader from just before it must get it, or be told of a gap. True when
- * the message is there. It is tried twice, because the first GET may be the client that is hurt. */
+/* Reads one message back: a reader from just before it must get the message or a gap. Returns
+ * whether the message is there. Tries twice, because the first GET may be the hurt client. */
 static bool is_there(const struct kept *k)
 {
     struct id id;
     char wanted[128];
     if (!parse_id(k->id, &id))
-        broken("an id was expected, and this came: %s", k->id);
+        broken("expected an id, got: %s", k->id);
     snprintf(wanted, sizeof wanted, "{\"messages\":[{\"id\":\"%s\"", k->id);
     for (int tries = 0; tries < 2; tries++) {
         int status = exchange("GET /messages?room=%s&after=%llu-%llu&limit=1 HTTP/1.1\r\n%s" END,
@@ -325,7 +323,8 @@ static bool is_there(const struct kept *k)
         if (strstr(answer, wanted) != NULL)
             return true;
         if (strstr(answer, "\"gap\":true") == NULL)
-            broken("message %s of room %s was acknowledged, and neither it nor a gap is there",
+            broken("message %s of room %s was acknowledged, but neither the message nor a gap is "
+                   "there",
                 k->id, k->room);
         sums->gaps++;
         return false;
@@ -333,14 +332,14 @@ static bool is_there(const struct kept *k)
     return false;
 }
 
-/* All messages that were acknowledged in this run. */
+/* Reads back all messages that were acknowledged in this run. */
 static void read_back(void)
 {
     for (unsigned i = 0; i < kept_count; i++)
         is_there(&kept[i]);
 }
 
-/* Page files, preflight, and heads that are refused: the answers that need no hub. */
+/* Requests page files and a preflight, and sends invalid heads. None of them needs the hub. */
 static void ask_for_pages(void)
 {
     gets("/", 200);
@@ -356,14 +355,13 @@ static void ask_for_pages(void)
     gets("/healthz", 200);
 }
 
-/* A message of each kind, a repeated key, a conflict, a chunked body, a body with an error in
- * it. */
+/* Posts a message of each kind, a repeated key, a conflict, a chunked body and an invalid body. */
 static void post_all_kinds(void)
 {
     static char large[12000];
     int status;
     unsigned key = ++serial;
-    /* A chat message; the same POST again; another message with its key. */
+    /* A chat message; the same POST again; another message with the same key. */
     const char *id =
         posts("a", "{\"room\":\"a\",\"message\":\"hello\",\"name\":\"ann\"}", key, 201);
     char first[64];
@@ -372,7 +370,7 @@ static void post_all_kinds(void)
         snprintf(first, sizeof first, "%s", id);
         id = posts("a", "{\"room\":\"a\",\"message\":\"hello\",\"name\":\"ann\"}", key, 200);
         if (id != NULL && strcmp(id, first) != 0)
-            broken("the repeated POST has the id %s, expected was %s", id, first);
+            broken("the repeated POST: expected id %s, got %s", first, id);
         posts("a", "{\"room\":\"a\",\"message\":\"differs\"}", key, 422);
     }
     status = exchange("POST /messages HTTP/1.1\r\nContent-Type: application/json\r\n"
@@ -384,7 +382,7 @@ static void post_all_kinds(void)
                  "Content-Type: application/octet-stream\r\nContent-Length: 9\r\n" END "some data");
     if (is(status, 201, "a POST of bytes"))
         heard(keep("c"));
-    /* Text that is larger than the first buffer of a connection. */
+    /* A text larger than the first buffer of a connection. */
     memset(large, 'x', sizeof large);
     memcpy(large, "{\"room\":\"b\",\"data\":\"", 20);
     memcpy(large + sizeof large - 3, "\"}", 3);
@@ -394,8 +392,8 @@ static void post_all_kinds(void)
         400, "half of a JSON");
 }
 
-/* A body larger than the scratch memory that the hub keeps between two turns, and the page with it:
- * an answer that runs out of memory half-way must not look whole. */
+/* Posts a body larger than the scratch memory that the hub keeps between two turns, and requests a
+ * page with it: an answer that runs out of memory halfway must not look complete. */
 static void post_many_bytes(void)
 {
     static char bytes[LARGE_BYTES + 1], base64[LARGE_BYTES / 3 * 4 + 1];
@@ -410,10 +408,10 @@ static void post_many_bytes(void)
     const char *id = keep("d");
     if (gets("/messages?room=d&limit=1", 200) && strstr(answer, id) != NULL &&
         strstr(answer, base64) == NULL)
-        broken("a page has the message's id and not all of its bytes");
+        broken("a page contains the message's id but not all of its bytes");
 }
 
-/* A long poll that waits, and the message that ends it. */
+/* Starts a long poll, and posts the message that ends it. */
 static void poll_for_one(void)
 {
     char request[256];
@@ -433,8 +431,8 @@ static void poll_for_one(void)
     is(status_of_answer(false), 200, "a long poll");
 }
 
-/* Clients that go in the middle of a head, of a body and of a long poll: they get no answer, so
- * nothing is checked but that the server goes on. */
+/* Closes connections in the middle of a head, a body and a long poll. They get no answer, so the
+ * only check is that the server continues. */
 static void leave_in_the_middle(void)
 {
     static const char *const halves[] = { "GET /he",
@@ -449,12 +447,12 @@ static void leave_in_the_middle(void)
     }
 }
 
-/* Pages, streams in several rooms with and without chunks, messages, history, long polls,
- * resuming. */
+/* Plays MEMORY: pages, streams in several rooms with and without chunks, messages, history, long
+ * polls, resuming. */
 static void play_memory(void)
 {
     ask_for_pages();
-    /* Two streams that are in the same rooms, in another order, with chunks and without. */
+    /* Two streams in the same rooms, in a different order, with chunks and without. */
     hears(opens(0, "/events?room=a,b,c&name=ann&history=20", "1.1"), "\"ann\"");
     hears(opens(1, "/events?room=a&room=c&room=b&name=bob", "1.0"), "\"bob\"");
     post_all_kinds();
@@ -464,7 +462,7 @@ static void play_memory(void)
     gets("/messages?room=b&before=9000000000000-0&limit=1", 200);
     gets("/rooms", 200);
     poll_for_one();
-    /* Resuming from a message, from before the start, and from an id that cannot be read. */
+    /* Resume from a message, from before the start, and from an invalid id. */
     if (kept_count > 0) {
         char target[256];
         snprintf(
@@ -474,12 +472,12 @@ static void play_memory(void)
         closes(opens(2, "/events?history=1&room=c,d&last_event_id=what", "1.1"));
     }
     leave_in_the_middle();
-    /* Pipelined: the answer that is checked is the first one. */
+    /* Two pipelined requests; only the first answer is checked. */
     is(exchange("GET /rooms HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\n" END), 200,
         "two at once");
 }
 
-/* Whether the server's log has the text by now. */
+/* Returns whether the server's log contains the text by now. */
 static bool log_has(const char *text)
 {
     static char log[65536];
@@ -487,7 +485,7 @@ static bool log_has(const char *text)
     return strstr(log, text) != NULL;
 }
 
-/* A key in the journal must be remembered as long as its message is there. */
+/* Checks that a key in the journal is remembered while its message is held. */
 static void repeat_from_before(void)
 {
     const char *body = "{\"room\":\"b\",\"data\":{\"from\":\"before\"}}";
@@ -495,7 +493,7 @@ static void repeat_from_before(void)
         posts("b", body, KEY_BEFORE, 200);
 }
 
-/* A restored room, files, and enough messages for a compaction. */
+/* Plays JOURNAL: a restored room, files, and enough messages for a compaction. */
 static void play_journal(void)
 {
     static char filler[FILLER_BYTES];
@@ -512,7 +510,7 @@ static void play_journal(void)
     memcpy(filler, "{\"room\":\"a\",\"data\":\"", 20);
     memcpy(filler + sizeof filler - 3, "\"}", 3);
     kept_count = kept_count > 100 ? 0 : kept_count; /* --every plays several times */
-    filler[9] = 'b'; /* the first large one, for which the journal needs memory, must stay held */
+    filler[9] = 'b'; /* the first large message, which makes the journal allocate, must stay held */
     heard(posts("b", filler, ++serial, 201));
     filler[9] = 'a';
     for (int i = 0; i < FILLERS; i++)
@@ -526,7 +524,7 @@ static void play_journal(void)
     gets("/messages?room=a&limit=500", 200);
 }
 
-/* Tokens in each of their three places, their refusals, and addresses behind a proxy. */
+/* Plays KEYS: tokens in each of their three places, refusals, and addresses behind a proxy. */
 static void play_keys(void)
 {
     char target[3000];
@@ -552,7 +550,7 @@ static void play(void)
     read_back();
 }
 
-/* At the end a new stream gets a new message. No client may be hurt here, except the one that the
+/* Checks that a new stream gets a new message. No client may be hurt, except the one that the
  * failed allocation excuses. */
 static void is_alive(void)
 {
@@ -579,7 +577,7 @@ static void copy_file(const char *from, const char *to)
     close(fd);
 }
 
-/* How many descriptors the server has open. */
+/* Counts the descriptors that the server has open. */
 static unsigned descriptors(void)
 {
     char path[64];
@@ -594,7 +592,7 @@ static unsigned descriptors(void)
     return count;
 }
 
-/* The server's time on a processor, in the kernel's ticks. */
+/* Returns the server's CPU time in the kernel's ticks. */
 static unsigned long long ticks(void)
 {
     char path[64], line[1024];
@@ -608,7 +606,7 @@ static unsigned long long ticks(void)
     return user + system;
 }
 
-/* Starts the server for this part and run. Returns its log's descriptor. */
+/* Starts the server for this part and run. Returns the descriptor of its log. */
 static int start_server(void)
 {
     char key[4000], www[4000], number[32];
@@ -636,7 +634,7 @@ static int start_server(void)
     return log;
 }
 
-/* True when the server listens; false when it has ended, with `*status`. */
+/* Returns true when the server listens. Returns false if it has ended, and sets `*status`. */
 static bool await_start(int *status)
 {
     static char log[65536];
@@ -657,8 +655,8 @@ static bool await_start(int *status)
     broken("the server neither listened nor ended in time");
 }
 
-/* Checks the server's standard error: no sanitizer, no broken invariant, and one sentence exactly
- * when the start failed. Returns how many allocations the server has made. */
+/* Checks the server's log: no sanitizer report, no broken invariant, and one sentence if the start
+ * failed but none otherwise. Returns how many allocations the server has made. */
 static unsigned long check_log(bool started)
 {
     static const char *const bad[] = { "ERROR: ", "Sanitizer", "runtime error", "Assertion",
@@ -668,19 +666,19 @@ static unsigned long check_log(bool started)
     read_whole(log_path, log, sizeof log);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (strstr(log, bad[i]) != NULL)
-            broken("the server's log has \"%s\"", bad[i]);
+            broken("the server's log contains \"%s\"", bad[i]);
     /* A sentence for the operator begins with the program's name, a line of the log does not. */
     for (const char *at = log; (at = strstr(at, "ssechat: ")) != NULL; at++)
         sentences++;
     if (sentences != (started ? 0 : 1))
-        broken("the server's log has %u sentences; expected are %u", sentences, started ? 0u : 1u);
+        broken("expected %u sentences in the server's log, got %u", started ? 0u : 1u, sentences);
     const char *line = strstr(log, "allocations=");
     if (line == NULL)
-        broken("the server did not say how many allocations there were");
+        broken("the server did not print the number of its allocations");
     return strtoul(line + 12, NULL, 10);
 }
 
-/* The acknowledged messages of room `b`, which is never full, must be in the journal. */
+/* Checks that the journal contains the acknowledged messages of room `b`, which is never full. */
 static void check_journal(void)
 {
     static char journal[ANSWER_MAX];
@@ -689,11 +687,11 @@ static void check_journal(void)
     for (unsigned i = 0; i < kept_count; i++) {
         snprintf(line, sizeof line, "\nid: %s\n", kept[i].id);
         if (strcmp(kept[i].room, "b") == 0 && strstr(journal, line) == NULL)
-            broken("message %s was acknowledged and is not in the journal", kept[i].id);
+            broken("message %s was acknowledged but is not in the journal", kept[i].id);
     }
 }
 
-/* Waits until the server has closed what the clients left, sends SIGTERM, and expects the drain's
+/* Waits until the server has closed the connections that clients left, sends SIGTERM, and expects a
  * `retry:` on the open stream and exit code 0. */
 static void end_server(unsigned before)
 {
@@ -702,7 +700,7 @@ static void end_server(unsigned before)
     for (int64_t end_us = now_us() + 5000000; descriptors() != before + own;) {
         if (now_us() > end_us)
             broken(
-                "the server has %u descriptors open; expected are %u", descriptors(), before + own);
+                "expected %u open descriptors in the server, got %u", before + own, descriptors());
         sleep_us(500);
     }
     kill(pid, SIGTERM);
@@ -714,10 +712,10 @@ static void end_server(unsigned before)
     }
     int status = end_child(pid, SIGTERM);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        broken("after SIGTERM the wait status is %x, expected was 0", (unsigned)status);
+        broken("expected wait status 0 after SIGTERM, got %x", (unsigned)status);
 }
 
-/* Forgets the last run. Each run begins with the same journal. */
+/* Forgets the last run, and restores the initial journal. */
 static void begin_run(void)
 {
     hurt_count = 0;
@@ -728,7 +726,7 @@ static void begin_run(void)
         copy_file(start_journal, journal_path);
 }
 
-/* One run of the first form. Returns how many allocations the server has made. */
+/* Makes one run of the first form. Returns how many allocations the server has made. */
 static unsigned long run_once(void)
 {
     int status;
@@ -736,7 +734,7 @@ static unsigned long run_once(void)
     close(start_server());
     if (!await_start(&status)) {
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
-            broken("the server did not start, and its wait status is %x; expected was exit code 1",
+            broken("the server did not start: expected exit code 1, got wait status %x",
                 (unsigned)status);
         sums->starts++;
         return check_log(false);
@@ -751,14 +749,14 @@ static unsigned long run_once(void)
     return check_log(true);
 }
 
-/* The second form. SIGUSR1 turns the failures on and off. */
+/* Runs the second form. SIGUSR1 turns the failures on and off. */
 static void run_every(void)
 {
     int status;
     begin_run();
     close(start_server());
     if (!await_start(&status))
-        broken("the server did not start, though no allocation fails");
+        broken("the server did not start although no allocation fails");
     unsigned before = descriptors();
     kill(pid, SIGUSR1);
     loose = true;
@@ -767,13 +765,13 @@ static void run_every(void)
         closes(&streams[1]);
         play();
     }
-    /* A server that failed to do something may try again, but not in a loop without a pause. */
+    /* The server may retry what failed, but not in a loop without a pause. */
     unsigned long long worked = ticks();
     sleep_us(IDLE_US);
     worked = ticks() - worked;
     if (worked * 1000000 / (unsigned long long)sysconf(_SC_CLK_TCK) > IDLE_US / 2)
-        broken("the server uses the processor while there is no request");
-    /* There is memory again: from here on everything must work. */
+        broken("the server uses CPU time although there is no request");
+    /* Memory is available again: from here on everything must work. */
     kill(pid, SIGUSR1);
     closes(&streams[0]);
     closes(&streams[1]);
@@ -805,7 +803,7 @@ static void make_folder(const char *name)
         fail("%s: %s", path, strerror(errno));
 }
 
-/* A token of the key in the folder, made by the server program itself. */
+/* Makes a token with the key in the folder, by running the server program. */
 static void make_token(const char *more, char *out, size_t size)
 {
     char command[10000];
@@ -817,7 +815,7 @@ static void make_token(const char *more, char *out, size_t size)
     out[strcspn(out, "\n")] = '\0';
 }
 
-/* The journal that each run begins with: the one that a server without failures leaves behind. */
+/* Makes the journal that each run begins with: a server without failures writes it. */
 static void make_journal(void)
 {
     int status;
@@ -825,7 +823,7 @@ static void make_journal(void)
     begin_run();
     close(start_server());
     if (!await_start(&status))
-        broken("the server did not start, though no allocation fails");
+        broken("the server did not start although no allocation fails");
     for (int i = 0; i < 3; i++) {
         posts("a", "{\"room\":\"a\",\"message\":\"from before\"}", ++serial, 201);
         if (posts("b", "{\"room\":\"b\",\"data\":{\"from\":\"before\"}}", ++serial, 201) != NULL &&
@@ -836,7 +834,7 @@ static void make_journal(void)
     copy_file(journal_path, start_journal);
 }
 
-/* One worker, in a folder of its own: every JOBSth run. The first worker also makes a run without a
+/* Makes every JOBSth run, in the worker's own folder. The first worker also makes a run without a
  * failure, in which no client may be hurt. */
 static void work(unsigned worker, unsigned long from, unsigned long step)
 {
@@ -847,7 +845,7 @@ static void work(unsigned worker, unsigned long from, unsigned long step)
     snprintf(folder + len, sizeof folder - len, "/%s", name);
     snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
     snprintf(log_path, sizeof log_path, "%s/log", folder);
-    serial = (worker + 1) * 1000000; /* idempotency keys of its own */
+    serial = (worker + 1) * 1000000; /* this worker's own idempotency keys */
     if (every > 0) {
         run_every();
         return;
@@ -855,7 +853,7 @@ static void work(unsigned worker, unsigned long from, unsigned long step)
     if (worker == 0)
         run_once(); /* without a failure */
     unsigned long allocations;
-    /* A run that made fewer allocations than `run` had no failure: that was the last one. */
+    /* A run that made fewer than `run` allocations had no failure, so it was the last one. */
     for (run = from + worker * step; (allocations = run_once()) >= run; run += JOBS * step)
         sums->runs++;
     sums->allocations = allocations;
@@ -890,7 +888,7 @@ int main(int argc, char **argv)
     sums = mmap(NULL, sizeof *sums, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (sums == MAP_FAILED)
         fail("out of memory");
-    /* What the workers share: files to serve, a key, two tokens, and the first journal. */
+    /* The workers share files to serve, a key, two tokens and the initial journal. */
     make_folder("www");
     make_folder("www/folder");
     write_text("www/file.txt", "a file", 0600);
@@ -902,11 +900,11 @@ int main(int argc, char **argv)
     snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     if (part == JOURNAL) {
-        unsigned long wanted = every; /* it is made without failures, whatever was asked for */
+        unsigned long wanted = every; /* the journal is made without failures */
         every = 0;
         make_folder("0");
         size_t len = strlen(folder);
-        snprintf(folder + len, sizeof folder - len, "/0"); /* where ../www is */
+        snprintf(folder + len, sizeof folder - len, "/0"); /* so that ../www exists */
         make_journal();
         folder[len] = '\0';
         every = wanted;
@@ -928,8 +926,7 @@ int main(int argc, char **argv)
         good &= workers[i] > 0 && waitpid(workers[i], &status, 0) == workers[i] && status == 0;
     }
     if (good && every == 0)
-        printf(
-            "%s: about %lu allocations; %lu failed: %lu starts, %lu clients hurt, %lu gaps told\n",
+        printf("%s: about %lu allocations; %lu failed: %lu starts, %lu clients hurt, %lu gaps\n",
             part_names[part], sums->allocations, sums->runs, sums->starts, sums->hurt, sums->gaps);
     return good ? 0 : 1;
 }

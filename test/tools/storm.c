@@ -1,24 +1,24 @@
-/* storm.c - sends a running server many thousand damaged requests.
+/* storm.c - sends many thousands of damaged requests to a running server.
  *
  *     storm PORT COUNT [SEED [SECONDS [TOKEN]]]
  *
- * This is mutation fuzzing from outside, against the real program with its timers and sockets. It
- * makes COUNT requests of all kinds that the server knows, and damages half of them: bits turned
- * over, pieces cut out, doubled or put into each other, line ends changed, numbers made huge, NULs,
- * deep JSON, half characters, endless fields. They go over up to 64 connections at a time, several
- * on each, in pieces of any size. Some connections are half closed at their end, some are reset,
- * and some do not read for a while; streams are kept for a bit. With a TOKEN most requests carry
- * it. A connection lives for a second at most, and a request that did not get its turn on it is the
- * first one on another.
+ * This is mutation fuzzing from outside, against the real program with its timers and sockets.
+ * storm makes COUNT requests of all kinds that the server supports, and damages half of them: it
+ * flips bits, removes, doubles and joins pieces, changes line ends, and inserts huge numbers, NULs,
+ * deep JSON, incomplete characters and very long fields. It sends them over up to 64 connections at
+ * a time, several on each, in pieces of any size. Some connections are half-closed at their end,
+ * some are reset, and some do not read for a while; streams stay open for a moment. If a TOKEN is
+ * given, most requests carry it. A connection lives for at most a second, and requests that it did
+ * not begin to send move to another connection.
  *
- * Which answer is right cannot be known for a damaged request. So storm checks what holds for every
- * one: whatever the server sends must be a sequence of answers, each with a status line and as much
- * body as it announces, and nothing may follow the answer that closes. The server must go on
- * accepting and answering, and be healthy at the end. Then one line tells how many requests,
- * connections and answers of each status there were; otherwise one line says what is wrong, and the
- * exit code is 1. Whether memory or descriptors are lost is for the suite that runs it, storm.bats.
+ * The right answer to a damaged request is unknown. So storm checks what must hold for every
+ * request: the server must send a sequence of answers, each with a status line and a body as long
+ * as announced, and nothing may follow an answer that closes the connection. The server must
+ * continue to accept and answer, and be healthy at the end. Then one line shows the numbers of
+ * requests, connections and answers of each status. On a failure one line shows the error instead,
+ * and the exit code is 1. storm.bats, which runs storm, looks for lost memory and descriptors.
  *
- * The seed is printed. The same seed makes the same requests, though not at the same moments. */
+ * The seed is printed. The same seed makes the same requests, but not with the same timing. */
 
 #include "tool.h"
 
@@ -26,19 +26,19 @@
 
 enum {
     SLOTS = 64,
-    REQUESTS_MAX = 6,       /* on one connection */
-    REQUEST_MAX = 40000,    /* bytes: over the largest head, and over the tests' largest body */
-    LIFE_US = 1000000,      /* of a connection */
-    SILENCE_US = 20000000,  /* from the server on all connections: it hangs */
-    ANSWER_HEAD_MAX = 8192, /* bytes, far more than any head of ours */
+    REQUESTS_MAX = 6,      /* per connection */
+    REQUEST_MAX = 40000,   /* bytes: more than the largest head, and than the tests' largest body */
+    LIFE_US = 1000000,     /* of a connection */
+    SILENCE_US = 20000000, /* without a byte from the server: it hangs */
+    ANSWER_HEAD_MAX = 8192, /* bytes, far more than in any head of the server */
     RETURNED_MAX = SLOTS * REQUESTS_MAX,
 };
 
 /* ==== Requests =============================================================================== */
 
-/* The seeds: a '@' in targets and fields becomes an id from about now. */
+/* The seeds. A '@' in targets and fields becomes an id from about now. */
 static const char *const targets[] = {
-    /* Files of the page, and paths that lead nowhere or out of it. */
+    /* Files of the page, and paths that do not exist or leave the folder. */
     "/",
     "/index.html",
     "/style.css",
@@ -51,7 +51,7 @@ static const char *const targets[] = {
     "http://127.0.0.1/healthz",
     "/healthz",
     "/rooms",
-    /* Streams: one room, several, the most there may be; with a name, history, a last id. */
+    /* Streams: one room, several, the most allowed; with a name, history, a last id. */
     "/events",
     "/events?room=lobby&name=ann",
     "/events?room=a,b,c,d&history=20&name=%C3%A9",
@@ -70,7 +70,7 @@ static const char *const targets[] = {
     "/events?access_token=eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl",
 };
 
-/* Those of a POST: where it may go, and two places where it may not. */
+/* Targets of a POST: first the valid ones, then two where POST is not allowed. */
 static const char *const post_targets[] = {
     "/messages",
     "/messages",
@@ -111,7 +111,7 @@ static const char *const fields[] = {
     "Content-Length: 0\r\n",
 };
 
-/* Content types, of which the last one is refused (415). */
+/* Content types; the last one is refused with 415. */
 static const char *const types[] = {
     "application/json",
     "application/json",
@@ -120,7 +120,7 @@ static const char *const types[] = {
     "text/plain",
 };
 
-/* Bodies: JSON of every kind that the server accepts, and some that it refuses. */
+/* Bodies: every kind of JSON that the server accepts, and some bodies that it refuses. */
 static const char *const bodies[] = {
     "{\"message\":\"hello\"}",
     "{\"name\":\"ann\",\"message\":\"hello \\u00e9 \\ud83d\\ude42\\n\\ttwo\",\"room\":\"a\"}",
@@ -134,8 +134,8 @@ static const char *const bodies[] = {
     "",
 };
 
-/* Pieces that are put in anywhere: the delimiters and numbers at which parsers go wrong. With their
- * lengths, because one of them is a NUL. */
+/* Pieces to insert anywhere: the delimiters and numbers at which parsers fail. They have lengths,
+ * because one of them is a NUL. */
 #define WORD(text)            \
     {                         \
         text, sizeof text - 1 \
@@ -144,7 +144,7 @@ static const struct {
     const char *at;
     size_t len;
 } words[] = {
-    /* Line ends, and bytes that end something else. */
+    /* Line ends, and other bytes that end something. */
     WORD("\r\n"),
     WORD("\n"),
     WORD("\r"),
@@ -152,7 +152,7 @@ static const struct {
     WORD("\0"),
     WORD(" "),
     WORD("\t"),
-    /* In a URL. */
+    /* For a URL. */
     WORD("%00"),
     WORD("%2f%2e%2e"),
     WORD("%"),
@@ -163,7 +163,7 @@ static const struct {
     WORD("="),
     WORD("+"),
     WORD(":"),
-    /* In a JSON string; then bytes that are not UTF-8, and a bidirectional control. */
+    /* For a JSON string; then bytes that are not UTF-8, and a bidirectional control. */
     WORD("\""),
     WORD("\\u0000"),
     WORD("\\ud800"),
@@ -171,7 +171,7 @@ static const struct {
     WORD("\xed\xa0\x80"),
     WORD("\xff\xfe"),
     WORD("\xe2\x80\xae"),
-    /* Numbers, and an id of the far future. */
+    /* Numbers, and an id from the far future. */
     WORD("-1"),
     WORD("0x10"),
     WORD("18446744073709551616"),
@@ -190,7 +190,7 @@ static const struct {
     WORD("0\r\n\r\n"),
     WORD("ffffffffffffffff\r\n"),
     WORD("5;name=\"value\"\r\n"),
-    /* Parameters, the beginning of a body, requests inside a request, and a false event. */
+    /* Parameters, the beginning of a body, requests inside a request, and a forged event. */
     WORD("history=500"),
     WORD("wait=60"),
     WORD("limit=0"),
@@ -202,16 +202,16 @@ static const struct {
 
 #define COUNT(array) ((unsigned)(sizeof(array) / sizeof(array)[0]))
 
-/* A request that is being made. Fixed in size: nothing here has to be freed. */
+/* A request under construction. Its size is fixed, so nothing must be freed. */
 struct text {
     size_t len;
     char at[REQUEST_MAX];
 };
 
 static uint64_t seed, start_ms;
-static const char *token; /* or NULL */
+static const char *token; /* NULL if none */
 
-/* Bytes that do not fit are dropped, so a request never gets too long. */
+/* Appends bytes. Drops bytes that do not fit, so that a request never gets too long. */
 static void add(struct text *t, const char *bytes, size_t len)
 {
     if (len > sizeof t->at - t->len)
@@ -234,7 +234,7 @@ static void add_number(struct text *t, const char *before, size_t number, bool h
     add_string(t, "\r\n");
 }
 
-/* Adds a string in which each '@' becomes an id of the last minute or of the next. */
+/* Adds a string in which each '@' becomes an id from the last or the next minute. */
 static void add_with_ids(struct text *t, const char *string, uint64_t *random)
 {
     for (; *string != '\0'; string++) {
@@ -248,7 +248,7 @@ static void add_with_ids(struct text *t, const char *string, uint64_t *random)
     }
 }
 
-/* A long body, a deep one, or one of the examples. */
+/* Makes a long body, a deep one, or one of the examples. */
 static void make_body(struct text *body, uint64_t *random)
 {
     body->len = 0;
@@ -271,7 +271,7 @@ static void make_body(struct text *body, uint64_t *random)
     }
 }
 
-/* The body in chunks of one byte to a few thousand, sometimes with an extension and a trailer. */
+/* Adds the body in chunks of any size, sometimes with an extension and a trailer. */
 static void add_chunks(struct text *t, const struct text *body, uint64_t *random)
 {
     for (size_t at = 0, len; at < body->len; at += len) {
@@ -285,7 +285,7 @@ static void add_chunks(struct text *t, const struct text *body, uint64_t *random
     add_string(t, below(random, 8) == 0 ? "0;x=y\r\nTrailer: t\r\n\r\n" : "0\r\n\r\n");
 }
 
-/* A request that is right, of any method, target, fields and body. */
+/* Makes an undamaged request with any method, target, fields and body. */
 static void make_valid(struct text *t, uint64_t *random)
 {
     static struct text body;
@@ -326,7 +326,7 @@ static void make_valid(struct text *t, uint64_t *random)
 
 /* ==== Damage ================================================================================= */
 
-/* Replaces `away` bytes at a place by others. All damage is made of this. */
+/* Replaces `away` bytes at `at` with others. Most mutations use it. */
 static void replace(struct text *t, size_t at, size_t away, const char *bytes, size_t len)
 {
     static struct text rest;
@@ -337,8 +337,7 @@ static void replace(struct text *t, size_t at, size_t away, const char *bytes, s
     add(t, rest.at, rest.len);
 }
 
-/* Draws a stretch of a text, most often a short one: its place in `*at`, its length as the
- * result. */
+/* Chooses a stretch of a text, usually a short one. Sets `*at` and returns the length. */
 static size_t span(const struct text *t, size_t *at, uint64_t *random)
 {
     *at = below(random, (unsigned)t->len);
@@ -346,7 +345,7 @@ static size_t span(const struct text *t, size_t *at, uint64_t *random)
     return wanted < most ? wanted : most;
 }
 
-/* Joins the beginning of this request and the end of another one. */
+/* Joins the beginning of this request to the end of another. */
 static void cross(struct text *t, uint64_t *random)
 {
     static struct text other;
@@ -355,7 +354,7 @@ static void cross(struct text *t, uint64_t *random)
     replace(t, to, t->len - to, other.at + from, other.len - from);
 }
 
-/* The next line end from a place on loses its CR, or gets one if it has none. */
+/* Removes the CR of the next line end, or adds a CR if there is none. */
 static void change_line_end(struct text *t, size_t from)
 {
     const char *lf = memchr(t->at + from, '\n', t->len - from);
@@ -368,8 +367,7 @@ static void change_line_end(struct text *t, size_t from)
         replace(t, at, 0, "\r", 1);
 }
 
-/* The next number from a place on becomes one at which an integer type ends, or one in another
- * form. */
+/* Replaces the next number with a limit of an integer type, or with a number in another form. */
 static void change_number(struct text *t, size_t from, uint64_t *random)
 {
     static const char *const numbers[] = { "0", "00", "-0", "1", "255", "65536", "4294967296",
@@ -385,7 +383,7 @@ static void change_number(struct text *t, size_t from, uint64_t *random)
         replace(t, from, end - from, number, strlen(number));
 }
 
-/* Puts in the same piece many times: brackets, letters, fields. */
+/* Inserts the same piece many times: brackets, letters, fields. */
 static void repeat(struct text *t, size_t at, uint64_t *random)
 {
     static const char *const pieces[] = { "[", "{\"a\":", "a", "%41", "\xe2\x82", "X: y\r\n",
@@ -398,7 +396,7 @@ static void repeat(struct text *t, size_t at, uint64_t *random)
     replace(t, at, 0, many.at, many.len);
 }
 
-/* A byte in percent-encoding, wherever it stands. */
+/* Percent-encodes a byte, wherever it is. */
 static void escape(struct text *t, size_t at)
 {
     char escaped[8];
@@ -406,8 +404,7 @@ static void escape(struct text *t, size_t at)
     replace(t, at, 1, escaped, 3);
 }
 
-/* One of the mutations above. A request never gets empty, so that there is always a byte to
- * send. */
+/* Applies one of the mutations above. Leaves at least one byte, so that there is one to send. */
 static void damage(struct text *t, uint64_t *random)
 {
     static struct text copy;
@@ -458,9 +455,8 @@ static void damage(struct text *t, uint64_t *random)
         add(t, "\n", 1);
 }
 
-/* Makes request `number`. It depends on the seed and the number alone, whatever the connections do.
- * Half of the requests stay whole, so that there is something to break; the others are damaged once
- * or a few times. */
+/* Makes request `number`, which depends only on the seed and the number. Half of the requests stay
+ * intact, so that there is something to break; the others are damaged once or a few times. */
 static void make_request(struct text *t, uint64_t number)
 {
     uint64_t random = seed ^ number << 20;
@@ -474,50 +470,49 @@ static void make_request(struct text *t, uint64_t number)
 
 /* ==== Answers ================================================================================ */
 
-/* Where the parser of a connection stands. A damaged request may have been a HEAD or not, so storm
- * does not know whether the body that an answer announces is sent; it tells by the first bytes
- * behind the head. */
+/* What a connection's parser expects next. A damaged request may be a HEAD or not, so storm does
+ * not know whether an announced body follows; it decides by the first bytes after the head. */
 enum state {
     HEAD,
     BODY_FIRST, /* a body, or after a HEAD the next answer's head */
     BODY,
-    CHUNK_FIRST, /* the same for a body in chunks */
+    CHUNK_FIRST, /* the same, if the body has chunks */
     CHUNK_SIZE,
     CHUNK_DATA,
     CHUNK_END,
     LAST_LINE,
-    PLAIN, /* a body up to the close */
+    PLAIN, /* a body until the close */
     OVER,  /* nothing may follow */
 };
 
-/* How a connection ends, if the server does not end it. */
+/* How storm ends a connection, unless the server ends it first. */
 enum manner { CLOSES, HALF_CLOSES, RESETS };
 
 /* A connection: its requests, its behaviour, and the parser of its answers. */
 struct slot {
-    int fd;          /* -1: there is none */
-    uint64_t random; /* its own, so that its behaviour does not depend on the others' timing */
+    int fd;          /* -1 if none */
+    uint64_t random; /* one per slot, so that no slot depends on the timing of the others */
 
     /* What it sends. */
-    char *bytes; /* the memory stays with the slot, for all its connections */
+    char *bytes; /* reused by all connections of the slot */
     size_t len, sent;
     unsigned count;                 /* requests in `bytes` */
-    uint64_t numbers[REQUESTS_MAX]; /* of its requests */
-    size_t ends[REQUESTS_MAX];      /* where each ends in `bytes` */
-    unsigned piece_max;             /* bytes in one send */
-    bool pauses;                    /* between two sends */
+    uint64_t numbers[REQUESTS_MAX]; /* the numbers of the requests */
+    size_t ends[REQUESTS_MAX];      /* the end of each request in `bytes` */
+    unsigned piece_max;             /* the most bytes in one send */
+    bool pauses;                    /* it pauses between two sends */
     int64_t send_us;                /* it sends nothing before this time */
     int64_t read_us;                /* it reads nothing before this time */
     int64_t end_us;                 /* it is closed at this time */
     enum manner manner;
-    size_t reset_at; /* RESETS: after so many bytes */
+    size_t reset_at; /* RESETS: the number of bytes before the reset */
     bool sent_all;
-    uint32_t events; /* what epoll watches it for */
+    uint32_t events; /* the events that epoll watches */
 
     /* What it receives. */
     enum state state;
     bool closes;
-    uint64_t left; /* of the body, or the chunk */
+    uint64_t left; /* bytes left of the body or the chunk */
     unsigned line_len;
     size_t head_len;
     char head[ANSWER_HEAD_MAX + 1];
@@ -526,26 +521,26 @@ struct slot {
 static struct slot slots[SLOTS];
 static int epoll, port;
 static uint64_t wanted, begun, connections, resets, answers[600];
-static uint64_t returned[RETURNED_MAX]; /* requests that did not get their turn */
-static unsigned returned_count;         /* the last one is taken first */
+static uint64_t returned[RETURNED_MAX]; /* requests that no connection has begun to send */
+static unsigned returned_count;         /* requests are taken from the end */
 static int64_t heard_us;                /* when the server last sent anything */
 
-/* The numbers of the requests are printed, so that they can be made again. */
+/* Fails with the numbers of the requests, so that they can be made again. */
 __attribute__((noreturn)) static void malformed(const struct slot *s, const char *why)
 {
-    fail("%s, in answer to the requests %llu to %llu of seed %llu: \"%.*s\"", why,
+    fail("%s, in answer to requests %llu to %llu of seed %llu: \"%.*s\"", why,
         (unsigned long long)s->numbers[0], (unsigned long long)s->numbers[s->count - 1],
         (unsigned long long)seed, (int)s->head_len, s->head);
 }
 
-/* The value of a field in the head, from its first byte on; NULL if it is not there. */
+/* Returns the value of a field in the head, or NULL if the field is missing. */
 static const char *field_of(const struct slot *s, const char *name)
 {
     const char *at = strcasestr(s->head, name);
     return at != NULL ? at + strlen(name) : NULL;
 }
 
-/* The head is complete: decides which kind of body follows (RFC 9112 6.3). */
+/* Decides which kind of body follows a complete head (RFC 9112 6.3). */
 static void end_head(struct slot *s)
 {
     int status = atoi(s->head + 9);
@@ -554,7 +549,7 @@ static void end_head(struct slot *s)
     s->closes = field_of(s, "\r\nConnection: close\r\n") != NULL;
     s->left = length != NULL ? strtoull(length, NULL, 10) : 0;
     s->line_len = 0;
-    if (status < 200) /* 100 Continue: the answer itself is still to come */
+    if (status < 200) /* 100 Continue: the final answer follows */
         s->state = HEAD;
     else if (length != NULL && s->left > 0)
         s->state = BODY_FIRST;
@@ -565,31 +560,32 @@ static void end_head(struct slot *s)
     else if (s->closes)
         s->state = PLAIN;
     else
-        malformed(s, "a head has neither a length, chunks nor a close, so its end cannot be known");
+        malformed(
+            s, "a head has no length, no chunks and no close, so the end of the body is unknown");
     if (s->state == HEAD)
         s->head_len = 0;
 }
 
-/* One byte of a head. The first ones must be a status line, whatever the request was. */
+/* Takes one byte of a head, which must begin with a status line, whatever the request was. */
 static void take_head(struct slot *s, char c)
 {
     static const char form[] = "HTTP/1.1 ### ";
     size_t i = s->head_len;
     if (i == ANSWER_HEAD_MAX)
-        malformed(s, "a head is longer than any of ours");
+        malformed(s, "a head is longer than any that the server sends");
     s->head[s->head_len++] = c;
     s->head[s->head_len] = '\0';
     if (i < sizeof form - 1 && (form[i] == '#' ? c < '0' || c > '9' : c != form[i]))
-        malformed(s, "a status line was expected and something else came");
+        malformed(s, "expected a status line, got something else");
     if (i == 9 && (c < '1' || c > '5'))
-        malformed(s, "a status from 100 to 599 was expected");
+        malformed(s, "expected a status from 100 to 599");
     if (c == '\0' || (c == '\n' && s->head[i - 1] != '\r'))
-        malformed(s, "a head has a NUL or a bare LF");
+        malformed(s, "a head contains a NUL or a bare LF");
     if (i >= 16 && memcmp(s->head + i - 3, "\r\n\r\n", 4) == 0)
         end_head(s);
 }
 
-/* The answer is complete. After one that closes nothing may follow. */
+/* Ends an answer. Nothing may follow an answer that closes the connection. */
 static void end_body(struct slot *s)
 {
     s->state = s->closes ? OVER : HEAD;
@@ -597,14 +593,14 @@ static void end_body(struct slot *s)
         s->head_len = 0;
 }
 
-/* One byte of a chunk's size, or of the lines between chunks. */
+/* Takes one byte of a chunk's size, or of a line end after a chunk. */
 static void take_frame(struct slot *s, char c)
 {
     static const char digits[] = "0123456789abcdef";
     const char *digit = c != '\0' ? strchr(digits, c) : NULL;
     if (s->state != CHUNK_SIZE) {
         if (c != "\r\n"[s->line_len])
-            malformed(s, "CR LF was expected behind a chunk and something else came");
+            malformed(s, "expected CR LF after a chunk, got something else");
         if (++s->line_len < 2)
             return;
         s->line_len = 0;
@@ -618,23 +614,23 @@ static void take_frame(struct slot *s, char c)
         s->state = s->left > 0 ? CHUNK_DATA : LAST_LINE;
         s->line_len = 0;
     } else if (c != '\r' || s->line_len == 0) {
-        malformed(s, "a chunk's size was expected and something else came");
+        malformed(s, "expected a chunk size, got something else");
     }
 }
 
-/* The bytes behind the head begin a status line, and no body of ours does. So the answer was one to
- * a HEAD, and `line_len` bytes of the next answer have been taken already. */
+/* Begins the next answer: the bytes after the head begin a status line, which no body of the server
+ * does. So the last answer was to a HEAD, and `line_len` bytes of the next are read. */
 static void begin_next_head(struct slot *s)
 {
     if (s->closes)
-        malformed(s, "the answer said `Connection: close`, and another one followed");
+        malformed(s, "the answer said `Connection: close`, but another one followed");
     s->state = HEAD;
     s->head_len = 0;
     for (unsigned i = 0; i < s->line_len; i++)
         take_head(s, "HTTP/"[i]);
 }
 
-/* Takes as many bytes as belong to the present state, and returns how many. */
+/* Takes the bytes that belong to the current state, and returns their number. */
 static size_t take(struct slot *s, const char *bytes, size_t len)
 {
     size_t most = len < s->left ? len : (size_t)s->left;
@@ -643,8 +639,8 @@ static size_t take(struct slot *s, const char *bytes, size_t len)
         take_head(s, *bytes);
         return 1;
     case BODY_FIRST:
-        /* The first bytes of a status line are only counted, in line_len, until it is clear whether
-         * they are one. If not, they were the first bytes of the body. */
+        /* Bytes that can begin a status line are counted in line_len until the line is certain. If
+         * it is not a status line, they were the first bytes of the body. */
         if (*bytes == "HTTP/"[s->line_len]) {
             if (++s->line_len == 5)
                 begin_next_head(s);
@@ -658,7 +654,7 @@ static size_t take(struct slot *s, const char *bytes, size_t len)
             end_body(s);
         return 0;
     case CHUNK_FIRST:
-        /* One byte is enough here: no chunk's size begins with an H. */
+        /* One byte is enough here, because no chunk size begins with an H. */
         s->line_len = *bytes == 'H';
         s->state = CHUNK_SIZE;
         if (s->line_len == 0)
@@ -683,20 +679,20 @@ static size_t take(struct slot *s, const char *bytes, size_t len)
     case OVER:
         break;
     }
-    malformed(s, "nothing was expected behind an answer that closes, and more bytes came");
+    malformed(s, "got bytes after an answer that closes the connection");
 }
 
 /* ==== Connections ============================================================================ */
 
-/* The suite looks for this sentence: it stops servers on purpose. */
+/* Fails with a sentence that the suite looks for, because it stops servers on purpose. */
 __attribute__((noreturn)) static void refused(void)
 {
     fail("the server does not accept connections: %s; seed %llu", strerror(errno),
         (unsigned long long)seed);
 }
 
-/* Closes a connection. Its first request counts as tried even if it was cut off; those after it of
- * which nothing was sent go to another connection, so that every request is tried once. */
+/* Closes a connection. Its first request counts as tried even if it was cut off. Later requests
+ * that it did not begin to send move to another connection, so that every request is tried once. */
 static void end_slot(struct slot *s)
 {
     struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
@@ -713,8 +709,7 @@ static void end_slot(struct slot *s)
     s->count = 0;
 }
 
-/* Changes what epoll watches a connection for, only if that is different: most turns change
- * nothing. */
+/* Sets the events that epoll watches on a connection. Most turns do not change them. */
 static void watch(struct slot *s, int operation, uint32_t events)
 {
     struct epoll_event event = { .events = events, .data.ptr = s };
@@ -725,8 +720,7 @@ static void watch(struct slot *s, int operation, uint32_t events)
         fail("epoll: %s", strerror(errno));
 }
 
-/* Sends one piece; the socket says when it is full. After the last one a connection waits a while
- * for its answers, most often a short one. */
+/* Sends one piece. After the last one the connection waits for its answers, mostly briefly. */
 static void send_piece(struct slot *s, int64_t now)
 {
     size_t most = s->len - s->sent, len = 1 + below(&s->random, s->piece_max);
@@ -734,7 +728,7 @@ static void send_piece(struct slot *s, int64_t now)
     if (n < 0 && errno == ECONNREFUSED)
         refused();
     if (n < 0 && errno != EAGAIN) {
-        s->sent_all = true; /* the server has closed; its last answer is still to be read */
+        s->sent_all = true; /* the server has closed; its last answer can still be read */
         return;
     }
     s->sent += n > 0 ? (size_t)n : 0;
@@ -745,8 +739,8 @@ static void send_piece(struct slot *s, int64_t now)
         s->sent_all = true;
     if (s->fd < 0 || !s->sent_all)
         return;
-    /* Seven of ten connections wait at most 40 ms for their answers, two wait 300 ms, and one waits
-     * as long as it lives. A half-closed one always does, since it must get all of them. */
+    /* Seven in ten connections wait at most 40 ms for their answers, two at most 300 ms, and one
+     * for the rest of its life, as half-closed ones do to get all their answers. */
     unsigned patience = below(&s->random, 10);
     int64_t end_us = now + below(&s->random, patience < 7 ? 40000 : 300000);
     if (s->manner == HALF_CLOSES)
@@ -755,8 +749,8 @@ static void send_piece(struct slot *s, int64_t now)
         s->end_us = end_us;
 }
 
-/* Reads and checks. A body with a length may not end early, except by a reset: the kernel sends one
- * when a server closes a connection with bytes unread. */
+/* Reads and checks answers. A body with a length must not end early, except by a reset: the kernel
+ * sends a reset if a server closes a connection with unread bytes. */
 static void receive(struct slot *s, int64_t now)
 {
     char bytes[16384];
@@ -775,7 +769,7 @@ static void receive(struct slot *s, int64_t now)
         end_slot(s);
 }
 
-/* Decides what a connection waits for now: its turn to send, to read, or neither for a while. */
+/* Closes a connection whose time is over. Otherwise decides whether it may read and send now. */
 static void update(struct slot *s, int64_t now)
 {
     if (s->end_us <= now) {
@@ -786,14 +780,14 @@ static void update(struct slot *s, int64_t now)
     watch(s, EPOLL_CTL_MOD, (reads ? EPOLLIN : 0u) | (sends ? EPOLLOUT : 0u));
 }
 
-/* The next request to send, returned ones first; UINT64_MAX when there is none left. */
+/* Returns the number of the next request, returned ones first, or UINT64_MAX if none is left. */
 static uint64_t next_number(void)
 {
     static uint64_t next;
     return returned_count > 0 ? returned[--returned_count] : next < wanted ? next++ : UINT64_MAX;
 }
 
-/* Makes the requests of a connection, and draws how it behaves. False when there are none left. */
+/* Makes the requests of a connection and chooses its behaviour. Returns false if none are left. */
 static bool plan(struct slot *s, int64_t now)
 {
     static struct text request;
@@ -811,20 +805,19 @@ static bool plan(struct slot *s, int64_t now)
     if (s->count == 0)
         return false;
     /* Half of the connections send everything at once, the others in pieces of up to 4,000 or 100
-     * bytes; four of ten are half closed at their end, two are reset. */
+     * bytes; four in ten are half-closed at their end, two are reset. */
     unsigned pieces = below(&random, 10), manner = below(&random, 10);
     s->piece_max = pieces < 5 ? (unsigned)s->len * 2 : 1 + below(&random, pieces < 8 ? 4000 : 100);
     s->pauses = pieces == 9;
     s->manner = manner < 4 ? HALF_CLOSES : manner < 6 ? RESETS : CLOSES;
-    s->reset_at = 1 + below(&random, (unsigned)s->len * 2); /* or when it is given up */
+    s->reset_at = 1 + below(&random, (unsigned)s->len * 2); /* past the end: at the close */
     s->end_us = now + LIFE_US;
     s->read_us = below(&random, 8) == 0 ? now + below(&random, LIFE_US) : now;
     s->random = random;
     return true;
 }
 
-/* Opens a connection. False when the system has no local port free at the moment: it is tried again
- * in the next turn. */
+/* Opens a connection. Returns false if no local port is free; the next turn tries again. */
 static bool open_slot(struct slot *s)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
@@ -832,7 +825,7 @@ static bool open_slot(struct slot *s)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0)
         fail("socket: %s", strerror(errno));
-    if (connections % 8 == 0) /* a small receive buffer: the server meets short writes */
+    if (connections % 8 == 0) /* a small receive buffer causes short writes in the server */
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) {
         if (errno != EADDRNOTAVAIL)
@@ -848,12 +841,12 @@ static bool open_slot(struct slot *s)
 
 /* ==== The loop =============================================================================== */
 
-/* Fills the free slots. Returns how many connections there are. */
+/* Fills the free slots. Returns how many slots are in use. */
 static int fill_slots(int64_t now)
 {
     int open = 0;
     for (struct slot *s = slots; s < slots + SLOTS; s++) {
-        if (s->fd < 0 && s->count == 0 && !plan(s, now)) /* one with a plan had no port before */
+        if (s->fd < 0 && s->count == 0 && !plan(s, now)) /* a planned slot got no port before */
             continue;
         if (s->fd < 0 && open_slot(s))
             s->end_us = now + LIFE_US;
@@ -862,7 +855,7 @@ static int fill_slots(int64_t now)
     return open;
 }
 
-/* One turn of the loop: what is readable or writable, then every connection's plans. */
+/* Runs one turn of the loop: serves readable and writable connections, then updates all. */
 static void turn(int64_t now)
 {
     struct epoll_event events[SLOTS];
@@ -879,7 +872,7 @@ static void turn(int64_t now)
             update(s, now);
 }
 
-/* The suite prints this line and looks for statuses in it. */
+/* Prints the summary, in which the suite looks for statuses. */
 static void print_summary(void)
 {
     uint64_t all = 0;
@@ -914,7 +907,7 @@ int main(int argc, char **argv)
         s->fd = -1;
         s->bytes = malloc((size_t)REQUESTS_MAX * REQUEST_MAX);
         if (s->bytes == NULL || epoll < 0)
-            fail("no memory or no epoll: %s", strerror(errno));
+            fail("out of memory, or no epoll: %s", strerror(errno));
     }
     for (; fill_slots(now) > 0; now = now_us()) {
         turn(now);
@@ -922,12 +915,12 @@ int main(int argc, char **argv)
             fail("the server has sent nothing for %d seconds; seed %llu", SILENCE_US / 1000000,
                 (unsigned long long)seed);
         if (now > end_us)
-            fail("the time was over after %llu requests", (unsigned long long)begun);
+            fail("timed out after %llu requests", (unsigned long long)begun);
     }
     struct reply reply = { 0 };
     int status = get(port, "/healthz", &reply);
     if (status != 200)
-        fail("GET /healthz was expected to give 200 at the end, and gave: %s",
+        fail("expected 200 for GET /healthz at the end, got: %s",
             status > 0 ? reply.body : "no answer");
     print_summary();
     return 0;

@@ -1,10 +1,9 @@
-/* tool.h - what the test tools share: a server as a child, connections, answers, time, chance.
+/* tool.h - shared by the test tools: child servers, connections, answers, time, random numbers.
  *
- * A tool that cannot go on says why on standard error, ends its server and exits with 1. Every wait
- * has a limit, so that a test fails instead of hanging. Sockets block, because a tool that waits
- * for an answer has nothing else to do; a tool with many connections has an epoll of its own. Each
- * tool is one .c file and includes this one; so everything here is static inline, and nothing is
- * linked. */
+ * A tool that cannot continue prints the reason on standard error, kills its server and exits with
+ * 1. Every wait has a limit, so that a test fails instead of hanging. Sockets block, because a tool
+ * that waits for an answer has nothing else to do; a tool with many connections has its own epoll
+ * loop. Each tool is one .c file that includes this header, so its functions are static inline. */
 
 #ifndef TOOL_H
 #define TOOL_H
@@ -35,13 +34,13 @@
 
 enum {
     TOOL_ANSWER_SECONDS = 20, /* the longest wait for a byte */
-    TOOL_START_MS = 30000,    /* the longest wait for a server's start, and for its end */
+    TOOL_START_MS = 30000,    /* the longest wait for a server to start, or to end */
 };
 
-static volatile pid_t tool_server; /* the child that `fail` ends */
+static volatile pid_t tool_server; /* the child that `fail` kills */
 
-/* Ends the tool with one sentence. A thread or a forked worker may call it too: only the process
- * that calls it ends, and the server with it. */
+/* Prints one sentence, kills the server and exits. Threads and forked workers can call it: it ends
+ * only the calling process and its server. */
 __attribute__((noreturn, format(printf, 1, 2))) static inline void fail(const char *format, ...)
 {
     va_list args;
@@ -71,7 +70,8 @@ static inline void sleep_us(int64_t us)
     nanosleep(&time, NULL);
 }
 
-/* splitmix64: the same state gives the same numbers, so a seed repeats a run's decisions. */
+/* Returns the next number of splitmix64. The same state gives the same numbers, so a seed repeats a
+ * run's decisions. */
 static inline uint64_t next_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15;
@@ -80,7 +80,7 @@ static inline uint64_t next_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* A number from 0 to below - 1. */
+/* Returns a random number from 0 to limit - 1. */
 static inline unsigned below(uint64_t *state, unsigned limit)
 {
     return (unsigned)(next_random(state) % limit);
@@ -88,8 +88,8 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 
 /* ---- A server as a child ---- */
 
-/* Starts a program with `log` as its standard error. PR_SET_PDEATHSIG ends it with the thread that
- * started it, so that a tool which is killed leaves no server behind. */
+/* Starts a program with `log` as its standard error. PR_SET_PDEATHSIG kills the program when the
+ * thread that started it ends, so that a killed tool leaves no server running. */
 static inline pid_t spawn(const char *const *argv, int log)
 {
     fflush(NULL);
@@ -109,8 +109,8 @@ static inline pid_t spawn(const char *const *argv, int log)
     return pid;
 }
 
-/* Reads a server's standard error into `text` until it says where it listens. Returns the port; 0
- * when the server has ended, has not listened in time, or has written more than `text` holds. */
+/* Reads a server's standard error into `text` until it names the port. Returns the port, or 0 if
+ * the server ends, does not listen in time, or writes more than fits into `text`. */
 static inline int await_listening(int log, char *text, size_t size)
 {
     size_t len = 0;
@@ -130,7 +130,7 @@ static inline int await_listening(int log, char *text, size_t size)
     }
 }
 
-/* Ends the child with a signal. Returns its status as waitpid gives it. */
+/* Ends the child with a signal, and returns its status from waitpid. */
 static inline int end_child(pid_t pid, int signal)
 {
     int status;
@@ -147,7 +147,8 @@ static inline int end_child(pid_t pid, int signal)
 
 /* ---- Connections ---- */
 
-/* A blocking connection to 127.0.0.1 with a limit to every wait; -1 when nothing listens there. */
+/* Opens a blocking connection to 127.0.0.1 with a limit on every wait. Returns -1 if nothing
+ * listens on the port. */
 static inline int connect_to(int port)
 {
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
@@ -165,7 +166,7 @@ static inline int connect_to(int port)
     return -1;
 }
 
-/* False when the peer has closed the connection, or has taken nothing for too long. */
+/* Sends all bytes. Returns false if the peer closes the connection or reads nothing in time. */
 static inline bool send_all(int fd, const char *bytes, size_t len)
 {
     while (len > 0) {
@@ -178,17 +179,17 @@ static inline bool send_all(int fd, const char *bytes, size_t len)
     return true;
 }
 
-/* An answer with Content-Length. The struct keeps its memory for the next answer. */
+/* An answer with Content-Length. The next answer reuses the memory. */
 struct reply {
     int status;
-    char *body; /* with a NUL behind it */
+    char *body; /* followed by a NUL */
     size_t len;
     bool close; /* the server closes the connection */
     char *bytes;
     size_t capacity;
 };
 
-/* Reads some more bytes behind the `have` that are there. Returns what recv returned. */
+/* Reads more bytes after the first `have`. Returns the result of recv. */
 static inline ssize_t reply_more(struct reply *r, int fd, size_t have)
 {
     if (have + 4096 > r->capacity) {
@@ -205,8 +206,8 @@ static inline ssize_t reply_more(struct reply *r, int fd, size_t have)
     return n;
 }
 
-/* Reads one answer. False when the connection ended before the answer was complete. Bytes behind it
- * are an error, because no tool that uses this pipelines. */
+/* Reads one answer. Returns false if the connection ends before the answer is complete. Bytes after
+ * the answer are an error, because no tool that calls this pipelines. */
 static inline bool read_reply(int fd, struct reply *r)
 {
     size_t have = 0, head = 0;
@@ -220,8 +221,7 @@ static inline bool read_reply(int fd, struct reply *r)
     }
     const char *length = strcasestr(r->bytes, "\r\nContent-Length: ");
     if (length == NULL || length > r->bytes + head || strncmp(r->bytes, "HTTP/1.1 ", 9) != 0)
-        fail("the head of an answer with Content-Length was expected, and this came: %.*s",
-            (int)head, r->bytes);
+        fail("expected the head of an answer with Content-Length, got: %.*s", (int)head, r->bytes);
     r->len = strtoul(length + 18, NULL, 10);
     r->status = atoi(r->bytes + 9);
     const char *close = strcasestr(r->bytes, "\r\nConnection: close\r\n");
@@ -233,13 +233,12 @@ static inline bool read_reply(int fd, struct reply *r)
         have += (size_t)n;
     }
     if (have > head + r->len)
-        fail("nothing was expected behind an answer, and this came: %s", r->bytes + head + r->len);
+        fail("got bytes after an answer: %s", r->bytes + head + r->len);
     r->body = r->bytes + head;
     return true;
 }
 
-/* Sends a GET over a connection of its own. Returns the status; 0 when there was no whole
- * answer. */
+/* Sends a GET over its own connection. Returns the status, or 0 if no complete answer arrives. */
 static inline int get(int port, const char *path, struct reply *r)
 {
     char request[1024];
@@ -270,7 +269,7 @@ static inline bool parse_id(const char *text, struct id *id)
     return true;
 }
 
-/* Less than, equal to, or greater than 0, as a is older than, the same as, or newer than b. */
+/* Returns a number below, equal to or above 0 if a is older than, the same as or newer than b. */
 static inline int compare_ids(struct id a, struct id b)
 {
     if (a.ms != b.ms)
@@ -278,9 +277,9 @@ static inline int compare_ids(struct id a, struct id b)
     return (a.seq > b.seq) - (a.seq < b.seq);
 }
 
-/* The text of a JSON string without escapes: what stands between `before` and the next quote. False
- * when `before` is not there, or the text does not fit. Not a parser: the tools know what they look
- * for. */
+/* Copies the text of a JSON string without escapes, from the end of `before` to the next quote.
+ * Returns false if `before` is missing or the text does not fit. This is not a JSON parser: the
+ * tools know what they look for. */
 static inline bool text_after(const char *json, const char *before, char *out, size_t size)
 {
     const char *at = strstr(json, before);

@@ -3,30 +3,29 @@
  *     torture --server PATH [--rounds 25] [--seconds 60] [--publishers 6] [--subscribers 12]
  *             [--window 40] [--seed N] [--folder DIR] [-- server option ...]
  *
- * This is crash testing: a promise of durability is worth what survives SIGKILL at any moment. The
- * server runs with a journal on a port of its own. Publishers post messages with keys to three
- * rooms and repeat each until it is acknowledged; subscribers read one room or all three and come
- * back with the last id they saw. Meanwhile the server is killed and started again, --rounds
- * times, at random moments: while it serves, while it starts; now and then it is asked to end with
- * SIGTERM instead. Then all clients catch up, and these must hold:
+ * This is crash testing: durability must survive SIGKILL at any moment. The server runs with a
+ * journal on a fixed port. Publishers post messages with keys to three rooms and repeat each until
+ * it is acknowledged; subscribers read one room or all three, and reconnect with the last id that
+ * they saw. Meanwhile torture kills and restarts the server --rounds times at random moments, while
+ * it serves or while it starts; now and then it also ends a server with SIGTERM. Then all clients
+ * catch up, and the following must hold:
  *
- *   - every acknowledged message reached every subscriber of its room exactly once, with the id
- *     that was acknowledged, in the order of ids over all rooms of a stream;
+ *   - every acknowledged message reached every subscriber of its room exactly once, with the
+ *     acknowledged id, and in the order of ids over all rooms of a stream;
  *   - a message that was given up without an answer reached all of them or none, and none twice;
- *   - the id of `ready` is not older than anything before it, and nothing up to it comes later; a
- *     gap is never told;
- *   - GET /messages shows the same messages, from the oldest that is still held, at the end and
- *     after each restart;
- *   - a POST with a key that is still held is answered with the first id.
+ *   - the id of `ready` is not older than any id before it, and only newer ids follow; no gap is
+ *     reported;
+ *   - GET /messages returns the same messages, from the oldest that is still held, at the end and
+ *     after restarts;
+ *   - a repeated POST whose key is still held gets the first id.
  *
- * A failure is reported at once, when it is seen. A publisher does not begin message n before all
- * subscribers of its room have message n - WINDOW, so that no subscriber can lag past the history
+ * A failure is reported as soon as it is seen. A publisher begins message n only when all
+ * subscribers of the room have message n - WINDOW, so that no subscriber can lag past the history,
  * and every gap is the server's fault.
  *
- * The seed is printed. The same seed makes the same decisions, though not the same interleaving of
- * threads. Left out is the loss of power: a killed process leaves the kernel's cache intact, so
- * that a missing fsync does not show here; for the order of writes and syncs there is
- * journal.bats. */
+ * The seed is printed. The same seed makes the same decisions, but not with the same interleaving
+ * of threads. Power loss is not tested: a killed process leaves the kernel's cache intact, so a
+ * missing fsync does not show here. journal.bats tests the order of writes and syncs. */
 
 #include "tool.h"
 
@@ -38,23 +37,23 @@ enum {
     ROOMS = 3,
     PUBLISHERS_MAX = 64,
     SUBSCRIBERS_MAX = 64,
-    MESSAGES_MAX = 1 << 20, /* of one publisher */
-    PAD_MAX = 600,          /* characters that make a message longer */
+    MESSAGES_MAX = 1 << 20, /* per publisher */
+    PAD_MAX = 600,          /* the most padding in a message, in characters */
     EVENT_MAX = 16384,      /* bytes of a line, and of an event's data */
     SERVER_ARGUMENTS_MAX = 64,
 };
 
-/* MESSAGE_OPEN: without an answer so far. */
+/* MESSAGE_OPEN: not answered yet. */
 enum message_state { MESSAGE_OPEN, MESSAGE_ACKNOWLEDGED, MESSAGE_GIVEN_UP };
 
-/* What both sides know of a message. Whichever learns an id first, the other's must be the same. */
+/* What publishers and subscribers know of a message. Both must learn the same id. */
 struct message {
-    struct id acknowledged, delivered; /* 0-0: not yet */
+    struct id acknowledged, delivered; /* 0-0 if not known yet */
     uint8_t room, state;
     uint8_t readers; /* subscribers that have it */
 };
 
-/* A thread with one connection, and at most one message without an answer. */
+/* A thread with one connection and at most one unanswered message. */
 struct publisher {
     pthread_t thread;
     unsigned number;
@@ -64,60 +63,60 @@ struct publisher {
     struct message *messages;
     unsigned count;
     bool pending;                  /* its last message has no answer yet */
-    unsigned long long pending_at; /* how many had been acknowledged when it was first posted */
+    unsigned long long pending_at; /* `acknowledged` when its last message began */
 };
 
-/* A thread with one stream at a time, the parser of that stream, and all it has ever seen. */
+/* A thread with one stream at a time, the parser of that stream, and all messages it has seen. */
 struct subscriber {
     pthread_t thread;
-    unsigned number, rooms; /* a bit a room */
+    unsigned number, rooms; /* rooms: one bit per room */
     uint64_t random;
     bool restless;                 /* hangs up now and then */
-    bool http10;                   /* gets no chunks */
-    bool has_last;                 /* there is an id to come back with */
-    struct id last;                /* the newest that was seen */
-    uint8_t *seen[PUBLISHERS_MAX]; /* a byte a message: 1 when it has arrived */
+    bool http10;                   /* uses HTTP/1.0, which has no chunks */
+    bool has_last;                 /* `last` is set */
+    struct id last;                /* the newest id seen, to resume from */
+    uint8_t *seen[PUBLISHERS_MAX]; /* one byte per message: 1 when it has arrived */
 
-    /* One connection. */
+    /* The current connection. */
     int fd;
     enum { IN_HEAD, IN_SIZE, IN_DATA, IN_DATA_END, IN_END, IN_PLAIN, ENDED } state;
-    size_t left;         /* of the chunk */
-    unsigned digits;     /* of its size, or bytes of a line end */
-    bool ready, skip_lf; /* the event parser's */
+    size_t left;         /* bytes left of the chunk */
+    unsigned digits;     /* digits read of a chunk's size, or bytes of a line end */
+    bool ready, skip_lf; /* state of the event parser */
     char line[EVENT_MAX], data[EVENT_MAX], event[128], id[64];
     size_t line_len, data_len;
     bool has_data, has_id;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* for messages and all that is counted */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects messages and counters */
 static struct publisher publishers[PUBLISHERS_MAX];
 static struct subscriber subscribers[SUBSCRIBERS_MAX];
 static unsigned publisher_count = 6, subscriber_count = 12, window = 40, rounds = 25;
 static unsigned readers_of[ROOMS], ready_count;
-static volatile bool finishing, done; /* publishers are to end; subscribers are to end */
+static volatile bool finishing, done; /* publishers must end; subscribers must end */
 static unsigned long long seed, acknowledged, repeated, given_up, deliveries, connections;
 static int port;
 static int64_t end_us;
 static char folder[4096] = "", log_path[4200], journal_path[4200];
 static const char *server_arguments[SERVER_ARGUMENTS_MAX];
 
-/* Whether the id is not known yet. */
+/* Returns whether the id is not known yet. */
 static bool is_none(struct id id)
 {
     return id.ms == 0 && id.seq == 0;
 }
 
-/* Any thread that notices that the time is over ends the run, because something is stuck. */
+/* Ends the run if its time is over, because something is stuck. Any thread may call this. */
 static void check_time(const char *doing)
 {
     if (now_us() > end_us)
-        fail("the time was over before %s", doing);
+        fail("timed out before %s", doing);
 }
 
 /* ==== Messages =============================================================================== */
 
-/* The room and the length of message `number` depend on the seed alone, so that it can be posted
- * again without having been kept. */
+/* Returns a number that decides the room and the length of a message. It depends only on the seed
+ * and the arguments, so that a message can be posted again without being kept. */
 static uint64_t nature(unsigned publisher, unsigned number)
 {
     uint64_t state = seed ^ ((uint64_t)publisher << 40 | number);
@@ -129,8 +128,7 @@ static unsigned room_of(unsigned publisher, unsigned number)
     return (unsigned)(nature(publisher, number) % ROOMS);
 }
 
-/* Writes the POST of a message. Its text begins with "publisher.number", which a subscriber reads.
- */
+/* Writes the POST of a message. Its text begins with "publisher.number" for subscribers. */
 static int write_request(char *out, size_t size, unsigned publisher, unsigned number)
 {
     static const char pad[PAD_MAX + 1] = { 0 };
@@ -149,8 +147,7 @@ static int write_request(char *out, size_t size, unsigned publisher, unsigned nu
 
 /* ==== Publishers ============================================================================= */
 
-/* A 201, or a 200 for a repetition; a message that is posted for the first time must not get a
- * 200. */
+/* Checks a receipt: a 201, or a 200 for a repetition. A first POST must not get a 200. */
 static void acknowledge(struct publisher *p, unsigned number, bool first)
 {
     struct message *m = &p->messages[number];
@@ -158,14 +155,14 @@ static void acknowledge(struct publisher *p, unsigned number, bool first)
     struct id id;
     if (!text_after(p->reply.body, "{\"id\":\"", text, sizeof text) || !parse_id(text, &id) ||
         !text_after(p->reply.body, "\"room\":\"", room, sizeof room))
-        fail("a receipt was expected, and this came: %s", p->reply.body);
+        fail("expected a receipt, got: %s", p->reply.body);
     if (room[0] != 'r' || (unsigned)(room[1] - '0') != m->room)
-        fail("message %u.%u went to the wrong room, %s", p->number, number, room);
+        fail("message %u.%u was published in the wrong room, %s", p->number, number, room);
     if (p->reply.status == 200 && first)
-        fail("message %u.%u is new and was answered like a repetition", p->number, number);
+        fail("message %u.%u is new but was answered like a repetition", p->number, number);
     pthread_mutex_lock(&lock);
     if (!is_none(m->delivered) && compare_ids(m->delivered, id) != 0)
-        fail("message %u.%u was delivered with id %llu-%llu and acknowledged with %llu-%llu",
+        fail("message %u.%u was delivered with id %llu-%llu but acknowledged with %llu-%llu",
             p->number, number, (unsigned long long)m->delivered.ms,
             (unsigned long long)m->delivered.seq, (unsigned long long)id.ms,
             (unsigned long long)id.seq);
@@ -184,8 +181,8 @@ static void hang_up(struct publisher *p)
     p->fd = -1;
 }
 
-/* One attempt, on the connection or a new one. Returns whether there was an answer. One answer in
- * 64 is not waited for, as by a client whose network fails. */
+/* Makes one attempt, on the open connection or a new one. Returns whether there was an answer. One
+ * time in 64 it does not wait for the answer, like a client whose network fails. */
 static bool attempt(struct publisher *p, const char *request, size_t len)
 {
     while (p->fd < 0) {
@@ -201,8 +198,8 @@ static bool attempt(struct publisher *p, const char *request, size_t len)
     return false;
 }
 
-/* Posts a message until it is acknowledged, over as many servers as that takes. Without `insist`
- * one in six attempts that got no answer is given up: the message may or may not be stored. */
+/* Posts a message until it is acknowledged, across restarts of the server. Unless `insist` is set,
+ * it gives up after one in six unanswered attempts: the message may or may not be stored. */
 static void publish(struct publisher *p, unsigned number, bool insist)
 {
     char request[PAD_MAX + 1024];
@@ -212,7 +209,7 @@ static void publish(struct publisher *p, unsigned number, bool insist)
     for (;;) {
         check_time("a message was published");
         if (!attempt(p, request, len)) {
-            first = false; /* this attempt may have published it, so a 200 is right from now on */
+            first = false; /* this attempt may have published it, so a 200 is now allowed */
             if (insist || below(&p->random, 6) != 0)
                 continue;
             pthread_mutex_lock(&lock);
@@ -227,14 +224,13 @@ static void publish(struct publisher *p, unsigned number, bool insist)
         if (p->reply.status == 201 || p->reply.status == 200)
             break;
         if (p->reply.status != 503 && p->reply.status != 507)
-            fail("message %u.%u was expected to be accepted, and was refused: %s", p->number,
-                number, p->reply.body);
-        sleep_us(10000); /* the message was refused for now; the server recovers */
+            fail("message %u.%u was refused: %s", p->number, number, p->reply.body);
+        sleep_us(10000); /* the refusal is temporary: the server recovers */
     }
     acknowledge(p, number, first);
 }
 
-/* Whether every subscriber of its room has a message. One that was given up counts as read. */
+/* Returns whether every subscriber of its room has the message, or the message was given up. */
 static bool is_read(const struct message *m)
 {
     pthread_mutex_lock(&lock);
@@ -251,9 +247,9 @@ static void await_read(const struct message *m, const char *doing)
     }
 }
 
-/* Whether a message still waits for its answer while the other publishers have gone far ahead. A
- * key is known only as long as its message is held, so a repetition that comes too late would be
- * published again, and rightly. */
+/* Returns whether a message is still unanswered while the other publishers are far ahead. The
+ * server remembers a key only while it holds the message, so it would rightly publish a late
+ * repetition again. */
 static bool is_far_ahead(void)
 {
     bool far = false;
@@ -265,7 +261,7 @@ static bool is_far_ahead(void)
     return far;
 }
 
-/* Begins the publisher's next message, as soon as none of the others is too far behind. */
+/* Begins the publisher's next message when no other publisher is too far behind. */
 static struct message *next_message(struct publisher *p)
 {
     while (is_far_ahead()) {
@@ -284,8 +280,8 @@ static struct message *next_message(struct publisher *p)
     return m;
 }
 
-/* A publisher's life: messages until the run is to end, each after the subscribers have read up to
- * the window; then a last one in each room. */
+/* Runs a publisher: it posts messages until the run must end, each when the subscribers have read
+ * up to the window, and then a last message in each room. */
 static void *run_publisher(void *argument)
 {
     struct publisher *p = argument;
@@ -312,27 +308,26 @@ static void *run_publisher(void *argument)
 
 /* ==== Subscribers: what an event means ======================================================= */
 
-/* An event's id may never be older than the last one (`strictly`: nor the same). */
+/* Updates the last id. The new id must not be older or, if `strictly` is set, the same. */
 static void move_on(struct subscriber *s, struct id id, bool strictly, const char *what)
 {
     if (s->has_last && compare_ids(s->last, id) >= (strictly ? 0 : 1))
-        fail("subscriber %u: the id of a %s was expected to be newer: %s came after %llu-%llu",
-            s->number, what, s->id, (unsigned long long)s->last.ms,
-            (unsigned long long)s->last.seq);
+        fail("subscriber %u: the id of a %s is too old: %s came after %llu-%llu", s->number, what,
+            s->id, (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
     s->last = id;
     s->has_last = true;
 }
 
-/* A message has arrived: it must be one that was published, in the right room, with its key, never
- * seen before, and with the id that the publisher and all other subscribers know. */
+/* Checks a message that has arrived. It must be a published message in the right room, with its
+ * key, not seen before, and with the id that the publisher and all other subscribers know. */
 static void take_message(struct subscriber *s, struct id id)
 {
     unsigned room, publisher, number;
     char text[64], key[64], wanted[64];
-    /* First that the event is one of ours, by its id, room, text and key; then that it may come. */
+    /* First check the event itself: its id, room, text and key. Then check that it is new. */
     if (!text_after(s->data, "{\"id\":\"", text, sizeof text) || strcmp(text, s->id) != 0)
-        fail("subscriber %u: the event's id is not that of its data: %s with %s", s->number, s->id,
-            s->data);
+        fail("subscriber %u: the event's id differs from the id in its data: %s with %s", s->number,
+            s->id, s->data);
     if (!text_after(s->data, "\"room\":\"r", text, sizeof text) || sscanf(text, "%u", &room) != 1 ||
         room >= ROOMS || (s->rooms & 1u << room) == 0)
         fail("subscriber %u: a message of a room that it does not read: %s", s->number, s->data);
@@ -348,7 +343,7 @@ static void take_message(struct subscriber *s, struct id id)
             number, s->id);
     s->seen[publisher][number] = 1;
 
-    /* The message may arrive before its POST is answered, or after, so either side compares. */
+    /* The message may arrive before or after the answer to its POST, so both sides compare. */
     struct message *m = &publishers[publisher].messages[number];
     pthread_mutex_lock(&lock);
     if (m->room != room)
@@ -357,7 +352,7 @@ static void take_message(struct subscriber *s, struct id id)
         fail("message %u.%u was delivered with two ids, %llu-%llu and %s", publisher, number,
             (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq, s->id);
     if (!is_none(m->acknowledged) && compare_ids(m->acknowledged, id) != 0)
-        fail("message %u.%u was acknowledged with id %llu-%llu and delivered with %s", publisher,
+        fail("message %u.%u was acknowledged with id %llu-%llu but delivered with %s", publisher,
             number, (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
             s->id);
     m->delivered = id;
@@ -366,38 +361,37 @@ static void take_message(struct subscriber *s, struct id id)
     pthread_mutex_unlock(&lock);
 }
 
-/* An empty line: the collected lines are an event (HTML Standard, 9.2.6). A `gap` is a failure, and
- * so is any event that is not known. */
+/* Handles the collected lines as an event, at an empty line (HTML Standard, 9.2.6). A `gap` or an
+ * unknown event is a failure. */
 static void dispatch(struct subscriber *s)
 {
     struct id id = { 0, 0 };
     if (s->has_id && !parse_id(s->id, &id))
-        fail("subscriber %u: an id was expected, and this came: %s", s->number, s->id);
+        fail("subscriber %u: expected an id, got: %s", s->number, s->id);
     if (!s->has_data) {
-        /* A block with a retry only is no event. */
+        /* A block with only a retry is not an event. */
     } else if (s->event[0] == '\0') {
         move_on(s, id, true, "message");
         take_message(s, id);
     } else if (strcmp(s->event, "ready") == 0) {
         if (s->ready)
-            fail("subscriber %u: one `ready` was expected on a stream, and two came", s->number);
+            fail("subscriber %u: expected one `ready` on a stream, got two", s->number);
         pthread_mutex_lock(&lock);
-        ready_count += !s->has_last; /* its first one: run() waits for these */
+        ready_count += !s->has_last; /* its first `ready`, which run() waits for */
         pthread_mutex_unlock(&lock);
         s->ready = true;
         move_on(s, id, false, "ready");
     } else if (strcmp(s->event, "presence") != 0 && strcmp(s->event, "heartbeat") != 0 &&
                strcmp(s->event, "busy") != 0) {
-        fail("subscriber %u: an event that may not come here: %s: %s (last id %llu-%llu)",
-            s->number, s->event, s->data, (unsigned long long)s->last.ms,
-            (unsigned long long)s->last.seq);
+        fail("subscriber %u: an unexpected event %s: %s (last id %llu-%llu)", s->number, s->event,
+            s->data, (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
     }
     s->event[0] = s->id[0] = s->data[0] = '\0';
     s->data_len = 0;
     s->has_data = s->has_id = false;
 }
 
-/* One line of the stream, without its end. */
+/* Takes one line of the stream, without its line end. */
 static void take_line(struct subscriber *s)
 {
     s->line[s->line_len] = '\0';
@@ -421,11 +415,12 @@ static void take_line(struct subscriber *s)
         if (s->data_len >= sizeof s->data)
             fail("subscriber %u: an event is longer than any that was sent", s->number);
     } else if (name_len != 0 && !(name_len == 5 && memcmp(s->line, "retry", 5) == 0)) {
-        fail("subscriber %u: a line that is no field of an event stream: %s", s->number, s->line);
+        fail(
+            "subscriber %u: a line that is not a field of an event stream: %s", s->number, s->line);
     }
 }
 
-/* Bytes of the stream, in any pieces: cuts them into lines, which end with CR, LF or CRLF. */
+/* Splits bytes of the stream, in any pieces, into lines, which end with CR, LF or CRLF. */
 static void take_text(struct subscriber *s, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -446,12 +441,12 @@ static void take_text(struct subscriber *s, const char *bytes, size_t len)
 
 /* ==== Subscribers: connections =============================================================== */
 
-/* One byte of the head, of a chunk's size, or of a line end behind a chunk. */
+/* Takes one byte of the head, of a chunk's size, or of a line end after a chunk. */
 static void take_frame_byte(struct subscriber *s, char c)
 {
     static const char digits[] = "0123456789abcdef";
     const char *digit = c != '\0' ? strchr(digits, c) : NULL;
-    /* The head is kept in `line`, which no event needs before it is complete. */
+    /* The head is kept in `line`, which no event needs until the head is complete. */
     if (s->state == IN_HEAD) {
         if (s->line_len + 1 >= sizeof s->line)
             fail("subscriber %u: the answer's head does not end", s->number);
@@ -461,9 +456,8 @@ static void take_frame_byte(struct subscriber *s, char c)
             return;
         bool chunked = strcasestr(s->line, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
         if (strncmp(s->line, "HTTP/1.1 200 ", 13) != 0 || chunked == s->http10)
-            fail("subscriber %u: a 200 was expected, with chunks only for HTTP/1.1, and this came: "
-                 "%s",
-                s->number, s->line);
+            fail("subscriber %u: expected a 200, with chunks only for HTTP/1.1, got: %s", s->number,
+                s->line);
         s->state = chunked ? IN_SIZE : IN_PLAIN;
         s->line_len = 0;
         s->digits = 0;
@@ -474,19 +468,18 @@ static void take_frame_byte(struct subscriber *s, char c)
         s->digits = 0;
     } else if (s->state == IN_DATA_END || s->state == IN_END) {
         if (c != "\r\n"[s->digits])
-            fail("subscriber %u: CR LF was expected behind a chunk, and something else came",
-                s->number);
+            fail("subscriber %u: expected CR LF after a chunk, got something else", s->number);
         if (++s->digits == 2) {
             s->state = s->state == IN_END ? ENDED : IN_SIZE;
             s->digits = 0;
         }
     } else if (s->state != IN_SIZE || c != '\r' || s->digits == 0) {
-        fail("subscriber %u: a chunk's size was expected, and something else came", s->number);
+        fail("subscriber %u: expected a chunk size, got something else", s->number);
     }
 }
 
-/* Takes the HTTP framing off: head, then chunks or, for HTTP/1.0, bytes up to the close. A stream
- * that is cut anywhere is no failure, since the server is killed; bytes that are no framing are. */
+/* Removes the HTTP framing: a head, then chunks or, for HTTP/1.0, bytes until the close. A stream
+ * may end anywhere, because the server is killed, but invalid framing is a failure. */
 static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
 {
     for (size_t at = 0; at < len;) {
@@ -504,7 +497,7 @@ static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
     }
 }
 
-/* Asks for the stream from the last id on: in the header or in the URL, one time in two each. */
+/* Requests the stream from the last id on. The id is in the header or the URL, by chance. */
 static bool send_stream_request(struct subscriber *s)
 {
     static const char *const rooms[] = { "", "r0", "r1", "r0,r1", "r2", "r0,r2", "r1,r2",
@@ -533,7 +526,7 @@ static void read_stream(struct subscriber *s)
         struct pollfd readable = { .fd = s->fd, .events = POLLIN };
         if (poll(&readable, 1, 100) <= 0)
             continue;
-        /* Small pieces, so that a kill finds streams cut anywhere. */
+        /* Reads of any size, so that a kill can cut a stream anywhere. */
         ssize_t n = recv(s->fd, bytes, 1 + below(&s->random, sizeof bytes), 0);
         if (n <= 0)
             return;
@@ -543,7 +536,7 @@ static void read_stream(struct subscriber *s)
     }
 }
 
-/* A subscriber's life: one stream after the other, each from where the last one ended. */
+/* Runs a subscriber: it opens one stream after the other, each from where the last one ended. */
 static void *run_subscriber(void *argument)
 {
     struct subscriber *s = argument;
@@ -566,12 +559,11 @@ static void *run_subscriber(void *argument)
 
 /* ==== The server ============================================================================= */
 
-/* Finds a free port below those that the system gives to outgoing connections: one of those could
- * take it while the server is down. It stays the same over all restarts, because clients come back
- * to it. */
+/* Finds a free port below the range for outgoing connections, which could take the port while the
+ * server is down. The port stays the same over all restarts, so that clients can reconnect. */
 static void find_port(uint64_t *random)
 {
-    /* SO_REUSEADDR, as the server has it: connections in TIME_WAIT do not make a port busy. */
+    /* SO_REUSEADDR, as in the server: connections in TIME_WAIT do not make a port busy. */
     for (int tries = 0; tries < 1000; tries++) {
         struct sockaddr_in address = { .sin_family = AF_INET };
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
@@ -587,7 +579,7 @@ static void find_port(uint64_t *random)
     fail("no port is free");
 }
 
-/* All servers of a run write to one log, and to the same journal. */
+/* Starts a server. All servers of a run share one log and one journal. */
 static pid_t start_server(void)
 {
     int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -603,16 +595,15 @@ static void await_server(pid_t pid)
     int fd, status;
     for (int64_t limit = now_us() + 1000 * (int64_t)TOOL_START_MS; (fd = connect_to(port)) < 0;) {
         if (waitpid(pid, &status, WNOHANG) == pid)
-            fail("the server was expected to start, and has ended; see %s", log_path);
+            fail("the server ended while starting; see %s", log_path);
         if (now_us() > limit)
-            fail("the server was expected to listen, and does not; see %s", log_path);
+            fail("the server did not listen in time; see %s", log_path);
         sleep_us(1000);
     }
     close(fd);
 }
 
-/* A server that is to be killed must still be there: if it has ended by itself, that is a
- * failure. */
+/* Kills a server, which must still be running: it is a failure if it has ended by itself. */
 static void kill_server(pid_t pid)
 {
     int status = end_child(pid, SIGKILL);
@@ -650,7 +641,7 @@ static int compare_two(const void *a, const void *b)
     return compare_ids(*(const struct id *)a, *(const struct id *)b);
 }
 
-/* The ids of a room's messages after an id, page by page, until there are at least `most`. */
+/* Reads the ids of a room's messages after an id, page by page, until there are at least `most`. */
 static void read_ids(unsigned room, struct id after, size_t most, struct ids *ids)
 {
     static struct reply reply;
@@ -660,19 +651,18 @@ static void read_ids(unsigned room, struct id after, size_t most, struct ids *id
         snprintf(path, sizeof path, "/messages?room=r%u&limit=%zu&after=%llu-%llu", room,
             most < 500 ? most : 500, (unsigned long long)after.ms, (unsigned long long)after.seq);
         if (get(port, path, &reply) != 200)
-            fail("GET %s was expected to give 200, and did not", path);
+            fail("GET %s did not return 200", path);
         for (const char *at = reply.body; (at = strstr(at, "{\"id\":\"")) != NULL; at++) {
             if (!text_after(at, "{\"id\":\"", text, sizeof text) || !parse_id(text, &after))
-                fail("an element with an id was expected in a page, and this came: %.200s", at);
+                fail("expected an element with an id in a page, got: %.200s", at);
             add_id(ids, after);
         }
         more = strstr(reply.body, "\"more\":true") != NULL;
     }
 }
 
-/* The newest acknowledged messages of a room must be there after a restart, while the clients go
- * on. Streams alone do not show that, because they do not ask again for messages that they have
- * seen. */
+/* Checks after a restart, while the clients continue, that the newest acknowledged messages of a
+ * room are there. Streams do not show this, because they do not request old messages again. */
 static void check_room(unsigned room)
 {
     enum { NEWEST = 1000 };
@@ -690,23 +680,23 @@ static void check_room(unsigned room)
     size_t first = wanted.count > NEWEST ? wanted.count - NEWEST : 0;
     if (wanted.count == 0)
         return;
-    struct id before = { wanted.at[first].ms - 1, 0 }; /* older than all that are wanted */
+    struct id before = { wanted.at[first].ms - 1, 0 }; /* older than all wanted ids */
     read_ids(room, before, SIZE_MAX, &found);
-    /* The oldest held id is read last: a message that is still held now was held before, too. */
+    /* The oldest held id is read last: a message that is held now was also held before. */
     read_ids(room, (struct id) { 0, 0 }, 1, &oldest);
     for (size_t i = first; i < wanted.count; i++)
         if ((oldest.count == 0 || compare_ids(wanted.at[i], oldest.at[0]) >= 0) &&
             bsearch(&wanted.at[i], found.at, found.count, sizeof *found.at, compare_two) == NULL)
-            fail("room %u: after a restart %llu-%llu, which was acknowledged, is not there", room,
+            fail("room %u: acknowledged message %llu-%llu is missing after a restart", room,
                 (unsigned long long)wanted.at[i].ms, (unsigned long long)wanted.at[i].seq);
 }
 
-/* One life of the server that ends in a kill: after it has served for a while or, one time in five,
- * while it starts. Returns the process id of the next server. */
+/* Kills the server after it has served for a while or, one time in five, while it starts. Returns
+ * the process id of the next server. */
 static pid_t round_of(pid_t pid, uint64_t *random)
 {
     if (below(random, 5) != 0) {
-        /* It serves: the clients come back, and one room is checked meanwhile. */
+        /* The server serves: the clients reconnect, and one room is checked meanwhile. */
         await_server(pid);
         check_room(below(random, ROOMS));
         sleep_us(below(random, 250000));
@@ -717,7 +707,7 @@ static pid_t round_of(pid_t pid, uint64_t *random)
     pid = start_server();
     if (below(random, 8) != 0)
         return pid;
-    /* Now and then the next server is also asked to end: a drain must not lose a message either. */
+    /* Now and then the next server gets a SIGTERM: a drain must not lose a message either. */
     await_server(pid);
     sleep_us(below(random, 100000));
     end_server(pid);
@@ -726,8 +716,8 @@ static pid_t round_of(pid_t pid, uint64_t *random)
 
 /* ==== The end ================================================================================ */
 
-/* Each acknowledged message reached all subscribers of its room; one that was given up reached all
- * of them or none. */
+/* Checks that each acknowledged message reached all subscribers of its room, and each message that
+ * was given up reached all of them or none. */
 static void check_messages(void)
 {
     for (unsigned i = 0; i < publisher_count; i++) {
@@ -735,20 +725,20 @@ static void check_messages(void)
         for (unsigned n = 0; n < p->count; n++) {
             const struct message *m = &p->messages[n];
             if (m->state == MESSAGE_ACKNOWLEDGED && m->readers != readers_of[m->room])
-                fail("message %u.%u, acknowledged as %llu-%llu, reached %u of %u subscribers; "
-                     "expected are all",
+                fail("message %u.%u, acknowledged as %llu-%llu, reached %u of %u subscribers, "
+                     "expected all",
                     i, n, (unsigned long long)m->acknowledged.ms,
                     (unsigned long long)m->acknowledged.seq, m->readers, readers_of[m->room]);
             if (m->state == MESSAGE_GIVEN_UP && m->readers != 0 &&
                 m->readers != readers_of[m->room])
-                fail("message %u.%u was given up, and reached %u of %u subscribers; expected are "
+                fail("message %u.%u was given up and reached %u of %u subscribers, expected "
                      "none or all",
                     i, n, m->readers, readers_of[m->room]);
         }
     }
 }
 
-/* How many messages of a room were delivered with an id from `oldest` on. */
+/* Counts the messages of a room that were delivered with an id from `oldest` on. */
 static unsigned delivered_since(unsigned room, struct id oldest)
 {
     unsigned count = 0;
@@ -760,8 +750,8 @@ static unsigned delivered_since(unsigned room, struct id oldest)
     return count;
 }
 
-/* Checks the elements of a page against what the streams had. Returns how many there are, and the
- * last one's id in `*last`. */
+/* Compares the elements of a page with the messages of the streams. Returns the number of elements,
+ * and sets `*last` to the last one's id. */
 static unsigned check_page(const char *page, unsigned room, struct id *last)
 {
     unsigned count = 0, publisher, number, in_room;
@@ -777,8 +767,8 @@ static unsigned check_page(const char *page, unsigned room, struct id *last)
             fail("room %u: GET /messages has a message that no publisher sent: %.200s", room, at);
         const struct message *m = &publishers[publisher].messages[number];
         if (m->readers == 0 || compare_ids(m->delivered, id) != 0)
-            fail("room %u: GET /messages has message %u.%u with id %s, the streams did not", room,
-                publisher, number, text);
+            fail("room %u: GET /messages has message %u.%u with id %s, but the streams did not",
+                room, publisher, number, text);
         if (compare_ids(*last, id) >= 0)
             fail("room %u: GET /messages is not in the order of ids at %s", room, text);
         *last = id;
@@ -786,7 +776,7 @@ static unsigned check_page(const char *page, unsigned room, struct id *last)
     return count;
 }
 
-/* Reads a room back, page by page: from its oldest message on it must be complete. Returns how many
+/* Reads a room back, page by page. It must be complete from its oldest message on. Returns how many
  * messages it still holds. */
 static unsigned check_history(unsigned room)
 {
@@ -799,28 +789,28 @@ static unsigned check_history(unsigned room)
         snprintf(path, sizeof path, "/messages?room=r%u&limit=500&after=%llu-%llu", room,
             (unsigned long long)last.ms, (unsigned long long)last.seq);
         if (get(port, path, &reply) != 200)
-            fail("GET %s was expected to give 200, and gave: %s", path, reply.body);
+            fail("expected 200 for GET %s, got: %s", path, reply.body);
         if (count == 0 && (!text_after(reply.body, "\"oldest\":\"", text, sizeof text) ||
                               !parse_id(text, &oldest)))
-            fail("room %u was expected to hold messages, and is empty", room);
+            fail("room %u must hold messages, but is empty", room);
         unsigned on_page = check_page(reply.body, room, &last);
         if (count > 0 && strstr(reply.body, "\"gap\":false") == NULL)
-            fail("room %u: GET /messages tells of a gap between two pages", room);
+            fail("room %u: GET /messages reports a gap between two pages", room);
         more = strstr(reply.body, "\"more\":true") != NULL;
         if (more && on_page == 0)
-            fail("room %u: GET /messages says there is more, and gives no message", room);
+            fail("room %u: GET /messages says there is more, but returns no message", room);
         count += on_page;
     }
     /* Streams and history must agree on everything that is still held. */
     unsigned wanted = delivered_since(room, oldest);
     if (count != wanted)
-        fail("room %u: GET /messages has %u messages from %s on, the streams had %u", room, count,
-            text, wanted);
+        fail("room %u: GET /messages has %u messages from %s on, but the streams had %u", room,
+            count, text, wanted);
     free(reply.bytes);
     return count;
 }
 
-/* Posts the publisher's last messages again: each must be answered with its first id. */
+/* Posts the publisher's last messages again. Each must get its first id. */
 static void check_keys(struct publisher *p)
 {
     char request[PAD_MAX + 1024], text[64];
@@ -832,18 +822,18 @@ static void check_keys(struct publisher *p)
             continue;
         int len = write_request(request, sizeof request, p->number, n);
         if (p->fd < 0 || !send_all(p->fd, request, (size_t)len) || !read_reply(p->fd, &p->reply))
-            fail("a repeated POST was expected to be answered, and was not");
+            fail("a repeated POST was not answered");
         if (p->reply.status != 200 || !text_after(p->reply.body, "{\"id\":\"", text, sizeof text) ||
             !parse_id(text, &id) || compare_ids(id, m->acknowledged) != 0)
-            fail("message %u.%u was acknowledged with id %llu-%llu; its repetition was expected to "
-                 "get 200 and that id, and got %d %s",
+            fail("message %u.%u was acknowledged with id %llu-%llu; expected 200 and that id "
+                 "for its repetition, got %d %s",
                 p->number, n, (unsigned long long)m->acknowledged.ms,
                 (unsigned long long)m->acknowledged.seq, p->reply.status, p->reply.body);
     }
     hang_up(p);
 }
 
-/* How many lines of the servers' log have the text. */
+/* Counts the lines of the servers' log that contain the text. */
 static unsigned count_log(const char *text)
 {
     FILE *log = fopen(log_path, "re");
@@ -856,10 +846,10 @@ static unsigned count_log(const char *text)
     return count;
 }
 
-/* ==== The whole ============================================================================== */
+/* ==== The run ================================================================================ */
 
-/* Half of the subscribers read all rooms, the others one; half hang up now and then; one in five
- * speaks HTTP/1.0. */
+/* Prepares publishers and subscribers. Half of the subscribers read all rooms, the others one; half
+ * hang up now and then; one in five uses HTTP/1.0. */
 static void prepare_people(uint64_t *random)
 {
     for (unsigned i = 0; i < publisher_count; i++) {
@@ -894,16 +884,16 @@ static void start_thread(pthread_t *thread, void *(*run)(void *), void *argument
         fail("pthread_create: %s", strerror(error));
 }
 
-/* The whole: subscribers first, so that each has seen a `ready` and can resume; then publishers;
- * then the kills; at the end all checks, a last kill, and the keys after it. */
+/* Runs everything: starts subscribers first, so that each has seen a `ready` and can resume; then
+ * publishers; then kills; at the end makes all checks, a last kill, and the check of the keys. */
 static void run(uint64_t *random)
 {
     pid_t pid = start_server();
     await_server(pid);
     for (unsigned i = 0; i < subscriber_count; i++)
         start_thread(&subscribers[i].thread, run_subscriber, &subscribers[i]);
-    /* A subscriber without a first `ready` has no id to come back with, and would rightly miss what
-     * was published before it came. */
+    /* A subscriber without a first `ready` has no id to resume from, and would rightly miss what
+     * was published before it connected. */
     for (bool all = false; !all; sleep_us(1000)) {
         check_time("the first streams were open");
         pthread_mutex_lock(&lock);
@@ -935,7 +925,7 @@ static void run(uint64_t *random)
     for (unsigned i = 0; i < publisher_count; i++)
         check_keys(&publishers[i]);
     end_server(pid);
-    printf("torture: %u kills, %llu messages acknowledged (%llu by repeating), %llu given up, "
+    printf("torture: %u kills, %llu messages acknowledged (%llu by repetition), %llu given up, "
            "%llu deliveries on %llu streams, %u held, %u compactions, %u torn tails\n",
         rounds + 1, acknowledged, repeated, given_up, deliveries, connections, held,
         count_log("compacted=1"), count_log("torn at the end"));
@@ -1011,7 +1001,7 @@ int main(int argc, char **argv)
 
     static char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", port);
-    /* Without the limits of one address, because all clients come from one. */
+    /* There are no limits per address, because all clients share one. */
     const char *arguments[] = { server, "--max-streams-per-ip", "0", "--post-rate", "0", "--listen",
         address, "--journal", journal_path };
     size_t count = sizeof arguments / sizeof *arguments;
@@ -1022,7 +1012,7 @@ int main(int argc, char **argv)
     end_us = now_us() + 1000000 * (int64_t)seconds;
     prepare_people(&random);
     run(&random);
-    if (own_folder) { /* nothing has failed, so the files are of no use */
+    if (own_folder) { /* nothing has failed, so the files are not needed */
         char lock_path[4200];
         snprintf(lock_path, sizeof lock_path, "%s/journal.lock", folder);
         unlink(lock_path);
