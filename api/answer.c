@@ -1,15 +1,15 @@
-/* answer.c - builds answers: heads, JSON, errors, and what pages of other origins may see (CORS).
+/* answer.c - builds answers: heads, JSON, errors, and CORS for pages of other origins.
  *
- * The head of an answer is written into one static buffer between answer_begin and answer_send, and
- * is then handed to net/ whole. net/ sends from it at once and copies only what the socket does not
- * take, so one buffer serves all clients: an answer never begins before the last one was handed
- * over. A write that finds no memory only marks the buffer as failed; answer_send looks at the mark
- * once, and then closes the connection instead of sending half an answer.
+ * The head of an answer is built in one static buffer between answer_begin and answer_send, and
+ * then handed to net/. net/ sends it at once and copies only the bytes that the socket does not
+ * accept, so one buffer serves all clients: each answer has been handed over before the next one
+ * begins. A write that runs out of memory only marks the buffer as failed; answer_send checks the
+ * mark once, and closes the connection instead of sending half an answer.
  *
  * Errors are problem+json (RFC 9457): `status` and `title` for programs, `detail` for people. Their
- * type is about:blank, because the status says all that a program needs (RFC 9457 4.2.1). Nothing
- * of a request is ever repeated in an error: an error that echoes is a way to inject script into a
- * page, or to leak a token into a log. */
+ * type is about:blank, because the status says everything that a program needs (RFC 9457 4.2.1). An
+ * error never repeats any part of the request, because an echo can inject script into a page or
+ * leak a token into a log. */
 
 #include "api/answer.h"
 
@@ -20,12 +20,11 @@
 
 #include <unistd.h>
 
-/* Retry-After: a second for a limit of the client's own, after which any --post-rate allows one
- * more message; five for a shortage of the server, which meets all clients at once. */
+/* Retry-After is 1 s for a client's own limit (any --post-rate allows another message by then), and
+ * 5 s for a shortage of the server, which affects all clients at once. */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
-/* A head with its body may be a large page of history; a buffer that grew beyond this size is freed
- * after use. */
+/* A body can be a large page of history; a buffer that grew beyond this size is freed after use. */
 enum { KEPT_BYTES = 65536 };
 
 static struct buffer head;
@@ -40,11 +39,11 @@ bool answer_is_head(const struct client *c)
     return exchange_request(c)->method == HTTP_HEAD;
 }
 
-/* The fields of the Fetch Standard's "CORS protocol", when there is a --cors. Vary is also sent to
- * a request without Origin; otherwise a cache could give its answer to a page of another origin.
- * Credentials are allowed only to an origin that was named: browsers refuse them with "*", and "*"
- * means that the answer is for everyone. Retry-After is exposed because a script may not read it
- * otherwise. */
+/* Adds the fields of the Fetch Standard's "CORS protocol" if --cors is set. Vary is also sent in
+ * answer to a request without Origin; otherwise a cache could give that answer to a page of another
+ * origin. Credentials are allowed only for an origin that is listed: browsers refuse them with "*",
+ * and "*" means that the answer is for everyone. Retry-After is exposed because scripts cannot read
+ * it otherwise. */
 static void add_cors(const struct client *c)
 {
     if (!access_shares())
@@ -60,9 +59,9 @@ static void add_cors(const struct client *c)
     buffer_add(&head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After\r\n"));
 }
 
-/* Connection is written where it is not the default: "close", and "keep-alive" to an HTTP/1.0
- * client that asked for it (RFC 9112 9.3). What it says also holds: net/ asks exchange_closes
- * again. */
+/* Writes Connection only where it is not the default: "close", or "keep-alive" for an HTTP/1.0
+ * client that asked for it (RFC 9112 9.3). net/ acts accordingly, because it also uses
+ * exchange_closes. */
 struct buffer *answer_begin(const struct client *c, int status)
 {
     buffer_clear(&head);
@@ -90,7 +89,7 @@ void answer_send(struct client *c, struct span body)
     give_back();
 }
 
-/* The descriptor is closed here if it is not handed over. */
+/* Closes the descriptor if net/ does not take it over. */
 void answer_send_file(struct client *c, int file, uint64_t left)
 {
     if (!head.failed) {
@@ -110,12 +109,12 @@ void answer_stream(struct client *c, size_t hold)
     give_back();
 }
 
-/* The body is copied behind the head, so both go out in one send and the caller keeps nothing. HEAD
- * gets the same Content-Length as GET (RFC 9110 9.3.2), which costs making the body.
+/* Copies the body after the head, so both leave in one send and the caller need not keep the body.
+ * HEAD gets the same Content-Length as GET (RFC 9110 9.3.2), so its body is made but not sent.
  *
- * no-store: an answer of the API is old as soon as it is sent. nosniff: no browser takes JSON for
- * HTML. Cross-Origin-Resource-Policy: no page of another site can load it as an image or a script;
- * --cors is not affected, because it is for requests in CORS mode. */
+ * no-store: an answer of the API is out of date as soon as it is sent. nosniff: browsers do not
+ * take JSON for HTML. Cross-Origin-Resource-Policy: pages of other sites cannot load the answer as
+ * an image or a script; --cors is not affected, because it concerns requests in CORS mode. */
 void answer_end(struct client *c, const char *type, const struct buffer *body)
 {
     buffer_add(&head, SPAN("Content-Type: "));
@@ -136,8 +135,8 @@ void answer_json(struct client *c, int status, const struct buffer *body)
     answer_end(c, "application/json", body);
 }
 
-/* `title` is the reason phrase of the status, as RFC 9457 4.2.1 asks for with about:blank. A 429 or
- * a shortage also tells when to try again (RFC 9110 10.2.3). */
+/* Sets `title` to the reason phrase of the status, as RFC 9457 4.2.1 recommends for about:blank. A
+ * 429 or a shortage also says when to try again (RFC 9110 10.2.3). */
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)
 {
     static struct buffer body;
@@ -168,12 +167,12 @@ bool answer_refusal(struct client *c, const struct refusal *refusal)
     return refusal != NULL;
 }
 
-/* The parser's statuses, that of a timeout (408), and of a request for which there is no memory
- * left (503). Nothing of the request is known here: not its method, so the answer has a body even
- * to HEAD; not its origin, so it has no CORS fields beyond Vary. The connection closes after it. */
+/* Answers the errors of the parser, a timeout (408), and a lack of memory for the request (503).
+ * Nothing is known about the request: not its method, so even HEAD gets a body; not its origin, so
+ * Vary is the only CORS field. The connection closes after the answer. */
 void answer_unreadable(struct client *c, int status)
 {
-    const char *detail = "The request is not correct HTTP/1.1 (RFC 9112); check its request line, "
+    const char *detail = "The request is not valid HTTP/1.1 (RFC 9112); check its request line, "
                          "its fields and the length of its body.";
     switch (status) {
     case 408:
@@ -191,18 +190,18 @@ void answer_unreadable(struct client *c, int status)
         break;
     case 431:
         detail =
-            "The head of the request has more than 16 KiB or 100 fields; send fewer or shorter "
-            "fields, for example fewer cookies.";
+            "The head of the request is over 16 KiB or has more than 100 fields; send fewer or "
+            "shorter fields, for example fewer cookies.";
         break;
     case 501:
         detail = "The only transfer coding that this server supports is chunked; use that or none.";
         break;
     case 503:
-        detail = "Too many large requests are arriving at the moment; try again later, or send a "
-                 "smaller one.";
+        detail =
+            "Too many large requests are arriving now; try again later, or send a smaller one.";
         break;
     case 505:
-        detail = "This server speaks HTTP/1.1 and HTTP/1.0; use one of them.";
+        detail = "This server supports only HTTP/1.1 and HTTP/1.0; use one of them.";
         break;
     }
     answer_problem(c, status, detail);

@@ -4,19 +4,19 @@
  *      what the client gets        where it comes from                         its event id
  *
  *      the head                    begin_stream
- *      retry: N                    begin: 1 to 1.5 times --retry, by chance
+ *      retry: N                    begin: 1 to 1.5 times --retry, at random
  *      gap, for some rooms         stream_seek: messages were lost             none
  *      the replay                  the rooms' rings, up to now                 each its own
  *      ready                       add_ready: the replay is over               the newest of all
- *      presence, for each room     add_ready: the state now                    none
+ *      presence, for each room     add_ready: the current state                none
  *      live events                 the rooms' rings, from now on               each its own
  *
  * "Now" is one moment: `begin` fixes the end of the replay in each room and the id of `ready` in
- * one step, in which no message can arrive. So messages up to that id come only before `ready`, and
- * later ones only after it: a client that resumes from `ready` misses nothing and gets nothing
+ * one step, during which no message can arrive. So messages up to that id come before `ready`, and
+ * later messages come after it: a client that resumes from `ready` misses nothing and gets nothing
  * twice. The lines from the head to `gap`, and from `ready` to `presence`, are private bytes of the
- * client. The replay between them is not copied, but goes from the rings to the socket. After the
- * first bytes the stream is net/serve.c's. */
+ * client. The replay between them is sent from the rings without a copy. After the first bytes,
+ * net/serve.c serves the stream. */
 
 #include "api/events.h"
 
@@ -27,11 +27,11 @@
 #include "base/random.h"
 #include "net/limits.h"
 
-/* A refused stream comes back after 10 to 30 s: late enough to be a relief, and not all of them at
- * the same moment (thundering herd). */
+/* A refused stream comes back after 10 to 30 s: late enough to relieve the server, and not at the
+ * same moment as all others (thundering herd). */
 enum { BUSY_RETRY_MS = 10000, BUSY_SPREAD_MS = 20000 };
 
-static const struct net_settings *settings; /* both are borrowed from sse.c */
+static const struct net_settings *settings; /* both borrowed from sse.c */
 static struct hub *hub;
 
 void events_start(const struct net_settings *given, struct hub *streams)
@@ -40,9 +40,9 @@ void events_start(const struct net_settings *given, struct hub *streams)
     hub = streams;
 }
 
-/* The head of a stream. HTTP/1.0 has no chunks: there the body ends when the connection closes (RFC
- * 9112 6.3). `no-transform` and X-Accel-Buffering (nginx) ask proxies not to compress or collect
- * the stream, because then events would arrive late and in bursts. */
+/* Writes the head of a stream. HTTP/1.0 has no chunks, so its body ends when the connection closes
+ * (RFC 9112 6.3). `no-transform` and X-Accel-Buffering (nginx) ask proxies not to compress or
+ * buffer the stream, because then events would arrive late and in bursts. */
 static struct buffer *begin_stream(struct client *c)
 {
     bool chunked = !exchange_request(c)->http10;
@@ -61,11 +61,11 @@ static struct buffer *begin_stream(struct client *c)
     return out;
 }
 
-/* Answers a stream that the server has no place for. The status is 200 all the same: an EventSource
- * that gets an error status gives up and never reconnects ("Processing model" in the HTML
- * Standard), so a short overload would cost the page its stream for good. After a 200 that ends, it
- * waits for the time in `retry:` and comes back. The event `busy` gives the reason to a page that
- * wants to show it. The client has joined no room and does not count as a stream. */
+/* Answers a stream for which the server has no place. The status is still 200: an EventSource that
+ * gets an error status gives up and never reconnects ("Processing model" in the HTML Standard), so
+ * a short overload would cost the page its stream for good. When a 200 ends, the EventSource waits
+ * for the time in `retry:` and comes back. The event `busy` gives the reason to pages that want to
+ * show it. The client has joined no room and does not count as a stream. */
 static void busy(struct client *c, const char *reason)
 {
     bool chunked = !exchange_request(c)->http10;
@@ -80,10 +80,10 @@ static void busy(struct client *c, const char *reason)
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* Writes `ready` and the presence of each room. The id of `ready` is the newest one of all rooms,
- * so a client that is cut off before it has seen any message can still resume. `heartbeat` is after
- * how many seconds of silence a heartbeat comes (0: never): a client that waits much longer than
- * that can take its connection for dead. */
+/* Writes `ready` and the presence of each room. The id of `ready` is the newest of all rooms, so
+ * even a client that is cut off before its first message can resume. `heartbeat` is the number of
+ * seconds of silence after which a heartbeat comes (0: never): a client that hears nothing for much
+ * longer can consider its connection dead. */
 static void add_ready(struct buffer *out, struct stream *stream)
 {
     size_t frame = frame_begin(out, stream->chunked);
@@ -99,11 +99,11 @@ static void add_ready(struct buffer *out, struct stream *stream)
     stream_add_presence(stream, out);
 }
 
-/* Reads where the stream begins. The Last-Event-ID field wins over the parameter, because a
- * reconnecting EventSource sends both: the field and the URL of its first start. Either wins over
- * `history`; otherwise messages would come twice after a reconnect. A malformed id is not an error,
- * which would end the EventSource; the stream then begins with a `gap`. False when the client has
- * been answered 400. */
+/* Reads where the stream begins. The Last-Event-ID field takes precedence over the parameter,
+ * because a reconnecting EventSource sends both: the field, and the URL with which it first
+ * started. Both take precedence over `history`; otherwise messages would come twice after a
+ * reconnect. A malformed id is not an error, which would end the EventSource; instead the stream
+ * begins with a `gap`. Returns false if it has answered 400. */
 static bool read_start(struct client *c, const struct parameters *p, struct start *start)
 {
     struct span id = answer_field(c, HTTP_LAST_EVENT_ID);
@@ -121,8 +121,8 @@ static bool read_start(struct client *c, const struct parameters *p, struct star
     return true;
 }
 
-/* Puts the stream into its rooms, at their newest message. A name in the token wins over the one in
- * the URL. Returns NULL, or the reason that `busy` gives; then the stream is in no room. */
+/* Puts the stream into its rooms, at their newest message. A name in the token takes precedence
+ * over the name in the URL. Returns NULL, or the reason for `busy` if the stream is in no room. */
 static const char *join(struct client *c, const struct parameters *p, const struct token *token)
 {
     struct span name = access_name(token, p->values[PARAM_NAME]);
@@ -141,14 +141,14 @@ static const char *join(struct client *c, const struct parameters *p, const stru
     return NULL;
 }
 
-/* Sends the first bytes of a stream that has joined its rooms. Each client gets another `retry:`
- * time, so that they do not all come back at once after a restart.
+/* Sends the first bytes of a stream that has joined its rooms. Each client gets a different
+ * `retry:` time, so that clients do not all come back at once after a restart.
  *
  *      out:   head, retry, gap, ... | ready, presence, ...
  *                                  hold
  *
- * If there is a replay, the bytes from `hold` on wait until it has been sent. Without one, all of
- * it goes out in one send. */
+ * If there is a replay, the bytes from `hold` on wait until it is sent. Without a replay, all bytes
+ * leave in one send. */
 static void begin(struct client *c, const struct start *start)
 {
     struct stream *stream = exchange_reader(c);
@@ -160,8 +160,8 @@ static void begin(struct client *c, const struct start *start)
     answer_stream(c, replay ? hold : out->len);
 }
 
-/* Errors come first, and only those that a retry cannot mend (400, 403): they end an EventSource
- * for good, and should. HEAD gets the head of a stream and joins nothing. */
+/* Answers errors before anything else, and only those that a retry cannot fix (400, 403): they end
+ * an EventSource for good, as they should. HEAD gets the head of a stream and joins no room. */
 void events_get(struct client *c, const struct token *token)
 {
     struct parameters p;

@@ -6,7 +6,7 @@
 #include "auth/token.h"
 #include "net/client.h"
 
-/* Must be called once, before events_get. Both are borrowed. */
+/* Call this once, before events_get. Both arguments are borrowed. */
 void events_start(const struct net_settings *settings, struct hub *hub);
 
 /* Answers the request with a stream for the holder of `token`, with `busy`, or with an error. */

@@ -1,19 +1,19 @@
-/* files.c - finds the file that a path names: in the binary, or below a folder (--www).
+/* files.c - finds the file that a path names: in the binary, or in a folder (--www).
  *
- * In the binary the page is stored gzipped only, because nearly every browser asks for that form;
- * for the others a file is unpacked once and kept.
+ * The binary contains the page only gzipped, because nearly every browser asks for that form; for
+ * other clients, a file is unpacked once and kept.
  *
- * In a folder the danger is path traversal: "/../etc/passwd", an encoded spelling of it, or a link
- * that leads out. Two fences keep a request inside:
+ * In a folder, the danger is path traversal: "/../etc/passwd", an encoded spelling of it, or a link
+ * that leads out of the folder. Two checks keep a request inside:
  *
- * - is_plain takes a path only if each part is a name: no "..", no ".", no hidden file.
+ * - is_plain accepts a path only if each part is a name: not "..", not ".", not a hidden file.
  *
- * - The kernel resolves the path with openat2(2) and RESOLVE_BENEATH, which refuses whatever leads
- *   out of the folder, links included. A check of the path before open(2) could not do that: a link
- *   may be exchanged between the check and the use (TOCTOU). Kernels before 5.6 and some seccomp
- *   filters lack openat2; there no link is followed at all.
+ * - The kernel resolves the path with openat2(2) and RESOLVE_BENEATH, which refuses everything that
+ *   leads out of the folder, including links. A check of the path before open(2) could not do that,
+ *   because a link can be replaced between the check and the use (TOCTOU). Kernels before 5.6 and
+ *   some seccomp filters lack openat2; there, no link is followed at all.
  *
- * Left out are listings of folders, byte ranges, and compression of a folder's files. */
+ * Listings of folders, byte ranges, and compression of a folder's files are not supported. */
 
 #include "api/files.h"
 
@@ -37,9 +37,9 @@ PAGE(chat)
 PAGE(icon)
 #undef PAGE
 
-/* Makes an entity tag by FNV-1a, a hash of a few lines: the same bytes must give the same tag in
- * every process, so that a browser's copy stays valid over restarts. It is not safe against chosen
- * bytes, and need not be, because the bytes are our own. */
+/* Makes an entity tag with FNV-1a, a hash of a few lines: the same bytes must give the same tag in
+ * every process, so that a browser's copy stays valid across restarts. The hash is not safe against
+ * chosen bytes, and need not be, because the bytes are our own. */
 static void tag(struct span bytes, const char *form, char *etag, size_t size)
 {
     uint64_t hash = 0xcbf29ce484222325;
@@ -48,7 +48,7 @@ static void tag(struct span bytes, const char *form, char *etag, size_t size)
     print_into(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
 }
 
-/* Fills in what is known without unpacking, at the first request for a file. The two forms need
+/* Fills in the gzip form and both tags, at the first request for a file. The two forms need
  * different strong tags, because their bytes differ (RFC 9110 8.8.3.3); a cache that mixed them up
  * would send gzip to a client that cannot read it. */
 static void read_page(struct page_file *file, const char *begin, const char *end)
@@ -58,8 +58,8 @@ static void read_page(struct page_file *file, const char *begin, const char *end
     tag(file->gzip, "-gz", file->gzip_etag, sizeof file->gzip_etag);
 }
 
-/* The plain form is kept until the process ends. When out of memory the file stays packed, and the
- * next request tries again. */
+/* Makes the plain form, which is kept until the process ends. If out of memory, the file stays
+ * packed, and the next request tries again. */
 static void unpack(struct page_file *file)
 {
     size_t size = inflate_size(file->gzip);
@@ -70,7 +70,7 @@ static void unpack(struct page_file *file)
     file->plain = (struct span) { plain, size };
 }
 
-/* Linear: four files. */
+/* Searches linearly: there are four files. */
 const struct page_file *files_find(struct span path, bool plain)
 {
     static const struct {
@@ -100,20 +100,20 @@ const struct page_file *files_find(struct span path, bool plain)
 
 /* ==== A folder =============================================================================== */
 
-/* Not every libc has linux/openat2.h (Linux 5.6), so what is needed of it is declared here. 437 is
- * the call's number on all architectures but Alpha and MIPS. */
+/* Declares what is needed from linux/openat2.h (Linux 5.6), which not every libc has. The call has
+ * the number 437 on all architectures except Alpha and MIPS. */
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
 struct open_how {
     uint64_t flags, mode, resolve;
 };
-/* Magic links are those of /proc/PID/fd and the like, which jump anywhere. */
+/* Magic links are those of /proc/PID/fd and the like, which can lead anywhere. */
 enum { RESOLVE_NO_MAGICLINKS = 0x02, RESOLVE_BENEATH = 0x08 };
 
-/* Opens a path without openat2: one folder after the other, and none of them by a link. `path` has
- * no ".." in it (is_plain), so each step leads down. Costs two system calls for each folder on the
- * way. Returns a descriptor or -1. */
+/* Opens a path without openat2: one folder after the other, and never through a link. `path` has no
+ * ".." in it (is_plain), so each step leads down. Costs two system calls per folder. Returns a
+ * descriptor or -1. */
 static int open_without_links(int root, const char *path)
 {
     int folder = root;
@@ -141,11 +141,11 @@ static int open_without_links(int root, const char *path)
     return -1;
 }
 
-/* Opens a path below `root`, links inside it included. EPERM may come from a seccomp filter that
- * does not know openat2; if it is about the file itself, the second attempt fails as well. */
+/* Opens a path below `root`, and follows links that stay below it. EPERM can come from a seccomp
+ * filter that does not know openat2; if it is about the file, the second attempt fails too. */
 static int open_beneath(int root, const char *path)
 {
-    /* O_NONBLOCK: opening a FIFO would otherwise wait for a writer, and stop the whole server. */
+    /* Without O_NONBLOCK, opening a FIFO would wait for a writer and stop the whole server. */
     struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
     long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
@@ -154,9 +154,9 @@ static int open_beneath(int root, const char *path)
     return (int)fd;
 }
 
-/* Whether every part of a decoded path is a name: none is empty, none begins with a dot. That keeps
- * out "." and "..", and hidden files, which are often secrets (.git, .env). For the kernel a NUL
- * would end the name earlier than for this check. */
+/* Returns whether every part of a decoded path is a name that does not begin with a dot. That
+ * excludes ".", "..", and hidden files, which are often secrets (.git, .env). A NUL is refused
+ * because the name would end there for the kernel. */
 static bool is_plain(struct span path)
 {
     struct span part;
@@ -166,9 +166,8 @@ static bool is_plain(struct span path)
     return true;
 }
 
-/* The kind of the file is looked at when it is open (fstat), because its name may lead to another
- * file by then. Only regular files are sent: a device or a FIFO has no size, and could block the
- * loop. */
+/* Checks the type of the open file (fstat), because its name could lead to another file by now.
+ * Sends only regular files: a device or a FIFO has no size, and could block the loop. */
 int files_open(int root, struct span path, struct stat *st)
 {
     static const char index[] = "index.html";
@@ -182,8 +181,8 @@ int files_open(int root, struct span path, struct stat *st)
     if (!is_plain((struct span) { name, path.len + (folder ? sizeof index - 1 : 0) }))
         return FILES_NONE;
     int fd = open_beneath(root, name);
-    /* EAGAIN: a rename in the folder raced with the kernel's walk; it cannot tell whether "..", in
-     * a link, led out. Every other error is "not found": why is not the client's business. */
+    /* EAGAIN: a rename raced with the kernel's walk, and the kernel cannot tell whether ".." in a
+     * link led out. All other errors are "not found": the reason is not the client's business. */
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EIO ||
                        errno == EAGAIN
@@ -196,8 +195,8 @@ int files_open(int root, struct span path, struct stat *st)
     return fd;
 }
 
-/* Linear: some 30 endings. A file without a known ending is sent as bytes, and with `nosniff`
- * (page.c) no browser runs it. */
+/* Searches linearly through some 30 endings. A file without a known ending is sent as bytes, and
+ * because of `nosniff` (page.c), no browser runs it. */
 const char *files_type(struct span path)
 {
     static const char *const types[][2] = {
@@ -239,10 +238,10 @@ const char *files_type(struct span path)
     return folder ? types[0][1] : "application/octet-stream";
 }
 
-/* Made of the inode, the size and the time of the last change: to hash the bytes, the whole file
- * would have to be read for each request. The price: a file that is overwritten with as many bytes
- * within one tick of the filesystem's clock keeps its tag. Renaming a new file into place is safe.
- */
+/* Makes the tag from the inode, the size and the time of the last change, because a hash would have
+ * to read the whole file for each request. The price: a file that is overwritten with the same
+ * number of bytes within one tick of the filesystem's clock keeps its tag. Renaming a new file into
+ * place is safe. */
 void files_etag(const struct stat *st, char *etag, size_t size)
 {
     print_into(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,

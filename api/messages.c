@@ -1,17 +1,17 @@
-/* messages.c - POST /messages publishes a message; GET /messages reads history back, and waits for
- * news if asked to (long polling).
+/* messages.c - POST /messages publishes a message; GET /messages returns history, and with `wait`
+ * waits for new messages (long polling).
  *
  *      POST   body ──► read_message ──► publish ──► the hub's batch ──► the keeper
  *                                          │ client_wait                    │ safe, or refused
  *                                          └── repeated, or refused      published
  *                                                    └──────► answer ◄──────┘
  *
- * A POST is answered 201 only when its message is safe. Until then the client waits and holds its
- * input buffer; all messages of a batch wait for the same fsync. With an Idempotency-Key a client
- * can repeat a POST whose answer it did not get, and still publish once.
+ * A POST is answered with 201 only when its message is safe. Until then the client waits and keeps
+ * its input buffer; all messages of a batch wait for the same fsync. With an Idempotency-Key, a
+ * client can repeat a POST whose answer it did not get, and still publish the message only once.
  *
- * The fields of a body are decoded in place, in the client's input buffer, which stays as it is
- * until the request is answered: nothing is allocated or copied before the hub takes the message.
+ * The fields of a body are decoded in place, in the client's input buffer, which stays valid until
+ * the request is answered: nothing is allocated or copied before the hub accepts the message.
  * Decoding never makes a text longer. */
 
 #include "api/messages.h"
@@ -24,7 +24,7 @@
 #include "json.h"
 #include "net/limits.h"
 
-enum { LIMIT_DEFAULT = 50 }; /* messages on a page, if the URL does not say */
+enum { LIMIT_DEFAULT = 50 }; /* messages on a page if the URL has no `limit` */
 
 static struct hub *hub; /* borrowed from sse.c */
 
@@ -38,8 +38,8 @@ void messages_start(struct hub *streams)
 /* The fields of a JSON body, in the order in which read_json looks for them. */
 enum field { FIELD_MESSAGE, FIELD_DATA, FIELD_EVENT, FIELD_ROOM, FIELD_NAME, FIELD_COUNT };
 
-/* Decodes a string in place. `null` means the same as an absent field; then `at` is NULL, which an
- * empty string does not have. Returns the error, or NULL; so do the next functions. */
+/* Decodes a string in place. `null` means the same as an absent field: `at` is then NULL, unlike
+ * that of an empty string. Returns NULL or an error message; so do read_json and check_message. */
 static const char *read_text(struct json_field *field, struct span *text)
 {
     *text = (struct span) { NULL, 0 };
@@ -53,9 +53,9 @@ static const char *read_text(struct json_field *field, struct span *text)
     return NULL;
 }
 
-/* A string in `data` is published as plain text. Any other value is published as the JSON that it
- * is, without white space, because an event's data line must not contain a line end. Numbers keep
- * their digits: no value is converted. */
+/* Takes `data` as plain text if it is a string, and otherwise as JSON without white space, because
+ * an event's data line must not contain a line end. Numbers keep their digits: no value is
+ * converted. */
 static void read_data(struct json_field *field, struct message *m)
 {
     char *at = span_bytes(field->raw);
@@ -65,13 +65,13 @@ static void read_data(struct json_field *field, struct message *m)
     m->body.len = text ? json_decode(field->raw, at) : json_compact(field->raw, at);
 }
 
-/* Reads a JSON body into `m`, whose spans then lie in the body. Unknown fields are ignored, so that
- * clients may send more than this version knows. */
+/* Reads a JSON body into `m`, whose spans then point into the body. Ignores unknown fields, so that
+ * clients can send more than this version knows. */
 static const char *read_json(struct span body, struct message *m)
 {
     struct json_field fields[FIELD_COUNT] = { { .name = SPAN("message") }, { .name = SPAN("data") },
         { .name = SPAN("event") }, { .name = SPAN("room") }, { .name = SPAN("name") } };
-    static char sentence[256]; /* valid until the next call: it is sent at once */
+    static char sentence[256]; /* valid until the next call; the caller sends it at once */
     const char *why = json_find(body, fields, FIELD_COUNT);
     if (why != NULL) {
         print_into(sentence, sizeof sentence, "The JSON body has an error: %s.", why);
@@ -80,13 +80,13 @@ static const char *read_json(struct span body, struct message *m)
     bool has_data = fields[FIELD_DATA].type > JSON_NULL; /* neither absent nor null */
     bool has_message = fields[FIELD_MESSAGE].type > JSON_NULL;
     if (has_data == has_message)
-        return "Send either `message` (a text) or `data` (any JSON value), and not both.";
+        return "Send either `message` (a text) or `data` (any JSON value), not both.";
     if ((why = read_text(&fields[FIELD_MESSAGE], &m->body)) != NULL ||
         (why = read_text(&fields[FIELD_EVENT], &m->event)) != NULL ||
         (why = read_text(&fields[FIELD_ROOM], &m->room)) != NULL ||
         (why = read_text(&fields[FIELD_NAME], &m->name)) != NULL)
         return why;
-    /* Refused, not ignored: the client would believe that its readers see the field. */
+    /* Refuses the field, because the client would believe that readers see it. */
     if (has_data && m->name.at != NULL)
         return "`name` can only be sent with `message`; put the name inside `data`.";
     if (has_message && m->event.at != NULL)
@@ -98,9 +98,9 @@ static const char *read_json(struct span body, struct message *m)
 }
 
 /* Fills in the defaults and checks each field against its rule (hub/rules.h). A name in the token
- * wins over the one that was sent. With tokens, `data` in the default event is refused: its JSON
- * could look like a chat message under any name. An EventSource calls the default event "message",
- * so an event of that name is refused, too. */
+ * takes precedence over the name that was sent. If tokens are required, `data` in the default event
+ * is refused, because its JSON could look like a chat message under any name. An EventSource calls
+ * the default event "message", so an event of that name is refused too. */
 static const char *check_message(struct message *m, const struct token *token)
 {
     const char *why = NULL;
@@ -120,8 +120,8 @@ static const char *check_message(struct message *m, const struct token *token)
     return why;
 }
 
-/* An octet-stream body is published as it is; it has no place for fields, so room, name and event
- * come from the URL. False when the client has been answered 400. */
+/* Reads an octet-stream body, which is published unchanged. The body has no place for fields, so
+ * room, name and event come from the URL. Returns false if it has answered 400. */
 static bool read_binary(struct client *c, struct span body, struct message *m)
 {
     struct parameters p;
@@ -141,7 +141,7 @@ static bool read_binary(struct client *c, struct span body, struct message *m)
     return true;
 }
 
-/* By the id a publisher recognises its own message in the stream; either may arrive first. */
+/* Sends the id by which a publisher finds its message in the stream; either can arrive first. */
 static void answer_receipt(struct client *c, int status, const struct receipt *receipt)
 {
     static struct buffer body;
@@ -158,9 +158,9 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
     answer_json(c, status, &body);
 }
 
-/* The keeper has settled the message; called in a later step of this turn, or in a later turn. 200
- * instead of 201 tells that the key had been used before and nothing new was published. 507 and 503
- * leave the key unused, so that the same POST can simply be repeated. */
+/* Answers a POST whose message the keeper has settled, in a later step of the turn or in a later
+ * turn. 200 instead of 201 means that the key had been used before and nothing new was published.
+ * 507 and 503 leave the key unused, so the client can simply repeat the POST. */
 static void published(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
 {
     struct client *c = exchange_of_waiter(waiter);
@@ -174,9 +174,9 @@ static void published(struct waiter *waiter, enum settled settled, const struct 
             "The message was not published because the server cannot store it now; try again.");
 }
 
-/* Reads the message of a POST, whichever form its body has. False when the client has been answered
- * 400. The spans of `m` lie in the request's bytes, in `token`, or in constants; the hub copies
- * what it keeps. */
+/* Reads the message of a POST in either form of body. Returns false if it has answered 400. The
+ * spans of `m` point into the request's bytes, into `token`, or to constants; the hub copies what
+ * it keeps. */
 static bool read_message(struct client *c, const struct token *token, struct message *m)
 {
     const char *why = NULL;
@@ -192,9 +192,9 @@ static bool read_message(struct client *c, const struct token *token, struct mes
     return why == NULL;
 }
 
-/* Hands the message to the hub. With PUBLISH_WAIT the answer comes from `published`: the waiter is
- * a part of the client's input buffer, so waiting allocates nothing. If the client goes before
- * that, its waiter is taken off the message, which is published all the same. Every other result is
+/* Hands the message to the hub. After PUBLISH_WAIT, `published` sends the answer: the waiter is
+ * part of the client's input buffer, so waiting allocates nothing. If the client leaves before
+ * that, its waiter is removed from the message, which is still published. All other results are
  * answered here. */
 static void publish(struct client *c, const struct message *m)
 {
@@ -218,7 +218,7 @@ static void publish(struct client *c, const struct message *m)
     case PUBLISH_NO_ROOM:
         limits_log(exchange_peer(c), LIMITS_ROOM);
         answer_problem(c, 503,
-            "The server has its maximum number of rooms (--max-rooms); use one that exists.");
+            "The server has its maximum number of rooms (--max-rooms); use an existing room.");
         return;
     case PUBLISH_NO_MEMORY:
         answer_problem(c, 503, "The server is out of memory; try again later.");
@@ -226,8 +226,8 @@ static void publish(struct client *c, const struct message *m)
     }
 }
 
-/* The room of a JSON message is in its body, so it is checked against the token and --room only
- * here: before hub_publish, which makes a room that does not exist yet. */
+/* Checks the room against the token and --room only now, because the room of a JSON message is in
+ * its body, but before hub_publish, which makes a room that does not exist yet. */
 void messages_post(struct client *c, const struct token *token)
 {
     struct message m;
@@ -235,9 +235,9 @@ void messages_post(struct client *c, const struct token *token)
         publish(c, &m);
 }
 
-/* Called when the head has arrived. The Content-Type guards against other sites: a browser sends
- * these two types to another origin only after a preflight, unlike those of an HTML form. Without a
- * length there is no body (RFC 9112 6.3), and 411 helps more than an error about empty JSON. */
+/* Checks the head of a POST. The Content-Type guards against other sites: a browser sends these two
+ * types to another origin only after a preflight, unlike those of an HTML form. Without a length
+ * there is no body (RFC 9112 6.3), and 411 helps more than an error about empty JSON. */
 int messages_check_post(const struct client *c, const char **why)
 {
     struct span type = answer_field(c, HTTP_CONTENT_TYPE);
@@ -258,21 +258,20 @@ int messages_check_post(const struct client *c, const char **why)
 
 /* ==== GET /messages ========================================================================== */
 
-/* Long polling serves clients that cannot read a stream. With `wait` a request for which there is
- * no news is held: it joins its room like a stream, but not presence, and is asked again each time
- * the room has a new message. The client then asks for what follows the `newest` of the answer (ids
- * are shortened here):
+/* Long polling serves clients that cannot read a stream. A request with `wait` is held while there
+ * is nothing new: it joins its room like a stream, but is not part of presence, and is tried again
+ * whenever the room gets a message. The client's next request then names the `newest` of the answer
+ * (ids are shortened here):
  *
- *      GET ?after=5&wait=30     history holds 6, 7      answered at once: 6, 7
+ *      GET ?after=5&wait=30     history has 6, 7        answered at once: 6, 7
  *      GET ?after=7&wait=30     nothing after 7         held ... 8 arrives: answered with 8
  *      GET ?after=8&wait=30     nothing for 30 s        answered with an empty page
  *
- * No message is lost between two requests, because each names where it goes on; and none between
- * the look at the history and the joining, because no other code runs in between. A held request
- * counts as a stream in all limits. */
+ * No message is lost between two requests, because each names the id after which it continues, nor
+ * between reading the history and joining the room, because no other code runs in between. A held
+ * request counts as a stream in all limits. */
 
-/* Writes the page that the request asks for. Returns whether it tells anything: messages, or that
- * some were lost. */
+/* Writes the page that was requested. Returns whether it has news: messages, or a gap. */
 static bool read_page(struct client *c, struct buffer *page)
 {
     buffer_clear(page);
@@ -281,9 +280,9 @@ static bool read_page(struct client *c, struct buffer *page)
     return any;
 }
 
-/* Answers a held request if there is news, or without news when it times out: at the end of `wait`,
+/* Answers a held request if there is news, or even without news on `timeout`: at the end of `wait`,
  * when its token ends, or in a drain. Returns whether it has answered. The client leaves the room
- * first, because after the answer its connection is free for the next request. A page may be large,
+ * first, because after the answer its connection is free for the next request. A page can be large,
  * so its memory is not kept. */
 static bool answer_poll(struct client *c, bool timeout)
 {
@@ -297,7 +296,7 @@ static bool answer_poll(struct client *c, bool timeout)
     return answer;
 }
 
-/* Reads from the URL what the page is to show. Returns the error, or NULL. Without `after` a page
+/* Reads from the URL which page to show. Returns NULL or an error message. Without `after`, a page
  * is read backwards, from `before` or from the newest message. */
 static const char *read_page_query(
     const struct parameters *p, struct page_query *q, unsigned *wait_seconds)
@@ -310,40 +309,40 @@ static const char *read_page_query(
         return "`after` and `before` cannot be combined; send one of them.";
     if ((after.at != NULL && !id_parse(after, &q->start.id)) ||
         (before.at != NULL && !id_parse(before, &q->before)))
-        return "`after` and `before` must be the id of a message, like 1760000000000-0.";
+        return "`after` and `before` must be ids of messages, like 1760000000000-0.";
     if (!parameters_count(p->values[PARAM_LIMIT], LIMIT_DEFAULT, HISTORY_MAX, &q->limit) ||
         q->limit == 0)
         return "`limit` must be a number of messages, 1 or more.";
     if (!parameters_count(p->values[PARAM_WAIT], 0, UINT32_MAX, wait_seconds) ||
         *wait_seconds > CLIENT_POLL_MAX_SECONDS)
-        return "`wait` must be a number of seconds, 60 at most.";
+        return "`wait` must be a number of seconds, at most 60.";
     if (*wait_seconds > 0 && before.at != NULL)
-        return "`wait` cannot be combined with `before`: only newer messages arrive; use `after`.";
+        return "`wait` cannot be combined with `before`: new messages come later; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
     q->polls = *wait_seconds > 0;
     return NULL;
 }
 
-/* Holds the request until its room has a new message. It counts as a stream, and the limits of
- * streams apply; but unlike a stream it gets a plain 429 or 503, because its client is a script
- * that reads a status, not an EventSource. */
+/* Holds the request until its room has a new message. The limits of streams apply, but instead of
+ * `busy` the request gets a plain 429 or 503, because its client is a script that reads the status,
+ * not an EventSource. */
 static void hold(struct client *c, const struct token *token, unsigned seconds)
 {
     struct span none = { NULL, 0 };
     enum limit limit = limits_stream(exchange_peer(c));
     if (limit == LIMIT_ADDRESS)
         answer_problem(
-            c, 429, "Your address has too many streams open; close one, or ask without `wait`.");
+            c, 429, "Your address has too many streams open; close one, or leave out `wait`.");
     else if (limit == LIMIT_SERVER ||
              client_join(c, &exchange_query(c)->room, 1, none, false, token->expires) != JOIN_OK)
-        answer_problem(
-            c, 503, "The server cannot hold another request now; try later, or without `wait`.");
+        answer_problem(c, 503,
+            "The server cannot hold another request now; try again later, or leave out `wait`.");
     else
         client_poll(c, seconds, answer_poll);
 }
 
 /* Answers with a page at once, unless the page is empty and `wait` was given. HEAD and a drain
- * never wait. `wait` without `after` waits for messages that are newer than all there are now. */
+ * never wait. `wait` without `after` waits for messages newer than all current ones. */
 void messages_get(struct client *c, const struct token *token)
 {
     struct parameters p;

@@ -2,13 +2,13 @@
  * folder of --www.
  *
  * How a browser's copy stays fresh: each file has an entity tag and `Cache-Control: no-cache`,
- * which means "keep it, but ask before you use it". The browser asks with If-None-Match, and as
- * long as the tag is the same, it gets a 304 without a body (RFC 9110 13.1.2). So a second visit
- * costs heads only, and a new version shows at once. The page in the binary has two forms, plain
- * and gzip. Which one a client gets depends on Accept-Encoding; Vary tells caches so, and each form
- * has its own tag.
+ * which means "keep it, but ask before you use it". The browser asks with If-None-Match and, while
+ * the tag is the same, gets a 304 without a body (RFC 9110 13.1.2). So a second visit costs only
+ * heads, and a new version appears at once. The page in the binary has two forms, plain and gzip.
+ * Accept-Encoding decides which form a client gets; Vary tells caches so, and each form has its own
+ * tag.
  *
- * Which file a path names, and why no path leads out of the folder, is in files.c. */
+ * files.c finds the file that a path names, and explains why no path leads out of the folder. */
 
 #include "api/page.h"
 
@@ -34,11 +34,10 @@ void page_start(const char *folder)
         log_exit(EXIT_SYSTEM, "--www %s: %s", folder, strerror(errno));
 }
 
-/* Decodes the request's path in place, so it can be called only once a request. False when the path
+/* Decodes the request's path in place; call this only once per request. Returns false if the path
  * names no file: its percent-encoding is broken, or it has an encoded slash or NUL. An encoded
- * slash is no separator (RFC 3986 2.2) but looks like one when it is decoded: a proxy that guards
- * some paths and this server could then read one path differently. So the slashes are counted
- * before and after. */
+ * slash is not a separator (RFC 3986 2.2) but looks like one after decoding: a proxy that guards
+ * some paths could then read the path differently. So the slashes are counted before and after. */
 static bool read_path(const struct client *c, struct span *path)
 {
     *path = http_span(exchange_request(c)->path, exchange_bytes(c));
@@ -53,8 +52,8 @@ static bool read_path(const struct client *c, struct span *path)
 }
 
 /* Begins the answer for a file with the fields that 200 and 304 share; a 304 must repeat ETag,
- * Cache-Control and Vary (RFC 9110 15.4.5). Returns NULL when the client's copy is good: then 304
- * has been sent, and there is nothing to do. */
+ * Cache-Control and Vary (RFC 9110 15.4.5). Returns NULL if the client's copy is current; then the
+ * 304 has already been sent. */
 static struct buffer *begin_file(struct client *c, const char *etag, const char *fields)
 {
     bool unchanged = values_etag_matches(exchange_request(c), exchange_bytes(c), span_of(etag));
@@ -70,10 +69,10 @@ static struct buffer *begin_file(struct client *c, const char *etag, const char 
     return NULL;
 }
 
-/* A file of the chat page. The Content-Security-Policy allows only what the page itself consists
- * of: even if a message got into it as markup, a script in it would not run. frame-ancestors keeps
- * other sites from showing the page in a frame, where they could steal clicks. The body lies in the
- * binary or in files.c's memory for good, so it is sent from there without a copy. */
+/* Answers with a file of the chat page. The Content-Security-Policy allows only the page's own
+ * files: even if a message got into the page as markup, a script in it would not run.
+ * frame-ancestors keeps other sites from showing the page in a frame, where they could steal
+ * clicks. The body stays valid, in the binary or in files.c, so it is sent without a copy. */
 static void answer_page_file(struct client *c, const struct page_file *file, bool gzip)
 {
     struct span body = gzip ? file->gzip : file->plain;
@@ -90,10 +89,10 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
     answer_send(c, answer_is_head(c) ? (struct span) { NULL, 0 } : body);
 }
 
-/* A file of --www; `file` is closed here or, when it has been sent, by net/. There is no
- * Content-Security-Policy, because what its pages may run is for their author to say. With --cors
- * other sites are invited, so they may also embed the files. The length is that of the moment: if
- * the file shrinks while it is sent, the connection is closed, so that the client sees the cut. */
+/* Answers with a file of --www, and closes `file` or lets net/ close it after sending. There is no
+ * Content-Security-Policy, because the author of the pages decides what they may run. --cors
+ * invites other sites, so it also lets them embed the files. If the file shrinks while it is being
+ * sent, the connection is closed, so that the client notices the cut. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {
     char etag[96];
@@ -115,8 +114,8 @@ static void answer_www_file(struct client *c, int file, struct span path, const 
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* The page needs no token: it is where a user enters one. What cannot be opened or unpacked for
- * lack of descriptors or memory is a 503, because it may well exist. */
+/* Answers without a token, because the page is where a user enters one. A file that cannot be
+ * opened or unpacked for lack of descriptors or memory is a 503, because it may well exist. */
 void page_get(struct client *c, const struct token *token)
 {
     struct span path;
@@ -143,7 +142,7 @@ void page_get(struct client *c, const struct token *token)
             "/rooms.");
 }
 
-/* Only for methods that no file takes, which are refused next: a shortage counts as "no". */
+/* Treats a shortage as "no"; called only for methods that no file supports. */
 bool page_has(struct client *c)
 {
     struct span path;

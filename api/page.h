@@ -6,15 +6,15 @@
 #include "auth/token.h"
 #include "net/client.h"
 
-/* Must be called once, before all other functions here. `folder` replaces the page in the binary,
- * unless it is NULL. Exits with EXIT_SYSTEM when it cannot be opened. */
+/* Call this once, before any other function here. `folder` replaces the page in the binary, unless
+ * it is NULL. Exits with EXIT_SYSTEM if the folder cannot be opened. */
 void page_start(const char *folder);
 
-/* Answers with the file that the request's path names, 304, or 404. `token` is not looked at. Like
- * page_has it decodes the path in place: only one of them may be called for a request. */
+/* Answers with the file that the request's path names, 304, or an error. Ignores `token`. Like
+ * page_has, decodes the path in place: call only one of them per request. */
 void page_get(struct client *c, const struct token *token);
 
-/* Whether the request's path names a file. */
+/* Returns whether the request's path names a file. */
 bool page_has(struct client *c);
 
 #endif

@@ -1,13 +1,13 @@
 /* parameters.c - reads the query of a URL, "room=lobby&name=ann".
  *
- * The query is split first and decoded afterwards, each name and value by itself: an '&' or '='
- * that was encoded is part of a value. '+' is a space, as a web page's form writes it
- * (application/x-www-form-urlencoded, URL Standard). Decoding happens in place, in the client's
- * input buffer, where a text can only become shorter. The price is that a query can be read only
- * once, and that the token in it must have been read before (routes.c).
+ * The query is split first and decoded afterwards, each name and value separately, so an encoded
+ * '&' or '=' is part of a value. '+' is a space, as in the forms of web pages
+ * (application/x-www-form-urlencoded, URL Standard). Names and values are decoded in place, in the
+ * client's input buffer, because they only become shorter. The price: a query can be read only
+ * once, and the token in it must be read before (routes.c).
  *
- * Unknown parameters are ignored. Rooms and names are checked here, because several URLs take them;
- * all other values are for events.c and messages.c to read. */
+ * Unknown parameters are ignored. Rooms and names are checked here, because several URLs have them;
+ * events.c and messages.c read all other values. */
 
 #include "api/parameters.h"
 
@@ -15,9 +15,9 @@
 #include "base/uri.h"
 #include "hub/rules.h"
 
-/* Adds the rooms of one `room` parameter, a list with commas; it may be repeated. A room that is
- * named twice counts once, because a stream has one place in a room. Compares each with each: fine
- * for 16. Returns the error, or NULL, as does add_parameter. */
+/* Adds the rooms of one `room` parameter, a list with commas; the parameter can be repeated. A room
+ * that is named twice counts once, because a stream has one place in a room. Compares each room
+ * with all others: fine for 16. Returns NULL or an error message, as does add_parameter. */
 static const char *add_rooms(struct parameters *p, struct span list)
 {
     struct span room;
@@ -37,10 +37,10 @@ static const char *add_rooms(struct parameters *p, struct span list)
     return NULL;
 }
 
-/* Keeps the value of a parameter that is known. A parameter that is given twice is an error,
- * because the two values may contradict each other. An id to resume from is excepted, since an
- * error would end an EventSource for good: its last value counts. lastEventId is what some
- * polyfills of EventSource send; it yields to last_event_id. */
+/* Keeps the value of a known parameter. A parameter that is given twice is an error, because the
+ * two values could contradict each other. The id to resume from is an exception, because an error
+ * would end an EventSource for good: its last value counts. Some polyfills of EventSource send
+ * lastEventId; last_event_id takes precedence over it. */
 static const char *add_parameter(struct parameters *p, struct span name, struct span value)
 {
     static const char *const names[PARAM_COUNT] = { "room", "name", "history", "last_event_id",
@@ -62,7 +62,7 @@ static const char *add_parameter(struct parameters *p, struct span name, struct 
     return NULL;
 }
 
-/* When it returns false, `*s` is empty. */
+/* Empties `*s` if it returns false. */
 bool parameters_decode(struct span *s, bool plus)
 {
     ptrdiff_t len = uri_decode(*s, plus, span_bytes(*s));
@@ -94,8 +94,8 @@ bool parameters_read(struct client *c, struct parameters *p)
     return why == NULL;
 }
 
-/* A number over `max` is taken as `max`, so that a client need not know the limit; one that no
- * client can mean (over 999999999999) is an error all the same. */
+/* Lowers a number above `max` to `max`, so that clients need not know the limit; a number that no
+ * client can mean (above 999999999999) is still an error. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count)
 {
     unsigned long long number;

@@ -18,24 +18,24 @@ enum parameter {
     PARAM_COUNT
 };
 
-/* The parameters of a query. Values are decoded and lie in the request's bytes; `at` is NULL for a
- * parameter that is not given. */
+/* The parameters of a query. Values are decoded and point into the request's bytes; `at` is NULL
+ * for an absent parameter. */
 struct parameters {
     struct span values[PARAM_COUNT];
     struct span rooms[STREAM_ROOMS_MAX];
     size_t room_count;
 };
 
-/* Reads the query of the client's request, decoding it in place: once a request. Without `room` the
- * only room is the lobby. False when the client has been answered 400. */
+/* Reads the query of the client's request and decodes it in place; call this once per request.
+ * Without `room`, the only room is the lobby. Returns false if it has answered 400. */
 bool parameters_read(struct client *c, struct parameters *p);
 
-/* Reads a number from a parameter: `initial` when it is not given, `max` when it is greater. False
- * when it is not a number. */
+/* Reads a number from a parameter, but no more than `max`; an absent parameter means `initial`.
+ * Returns false if the value is not a number. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count);
 
-/* Undoes percent-encoding in place; with `plus` a '+' becomes a space. False when a '%' is not
- * followed by two hexadecimal digits. */
+/* Undoes percent-encoding in place, and turns '+' into a space if `plus` is set. Returns false if a
+ * '%' is not followed by two hexadecimal digits. */
 bool parameters_decode(struct span *s, bool plus);
 
 #endif

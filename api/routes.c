@@ -1,7 +1,6 @@
 /* routes.c - maps a URL and a method to a handler.
  *
- * A request passes through here twice, because everything that its head tells is checked before its
- * body is read:
+ * A request passes through this file twice, because its head is checked before its body is read:
  *
  *      head ──► admit ──► body ──► handle ──► events.c, messages.c, page.c
  *                 └─────► an error, or the answer to OPTIONS; the body is not read
@@ -11,7 +10,7 @@
  * connection closes, because the unread body would be taken for the next request. Only the checks
  * that need the body itself (its JSON, its room) come later, in messages.c.
  *
- * There are no patterns and no layers of middleware: for five paths a table and a loop are enough.
+ * There are no patterns and no layers of middleware: a table and a loop are enough for five paths.
  * Texts in a request are decoded in place, in the client's input buffer. */
 
 #include "api/routes.h"
@@ -26,15 +25,15 @@
 #include "base/print.h"
 #include "net/limits.h"
 
-enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path takes OPTIONS */
+enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path allows OPTIONS */
 
-/* `get` and `post` answer the request, or have it wait. `token` is valid during the call, and is
- * filled in only where `guarded` is set. */
+/* `get` and `post` answer the request or make it wait. `token` is valid only during the call, and
+ * filled in only if `guarded` is set. */
 struct route {
     struct span path; /* NULL in the last route, which is for all other paths: the page's files */
     unsigned takes;
-    bool guarded; /* with --key the request needs a token */
-    bool streams; /* overload is told inside the stream, which an EventSource survives: events.c */
+    bool guarded; /* the request needs a token if --key is set */
+    bool streams; /* overload is reported by `busy` in a stream, which an EventSource survives */
     void (*get)(struct client *c, const struct token *token);
     void (*post)(struct client *c, const struct token *token);
 };
@@ -53,16 +52,16 @@ void routes_start(const struct net_settings *given, struct hub *streams, struct 
     messages_start(streams);
 }
 
-/* ==== The small ones ========================================================================= */
+/* ==== Small handlers ========================================================================= */
 
-/* The hub knows no tokens, so it asks this for each room: with --key a client sees the rooms of its
- * token and no others. */
+/* Returns whether GET /rooms shows a room. The hub, which knows nothing about tokens, calls this
+ * for each room: if --key is set, a client sees only the rooms of its token. */
 static bool shows_room(const void *token, struct span room)
 {
     return token_has_room(token, room);
 }
 
-/* GET /rooms. Costs a walk over all rooms and a sort (history.c). */
+/* Answers GET /rooms, at the cost of a walk over all rooms and a sort (history.c). */
 static void get_rooms(struct client *c, const struct token *token)
 {
     struct buffer body = { 0 };
@@ -73,8 +72,8 @@ static void get_rooms(struct client *c, const struct token *token)
     buffer_free(&body);
 }
 
-/* GET /healthz, for load balancers and monitoring: 503 with the reason while messages cannot be
- * kept. It needs no token, because a monitor has none. */
+/* Answers GET /healthz, for load balancers and monitoring: 503 with the reason while messages
+ * cannot be kept. It needs no token, because a monitor has none. */
 static void get_health(struct client *c, const struct token *token)
 {
     const char *trouble = keeper->trouble(keeper);
@@ -89,9 +88,9 @@ static void get_health(struct client *c, const struct token *token)
     buffer_free(&body);
 }
 
-/* ==== Which URL it is ======================================================================== */
+/* ==== Routes and methods ===================================================================== */
 
-/* A new URL is a new row, above the last one. */
+/* To add a URL, add a row above the last one. */
 static const struct route routes[] = {
     { SPAN_INIT("/events"), TAKES_GET, true, true, events_get, NULL },
     { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, messages_get, messages_post },
@@ -100,9 +99,9 @@ static const struct route routes[] = {
     { { NULL, 0 }, TAKES_GET, false, false, page_get, NULL },
 };
 
-/* Compares the path as the client sent it: "/%65vents" is not "/events" here, but a name among the
- * page's files. A target without a path (CONNECT, OPTIONS *) also gets the last route; admit_method
- * answers those itself. */
+/* Compares the path as the client sent it: "/%65vents" is not "/events" here, but the name of a
+ * file of the page. A target without a path (CONNECT, OPTIONS *) also gets the last route;
+ * admit_method answers such a request itself. */
 static const struct route *find_route(const struct client *c)
 {
     struct span path = http_span(exchange_request(c)->path, exchange_bytes(c));
@@ -112,7 +111,7 @@ static const struct route *find_route(const struct client *c)
     return route;
 }
 
-/* Fills in the request's token; false when the client has been answered 401. */
+/* Fills in the request's token. Returns false if it has answered 401. */
 static bool read_token(struct client *c, struct token *token)
 {
     return !answer_refusal(
@@ -125,16 +124,15 @@ static const char *allowed_methods(const struct route *route)
 }
 
 /* Answers OPTIONS with the methods of a path; `route` is NULL for "*", the whole server (RFC 9110
- * 9.3.7). Browsers send it as the preflight of the Fetch Standard ("CORS protocol"): they ask
- * before they send a page's request to another origin, and may remember the answer for 10 minutes.
- */
+ * 9.3.7). A browser sends OPTIONS as a preflight (Fetch Standard, "CORS protocol") before a page's
+ * request to another origin, and may remember the answer for 10 minutes. */
 static void answer_options(struct client *c, const struct route *route)
 {
     struct span origin = answer_field(c, HTTP_ORIGIN);
     const char *methods = route != NULL ? allowed_methods(route) : "GET, HEAD, POST, OPTIONS";
     struct buffer *out = answer_begin(c, 204);
     buffer_printf(out, "Allow: %s\r\n", methods);
-    /* An origin that --cors does not list gets Allow alone: its browser then drops the request. */
+    /* An origin that --cors does not list gets only Allow: its browser then drops the request. */
     if (origin.at != NULL && access_allowed_origin(origin).at != NULL)
         buffer_printf(out,
             "Access-Control-Allow-Methods: %s\r\n"
@@ -146,9 +144,9 @@ static void answer_options(struct client *c, const struct route *route)
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* A body has no meaning in GET and HEAD (RFC 9110 9.3.1). It is refused, and the connection closed,
- * because a proxy in front and this server might disagree about where such a request ends (request
- * smuggling, RFC 9112 11.2). */
+/* Refuses a GET or HEAD with a body, which has no meaning (RFC 9110 9.3.1), and closes the
+ * connection, because a proxy in front and this server could disagree about where such a request
+ * ends (request smuggling, RFC 9112 11.2). */
 static bool admit_get(struct client *c)
 {
     if (!http_has_body(exchange_request(c)))
@@ -157,10 +155,10 @@ static bool admit_get(struct client *c)
     return false;
 }
 
-/* Checks what the head of a POST tells. The origin comes first: a foreign page can make its
- * reader's browser post with the reader's cookie (cross-site request forgery). The rate comes last,
- * because limits_post counts the message: a request that is refused earlier costs the address
- * nothing. A message whose body turns out to be wrong has been counted, since it had to be read. */
+/* Checks the head of a POST. The origin comes first: a page of another site can make its reader's
+ * browser post with the reader's cookie (cross-site request forgery). The rate comes last, because
+ * limits_post counts the message: a request that is refused earlier costs the address nothing. A
+ * message whose body turns out to be wrong is counted, because its body had to be read. */
 static bool admit_post(struct client *c)
 {
     struct token token;
@@ -179,8 +177,8 @@ static bool admit_post(struct client *c)
     return false;
 }
 
-/* 405 is for a method that the server knows but this path does not take (RFC 9110 15.5.6); it must
- * name the others in Allow. */
+/* Answers 405, for a method that the server knows but the path does not support (RFC 9110 15.5.6).
+ * Allow must list the supported methods. */
 static void refuse_method(struct client *c, const char *methods, const char *why)
 {
     char allow[64];
@@ -188,15 +186,15 @@ static void refuse_method(struct client *c, const char *methods, const char *why
     answer_problem_with(c, 405, allow, why);
 }
 
-/* True when the request may go on; false when it has been answered, by an error or as OPTIONS. The
- * path is looked for among the page's files before a method is refused: 404 for a path that does
- * not exist says more than 405. */
+/* Returns true if the request may continue, or false if it has been answered, by an error or as
+ * OPTIONS. Looks for the path among the page's files before it refuses a method: 404 for a path
+ * that does not exist says more than 405. */
 static bool admit_method(struct client *c, const struct route *route)
 {
     enum http_method method = exchange_request(c)->method;
     if (method == HTTP_GET || method == HTTP_HEAD)
         return admit_get(c);
-    /* Not in RFC 9110 or RFC 5789: 501. PUT and the like are known, and 405 below. */
+    /* Methods that are not in RFC 9110 or RFC 5789 are 501. PUT and the like are 405 below. */
     if (method == HTTP_UNKNOWN_METHOD) {
         answer_problem(
             c, 501, "The server does not know this method; use GET, HEAD, POST or OPTIONS.");
@@ -222,28 +220,29 @@ static bool admit_method(struct client *c, const struct route *route)
     if (method == HTTP_POST && (route->takes & TAKES_POST))
         return admit_post(c);
     refuse_method(c, allowed_methods(route),
-        "This path does not take this method; use one that the Allow field lists.");
+        "This path does not support this method; use one that the Allow field lists.");
     return false;
 }
 
-/* ==== Which client it is ===================================================================== */
+/* ==== Admission and dispatch ================================================================= */
 
-/* A trusted proxy that does not name its clients makes the limits of an address useless: without
- * the field none of its clients is counted, with an unreadable one they all count as one. Most
- * likely a line is missing in its configuration, so the log says so, once. */
+/* Logs, once, that a trusted proxy does not name its clients, which makes the limits per address
+ * useless: without the field none of its clients is counted, with an unreadable field they all
+ * count as one. Most likely a line is missing in the configuration of the proxy. */
 static void hint_at_forwarded(void)
 {
     static bool warned;
     if (!warned)
-        log_line(LOG_WARN, "hint=\"a trusted proxy does not name its client; let it send "
+        log_line(LOG_WARN, "hint=\"a trusted proxy does not name its client; configure it to send "
                            "X-Forwarded-For or Forwarded\"");
     warned = true;
 }
 
-/* Behind a trusted proxy the client's address is known only now, from the head; until the request
- * is answered, the connection counts for that address. A request without the field is not counted.
- * Those with an unreadable address share the record of `::`, so that a client cannot escape the
- * limits by hiding its address. False when out of memory; then the connection is closed. */
+/* Finds the address of a client behind a trusted proxy, which is known only from the head; until
+ * the request is answered, the connection counts against that address. A request without the field
+ * is not counted. Requests with an unreadable address share the record of `::`, so that a client
+ * cannot escape the limits by hiding its address. Returns false if out of memory; then the
+ * connection is closed. */
 static bool identify(struct client *c)
 {
     struct address address = { 0 };
@@ -262,8 +261,8 @@ static bool identify(struct client *c)
     return true;
 }
 
-/* The head is complete: true to go on to the body. The checks go from the connection to the
- * request: address, Host, method and path, and for a POST all that admit_post lists. accept.c has
+/* Checks a complete head. Returns true to read the body next. The checks go from the connection to
+ * the request: address, Host, method and path, and for a POST those of admit_post. accept.c has
  * counted the connections of direct clients, so the 429 is for clients behind a proxy; their
  * streams get `busy` from events.c instead, because an HTTP error ends an EventSource for good. */
 static bool admit(struct client *c)
@@ -281,9 +280,9 @@ static bool admit(struct client *c)
            admit_method(c, route);
 }
 
-/* The request is complete. The token of a POST is checked a second time, because it may have
- * expired while the body arrived. It must be read before the handler decodes the query, in which it
- * may stand. */
+/* Handles a complete request. The token of a POST is checked a second time, because it may have
+ * expired while the body arrived. It must be read before the handler decodes the query, which can
+ * contain it. */
 static void handle(struct client *c)
 {
     const struct route *route = find_route(c);
@@ -296,6 +295,6 @@ static void handle(struct client *c)
         route->get(c, &token);
 }
 
-/* What net/ knows of the meaning of requests. The third handler answers those that could not be
- * parsed, or did not arrive in time. */
+/* The handlers that net/ calls. The third one answers requests that could not be parsed, or did not
+ * arrive in time. */
 const struct handlers routes_handlers = { admit, handle, answer_unreadable };

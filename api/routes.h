@@ -6,7 +6,7 @@
 #include "net/client.h"
 #include "store/keeper.h"
 
-/* Must be called once, before the first request. All three are borrowed. */
+/* Call this once, before the first request. All three arguments are borrowed. */
 void routes_start(const struct net_settings *settings, struct hub *hub, struct keeper *keeper);
 
 /* The handlers of a listener for all URLs of the server. */

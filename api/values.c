@@ -1,15 +1,15 @@
-/* values.c - reads the values of three fields: media types, Accept-Encoding, If-None-Match.
+/* values.c - reads the values of three fields: Content-Type, Accept-Encoding, If-None-Match.
  *
- * These are small grammars of RFC 9110, each with a trap: a media type may have parameters, and the
- * case of its letters means nothing; a coding can be listed and refused in one (`gzip;q=0`); an
- * entity tag may have commas in it. A value that breaks its grammar is no error here. It counts as
- * absent, because there is always a safe answer: the plain form of a file, or the whole of it. */
+ * Each is a small grammar of RFC 9110 with a trap: a media type can have parameters, and its case
+ * does not matter; a coding can be listed only to refuse it (`gzip;q=0`); an entity tag can contain
+ * commas. A value that breaks its grammar is not an error here. It counts as absent, because there
+ * is always a safe answer: the plain form of a file, or the complete file. */
 
 #include "api/values.h"
 
 #include "base/scan.h"
 
-/* Parameters such as charset are ignored: JSON is UTF-8 whatever they say (RFC 8259 8.1). */
+/* Ignores parameters such as charset: JSON is UTF-8 whatever they say (RFC 8259 8.1). */
 bool values_is_type(struct span content_type, struct span type)
 {
     struct span media_type = { NULL, 0 };
@@ -17,9 +17,9 @@ bool values_is_type(struct span content_type, struct span type)
     return span_equal_nocase(span_trim(media_type), type);
 }
 
-/* Whether "q=0.5" and the like is above 0 (RFC 9110 12.4.2). A weight that breaks the grammar
- * counts as 0, because the plain form is never wrong. Which of several codings a client likes best
- * is not asked: there is only gzip. */
+/* Returns whether a weight like "q=0.5" is above 0 (RFC 9110 12.4.2). A weight that breaks the
+ * grammar counts as 0, because the plain form is never wrong. Which coding a client prefers does
+ * not matter, because gzip is the only one. */
 static bool is_weight_above_zero(struct span parameter)
 {
     bool above = false;
@@ -34,7 +34,7 @@ static bool is_weight_above_zero(struct span parameter)
     return above;
 }
 
-/* An entry for gzip itself overrides "*", which stands for all codings without an entry (RFC 9110
+/* Lets an entry for gzip override "*", which means all codings that are not listed (RFC 9110
  * 12.5.3). x-gzip is an old name for gzip (8.4.1.3). */
 bool values_accepts_gzip(const struct http_request *r, const char *bytes)
 {
@@ -55,9 +55,9 @@ bool values_accepts_gzip(const struct http_request *r, const char *bytes)
     return named ? gzip : any;
 }
 
-/* Takes an entity tag from the front: with its quotes, without its "W/" (RFC 9110 8.8.3). A tag may
- * have commas in it, so the list cannot be split at commas. False at the end, and at anything that
- * is no tag: the rest of the field is then ignored. */
+/* Takes an entity tag from the front: with its quotes, without its "W/" (RFC 9110 8.8.3). A tag can
+ * contain commas, so the list cannot be split at commas. Returns false at the end, or if the rest
+ * does not begin with a tag; the rest of the field is then ignored. */
 static bool take_etag(struct span *rest, struct span *etag)
 {
     while (rest->len > 0 && strchr(" \t,", rest->at[0]) != NULL && rest->at[0] != '\0')
@@ -72,8 +72,8 @@ static bool take_etag(struct span *rest, struct span *etag)
     return true;
 }
 
-/* The comparison is weak: "W/" is ignored on both sides (RFC 9110 8.8.3.2). A proxy that compresses
- * on the way may have made a tag weak, and for a 304 an equivalent copy is enough. */
+/* Compares weakly: ignores "W/" on both sides (RFC 9110 8.8.3.2). A proxy that compresses files may
+ * have made a tag weak, and for a 304 an equivalent copy is enough. */
 bool values_etag_matches(const struct http_request *r, const char *bytes, struct span etag)
 {
     struct span value, candidate, wanted;

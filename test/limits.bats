@@ -555,7 +555,7 @@ by() {
   listen two ''
   same "$(posts 30 | sort | uniq -c | xargs)" '30 201'
   log_has 1 hint=
-  log_has 1 '^warn: hint="a trusted proxy does not name its client; let it send X-Forwarded-For or Forwarded"$'
+  log_has 1 '^warn: hint="a trusted proxy does not name its client; configure it to send X-Forwarded-For or Forwarded"$'
 }
 
 @test "clients for which a trusted proxy gives no readable address count as one client" {
