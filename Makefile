@@ -1,8 +1,8 @@
-# ssechat: `make` builds ./ssechat, `make run` starts it, `make test` is everything that CI runs.
+# ssechat: `make` builds ./ssechat, `make run` starts it, `make test` runs everything that CI runs.
 # `make help` lists the rest.
 #
-# A build is a folder of objects, $B, with its own compiler and flags. The rules below are written
-# once, for any $B; a target such as `debug` calls make again with the variables of its build.
+# A build is a folder of objects, $B, with its own compiler and flags. The rules below work for any
+# $B; a target such as `debug` calls make again with the variables of its build.
 
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2
@@ -10,8 +10,8 @@ LDFLAGS ?= -s
 STATIC  ?= -static
 B       ?= build
 
-# musl makes the smaller static binary; where it is not installed, the system's libc is used. Debian's
-# musl-gcc does not know -static-pie (it silently links a dynamic program), so gcc builds that one.
+# musl makes a smaller static binary; if it is not installed, the system's libc is used. Debian's
+# musl-gcc does not support -static-pie (it silently links a dynamic program), so gcc is used for it.
 ifeq ($(origin CC),default)
 has = $(if $(shell command -v $1),$1)
 CC := $(firstword $(if $(filter -static-pie,$(STATIC)),,$(call has,musl-gcc)) $(call has,gcc) cc)
@@ -25,7 +25,7 @@ FUZZ_CC  ?= clang
 # CPPFLAGS, CFLAGS and LDFLAGS belong to the user and come last; these belong to the project. 64-bit
 # times and file offsets matter on 32-bit targets. glibc warns if _FORTIFY_SOURCE is used without
 # optimization. musl has no _FORTIFY_SOURCE, and does not apply RELRO to a static program, where it
-# would cover 176 bytes: constants that hold addresses are in .rodata.
+# would cover only 176 bytes, because constants that contain addresses are in .rodata.
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
 LANGUAGE := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -iquote .
@@ -53,7 +53,7 @@ all: ssechat
 ssechat $B/ssechat: $B/sse.o $B/libssechat.a
 	$(CC) $(POSITION) $(CFLAGS) $(LINKING) -o $@ $^
 
-# The whole program without main: drivers and benches link with it.
+# The program without main. Drivers and benches link with it.
 $B/libssechat.a: $(filter-out $B/sse.o,$(OBJECTS))
 	@rm -f $@
 	$(AR) -qcs $@ $^
@@ -66,7 +66,7 @@ $B/www/www.o: www/www.S $(PAGE) $B/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) -c -o $@ $<
 
-# -n leaves out name and time, so that the same page gives the same binary.
+# -n leaves out the name and time, so that the same page gives the same binary.
 build/www/%.gz: www/%
 	@mkdir -p $(@D)
 	gzip -9nc $< > $@
@@ -80,12 +80,12 @@ $B/bench/hub: test/bench/hub.c $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -o $@ $< $B/libssechat.a
 
-# The program with allocations that fail on demand.
+# The program, with allocations that fail on demand.
 build/faults/ssechat: test/tools/faults.c $B/sse.o $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(filter-out %/flags,$^)
 
-# A change of the compiler or a flag rebuilds everything.
+# Rebuilds everything if the compiler or a flag changes.
 now = '$(subst ','\'',$(FLAGS) $(LINKING))'
 $B/flags: FORCE
 	@mkdir -p $B
@@ -94,8 +94,8 @@ $B/flags: FORCE
 units: $(UNITS:%=$B/unit/%)
 tools: $(TOOLS:%=build/tools/%)
 
-# Programs that tests and benches use, one file each. They need the kernel's headers, which Debian's
-# musl package does not contain.
+# Programs for tests and benches, one file each. They need the kernel's headers, which Debian's musl
+# package does not contain.
 TOOL = $(DEBUG_CC) $(OURS) -O2 -g $(DEPFLAGS) -pthread
 
 build/tools/%: test/tools/%.c
@@ -108,8 +108,8 @@ build/bench/%: test/bench/%.c
 
 # ==== The other builds ===========================================================================
 
-# The debug build has sanitizers, and buffers of a few bytes, so that growth and wrap-around happen
-# all the time. valgrind needs a dynamic program, in which it can replace malloc.
+# The debug build has sanitizers, and buffers of a few bytes, so that they grow and wrap around all
+# the time. valgrind needs a dynamic program, in which it can replace malloc.
 BARE     := STATIC= HARDEN= LINK=-Wl,--gc-sections LDFLAGS=
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEBUG    := B=build/debug $(BARE) CC='$(DEBUG_CC)' CFLAGS='-O1 -g -DDEBUG $(SANITIZE)'
@@ -118,11 +118,11 @@ COVERAGE := B=build/coverage $(BARE) CC=gcc CFLAGS='-O0 -g --coverage'
 FUZZ     := B=build/fuzz $(BARE) CC='$(FUZZ_CC)' \
             CFLAGS='-O1 -g -DDEBUG -DFUZZ -fsanitize=fuzzer-no-link,address,undefined' \
             LDFLAGS='-fsanitize=fuzzer -fno-sanitize-recover=all'
-# The smallest binary: no padding, and constants share pages with code.
+# The smallest binary has no padding, and constants share pages with code.
 SMALL    := B=build/small HARDEN= CFLAGS='-Os' LDFLAGS='-s' \
             LINK='-Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none,--gc-sections'
 
-# The compressed page is made first, because all builds share it.
+# The compressed page is made before anything else, because all builds share it.
 debug: $(PAGE)
 	$(MAKE) $(DEBUG) build/debug/ssechat
 
@@ -132,14 +132,14 @@ valgrind: $(PAGE)
 small: $(PAGE)
 	$(MAKE) $(SMALL) build/small/ssechat
 
-# What the suite needs for each of its two builds.
+# Everything that the suite needs, for each of its two builds.
 tests: ssechat units tools valgrind
 tests-debug: debug tools valgrind
 	$(MAKE) $(DEBUG) build/faults/ssechat units
 
 # ==== Tests ======================================================================================
 
-# TESTS names the suites to run, instead of all.
+# TESTS names the suites to run; by default all suites run.
 test:
 	test/needs test
 	$(MAKE) tests tests-debug
@@ -154,17 +154,17 @@ check: tests
 check-debug: tests-debug
 	test/run --build debug $(TESTS)
 
-# The same source on other processors, under qemu.
+# Tests the same source on other processors, under qemu.
 check-cross:
 	test/needs cross
 	test/cross
 
-# The suites that have a long form, in that form, and the other processors.
+# Runs the long form of the suites that have one, and the tests on other processors.
 long: tests tests-debug
 	test/run --long $(TESTS)
 	$(MAKE) check-cross
 
-# The suite on a build that counts which lines run. A failing test does not stop the report.
+# Runs the suite on a build that counts which lines run. A failing test does not stop the report.
 coverage: tools valgrind
 	test/needs coverage
 	rm -f build/coverage/*.gcda build/coverage/*/*.gcda
@@ -173,7 +173,7 @@ coverage: tools valgrind
 	    bats $(or $(TESTS),test test/unit)
 	@gcov -n $(patsubst %.c,build/coverage/%.gcda,$(SOURCES)) 2>/dev/null | test/coverage
 
-# Each driver runs for FUZZ_SECONDS, and begins with a copy of its corpus.
+# Runs each driver for FUZZ_SECONDS. The driver reads its corpus, but writes to a new folder.
 FUZZ_SECONDS ?= 60
 fuzz: $(PAGE)
 	test/needs fuzz
@@ -187,14 +187,14 @@ fuzz: $(PAGE)
 	        build/fuzz/corpus-$$unit $$seeds || exit 1; \
 	done
 
-# The server is killed 500 times while clients publish and read.
+# Kills the server 500 times while clients publish and read.
 torture: ssechat build/tools/torture
 	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
 
-# The bench of the journal needs a real disk: BENCH_FOLDER is where it writes.
+# The bench of the journal writes to BENCH_FOLDER, which must be on a real disk.
 BENCH_FOLDER ?= build/bench
 
-# `test/needs bench` installs the servers to compare with.
+# `test/needs bench` installs the other servers of the comparison.
 bench: ssechat build/bench/load build/bench/floor build/bench/hub
 	test/bench/run
 
@@ -212,8 +212,8 @@ bench-instructions: ssechat build/bench/load
 ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch])
 SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test) $(wildcard test/lib/*.bash)
 
-# gcc's analyzer reports memory as leaked if only links inside it point to it; the sanitizers and
-# valgrind find the real leaks.
+# gcc's analyzer reports memory as leaked if only links inside that memory point to it; the sanitizers
+# and valgrind find real leaks.
 lint: ssechat
 	test/needs lint
 	test/layers
@@ -251,22 +251,23 @@ clean:
 help:
 	@echo 'make              builds ./ssechat, one static binary'
 	@echo '                  STATIC=-static-pie: position independent; STATIC=: dynamic'
-	@echo 'make small        the smallest binary: build/small/ssechat'
-	@echo 'make debug        a build with sanitizers: build/debug/ssechat'
+	@echo 'make small        builds the smallest binary, build/small/ssechat'
+	@echo 'make debug        builds build/debug/ssechat, with sanitizers'
 	@echo 'make run          builds ./ssechat and starts it: http://127.0.0.1:8080'
-	@echo 'make install      installs to PREFIX=/usr/local; make uninstall; make clean'
+	@echo 'make install      installs to PREFIX=/usr/local; make uninstall and make clean remove files'
 	@echo
-	@echo 'make test         all tests on both builds; installs the tools that they need'
-	@echo 'make quick        the tests of a few seconds each, on the plain build'
-	@echo 'make check        the suite on the plain build  (TESTS=test/www.bats: only that)'
-	@echo 'make check-debug  the suite on the debug build'
-	@echo 'make check-cross  unit suites and a smoke path on other processors, under qemu'
-	@echo 'make long         the long form of the suites that have one; then check-cross'
-	@echo 'make lint         folder rule, compilers, static checkers; make format: clang-format'
+	@echo 'make test         installs the tools that the tests need; runs all tests on both builds'
+	@echo 'make quick        runs the suites that take a few seconds each, on the plain build'
+	@echo 'make check        runs the suite on the plain build (TESTS=test/www.bats: only that file)'
+	@echo 'make check-debug  runs the suite on the debug build'
+	@echo 'make check-cross  runs unit suites and a smoke test on other processors, under qemu'
+	@echo 'make long         runs the long form of the suites that have one, then check-cross'
+	@echo 'make lint         checks the folders and the style; runs compilers and static checkers'
+	@echo 'make format       formats the C files with clang-format'
 	@echo 'make coverage     reports which lines the suite runs'
 	@echo 'make fuzz         runs libFuzzer on the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make torture      kills the server 500 times while clients publish and read'
-	@echo 'make bench        compares with a bare epoll loop and other servers: test/bench/RESULTS.md'
+	@echo 'make bench        compares ssechat with a bare epoll loop and other servers: test/bench/RESULTS.md'
 	@echo '                  bench-hub: no sockets; bench-journal: the disk; bench-instructions: callgrind'
 
 FORCE:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The documents: what they print runs, what they link to exists, and their options, defaults and
-# limits are those of the program.
+# Tests the documents: their commands print what they show, their links lead somewhere, and their
+# options, defaults and limits match the program.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 90
@@ -15,12 +15,12 @@ teardown() {
   stop_all
 }
 
-# The fenced blocks of one kind in a document.
+# Prints the fenced blocks of one kind in a document.
 blocks() { # KIND FILE
   awk -v begin="\`\`\`$1" '/^```/ { inside = $0 == begin; next } inside' "$2"
 }
 
-# The rows of the table below a heading, one a line, without those of the head.
+# Prints the rows of the table below a heading, one per line, without its header.
 rows() { # HEADING FILE
   awk -v heading="$1" '
     /^#/ { inside = $0 == heading }
@@ -29,23 +29,23 @@ rows() { # HEADING FILE
 
 # ---- Commands ----
 
-@test "the commands of the README print what it shows" {
+@test "the commands in the README print what it shows" {
   "$ROOT/test/commands" "$ROOT/README.md"
 }
 
-@test "the commands of the contract print what it shows" {
+@test "the commands in the contract print what it shows" {
   "$ROOT/test/commands" "$ROOT/docs/contract.md"
 }
 
-@test "the commands of the operating manual print what it shows" {
+@test "the commands in the operating manual print what it shows" {
   "$ROOT/test/commands" "$ROOT/docs/operating.md"
 }
 
-@test "the commands of the reading guide print what it shows" {
+@test "the commands in the reading guide print what it shows" {
   "$ROOT/test/commands" "$ROOT/docs/reading.md"
 }
 
-@test "the runner of commands fails when a document shows something else" {
+@test "test/commands fails if a document shows different output" {
   printf '%s\n' '```sh' './ssechat' '```' '```console' '$ curl -s http://127.0.0.1:8080/healthz' \
     '{"status":"well"}' '```' >wrong.md
   run "$ROOT/test/commands" wrong.md
@@ -60,7 +60,7 @@ rows() { # HEADING FILE
   same "$status" 1
 }
 
-@test "the script of the README shows a message and an event in a browser" {
+@test "the script in the README shows a message and an event in a browser" {
   mkdir site
   blocks js "$ROOT/README.md" >site/example.js
   contains "$(<site/example.js)" EventSource
@@ -82,7 +82,7 @@ END
   wait_until 'shown.includes("It rains")'
 }
 
-@test "nginx with the block of the operating manual passes a stream on at once" {
+@test "nginx with the configuration in the operating manual passes a stream on at once" {
   local port
   PATH=$PATH:/usr/sbin
   start_server --trust-proxy 127.0.0.1
@@ -106,7 +106,7 @@ END
 
 # ---- Links and names ----
 
-# The anchor of a heading, as GitHub makes it.
+# Prints the anchors of the headings of a document, as GitHub makes them.
 anchors() {
   sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
 }
@@ -132,7 +132,7 @@ anchors() {
   ((count > 10))
 }
 
-@test "every file, function and constant that the documents name is in the source" {
+@test "every file, function and constant that the documents name exists in the source" {
   local name
   cd "$ROOT"
   while IFS= read -r name; do
@@ -161,7 +161,7 @@ anchors() {
 
 # ---- Options and limits ----
 
-# What --help says of each option, one a line: "--name VALUE text".
+# Prints what --help says about each option, one per line: "--name VALUE text".
 help_lines() {
   "$SSECHAT" --help | awk '
     /^  --/ { if (line != "") print line; line = $0; next }
@@ -169,7 +169,7 @@ help_lines() {
     line != "" { print line; line = ""; exit }' | sed 's/  */ /g; s/^ //'
 }
 
-@test "the operating manual lists the options of --help, in their order, with their defaults" {
+@test "the operating manual lists the options of --help in the same order, with the same defaults" {
   local option default line
   same "$(rows '## Options' "$ROOT/docs/operating.md" | sed 's/^| `\([^`]*\)`.*/\1/')" \
     "$(help_lines | grep -oE '^--[a-z-]+( [A-Z]+)?')"
@@ -185,7 +185,7 @@ help_lines() {
   done < <(rows '## Options' "$ROOT/docs/operating.md")
 }
 
-# A size, a time in milliseconds or a number: "256K", "7d", "3000".
+# Prints a size in bytes, a time in milliseconds, or a number: "256K", "7d", "3000".
 plain_number() {
   local number=${1%[KMsmhd]}
   case $1 in
@@ -197,7 +197,7 @@ plain_number() {
   esac
 }
 
-@test "the defaults that --help names are those of the table of options" {
+@test "the defaults in --help match the table of options" {
   local name initial named count=0
   while read -r name initial; do
     named=$(help_lines | awk -v name="--$name" '$1 == name' | grep -oE '\([0-9]+[KMsmhd]?\)' | tr -d '()' || true)
@@ -210,10 +210,10 @@ plain_number() {
   ((count >= 9))
 }
 
-# A limit of the source, and how the manual's table writes it.
+# A constant in the source must have this value, and the manual's table must contain these words.
 limit_is() { # FILE CONSTANT VALUE WORDS
   grep -qE "(^| )$2 = $3( |,|\$)" "$ROOT/$1" || {
-    printf '%s: %s is not %s any more: %s\n' "$1" "$2" "$3" "$(grep -h "$2 =" "$ROOT/$1")" >&2
+    printf '%s: %s is no longer %s: %s\n' "$1" "$2" "$3" "$(grep -h "$2 =" "$ROOT/$1")" >&2
     return 1
   }
   rows '## Limits: how much one client may take' "$ROOT/docs/operating.md" | grep -qF -- "$4" || {
@@ -222,14 +222,14 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   }
 }
 
-@test "the limits of the operating manual are those of the source" {
+@test "the limits in the operating manual match the source" {
   limit_is http.h HTTP_HEAD_MAX_BYTES 16384 '16 KiB, 100 fields, 8,000 bytes of URL'
   limit_is http.h HTTP_FIELDS_MAX 100 '100 fields'
   limit_is http.h HTTP_TARGET_MAX_BYTES 8000 '8,000 bytes of URL'
   limit_is hub/rules.h MESSAGE_MAX_CHARACTERS 4096 '4096 characters'
   limit_is hub/stream.h STREAM_ROOMS_MAX 16 '| rooms of one stream | 16 |'
   limit_is net/limits.c SPARE_CONNECTIONS 32 '32 more than that'
-  limit_is net/limits.c RESERVED_DESCRIPTORS 32 'less a thirty-second, at least 32'
+  limit_is net/limits.c RESERVED_DESCRIPTORS 32 'a thirty-second of them, at least 32'
   limit_is net/limits.c BUFFERED_MAX_BYTES '64 << 20' '64 MiB and eight of the largest bodies'
   limit_is net/limits.c BUFFERED_LARGEST 8 'eight of the largest bodies'
   limit_is net/limits.c BUFFERED_SHARE 16 'for one address 4 MiB and one'
