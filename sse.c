@@ -56,7 +56,7 @@ enum { EVENTS_PER_TURN = 256 };
  * 0.2 % of the sends between two looks with 64, and more of every delivery with fewer. */
 enum { FLUSHES_PER_TURN = 64 };
 
-/* All that the program itself owns. What the floors below need of it is handed to them at the
+/* All that the program itself owns. What the layers below need of it is handed to them at the
  * start; none of them knows this struct. */
 struct server {
     struct options options;

@@ -20,8 +20,8 @@
 
 enum { LINE_MAX_BYTES = 1024 }; /* including the newline; must be at most PIPE_BUF */
 
-/* The level of log_start. It is static, because every floor logs, and passing the level through all
- * floors would improve no line. */
+/* The level of log_start. It is static, because every layer logs, and passing the level through all
+ * layers would improve no line. */
 static enum log_level max_level = LOG_INFO;
 static bool to_journal;
 

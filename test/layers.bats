@@ -41,8 +41,8 @@ finds() { # PLACE SENTENCE
   }
 }
 
-# Adds an include of a header of the floor ABOVE to a file of the floor BELOW, and checks that
-# test/layers finds it. A floor is given by the prefix of its files' names.
+# Adds an include of a header of the layer ABOVE to a file of the layer BELOW, and checks that
+# test/layers finds it. A layer is given by the prefix of its files' names.
 upwards() { # BELOW ABOVE
   local file header files=("$1"*c)
   file=${files[0]}
@@ -66,7 +66,7 @@ upwards() { # BELOW ABOVE
   [ "${BASH_REMATCH[1]}" -le 2700 ]
 }
 
-@test "a file that includes a header of the next floor up is found" {
+@test "a file that includes a header of the next layer up is found" {
   upwards base/ http.
   upwards base/ json.
   upwards http. hub/
@@ -95,15 +95,15 @@ upwards() { # BELOW ABOVE
 
 @test "an include that is not named from the root is found" {
   printf '#include "bytes.h"\n' >>base/text.c
-  finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is not the path of a file of a floor'
+  finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is not the path of a file of a layer'
 }
 
-@test "an internal header of a floor may be included only in that floor" {
+@test "an internal header of a layer may be included only in that layer" {
   local header
   for header in hub/room.h net/connection.h store/inside.h; do
     [ -e "$header" ] || : >"$header"
     printf '#include "%s"\n' "$header" >>sse.c
-    finds "sse.c:$(wc -l <sse.c)" "includes $header, the inside of another floor"
+    finds "sse.c:$(wc -l <sse.c)" "includes $header, the inside of another layer"
   done
 }
 
