@@ -1,29 +1,28 @@
 /* http.c - bytes to requests (RFC 9110, RFC 9112).
  *
  * This file shows how to write a resumable parser: one that can be fed a byte at a time, looks at
- * each byte once, copies nothing and never asks for memory.
+ * each byte once, copies nothing and never allocates memory.
  *
  * The parser is a sequence of small steps. Each step begins where the last one stopped (`scanned`),
- * reads the bytes that have arrived, and returns > 0 to go on with the next step, 0 if it needs
- * more bytes, or < 0, the negated status of the refusal. The request line is read byte by byte, so
- * that nonsense is refused at its first byte: a TLS handshake on the plain port gets its 400 at
- * once. A field line or a chunk line is examined when it is complete.
+ * reads the bytes that have arrived, and returns > 0 to continue with the next step, 0 if it needs
+ * more bytes, or < 0, the negated status, to refuse the request. The request line is read byte by
+ * byte, so that nonsense is refused at its first byte: a TLS handshake on the plain port gets a 400
+ * at once. A field line or a chunk line is examined when it is complete.
  *
  *     "\r\n"*   GET   /events?room=a   HTTP/1.1\r\n   Host: a\r\n ... \r\n   body
  *     EMPTY    METHOD     TARGET         VERSION           FIELDS            BODY or CHUNK_...
  *
- * It is strict on purpose. Request smuggling works through bytes that a proxy and the server behind
- * it understand differently. RFC 9112 allows a reader to repair many of them; this parser refuses
- * them instead: a bare LF, a bare CR, a folded line, a space before the colon, two different
- * lengths, a length beside a transfer coding.
+ * The parser is strict on purpose. Request smuggling exploits bytes that a proxy and the server
+ * behind it understand differently. RFC 9112 allows a reader to repair many of them; this parser
+ * refuses them instead: a bare LF, a bare CR, a folded line, a space before the colon, two
+ * different lengths, a length together with a transfer coding.
  *
- * Invariants. Every part that is kept lies inside the head, so its place fits 16 bits. `scanned`
- * never goes back within a request. A step refuses a request because of bytes that it has seen,
- * never because of bytes that may follow: the answer is the same however the bytes were split.
+ * Invariants: every part that is kept is inside the head, so its offset fits in 16 bits. `scanned`
+ * never moves back within a request. A step refuses a request because of bytes that it has seen,
+ * never because of bytes that could follow, so the answer is the same however the bytes are split.
  *
- * Left out: everything that depends on the meaning of a URL (api/), pipelining (net/ passes one
- * request at a time), HTTP/2 (a proxy's task), and the response side (net/reply.c, api/answer.c).
- */
+ * Left out: the meaning of URLs (api/), pipelining (net/ passes one request at a time), HTTP/2 (a
+ * proxy's task), and responses (net/reply.c, api/answer.c). */
 
 #include "http.h"
 
@@ -33,14 +32,14 @@
 #include "base/words.h"
 
 enum {
-    EMPTY_LINES_MAX = 4,   /* Old clients send one behind a body; endless ones are an attack. */
-    CHUNK_DIGITS_MAX = 16, /* As many as a 64-bit number has. */
+    EMPTY_LINES_MAX = 4,   /* Old clients send one after a body; an endless series is an attack. */
+    CHUNK_DIGITS_MAX = 16, /* The most that a 64-bit number has. */
     CHUNK_LINE_MAX_BYTES = 256,
-    BODY_MAX_BYTES = 1 << 30 /* Every place in a request then fits an int. */
+    BODY_MAX_BYTES = 1 << 30 /* Every offset in a request then fits in an int. */
 };
 
-/* What the parser expects next. The order matters: up to FIELDS it reads the head, from BODY on the
- * body, and the functions below compare states with < and >. */
+/* What the parser expects next. The order matters: the states up to FIELDS read the head, those
+ * from BODY on the body, and the functions below compare states with < and >. */
 enum state {
     EMPTY,
     EMPTY_LF, /* The CR of an empty line was read. */
@@ -56,7 +55,7 @@ enum state {
     DONE
 };
 
-/* Parts are kept as 16-bit places, not as pointers: the buffer may move when it grows, and a
+/* Returns a part as 16-bit offsets, not as a pointer: the buffer can move when it grows, and a
  * request with 100 fields stays small. */
 static struct http_part part_of(struct span s, const char *bytes)
 {
@@ -65,8 +64,8 @@ static struct http_part part_of(struct span s, const char *bytes)
 
 /* ---- Lists in fields ------------------------------------------------------------------------- */
 
-/* An empty item is passed on, not skipped as RFC 9110 5.6.1 allows: in a Content-Length or a
- * Transfer-Encoding it is a reason to refuse the request. */
+/* Returns empty items too, instead of ignoring them as RFC 9110 5.6.1 allows: in a Content-Length
+ * or a Transfer-Encoding, an empty item is a reason to refuse the request. */
 bool http_next_item(struct http_list *list, struct span *item)
 {
     while (!span_split(&list->rest, ',', item))
@@ -78,8 +77,8 @@ bool http_next_item(struct http_list *list, struct span *item)
 
 /* ---- The request line (RFC 9112 3) ----------------------------------------------------------- */
 
-/* RFC 9112 2.2 asks a server to ignore an empty line before the request line, because old clients
- * send one behind a body. The first byte of a method ends this step. */
+/* Skips empty lines before the request line, as RFC 9112 2.2 recommends, because old clients send
+ * one after a body. The first byte of a method ends this step. */
 static int skip_empty_lines(struct http_request *r, const char *bytes, size_t limit)
 {
     for (; r->scanned < limit; r->scanned++) {
@@ -96,8 +95,8 @@ static int skip_empty_lines(struct http_request *r, const char *bytes, size_t li
     return 0;
 }
 
-/* The methods of RFC 9110 and RFC 5789 are told apart from unknown ones, because a client gets
- * another answer: 405 with `Allow` for a method that exists, 501 for one that does not. */
+/* Distinguishes the methods of RFC 9110 and RFC 5789 from unknown ones, because the answers differ:
+ * 405 with `Allow` for an existing method, 501 for any other. */
 static enum http_method method_of(struct span name)
 {
     static const struct {
@@ -113,7 +112,7 @@ static enum http_method method_of(struct span name)
     return HTTP_UNKNOWN_METHOD;
 }
 
-/* Methods are case-sensitive (RFC 9110 9.1): "get" is an unknown method. */
+/* Reads the method. Methods are case-sensitive (RFC 9110 9.1): "get" is an unknown method. */
 static int read_method(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
@@ -132,9 +131,9 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
     return 1;
 }
 
-/* A target is visible ASCII without a fragment. It is kept whole, as the path, until the version
- * has been read: a client that speaks another protocol then gets an answer about the protocol, not
- * about its target. A target that is too long is refused before its end arrives. */
+/* Reads the target: visible ASCII without a fragment. It is not split yet, but kept as the path
+ * until the version has been read: a client of another protocol then gets an answer about the
+ * protocol, not about its target. A target that is too long is refused before its end arrives. */
 static int read_target(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
@@ -154,11 +153,11 @@ static int read_target(struct http_request *r, const char *bytes, size_t limit)
     return 1;
 }
 
-/* A higher minor version is read as 1.1, which its sender has to accept (RFC 9110 2.5). A client
- * that speaks HTTP/2 without asking first ("PRI * HTTP/2.0") gets 505. */
+/* Reads the version. A higher minor version counts as 1.1, which its sender has to accept (RFC 9110
+ * 2.5). A client that speaks HTTP/2 without asking first ("PRI * HTTP/2.0") gets 505. */
 static int read_version(struct http_request *r, const char *bytes, size_t limit)
 {
-    static const char form[] = "HTTP/0.0\r\n"; /* 0 is any digit */
+    static const char form[] = "HTTP/0.0\r\n"; /* 0 stands for any digit */
     while (r->scanned < r->position + sizeof form - 1) {
         if (r->scanned == limit)
             return 0;
@@ -175,8 +174,8 @@ static int read_version(struct http_request *r, const char *bytes, size_t limit)
     return 1;
 }
 
-/* "http://host" has an authority but no path, which means "/" (RFC 9110 4.2.3). A path has to be a
- * part of the buffer, so the slash before the host stands in for it. */
+/* Splits the path from the query. "http://host" has no path, which means "/" (RFC 9110 4.2.3). A
+ * path must be a part of the buffer, so the slash before the host stands in for it. */
 static void split_query(struct http_request *r, const char *bytes, struct span target)
 {
     struct span path, query = target;
@@ -187,8 +186,8 @@ static void split_query(struct http_request *r, const char *bytes, struct span t
     r->query = query.at != NULL ? part_of(query, bytes) : (struct http_part) { 0 };
 }
 
-/* The absolute form, which a server must accept although only proxies need it (RFC 9112 3.2.2). Its
- * authority overrides Host. */
+/* Splits the absolute form, which a server must accept although only proxies need it (RFC 9112
+ * 3.2.2). Its authority overrides Host. */
 static int split_absolute(struct http_request *r, const char *bytes, struct span target)
 {
     struct span authority;
@@ -199,8 +198,8 @@ static int split_absolute(struct http_request *r, const char *bytes, struct span
     return 1;
 }
 
-/* The four forms of a target (RFC 9112 3.2): authority (CONNECT), asterisk (OPTIONS), absolute, and
- * origin, which nearly every request has. */
+/* Splits a target in one of its four forms (RFC 9112 3.2): authority (CONNECT), asterisk (OPTIONS),
+ * absolute, and origin, which nearly every request has. */
 static int split_target(struct http_request *r, const char *bytes)
 {
     struct span target = http_span(r->path, bytes);
@@ -220,7 +219,7 @@ static int split_target(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* Runs the steps of the request line, from the one that has not finished. */
+/* Runs the steps of the request line, beginning with the one that has not finished. */
 static int read_request_line(struct http_request *r, const char *bytes, size_t limit)
 {
     int status = 1;
@@ -240,10 +239,10 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
 
 /* ---- Field lines (RFC 9112 5) ---------------------------------------------------------------- */
 
-/* Returns the line from `position` to its CRLF in `*line` and moves behind it. This is the only
- * place where the parser looks for a line end, so a bare LF is refused here; a bare CR is refused
- * as a control byte by the function that reads the line. When the line is not complete, the next
- * call goes on at `scanned`: a line that arrives in a thousand pieces is still searched once.
+/* Returns the line from `position` to its CRLF in `*line` and moves past it. This is the only place
+ * where the parser looks for a line end, so a bare LF is refused here; a bare CR is refused as a
+ * control byte by the function that reads the line. If the line is incomplete, the next call
+ * continues at `scanned`: a line that arrives in a thousand pieces is still searched once.
  *
  *     position          scanned        limit
  *         |  searched      |  to search  |
@@ -263,9 +262,8 @@ static int next_line(struct http_request *r, const char *bytes, size_t limit, st
     return 1;
 }
 
-/* Splits a field line into name and value. A space before the colon, or at the start of the line
- * (a folded line), ends the name too early, so both are refused without a rule of their own
- * (RFC 9112 5.1, 5.2). */
+/* Splits a field line into name and value. A space before the colon, or at the start of the line (a
+ * folded line), ends the name too early, so neither needs its own rule (RFC 9112 5.1, 5.2). */
 static bool split_field(struct span line, struct span *name, struct span *value)
 {
     *name = words_take_token(&line);
@@ -275,9 +273,8 @@ static bool split_field(struct span line, struct span *name, struct span *value)
     return words_are_text(*value);
 }
 
-/* `once` marks a field that is not a list and must not be repeated (RFC 9110 5.3): a proxy could
- * take the first value and this server the second. Content-Length has its own rule, in read_length.
- */
+/* `once` marks a field that must not be repeated, because it is not a list (RFC 9110 5.3): a proxy
+ * could take the first value and this server the second. For Content-Length see read_length. */
 static const struct {
     struct span name;
     bool once;
@@ -299,8 +296,8 @@ static const struct {
     [HTTP_X_FORWARDED_FOR] = { SPAN_INIT("X-Forwarded-For"), false },
 };
 
-/* Returns which of the known fields it is, or HTTP_OTHER_FIELD. Linear over 15 names, but a name of
- * another length costs one comparison. */
+/* Returns which known field this is, or HTTP_OTHER_FIELD. The search is linear over 15 names, but a
+ * name of a different length costs only one comparison. */
 static unsigned find_known(struct span name)
 {
     unsigned known = 0;
@@ -310,9 +307,8 @@ static unsigned find_known(struct span name)
     return known;
 }
 
-/* Checks a field line and, if a part of the server reads that field, remembers where its value
- * lies. All other fields are checked and forgotten: a strict reader may not pass over a malformed
- * line. */
+/* Checks a field line and, if a part of the server reads that field, keeps the place of its value.
+ * All other fields are checked and dropped: a strict reader must not ignore a malformed line. */
 static int keep_field(struct http_request *r, const char *bytes, struct span line)
 {
     struct span name, value;
@@ -329,8 +325,8 @@ static int keep_field(struct http_request *r, const char *bytes, struct span lin
     return 1;
 }
 
-/* Reads field lines until the empty line. `seen_fields` counts unknown ones too, so that a head of
- * a thousand tiny fields is refused although it would fit the bytes. */
+/* Reads field lines until the empty line. `seen_fields` counts unknown fields too, so that a head
+ * of a thousand tiny fields is refused although it is short enough. */
 static int read_fields(struct http_request *r, const char *bytes, size_t limit)
 {
     struct span line;
@@ -347,8 +343,8 @@ static int read_fields(struct http_request *r, const char *bytes, size_t limit)
 
 /* ---- What the head means --------------------------------------------------------------------- */
 
-/* Every HTTP/1.1 request has exactly one Host, also beside an absolute target that overrides it
- * (RFC 9112 3.2). It may be empty. */
+/* Reads Host. Every HTTP/1.1 request must have exactly one, even with an absolute target that
+ * overrides it (RFC 9112 3.2). Its value may be empty. */
 static int read_host(struct http_request *r, const char *bytes)
 {
     struct span host = http_find(r, HTTP_HOST, bytes);
@@ -361,8 +357,8 @@ static int read_host(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* Several lengths are accepted only if they are the same to the byte (RFC 9112 6.3, RFC 9110 8.6):
- * for "5, 05" a proxy and this server could disagree on where the next request begins. */
+/* Reads Content-Length. Several values must be identical, byte for byte (RFC 9112 6.3, RFC 9110
+ * 8.6): for "5, 05" a proxy and this server could disagree on where the next request begins. */
 static int read_length(struct http_request *r, const char *bytes)
 {
     struct http_list lengths = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_LENGTH };
@@ -378,9 +374,10 @@ static int read_length(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* The last transfer coding has to be chunked, otherwise the end of the body is unknown. A length
- * beside it is the classic way to smuggle a request, and is refused (RFC 9112 6.1). Chunked has no
- * parameters and comes once (7.1). Other codings are understood but not implemented: 501. */
+/* Reads Transfer-Encoding. The last coding must be chunked, otherwise the end of the body is
+ * unknown. A Content-Length beside it is the classic way to smuggle a request, and is refused (RFC
+ * 9112 6.1). Chunked has no parameters and may appear only once (7.1). Other codings are recognized
+ * but not implemented: 501. */
 static int read_transfer_coding(struct http_request *r, const char *bytes)
 {
     struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
@@ -406,8 +403,8 @@ static int read_transfer_coding(struct http_request *r, const char *bytes)
     return others ? -501 : 1;
 }
 
-/* Whether the connection may carry another request (RFC 9112 9.3): `close` wins over `keep-alive`;
- * without either HTTP/1.1 keeps the connection and HTTP/1.0 closes it. */
+/* Decides whether the connection may carry another request (RFC 9112 9.3): `close` overrides
+ * `keep-alive`; without either, HTTP/1.1 keeps the connection and HTTP/1.0 closes it. */
 static void read_connection(struct http_request *r, const char *bytes)
 {
     struct http_list options = { .request = r, .bytes = bytes, .name = HTTP_CONNECTION };
@@ -420,8 +417,8 @@ static void read_connection(struct http_request *r, const char *bytes)
     r->keep_alive = keep_alive && !close;
 }
 
-/* RFC 9110 10.1.1: the client waits for "100 Continue" before it sends the body. The expectation is
- * ignored in HTTP/1.0, and in a request without a body. */
+/* Reads Expect: the client waits for "100 Continue" before it sends the body (RFC 9110 10.1.1). The
+ * expectation is ignored in HTTP/1.0, and in a request without a body. */
 static int read_expect(struct http_request *r, const char *bytes)
 {
     struct http_list expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
@@ -434,8 +431,8 @@ static int read_expect(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* The head is complete: what its fields mean together. The size check comes last, so that a request
- * with an unclear body is refused for that, whatever length it claims. */
+/* Finds out what the fields of a complete head mean together. The size check comes last, so that a
+ * request with an unclear body is refused for that reason, whatever length it claims. */
 static int finish_head(struct http_request *r, const char *bytes)
 {
     int status = read_host(r, bytes);
@@ -461,8 +458,8 @@ void http_start(struct http_request *r, size_t max_body)
     r->max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES;
 }
 
-/* The limit is applied to the bytes that a step may see, not afterwards: a step that needs more
- * than that returns 0 and the head is too long. */
+/* Applies the limit to the bytes that a step can see, not afterwards: if a step needs more, it
+ * returns 0, and the head is too long. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 {
     must(r->state <= FIELDS && r->scanned <= len);
@@ -478,8 +475,8 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 /* ---- The body (RFC 9112 6, 7.1) --------------------------------------------------------------
  *
  * A chunked body is decoded in place. Meanwhile `position` runs ahead of the end of the decoded
- * bytes; the gap between the two holds framing that has been read. The gap is closed once a call,
- * so that many small chunks in one buffer cost one move of the rest, not one move each.
+ * bytes; the gap between the two contains framing that has been read. The gap is closed once per
+ * call, so that many small chunks in one buffer cost one move of the remaining bytes, not many.
  *
  *     0        body_start          decoded end      position          *len
  *     |  head      |  decoded body      |  used framing  |  unread       |
@@ -487,9 +484,9 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len)
  *
  * After each call the gap is empty: the unread bytes follow the decoded body. */
 
-/* A chunk line is short, and the extensions of one body together may not be longer than a head:
- * otherwise a client could make the server read a megabyte for each byte of its body. The size is
- * compared with the space that is left, by a subtraction that cannot overflow. */
+/* Reads a chunk line. It must be short, and all extensions of one body together must not be longer
+ * than a head: otherwise a client could make the server read a megabyte for each byte of its body.
+ * The size is compared with the remaining space, by a subtraction that cannot overflow. */
 static int read_chunk_line(struct http_request *r, const char *bytes, size_t len)
 {
     struct span line;
@@ -514,8 +511,8 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
     return 1;
 }
 
-/* Moves the chunk's bytes that have arrived behind the decoded body. They overlap when the framing
- * before them is short. */
+/* Appends the chunk's bytes that have arrived to the decoded body. The two places overlap if the
+ * framing between them is short. */
 static int move_chunk_data(struct http_request *r, char *bytes, size_t len)
 {
     size_t n = len - r->position < r->chunk_left ? len - r->position : (size_t)r->chunk_left;
@@ -529,7 +526,7 @@ static int move_chunk_data(struct http_request *r, char *bytes, size_t len)
     return 1;
 }
 
-/* Anything but CRLF here means that sender and reader disagree on the chunk's length. */
+/* Reads the CRLF after a chunk. Anything else means that the two sides disagree on its length. */
 static int read_chunk_end(struct http_request *r, const char *bytes, size_t len)
 {
     for (; r->scanned < r->position + 2; r->scanned++) {
@@ -544,7 +541,7 @@ static int read_chunk_end(struct http_request *r, const char *bytes, size_t len)
 }
 
 /* Reads one trailer line, which is checked and dropped (RFC 9112 7.1.2), or the empty line that
- * ends the request. Trailers count towards the head's limits of fields and bytes. */
+ * ends the request. Trailers count towards the head's limits for fields and bytes. */
 static int read_trailer(struct http_request *r, const char *bytes, size_t len)
 {
     struct span line, name, value;
@@ -578,7 +575,7 @@ static int read_chunked(struct http_request *r, char *bytes, size_t len)
     }
 }
 
-/* Moves the unread bytes up behind the decoded body. */
+/* Moves the unread bytes up to the end of the decoded body. */
 static void close_gap(struct http_request *r, char *bytes, size_t *len)
 {
     size_t end = r->body_start + r->body_len, gap = r->position - end;
@@ -589,8 +586,8 @@ static void close_gap(struct http_request *r, char *bytes, size_t *len)
     *len -= gap;
 }
 
-/* A body with a length needs no work: it is complete when its bytes are there. Afterwards both
- * kinds look the same to the caller: `body_start` and `body_len`. */
+/* Decodes a chunked body. A body with a length needs no work: it is complete when its bytes have
+ * arrived. Afterwards both kinds look the same to the caller: `body_start` and `body_len`. */
 int http_parse_body(struct http_request *r, char *bytes, size_t *len)
 {
     must(r->state >= BODY && r->state < DONE && r->scanned <= *len);
@@ -615,9 +612,9 @@ int http_parse_body(struct http_request *r, char *bytes, size_t *len)
     return (int)(r->body_start + r->body_len);
 }
 
-/* The decoded bytes become one chunk, together with the bytes that the current chunk still lacks:
- * the new chunk line announces both. Trailers that were read are gone, but the last chunk's line is
- * written again, because the next parser has to be in the state that comes after it. */
+/* Makes one chunk of the decoded bytes and the bytes that the current chunk still lacks: the new
+ * chunk line announces both. Trailers that were read are lost, but the last chunk's line is written
+ * again, because the next parser must be in the state that comes after it. */
 void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out)
 {

@@ -1,8 +1,8 @@
 /* http.h - bytes to requests (RFC 9110, RFC 9112).
  *
  * The parser works in the caller's buffer: it copies nothing, allocates nothing, and looks at each
- * byte once, however small the pieces are in which the bytes arrive. It keeps its findings as
- * offsets into that buffer (struct http_part), because the buffer may move when it grows. */
+ * byte once, however small the pieces in which the bytes arrive. It records its findings as offsets
+ * into that buffer (struct http_part), because the buffer can move when it grows. */
 
 #ifndef HTTP_H
 #define HTTP_H
@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 enum {
-    HTTP_HEAD_MAX_BYTES = 16384,  /* Request line and fields; beyond it 431. */
-    HTTP_TARGET_MAX_BYTES = 8000, /* What RFC 9112 3 recommends to support; beyond it 414. */
-    HTTP_FIELDS_MAX = 100,        /* Beyond it 431. */
+    HTTP_HEAD_MAX_BYTES = 16384,  /* Request line and fields; 431 if longer. */
+    HTTP_TARGET_MAX_BYTES = 8000, /* The minimum that RFC 9112 3 recommends; 414 if longer. */
+    HTTP_FIELDS_MAX = 100,        /* 431 if there are more. */
 };
 
-/* HTTP_KNOWN_METHOD is a method of RFC 9110 or RFC 5789 that no path of this server takes (PUT,
+/* HTTP_KNOWN_METHOD is a method of RFC 9110 or RFC 5789 that no path of this server supports (PUT,
  * DELETE, CONNECT, TRACE, PATCH): 405. HTTP_UNKNOWN_METHOD is any other token: 501. */
 enum http_method {
     HTTP_GET,
@@ -28,7 +28,7 @@ enum http_method {
     HTTP_UNKNOWN_METHOD
 };
 
-/* The fields that the server reads. All others are checked for syntax, counted and forgotten. */
+/* The fields that the server reads. Others are checked for syntax, counted and dropped. */
 enum http_field {
     HTTP_ACCEPT_ENCODING,
     HTTP_AUTHORIZATION,
@@ -55,16 +55,16 @@ struct http_part {
 
 struct http_request {
     enum http_method method;
-    bool http10;     /* HTTP/1.0: no chunks; closed after the answer unless it asks to keep. */
-    bool keep_alive; /* The connection may carry another request (RFC 9112 9.3). */
+    bool http10;           /* HTTP/1.0: no chunks; no keep-alive unless asked for. */
+    bool keep_alive;       /* The connection may carry another request (RFC 9112 9.3). */
     bool expects_continue; /* Expect: 100-continue, from a 1.1 client with a body to send. */
-    bool has_length; /* Content-Length or Transfer-Encoding was given; without one POST is 411. */
+    bool has_length; /* Content-Length or Transfer-Encoding was given; else a POST gets 411. */
     bool chunked;
     bool asterisk;           /* The target is "*" (OPTIONS only) and has no path. */
     bool authority_form;     /* The target is "host:port" (CONNECT only) and has no path. */
     struct http_part path;   /* As sent, still percent-encoded; begins with '/' (*). */
     struct http_part query;  /* As sent, without the '?'; empty if there is none. */
-    struct http_part host;   /* The target's authority, otherwise Host; may be empty. */
+    struct http_part host;   /* The target's authority, otherwise Host; can be empty. */
     uint64_t content_length; /* 0 for a chunked body until it has been read. */
 
     /* The body, once http_parse_body has returned > 0. */
@@ -76,7 +76,7 @@ struct http_request {
     uint32_t overhead;
     uint8_t state, seen_fields;
 
-    /* The known fields in the order they came. */
+    /* The known fields, in the order of arrival. */
     uint8_t field_count;
     struct {
         struct http_part value;
@@ -87,38 +87,38 @@ struct http_request {
 /* (*) "http://host" has no path, which means "/" (RFC 9110 4.2.3). `path` is then the second slash
  * of that "//". */
 
-/* Prepares `r` for a new request whose body may have `max_body` bytes (at most 1 GiB; a greater
- * value counts as that, so that every offset in a request fits an int). */
+/* Prepares `r` for a new request with a body of at most `max_body` bytes (or 1 GiB if that is less,
+ * so that every offset in a request fits in an int). */
 void http_start(struct http_request *r, size_t max_body);
 
 /* Reads the request line and the fields from the `len` bytes that have arrived. The caller passes
- * the whole buffer each time, from the request's first byte, with more at its end than before.
+ * the whole buffer each time, from the request's first byte, with more bytes at its end.
  * Returns > 0 if the head is complete: its length, which is where the body begins. Returns 0 if
- * more bytes are needed. Returns < 0, the negated status to answer before closing: 400 (syntax, or
- * framing that two readers could understand differently), 413 (Content-Length over max_body), 414,
- * 417 (an expectation other than 100-continue), 431, 501 (a transfer coding other than chunked),
- * 505. A few empty lines before the request line are skipped (RFC 9112 2.2). The result depends on
- * the bytes alone, never on the pieces in which they arrived. */
+ * more bytes are needed. Returns < 0 if the request is refused, the negated status to answer before
+ * closing: 400 (syntax, or framing that two readers could understand differently), 413
+ * (Content-Length over max_body), 414, 417 (an expectation other than 100-continue), 431, 501 (a
+ * transfer coding other than chunked), 505. A few empty lines before the request line are skipped
+ * (RFC 9112 2.2). The result depends only on the bytes, not on how they were split. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len);
 
-/* Reads the body behind a complete head; the caller again passes the whole buffer. A chunked body
- * is decoded in place: its chunks are moved together, and the bytes after them are moved up behind
- * them. `*len` shrinks by the size of the chunk lines and trailers.
+/* Reads the body after a complete head; the caller again passes the whole buffer. A chunked body is
+ * decoded in place: its chunks are joined, and the bytes after them move up. `*len` shrinks by the
+ * size of the chunk lines and trailers.
  * Returns > 0 if the request is complete: the offset at which the next request begins. Returns 0 if
- * more bytes are needed. Returns < 0, the negated status: 400, 413 (over max_body, as soon as a
- * chunk line says so), 431 (trailers and chunk extensions together exceed the head's limits). After
- * a refusal the contents of the buffer are undefined. */
+ * more bytes are needed. Returns < 0 if the request is refused, the negated status: 400, 413 (over
+ * max_body, as soon as a chunk line says so), 431 (trailers and chunk extensions together exceed
+ * the head's limits). After a refusal the contents of the buffer are undefined. */
 int http_parse_body(struct http_request *r, char *bytes, size_t *len);
 
-/* Writes the buffer of an unfinished request to `out` in a form that a new parser can start from,
- * without the state of this one: the decoded part of a chunked body gets its chunk line back. It is
- * meant for handing half-read requests to another process; today only the tests call it. */
+/* Writes the buffer of an unfinished request to `out` in a form that a new parser can read without
+ * the state of this one: the decoded part of a chunked body gets its chunk line back. It is meant
+ * for handing half-read requests to another process; so far only the tests call it. */
 void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out);
 
 /* ---- Reading what was found ---- */
 
-/* Whether the head announces a body. */
+/* Returns whether the head announces a body. */
 static inline bool http_has_body(const struct http_request *r)
 {
     return r->chunked || r->content_length > 0;
@@ -129,7 +129,7 @@ static inline struct span http_span(struct http_part part, const char *bytes)
     return (struct span) { bytes + part.start, part.len };
 }
 
-/* Walks over all fields `name`; `*cursor` starts at 0. Returns false at the end. */
+/* Gets the next field `name`; `*cursor` starts at 0. Returns false at the end. */
 static inline bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
     unsigned *cursor, struct span *value)
 {
@@ -143,8 +143,8 @@ static inline bool http_next(const struct http_request *r, enum http_field name,
     return false;
 }
 
-/* The value of the first field `name`, or a span with `at` NULL if the request has none. A repeated
- * field that is not a list (RFC 9110 5.3) was refused by the parser. */
+/* Returns the value of the first field `name`, or a span with `at` NULL if the request has none.
+ * The parser has refused a repeated field that is not a list (RFC 9110 5.3). */
 static inline struct span http_find(
     const struct http_request *r, enum http_field name, const char *bytes)
 {
@@ -153,18 +153,17 @@ static inline struct span http_find(
     return value;
 }
 
-/* The items of a list field. A list may be split over several fields of one name without a change
- * of its meaning (RFC 9110 5.3). To start, set the first three members; `cursor` and `rest` are 0.
- */
+/* A walk over the items of a list field, which can be split over several fields of the same name
+ * (RFC 9110 5.3). To start, set the first three members; `cursor` and `rest` are 0. */
 struct http_list {
     const struct http_request *request;
     const char *bytes;
     enum http_field name;
     unsigned cursor;
-    struct span rest; /* Of the current field; `at` is NULL before the first and between two. */
+    struct span rest; /* Of the current field; `at` is NULL before the first and after each. */
 };
 
-/* The next item, without the white space around it; it may be empty. Returns false at the end. */
+/* Gets the next item, trimmed of white space; it can be empty. Returns false at the end. */
 bool http_next_item(struct http_list *list, struct span *item);
 
 #endif

@@ -1,55 +1,55 @@
 /* json.c - checks one JSON object in a single pass and notes where the wanted fields are.
  *
- * This file shows that an untrusted document can be read without a tree, without memory and without
- * recursion. The pass is a loop: of the levels around it, it has to remember one bit each, object
- * or array, in one 64-bit number. That is also why 64 levels are the limit. Each byte is looked at
- * a fixed number of times, so the time is linear for any input.
+ * This file shows that an untrusted document can be read without a tree, allocation or recursion.
+ * The pass is a loop. It remembers one bit for each open level, object or array, in one 64-bit
+ * number; this is why the limit is 64 levels. Each byte is looked at a bounded number of times, so
+ * the time is linear for any input.
  *
  * A document that json_find accepts conforms to RFC 8259 exactly, and every string in it is valid,
- * also in the fields that are ignored: a value may later be passed on as it is, and must be safe
- * for its readers. json_decode, json_compact and json_next_string rely on that. They take only
- * spans that json_find returned, and `must` stops the program if a string is anything else.
+ * even in ignored fields: a value may later be passed on as it is, and must be safe for its
+ * readers. json_decode, json_compact and json_next_string rely on that. They accept only spans that
+ * json_find returned, and `must` stops the program at an invalid string.
  *
- * Left out: numbers are never converted. They are passed on as they were written, so that none is
- * too large and none loses a digit. A repeated name is refused only for the wanted fields: to find
- * all of them would take a set of names for each level. */
+ * Left out: the conversion of numbers. They are passed on as they were written, so that none is too
+ * large and none loses a digit. A repeated name is refused only for wanted fields: finding all of
+ * them would take a set of names per level. */
 
 #include "json.h"
 
 #include "base/scan.h"
 #include "base/text.h"
 
-/* What may come next, apart from white space. The document is one value, and then its end. */
+/* What can come next, apart from white space. The document is one value, followed by its end. */
 enum expected {
     EXPECT_VALUE,
-    EXPECT_FIRST_VALUE, /* Behind '[': a value or ']'. */
+    EXPECT_FIRST_VALUE, /* After '[': a value or ']'. */
     EXPECT_NAME,
-    EXPECT_FIRST_NAME, /* Behind '{': a name or '}'. */
-    EXPECT_NEXT,       /* Behind a value: a comma or the closing bracket. */
+    EXPECT_FIRST_NAME, /* After '{': a name or '}'. */
+    EXPECT_NEXT,       /* After a value: a comma or the closing bracket. */
     EXPECT_END
 };
 
-/* The whole state of the pass. A level costs one bit of `objects`, not a stack frame:
+/* The complete state of the pass. A level costs one bit of `objects`, not a stack frame:
  *
  *                { "room" : "a" , "data" : [ 1 , { "x" : null } ] }
  *     depth      1                         2     3            2 1 0
  *     objects    1                         10    101         10 1 0
  *
- * In find_wanted only the names at depth 1 are compared: a "room" inside `data` is data. */
+ * Only names at depth 1 are compared with the wanted ones: a "room" inside `data` is data. */
 struct walk {
     struct span rest;       /* The unread part of the document. */
-    enum expected expected; /* What `rest` may begin with. */
+    enum expected expected; /* What `rest` can begin with. */
     unsigned depth;         /* The number of open brackets. */
-    uint64_t objects;       /* A bit a level, the innermost lowest: 1 for an object, 0 an array. */
+    uint64_t objects;       /* One bit per level, the innermost lowest: 1 object, 0 array. */
     struct json_field *fields;
     size_t count;
     struct json_field *wanted; /* The field whose value is being read, or NULL. */
-    const char *value;         /* Where the value of the outermost object's member begins. */
+    const char *value;         /* Where the value of the current top-level member begins. */
 };
 
-_Static_assert(JSON_DEPTH_MAX == 64, "one bit a level; a sentence below names 64");
+_Static_assert(JSON_DEPTH_MAX == 64, "one bit per level; a message below says 64");
 
-/* RFC 8259 2. Other spaces, such as the no-break space, are not white space in JSON. */
+/* Returns whether a byte is white space in JSON (RFC 8259 2); a no-break space, for one, is not. */
 static bool is_space(char byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
@@ -63,14 +63,14 @@ static void skip_space(struct span *rest)
 
 /* ---- Strings ---------------------------------------------------------------------------------
  *
- * The take_ functions move `*rest` over what they read. They return NULL, or the sentence that
+ * The take_ functions move `*rest` past what they read. They return NULL or the error message that
  * json_find returns to its caller. */
 
 static const char unclosed[] = "a string has no closing quote";
 static const char lone[] = "a \\u escape is half of a surrogate pair; write both halves, as in "
                            "\\ud83d\\ude00, or the character itself";
 
-/* Reads the four digits behind "\u". */
+/* Reads the four digits after "\u". */
 static const char *take_unit(struct span *rest, int32_t *unit)
 {
     uint64_t bits;
@@ -80,9 +80,9 @@ static const char *take_unit(struct span *rest, int32_t *unit)
     return NULL;
 }
 
-/* Reads what follows "\u". A character above U+FFFF takes two escapes (RFC 8259 7), a surrogate
- * pair: of its distance from U+10000, the first escape holds the upper ten bits and the second the
- * lower ten. Half a pair is refused, because it has no valid form in UTF-8. */
+/* Reads what follows "\u". A character above U+FFFF takes two escapes, a surrogate pair (RFC 8259
+ * 7): the first contains the upper ten bits of the code point minus 0x10000, the second the lower
+ * ten. Half a pair is refused, because it has no valid form in UTF-8. */
 static const char *take_unicode(struct span *rest, int32_t *character)
 {
     const char *problem = take_unit(rest, character);
@@ -100,8 +100,8 @@ static const char *take_unicode(struct span *rest, int32_t *character)
     return NULL;
 }
 
-/* Reads what follows a backslash. An unknown escape is an error, not the character itself: a reader
- * that repairs what others refuse is how two programs come to see two different documents. */
+/* Reads what follows a backslash. An unknown escape is an error, not the character itself: if one
+ * reader repairs what another refuses, the two see different documents. */
 static const char *take_escape(struct span *rest, int32_t *character)
 {
     if (rest->len == 0)
@@ -132,12 +132,12 @@ static const char *take_escape(struct span *rest, int32_t *character)
     case 'u':
         return take_unicode(rest, character);
     }
-    return "a string holds a backslash that begins no JSON escape; write it as \\\\";
+    return "a string contains a backslash that does not begin a JSON escape; write it as \\\\";
 }
 
-/* Reads a string with its quotes, and checks every byte of it. text_plain steps over the harmless
- * bytes eight at a time; the loop looks only at what stops it: a quote, a backslash, a control
- * character, the lead byte of a UTF-8 sequence. */
+/* Reads a string with its quotes, and checks every byte of it. text_plain skips the harmless bytes
+ * eight at a time; the loop looks only at what stops it: a quote, a backslash, a control character,
+ * the first byte of a UTF-8 sequence. */
 static const char *take_string(struct span *rest)
 {
     scan_skip(rest, 1);
@@ -148,7 +148,8 @@ static const char *take_string(struct span *rest)
         if (scan_take(rest, '"'))
             return NULL;
         if (c < 0x20)
-            return "a string holds a raw control character; write it as \\u00XX, a line end as \\n";
+            return "a string contains a raw control character; "
+                   "write it as \\u00XX, a line end as \\n";
         if (scan_take(rest, '\\'))
             problem = take_escape(rest, &character);
         else if (text_next(rest) < 0)
@@ -159,7 +160,7 @@ static const char *take_string(struct span *rest)
     return unclosed;
 }
 
-/* Writes a character as UTF-8, one to four bytes (RFC 3629 3), and returns how many. */
+/* Writes a character as one to four bytes of UTF-8 (RFC 3629 3), and returns their number. */
 static size_t put_utf8(int32_t character, char *out)
 {
     static const unsigned char first[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
@@ -174,16 +175,16 @@ static size_t put_utf8(int32_t character, char *out)
     return len;
 }
 
-/* The bytes between the quotes. */
+/* Returns the bytes between the quotes. */
 static struct span inside(struct span raw)
 {
     must(raw.len >= 2 && raw.at[0] == '"' && raw.at[raw.len - 1] == '"');
     return (struct span) { raw.at + 1, raw.len - 2 };
 }
 
-/* Reads one byte, or one escape, from the inside of a checked string and writes it as up to four
- * bytes. The shortest escapes for one, two, three and four bytes of UTF-8 have 2, 6, 6 and 12
- * bytes, so writing never overtakes reading and a string can be decoded in place. */
+/* Decodes one byte or one escape from the inside of a checked string, and writes up to four bytes.
+ * The shortest escapes for one, two, three and four bytes of UTF-8 have 2, 6, 6 and 12 bytes, so
+ * writing never overtakes reading and a string can be decoded in place. */
 static size_t decode_next(struct span *rest, char *out)
 {
     if (!scan_take(rest, '\\')) {
@@ -197,8 +198,8 @@ static size_t decode_next(struct span *rest, char *out)
     return put_utf8(character, out);
 }
 
-/* Whether a name that contains escapes is `name`: "ro\u006fm" is "room". Compares piece by piece,
- * so that a name of any length needs no buffer, and a long one is left at its first difference. */
+/* Returns whether a name that can contain escapes is `name`: "ro\u006fm" is "room". Compares piece
+ * by piece, so that no name needs a buffer, and stops at the first difference. */
 static bool name_is(struct span raw, struct span name)
 {
     struct span rest = inside(raw);
@@ -214,10 +215,9 @@ static bool name_is(struct span raw, struct span name)
 
 /* ---- The walk --------------------------------------------------------------------------------
  *
- * Each step reads one token and sets what may come next. */
+ * Each step reads one token and sets what can come next. */
 
-/* Reads a number and keeps it as text (RFC 8259 6). What follows the number is the next step's to
- * check. */
+/* Reads a number, which stays text (RFC 8259 6). The next step checks what follows it. */
 static const char *take_number(struct span *rest)
 {
     scan_take(rest, '-');
@@ -247,7 +247,7 @@ static const char *take_word(struct span *rest, struct span word)
     return NULL;
 }
 
-/* The type of a checked value, by its first byte. */
+/* Returns the type of a checked value, by its first byte. */
 static enum json_type type_of(char first)
 {
     switch (first) {
@@ -266,7 +266,7 @@ static enum json_type type_of(char first)
     return JSON_NUMBER;
 }
 
-/* A value has ended, at any level. At level 1 it may be the value of a wanted field. */
+/* Notes the end of a value, at any level. At level 1 it can be the value of a wanted field. */
 static const char *end_value(struct walk *w)
 {
     if (w->depth == 1 && w->wanted != NULL) {
@@ -277,8 +277,7 @@ static const char *end_value(struct walk *w)
     return NULL;
 }
 
-/* Enters an object or an array. Beyond 64 levels the oldest bit would be lost, so that is an error.
- */
+/* Enters an object or array. Level 65 is an error, because the oldest bit would be lost. */
 static const char *open_bracket(struct walk *w, bool object)
 {
     if (w->depth == JSON_DEPTH_MAX)
@@ -290,8 +289,8 @@ static const char *open_bracket(struct walk *w, bool object)
     return NULL;
 }
 
-/* Leaves a level; step_next has checked that the bracket is of the right kind. An object or array
- * is a value itself, which ends here. */
+/* Leaves a level; the caller has checked that the bracket is of the right kind. The object or array
+ * is itself a value, which ends here. */
 static const char *close_bracket(struct walk *w)
 {
     scan_skip(&w->rest, 1);
@@ -332,13 +331,12 @@ static const char *step_value(struct walk *w)
     return problem != NULL ? problem : end_value(w);
 }
 
-/* Compares a member's name with the wanted ones. Linear, which is right for the handful that a
- * caller asks for. A wanted field that is given twice is refused: two readers could take different
- * ones. */
+/* Compares a member's name with the wanted names. The search is linear, because a caller wants only
+ * a few. A wanted field that is given twice is refused: two readers could take different values. */
 static const char *find_wanted(struct walk *w, struct span name)
 {
     struct span plain = inside(name);
-    bool is_plain = text_plain(plain) == plain.len; /* No escapes: nearly always. */
+    bool is_plain = text_plain(plain) == plain.len; /* No escapes, only ASCII: nearly always. */
     w->wanted = NULL;
     for (size_t i = 0; i < w->count; i++) {
         struct span wanted = w->fields[i].name;
@@ -370,7 +368,7 @@ static const char *step_name(struct walk *w)
     return NULL;
 }
 
-/* Behind a value: the lowest bit of `objects` says which bracket closes this level. */
+/* Reads what follows a value. The lowest bit of `objects` says which bracket closes this level. */
 static const char *step_next(struct walk *w)
 {
     bool in_object = w->objects & 1;
@@ -383,7 +381,7 @@ static const char *step_next(struct walk *w)
     return NULL;
 }
 
-/* Reads one token. There is one, because json_find has skipped the white space before it. */
+/* Reads one token. json_find has skipped the white space before it, so `rest` is not empty. */
 static const char *step(struct walk *w)
 {
     switch (w->expected) {
@@ -403,8 +401,7 @@ static const char *step(struct walk *w)
     return "there is something after the object's closing brace; remove it";
 }
 
-/* One step a token, until the document ends. A loop, so that a hostile document cannot exhaust the
- * stack. */
+/* Runs one step per token. This is a loop, so that a hostile document cannot exhaust the stack. */
 const char *json_find(struct span text, struct json_field *fields, size_t count)
 {
     struct walk w = { .rest = text, .expected = EXPECT_VALUE, .fields = fields, .count = count };
@@ -430,8 +427,8 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
 
 /* ---- What was found ----------------------------------------------------------------------- */
 
-/* Copies the plain stretches in one piece each; only escapes go byte by byte. `out` may be the same
- * place as `raw`: hence memmove. */
+/* Copies each plain stretch in one piece; escapes and non-ASCII bytes are handled one by one. It
+ * uses memmove, because `out` may be raw.at. */
 size_t json_decode(struct span raw, char *out)
 {
     size_t len = 0;
@@ -446,8 +443,8 @@ size_t json_decode(struct span raw, char *out)
     return len;
 }
 
-/* White space inside strings stays. What is left is one line, because RFC 8259 allows a line end
- * only as white space, never in a string: that is what makes it safe as the `data:` of an event. */
+/* Keeps white space inside strings. The result is one line, because RFC 8259 allows a line end only
+ * as white space, never in a string; this makes it safe as the `data:` of an event. */
 size_t json_compact(struct span raw, char *out)
 {
     size_t len = 0;
@@ -470,8 +467,8 @@ size_t json_compact(struct span raw, char *out)
     return len;
 }
 
-/* Between two calls `*rest` is at '[', or behind a string. It moves only past strings, so that a
- * caller that asks again after 0 or -1 gets the same result. */
+/* Leaves `*rest` at '[', or after a string. It moves only past strings, so that another call after
+ * 0 or -1 returns the same result. */
 int json_next_string(struct span *rest, struct span *raw)
 {
     struct span s = *rest;
@@ -491,7 +488,7 @@ int json_next_string(struct span *rest, struct span *raw)
     return 1;
 }
 
-/* The letter of a byte's short escape, or '\0' if it has none. */
+/* Returns the letter of a byte's short escape, or '\0' if it has none. */
 static char short_escape(char byte)
 {
     switch (byte) {
@@ -520,8 +517,8 @@ static size_t put_unicode_escape(int32_t unit, char *out)
     return 6;
 }
 
-/* Escapes only what RFC 8259 7 demands, and U+2028 and U+2029: until ECMAScript 2019 they ended a
- * line in JavaScript, so that JSON inside a script broke it. */
+/* Escapes only what RFC 8259 7 requires, and U+2028 and U+2029: until ECMAScript 2019 they ended a
+ * line in JavaScript, and broke a script that contained such JSON. */
 size_t json_escape(struct span text, char *out)
 {
     size_t len = 0;

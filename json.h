@@ -22,31 +22,30 @@ enum json_type {
 
 struct json_field {
     struct span name;    /* What to look for among the members of the outermost object. */
-    enum json_type type; /* JSON_ABSENT if it is not there. */
-    struct span raw;     /* The value as it is in the document; a string with its quotes. */
+    enum json_type type; /* JSON_ABSENT if the field is missing. */
+    struct span raw;     /* The value as it is in the document; a string includes its quotes. */
 };
 
 /* Checks that `text` is one JSON object from its first byte to its last: UTF-8 without a byte order
  * mark, RFC 8259's grammar, at most JSON_DEPTH_MAX levels, no lone surrogate in any string. Fills
- * in `fields`; names are compared after decoding ("ro\u006fm" is room). Returns NULL, or a sentence
- * that says what is wrong, also if a wanted field is given twice. The sentence is a constant and
- * contains nothing of the text; `fields` are then undefined. */
+ * in `fields`; names are compared after decoding ("ro\u006fm" is room). Returns NULL or an error
+ * message; a wanted field that is given twice is an error. The message is a constant and contains
+ * nothing from the text; `fields` are then undefined. */
 const char *json_find(struct span text, struct json_field *fields, size_t count);
 
-/* Decodes a string that json_find accepted (with its quotes) to UTF-8. `out` has room for raw.len
- * bytes and may be the same place, because a decoded string is never longer. Returns the length. */
+/* Decodes a string that json_find accepted (with its quotes) to UTF-8. `out` needs room for raw.len
+ * bytes and may be raw.at, because a decoded string is never longer. Returns the length. */
 size_t json_decode(struct span raw, char *out);
 
-/* Copies a value that json_find accepted, without the white space between its tokens, so that the
- * copy is one line. `out` has room for raw.len bytes and may be the same place. Returns the length.
- */
+/* Copies a value that json_find accepted to one line, without the white space between its tokens.
+ * `out` needs room for raw.len bytes and may be raw.at. Returns the length. */
 size_t json_compact(struct span raw, char *out);
 
-/* Walks over the strings of an array that json_find accepted: `*rest` starts as its raw text.
+/* Gets the next string of an array that json_find accepted: `*rest` starts as the array's raw text.
  * Returns 1 and the string's raw text, 0 at the end, -1 if an element is not a string. */
 int json_next_string(struct span *rest, struct span *raw);
 
-/* Writes `text`, which is UTF-8, as a JSON string with its quotes. `out` has room for
+/* Writes `text`, which is UTF-8, as a JSON string with its quotes. `out` needs room for
  * JSON_ESCAPED_MAX(text.len) bytes. Returns the length. */
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);

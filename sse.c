@@ -1,29 +1,29 @@
-/* sse.c - the program: start, signals, the loop, and the end.
+/* sse.c - the program: startup, signals, the loop, and the end.
  *
- * Here a reader sees the whole server on one page. One thread waits on one epoll instance, and each
- * turn of the loop does the same things in the same order:
+ * This file shows the whole server on one page. One thread waits on one epoll instance, and each
+ * turn of the loop does the same steps in the same order:
  *
  *      wait       for sockets, or until the next deadline; not at all while streams are due
  *
- *      read       what clients have sent: requests are parsed and answered, messages go into this
+ *      read       what clients have sent: requests are parsed and answered, messages join this
  *                 turn's batch
  *
- *      keep       the keeper takes the batch, numbers it and makes it safe; its messages enter the
- *                 rings, its POSTs are answered, its rooms' streams become due
+ *      keep       the keeper takes the batch, numbers it and makes it safe; then its messages
+ *                 enter the rings, its POSTs are answered, its rooms' streams become due
  *
  *      tick       periodic work of the hub and the keeper: presence, compaction
  *
- *      flush      serves a bounded number of due streams, the rest in the next turns
+ *      flush      serves a bounded number of due streams; the next turns serve the rest
  *
- *      expire     parses requests that wait in buffers; deadlines, heartbeats, ends of tokens
+ *      expire     parses requests that wait in buffers; deadlines, heartbeats, expired tokens
  *
  *      reap       frees the clients that were closed in this turn
  *
- * Everything that arrives in one turn leaves in one send to each stream, so the cost of a message
- * falls as the load rises.
+ * Each stream gets everything that arrives in one turn in a single send, so messages get cheaper as
+ * the load rises.
  *
- * Left out: threads (the kernel's send dominates a message's cost, and one core sends to tens of
- * thousands of streams), a daemon mode and a pid file (the service manager's task). */
+ * Left out: threads (the kernel's send dominates the cost of a message, and one core sends to tens
+ * of thousands of streams), a daemon mode and a pid file (the service manager's task). */
 
 #include "api/page.h"
 #include "api/routes.h"
@@ -45,19 +45,19 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* How many events one epoll_wait returns. More would make a turn longer, fewer would make batches
- * smaller; sockets beyond them are reported in the next turn. */
+/* The most events that one epoll_wait returns. More would make a turn longer, fewer would make
+ * batches smaller; the next turn reports the other sockets. */
 enum { EVENTS_PER_TURN = 256 };
 
-/* How many streams are served between two looks at the sockets. It decides how long a POST waits
- * while a message goes to ten thousand streams. Measured (`load probe`), median and 99th
- * percentile: 0.17 and 0.4 ms with 32 of them, 0.36 and 0.8 with 64, 0.5 and 1.4 with 128, 1.0
- * and 2.5 with 256, 1.8 and over 5 with 512. A look at the sockets costs about a tenth of a send:
- * 0.2 % of the sends between two looks with 64, and more of every delivery with fewer. */
+/* How many streams are served between two checks of the sockets. The number decides how long a POST
+ * waits while a message is sent to ten thousand streams. Measured (`load probe`), median and 99th
+ * percentile: 0.17 and 0.4 ms for 32 streams, 0.36 and 0.8 for 64, 0.5 and 1.4 for 128, 1.0 and 2.5
+ * for 256, 1.8 and over 5 for 512. A check costs about a tenth of a send: 0.2 % of the sends
+ * between two checks for 64 streams, and a larger share for fewer. */
 enum { FLUSHES_PER_TURN = 64 };
 
-/* All that the program itself owns. What the layers below need of it is handed to them at the
- * start; none of them knows this struct. */
+/* Everything that the program itself owns. The layers below get what they need of it at startup;
+ * none of them knows this struct. */
 struct server {
     struct options options;
     struct hub *hub;
@@ -69,8 +69,8 @@ struct server {
 
 /* ==== The end ================================================================================ */
 
-/* SIGTERM or SIGINT: a graceful shutdown. New connections are refused, requests in hand are
- * answered, each stream is told when to come back. A second signal ends the wait. */
+/* Starts a graceful shutdown, on SIGTERM or SIGINT: refuses new connections, answers pending
+ * requests, and tells each stream when to reconnect. A second signal ends the wait. */
 static void start_drain(struct server *s)
 {
     if (s->draining) { /* The second signal. */
@@ -84,8 +84,8 @@ static void start_drain(struct server *s)
     client_drain_all();
 }
 
-/* A signal arrives as bytes of a descriptor (signalfd(2)), like everything else: no handler
- * interrupts the program between two instructions. */
+/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), like everything else: no
+ * handler interrupts the program between two instructions. */
 static void read_signals(struct server *s)
 {
     struct signalfd_siginfo info;
@@ -95,8 +95,8 @@ static void read_signals(struct server *s)
 
 /* ==== The loop =============================================================================== */
 
-/* epoll hands back the pointer that was registered: the address tells the signals, the keeper, a
- * listener, or else a client. */
+/* Passes an event to its owner. epoll returns the pointer that was registered, which identifies the
+ * signals, the keeper, a listener, or otherwise a client. */
 static void dispatch(struct server *s, const struct epoll_event *event)
 {
     if (event->data.ptr == &s->signals)
@@ -112,9 +112,9 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* How long epoll may wait: until the earliest deadline of any part, 0 if one has passed. This is
- * the only timer of the program; each part keeps its deadlines sorted, so the look is cheap. An
- * hour at most, because epoll_wait takes an int. */
+/* Returns how long epoll may wait: until the earliest deadline of any part, or 0 if a deadline has
+ * passed. This is the program's only timer; each part keeps its deadlines sorted, so this is cheap.
+ * The wait is at most an hour, because epoll_wait takes an int. */
 static int wait_ms(const struct server *s)
 {
     const int64_t longest = 3600000;
@@ -127,8 +127,8 @@ static int wait_ms(const struct server *s)
     return (int)(wait < 0 ? 0 : earlier(wait, longest));
 }
 
-/* The clocks are read once a turn: all that happens in one turn happens at the same time, and a
- * message does not cost a system call for it. */
+/* Reads the clocks once per turn: everything in a turn happens at the same time, and a message
+ * costs no system call for the time. */
 static void read_clocks(struct server *s)
 {
     clock_read();
@@ -136,22 +136,22 @@ static void read_clocks(struct server *s)
 }
 
 /* Hands this turn's messages to the keeper. The memory keeper makes them safe before it returns,
- * the journal after one write and one fdatasync for all of them. */
+ * the journal after one write and one fdatasync for the whole batch. */
 static void keep(struct server *s)
 {
     s->keeper->keep(s->keeper, hub_take_batch(s->hub));
 }
 
-/* The drain ends when the last client has gone, or when --drain has passed. */
+/* Returns whether the drain has ended: no client is left, or the time of --drain has passed. */
 static bool is_over(const struct server *s)
 {
     return s->draining && (limits_connections() == 0 || clock_mono_ms() >= s->drain_until_ms);
 }
 
-/* The loop of the opening comment. The order of the steps matters: messages are kept after all
- * sockets of the turn were read, so that they share one sync; streams are flushed after that, so
- * that they get them all in one send; closed clients are freed last, because an event later in the
- * array may still point to one. */
+/* Runs the loop that the opening comment describes. The order of the steps matters: messages are
+ * kept after all sockets of the turn have been read, so that they share one sync; streams are
+ * flushed next, so that each gets all messages in one send; closed clients are freed last, because
+ * a later event in the array can still point to one. */
 static void run(struct server *s)
 {
     struct epoll_event events[EVENTS_PER_TURN];
@@ -172,14 +172,14 @@ static void run(struct server *s)
 
 /* ==== The start ============================================================================== */
 
-/* The start may fail, with one sentence and a status; from then on, a shortage costs one client. */
+/* Ends the startup with one sentence. After startup, a shortage costs only one client. */
 __attribute__((noreturn)) static void fail(const char *what)
 {
     log_exit(EXIT_SYSTEM, "%s: %s", what, strerror(errno));
 }
 
-/* Raises the soft limit of descriptors to the hard one, and returns it. Each stream takes one; the
- * usual soft limit of 1,024 exists for programs that use select(2). */
+/* Raises the soft limit for descriptors to the hard limit, and returns the new limit. Each stream
+ * uses one descriptor; the usual soft limit of 1,024 exists for programs that use select(2). */
 static unsigned raise_limit(void)
 {
     struct rlimit limit;
@@ -187,11 +187,11 @@ static unsigned raise_limit(void)
         fail("the descriptor limit");
     limit.rlim_cur = limit.rlim_max;
     prlimit(0, RLIMIT_NOFILE, &limit, NULL);
-    prlimit(0, RLIMIT_NOFILE, NULL, &limit); /* What was granted. */
+    prlimit(0, RLIMIT_NOFILE, NULL, &limit); /* The granted limit. */
     return limit.rlim_cur < 1u << 30 ? (unsigned)limit.rlim_cur : 1u << 30;
 }
 
-/* Level-triggered: what is not read is reported again in the next turn. */
+/* Adds a descriptor to the loop. It is level-triggered: the next turn reports unread data again. */
 static void watch(const struct server *s, int fd, void *data)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = data };
@@ -208,8 +208,8 @@ static void open_loop(struct server *s)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGCHLD, SIG_DFL); /* If inherited as ignored, it would hide a child's exit status. */
-    signal(SIGPIPE, SIG_IGN); /* A closed connection is an error of send(2), */
-    signal(SIGXFSZ, SIG_IGN); /* and a file that may not grow is one of write(2). */
+    signal(SIGPIPE, SIG_IGN); /* A closed connection is an error of send(2). */
+    signal(SIGXFSZ, SIG_IGN); /* A file that may not grow is an error of write(2). */
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->signals < 0 || s->epoll < 0)
@@ -217,7 +217,7 @@ static void open_loop(struct server *s)
     watch(s, s->signals, &s->signals);
 }
 
-/* Before anything is opened, so that --check finds a wrong address too. */
+/* Checks the addresses before anything is opened, so that --check finds a wrong one. */
 static void check_listeners(const struct spans *addresses)
 {
     if (addresses->count > ACCEPT_LISTENERS_MAX)
@@ -226,7 +226,7 @@ static void check_listeners(const struct spans *addresses)
         listen_check(addresses->items[i].at);
 }
 
-/* The keeper may load a journal here: rooms have their history before the first client connects. */
+/* Makes the hub and its keeper. A journal is loaded here, before the first client connects. */
 static void open_hub(struct server *s)
 {
     const struct options *o = &s->options;
@@ -241,8 +241,8 @@ static void open_hub(struct server *s)
         watch(s, s->keeper->watch, s->keeper);
 }
 
-/* Last of all, because from here on clients may connect. The limits are known before the first one
- * is accepted. */
+/* Opens the listeners last, because from here on clients can connect. The limits are set before the
+ * first client is accepted. */
 static void open_listeners(struct server *s)
 {
     const struct options *o = &s->options;
@@ -257,8 +257,8 @@ static void open_listeners(struct server *s)
         fail("epoll");
 }
 
-/* Everything that can be wrong with the options is found before a port or the journal is opened;
- * that part is also what --check runs. The end undoes the start in reverse order. */
+/* Checks all options before it opens a port or the journal; --check runs only that part. The end
+ * undoes the start in reverse order. */
 int main(int argc, char **argv)
 {
     static struct server server;

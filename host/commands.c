@@ -1,8 +1,8 @@
 /* commands.c - `ssechat token`: signs a token and prints it.
  *
- * An application signs its users in with a JSON Web Token library of its own language. This command
- * is for a shell script, for a test, and for trying a server out. It needs the key file and no
- * running server, since a token is checked by its signature alone (auth/token.h). */
+ * An application signs its users in with a JSON Web Token library for its own language. This
+ * command is for shell scripts, for tests, and for trying out a server. It needs the key file and
+ * no running server, because a token is checked by its signature alone (auth/token.h). */
 
 #include "host/commands.h"
 
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Prints the token with a line end. A token that is not written whole (the disk is full) is an
- * error, because a script would go on with half of it. */
+/* Prints the token with a line end. A token that is written only partly (the disk is full) is an
+ * error, because a script would continue with half of it. */
 static void write_line(struct buffer *out)
 {
     buffer_add(out, SPAN("\n"));
@@ -26,12 +26,12 @@ static void write_line(struct buffer *out)
         log_exit(EXIT_SYSTEM, "standard output: %s", strerror(errno));
 }
 
-/* Options are checked before the key file is read, so a wrong option is reported as such (exit code
- * 2). The token is then checked as a server would check it, because its limits of size show only in
- * the whole. The key is freed, but not wiped: the process ends here. */
+/* Checks the options before it reads the key file, so that a wrong option is reported as such (exit
+ * code 2). Then it checks the token as a server would, because only the finished token shows
+ * whether it is too large. The key is freed but not wiped: the process ends here. */
 static int print_token(int argc, char **argv)
 {
-    static struct token token; /* what a server reads in it; static, because it is large */
+    static struct token token; /* as a server reads it; static, because it is large */
     struct token_options o;
     struct token_key key;
     struct buffer out = { 0 };
@@ -44,7 +44,7 @@ static int print_token(int argc, char **argv)
         o.publish, now, now + (int64_t)(o.ttl_ms / 1000));
     if (!out.failed && token_check(buffer_span(&out), &key, 1, now, &token) != TOKEN_GOOD)
         options_fail(
-            "--rooms", "a token can have at most 64 rooms and 8192 bytes; '*' is all rooms");
+            "--rooms", "a token can have at most 64 rooms and 8192 bytes; '*' means all rooms");
     write_line(&out);
     buffer_free(&out);
     free(o.rooms.items);

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /* Runs the command that the first argument names, and sets `*status` to the exit code. Returns
- * false if it names none: then the arguments are the server's options. */
+ * false if it names no command; the arguments are then the server's options. */
 bool commands_run(int argc, char **argv, int *status);
 
 #endif

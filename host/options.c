@@ -2,13 +2,13 @@
  *
  * One row of the table says everything about an option: its name, how its value is read, which
  * field it sets, what is allowed, and what --help prints. So the help cannot miss an option, and a
- * new option is one row and one field. getopt_long(3) knows neither types, ranges nor the
- * environment, and would leave most of this to be written beside it.
+ * new option is one row and one field. getopt_long(3) handles neither types, ranges nor the
+ * environment, so most of this file would still be needed.
  *
  * Only the form of a value is checked here; whether a port is free, or a key file can be read,
- * shows where it is used. Each mistake ends the program with one sentence that names its source: a
- * server that starts without one of its options would be worse. Values are borrowed from argv and
- * the environment; what is allocated lives as long as the process. */
+ * turns out where it is used. Each mistake ends the program with one sentence that names its
+ * source: a server that starts without one of its options would be worse. Values are borrowed from
+ * argv and the environment; allocated memory lives as long as the process. */
 
 #include "host/options.h"
 
@@ -25,8 +25,8 @@
 enum kind {
     KIND_FLAG,   /* bool, without a value */
     KIND_STRING, /* const char * */
-    KIND_LIST,   /* struct spans: may be repeated, or a list with commas in the environment */
-    KIND_COUNT,  /* uint64_t, as are sizes and times: set_initial() relies on this order */
+    KIND_LIST,   /* struct spans: may be repeated; separated by commas in the environment */
+    KIND_COUNT,  /* uint64_t, like sizes and times; set_initial() relies on this order */
     KIND_SIZE,   /* in bytes */
     KIND_TIME,   /* in milliseconds */
     KIND_LEVEL,  /* enum log_level */
@@ -36,11 +36,11 @@ enum kind {
 struct option {
     const char *name, *value; /* as in "--name VALUE"; `value` is NULL for a flag */
     enum kind kind;
-    size_t offset;              /* of its field in the command's struct */
-    uint64_t initial, min, max; /* of counts, sizes (bytes) and times (milliseconds) */
-    bool zero;                  /* 0 is allowed, and means no limit, or off */
-    unsigned unit_ms;           /* of a time that is given without a unit */
-    const char *help;           /* lines of at most 57 characters, so that they fit in 80 */
+    size_t offset;              /* where its field is in the command's struct */
+    uint64_t initial, min, max; /* for counts, sizes (bytes) and times (milliseconds) */
+    bool zero;                  /* 0 is allowed, and means no limit or off */
+    unsigned unit_ms;           /* for a time that is given without a unit */
+    const char *help;           /* lines of at most 57 characters, to fit in 80 columns */
 };
 
 #define FIELD(field) offsetof(struct options, field)
@@ -85,18 +85,18 @@ static const struct option server_options[] = {
         "how long clients wait before they reconnect, in\nmilliseconds (3000)" },
     { "cors", "ORIGIN", KIND_LIST, FIELD(access.cors), 0, 0, 0, false, 0,
         "let pages of this origin (https://example.com) read and\n"
-        "post, or pages of any origin with *; may be repeated" },
+        "post; * allows pages of any origin; may be repeated" },
     { "host", "NAME", KIND_LIST, FIELD(access.hosts), 0, 0, 0, false, 0,
         "answer only requests for this host; may be repeated" },
     { "trust-proxy", "CIDR", KIND_LIST, FIELD(trust_proxy), 0, 0, 0, false, 0,
         "take the client's address from X-Forwarded-For or\n"
-        "Forwarded if a proxy of this network (10.0.0.0/8,\n"
+        "Forwarded if a proxy in this network (10.0.0.0/8,\n"
         "127.0.0.1, unix) sent it; may be repeated" },
     { "key", "FILE", KIND_LIST, FIELD(access.key_files), 0, 0, 0, false, 0,
         "require a token that is signed with the key in this\n"
         "file; may be repeated, while one key replaces another" },
     { "journal", "FILE", KIND_STRING, FIELD(journal.path), 0, 0, 0, false, 0,
-        "keep messages in this file over restarts and crashes" },
+        "keep messages in this file across restarts and crashes" },
     { "sync", "WHEN", KIND_SYNC, FIELD(journal.sync), 0, 0, 0, false, 0,
         "always (the default): acknowledge a message when it is\n"
         "on the disk; none: when the kernel has it" },
@@ -118,9 +118,9 @@ static const struct option token_options[] = {
     { "sub", "NAME", KIND_STRING, FIELD(sub), 0, 0, 0, false, 0,
         "the user's name; without it the user may choose one" },
     { "rooms", "NAME", KIND_LIST, FIELD(rooms), 0, 0, 0, false, 0,
-        "the rooms it is valid for, a list with commas, or * for\nall rooms; may be repeated" },
+        "the rooms it is valid for, separated by commas, or * for\nall rooms; may be repeated" },
     { "publish", NULL, KIND_FLAG, FIELD(publish), 0, 0, 0, false, 0,
-        "allow publishing; without this, it is for reading only" },
+        "allow publishing; without this, the token is read-only" },
     { "ttl", "TIME", KIND_TIME, FIELD(ttl_ms), 3600ull * SECOND, SECOND, 36500ull * DAY, false,
         SECOND, "how long it is valid (1h)" },
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
@@ -146,9 +146,9 @@ static const struct command server_command = {
     "sign users in.\n",
     "\n"
     "Sizes take the units K and M, times s, m, h and d. A count of 0 means no limit.\n"
-    "Each option with a value can also come from the environment:\n"
+    "Each option with a value can also be set in the environment:\n"
     "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
-    "takes a list with commas. The command line wins.\n"
+    "takes a list with commas. The command line takes precedence.\n"
     "\n"
     "Exit codes: 0 after SIGTERM or SIGINT, 1 if the system refuses something (a\n"
     "port, a file, memory), 2 for a wrong option.",
@@ -159,7 +159,7 @@ static const struct command token_command = {
     sizeof token_options / sizeof token_options[0],
     "usage: ssechat token --key FILE --rooms NAME [option ...]\n"
     "\n"
-    "Prints a token that lets a user in to a server that was started with this key.\n",
+    "Prints a token that lets a user into a server that was started with this key.\n",
     "\n"
     "To use it in the chat page, append it to the address:\n"
     "http://127.0.0.1:8080/#token=TOKEN",
@@ -205,8 +205,8 @@ static void print_option(const struct option *option)
     }
 }
 
-/* Help that was asked for goes to standard output, with exit code 0, so that it can be piped into a
- * pager. After a wrong option only one sentence is printed, not all of this. */
+/* Prints the help to standard output and exits with 0, so that it can be piped into a pager. After
+ * a wrong option only one sentence is printed, not all of this. */
 __attribute__((noreturn)) static void print_help(const struct command *command)
 {
     print_line(STDOUT_FILENO, "%s\n", command->before);
@@ -218,10 +218,10 @@ __attribute__((noreturn)) static void print_help(const struct command *command)
 
 /* ==== Values ================================================================================= */
 
-/* Reads a number that may have one of `units` behind it, one character each, which multiplies it by
- * the factor at the same place in `factors`; `factor` is for a number without a unit. The product
- * cannot overflow, because the limit for the digits is UINT64_MAX / factor. The range in the error
- * is in the unit that a number without one has. */
+/* Reads a number that may be followed by one of the characters in `units`. A unit multiplies the
+ * number by its entry in `factors`; without a unit, `factor` does. The product cannot overflow,
+ * because the limit for the digits is UINT64_MAX / factor. The range in the error message is in the
+ * default unit. */
 static uint64_t read_number(const char *source, const struct option *o, const char *text,
     const char *units, const uint64_t *factors, uint64_t factor)
 {
@@ -250,8 +250,8 @@ static uint64_t read_number(const char *source, const struct option *o, const ch
     return value;
 }
 
-/* A ring finds the place of a byte with a mask, so its size must be a power of two (hub/ring.h).
- * `number` is at most 1 GiB here, so the doubling ends. */
+/* Rounds up the size of a ring, which must be a power of two because a ring finds the place of a
+ * byte with a mask (hub/ring.h). `number` is at most 1 GiB here, so the doubling ends. */
 static uint64_t round_up_to_power_of_two(uint64_t number)
 {
     uint64_t power = 1;
@@ -265,7 +265,7 @@ __attribute__((noreturn)) static void fail_for_memory(void)
     log_exit(EXIT_SYSTEM, "out of memory while reading the options");
 }
 
-/* Grows by one element at a time: lists are short. The bytes of the value are not copied. */
+/* Adds a value without copying its bytes. The array grows one by one, because lists are short. */
 static void add_value(struct spans *values, struct span value)
 {
     struct span *items = realloc(values->items, (values->count + 1) * sizeof *items);
@@ -285,8 +285,8 @@ static enum log_level read_level(const char *source, const char *text)
 }
 
 /* Sets the option's field in the command's struct `o`. `source` names the option or the variable in
- * an error. An empty value is refused for every kind, because in scripts it usually comes from a
- * variable that is not set. */
+ * an error message. An empty value is refused for every kind, because in scripts it usually comes
+ * from a variable that is not set. */
 static void set_field(void *o, const char *source, const struct option *option, const char *text)
 {
     static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
@@ -326,8 +326,8 @@ static void set_field(void *o, const char *source, const struct option *option, 
 
 /* ==== Where they come from =================================================================== */
 
-/* Linear: fine for a few dozen options that are read once. No abbreviations: they would break
- * scripts when a new option makes one of them ambiguous. */
+/* Finds an option. The search is linear, which is fine for a few dozen options. Abbreviations are
+ * not allowed: a new option that makes one ambiguous would break scripts. */
 static const struct option *find_option(const struct command *command, struct span name)
 {
     for (size_t i = 0; i < command->count; i++)
@@ -346,8 +346,8 @@ static void set_initial(const struct command *command, void *o)
     }
 }
 
-/* Finds max-rooms for the variable's rest MAX_ROOMS. Any other character becomes '?', which is in
- * no name, so SSECHAT_max_rooms is not found. NULL if there is no such option. */
+/* Finds max-rooms for the MAX_ROOMS of SSECHAT_MAX_ROOMS. Any other character becomes '?', which no
+ * name contains, so SSECHAT_max_rooms is not found. Returns NULL if there is no such option. */
 static const struct option *find_variable(struct span variable)
 {
     char name[32];
@@ -360,8 +360,8 @@ static const struct option *find_variable(struct span variable)
     return find_option(&server_command, (struct span) { name, variable.len });
 }
 
-/* Makes a C string of a piece of a list in the environment, in place, because options are C strings
- * and this saves a copy. The price: the variable ends at its first piece from then on. */
+/* Turns a piece of a list in the environment into a C string, in place to save a copy. The price:
+ * from then on the variable ends after its first piece. */
 static const char *cut_out(struct span s)
 {
     char *text = span_bytes(s);
@@ -369,9 +369,9 @@ static const char *cut_out(struct span s)
     return text;
 }
 
-/* Reads each variable SSECHAT_NAME as --name. A name that is no option is reported and ignored; a
- * wrong value ends the program, as on the command line. Flags are refused, because they ask for an
- * action (check, help) and say nothing about how to serve. */
+/* Reads each variable SSECHAT_NAME as --name. A name that is not an option is reported and ignored;
+ * a wrong value ends the program, as on the command line. Flags are refused: they request an action
+ * (check, help) and do not configure the server. */
 static void read_environment(struct options *o)
 {
     for (char **e = environ; *e != NULL; e++) {
@@ -383,7 +383,7 @@ static void read_environment(struct options *o)
         const struct option *option =
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
-            /* Other programs set such names, too: Kubernetes does, for a service called ssechat. */
+            /* Other programs set such names too: Kubernetes does, for a service called ssechat. */
             print_line(STDERR_FILENO, "ssechat: %s: this variable names no option and is ignored\n",
                 source);
             continue;
@@ -400,9 +400,9 @@ static void read_environment(struct options *o)
 }
 
 /* Reads "--name VALUE" and "--name=VALUE", from left to right; a later value replaces an earlier
- * one, or is added if the option is a list. A list on the command line replaces the one from the
- * environment: its first value there empties the list. --help and --version act at once, so a
- * mistake behind them goes unnoticed. There are no short options, and nothing but options. */
+ * one, or is added if the option is a list. The first value of a list on the command line replaces
+ * the list from the environment. --help and --version act at once, so a mistake after them goes
+ * unnoticed. There are no short options and no other arguments. */
 static void read_arguments(const struct command *command, void *o, int argc, char **argv)
 {
     bool seen[OPTIONS_MAX] = { false };
@@ -440,9 +440,10 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
 
 /* ==== What they must be ====================================================================== */
 
-/* scheme://host[:port], as a browser writes it in Origin (RFC 6454 6.2); or "*". It checks the form
- * only, which catches the usual mistakes: no scheme, a path, a slash at the end. An origin with a
- * default port passes, but no browser sends one, so it never matches. */
+/* Returns whether `origin` is scheme://host[:port], as a browser writes it in Origin (RFC 6454
+ * 6.2), or "*". Only the form is checked, which catches the usual mistakes: no scheme, a path, a
+ * final slash. An origin with a default port passes, but no browser sends it, so it never
+ * matches. */
 static bool is_origin(struct span origin)
 {
     struct span scheme, rest = origin;
@@ -454,8 +455,9 @@ static bool is_origin(struct span origin)
            memchr(rest.at + 2, '/', rest.len - 2) == NULL && memchr(rest.at, ' ', rest.len) == NULL;
 }
 
-/* A name as in Host, with or without a port; an IPv6 address in brackets. It checks the characters
- * only, which catches a URL and a list. A name that no client uses just never matches. */
+/* Returns whether `host` is a name as in Host, with or without a port; an IPv6 address is in
+ * brackets. It checks only the characters, which catches URLs and lists. A name that no client uses
+ * never matches. */
 static bool is_host(struct span host)
 {
     bool good = host.len > 0;
@@ -464,9 +466,9 @@ static bool is_host(struct span host)
     return good;
 }
 
-/* Fills in net.trusted and net.trust_unix from the list. A network with bits set behind its prefix
- * is refused, because it is likely a typing mistake, and trusting too much lets clients choose the
- * address that they count for. */
+/* Fills in net.trusted and net.trust_unix from the list. A network with bits set after its prefix
+ * is refused, because it is probably a typing mistake, and trusting too much lets clients choose
+ * the address that they count for. */
 static void read_trusted(struct options *o)
 {
     const struct spans *list = &o->trust_proxy;
@@ -483,8 +485,8 @@ static void read_trusted(struct options *o)
     }
 }
 
-/* What one value alone does not tell: the rules for items of lists, and values that are derived. It
- * comes last, when the command line has replaced what the environment said. */
+/* Checks the items of lists, and computes values that depend on others. This comes last, when the
+ * command line has replaced values from the environment. */
 static void check_server(struct options *o)
 {
     for (size_t i = 0; i < o->hub.allowed.count; i++) {
@@ -506,8 +508,8 @@ static void check_server(struct options *o)
     o->hub.history = round_up_to_power_of_two(o->hub.history);
 }
 
-/* Defaults, environment, command line: each overrides the one before it. The environment is read
- * even if --help is given, so a wrong variable is reported first. */
+/* Applies defaults, environment, command line: each overrides the one before. The environment is
+ * read even if --help is given, so a wrong variable is reported first. */
 void options_read(struct options *o, int argc, char **argv)
 {
     *o = (struct options) { .log_level = LOG_INFO, .journal.sync = true };
@@ -517,8 +519,8 @@ void options_read(struct options *o, int argc, char **argv)
     check_server(o);
 }
 
-/* The same rules as the server's (rules.h), so that no token is printed which the server refuses.
- * A name is refused rather than trimmed: the name in a token should be the one that was typed. */
+/* Applies the server's rules (rules.h), so that no token is printed that the server refuses. A name
+ * is refused rather than trimmed: the name in a token should be exactly the one that was typed. */
 static void check_token(struct token_options *o)
 {
     struct span name = span_of(o->sub != NULL ? o->sub : "x"), given = name;
@@ -536,8 +538,8 @@ static void check_token(struct token_options *o)
             options_fail("--rooms", "%s", why);
 }
 
-/* "--rooms lobby,news" is two values: a room's name has no comma in it. The server's lists are
- * split in the environment only, where a variable cannot be repeated. */
+/* Splits values at commas: "--rooms lobby,news" is two values, because no room's name has a comma.
+ * The server's lists are split only in the environment, where a variable cannot be repeated. */
 static void split_lists(struct spans *values)
 {
     struct spans whole = *values;

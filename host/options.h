@@ -9,8 +9,8 @@
 #include "net/settings.h"
 #include "store/journal.h"
 
-/* Each folder owns the struct of its settings; they nest here, and only sse.c and host/ know the
- * whole. Strings are borrowed from argv and the environment. */
+/* Each folder defines the struct of its own settings; only sse.c and host/ see all of them. Strings
+ * are borrowed from argv and the environment. */
 struct options {
     struct hub_settings hub;
     struct journal_settings journal;
@@ -18,28 +18,28 @@ struct options {
     struct access_settings access;
     struct spans listen;      /* host:port, [v6]:port, unix:/path */
     const char *www;          /* a folder; NULL: the page in the binary */
-    struct spans trust_proxy; /* as given; net.trusted has it in parsed form */
+    struct spans trust_proxy; /* as given; net.trusted has the parsed form */
     uint64_t drain_ms;        /* the longest that a graceful shutdown may take */
     enum log_level log_level;
     bool check; /* only check the options */
 };
 
-/* Reads the environment (SSECHAT_NAME for --name) and then the command line, which wins. On a
- * mistake it writes one sentence to standard error and exits with EXIT_USAGE; --help and --version
- * print to standard output and exit with 0. */
+/* Reads the environment (SSECHAT_NAME for --name) and then the command line, which takes
+ * precedence. On a mistake it writes one sentence to standard error and exits with EXIT_USAGE;
+ * --help and --version print to standard output and exit with 0. */
 void options_read(struct options *o, int argc, char **argv);
 
-/* `ssechat token`: what the token says. */
+/* The options of `ssechat token`. */
 struct token_options {
     const char *key;    /* the key file */
     const char *sub;    /* the user's name; NULL: the user may choose one */
-    struct spans rooms; /* "*" among them: all; `items` is the caller's to free */
+    struct spans rooms; /* "*" among them means all; the caller frees `items` */
     bool publish;
     uint64_t ttl_ms;
 };
 
-/* Reads the arguments behind `ssechat token` in the same way. Nothing comes from the environment:
- * SSECHAT_KEY is the server's, and a token must not be signed with it by accident. */
+/* Reads the arguments after `ssechat token` in the same way, but not the environment: SSECHAT_KEY
+ * is for the server, and a token must not be signed with it by accident. */
 void options_read_token(struct token_options *o, int argc, char **argv);
 
 /* Writes "ssechat: SOURCE: ..." to standard error and exits with EXIT_USAGE. `source` is the option

@@ -1,4 +1,4 @@
-/* version.h - the version, which stands nowhere else in the code. */
+/* version.h - the version, which is defined only here. */
 
 #ifndef VERSION_H
 #define VERSION_H

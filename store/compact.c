@@ -1,29 +1,28 @@
-/* compact.c - log compaction: writes a journal again from the rings, and renames the new file over
- * the old one.
+/* compact.c - log compaction: rewrites a journal from the rings, and replaces the old file.
  *
- * An append-only file grows for ever, while the rings drop old messages. Writing the rings to a new
- * file takes long, and the loop must not wait for it, so forked children do it (as in Redis'
+ * An append-only file grows forever, while the rings drop old messages. Writing the rings to a new
+ * file takes time, and the loop must not wait for it, so forked children do it (as in Redis's
  * BGREWRITEAOF). A fork copies page tables, not memory: the child sees the rings as they were at
  * the fork, and the kernel copies a page only when the parent writes to it.
  *
  *      parent   ── fork ────────────── fork ──────── rename
- *      journal  ==========|===========|======|         the parent goes on appending
+ *      journal  ==========|===========|======|         the parent keeps appending
  *      child 1            rings ─► .new
  *      child 2                        what was appended since ─► .new
  *      parent                                the last 256 KiB or less ─► .new
  *
- * Messages that arrive meanwhile are appended to the old file as always, and synced, so they are
- * safe however the compaction ends. What the old file got since the fork is then copied: by another
- * child if it is much, and so on until it is little. (Each child has less to copy than the one
+ * Messages that arrive meanwhile are appended to the old file as usual, and synced, so they are
+ * safe however the compaction ends. Whatever was appended since the fork is then copied: by another
+ * child if it is large, and so on until it is small. (Each child has less to copy than the one
  * before, unless messages arrive faster than the disk copies them.) The parent copies the rest and
  * renames in one go, while nothing can be appended.
  *
  * The invariant: at every instant PATH names the old journal or the complete new one. rename(2)
- * replaces a file in one step, and comes after the sync of the new file. A failure before it costs
- * the new file only.
+ * replaces a file in one step, after the new one was synced. An earlier failure costs only the new
+ * file.
  *
- * A child holds the only write end of a pipe. When the child exits, the kernel closes that, and the
- * parent's loop finds the pipe readable; so no handler for SIGCHLD is needed. */
+ * A child has the only write end of a pipe. When the child exits, the kernel closes it, and the
+ * parent's loop finds the pipe readable, so no handler for SIGCHLD is needed. */
 
 #include "store/compact.h"
 
@@ -46,8 +45,7 @@
 #define SYS_close_range 436 /* the same on every architecture; for headers before Linux 5.9 */
 #endif
 
-/* A smaller file is not worth a fork and the syncs. The debug build compacts early, so that its
- * tests do it often. */
+/* A smaller file is not worth a fork and the syncs. A debug build compacts early, for its tests. */
 #ifdef DEBUG
 enum { COMPACT_MIN_BYTES = 65536 };
 #else
@@ -55,16 +53,16 @@ enum { COMPACT_MIN_BYTES = 2 << 20 };
 #endif
 
 enum {
-    /* The most that the parent copies, and syncs, in the loop's thread at the end. */
+    /* The most that the parent copies and syncs at the end, in the loop's thread. */
     REMAINDER_BYTES = 256 << 10,
 
-    /* A child syncs after each MiB. With all of it left to one sync at the end, the parent's own
-     * syncs would wait in the disk's queue behind it. */
+    /* A child syncs after each MiB. With one large sync at the end, the parent's own syncs would
+     * have to wait for it in the disk's queue. */
     CHILD_SYNC_BYTES = 1 << 20,
 
     COMPACT_RETRY_MS = 60000, /* between two attempts; a broken journal retries sooner */
 
-    /* The child's only descriptors beside the standard ones. */
+    /* The child's only descriptors besides the standard ones. */
     CHILD_JOURNAL = 3,
     CHILD_FILE = 4,
     CHILD_ALIVE = 5, /* the write end of a pipe: never written to, closed when the child exits */
@@ -75,16 +73,16 @@ enum {
 /* A child never returns into the loop: it ends with _exit(2). A status other than 0 tells the
  * parent that the file is not usable. */
 
-/* The file that a child writes: records gather in `bytes` and are written piece by piece, so that a
- * child needs little memory of its own. */
+/* The file that a child writes: records are collected in `bytes` and written piece by piece, so
+ * that a child needs little memory of its own. */
 struct writer {
     struct buffer bytes;
-    uint64_t offset, synced; /* where in the file `bytes` go; up to where it is synced */
+    uint64_t offset, synced; /* where `bytes` are written next; where the synced part ends */
     int fd;
 };
 
-/* Writes what has gathered, and syncs if `sync` or if a MiB has been written since the last sync.
- * Exits on an error, memory included: the parent removes the file and tries again later. */
+/* Writes the collected bytes, and syncs if `sync` is set or a MiB was written since the last sync.
+ * Exits on any error, even a lack of memory: the parent removes the file and tries again later. */
 static void writer_flush(struct writer *w, bool sync)
 {
     if (w->bytes.failed || record_write(w->fd, buffer_span(&w->bytes), w->offset) != 0)
@@ -99,8 +97,8 @@ static void writer_flush(struct writer *w, bool sync)
 }
 
 /* Writes a room: first what it has lost, then its messages, oldest first. The new journal is
- * ordered by room, no longer by id. That suffices for a replay, because ids must grow within a room
- * only. A payload is the frame in the ring without its chunk envelope. */
+ * ordered by room, no longer by id. That is enough for a replay, because ids must grow only within
+ * a room. A payload is the frame in the ring without its chunk envelope. */
 static void write_room(struct writer *w, const struct room *room)
 {
     const struct ring *ring = &room->ring;
@@ -123,8 +121,8 @@ static void write_room(struct writer *w, const struct room *room)
     buffer_free(&payload);
 }
 
-/* The hub's state comes first, as in every journal: a room that a later record creates takes over
- * the hub's `lost`. */
+/* Writes the hub's state first, as in every journal: rooms that later records create get its
+ * `lost`. */
 static void write_hub(struct writer *w, const struct hub *hub)
 {
     record_hub(&w->bytes, hub);
@@ -132,8 +130,8 @@ static void write_hub(struct writer *w, const struct hub *hub)
         write_room(w, CONTAINER(n, struct room, node));
 }
 
-/* Copies the old journal's bytes from `from` to `to`. Whole records begin and end there, because
- * `size` only moves by whole batches; so they need no look inside. */
+/* Copies the old journal's bytes from `from` to `to`. They are complete records, because `size`
+ * only moves by complete batches, so they are not parsed. */
 static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
 {
     while (from < to) {
@@ -148,15 +146,15 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
     }
 }
 
-/* Makes a forked process harmless. It dies with its parent; the getppid(2) is for a parent that
- * died before the prctl(2). It keeps its two files and its end of the pipe, and closes the copies
- * that it got of all other descriptors: a client's socket that the parent closes would otherwise
- * stay connected for as long as the child has a copy.
+/* Makes a forked process harmless. It dies with its parent; getppid(2) detects a parent that died
+ * before the prctl(2). It keeps its two files and its end of the pipe, and closes its copies of all
+ * other descriptors, or a client's socket that the parent closes would stay connected until the
+ * child exits.
  *
- *      before   ... journal file alive ...     copies above 5, so that no dup2 hits another
+ *      before   ... journal file alive ...     copies above 5, so that no dup2 closes one
  *      after    0 1 2 journal=3 file=4 alive=5
  *
- * Without close_range(2) (Linux 5.9) it tries every number: slow with a high limit, but correct. */
+ * Without close_range(2) (Linux 5.9) it tries every number, which is slow if the limit is high. */
 static void become_child(pid_t parent, int journal, int file, int alive)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -170,8 +168,8 @@ static void become_child(pid_t parent, int journal, int file, int alive)
             close(fd);
 }
 
-/* The child's work: writes the rings, or (`more`) appends what the old journal got since the last
- * fork. It reads j->copied and j->size in its own memory, as they were at this fork. */
+/* Does the child's work: writes the rings or, if `more`, appends what the old journal got since the
+ * last fork. It reads j->copied and j->size in its own memory, as they were at this fork. */
 __attribute__((noreturn)) static void run_child(const struct journal *j, off_t end, bool more)
 {
     struct writer w = { .fd = CHILD_FILE, .offset = (uint64_t)end, .synced = (uint64_t)end };
@@ -198,7 +196,7 @@ static int copy_for_child(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, CHILD_ALIVE + 1);
 }
 
-/* Everything is made before the fork, where a failure costs only an attempt. */
+/* Opens everything before the fork, when a failure costs only an attempt. */
 static struct handover prepare_child(const struct journal *j, int file)
 {
     struct handover h = { .closed = { -1, -1 }, .ended = { -1, -1 } };
@@ -216,11 +214,10 @@ static void close_all(const int *fds, size_t count)
             close(fds[i]);
 }
 
-/* Waits until the child has closed its copies of the parent's descriptors. epoll(7) watches the
- * open file behind a descriptor: if the parent closes a socket while a child has a copy, the socket
- * stays in the epoll set, and an event for it would carry the pointer of a client that was freed.
- * This blocks the loop, for about as long as the fork itself. If the child dies, the pipe closes
- * too. */
+/* Waits until the child has closed its copies of the parent's descriptors. epoll(7) watches open
+ * files, not descriptors: if the parent closes a socket while a child has a copy, the socket stays
+ * in the epoll set, and an event for it would carry the pointer of a freed client. This blocks the
+ * loop for about as long as the fork itself. If the child dies, the pipe closes too. */
 static void await_closed(int pipe_end)
 {
     char byte;
@@ -228,9 +225,8 @@ static void await_closed(int pipe_end)
         continue;
 }
 
-/* Collects the child, so that no zombie is left. Returns whether it wrote its file whole. A process
- * that exits closes its pipe a moment before waitpid(2) can return, so this may block, but not for
- * long. */
+/* Collects the child, so that no zombie remains. Returns whether its file is complete. A process
+ * that exits closes its pipe shortly before waitpid(2) can return, so this can block briefly. */
 static bool end_child(struct journal *j)
 {
     int status = 0;
@@ -251,8 +247,8 @@ void compact_stop(struct journal *j)
     unlink(j->new_path);
 }
 
-/* Notes the child, and puts the pipe into the keeper's epoll set. Nothing takes it out again:
- * closing its only descriptor does that. A child that cannot be watched is killed. */
+/* Notes the child, and adds the pipe to the keeper's epoll set. Closing the pipe's only descriptor
+ * removes it again. A child that cannot be watched is killed. */
 static bool watch_child(struct journal *j, pid_t child, int ended)
 {
     struct epoll_event event = { .events = EPOLLIN };
@@ -265,9 +261,9 @@ static bool watch_child(struct journal *j, pid_t child, int ended)
     return false;
 }
 
-/* Forks a child that writes a new file or, with `more`, appends to it. The cost for the loop is the
- * fork: it grows with the memory that the server has mapped. Returns whether the child is running
- * and watched; if not, no descriptor is left open. */
+/* Forks a child that writes a new file or, if `more`, appends to it. The cost for the loop is the
+ * fork, which grows with the memory that the server has mapped. Returns whether the child is
+ * running and watched; if not, no descriptor is left open. */
 static bool start_child(struct journal *j, bool more)
 {
     int file = open(j->new_path, O_RDWR | O_CREAT | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
@@ -286,10 +282,11 @@ static bool start_child(struct journal *j, bool more)
     return child > 0 && watch_child(j, child, h.ended[0]);
 }
 
-/* The last step: appends the rest, syncs, renames, syncs the folder, in this order. A rename before
- * the sync could leave the name on an empty file after a power cut, and the old file would be gone.
- * The new file is synced even with --sync none: the old one may have been on the disk for long.
- * False if a step up to the rename failed; the old journal then stays in use. */
+/* Finishes a compaction: appends the rest, syncs, renames, syncs the folder, in this order. A
+ * rename before the sync could leave the name on an empty file after a power cut, and the old file
+ * would be gone. The new file is synced even with --sync none: the old one may have been on the
+ * disk for long. Returns false if a step up to the rename failed; the old journal then stays in
+ * use. */
 static bool replace(struct journal *j)
 {
     struct writer w = { .fd = open(j->new_path, O_RDWR | O_CLOEXEC) };
@@ -316,14 +313,14 @@ static bool replace(struct journal *j)
     j->size = size;
     j->compacted = j->size;
     j->damaged = false;
-    /* Without the folder's sync a power cut may bring the old file back, without the messages to
-     * come. So no message is taken until another compaction has succeeded. */
+    /* Without the folder's sync, a power cut can bring the old file back, without later messages.
+     * So no message is accepted until another compaction has succeeded. */
     trouble_set(j, error != 0 ? TROUBLE_BROKEN : TROUBLE_NONE, error);
     return true;
 }
 
-/* The journal goes on in the old file, which only stays larger than it should be. A broken journal
- * takes no messages until this works, so it tries again after a second instead of a minute. */
+/* Keeps the old file in use, which is just larger than it should be. A broken journal accepts no
+ * messages until a compaction succeeds, so it tries again after a second instead of a minute. */
 static void give_up(struct journal *j)
 {
     log_line(LOG_WARN, "journal compacted=0 reason=\"%s\"", "the new file could not be written");
@@ -349,10 +346,10 @@ void compact_continue(struct journal *j)
         give_up(j);
 }
 
-/* A file of over twice what the rings hold is due: at least half of it is dropped messages, so all
- * compactions together write at most about as much as the appends did. The size after the last
- * compaction counts too: the records of short messages are longer than their frames, and a file
- * that is still large after a compaction must not be compacted again at once. */
+/* Returns true for a file of over twice the bytes in the rings: at least half of it is dropped
+ * messages, so all compactions together write at most about as much as the appends did. The size
+ * after the last compaction counts too: the records of short messages are longer than their frames,
+ * and a file that is still large after a compaction must not be compacted again at once. */
 bool compact_is_due(const struct journal *j)
 {
     return j->trouble == TROUBLE_BROKEN || j->damaged ||

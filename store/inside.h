@@ -6,7 +6,7 @@
  *      0     copied   size       '-- a child writes it
  *
  * In PATH everything before `size` is good; messages up to `copied` are in PATH.new once the child
- * has ended. Both move, `size` with each batch, `copied` with each child. */
+ * has ended. Both move: `size` with each batch, `copied` with each child. */
 
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -24,16 +24,16 @@ struct journal {
     int fd, lock, folder;              /* `folder`: to sync the names in it */
     bool sync;                         /* --sync always */
     enum trouble trouble;
-    uint64_t size;       /* the file is good up to here; behind it the next batch is written */
+    uint64_t size;       /* the file is good up to here; the next batch is written here */
     uint64_t compacted;  /* the file's size after the last compaction; 0 before the first */
-    bool damaged;        /* replay.c put a bad stretch aside: the file is due to be written again */
+    bool damaged;        /* replay.c put a bad stretch aside: the file is due for a rewrite */
     pid_t child;         /* writes the new file; 0 if there is none */
     int child_ended;     /* the read end of a pipe, which reports the end of the child */
-    uint64_t copied;     /* the part of the file that the new one has when the child is done */
+    uint64_t copied;     /* the new file has everything up to here once the child is done */
     int64_t mono_ms;     /* the time of the last `tick` */
-    int64_t retry_ms;    /* when to try again after a write that failed */
-    int64_t compact_ms;  /* when a compaction may start; later than now after one that failed */
-    struct buffer batch; /* the records of a batch; kept, so that its memory is used again */
+    int64_t retry_ms;    /* when to try again after a failed write */
+    int64_t compact_ms;  /* when a compaction may start; a failed one sets it to later */
+    struct buffer batch; /* the records of a batch; kept, so that its memory is reused */
 };
 
 #endif

@@ -1,29 +1,28 @@
 /* journal.c - the keeper on disk, a write-ahead journal: opens it, appends, recovers from failures.
  *
  * Write-ahead means: a message is on the disk before any stream or page sees it, and before its
- * POST is answered. So every acknowledged message is in the file, at whatever instant a crash
- * comes. (With --sync none it is in the kernel's page cache: enough if ssechat crashes, not for a
- * power cut.)
+ * POST is answered. So every acknowledged message is in the file, whenever a crash happens. (With
+ * --sync none it is in the kernel's page cache: enough if ssechat crashes, not for a power cut.)
  *
  *      0                                size
  *      | record | record | ... | record | record | rec
  *      '------ written and synced ------'--- a batch that is being written
  *
- * The invariant is that the file is good up to `size`. Everything here keeps that true:
- *  - A batch is written at `size` and synced, and only then `size` moves and the batch is safe. All
+ * The invariant: the file is good up to `size`. Everything in this file maintains it:
+ *  - A batch is written at `size` and synced; after that `size` moves and the batch is safe. All
  *    messages of a turn share one sync ("group commit"). It is one write from one buffer: a copy
- *    costs nothing beside a sync, and a writev of a thousand pieces would come in parts.
- *  - If a write fails, the file is cut back to `size`, because refused messages must not come back.
+ *    costs nothing compared with a sync, and a writev of a thousand pieces would be split.
+ *  - If a write fails, the file is cut back to `size`, because refused messages must not reappear.
  *  - If a sync fails, the file is broken: what is on the disk is unknown. All messages are refused
- *    until compact.c has written a new file from the rings, which hold safe messages only.
+ *    until compact.c has written a new file from the rings, which contain only safe messages.
  *  - A crash in the middle of a write leaves a torn tail. replay.c recognizes it, and journal_open
  *    cuts it off.
  *
- * A journal cannot tell a client what became of a POST when the crash came after the write and
- * before the answer: the message may be in the file. So clients repeat it with its Idempotency-Key.
+ * If a crash comes between the write and the answer, the client does not learn what became of its
+ * POST: the message can be in the file. So clients repeat the POST with its Idempotency-Key.
  *
  * The sync runs in the loop's thread, so all clients wait while the disk works. That is the price
- * of a server with a single thread. One sync a turn keeps it from growing with the messages. */
+ * of a server with a single thread. One sync per turn keeps it from growing with the messages. */
 
 #include "store/journal.h"
 
@@ -46,13 +45,13 @@
 
 /* ==== Opening ================================================================================ */
 
-/* Only for the start: later, a journal that fails is a state (trouble.h), not an exit. */
+/* Ends the startup. Later, a failing journal is a state (trouble.h), not an exit. */
 __attribute__((noreturn)) static void refuse_path(const char *path, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
 }
 
-/* PATH with a suffix, from malloc; the caller owns it. */
+/* Returns PATH with a suffix, from malloc; the caller owns it. */
 static char *path_with(const char *path, const char *suffix)
 {
     size_t len = strlen(path) + strlen(suffix) + 1;
@@ -63,13 +62,13 @@ static char *path_with(const char *path, const char *suffix)
     return with;
 }
 
-/* Two processes that append to one file would overwrite each other's records. The lock has a file
- * of its own, because compaction puts another file in the journal's place, and a lock stays with
- * the file that it was taken on. It is a record lock (fcntl), which belongs to the process: a lock
- * of flock(2) belongs to the open file, so a child that still has its copy would keep it after the
- * server was killed, and the next start would fail. The kernel drops the lock with the process,
- * however that ends, so no lock is ever stale. The price: closing any other descriptor of the lock
- * file would drop the lock, so no other code opens that file. */
+/* Locks the journal: two processes that append to one file would overwrite each other's records.
+ * The lock has its own file, because compaction replaces the journal, and a lock stays with the
+ * file that was locked. It is a record lock (fcntl), which belongs to the process: a flock(2) lock
+ * belongs to the open file, so a child that still has a copy would keep it after the server was
+ * killed, and the next start would fail. The kernel drops the lock when the process ends, however
+ * it ends, so no lock is ever stale. The price: closing any other descriptor of the lock file would
+ * drop the lock, so no other code opens that file. */
 static void take_lock(struct journal *j)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -82,8 +81,7 @@ static void take_lock(struct journal *j)
                                  : strerror(errno));
 }
 
-/* Refuses a folder, a device or a FIFO before any file is made beside it. A path that does not
- * exist is fine. */
+/* Refuses a folder, a device or a FIFO before any file is created beside it. A new path is fine. */
 static void check_path(const char *path)
 {
     struct stat st;
@@ -92,9 +90,9 @@ static void check_path(const char *path)
         refuse_path(path, errno != 0 ? strerror(errno) : "it is not a regular file");
 }
 
-/* The path without symbolic links, from malloc: one journal then has one name and one lock, and a
- * compaction renames over the file itself, not over a link to it. Creates the file if it does not
- * exist, because realpath(3) fails otherwise. */
+/* Returns the path without symbolic links, from malloc: a journal then has one name and one lock,
+ * and a compaction renames over the file itself, not over a link to it. Creates the file if it does
+ * not exist, because realpath(3) fails otherwise. */
 static char *real_path(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -105,9 +103,9 @@ static char *real_path(const char *path)
     return real;
 }
 
-/* Opens the file, with the lock held, and its folder. Mode 0600 also for a file that was there
- * before: it holds what people wrote. A file from a compaction that was interrupted is removed. It
- * was never renamed, so the journal itself is still whole. */
+/* Opens the file and its folder, once the lock is held. Even an existing file gets mode 0600: it
+ * contains what users wrote. The new file of an interrupted compaction is removed; it was never
+ * renamed, so the journal itself is still intact. */
 static void open_file(struct journal *j)
 {
     struct stat st;
@@ -125,31 +123,31 @@ static void open_file(struct journal *j)
 
 /* ==== Appending ============================================================================== */
 
-/* Errors that go away when the operator makes space (507 for a POST): the disk is full, the quota
- * is used up, or the file is as large as it may be (RLIMIT_FSIZE). */
+/* Returns whether an error ends when the operator makes space (507 for a POST): the disk is full,
+ * the quota is used up, or the file is as large as it may be (RLIMIT_FSIZE). */
 static bool is_full(int error)
 {
     return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
-/* Appends and syncs. Returns 0, or the errno: then nothing was appended, and the trouble is set.
+/* Appends and syncs. Returns 0, or the errno if nothing was appended; the trouble is then set.
  *
  * write(2) only copies into the page cache, which survives the end of the process but not a power
  * cut. fdatasync(2) returns after the disk has reported the bytes, and the file's new length, as
  * stored. Only then may the caller say "safe". After a short or failed write, cutting the file back
- * is enough, because nothing behind `size` was promised.
+ * is enough, because nothing after `size` was promised.
  *
  * A failed sync is worse. The kernel reports the error once and marks the pages clean, so a second
- * sync has nothing left to write and returns 0 with the data lost (PostgreSQL met this in 2018, as
- * "fsyncgate"). So a sync is never retried: the state is TROUBLE_BROKEN. The file is cut in this
- * case too, or a restart before the repair would replay the refused messages.
+ * sync has nothing to write and returns 0 although the data is lost (PostgreSQL met this in 2018,
+ * as "fsyncgate"). So a sync is never retried: the state is TROUBLE_BROKEN. The file is cut in this
+ * case too; otherwise a restart before the repair would replay the refused messages.
  *
  * The cut itself is not synced: if the machine loses power before the next successful append, a
- * refused message may still come back. */
+ * refused message can still reappear. */
 static int append(struct journal *j, struct span bytes)
 {
     int error = record_write(j->fd, bytes, j->size);
-    bool cut_suffices = error != 0; /* a failed write; after a failed sync it does not */
+    bool cut_suffices = error != 0; /* true after a failed write, false after a failed sync */
     if (error == 0 && j->sync && fdatasync(j->fd) < 0)
         error = errno;
     if (error == 0) {
@@ -169,9 +167,9 @@ static int append(struct journal *j, struct span bytes)
 
 /* Numbers a batch and writes it to the file, as one unit: all of its messages are safe or all are
  * refused. Numbering comes first, because the id is part of the record; ids of a refused batch are
- * used up, which leaves holes that no client notices. A payload is formatted here without the chunk
- * envelope, and again with it in hub_safe: cheap beside a sync. Running out of memory refuses the
- * batch and leaves the file alone. */
+ * never reused, which leaves holes that no client notices. A payload is formatted here without the
+ * chunk envelope, and again with it in hub_safe, which is cheap compared with a sync. If memory
+ * runs out, the batch is refused and the file is left alone. */
 static enum settled store(struct journal *j, struct publication *batch)
 {
     struct buffer *out = &j->batch, payload = { 0 };
@@ -192,8 +190,9 @@ static enum settled store(struct journal *j, struct publication *batch)
     return error == 0 ? SETTLED_SAFE : is_full(error) ? SETTLED_FULL : SETTLED_FAILED;
 }
 
-/* Settles a batch before it returns; nothing is on its way between turns. A full disk is tried with
- * every batch, so a journal recovers with the first POST that fits. A broken file takes nothing. */
+/* Settles a batch before it returns; nothing is pending between turns. A full disk is tried with
+ * each batch, so a journal recovers with the first POST that fits. A broken file accepts
+ * nothing. */
 static void keep(struct keeper *keeper, struct publication *batch)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -216,10 +215,10 @@ static const char *trouble(const struct keeper *keeper)
 
 /* ==== Time =================================================================================== */
 
-/* Appends the state of the hub, which no message tells: at a start, and as a small write that shows
- * whether a failing disk works again. After damage it also appends what each room has lost. The
- * damaged end of a file is cut off at the start, so without these records the next start would not
- * know of the gap; once the file is written again, the new one has them. False if out of memory. */
+/* Appends the state of the hub, which no message contains: at startup, and as a small write that
+ * shows whether a failing disk works again. After damage it also appends what each room has lost.
+ * The damaged end of a file is cut off at startup, so without these records the next start would
+ * not know of the gap; a rewritten file has them. Returns false if out of memory. */
 static bool probe(struct journal *j)
 {
     struct buffer *out = &j->batch;
@@ -234,14 +233,14 @@ static bool probe(struct journal *j)
     return whole;
 }
 
-/* The troubles that a successful append ends. TROUBLE_BROKEN is not among them. */
+/* Returns whether a successful append would end the trouble. It never ends TROUBLE_BROKEN. */
 static bool is_probing(const struct journal *j)
 {
     return j->trouble == TROUBLE_FULL || j->trouble == TROUBLE_WRITE;
 }
 
-/* A probe comes before a compaction: on a full disk, a second file would only fail as well. While a
- * child is at work no compaction is due; its pipe wakes the loop. */
+/* Returns when the next probe or compaction is due. A probe comes first: on a full disk, a second
+ * file would fail as well. While a child works, no compaction is due; its pipe wakes the loop. */
 static int64_t next_ms(const struct keeper *keeper)
 {
     const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
@@ -262,7 +261,7 @@ static void tick(struct keeper *keeper, int64_t mono_ms)
         compact_start(j);
 }
 
-/* The only descriptor in the keeper's epoll set is the pipe of a compaction's child. */
+/* Continues a compaction: the only descriptor in the keeper's epoll set is its child's pipe. */
 static void ready(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -272,8 +271,8 @@ static void ready(struct keeper *keeper)
 
 /* ==== The keeper ============================================================================= */
 
-/* Appends nothing, because all that was acknowledged is in the file: a server that is killed loses
- * no more than one that ends here. */
+/* Appends nothing, because every acknowledged message is in the file: a killed server loses no more
+ * than one that ends here. */
 static void journal_close(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -289,15 +288,15 @@ static void journal_close(struct keeper *keeper)
     free(j);
 }
 
-/* The order matters. The lock comes before the first read, because another server could still be
- * appending. The state record overwrites the beginning of a torn tail, which lies behind `size`;
- * what is left of the tail is then cut off, and after a crash in between the next start does that.
- * At last the folder is synced, or a power cut could take away the name of a new file, with all
- * that it acknowledged. If the state record cannot be written, append has cut the tail, and the
- * server starts with that trouble.
+/* Opens the journal in an order that matters. The lock comes before the first read, because another
+ * server could still be appending. The state record overwrites the beginning of a torn tail, which
+ * follows `size`; the rest of the tail is then cut off (by the next start, after a crash in
+ * between). Finally the folder is synced; otherwise a power cut could remove the name of a new
+ * file, with every message that was acknowledged. If the state record cannot be written, append has
+ * cut the tail, and the server starts with that trouble.
  *
- * The keeper's `watch` is an epoll descriptor of its own, inside the loop's: a child's pipe comes
- * and goes, but the loop relies on one descriptor. */
+ * The keeper's `watch` is its own epoll descriptor inside the loop's: a child's pipe comes and
+ * goes, but the loop relies on one descriptor. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub)
 {
     const char *path = settings->path;

@@ -1,14 +1,14 @@
 /* journal.h - the hub on disk.
  *
  * The journal is itself an event stream. Each record is a comment line and, if it is a message, the
- * lines of its event as they go to streams; then an empty line:
+ * lines of its event as streams get them; then an empty line:
  *
  *      :5d41402a {"room":"lobby","kind":"chat","key":"abc"}
  *      id: 1760000000000-0
  *      data: {"id":"1760000000000-0","room":"lobby", ... }
  *
- * The eight digits are the CRC-32 of all that follows them in the record, the empty line included.
- * Records without an event keep what the rings cannot tell: {"start","last","lost"} of the hub,
+ * The eight digits are the CRC-32 of everything after them in the record, including the empty line.
+ * Records without an event keep what the rings do not contain: {"start","last","lost"} of the hub,
  * {"room","lost"} of a room. */
 
 #ifndef JOURNAL_H
@@ -17,17 +17,17 @@
 #include "store/keeper.h"
 
 struct journal_settings {
-    const char *path; /* NULL: there is none */
+    const char *path; /* NULL: no journal */
 
-    /* True: a message is safe when the disk has it (it survives a power cut). False: when the
-     * kernel has it (it survives the end of the process, but not of the machine). */
+    /* True: a message is safe when it is on the disk (it survives a power cut). False: when the
+     * kernel has it (it survives the end of the process, but not a power cut). */
     bool sync;
 };
 
-/* Opens the journal (it is created with mode 0600 if it does not exist), locks it against other
- * processes, and puts all that it holds into the hub, which must be new and must outlive the
- * keeper. On failure it writes one sentence to standard error and exits with EXIT_SYSTEM. A full
- * disk is no failure: the server starts, and reading works. */
+/* Opens the journal (created with mode 0600 if it does not exist), locks it against other
+ * processes, and loads it into the hub, which must be new and must outlive the keeper. On failure
+ * it writes one sentence to standard error and exits with EXIT_SYSTEM. A full disk is not a
+ * failure: the server starts, and reading works. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub);
 
 #endif

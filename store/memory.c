@@ -1,9 +1,9 @@
 /* memory.c - the keeper without a disk: numbers a batch by the clock and settles it at once.
  *
- * It is the smallest keeper there can be, and so the place to see what the interface asks for.
- * Nothing is ever on its way between two turns, so there is nothing to wait for, to retry or to
- * refuse. It promises nothing over a restart. Clients still learn of their loss: a hub begins at
- * its start time, so an id from before that gets a `gap` with the reason `restarted`. */
+ * It is the smallest possible keeper, and so the place to see what the interface requires. Nothing
+ * is ever pending between two turns, so there is nothing to wait for, to retry or to refuse.
+ * Messages do not survive a restart, but clients learn of their loss: a hub begins at its start
+ * time, so an older id gets a `gap` with the reason `restarted`. */
 
 #include "store/memory.h"
 
@@ -16,8 +16,8 @@ struct memory {
     struct hub *hub;
 };
 
-/* Ids come from hub_next_id, one after another, so they grow in the order of hub_safe. `next` is
- * read first, because hub_safe frees the publication. */
+/* Makes each message safe at once. Ids come from hub_next_id, so they grow in the order of the
+ * hub_safe calls. `next` is read first, because hub_safe frees the publication. */
 static void keep(struct keeper *keeper, struct publication *batch)
 {
     struct hub *hub = CONTAINER(keeper, struct memory, keeper)->hub;
@@ -29,8 +29,7 @@ static void keep(struct keeper *keeper, struct publication *batch)
     }
 }
 
-/* The loop calls all of the functions below without asking whether there is one, so those with
- * nothing to do are here, too. */
+/* Do nothing, but must exist: the loop calls every function of a keeper without a NULL check. */
 static void tick(struct keeper *keeper, int64_t mono_ms)
 {
     (void)keeper;

@@ -5,7 +5,7 @@
 
 #include "store/keeper.h"
 
-/* The hub must outlive the keeper. Returns NULL if out of memory. */
+/* Makes a keeper for the hub, which must outlive it. Returns NULL if out of memory. */
 struct keeper *memory_open(struct hub *hub);
 
 #endif

@@ -3,12 +3,12 @@
  *      :5d41402a {"room":"lobby","kind":"chat"}\n id: ...\n data: ...\n \n
  *       '-crc--''---------------- what the CRC covers ------------------'
  *
- * By its CRC-32 a reader tells a whole record from a torn write, from zeros (a file has grown, but
- * its bytes never reached the disk), and from a flipped bit. It is no protection against a person
+ * The CRC-32 distinguishes a complete record from a torn write, from zeros (a file has grown, but
+ * its bytes never reached the disk), and from a flipped bit. It does not protect against someone
  * who edits the file, because a CRC has no secret. There is no length field: a record ends at its
- * first empty line, and a payload has none inside, because each of its lines begins with a field's
- * name (frame.c). So the file is text, for tail(1) and for every parser of event streams, and there
- * is no damaged length that could lead the reader past good records. */
+ * first empty line, and a payload has none inside, because each of its lines begins with a field
+ * name (frame.c). So the file is text, for tail(1) and for every parser of event streams, and no
+ * damaged length can lead the reader past good records. */
 
 #include "store/record.h"
 
@@ -20,11 +20,11 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* By enum message_kind. The names are part of the file's format. */
+/* Indexed by enum message_kind. The names are part of the file format. */
 static const char *const kind_names[] = { "chat", "text", "json" };
 
-/* Begins a record with a CRC of zeros, as a placeholder. Returns where it begins: an offset,
- * because the buffer moves when it grows. */
+/* Begins a record with zeros in place of its CRC. Returns where it begins: an offset, because the
+ * buffer moves when it grows. */
 static size_t begin_record(struct buffer *out)
 {
     size_t begin = out->len;
@@ -42,8 +42,8 @@ static void end_record(struct buffer *out, size_t begin)
     scan_put_hex(out->at + begin + 1, RECORD_CRC_DIGITS, crc);
 }
 
-/* The comment has what the frame does not tell: the room (only chat messages name it), how to read
- * the data back, and the idempotency key, which must be remembered over a restart. */
+/* Writes a comment with what the frame does not contain: the room (only chat messages name it), how
+ * to read the data back, and the idempotency key, which must survive a restart. */
 void record_message(struct buffer *out, struct span room, enum message_kind kind, struct span key,
     struct span payload)
 {
@@ -60,8 +60,8 @@ void record_message(struct buffer *out, struct span room, enum message_kind kind
     end_record(out, begin);
 }
 
-/* Three ids that no message in the file tells: where this memory begins, the newest id ever given,
- * and the newest that was lost with a dropped room. */
+/* Writes three ids that no message in the file contains: where this hub's memory begins, the newest
+ * id ever given, and the newest that was lost with a dropped room. */
 void record_hub(struct buffer *out, const struct hub *hub)
 {
     size_t begin = begin_record(out);
@@ -75,8 +75,8 @@ void record_hub(struct buffer *out, const struct hub *hub)
     end_record(out, begin);
 }
 
-/* A room that a compaction writes has lost messages which are in no file any more. The newest of
- * their ids tells which streams get a gap when they resume. */
+/* Writes the newest id that a room has lost, which decides which streams get a gap when they
+ * resume. After a compaction, the lost messages are in no file. */
 void record_room(struct buffer *out, const struct room *room)
 {
     size_t begin = begin_record(out);
@@ -88,10 +88,10 @@ void record_room(struct buffer *out, const struct room *room)
     end_record(out, begin);
 }
 
-/* Finds the two LF that end the record at `s`, and returns the first of them; NULL if there are
- * none. Only the first line of a record begins with a colon, so the search ends at the next line
- * that does. Without that, a file of lines which look like records, none with an empty line, would
- * be searched to its end for each of them. */
+/* Finds the two LFs that end the record at `s`, and returns the first, or NULL if there are none.
+ * Only the first line of a record begins with a colon, so the search ends at the next such line.
+ * Otherwise a file of lines that look like records, without empty lines, would be searched to its
+ * end for each. */
 static const char *end_of(struct span s)
 {
     const char *at = s.at, *last = s.at + s.len - 1;
@@ -105,7 +105,7 @@ static const char *end_of(struct span s)
     return NULL;
 }
 
-/* The cheap tests come first: most lines of a damaged stretch fail them. */
+/* Runs the cheap tests first, because most lines of a damaged stretch fail them. */
 size_t record_whole(struct span s)
 {
     char digits[RECORD_CRC_DIGITS];
@@ -120,14 +120,14 @@ size_t record_whole(struct span s)
     return memcmp(digits, s.at + 1, sizeof digits) == 0 ? (size_t)(next - s.at) : 0;
 }
 
-/* A record begins at the start of a line; or one byte after it, if the damaged byte is the line end
- * in front of the record:
+/* Looks for a record at the start of each line, and one byte after it, in case the line end before
+ * the record is the damaged byte:
  *
- *      data: ...\n\n:5d41402a {      whole
- *      data: ...\nX:5d41402a {       the second LF is damaged; the next record must not go with it
+ *      data: ...\n\n:5d41402a {      intact
+ *      data: ...\nX:5d41402a {       the second LF is damaged; the next record must not be lost
  *
- * It looks nowhere else. A message may have text in it that is a valid record, CRC and all, and
- * that must never be taken for one; but it stands behind "data: ". */
+ * It looks nowhere else. The text of a message can contain a valid record, CRC and all, which must
+ * never be taken for one; but that text follows "data: ". */
 size_t record_next(struct span s, size_t from)
 {
     while (from < s.len) {
@@ -150,9 +150,9 @@ int record_kind(struct span name)
     return -1;
 }
 
-/* A write may be partial (a nearly full disk, a signal), so it goes on until all is written or an
- * error comes; a disk that fills up in the middle shows as a partial write, then ENOSPC. pwrite(2),
- * because each caller knows the offset, and what stands behind it is to be overwritten. */
+/* Repeats partial writes (a nearly full disk, a signal) until everything is written or an error
+ * occurs; a disk that fills up in the middle causes a partial write, then ENOSPC. It uses
+ * pwrite(2), because each caller knows the offset, and any bytes after it must be overwritten. */
 int record_write(int fd, struct span bytes, uint64_t offset)
 {
     while (bytes.len > 0) {

@@ -1,4 +1,4 @@
-/* record.h - inside store/: one record of a journal, which journal.h describes. */
+/* record.h - inside store/: one record of a journal, as journal.h describes it. */
 
 #ifndef RECORD_H
 #define RECORD_H
@@ -7,28 +7,29 @@
 #include "hub/frame.h"
 #include "hub/room.h"
 
-/* ":5d41402a {": the CRC stands behind the colon, the comment's JSON begins at RECORD_JSON_AT. */
+/* ":5d41402a {": the CRC follows the colon; the comment's JSON begins at RECORD_JSON_AT. */
 enum { RECORD_CRC_DIGITS = 8, RECORD_JSON_AT = 1 + RECORD_CRC_DIGITS + 1 };
 
 /* Append a record to `out`: a message (`payload` is its frame without the envelope), the state of
- * the hub, or what a room has lost. If memory runs out, `out->failed` is set, and `out` must not be
- * written to the file. */
+ * the hub, or what a room has lost. If memory runs out, `out->failed` is set; then do not write
+ * `out`. */
 void record_message(struct buffer *out, struct span room, enum message_kind kind, struct span key,
     struct span payload);
 void record_hub(struct buffer *out, const struct hub *hub);
 void record_room(struct buffer *out, const struct room *room);
 
-/* The kind that has this name in a record; -1 if there is none. */
+/* Returns the kind with this name in a record, or -1 if there is none. */
 int record_kind(struct span name);
 
-/* The length of the record that begins at `s`, if it is whole and its CRC is right; otherwise 0. */
+/* Returns the length of the record that `s` begins with, or 0 if it is incomplete or its CRC is
+ * wrong. */
 size_t record_whole(struct span s);
 
-/* Where, after `from`, the next whole record begins; s.len if there is none. */
+/* Returns where the next intact record after `from` begins, or s.len if there is none. */
 size_t record_next(struct span s, size_t from);
 
-/* Writes all bytes to a file at `offset`. Returns 0, or the errno: then any part of them may have
- * been written. */
+/* Writes all bytes to a file at `offset`. Returns 0 or the errno; after an error, some of the bytes
+ * may have been written. */
 int record_write(int fd, struct span bytes, uint64_t offset);
 
 #endif

@@ -1,17 +1,17 @@
-/* replay.c - recovery: reads the records of a journal into a new hub, at the start.
+/* replay.c - recovery: reads the records of a journal into a new hub, at startup.
  *
- * The file is read from front to back, and each whole record goes to the hub; the rings drop what
- * exceeds the history. Where no whole record begins there are two cases:
+ * The file is read from front to back, and each intact record is given to the hub; the rings drop
+ * what exceeds the history. Where no intact record begins, there are two cases:
  *
  *      | record | record | rec          torn tail: a write that a crash interrupted
  *      | record | r#!ord | record |     damage: bytes that were good once have changed
  *
- * A torn tail is cut off. It has no acknowledged message in it, because with --sync always the sync
+ * A torn tail is cut off. It contains no acknowledged message, because with --sync always the sync
  * comes before the answer. (One case looks the same: a flipped bit in the empty line at the very
- * end.) Damage may have hit acknowledged messages. The stretch up to the next good record is put
- * aside in a file of its own for a person to look at, and all records around it are kept. Which
- * messages it held is unknown, so every client that resumes with an id from before this start gets
- * a gap. A server should not refuse to start for one bad sector.
+ * end.) Damage could have hit acknowledged messages. The stretch up to the next good record is
+ * copied to its own file for the operator to inspect, and all records around it are kept. Which
+ * messages it contained is unknown, so every client that resumes with an id from before this start
+ * gets a gap. A server should not refuse to start for one bad sector.
  *
  * The file is mapped, not copied. The time is linear in its size, which compaction bounds. */
 
@@ -33,17 +33,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Ends the start if going on would lose messages that are in the file. */
+/* Ends the startup if continuing would lose messages that are in the file. */
 __attribute__((noreturn)) static void refuse_file(const struct journal *j, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", j->path, why);
 }
 
-static const char no_memory[] = "there is not enough memory for what it holds";
+static const char no_memory[] = "there is not enough memory for its contents";
 
 /* ==== One record ============================================================================= */
 
-/* A string of a record's comment, decoded into `out`; empty if it is absent or too long. */
+/* Returns a string of a record's comment, decoded into `out`; empty if it is absent or too long. */
 static struct span text_of(const struct json_field *field, char *out, size_t size)
 {
     if (field->type != JSON_STRING || field->raw.len > size)
@@ -51,15 +51,15 @@ static struct span text_of(const struct json_field *field, char *out, size_t siz
     return (struct span) { out, json_decode(field->raw, out) };
 }
 
-/* Whether a server can have given this id. After an id at the end of the range there would be none
- * left to give, and one bad record must not do that to all messages to come. */
+/* Returns whether a server can have given this id. After an id at the end of the range none would
+ * be left to give, and one bad record must not stop all later messages. */
 static bool is_possible(struct id id)
 {
     const uint64_t year_10000_ms = 253402300800000;
     return id.ms < year_10000_ms && id.seq < UINT64_MAX / 2;
 }
 
-/* The text between the quotes of a JSON string that has no escapes in it. */
+/* Returns the text between the quotes of a JSON string without escapes. */
 static struct span inside(const struct json_field *field)
 {
     return (struct span) { field->raw.at + 1, field->raw.len - 2 };
@@ -81,9 +81,9 @@ static bool read_id(struct span payload, struct id *id)
 /* The fields of the JSON in a record's comment. */
 enum { START, LAST, LOST, ROOM, KIND, KEY, FIELD_COUNT };
 
-/* False if the record makes no sense, which counts as damage: an unknown kind, no id, or an id that
- * is not after the room's newest. A message that the history cannot hold (--history was larger
- * before) is no damage; hub_append has made it a gap. */
+/* Appends a message to its room. Returns false if the record makes no sense, which counts as
+ * damage: an unknown kind, no id, or an id that is not after the room's newest. A message that is
+ * too large for the history (--history was larger before) is not damage; it has become a gap. */
 static bool replay_message(
     const struct journal *j, struct span room, const struct json_field *f, struct span payload)
 {
@@ -105,9 +105,9 @@ static bool replay_message(
     return true;
 }
 
-/* Gives a whole record to the hub. `*message` says whether it is a message. The CRC only shows that
- * the record is as it was written; an older version or a person with an editor may have written it,
- * so each field is checked. False if the record makes no sense. */
+/* Gives an intact record to the hub. `*message` says whether it is a message. The CRC only shows
+ * that the record is as it was written; an older version or a user with an editor could have
+ * written it, so each field is checked. Returns false if the record makes no sense. */
 static bool replay_record(const struct journal *j, struct span record, bool *message)
 {
     struct json_field f[FIELD_COUNT] = { { .name = SPAN("start") }, { .name = SPAN("last") },
@@ -138,9 +138,9 @@ static bool replay_record(const struct journal *j, struct span record, bool *mes
 
 /* ==== The whole file ========================================================================= */
 
-/* Copies a bad stretch into a file beside the journal, so that a person can look at it. Its offset
- * and CRC are in the name: a server that is started again and again keeps the same stretch once.
- * The copy is synced, because the original goes with the next compaction. False if that failed. */
+/* Copies a bad stretch to a file beside the journal, so that the operator can inspect it. The name
+ * contains its offset and CRC: a server that is started repeatedly keeps the same stretch once. The
+ * copy is synced, because the next compaction removes the original. Returns false on failure. */
 static bool keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
 {
     char path[PATH_MAX + 64];
@@ -160,7 +160,7 @@ static bool keep_aside(const struct journal *j, struct span stretch, uint64_t of
     return kept;
 }
 
-/* Whether a record ends in `s`, at an empty line. A tail without one was being written. */
+/* Returns whether a record ends in `s`, at an empty line. A tail without one was being written. */
 static bool has_end(struct span s)
 {
     struct span line;
@@ -170,19 +170,18 @@ static bool has_end(struct span s)
     return false;
 }
 
-/* Replays the file's bytes, and counts the messages. Returns up to where the file is good. The
- * caller cuts off all bytes behind that, so they must be a torn tail, or have been put aside.
+/* Replays the file's bytes, and counts the messages. Returns the length of the good part. The
+ * caller cuts off everything after it, so that must be a torn tail, or have been put aside.
  *
  *      at            next
- *      | bad stretch | whole record ...      in the middle: goes on at `next`
+ *      | bad stretch | good record ...       in the middle: continues at `next`
  *      | bad stretch |                       at the end: next == s.len
  *
- * A stretch in the middle that cannot be put aside (the disk is full) stays where it is, for the
- * next start, and makes no compaction due; one that is due for the file's size still drops it. A
- * stretch at the end cannot stay, because the next append overwrites it, so the server does not
- * start.
+ * A stretch in the middle that cannot be put aside (the disk is full) stays in place for the next
+ * start, and makes no compaction due; one that is due for the file's size still drops it. A stretch
+ * at the end cannot stay, because the next append would overwrite it, so the server does not start.
  *
- * A batch that a power cut has torn may look damaged, too, because a disk writes its pages in any
+ * A batch that a power cut has torn can look damaged too, because a disk writes its pages in any
  * order. The mistake is on the safe side: it costs a file and a gap, but no message. */
 static size_t replay(struct journal *j, struct span s, unsigned long long *messages)
 {
@@ -212,14 +211,14 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
     return at;
 }
 
-/* Other servers cannot change the file meanwhile, because the lock is held. If another program cuts
- * it while it is mapped, the process ends with SIGBUS. */
+/* Maps the file and replays it. The lock keeps other servers from changing the file. If another
+ * program cuts it while it is mapped, the process ends with SIGBUS. */
 void replay_load(struct journal *j)
 {
     unsigned long long messages = 0;
     int64_t begin_ms = clock_now_ms(CLOCK_MONOTONIC);
     restore_begin(j->hub);
-    if (j->size > SIZE_MAX / 2) /* only on 32 bit: it cannot be mapped */
+    if (j->size > SIZE_MAX / 2) /* only on 32-bit systems: it cannot be mapped */
         refuse_file(j, strerror(EFBIG));
     if (j->size > 0) {
         const size_t size = (size_t)j->size;

@@ -1,8 +1,8 @@
 /* trouble.c - a failing journal as a state, a log line, and a sentence for /healthz.
  *
- * A disk that fails must not end the server: streams and reading go on, POSTs are refused, and the
+ * A failing disk must not end the server: streams and reading continue, POSTs are refused, and the
  * journal recovers by itself. Only a change of state is logged, because a full disk would otherwise
- * write a line with every POST, often to the same disk. */
+ * cause a log line for every POST, often on the same disk. */
 
 #include "store/trouble.h"
 
@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* The state as it stands in the log. */
+/* Returns the name of a state in the log. */
 static const char *name_of(enum trouble trouble)
 {
     return trouble == TROUBLE_FULL     ? "full"
@@ -19,8 +19,8 @@ static const char *name_of(enum trouble trouble)
                                        : "write failed";
 }
 
-/* Each failure puts the next attempt off by TROUBLE_RETRY_MS, so a dead disk costs one attempt a
- * second, beside those of the POSTs that arrive. */
+/* Delays the next attempt by TROUBLE_RETRY_MS after each failure, so a dead disk costs one attempt
+ * per second, besides those of the POSTs that arrive. */
 void trouble_set(struct journal *j, enum trouble trouble, int error)
 {
     if (trouble != j->trouble && trouble != TROUBLE_NONE)
@@ -30,7 +30,7 @@ void trouble_set(struct journal *j, enum trouble trouble, int error)
         log_line(LOG_INFO, "journal recovered=1");
     if (trouble != TROUBLE_NONE)
         j->retry_ms = j->mono_ms + TROUBLE_RETRY_MS;
-    if (trouble == TROUBLE_BROKEN) /* after a compaction that failed it may be a minute away */
+    if (trouble == TROUBLE_BROKEN) /* after a failed compaction it can be a minute away */
         j->compact_ms = j->mono_ms + TROUBLE_RETRY_MS;
     j->trouble = trouble;
 }

@@ -11,17 +11,17 @@ enum trouble {
     TROUBLE_WRITE, /* a write failed for another reason; the file is intact up to `size` */
 
     /* A sync failed, or the file could not be cut back: what is on the disk is unknown until the
-     * file is written again from the rings. */
+     * file is rewritten from the rings. */
     TROUBLE_BROKEN,
 };
 
 enum { TROUBLE_RETRY_MS = 1000 }; /* between two attempts to recover */
 
 /* Enters a state, logs the change if there is one, and sets the time of the next attempt. `error`
- * is the errno; it is ignored with TROUBLE_NONE. */
+ * is the errno; it is ignored for TROUBLE_NONE. */
 void trouble_set(struct journal *j, enum trouble trouble, int error);
 
-/* The sentence of struct keeper's `trouble`; NULL for TROUBLE_NONE. */
+/* Returns the sentence for struct keeper's `trouble`, or NULL for TROUBLE_NONE. */
 const char *trouble_sentence(enum trouble trouble);
 
 #endif

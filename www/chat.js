@@ -1,21 +1,21 @@
 // The chat page of ssechat. One module, no library, no build step.
 //
-// It shows how to use an event stream without losing or doubling a message:
+// It shows how to use an event stream without losing or duplicating a message:
 //   - It reads with EventSource, which reconnects by itself and sends the last id it saw.
 //   - It writes with POST and an Idempotency-Key, and repeats the POST until it gets an answer. The
 //     key makes that safe: a message whose answer was lost is not published twice.
 //   - It recognizes its own message by that key when the stream brings it back.
-// Text from other people only ever goes into text nodes. Nothing here makes HTML out of strings.
+// Text from other users only ever becomes text nodes. Nothing here makes HTML out of strings.
 //
 // A browser opens at most six HTTP/1.1 connections to a host, counted over all tabs, and each tab
-// with this page holds one. With six tabs there is none left for posting. A proxy that speaks
-// HTTP/2 to the browser lifts that limit.
+// with this page uses one. With six tabs none is left for posting. A proxy that speaks HTTP/2 to
+// the browser lifts that limit.
 
-const HISTORY = 50;            // messages to ask for at the start, and with each "load earlier"
+const HISTORY = 50;            // messages to ask for at startup, and with each "load earlier"
 const MESSAGE_MAX = 4096;      // characters; the server refuses longer ones
 const NAME_MAX = 32;
 const KEPT = 1000;             // messages kept on the page; see trim()
-const GROUP_MS = 5 * 60_000;   // messages of one person this close together form a group
+const GROUP_MS = 5 * 60_000;   // messages of one user this close together form a group
 const POST_TIMEOUT_MS = 20_000;   // then the POST is repeated; the key makes that harmless
 
 // Every element with an id, by its id: $.log, $.send, $['my-name'].
@@ -38,8 +38,8 @@ function button(label, onClick) {
   return element;
 }
 
-// A browser can have its storage switched off; then each access throws. The page works without it,
-// but forgets the name, the token and waiting messages with each reload.
+// A browser can have its storage switched off; each access then throws. The page works without it,
+// but forgets the name, the token and waiting messages on each reload.
 function recall(store, key) {
   try { return window[store].getItem(key); } catch { return null; }
 }
@@ -54,15 +54,15 @@ const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 const characters = (text) => [...text].length;
 
 // Removes control characters and bidirectional overrides, which the server refuses: some of them
-// can make a text look like another. They come along unseen with pasted text, so the page removes
-// them instead of refusing the message. Line separators turn into line ends.
+// can make one text look like another. Pasted text can contain them unseen, so the page removes
+// them instead of refusing the message. Line separators become line ends.
 function printable(text) {
   return text.replace(/\r\n?|[\u2028\u2029]/g, '\n')
     .replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '');
 }
 
 // Exponential backoff with jitter: each failure doubles the wait, up to a limit. A random part
-// keeps clients that failed together from coming back together.
+// keeps clients that failed together from retrying together.
 function backoffMs(failures, limitMs) {
   return Math.min(limitMs, 1000 * 2 ** failures) * (0.75 + Math.random() / 2);
 }
@@ -73,8 +73,8 @@ async function getJson(url) {
   return answer.json();
 }
 
-// The server's errors are application/problem+json (RFC 9457), with a `detail` for people. A
-// proxy's errors are not.
+// The server's errors are application/problem+json (RFC 9457), with a `detail` for the user; a
+// proxy's are not.
 async function problemOf(answer) {
   const problem = await answer.json().catch(() => null);
   return problem?.detail || `The server answered ${answer.status}.`;
@@ -82,13 +82,13 @@ async function problemOf(answer) {
 
 // ---- The token: needed if the server was started with --key ----
 //
-// An application sends its user here with the token behind a '#': /#token=eyJhbGciOi… A browser
-// never sends that part of an address to a server. The page takes the token out of the address at
-// once, so that no copied link has it, and keeps it for this tab alone. Requests carry it in a
+// An application sends its user here with the token after a '#': /#token=eyJhbGciOi… A browser
+// never sends that part of an address to a server. The page removes the token from the address at
+// once, so that no copied link contains it, and keeps it only for this tab. Requests send it in a
 // header field; only EventSource, which cannot set one, has it in its URL.
 
 let token = '';
-let claims = {};               // what the token says: { sub, rooms, publish, exp }
+let claims = {};               // the contents of the token: { sub, rooms, publish, exp }
 
 // Reads the claims without checking the signature, which needs the key. They only decide what the
 // page shows; what the user may do is the server's decision.
@@ -99,11 +99,11 @@ function useToken(text) {
     const bytes = atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
     const json = new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
     claims = JSON.parse(json) ?? {};
-  } catch { /* no token: the server will refuse it, and say why */ }
+  } catch { /* not a token: the server will refuse it, and say why */ }
   remember('sessionStorage', 'token', token);
 }
 
-// Takes the token out of the address, and out of the tab's history. Returns false if there is none.
+// Moves the token out of the address and the tab's history. Returns false if there is none.
 function takeToken() {
   const parts = new URLSearchParams(location.hash.slice(1));
   if (!parts.has('token')) return false;
@@ -124,8 +124,8 @@ function askToken(why) {
   $.asking.showModal();
 }
 
-// Goes on with a new token in an open page: reconnects, and keeps the conversation. If the token is
-// for another user or room, the page is loaded again.
+// Continues with a new token in an open page: reconnects, and keeps the conversation. If the token
+// is for another user or room, the page is reloaded.
 function goOn() {
   $.asking.close();
   if (room !== roomOf() || (signedName() && signedName() !== myName)) {
@@ -141,7 +141,7 @@ $['asking-form'].addEventListener('submit', (event) => {
   event.preventDefault();
   const text = $.token.value.replace(/\s/g, '');
   if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(text)) {
-    $['token-error'].textContent = 'A token is three long words with dots between them.';
+    $['token-error'].textContent = 'A token is three long words separated by dots.';
     $.token.select();
     return;
   }
@@ -156,7 +156,7 @@ if (!takeToken()) useToken(recall('sessionStorage', 'token') ?? '');
 
 // ---- Who and where ----
 
-// The room is in the page's address, so that it can be linked and bookmarked. Without one it is the
+// The room is in the page's address, so that it can be linked and bookmarked. Otherwise it is the
 // first room that the token is valid for, or the lobby.
 function roomOf() {
   const askedFor = new URLSearchParams(location.search).get('room')
@@ -166,14 +166,14 @@ function roomOf() {
 
 const room = roomOf();
 
-// A token that has a name decides it. Otherwise the name is the one that was chosen last.
+// A name in the token takes precedence. Otherwise the name is the one that was chosen last.
 const cleanName = (text) => printable(text ?? '').replace(/\s+/g, ' ').trim();
 const signedName = () => (typeof claims.sub === 'string' ? claims.sub : '');
 let myName = signedName() || cleanName(recall('localStorage', 'name'));
 if (characters(myName) > NAME_MAX) myName = '';
 
-// Messages from before a reload can be recognized as our own by the name only. Those of another
-// person with the same name are drawn as our own, too.
+// Messages from before a reload can be recognized as our own only by the name, so those of another
+// user with the same name are drawn as our own too.
 const isMine = (name) => !!myName && name === myName;
 
 function showName() {
@@ -209,7 +209,7 @@ $['naming-form'].addEventListener('submit', (event) => {
     if (isMine(node.dataset.name)) node.classList.add('own');
     relate(node);
   }
-  connect();   // the name is a parameter of the stream, and shows in the presence
+  connect();   // the name is a parameter of the stream, and part of the presence
 });
 
 $['just-read'].addEventListener('click', () => $.naming.close());
@@ -222,7 +222,7 @@ const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeSty
 const dayName = new Intl.DateTimeFormat(undefined,
   { weekday: 'long', day: 'numeric', month: 'long' });
 
-// Splits a text into text nodes and links, for its http and https addresses. No other scheme
+// Splits a text into text nodes, and links for its http and https addresses. No other scheme
 // becomes a link: a javascript: address could run a script in this page.
 function textNodes(text) {
   const nodes = [];
@@ -242,7 +242,7 @@ function textNodes(text) {
   return [...nodes, text.slice(done)];
 }
 
-// One of six quiet colours for a name. A hash of the name picks it, so it is the same in each tab.
+// Returns one of six quiet colours for a name, from a hash of it, so it is the same in each tab.
 function hueOf(name) {
   let sum = 0;
   for (const character of name) sum = (sum * 31 + character.codePointAt(0)) >>> 0;
@@ -256,7 +256,7 @@ function bubble(text) {
 }
 
 // Draws { id, name, message, time }, or { id, text } for an event that is not a chat message. The
-// time may be missing or nonsense, because any client can post such data; then none is shown.
+// time can be missing or nonsense, because any client can post such data; it is then left out.
 function draw(item, own) {
   if (item.text !== undefined) {
     const node = make('article', 'message plain', bubble(item.text));
@@ -282,8 +282,7 @@ function draw(item, own) {
 }
 
 // Compares a message with the one above it, and marks it if it begins a day or continues a group.
-// The style sheet draws both, so messages that are inserted or removed above change at most the one
-// below them.
+// The style sheet draws both, so inserting or removing messages changes at most the one below them.
 function relate(node) {
   if (!node) return;
   const above = node.previousElementSibling;
@@ -297,9 +296,9 @@ function relate(node) {
 
 // ---- The conversation: order, bounds, scrolling, what is unread ----
 
-const shown = new Set();       // ids on the page; a message that comes again is skipped
-let oldest = '';               // the id that "load earlier" asks before
-let pinned = true;             // the reader is at the bottom, and the page keeps it there
+const shown = new Set();       // ids on the page; a message that arrives again is skipped
+let oldest = '';               // "load earlier" asks for messages before this id
+let pinned = true;             // the reader is at the bottom, and the page stays there
 let lastTop = 0;               // the scroll position at the last scroll event
 let below = 0;                 // messages that arrived below the visible part
 let unread = 0;                // messages that arrived while the page was hidden
@@ -321,7 +320,7 @@ function toBottom() {
   $.scroller.scrollTop = $.scroller.scrollHeight;
 }
 
-// Only a scroll upwards ends `pinned`. The bottom also moves away when a message arrives, and then
+// Only a scroll upwards ends `pinned`. The bottom also moves away when a message arrives, but then
 // the reader has not moved.
 $.scroller.addEventListener('scroll', () => {
   const { scrollTop, scrollHeight, clientHeight } = $.scroller;
@@ -332,8 +331,8 @@ $.scroller.addEventListener('scroll', () => {
 
 $.newer.addEventListener('click', () => { toBottom(); $.text.focus(); });
 
-// Changes something above the visible part without moving that: its distance from the bottom stays
-// the same. (The browsers' own scroll anchoring is off, see style.css: not all of them have it.)
+// Changes something above the visible part, which stays in place: its distance from the bottom is
+// kept. (style.css turns the browser's scroll anchoring off, because not all browsers have it.)
 function keepingPlace(change) {
   const fromBottom = $.scroller.scrollHeight - $.scroller.scrollTop;
   change();
@@ -341,9 +340,9 @@ function keepingPlace(change) {
   lastTop = $.scroller.scrollTop;
 }
 
-// Removes the oldest messages, so that the page does not grow for ever. While the reader is further
-// up, the limit is twice as high, so that the messages being read stay longer. At least fifty go at
-// a time, because each removal makes the browser measure the whole page.
+// Removes the oldest messages, so that the page does not grow forever. While the reader is further
+// up, the limit is twice as high, so that the messages being read stay longer. At least fifty are
+// removed at a time, because each removal makes the browser measure the whole page.
 function trim() {
   const limit = pinned ? KEPT : 2 * KEPT;
   if ($.log.childElementCount <= limit + 50) return;
@@ -365,8 +364,8 @@ function append(node) {
   trim();
 }
 
-// Takes one message from the stream. If it is our own, `settle` takes it out of the outbox. A
-// message that is on the page already is skipped.
+// Shows a message from the stream. If it is our own, `settle` removes it from the outbox. A message
+// that is already on the page is skipped.
 function receive(item) {
   const ours = settle(item);
   if (shown.has(item.id)) return;
@@ -390,14 +389,14 @@ function showTitle() {
   document.title = `${unread ? `(${unread}) ` : ''}${room} · ssechat`;
 }
 
-// Adds a line to the conversation that comes from the page, not from a person.
+// Adds a line to the conversation that comes from the page, not from a user.
 function note(text) {
   append(make('p', 'note', make('span', '', text)));
 }
 
-// Asks for earlier messages, which come as JSON, and inserts them above. A page of the history may
-// have nothing in it but events that are not shown here; then this asks for the one before it at
-// once, or the button would seem to do nothing.
+// Loads earlier messages, which come as JSON, and inserts them above. A page of the history can
+// contain only events that are not shown here; the page before it is then loaded at once, or the
+// button would seem to do nothing.
 async function loadEarlier() {
   $.earlier.disabled = true;
   $.earlier.textContent = 'Load earlier messages';
@@ -431,8 +430,8 @@ async function loadEarlier() {
   $.earlier.disabled = false;
 }
 
-// Makes an item of a default event's data. Clients may post any data as a default event; if it is
-// not a chat message, the page shows it as plain text.
+// Makes an item from the data of a default event. Clients may post any data as a default event; if
+// it is not a chat message, the page shows it as plain text.
 function itemOf(id, data) {
   try {
     const item = JSON.parse(data);
@@ -441,8 +440,8 @@ function itemOf(id, data) {
   return { id, text: data };
 }
 
-// The same for an entry of the history. Returns null for events with a name: the page does not
-// listen for them in the stream either.
+// Makes an item from an entry of the history. Returns null for events with a name, because the page
+// does not listen for them in the stream either.
 function fromHistory(entry) {
   if (typeof entry.message === 'string') return entry;
   if (entry.event && entry.event !== 'message') return null;
@@ -456,9 +455,9 @@ $.earlier.addEventListener('click', loadEarlier);
 let stream = null;             // the EventSource
 let lastId = '';               // EventSource keeps its own; this one is for a new EventSource
 let everReady = false;         // from the first `ready` on, messages that arrive are new
-let heartbeatMs = 15_000;      // until `ready` says the server's
+let heartbeatMs = 15_000;      // until `ready` gives the server's interval
 let lastSeen = Date.now();     // when the stream was opened or last brought an event
-let busy = '';                 // why the server could not take this stream; empty if it could
+let busy = '';                 // why the server could not accept this stream; empty if it could
 let breaks = 0;                // how often the stream broke or was replaced
 let refusals = 0;              // errors since the last `ready`: the backoff grows with them
 let retryTimer = 0;            // runs while the stream is closed
@@ -487,9 +486,9 @@ function showState(state, notice = '', canRetry = false) {
 }
 
 // Opens a stream, and closes the one before it. The first stream asks for the latest messages, a
-// later one for all messages after the last id seen. The server ignores `history` beside an id, so
-// it is left out. A new EventSource does not know the id of the one before it and cannot set a
-// header, so the id is in the URL; when this EventSource reconnects, its own newer id wins.
+// later one for all messages after the last id seen. The server ignores `history` if there is an
+// id, so it is left out. A new EventSource does not know the id of the one before it and cannot set
+// a header, so the id is in the URL; when this EventSource reconnects, its newer id overrides it.
 function connect() {
   clearTimeout(retryTimer);
   stream?.close();
@@ -537,8 +536,7 @@ function onReady({ rooms, heartbeat }) {
   everReady = true;
   $.log.ariaBusy = 'false';
   $.empty.hidden = !!($.log.firstElementChild || $.outbox.firstElementChild);
-  // Asks whether there is anything before the first message shown: one small request saves a button
-  // that does nothing.
+  // Asks whether there are earlier messages: one small request avoids a button that does nothing.
   oldest ||= lastId;
   getJson(`messages?${new URLSearchParams({ room, before: oldest, limit: 1 })}`)
     .then((page) => { $.earlier.hidden = !page.messages.length; }, () => {});
@@ -546,7 +544,7 @@ function onReady({ rooms, heartbeat }) {
 
 // An EventSource that loses its connection tries again by itself, after the time in the server's
 // `retry:`. Any answer other than a 200 with an event stream closes it for good (HTML Standard,
-// 9.2), also the 502 of a proxy whose server restarts. Then the page opens a new one.
+// 9.2), even the 502 of a proxy whose server is restarting. The page then opens a new one.
 async function onStreamError() {
   breaks += 1;
   showOnline();
@@ -560,7 +558,7 @@ async function onStreamError() {
   refusals += 1;
   showState('closed', 'The server refused the stream.', true);
   const { detail, limitMs, status } = await whyRefused(failed.url);
-  if (failed !== stream) return;   // "Try now" or a new token has opened another one meanwhile
+  if (failed !== stream) return;   // "Try now" or a new token has opened another stream
   if (status === 401 || (status === 403 && claims.exp)) askToken(detail);
   const ms = backoffMs(refusals, limitMs);
   const seconds = plural(Math.ceil(ms / 1000), 'second', 'seconds');
@@ -568,10 +566,10 @@ async function onStreamError() {
   retryTimer = setTimeout(connect, ms);
 }
 
-// An EventSource does not reveal the status or the body of an error. So the page sends the same
-// request with fetch, which does. A 4xx rarely mends itself, so its backoff may grow to five
-// minutes. If the answer is a stream now, the page reconnects after about a second. The request is
-// always aborted, because a stream that nothing reads would stay open.
+// Finds out why a stream was refused. An EventSource does not reveal the status or the body of an
+// error, so this sends the same request with fetch. A 4xx rarely resolves itself, so its backoff
+// may grow to five minutes. If the answer is a stream now, the page reconnects after about a
+// second. The request is always aborted, because an unread stream would stay open.
 async function whyRefused(url) {
   const abort = new AbortController();
   try {
@@ -596,10 +594,10 @@ $.retry.addEventListener('click', () => {
   connect();
 });
 
-// After a laptop has slept, a dead connection can look open for many minutes, because a peer that
-// only reads never notices. The server promises a heartbeat; if none comes for two and a half
-// intervals, the page opens a new stream. An EventSource that is reconnecting gets 60 seconds,
-// because `busy` may ask it to wait for up to 30.
+// Replaces a stream that is silent. After a laptop has slept, a dead connection can look open for
+// many minutes, because a peer that only reads never notices. The server promises a heartbeat; if
+// none comes for two and a half intervals, the page opens a new stream. An EventSource that is
+// reconnecting gets 60 seconds, because `busy` can ask it to wait for up to 30.
 function watch() {
   if (document.hidden || !stream) return;
   const silentMs = Date.now() - lastSeen;
@@ -624,8 +622,8 @@ window.addEventListener('online', () => {
   wakeOutbox();
 });
 
-// When the user leaves the page, the browser may keep it for the way back (the back/forward cache).
-// It must not hold one of the six connections meanwhile. On its return it resumes from its last id.
+// When the user leaves the page, the browser may keep it in the back/forward cache. It must not
+// occupy one of the six connections there. When the user returns, it resumes from its last id.
 window.addEventListener('pagehide', () => {
   clearTimeout(retryTimer);
   stream?.close();
@@ -633,22 +631,22 @@ window.addEventListener('pagehide', () => {
 
 window.addEventListener('pageshow', (event) => { if (event.persisted) connect(); });
 
-// ---- The outbox: messages that are written and not in the conversation yet ----
+// ---- The outbox: messages that are not in the conversation yet ----
 //
-//   post() ──► waiting ──201──► accepted ──the stream brings it──► the conversation
+//   post() ──► waiting ──201──► accepted ──the stream sends it───► the conversation
 //               │   │                                                   ▲
-//               │   └────────────── the stream brings it first ─────────┘
+//               │   └────────────── the stream sends it first ──────────┘
 //               └──4xx──► refused ──"Take the text back"──► the text box
 //
 // An entry is { key, body, state, node }. `body` never changes, because a repeated POST must have
-// the same body under the same key; with another body the server answers 422.
+// the same body with the same key; the server answers 422 to a different body.
 
 let outbox = [];
 let sending = false;
 let wakeOutbox = () => {};
 
 function post(text) {
-  // crypto.randomUUID exists on https and localhost only. This works everywhere.
+  // crypto.randomUUID exists only on https and localhost. This works everywhere.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
   enqueue({ key, body: { room, name: myName, message: text } });
@@ -656,7 +654,7 @@ function post(text) {
 
 function enqueue(entry) {
   entry.state = 'waiting';
-  // After a change of rooms the outbox may have messages for the room before: sent, but not shown.
+  // After a change of rooms the outbox can contain messages for the old room: sent, but not shown.
   const { name, message } = entry.body;
   entry.node = draw({ name, message, time: new Date().toISOString() }, true);
   entry.status = make('p', 'delivery');
@@ -679,8 +677,8 @@ function showDelivery(entry, ...children) {
   entry.status.replaceChildren(...children);
 }
 
-// Keeps the waiting messages over a reload. They are sent with their old keys, so a message that
-// the server had got already is not published twice.
+// Keeps waiting messages across a reload. They are sent with their old keys, so a message that the
+// server already has is not published twice.
 function keepOutbox() {
   const waiting = outbox.filter((entry) => entry.state === 'waiting')
     .map(({ key, body }) => ({ key, body }));
@@ -693,8 +691,8 @@ function drop(entry) {
   keepOutbox();
 }
 
-// Sends one message at a time, so that they arrive in the order in which they were written. The
-// price: a message that waits for the server holds up all messages behind it.
+// Sends one message at a time, so that messages arrive in the order in which they were written. The
+// price: a message that waits for the server delays all messages after it.
 async function sendAll() {
   if (sending) return;
   sending = true;
@@ -713,8 +711,8 @@ async function sendAll() {
 }
 
 // Posts an entry once. Returns the milliseconds that the server asks to wait (Retry-After), or 0.
-// The entry goes on waiting after a 5xx and after a 4xx that may pass (401, 408, 425, 429); any
-// other 4xx would be the same the next time.
+// The entry keeps waiting after a 5xx and after a 4xx that can be temporary (401, 408, 425, 429);
+// any other 4xx would be the same the next time.
 async function attempt(entry) {
   try {
     const answer = await fetch('messages', {
@@ -733,11 +731,11 @@ async function attempt(entry) {
     }
     return 1000 * Number(answer.headers.get('Retry-After')) || 0;
   } catch {
-    return 0;   // no connection, or half an answer: the message may have arrived all the same
+    return 0;   // no connection, or half an answer: the message may have arrived anyway
   }
 }
 
-// Waits before the next attempt. A time that the server asked for is kept to the end; the page's
+// Waits before the next attempt. A wait that the server asked for is never shortened; the page's
 // own backoff ends early, by wakeOutbox(), when the connection is back.
 function pause(askedMs, ownMs) {
   return new Promise((resolve) => {
@@ -747,7 +745,7 @@ function pause(askedMs, ownMs) {
 }
 
 function accepted(entry, { id }) {
-  if (!outbox.includes(entry)) return;   // the stream has brought it already
+  if (!outbox.includes(entry)) return;   // it is in the conversation already
   entry.state = 'accepted';
   entry.id = id;
   entry.breaks = breaks;
@@ -770,8 +768,8 @@ function refused(entry, detail) {
   showDelivery(entry, words, back);
 }
 
-// Takes a message that the stream has brought out of the outbox. Returns false if it was not in it.
-// The stream may be faster than the answer to the POST, so the key counts as well as the id.
+// Removes a message that arrived in the stream from the outbox. Returns false if it was not there.
+// The stream can be faster than the answer to the POST, so the key counts as well as the id.
 function settle(item) {
   const entry = outbox.find((other) => other.body.room === room
     && (other.id === item.id || (item.key && other.key === item.key)));
@@ -781,9 +779,8 @@ function settle(item) {
   return true;
 }
 
-// A message that was accepted before the stream broke is in the replay of the next stream, so
-// before its `ready`. If it is not, it fell into a gap; the page then shows it from the outbox,
-// where it is still known.
+// Shows accepted messages that fell into a gap. A message that was accepted before the stream broke
+// comes in the replay of the next stream, before its `ready`, unless it fell into a gap.
 function settleAccepted() {
   for (const { id, body, node } of outbox.filter((entry) => entry.id && entry.breaks !== breaks)) {
     receive({ ...body, id, time: node.querySelector('time').dateTime });
@@ -792,7 +789,7 @@ function settleAccepted() {
 
 // ---- People and rooms ----
 
-// Without a count (the stream is down) it shows none rather than one that may be wrong.
+// Shows how many are online, or nothing if the stream is down, because an old count could be wrong.
 function showOnline(count) {
   $.online.textContent = count === undefined ? '' : `${count} online`;
 }
@@ -808,8 +805,9 @@ function showPeople({ online, names }) {
   if (!names.length) $.people.append(make('li', 'rest', 'No one has given a name'));
 }
 
-// Called at the start, at each `ready`, and once a minute while the page is visible, because no
-// event tells of rooms that come or go. If the request fails, the list has this room only.
+// Loads the list of rooms: at startup, at each `ready`, and once a minute while the page is
+// visible, because no event reports rooms that come or go. If the request fails, the list contains
+// only this room.
 async function loadRooms() {
   const { rooms } = await getJson('rooms').catch(() => ({ rooms: [] }));
   if (!rooms.some((entry) => entry.room === room)) rooms.push({ room });   // an unlisted one
@@ -843,7 +841,7 @@ function onInput() {
 
 $.text.addEventListener('input', onInput);
 
-// Enter sends, unless it confirms a word of an input method (Japanese, Chinese, Korean). In Safari
+// Enter sends, unless it confirms a word in an input method (Japanese, Chinese, Korean). In Safari
 // only the key code 229 shows that.
 $.text.addEventListener('keydown', (event) => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;

@@ -1,6 +1,6 @@
-/* www.S - puts the page into the binary: the files of www/, compressed, with a symbol at the
- * beginning and the end of each (api/files.c serves them). -MMD does not see .incbin, so the Makefile
- * lists the files as prerequisites of www.o. */
+/* www.S - puts the page into the binary: the compressed files of www/, with a symbol at the
+ * beginning and the end of each (api/files.c serves them). -MMD does not see .incbin, so the
+ * Makefile lists the files as prerequisites of www.o. */
 
     .section .rodata
 

@@ -398,7 +398,7 @@ END
 }
 
 @test "json: a wrong escape is refused" {
-    sentence="a string holds a backslash that begins no JSON escape; write it as \\\\"
+    sentence="a string contains a backslash that does not begin a JSON escape; write it as \\\\"
     refuse_lines "$sentence" <<'END'
 {"a":"\x41"}
 {"a":"\'"}
@@ -436,7 +436,7 @@ END
 }
 
 @test "json: a raw control character in a string is refused" {
-    sentence='a string holds a raw control character; write it as \u00XX, a line end as \n'
+    sentence='a string contains a raw control character; write it as \u00XX, a line end as \n'
     for byte in 00 01 07 08 09 0a 0b 0c 0d 1b 1f; do
         refuse "$sentence" decode_bytes "{\"a\":\"x\\x${byte}y\"}" a
         refuse "$sentence" decode_bytes "{\"b\":[\"\\x$byte\"]}" a
