@@ -64,8 +64,9 @@ static struct http_part part_of(struct span s, const char *bytes)
 
 /* ---- Lists in fields ------------------------------------------------------------------------- */
 
-/* Returns empty items too, instead of ignoring them as RFC 9110 5.6.1 allows: in a Content-Length
- * or a Transfer-Encoding, an empty item is a reason to refuse the request. */
+/* Returns empty items too, which a reader of lists should ignore (RFC 9110 5.6.1.2): that is the
+ * caller's decision, because in a Content-Length or a Transfer-Encoding an empty item is a reason
+ * to refuse the request. */
 bool http_next_item(struct http_list *list, struct span *item)
 {
     while (!span_split(&list->rest, ',', item))
