@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The journal: an acknowledged message survives a crash, a torn write, a flipped bit elsewhere or a
-# full disk, and a refused message never comes back.
+# The journal: an acknowledged message survives a crash, a torn write, a flipped bit in another
+# record or a full disk, and a refused message never comes back.
 #
 # Servers are killed with SIGKILL and started again on the same file (lib/journal.bash). strace
 # records system calls, delays them or makes them fail; the tool journal_probe makes and damages
@@ -68,7 +68,7 @@ load lib/journal
   same "$(texts)" hello
 }
 
-@test "a key whose first message was dropped belongs to the second message after a crash" {
+@test "after a crash, a key whose first message was dropped belongs to the second message" {
   journal_server --history 16K
   local i
   say first k1
@@ -82,7 +82,7 @@ load lib/journal
   repeats second k1 "$second"
 }
 
-@test "a stream of several rooms resumes after a crash without a gap" {
+@test "after a crash, a stream of several rooms resumes without a gap" {
   journal_server
   listen stream 'room=a,b'
   say one k1 a
@@ -96,7 +96,7 @@ load lib/journal
   same "$(events_of resumed ready .id | jq -r .)" "$ID"
 }
 
-@test "a stream that has only the id of ready resumes after a crash without a gap" {
+@test "after a crash, a stream that has received only ready resumes from its id without a gap" {
   journal_server
   say before
   listen stream ''
@@ -183,7 +183,7 @@ END
   same "$REASON" restarted
 }
 
-@test "a gap for an id that was never given says unknown" {
+@test "a gap for an id that was never issued says unknown" {
   journal_server
   say hello
   restart_server
@@ -242,7 +242,7 @@ END
   same "$(events "$JOURNAL" | jq -r 'select(.id) | .id' | tail -n 1)" "$ID"
 }
 
-@test "only their owner can access the journal, its lock and the damaged bytes kept aside" {
+@test "only the owner can access the journal, its lock and the damaged bytes set aside" {
   umask 000
   "$TOOLS/journal_probe" large "$JOURNAL" 1 broken
   rm -f "$JOURNAL.lock"
@@ -331,8 +331,8 @@ END
 
 # ---- Damage -------------------------------------------------------------------------------------
 
-# Makes a journal with a few messages of each kind in the file `sample`, and the folder FAST for
-# hundreds of server starts.
+# Makes the file `sample`, a journal with a few messages of each kind, and the folder FAST, in
+# which servers are started hundreds of times.
 make_sample() {
   local i
   journal_server
@@ -361,7 +361,7 @@ damages() { # HOW
   damages cut
 }
 
-@test "a changed byte in the first record loses no message and is kept aside" {
+@test "a changed byte in the first record loses no message, and the damaged record is set aside" {
   make_sample
   damages flip state
 }
@@ -376,7 +376,7 @@ damages() { # HOW
   damages flip last
 }
 
-@test "zeros or rubbish after the end or before the beginning lose no message" {
+@test "no message is lost to zeros or garbage before or after the records" {
   make_sample
   damages tails
   damages fronts
@@ -387,8 +387,8 @@ damages() { # HOW
   damages random 200 "$RANDOM"
 }
 
-# Makes a journal with its rooms one after the other, as a compaction leaves them, and damages the
-# text that matches $1.
+# Makes a journal whose records are grouped by room, as after a compaction, and damages the text
+# that matches $1.
 make_grouped() {
   "$TOOLS/journal_probe" sign <<'END' | sed "s/$1/damaged/" >"$JOURNAL"
 :00000000 {"start":"1600000000000-0","last":"1600000000009-0","lost":"1600000000000-0"}
@@ -454,7 +454,7 @@ END
   same "$REASON" expired
 }
 
-@test "a damaged stretch is kept aside once, and the journal is rewritten without it" {
+@test "a damaged stretch is set aside once, and the journal is rewritten without it" {
   make_grouped three
   local inode
   inode=$(stat -c %i "$JOURNAL")
@@ -531,12 +531,12 @@ post_until_compacted() {
   lacks "$(<"$SERVER_LOG")" damaged
 }
 
-@test "a POST does not wait while 64 MB are compacted" {
+@test "a POST does not wait for a compaction of 64 MB" {
   "$TOOLS/journal_probe" large "$JOURNAL" 64 broken
   journal_server --history 128M
   run "$TOOLS/journal_probe" posts "$PORT" "$SERVER_LOG" compacted=1
   same "$status" 0
-  printf '# while 64 MB were compacted: %s\n' "$output" >&3
+  printf '# during a compaction of 64 MB: %s\n' "$output" >&3
   [[ $output =~ posts\ ([0-9]+)\ slowest_us\ ([0-9]+)\ mean_us\ ([0-9]+)\ all_us\ ([0-9]+) ]]
   between "${BASH_REMATCH[1]}" 5 10000000
   between "$((BASH_REMATCH[2] * 2))" 0 "${BASH_REMATCH[4]}"
@@ -640,8 +640,8 @@ post_until_compacted() {
 
 # ---- Syncs --------------------------------------------------------------------------------------
 
-# Checks the trace: an id may be sent in an answer or a stream only after a write that contains it
-# and a sync. Prints each violation, then the numbers of answers and ids that were sent.
+# Checks the trace: an id may be sent in an answer or a stream only after it has been written and
+# synced. Prints each violation, then the numbers of answers and ids that were sent.
 check_trace() {
   awk '
     function ids(line, pattern, found,   text) {
@@ -768,7 +768,7 @@ check_trace() {
   same "$(texts)" 'one three'
 }
 
-@test "a message refused by a failed sync does not come back even if the journal cannot be cut back" {
+@test "a message refused by a failed sync does not come back even if the journal cannot be truncated" {
   journal_server
   say one
   fault fdatasync,ftruncate error=EIO
@@ -859,13 +859,13 @@ check_trace() {
   repeat_all accepted 200
 }
 
-@test "a journal on a disk without free space is still read" {
+@test "a journal is read at startup even if the disk is full" {
   small_disk 1m
   journal_server
   say one k1
   crash_server
   head -c 2M /dev/zero >"$DISK/filler" || true
-  truncate -s 4096 "$JOURNAL" # adds zeros, so that its last page has no space left either
+  truncate -s 4096 "$JOURNAL" # pads the last page with zeros, so that it is full too
   head -c 2M /dev/zero >>"$DISK/filler" || true
   journal_server
   same "$(texts)" one
@@ -925,7 +925,7 @@ check_order() {
     END { print count[0] + 0, count[1] + 0 }' "$1"
 }
 
-@test "a replay larger than any socket buffer comes before the messages published meanwhile" {
+@test "messages published during a replay follow it, even if it is larger than any socket buffer" {
   local size=12 records oldest
   ! is_sanitized || size=6
   "$TOOLS/journal_probe" large "$JOURNAL" "$size"
@@ -988,7 +988,7 @@ clock() {
   between "${BASH_REMATCH[3]}" 4900 5000
 }
 
-@test "a drain tells a few streams to come back within about a second of the retry hint" {
+@test "a drain of a few streams spreads their retry times over about a second, starting at --retry" {
   start_server --retry 500
   crowd 50 /events
   stop_server TERM
@@ -1079,7 +1079,7 @@ clock() {
 
 # ---- Less obvious cases ----
 
-@test "a journal has one lock whatever its path, and a link to the journal remains a link" {
+@test "a journal opened through a link has the same lock, and the link remains a link" {
   mkdir real links
   ln -s ../real/j links/j
   JOURNAL=links/j
@@ -1091,7 +1091,7 @@ clock() {
   same "$(find real -name j.lock)" real/j.lock
 }
 
-@test "a key used twice belongs to the later message after a crash, among many other keys" {
+@test "after a crash, a key used twice still belongs to the later message, even among many other keys" {
   local i
   journal_server --room-ttl 1s
   accepts '{"message":"first"}' -H 'Idempotency-Key: K'
@@ -1121,7 +1121,7 @@ clock() {
   compacted
 }
 
-@test "a message over half of a smaller history is a gap only in its room, and not damage" {
+@test "after a restart with a smaller --history, a message over half of it is a gap in its own room only, not damage" {
   journal_server
   accepts '{"room":"small","message":"x"}'
   accepts "{\"room\":\"big\",\"data\":\"$(times 40000 x)\"}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# What one client may use: the limits per address, even behind a proxy; the hosts that the server
-# answers for, and the pages that may load its answers; what the log says about refusals, and what
-# the log must never contain.
+# What one client may use: the limits per address, with and without a proxy; the hosts that the
+# server answers for, and the pages that may load its answers; what the log says about refusals, and
+# what the log must never contain.
 #
 # Each test sets the limits that it tests. All of 127.0.0.0/8 belongs to this machine, so curl can
 # play clients with different addresses through --interface 127.0.0.2 and so on. In some tests a
@@ -35,7 +35,7 @@ online() {
   jq '[.rooms[] | select(.room == "lobby").online] | add // 0' <<<"$BODY"
 }
 
-# Prints the statuses of the answers in standard input, in their order.
+# Prints the statuses of the answers in standard input, in order.
 statuses() {
   grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
 }
@@ -60,7 +60,7 @@ post_too_much() {
   is_too_much
 }
 
-# Opens a connection that stays open and sets CONNECTION. If FIELDS is given, also sends a request
+# Sets CONNECTION to a new connection, which stays open. If FIELDS is given, also sends a request
 # with these fields and checks that the answer is 200.
 connect() { # [FIELDS]
   exec {CONNECTION}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -71,13 +71,13 @@ connect() { # [FIELDS]
   fi
 }
 
-# Checks that COUNT lines of the log match.
+# Checks that COUNT lines of the log match REGEX.
 log_has() { # COUNT REGEX
   same "$(grep -cE -- "$2" "$SERVER_LOG")" "$1"
 }
 
-# Starts a server with its default limits: the script drops the first four arguments, which
-# start_server adds.
+# Starts a server with its default limits: a script drops the first four arguments, with which
+# start_server removes limits.
 start_plain() {
   local program=$SSECHAT
   is_sanitized && SANITIZED=1
@@ -340,7 +340,7 @@ END
   sleep "$(field Retry-After)"
   same "$(posts 5 | paste -sd ' ')" '201 201 201 201 201'
   log_has 1 '^warn: refused what=post address=127\.0\.0\.1 '
-  # Reading does not count.
+  # Reads do not count towards the rate.
   ask /messages
   same "$STATUS" 200
 }
@@ -400,7 +400,7 @@ END
 
 # ---- Behind a proxy ----
 
-# Prints the field by which a proxy says that a request is from these addresses.
+# Prints the field in which a proxy reports these addresses.
 by() {
   printf 'X-Forwarded-For: %s' "$1"
 }
@@ -420,7 +420,7 @@ by() {
   is_too_much
 }
 
-@test "limits behind a trusted proxy apply to the address that it names" {
+@test "behind a trusted proxy, limits apply to the address that the proxy names" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one '' -H "$(by 192.0.2.1)"
   listen two '' -H "$(by 192.0.2.2)"
@@ -438,7 +438,7 @@ by() {
   is_busy address
 }
 
-@test "an address that a client puts in front of the trusted proxy's is ignored" {
+@test "an address that a client sends is ignored if the trusted proxy adds another after it" {
   local i
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1 --trust-proxy 10.0.0.0/8
   listen stream '' -H "$(by '203.0.113.1, 192.0.2.1')"
@@ -478,7 +478,7 @@ by() {
   is_busy address
 }
 
-@test "each request over a trusted proxy's connection counts for the client that it names" {
+@test "each request on a trusted proxy's connection counts for the client named in that request" {
   local poll='GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n' last='Connection: close\r\n'
   start_server --max-streams-per-ip 1 --trust-proxy 127.0.0.1
   listen stream '' -H "$(by 192.0.2.1)"
@@ -549,7 +549,7 @@ by() {
   listen two '' --unix-socket socket -H "$(by 192.0.2.2)"
 }
 
-@test "requests of a trusted proxy that names no client have no limits, and the log warns once" {
+@test "requests from a trusted proxy that names no client have no limits, and the log warns once" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   listen one ''
   listen two ''
@@ -707,12 +707,12 @@ END
   await_text stream two
   refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
   same "$(names stream)" 'retry ready presence message message'
-  # The server notices through nginx that a reader has left.
+  # The server notices that a reader has left, even through nginx.
   kill "$CLIENT_PID"
   eventually '[ "$(online)" = 0 ]'
 }
 
-@test "limits behind nginx apply to nginx's client, whatever address the client claims" {
+@test "behind nginx, limits apply to nginx's client, whatever address the client claims" {
   start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
   start_nginx
   listen one '' --interface 127.0.0.2
@@ -744,7 +744,7 @@ END
 
 # ---- Host ----
 
-@test "a server with --host accepts these names in any spelling, and answers 421 to any other name" {
+@test "with --host, the server accepts the given names in any spelling and answers 421 to any other" {
   local status host
   start_server --host chat.example --host other.example:8080 --host '[2001:db8::1]'
   while read -r status host; do
@@ -785,7 +785,7 @@ END
   same "$(jq '.messages | length' <<<"$BODY")" 0
 }
 
-@test "with --host, the target's name overrides the field's, and a request without a name gets 421" {
+@test "with --host, a host in the target overrides the Host field, and a request with neither gets 421" {
   local end='Connection: close\r\n\r\n'
   start_server --host chat.example
   same "$(raw "GET http://chat.example/healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
@@ -801,7 +801,7 @@ END
   same "$(raw 'POST /messages HTTP/1.1\r\nHost: evil\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n' | statuses)" 421
 }
 
-@test "--host keeps out a page that made its own name resolve to the server" {
+@test "--host keeps out a page whose own name resolves to the server (DNS rebinding)" {
   local host=evil.example:$PORT
   start_server
   accepts '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
@@ -911,7 +911,7 @@ is_ours() { # WHAT [POLICY]
     is_ours 304 "$policy"
     ask /hello.txt -I
     is_ours HEAD "$policy"
-    # JSON answers stay protected: pages of a --cors origin read them by CORS.
+    # JSON answers stay protected, because pages of a --cors origin can read them through CORS.
     ask /messages -H 'Origin: https://app.example'
     is_ours JSON
     ask /nothing

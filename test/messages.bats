@@ -39,7 +39,7 @@ post_file() {
 
 # ---- message ----
 
-@test "a message has 1 to 4096 characters, however many bytes these have" {
+@test "a message has 1 to 4096 characters, whatever its length in bytes" {
   local c
   start_server
   accepts '{"message":"x"}'
@@ -111,7 +111,7 @@ END
   same "$(grep '^data: ' stream | grep -v '"rooms"\|"online"\|the end')" "$(cat wanted)"
 }
 
-@test "data may be as long as the body" {
+@test "data is limited only by the size of the body" {
   start_server
   listen stream ''
   printf '{"data":"%s"}' "$(times 65525 x)" >body
@@ -189,7 +189,7 @@ END
 
 # ---- name ----
 
-@test "a name has 1 to 32 characters, loses white space at its ends, and defaults to anonymous" {
+@test "a name has 1 to 32 characters, is trimmed of white space, and defaults to anonymous" {
   local name
   start_server
   listen stream ''
@@ -357,8 +357,8 @@ END
   ask /messages -H 'Content-Type: application/json' -H 'Expect:' --data-binary @body ||
     same "$?" 55 # curl could not send the whole body, but has read the answer
   same "$STATUS" 413
-  # If a client only sends, the server reads 64 KB and keeps the connection for a second, so that
-  # the client can read the answer.
+  # If a client only sends, the server reads 64 KB and keeps the connection open for a second, so
+  # that the client can read the answer.
   local deaf before
   exec {deaf}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 32000000\r\n\r\n' >&"$deaf"
@@ -369,7 +369,7 @@ END
   exec {deaf}>&-
 }
 
-@test "--max-body sets the limit of a body" {
+@test "--max-body limits the size of a body" {
   start_server --max-body 100
   printf '{"message":"x"}%*s' 85 '' >body
   post_file
@@ -428,7 +428,7 @@ END
   events_of stream image .data.data | jq -r . | base64 -d | cmp - octets
 }
 
-@test "by default, binary data is a default event in the lobby; it may not be empty" {
+@test "without a query, binary data is a default event in the lobby; empty data is refused" {
   start_server
   listen stream ''
   ask /messages -H 'Content-Type: application/octet-stream; x=y' --data-raw 'hi'
@@ -471,7 +471,7 @@ END
   refuses 422 '{"data":{"a":[2]}}' -H 'Idempotency-Key: k2'
 }
 
-@test "an idempotency key counts only in its room, and a POST without a key is always new" {
+@test "an idempotency key applies only in its room, and a POST without a key is always new" {
   start_server
   accepts '{"message":"x"}' -H 'Idempotency-Key: k1'
   accepts '{"message":"x","room":"den"}' -H 'Idempotency-Key: k1'
@@ -534,7 +534,7 @@ END
 
 # ---- Origin and CORS ----
 
-@test "an Origin must be the Host's, with any scheme, and with or without the default port" {
+@test "an Origin must match the Host, with any scheme, and with or without the default port" {
   local origin host answer
   start_server
   while read -r answer origin host; do
@@ -621,7 +621,7 @@ END
   same "$(grep -i 'access-control' <<<"$HEAD")" ''
 }
 
-@test "the preflight allows an origin of --cors and no other origin" {
+@test "a preflight allows a --cors origin and no other" {
   start_server --cors https://app.example
   ask /messages -X OPTIONS -H 'Origin: https://app.example' \
     -H 'Access-Control-Request-Method: POST' -H 'Access-Control-Request-Headers: content-type,idempotency-key'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The chat page, and EventSource itself, in a real browser against the real server.
+# The chat page, and EventSource without it, in a real browser against the real server.
 #
 # Every wait is for a condition in the page, never for a time. lib/webdriver.bash has the functions
 # that drive the browser: open_page, click, type_text, script, wait_until.
@@ -22,7 +22,7 @@ teardown() {
 
 CONNECTED='document.querySelector("#status").dataset.state === "connected"'
 
-# Opens the chat at a path of the server as a new user, who enters a name: join_chat NAME [PATH].
+# Opens the chat as a new user and enters a name: join_chat NAME [PATH].
 join_chat() {
   local name=$1 path=${2:-/}
   open_page "$URL$path"
@@ -35,7 +35,7 @@ say() {
   type_text '#text' "$1$ENTER"
 }
 
-# Prints the texts of the conversation as a JSON list, in their order.
+# Prints the texts of the conversation as a JSON list, in order.
 conversation() {
   script 'return [...document.querySelectorAll("#log .bubble")].map((b) => b.textContent)'
 }
@@ -49,8 +49,8 @@ wait_for_notice() {
   wait_until 'document.querySelector("#notice").innerText.includes(arguments[0])' "$1"
 }
 
-# Waits until presence lists these names. Presence must arrive within a second or two, which is
-# before a heartbeat, which comes after 15 seconds.
+# Waits until presence lists these names. Presence takes a second or two; it must not wait for the
+# heartbeat, which comes after 15 seconds.
 wait_for_people() {
   WEBDRIVER_WAIT_SECONDS=10 wait_until '[...document.querySelectorAll("#people li")]
     .map((li) => li.textContent).join() === arguments[0]' "$1"
@@ -62,7 +62,7 @@ outbox_is_empty() {
 
 # ---- Talking ----
 
-@test "a message typed in one tab appears in both tabs, once in each" {
+@test "a message typed in one of two tabs appears once in each" {
   start_server
   browser
   join_chat ann
@@ -232,7 +232,7 @@ outbox_is_empty() {
 
 # ---- History ----
 
-@test "the history is there after a reload, each message once" {
+@test "after a reload, the history shows each message once" {
   start_server
   browser
   join_chat ann
@@ -262,7 +262,7 @@ outbox_is_empty() {
   same "$(conversation)" "$(seq 120 | jq -Rnc '[inputs]')"
 }
 
-@test "a user who reads further up is not moved, but told about new messages" {
+@test "a page that is scrolled up stays there and announces new messages" {
   start_server
   local i
   for i in $(seq 50); do accepts "{\"name\": \"ben\", \"message\": \"$i\"}"; done
@@ -371,7 +371,7 @@ outbox_is_empty() {
 }
 
 # A message can arrive on the stream before the answer to its POST, and the answer can be lost. Here
-# every answer is lost, so the page must take the message on the stream as the receipt.
+# every answer is lost, so the page must take the message on the stream as a receipt.
 @test "a message whose answer is lost is confirmed by the stream" {
   start_server
   browser
@@ -427,8 +427,8 @@ outbox_is_empty() {
   same "$(script 'return document.querySelector("#retry").hidden')" false
 }
 
-# The server is suspended, not ended, so its connections stay open but silent, as after a laptop's
-# sleep.
+# The server is suspended, not ended, so its connections stay open but silent, as after a laptop
+# has slept.
 @test "a silent connection is replaced with a connection that resumes from the last id" {
   start_server --heartbeat 1
   browser
@@ -445,7 +445,7 @@ outbox_is_empty() {
   same "$(script 'return document.querySelectorAll("#log .note").length')" 0
 }
 
-@test "a page that is left and returned to resumes its stream" {
+@test "when a user leaves the page and comes back, its stream resumes" {
   start_server
   browser
   join_chat ann
@@ -535,7 +535,7 @@ outbox_is_empty() {
   [[ $output == *"Content Security Policy"* ]]
 }
 
-# ---- EventSource itself ----
+# ---- EventSource without the page ----
 
 @test "EventSource delivers what was posted, whatever the bytes" {
   start_server
@@ -636,7 +636,7 @@ outbox_is_empty() {
   same "$(script 'return [...seen].sort()')" '["missed?","ready","ready","restarted"]'
 }
 
-@test "a page of another origin can use the server only if --cors allows it, then with credentials" {
+@test "a page of another origin can use the server, with credentials, only if --cors allows it" {
   start_server
   local other=$URL
   start_server --cors "$other"
@@ -680,7 +680,7 @@ show_token() {
   type_text '#token' "$1$ENTER"
 }
 
-@test "a token in the URL's fragment signs a user in and is visible nowhere else" {
+@test "a token in the URL fragment signs a user in and appears nowhere else" {
   start_guarded
   browser
   local token
@@ -744,7 +744,7 @@ show_token() {
   wait_until "$CONNECTED"
 }
 
-@test "a page whose token ends asks for another and resumes where it was" {
+@test "a page whose token expires asks for another and resumes where it was" {
   start_guarded
   browser
   open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 4s)"

@@ -8,7 +8,7 @@
 
 load lib/helper
 
-# Prints the statuses of the answers in standard input, in their order.
+# Prints the statuses of the answers in standard input, in order.
 statuses() {
   grep -a '^HTTP/1\.1 ' | cut -d ' ' -f 2 | paste -sd ' '
 }
@@ -26,7 +26,7 @@ statuses() {
     same "$STATUS$(sed '/^Date/d' <<<"$HEAD")" "$get"
     same "$(wc -c <answer.head)" "$(wc -c <answer.body)" # curl -I prints the head
   done
-  # There is not a single byte of a body, so the next answer follows directly.
+  # HEAD gets no byte of a body, so the next answer follows directly.
   same "$(raw 'HEAD /messages HTTP/1.1\r\nHost: h\r\n\r\nHEAD /nothing HTTP/1.1\r\nHost: h\r\n\r\nHEAD /events HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' |
     tr -d '\r' | grep -v '^[A-Z][-A-Za-z]*: ' | paste -sd '|')" \
     'HTTP/1.1 200 OK||HTTP/1.1 404 Not Found||HTTP/1.1 200 OK||HTTP/1.1 200 OK||{"status":"ok"}'
@@ -192,7 +192,7 @@ END
   same "$(raw 'HEAD /events HTTP/1.0\r\n\r\n' | statuses)" 200
 }
 
-@test "an HTTP/1.0 answer that says close is followed by the close" {
+@test "the server closes the connection after an HTTP/1.0 answer that says close" {
   start_server
   HEAD=$(raw 'HEAD /events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n' | tr -d '\r')
   [ "$(field Connection)" = keep-alive ] || lacks "$HEAD" 'does not close'
@@ -228,7 +228,7 @@ normal() {
 # answers have these statuses and are the same each time.
 cut_everywhere() { # REQUESTS STATUSES
   local connection i size whole
-  raw "$1" >/dev/null # the answers differ at first, in their status or in `more`
+  raw "$1" >/dev/null # the first answers differ in their status or in `more`
   raw "$1" >/dev/null
   whole=$(raw "$1" | normal)
   same "$(statuses <<<"$whole")" "$2"
@@ -236,7 +236,7 @@ cut_everywhere() { # REQUESTS STATUSES
   for ((i = 1; i < size; i++)); do
     exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
     head -c "$i" request >&"$connection"
-    # Reading from an empty pipe waits a millisecond, in which the server reads the first part.
+    # This read of an empty pipe waits a millisecond, so that the server reads the first part.
     read -r -t 0.001 -u "$PAUSE" || true
     tail -c +$((i + 1)) request >&"$connection"
     timeout 20 cat <&"$connection" >answer
@@ -261,7 +261,7 @@ cut_everywhere() { # REQUESTS STATUSES
   cut_everywhere 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n8;a=b\r\n{"messag\r\n7\r\ne":"x"}\r\n0\r\nT: u\r\n\r\nGET /messages?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' '201 200'
 }
 
-@test "large answers reach a slow reader complete, and so does the answer after them" {
+@test "a slow reader gets large answers in full, and the answer after them" {
   local connection
   start_server
   for _ in {1..3}; do

@@ -76,7 +76,7 @@ load lib/helper
     --max-streams 0 --listen=127.0.0.1:0 --listen '[::]:0' --listen localhost:0 --log-level debug
 }
 
-@test "a failure of the system is reported in one sentence, with exit code 1" {
+@test "a system error is reported in one sentence, with exit code 1" {
   start_server
   refused 1 --listen "127.0.0.1:$PORT"
   contains "$(cat err)" "127.0.0.1:$PORT"
@@ -133,7 +133,7 @@ load lib/helper
   same "$STATUS" 200
 }
 
-@test "an unknown SSECHAT_ variable is named and ignored" {
+@test "an unknown SSECHAT_ variable is reported by name and ignored" {
   SSECHAT_SERVICE_PORT=1 run -0 "$SSECHAT" --check
   same "${#lines[@]}" 1
   contains "$output" SSECHAT_SERVICE_PORT
@@ -218,7 +218,7 @@ load lib/helper
   stop_server
 }
 
-@test "SIGTERM ends a stream of several rooms and one over HTTP/1.0 in the same way" {
+@test "SIGTERM ends a stream of several rooms and an HTTP/1.0 stream in the same way" {
   start_server
   listen many 'room=a,b,c'
   listen old '' -0
@@ -345,7 +345,7 @@ load lib/helper
 
 @test "1,000 idle streams use less than 512 KB of memory in total" {
   local before after
-  is_sanitized && return 0 # most of its memory is the sanitizer's
+  is_sanitized && return 0 # most of the memory is the sanitizer's
   start_server
   crowd 1 /events
   accepts '{"message":"x"}'

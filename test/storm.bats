@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Storms of damaged requests, which the tool storm makes (storm.c). The server must survive each
-# storm and be as before afterwards: it answers and delivers, has the same number of descriptors and
+# storm and then be as it was: it answers and delivers, has the same number of descriptors and uses
 # no more memory, leaks nothing, and the sanitizers are silent.
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 #
@@ -19,8 +19,8 @@ setup() {
   export LSAN_OPTIONS=${LSAN_OPTIONS:+$LSAN_OPTIONS:}log_threads=1
 }
 
-# Starts a server with a few small, short-lived rooms. They are all full after the warm-up, and are
-# dropped and made again all the time.
+# Starts a server with a few small, short-lived rooms, which all fill up during the warm-up and are
+# constantly dropped and made again.
 stormy_server() {
   start_server --history 16K --max-rooms 16 --room-ttl 1 --max-body 16K --heartbeat 1 "$@"
   DESCRIPTORS=$(descriptors)
@@ -57,7 +57,7 @@ ends_well() {
 
 @test "60,000 damaged requests cost no memory and no descriptor" {
   local before after most=256
-  # What the sanitizer and its quarantine add varies from run to run.
+  # The memory that the sanitizer and its quarantine add varies from run to run.
   ! is_sanitized || most=4096
   stormy_server
   storm 15000 1 120

@@ -40,8 +40,8 @@ sends() {
   echo "$(($(calls sendto) + $(calls sendmsg)))"
 }
 
-# Prints the turns in which something was sent since the server was continued: the number of sends,
-# and the timeout of the wait that followed.
+# Prints a line for each turn that sent something after the server was continued: the number of
+# sends, and the timeout of the wait that followed.
 turns() {
   awk '
     /SIGCONT/ { awake = 1 }
@@ -95,7 +95,7 @@ start_crowded() {
   exec {fd}>&-
 }
 
-@test "messages that arrive together cost one send for each stream, whatever their number" {
+@test "any number of messages that arrive together cost one send for each stream" {
   local fds=() fd
   start_crowded
   count_from_now
@@ -133,8 +133,8 @@ start_crowded() {
   kill -STOP "$SERVER_PID"
   sleep 1.1 # now all heartbeats are due
   kill -CONT "$SERVER_PID"
-  # The heartbeats that a turn leaves over must follow at once, even a second later, when they have
-  # been due only for a moment and the server might wait for more.
+  # After a full turn, the rest must follow at once, even a second later, when those heartbeats have
+  # only just become due and the server might wait for more.
   eventually '[ "$(turns | wc -l)" -ge 7 ]'
   count_until_now
   same "$(turns | head -n 4 | paste -sd ,)" '64 0,64 0,64 0,64 0'

@@ -21,7 +21,7 @@ END
   SSECHAT=$PWD/checked
 }
 
-# Checks that the server exits with 0 and that its log has no line of valgrind.
+# Checks that the server exits with 0 and that its log has no line from valgrind.
 finds_nothing() {
   stop_server
   run grep -a '^==' "$SERVER_LOG"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The page in the binary, and the folder of --www: media types, caching, compression, and everything
+# The page in the binary, and the --www folder: media types, caching, compression, and everything
 # that must not be served. The tests compare bytes and fields with the files themselves.
 # shellcheck disable=SC1083,SC2016,SC2093,SC2094,SC2153
 #
@@ -53,7 +53,7 @@ END
   done
 }
 
-@test "the gzip form of a file has the same bytes and its own ETag" {
+@test "the gzip form of a file unpacks to the same bytes and has its own ETag" {
   local path tag
   start_server
   for path in $PAGES; do
@@ -315,7 +315,7 @@ END
   same "$(raw 'HEAD /file.txt HTTP/1.1\r\nHost: h\r\n\r\nGET /empty HTTP/1.1\r\nHost: h\r\n\r\nGET /file.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' | tail -n 1)" hello
 }
 
-@test "a file of 10 MB reaches a slow reader complete, and the connection continues" {
+@test "a slow reader gets a file of 10 MB in full, and the connection continues" {
   local connection
   mkdir -p site
   head -c 10000000 /dev/urandom >site/big
@@ -333,7 +333,7 @@ END
   tail -c +$(($(sed '/^\r$/q' got | wc -c) + 1)) got | head -c 10000000 | cmp - site/big
 }
 
-@test "a file that is truncated while it is sent ends the connection, not the server" {
+@test "truncating a file while it is being sent ends the connection, not the server" {
   local connection
   mkdir -p site
   head -c 30000000 /dev/zero >site/big
