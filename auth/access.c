@@ -1,11 +1,11 @@
 /* access.c - decides which requests are allowed.
  *
  * The checks stop three kinds of misuse. DNS rebinding: a foreign page makes its own name resolve
- * to our address and so gets the rights of our page; its Host is not one of --host. Cross-site
- * request forgery: a foreign page makes its reader's browser post with the reader's cookie; its
- * Origin is neither ours nor one of --cors. (CORS alone would not stop this, because CORS decides
- * which answers a browser shows to a page, not which requests it sends.) Strangers: with --key,
- * every client needs a token. net/limits.c limits how much an address may use.
+ * to our address and so gets the rights of our page; the Host of its requests is not a --host name.
+ * Cross-site request forgery: a foreign page makes its reader's browser post with the reader's
+ * cookie; its Origin is neither ours nor a --cors origin. (CORS alone would not stop this, because
+ * CORS decides which answers a browser shows to a page, not which requests it sends.) Strangers:
+ * with --key, every client needs a token. net/limits.c limits how much an address may use.
  *
  * Nothing is remembered: the token of every request is checked, so an expired token stops working
  * at once. The price is an HMAC per request and key. No part of a token is ever logged. */
@@ -41,7 +41,7 @@ bool access_wants_token(void)
 
 /* ==== Host =================================================================================== */
 
-/* Returns "example.com:8080" without the port and the dot that may end a name (RFC 3986 3.2.2). */
+/* Returns a Host without its port and without the dot that may end its name (RFC 3986 3.2.2). */
 static struct span host_name(struct span host)
 {
     size_t len = host.len;
@@ -56,7 +56,7 @@ static struct span host_name(struct span host)
 
 /* Compares Host with --host, because after DNS rebinding the browser talks to our address but sends
  * the attacker's name in Host. A name without a port matches every port. Linear searches are fine
- * for the few names and origins of a command line. */
+ * for the few names and origins given on a command line. */
 static bool is_our_host(struct span host)
 {
     const struct spans *hosts = &settings->hosts;
@@ -142,8 +142,8 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
 
 /* ==== Tokens ================================================================================= */
 
-/* Finds "Bearer TOKEN" (RFC 6750 2.1). Other schemes are ignored: they may be meant for a proxy in
- * front. The find functions return a span of the request; `at` is NULL if there is no token. */
+/* Finds "Bearer TOKEN" (RFC 6750 2.1). Other schemes are ignored, because they can be meant for a
+ * proxy. The find functions return a span of the request; `at` is NULL if there is no token. */
 static struct span find_bearer(const struct http_request *r, const char *bytes)
 {
     struct span value = http_find(r, HTTP_AUTHORIZATION, bytes), scheme;
@@ -241,8 +241,9 @@ const struct refusal *access_publish(const struct token *token)
 }
 
 /* Refuses the request if any room is refused, because a stream with fewer rooms than requested
- * would look right but miss messages. A room outside --room gets no "insufficient_scope", because
- * no token would help. At most 16 rooms are compared with at most TOKEN_ROOMS_MAX names each. */
+ * would look right but miss messages. A room that --room does not list gets no
+ * "insufficient_scope", because no token would help. At most 16 rooms are compared with at most
+ * TOKEN_ROOMS_MAX names each. */
 const struct refusal *access_rooms(
     const struct hub *hub, const struct token *token, const struct span *rooms, size_t count)
 {

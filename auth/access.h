@@ -15,7 +15,7 @@
  * should. */
 struct refusal {
     int status;
-    const char *fields; /* more fields of the answer's head, each with its line end */
+    const char *fields; /* more fields for the answer's head, each with its line end */
     const char *detail; /* tells the user what to change (RFC 9457) */
 };
 

@@ -1,13 +1,13 @@
 /* forwarded.c - reads X-Forwarded-For or Forwarded (RFC 7239) from the right.
  *
- * Each proxy appends the address that its request came from, so elements are less trustworthy from
- * right to left: the last is from our own proxy, the first is whatever the client sent. A parser
- * that starts on the left must parse the client's part first, and a client can write a part that
- * swallows the proxy's element (with an open quote, for instance). A parser that starts on the
- * right completes the proxy's element before it reads a byte of the client.
+ * Each proxy appends the address that its request came from, so the elements become less
+ * trustworthy from right to left: the last is from our own proxy, the first is whatever the client
+ * sent. A parser that starts on the left must parse the client's part first, and a client can write
+ * a part that swallows the proxy's element (with an open quote, for instance). A parser that starts
+ * on the right completes the proxy's element before it reads a byte that the client wrote.
  *
- * The cost is bounded by the request's head: each byte is read at most a few times. Left out: the
- * other parameters of Forwarded (by, host, proto), and names instead of addresses. */
+ * The cost is bounded by the size of the request's head: each byte is read at most a few times.
+ * Left out: the other parameters of Forwarded (by, host, proto), and names instead of addresses. */
 
 #include "auth/forwarded.h"
 
@@ -69,8 +69,8 @@ static struct span find_node(struct span element)
  *                                             ^ found     ^ trusted: continue to the left
  *
  * The search ends at an element that is not an address; the last trusted address found, if any, is
- * the result. Several fields of one name are one list (RFC 9110 5.3). Empty elements are skipped,
- * because a list may contain them (RFC 9110 5.6.1). */
+ * the result. Several fields with the same name are one list (RFC 9110 5.3). Empty elements are
+ * skipped, because a list may contain them (RFC 9110 5.6.1). */
 enum forwarded forwarded_client(const struct http_request *request, const char *bytes,
     const struct network *trusted, size_t count, struct address *client)
 {

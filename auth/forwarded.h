@@ -1,4 +1,4 @@
-/* forwarded.h - the address of the client that a trusted proxy forwards a request for.
+/* forwarded.h - finds the address of the client for which a trusted proxy forwards a request.
  *
  * Limits apply per address, so a client that could choose this address could evade the limits. Use
  * this only for a request on a connection from a trusted proxy (--trust-proxy). */
@@ -10,9 +10,9 @@
 #include "net/address.h"
 
 /* Finds the client that the trusted proxies name in a request: the rightmost address that is not in
- * `trusted`, or the leftmost address if all are trusted. Ignores everything to its left, which the
- * client may have written. Reads X-Forwarded-For or, only if that field is absent, Forwarded (RFC
- * 7239). So a proxy that sets only Forwarded must remove X-Forwarded-For.
+ * `trusted`, or the leftmost address if all are trusted. Ignores everything to the left of that
+ * address, which the client may have written. Reads X-Forwarded-For or, only if that field is
+ * absent, Forwarded (RFC 7239). So a proxy that sets only Forwarded must remove X-Forwarded-For.
  *
  * Returns FORWARDED_KNOWN and fills in `client`, FORWARDED_NOT if the request has neither field, or
  * FORWARDED_UNREADABLE if the field is empty or its last element is not an address. */

@@ -2,8 +2,8 @@
  *
  * The state is eight words. Each block of 64 bytes is expanded to 64 words and mixed into the state
  * in 64 rounds (the Merkle-Damgard construction), and the padding at the end contains the length.
- * No branch or table index depends on the bytes, so the time reveals nothing about a key. Nothing
- * is allocated.
+ * No branch or table index depends on the bytes, so the running time reveals nothing about a key.
+ * Nothing is allocated.
  *
  * Left out: the CPU's SHA instructions and unrolled rounds, because one short token per request is
  * cheap enough. Copies of the key on the stack are not wiped, because the key itself stays in
@@ -153,9 +153,9 @@ static void hmac_start(struct sha256 *s, const char block[BLOCK_BYTES], unsigned
 
 /* Computes H(key ^ 0x5c5c... | H(key ^ 0x3636... | bytes)). The outer hash is needed because the
  * digest of a plain H(key | bytes) is the state after its last block: a forger could continue from
- * it and sign a longer text without the key (length extension). A key over one block is hashed
- * first (RFC 2104 2). The price is three blocks on top of those of `bytes`. `digest` also holds
- * intermediate results. */
+ * it and sign a longer text without the key (length extension). A key longer than one block is
+ * hashed first (RFC 2104 2). The price is three more blocks than for `bytes` alone. `digest` also
+ * holds intermediate results. */
 void sha256_hmac(struct span key, struct span bytes, unsigned char digest[SHA256_BYTES])
 {
     struct sha256 s;

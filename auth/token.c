@@ -13,13 +13,13 @@
  * name this algorithm. So the JSON parser sees no byte that an owner of the key has not signed.
  * `kid`, `jku`, `jwk` and similar fields, which would let a token choose its own key, are ignored.
  *
- * Base64url that is padded, cut off or has unused bits set is refused, so a token has exactly one
- * spelling and cannot evade a filter in front that recognises it by its text.
+ * Base64url that is padded, truncated or has unused bits set is refused. So a token has exactly one
+ * spelling, and cannot evade a proxy's filter that recognises it by its text.
  *
  * Nothing is allocated except a key and the output of token_make. A key's bytes are never written
  * to a log, an answer or an error. Left out: other algorithms (one kind of key, one rule),
- * encryption (TLS is in front), and revocation (tokens should be short-lived; a stream ends when
- * its token does). */
+ * encryption (TLS does that), and revocation (tokens should be short-lived; a stream ends when its
+ * token expires). */
 
 #include "auth/token.h"
 
@@ -57,7 +57,7 @@ static int digit_of(char c)
  *     digits  111111 222222 333333 444444
  *     bytes   aaaaaa aabbbb bbbbcc cccccc
  *
- * Six bits left over at the end would be a digit that completes no byte. Fewer bits must be zero
+ * Six bits left over at the end mean that the last digit completes no byte. Fewer bits must be zero
  * (RFC 4648 3.5), or several texts would decode to the same bytes. */
 static bool decode(struct span text, char *out, struct span *bytes)
 {
@@ -86,7 +86,7 @@ static bool decode(struct span text, char *out, struct span *bytes)
  *     | ... | bytes | digits |      becomes      | ... | digits |
  *           start   len                                start    len
  *
- * If out of memory, the buffer keeps the bytes, and its `failed` is set. */
+ * If memory runs out, the buffer keeps the bytes, and its `failed` is set. */
 static void encode_from(struct buffer *b, size_t start)
 {
     size_t len = b->len - start;
@@ -105,8 +105,8 @@ static void encode_from(struct buffer *b, size_t start)
 /* ==== The key ================================================================================ */
 
 /* Returns whether only the owner can read and change the file, because every reader of the key can
- * make tokens. One exception: the group may read a file of root if the server does not run as root.
- * A systemd credential is like that (0440, with an access list that names its user). */
+ * make tokens. One exception: the group may read a file that root owns if the server does not run
+ * as root. A systemd credential is such a file (0440, with an ACL that names the user). */
 static bool is_private(const struct stat *file)
 {
     mode_t forbidden = file->st_uid == 0 && geteuid() != 0 ? 037 : 077;
@@ -160,7 +160,7 @@ _Static_assert(TOKEN_KEY_MIN_BYTES == 32 && TOKEN_KEY_FILE_MAX_BYTES == 4096,
     "the sentences above contain both numbers");
 
 /* Uses O_NONBLOCK, because opening a FIFO would wait for a writer, and O_NOCTTY, because a terminal
- * could become our own. read_key then refuses both, because neither is a regular file. */
+ * could become the controlling one. read_key then refuses both: neither is a regular file. */
 const char *token_read_key(const char *path, struct token_key *key)
 {
     *key = (struct token_key) { NULL, 0 };
@@ -231,10 +231,10 @@ static bool read_string(const struct json_field *field, struct span *string)
     return true;
 }
 
-/* Returns whether `typ` is accepted. It is a media type: its case does not matter, and
+/* Returns whether `typ` is accepted. A media type is compared without regard to case, and
  * "application/" may be left out (RFC 7515 4.1.9). JWT is from RFC 7519 5.1, and at+jwt from RFC
- * 9068, for tokens that give access. A token of another type (logout+jwt, secevent+jwt) was signed
- * for another purpose and must not give access here (RFC 8725 3.11). */
+ * 9068, for access tokens. A token of another type (logout+jwt, secevent+jwt) was signed for
+ * another purpose and must not give access here (RFC 8725 3.11). */
 static bool is_type(struct span type)
 {
     struct span prefix = SPAN("application/");
@@ -266,8 +266,8 @@ static bool read_header(struct span json)
 /* Dates are clamped to 9999-12-31T23:59:59Z, and to the same distance before 1970. */
 static const int64_t date_max = 253402300799;
 
-/* A greater exponent has the same effect, because no token has room for that many digits: any date
- * other than 0 is then at its limit or a fraction. So reading stops here and cannot overflow. */
+/* The limit of an exponent, so that reading it cannot overflow. A greater one has the same effect:
+ * no token has room for that many digits, so a date is 0, a fraction or at its limit. */
 enum { EXPONENT_MAX = 2 * TOKEN_MAX_BYTES };
 
 /* Takes the exponent off the end of a number. Returns 0 if there is none. */
@@ -292,9 +292,9 @@ static int64_t take_exponent(struct span *number)
  *
  *     1234.567e2    `whole` = 4 + 2    123456.7    the seconds 123456, and a fraction
  *
- * Returns the first whole second that is not before the date, here 123457: a clock of whole seconds
- * reaches the date exactly when it reaches that second. The digits and EXPONENT_MAX bound the
- * number of steps. */
+ * Returns the first whole second that is not before the date, here 123457: a clock that counts
+ * whole seconds reaches the date exactly when it reaches that second. The digits and EXPONENT_MAX
+ * bound the number of steps. */
 static int64_t read_date(struct span number)
 {
     bool negative = number.at[0] == '-', fraction = false;
@@ -320,8 +320,8 @@ static int64_t read_date(struct span number)
 
 enum { CLAIM_SUB, CLAIM_AUD, CLAIM_ROOMS, CLAIM_PUBLISH, CLAIM_EXP, CLAIM_NBF, CLAIM_COUNT };
 
-/* Reads the name exactly as it was signed. White space at its ends, which a posted name loses, is
- * refused here, or two users of the application could have the same name. */
+/* Reads the name exactly as it was signed. White space at its ends, which is trimmed from a posted
+ * name, is refused here, or two users of the application could have the same name. */
 static bool read_name(const struct json_field *sub, struct span *name)
 {
     *name = (struct span) { NULL, 0 };
@@ -334,8 +334,8 @@ static bool read_name(const struct json_field *sub, struct span *name)
 }
 
 /* Reads the names of the rooms, each of which must obey rule_room. Each string is decoded in place,
- * which is safe because the walk over the array has passed it. Without the claim, the token allows
- * no room at all. */
+ * which is safe because the walk over the array has already passed it. Without the claim, the token
+ * allows no room at all. */
 static bool read_rooms(const struct json_field *rooms, struct token *token)
 {
     struct json_field room = { .type = JSON_STRING };
@@ -453,8 +453,8 @@ bool token_has_room(const struct token *token, struct span room)
 
 /* ==== Making a token ========================================================================= */
 
-/* Writes each part as plain text, then encodes it in place. Checks `failed` only at the end and
- * before the signature, because an incomplete text must not be signed. */
+/* Writes each part as plain text, then encodes it in place. Checks `failed` only before the
+ * signature, because an incomplete text must not be signed, and at the end. */
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires)
 {

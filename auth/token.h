@@ -2,7 +2,7 @@
  * other algorithm.
  *
  * An application makes a token for each of its users, and the server checks it with the same key.
- * So neither needs a database of sessions, and the server calls no other service. */
+ * So neither needs a session database, and the server calls no other service. */
 
 #ifndef TOKEN_H
 #define TOKEN_H
@@ -31,7 +31,7 @@ struct token {
     size_t room_count;
     bool all_rooms; /* "*" is among `rooms` */
     bool publish;
-    int64_t expires; /* The first second of Unix time at which the token is refused: at most
+    int64_t expires; /* The first Unix time at which the token is refused: at most
                         253402300799, the end of the year 9999, so that milliseconds fit into
                         64 bits, or INT64_MAX for never. */
     char text[TOKEN_MAX_BYTES / 4 * 3]; /* the decoded claims */
@@ -45,18 +45,18 @@ enum token_state {
     TOKEN_EARLY      /* `nbf` is in the future */
 };
 
-/* Reads a key file into `key`, whose bytes the caller then owns. Returns NULL or, if the file
- * cannot be read, is open to other users, or is too short or too long, an error message for the
- * operator; there is nothing to free then. */
+/* Reads a key file into `key`, whose bytes the caller then owns. Returns an error message for the
+ * operator if the file cannot be read, is open to other users, or is too short or too long; there
+ * is nothing to free then. Returns NULL on success. */
 const char *token_read_key(const char *path, struct token_key *key);
 
 /* Checks `text` against `count` keys at Unix time `now`, in whole seconds. Fills in `token` if
- * `text` is good; otherwise `token` must not be used. Only the signature is decoded before it has
- * been verified, and signatures are compared in constant time. */
+ * `text` is good; otherwise `token` must not be used. Until the signature has been verified,
+ * nothing else is decoded. Signatures are compared in constant time. */
 enum token_state token_check(
     struct span text, const struct token_key *keys, size_t count, int64_t now, struct token *token);
 
-/* Fills in the rights of every client if there is no --key: all rooms, publishing, no expiry. */
+/* Fills in every client's rights if there is no --key: all rooms, publishing, no expiry. */
 void token_open(struct token *token);
 
 /* Returns whether a good token allows this room. */
@@ -64,8 +64,8 @@ bool token_has_room(const struct token *token, struct span room);
 
 /* Appends a token to `out`, issued at `now`. An empty `name` omits `sub`; a room "*" means all
  * rooms. Nothing is checked: a token that breaks a rule or is longer than TOKEN_MAX_BYTES is still
- * signed, but token_check refuses it. If out of memory, `out` stays as it was, and `out->failed` is
- * set. */
+ * signed, but token_check refuses it. If memory runs out, `out` stays as it was, and `out->failed`
+ * is set. */
 void token_make(struct buffer *out, const struct token_key *key, struct span name,
     const struct span *rooms, size_t room_count, bool publish, int64_t now, int64_t expires);
 

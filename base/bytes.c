@@ -72,8 +72,8 @@ static inline size_t find_in_word(uint64_t word, char byte)
  *                  11     18
  *
  * The bytes in the overlap have been tested already and do not match, so the first match in the
- * last word is new. A span shorter than 8 bytes is one word padded with zeros. They match if the
- * wanted byte is NUL: hence the comparison with the length. */
+ * last word is new. A span shorter than 8 bytes is one word padded with zeros. If the wanted byte
+ * is NUL, they match, so the result must be compared with the length. */
 size_t span_find(struct span s, char byte)
 {
     if (s.len < sizeof(uint64_t)) {
@@ -121,8 +121,8 @@ bool span_number(struct span s, unsigned long long max, unsigned long long *numb
     return true;
 }
 
-/* Doubles the capacity, so that growth costs the same per byte on average; up to half of the memory
- * is then unused. Allocates even for 0 bytes, because NULL means failure. */
+/* Doubles the capacity, so that the average cost of growth per byte is constant; the price is that
+ * up to half of the memory is unused. Allocates even for 0 bytes, because NULL means failure. */
 char *buffer_reserve(struct buffer *b, size_t more)
 {
     if (b->capacity - b->len >= more && b->at != NULL)
@@ -176,8 +176,8 @@ static void add_any(struct buffer *b, struct span s)
     b->len += s.len;
 }
 
-/* Takes the fast path for a short piece that fits, like nearly every piece of a frame or an answer,
- * and calls add_any for any other piece. */
+/* Copies a short piece on the fast path if it fits, and calls add_any for any other piece. Nearly
+ * every piece of a frame or an answer is short. */
 void buffer_add(struct buffer *b, struct span s)
 {
     if (s.len == 0 || s.len > 32 || b->capacity - b->len < s.len) {
@@ -199,8 +199,8 @@ void buffer_free(struct buffer *b)
     *b = (struct buffer) { 0 };
 }
 
-/* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. The
- * streams are lost, but a broken server could send one client's bytes to another. */
+/* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. That
+ * ends all streams, but a broken server could send one client's bytes to another. */
 void must_fail(const char *what, const char *file, int line)
 {
     print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);

@@ -95,13 +95,13 @@ struct span span_trim(struct span s);
 bool span_split(struct span *rest, char separator, struct span *piece);
 
 /* Reads a span of decimal digits into `*number`. Returns false and leaves `*number` as it was if
- * the span is empty, contains anything but digits, or is over `max`. */
+ * the span is empty, contains anything but digits, or has a value over `max`. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number);
 
-/* Makes room for `more` bytes at the end of the buffer and returns its address. Returns NULL and
- * sets `failed` if out of memory. The caller writes to the room and adds the number of bytes to
- * `b->len`. The address and every span of the buffer are valid until the next call that adds to the
- * buffer, because growth can move the bytes. */
+/* Makes room for `more` bytes at the end of the buffer and returns its address. If memory runs out,
+ * returns NULL and sets `failed`. The caller writes to the room and adds the number of bytes to
+ * `b->len`. The address and all spans into the buffer are valid until the next call that adds to
+ * the buffer, because growth can move the bytes. */
 char *buffer_reserve(struct buffer *b, size_t more);
 
 /* Appends a copy of `s`, which must not point into the buffer: growth can move the bytes. */

@@ -15,8 +15,8 @@ static uint64_t unix_ms;
 static uint64_t date_second = UINT64_MAX; /* the second that `date` shows; UINT64_MAX: none yet */
 static char date[DATE_HTTP_BYTES + 1];
 
-/* Aborts if clock_gettime(2) fails, which happens only where a 32-bit time_t overflows (in 2038):
- * every later date would be wrong. */
+/* Aborts if clock_gettime(2) fails: this happens only when a 32-bit time_t overflows (in 2038), and
+ * from then on every date would be wrong. */
 int64_t clock_now_ms(clockid_t id)
 {
     struct timespec now;

@@ -13,11 +13,11 @@
 void clock_read(void);
 
 int64_t clock_mono_ms(void);
-int64_t clock_mono_us(void); /* in steps of a millisecond, for rates that count in microseconds */
+int64_t clock_mono_us(void); /* with a resolution of 1 ms, for rates counted in microseconds */
 uint64_t clock_unix_ms(void);
 
-/* Returns the current second in the form of the Date field: DATE_HTTP_BYTES bytes and a NUL, valid
- * until the next call. */
+/* Returns the value of the Date field for the current second: DATE_HTTP_BYTES bytes and a NUL,
+ * valid until the next call. */
 const char *clock_http_date(void);
 
 /* Reads one clock now and returns milliseconds: for code outside the loop. */

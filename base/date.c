@@ -13,13 +13,13 @@
 enum { DAY_SECONDS = 86400, EPOCH_WEEKDAY = 4 }; /* 1 January 1970 was a Thursday. */
 
 /* Years begin in March in this file, so that a leap day is the last day of its year and moves no
- * other day. The five months from March have 153 days (31, 30, 31, 30, 31), and so do the five from
- * August. The calendar repeats every 400 years (an era). */
+ * other day. The five months from March have 153 days together (31, 30, 31, 30, 31), and so do the
+ * five from August. The calendar repeats every 400 years (an era). */
 enum {
     FOUR_YEARS_DAYS = 4 * 365 + 1,
     CENTURY_DAYS = 25 * FOUR_YEARS_DAYS - 1,
     ERA_DAYS = 4 * CENTURY_DAYS + 1,
-    EPOCH_DAYS = 719468, /* from 1 March of year 0 */
+    EPOCH_DAYS = 719468, /* from 1 March of year 0 to 1 January 1970 */
 };
 
 static const uint64_t last_second = 253402300799; /* 9999-12-31T23:59:59Z */
@@ -81,8 +81,8 @@ static char *put_text(char *out, const char *text, size_t len)
     return out + len;
 }
 
-/* Uses the English names of days and months that the protocol defines. Each has three letters, so
- * one string contains all days and another all months. */
+/* Uses the English names of days and months that the protocol defines. Each name has three letters,
+ * so one string contains all days and another all months. */
 void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
 {
     static const char days[] = "SunMonTueWedThuFriSat";

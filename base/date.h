@@ -1,4 +1,4 @@
-/* date.h - converts Unix time to a date and time of day in UTC, and to the forms of HTTP and JSON.
+/* date.h - converts Unix time to a date and time of day in UTC, and formats it for HTTP and JSON.
  *
  * strftime(3) is not used, because it takes the names of the days from the locale. */
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct date {
-    unsigned year, month, day; /* month and day count from 1 */
+    unsigned year, month, day; /* month and day start at 1 */
     unsigned weekday;          /* 0 is Sunday */
     unsigned hour, minute, second;
 };
@@ -23,7 +23,7 @@ struct date date_of(uint64_t seconds);
 enum { DATE_HTTP_BYTES = 29 };
 void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1]);
 
-/* Writes "2025-10-09T08:53:20.000Z" (RFC 3339), from Unix time in milliseconds, without a NUL. */
+/* Writes "2025-10-09T08:53:20.000Z" (RFC 3339) for a Unix time in milliseconds, without a NUL. */
 enum { DATE_RFC3339_BYTES = 24 };
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES]);
 

@@ -114,7 +114,7 @@ static unsigned take_range(struct input *in, unsigned symbol, unsigned step, uns
     return least + ((step + symbol % step) << bits) + take_bits(in, bits);
 }
 
-/* Writes all output, byte by byte. A file that unpacks to more than its size is damaged. */
+/* Writes one byte of output. A file that unpacks to more than the expected size is damaged. */
 static void put(struct input *in, struct output *out, char byte)
 {
     if (out->len < out->size)
@@ -153,7 +153,7 @@ static void read_symbols(
 /* Reads the codes that a block defines itself (RFC 1951 3.2.7). The word lengths of both codes form
  * one list, because a repeat can run from the first code into the second. The list itself is
  * Huffman-coded, and the lengths of that third code come first, three bits each. `order` puts
- * seldom used lengths last, so that an encoder can leave them out. */
+ * rarely used lengths last, so that an encoder can leave them out. */
 static void read_codes(struct input *in, struct code *literals, struct code *distances)
 {
     static const unsigned char order[] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2,
@@ -220,11 +220,11 @@ size_t inflate_size(struct span gzip)
     return gzip.len < HEADER_BYTES + TRAILER_BYTES ? 0 : little_endian(gzip.at + gzip.len - 4);
 }
 
-/* Unpacks block after block, up to the block marked as the last. Both codes are on the stack (1.2
- * KB), and nothing is allocated. */
+/* Unpacks the blocks in order, up to the one that is marked as the last. Both codes are on the
+ * stack (1.2 KB), and nothing is allocated. */
 bool inflate(struct span gzip, char *out, size_t size)
 {
-    static const char magic[] = "\x1f\x8b\x08"; /* The NUL is compared too: no flag is set. */
+    static const char magic[] = "\x1f\x8b\x08"; /* The NUL is compared too: the flags must be 0. */
     struct code literals, distances;
     if (gzip.len < HEADER_BYTES + TRAILER_BYTES || memcmp(gzip.at, magic, sizeof magic) != 0)
         return false;

@@ -7,8 +7,8 @@
  *      ┌─► list ◄──► first ◄──► second ◄──► last ◄─┐       empty:  ┌─► list ◄─┐
  *      └───────────────────────────────────────────┘               └──────────┘
  *
- * Adding, removing and splicing take the same time for every length. A list does not store its
- * length, and a struct must be removed from its lists before it is freed. */
+ * Adding, removing and splicing take constant time. A list does not store its length, and a struct
+ * must be removed from its lists before it is freed. */
 
 #ifndef LIST_H
 #define LIST_H

@@ -6,8 +6,8 @@
  *
  * The price of unbuffered writes: write(2) blocks while a pipe is full, so a supervisor that stops
  * reading stops the server at its next line. That is rare, because little is logged: callers limit
- * their warnings about clients (net/limits.c). Left out: timestamps, which the journal and most
- * supervisors add, and log files, which they rotate. */
+ * their warnings about clients (net/limits.c). Left out: timestamps and log rotation, which the
+ * journal and most supervisors provide. */
 
 #include "base/log.h"
 
@@ -20,8 +20,8 @@
 
 enum { LINE_MAX_BYTES = 1024 }; /* including the newline; must be at most PIPE_BUF */
 
-/* The level of log_start. It is static, because every layer logs, and passing the level through all
- * layers would improve no line. */
+/* The level set by log_start. It is static, because every layer logs, and passing the level through
+ * all of them would gain nothing. */
 static enum log_level max_level = LOG_INFO;
 static bool to_journal;
 

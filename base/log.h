@@ -12,8 +12,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Sets the level, which is LOG_INFO before this call: lines above it are not written. Also detects
- * whether standard error is systemd's journal, which accepts a priority before each line
+/* Sets the level: lines above it are not written. Until this call, the level is LOG_INFO. Also
+ * detects whether standard error is systemd's journal, which accepts a priority before each line
  * (sd-daemon(3)). */
 void log_start(enum log_level level);
 
@@ -29,9 +29,9 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const 
  * 3. Returns `out`. */
 const char *log_quote(struct span text, char *out, size_t size);
 
-/* Writes one sentence for the operator, "ssechat: ...", to standard error and exits with EXIT_USAGE
- * if an option is wrong, or EXIT_SYSTEM if a system call failed or a file is not usable. This is
- * for errors at startup; a running server never calls it. */
+/* Writes one sentence for the operator, "ssechat: ...", to standard error and exits with `code`:
+ * EXIT_USAGE if an option is wrong, EXIT_SYSTEM if a system call failed or a file is not usable.
+ * This is for errors at startup; a running server never calls it. */
 enum { EXIT_SYSTEM = 1, EXIT_USAGE = 2 };
 __attribute__((noreturn, format(printf, 2, 3))) void log_exit(int code, const char *format, ...);
 

@@ -51,7 +51,7 @@ void buffer_add_number(struct buffer *b, unsigned long long number)
     buffer_add(b, (struct span) { begin, (size_t)(end - begin) });
 }
 
-/* The type of a number, given by the letters before the conversion. */
+/* The length modifier of a conversion, which gives the type of its argument. */
 enum length {
     LENGTH_INT,
     LENGTH_LONG,      /* l */
@@ -119,7 +119,7 @@ static unsigned long long next_unsigned(enum length length, va_list *args)
     return va_arg(*args, unsigned);
 }
 
-/* Does the same for %d; z and t both read a ptrdiff_t. */
+/* Works like next_unsigned, but for %d: z and t both read a ptrdiff_t. */
 static long long next_signed(enum length length, va_list *args)
 {
     switch (length) {
@@ -135,8 +135,8 @@ static long long next_signed(enum length length, va_list *args)
     return va_arg(*args, int);
 }
 
-/* Takes the next argument, a number, writes its text so that it ends before `end`, and returns the
- * text. The magnitude is negated as an unsigned number, because -LLONG_MIN overflows. */
+/* Takes the next argument, a number, writes its text directly before `end`, and returns the text.
+ * The magnitude is negated as an unsigned number, because -LLONG_MIN overflows. */
 static struct span next_number(char letter, enum length length, va_list *args, char *end)
 {
     char *begin;
@@ -154,10 +154,10 @@ static struct span next_number(char letter, enum length length, va_list *args, c
     return (struct span) { begin, (size_t)(end - begin) };
 }
 
-/* Takes one conversion off the front of a format. %s and %c accept no type, and only %s accepts a
- * precision; the musts refuse anything else. Returns the text of the conversion, which points into
- * the argument or `digits` and is valid as long as they are. A string is not read past its
- * precision. */
+/* Takes one conversion off the front of a format. %s and %c accept no length modifier, and only %s
+ * accepts a precision; the musts refuse anything else. Returns the text of the conversion, which
+ * points into the argument or `digits` and is valid as long as they are. A string is not read past
+ * its precision. */
 static struct span next_value(
     const char **format, va_list *args, struct conversion *c, char digits[DIGITS_MAX])
 {
@@ -184,7 +184,7 @@ static void put(char *out, size_t size, size_t *len, struct span piece)
     *len += piece.len;
 }
 
-/* Appends the text between two conversions as one piece, and likewise the text of each conversion.
+/* Appends one piece at a time: the text between two conversions, or the text of a conversion.
  * Copies the list, so that the caller can use it again, and because a va_list parameter can be an
  * array, whose address would have the wrong type. */
 size_t print_list(char *out, size_t size, const char *format, va_list list)
@@ -242,9 +242,9 @@ void print_line(int fd, const char *format, ...)
         return; /* The reader is gone, so there is nowhere to report that. */
 }
 
-/* Formats directly into the free space of the buffer. If that is too short, reserves the length,
- * which is now known, and formats again. The debug build guesses 1 byte, so that the tests take the
- * second path too. */
+/* Formats directly into the free space of the buffer. If the text does not fit, reserves its
+ * length, which is now known, and formats again. The debug build guesses 1 byte, so that the tests
+ * take the second path too. */
 void buffer_printf(struct buffer *b, const char *format, ...)
 {
 #ifdef DEBUG

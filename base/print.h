@@ -3,8 +3,8 @@
  *
  * The conversions are %s, %c, %d, %u and %x. Before the letter a conversion may have, in this
  * order: a width, padded on the left with spaces, or with zeros if it begins with 0; `.*`, the
- * maximum number of bytes of a string, which then needs no NUL; and the type of a number: l, ll, z
- * or t. Anything else, even %%, aborts; `make lint` finds such formats (test/formats). */
+ * maximum number of bytes of a string, which then needs no NUL; and a length modifier for a number:
+ * l, ll, z or t. Anything else, even %%, aborts; `make lint` finds such formats (test/formats). */
 
 #ifndef PRINT_H
 #define PRINT_H
@@ -18,7 +18,7 @@
 enum { PRINT_DECIMAL_BYTES = 20 };
 char *print_decimal(char *end, unsigned long long number);
 
-/* Append to a buffer. If out of memory, they set `failed` and leave the buffer as it was. */
+/* Append to a buffer. If memory runs out, both set `failed` and leave the buffer as it was. */
 void buffer_add_number(struct buffer *b, unsigned long long number);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);
 

@@ -1,4 +1,4 @@
-/* scan.h - the building blocks of every parser here: classes of characters and a cursor.
+/* scan.h - the building blocks of every parser here: character classes and a cursor.
  *
  * The cursor is a span of the bytes not read yet. No function reads past its end, and a scan_take
  * function that finds no match leaves the cursor where it is. Characters are compared by hand
@@ -71,7 +71,7 @@ static inline bool scan_take(struct span *rest, char c)
     return true;
 }
 
-/* Steps over `text`, case included. Returns false if the next bytes are not `text`. */
+/* Steps over `text`, matching its case. Returns false if the next bytes are not `text`. */
 static inline bool scan_take_text(struct span *rest, struct span text)
 {
     if (rest->len < text.len || memcmp(rest->at, text.at, text.len) != 0)

@@ -1,9 +1,9 @@
 /* table.c - the hash table of table.h and its hash, SipHash-1-3 (Aumasson and Bernstein, 2012).
  *
  * SipHash is a pseudo-random function with a key of 128 bits, made for short inputs: without the
- * key, no hash can be predicted from others. The numbers 1-3 are the rounds per eight bytes and at
- * the end. The paper proposes 2-4; the tables of Rust and Python use 1-3 too, because a table needs
- * less strength than a signature.
+ * key, no hash can be predicted from others. The numbers 1-3 mean one round per eight bytes and
+ * three rounds at the end. The paper proposes 2-4; the tables of Rust and Python use 1-3 too,
+ * because a table needs less strength than a signature.
  *
  * The table grows all at once: a table_add that doubles it moves all n nodes, but the next doubling
  * comes n adds later. It never shrinks, because other limits bound the number of nodes. */
@@ -41,7 +41,7 @@ static const uint64_t *secret(void)
 
 /* Uses the paper's four constants ("somepseudorandomlygeneratedbytes"). Reads words in the
  * machine's byte order, because no other machine computes the hash. The length in the highest byte
- * of the last word distinguishes texts that differ only in zeros at the end. */
+ * of the last word distinguishes texts that differ only in trailing zeros. */
 uint64_t table_hash(struct span s, uint64_t seed)
 {
     const uint64_t *key = secret();
@@ -70,8 +70,8 @@ uint64_t table_hash(struct span s, uint64_t seed)
 }
 
 /* Moves all nodes into `capacity` chains. The lowest bits of a hash are the index of its chain, so
- * doubling divides each chain into two and reverses its order. If out of memory, the table stays as
- * it is, slower but correct, and the next table_add tries again. */
+ * doubling divides each chain into two and reverses its order. If memory runs out, the table stays
+ * as it is, slower but correct, and the next table_add tries again. */
 static void resize(struct table *t, size_t capacity)
 {
     struct node **chains = calloc(capacity, sizeof *chains);
@@ -106,7 +106,7 @@ bool table_add(struct table *t, struct node *node)
 }
 
 /* Searches for the link to the node: one step on average, because there are at least as many chains
- * as nodes unless memory ran out. A node that is not in its chain is a use after free. */
+ * as nodes unless memory ran out. A node that is missing from its chain means a use after free. */
 void table_remove(struct table *t, struct node *node)
 {
     struct node **chain = &t->chains[node->hash & (t->capacity - 1)];
@@ -139,7 +139,7 @@ struct node *table_find_next(struct node *node)
     return node;
 }
 
-/* Needs no cursor besides the node, whose hash gives its chain. Visits all nodes and chains. */
+/* Needs no cursor besides the node, whose hash gives its chain. A walk visits all chains. */
 struct node *table_walk(const struct table *t, const struct node *node)
 {
     if (node != NULL && node->next != NULL)

@@ -29,12 +29,12 @@ struct table {
 };
 
 /* Returns the hash of `s`. Different seeds give unrelated hashes: a caller whose texts belong to
- * different owners passes the owner as seed, so that equal texts spread over the chains. */
+ * different owners uses the owner as the seed, so that equal texts spread over the chains. */
 uint64_t table_hash(struct span s, uint64_t seed);
 
 /* Adds a node whose `hash` is set, without looking for an equal node. Doubles the number of chains
- * when there are as many nodes; if out of memory, the chains get longer instead. Returns false only
- * if the very first allocation fails. */
+ * when there are as many nodes as chains; if memory runs out, the chains get longer instead.
+ * Returns false only if the very first allocation fails. */
 bool table_add(struct table *t, struct node *node);
 
 /* Removes a node, which must be in the table. The owner then frees it. */

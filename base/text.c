@@ -3,8 +3,8 @@
  * Every function reads only its span and allocates nothing. text_next is strict: it accepts only
  * what RFC 3629 allows, because a lenient decoder gives a text several spellings (an overlong slash
  * is the classic example), and then a check for one spelling misses another. text_trim and
- * text_length rely on their caller to have checked the text, but stay inside the span even if it
- * has not.
+ * text_length expect a text that the caller has checked, but stay inside the span even if it is
+ * invalid.
  *
  * Left out: the tables of the Unicode database. Case, normal forms and the width of characters
  * matter to the page that shows a message, not to the server that carries it. */
@@ -20,7 +20,7 @@ static bool is_continuation(char byte)
 
 /* Returns the number of bytes of the character that begins with `first`, or 0 if no character does.
  * Sets `*bits` to the part of the first byte that belongs to the character, and `*least` to the
- * least character that needs that many bytes: anything below it is overlong.
+ * lowest character that needs that many bytes: anything below it is overlong.
  *
  *      110xxxxx 10xxxxxx                        from U+0080
  *      1110xxxx 10xxxxxx 10xxxxxx               from U+0800

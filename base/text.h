@@ -1,5 +1,5 @@
-/* text.h - UTF-8 (RFC 3629), the classes of characters for the fields of a message, and Base64. A
- * character here is a Unicode code point. */
+/* text.h - UTF-8 (RFC 3629), the character classes for message fields, and Base64. A character here
+ * is a Unicode code point. */
 
 #ifndef TEXT_H
 #define TEXT_H

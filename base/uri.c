@@ -1,8 +1,8 @@
 /* uri.c - checks authorities and decodes percent-encoding (RFC 3986).
  *
  * Only the characters of an authority are checked, because the server compares it and never looks
- * it up or connects to it. The check must refuse whatever a proxy in front could read differently:
- * a user name ("good.example@bad.example"), spaces, control characters, a port over 65535.
+ * it up or connects to it. The check must refuse whatever a proxy could read differently: a user
+ * name ("good.example@bad.example"), spaces, control characters, a port over 65535.
  *
  * Left out: relative references, normalisation, and schemes other than http and https. */
 
@@ -18,8 +18,8 @@ static bool is_alphanumeric(char c)
 }
 
 /* Returns whether `s` is a registered name (RFC 3986 3.2.2): unreserved characters, sub-delimiters
- * and complete percent triplets. IPv4 addresses match too. '@' is refused, and so are user names
- * and passwords. NUL has its own test, because strchr(3) would find the end of its list. */
+ * and complete percent triplets. IPv4 addresses match too. Refusing '@' also refuses user names and
+ * passwords. NUL needs its own test, because strchr(3) would find the NUL that ends the list. */
 static bool is_host_name(struct span s)
 {
     for (size_t i = 0; i < s.len; i++) {

@@ -1,7 +1,7 @@
 /* words.c - the lexical elements of words.h (RFC 9110 5.5 and 5.6).
  *
- * Strictness here is a defence. Most request smuggling begins with a byte that two servers in a row
- * read differently: a control character in a field, a space in a name, a line end hidden in a
+ * Strictness here is a defence. Most request smuggling begins with a byte that two servers on the
+ * path read differently: a control character in a field, a space in a name, a line end hidden in a
  * quoted string. Whatever the grammar does not allow is refused, even if the value is not needed.
  * Characters are classified here instead of with <ctype.h>, because a locale must not decide what
  * is valid HTTP. */
@@ -11,8 +11,8 @@
 #include "base/scan.h"
 #include "base/text.h"
 
-/* Looks up one of 256 bits, so that each character of a name costs a shift and a mask. It is inline
- * for words_take_token; words_is_token_char is for the parser in http.c. */
+/* Looks up one of 256 bits, so that each character of a name costs a shift and a mask. The function
+ * is inline for words_take_token; words_is_token_char is for the parser in http.c. */
 static inline bool is_token_char(char c)
 {
     static const uint64_t bits[] = { 0x3ff6cfa00000000, 0x57ffffffc7fffffe, 0, 0 };
@@ -60,8 +60,8 @@ struct span words_take_token(struct span *rest)
 }
 
 /* Takes a quoted string (RFC 9110 5.6.4) without decoding it. Returns false if a quote is missing
- * at either end, after which `*rest` can be at the end, or if the string contains a control
- * character, even an escaped one. */
+ * at either end, or if the string contains a control character, even an escaped one. If the closing
+ * quote is missing, `*rest` can be at the end. */
 static bool take_quoted(struct span *rest)
 {
     struct span s = *rest;

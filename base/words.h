@@ -9,8 +9,8 @@
 /* Returns whether a token may contain `c` (5.6.2): a letter, a digit, or one of !#$%&'*+-.^_`|~. */
 bool words_is_token_char(char c);
 
-/* Returns whether a field's value may be `s`: no control byte except the tab. Bytes from 0x80 on
- * are opaque and allowed (5.5). */
+/* Returns whether `s` is valid as a field's value: no control byte except the tab. Bytes from 0x80
+ * on are opaque and allowed (5.5). */
 bool words_are_text(struct span s);
 
 /* Takes the longest token off the front of `*rest`. The token may be empty. */

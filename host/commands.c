@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Prints the token with a line end. A token that is written only partly (the disk is full) is an
+/* Prints the token with a line end. A token that is written only partly (to a full disk) is an
  * error, because a script would continue with half of it. */
 static void write_line(struct buffer *out)
 {

@@ -2,13 +2,13 @@
  *
  * One row of the table says everything about an option: its name, how its value is read, which
  * field it sets, what is allowed, and what --help prints. So the help cannot miss an option, and a
- * new option is one row and one field. getopt_long(3) handles neither types, ranges nor the
+ * new option needs only one row and one field. getopt_long(3) handles neither types, ranges nor the
  * environment, so most of this file would still be needed.
  *
- * Only the form of a value is checked here; whether a port is free, or a key file can be read,
- * turns out where it is used. Each mistake ends the program with one sentence that names its
- * source: a server that starts without one of its options would be worse. Values are borrowed from
- * argv and the environment; allocated memory lives as long as the process. */
+ * Only the form of a value is checked here; whether a port is free or a key file is readable turns
+ * out only when it is used. Each mistake ends the program with one sentence that names the option
+ * or the variable, because a server that starts without one of its options would be worse. Values
+ * are borrowed from argv and the environment; allocated memory lives as long as the process. */
 
 #include "host/options.h"
 
@@ -21,11 +21,11 @@
 #include <unistd.h>
 
 /* How a value is read, and the type of its field. The compiler does not check that the field has
- * this type: set_field() writes through an offset. */
+ * this type, because set_field() writes through an offset. */
 enum kind {
     KIND_FLAG,   /* bool, without a value */
     KIND_STRING, /* const char * */
-    KIND_LIST,   /* struct spans: may be repeated; separated by commas in the environment */
+    KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment */
     KIND_COUNT,  /* uint64_t, like sizes and times; set_initial() relies on this order */
     KIND_SIZE,   /* in bytes */
     KIND_TIME,   /* in milliseconds */
@@ -65,7 +65,7 @@ static const struct option server_options[] = {
     { "room-ttl", "TIME", KIND_TIME, FIELD(hub.room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY,
         false, SECOND,
         "drop a room's history after this long without streams\n"
-        "and messages (7d)" },
+        "or messages (7d)" },
     { "max-streams", "N", KIND_COUNT, FIELD(net.max_streams), 0, 1, 10000000, true, 0,
         "the most streams at a time (as many as the descriptor\nlimit allows)" },
     { "max-streams-per-ip", "N", KIND_COUNT, FIELD(net.max_streams_per_ip), 64, 1, 10000000, true,
@@ -94,7 +94,7 @@ static const struct option server_options[] = {
         "127.0.0.1, unix) sent it; may be repeated" },
     { "key", "FILE", KIND_LIST, FIELD(access.key_files), 0, 0, 0, false, 0,
         "require a token that is signed with the key in this\n"
-        "file; may be repeated, while one key replaces another" },
+        "file; may be repeated while a key is being replaced" },
     { "journal", "FILE", KIND_STRING, FIELD(journal.path), 0, 0, 0, false, 0,
         "keep messages in this file across restarts and crashes" },
     { "sync", "WHEN", KIND_SYNC, FIELD(journal.sync), 0, 0, 0, false, 0,
@@ -148,7 +148,7 @@ static const struct command server_command = {
     "Sizes take the units K and M, times s, m, h and d. A count of 0 means no limit.\n"
     "Each option with a value can also be set in the environment:\n"
     "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
-    "takes a list with commas. The command line takes precedence.\n"
+    "takes a comma-separated list. The command line takes precedence.\n"
     "\n"
     "Exit codes: 0 after SIGTERM or SIGINT, 1 if the system refuses something (a\n"
     "port, a file, memory), 2 for a wrong option.",
@@ -206,7 +206,7 @@ static void print_option(const struct option *option)
 }
 
 /* Prints the help to standard output and exits with 0, so that it can be piped into a pager. After
- * a wrong option only one sentence is printed, not all of this. */
+ * a wrong option only one sentence is printed, not the help. */
 __attribute__((noreturn)) static void print_help(const struct command *command)
 {
     print_line(STDOUT_FILENO, "%s\n", command->before);
@@ -265,7 +265,7 @@ __attribute__((noreturn)) static void fail_for_memory(void)
     log_exit(EXIT_SYSTEM, "out of memory while reading the options");
 }
 
-/* Adds a value without copying its bytes. The array grows one by one, because lists are short. */
+/* Adds a value without copying its bytes. The array grows item by item, because lists are short. */
 static void add_value(struct spans *values, struct span value)
 {
     struct span *items = realloc(values->items, (values->count + 1) * sizeof *items);
@@ -277,7 +277,7 @@ static void add_value(struct spans *values, struct span value)
 
 static enum log_level read_level(const char *source, const char *text)
 {
-    static const char *const names[] = { "error", "warn", "info", "debug" }; /* as the enum */
+    static const char *const names[] = { "error", "warn", "info", "debug" }; /* as in the enum */
     for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
         if (strcmp(text, names[i]) == 0)
             return (enum log_level)i;
@@ -286,7 +286,7 @@ static enum log_level read_level(const char *source, const char *text)
 
 /* Sets the option's field in the command's struct `o`. `source` names the option or the variable in
  * an error message. An empty value is refused for every kind, because in scripts it usually comes
- * from a variable that is not set. */
+ * from an unset variable. */
 static void set_field(void *o, const char *source, const struct option *option, const char *text)
 {
     static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
@@ -327,7 +327,7 @@ static void set_field(void *o, const char *source, const struct option *option, 
 /* ==== Where they come from =================================================================== */
 
 /* Finds an option. The search is linear, which is fine for a few dozen options. Abbreviations are
- * not allowed: a new option that makes one ambiguous would break scripts. */
+ * not allowed, because a new option that makes one ambiguous would break scripts. */
 static const struct option *find_option(const struct command *command, struct span name)
 {
     for (size_t i = 0; i < command->count; i++)
@@ -346,7 +346,7 @@ static void set_initial(const struct command *command, void *o)
     }
 }
 
-/* Finds max-rooms for the MAX_ROOMS of SSECHAT_MAX_ROOMS. Any other character becomes '?', which no
+/* Finds max-rooms for the MAX_ROOMS of SSECHAT_MAX_ROOMS. Lower-case letters become '?', which no
  * name contains, so SSECHAT_max_rooms is not found. Returns NULL if there is no such option. */
 static const struct option *find_variable(struct span variable)
 {
@@ -370,8 +370,8 @@ static const char *cut_out(struct span s)
 }
 
 /* Reads each variable SSECHAT_NAME as --name. A name that is not an option is reported and ignored;
- * a wrong value ends the program, as on the command line. Flags are refused: they request an action
- * (check, help) and do not configure the server. */
+ * a wrong value ends the program, as on the command line. Flags are refused, because they request
+ * an action (check, help) and do not configure the server. */
 static void read_environment(struct options *o)
 {
     for (char **e = environ; *e != NULL; e++) {
@@ -456,8 +456,8 @@ static bool is_origin(struct span origin)
 }
 
 /* Returns whether `host` is a name as in Host, with or without a port; an IPv6 address is in
- * brackets. It checks only the characters, which catches URLs and lists. A name that no client uses
- * never matches. */
+ * brackets. Only the characters are checked, which catches URLs and lists. A name that no client
+ * uses never matches. */
 static bool is_host(struct span host)
 {
     bool good = host.len > 0;
@@ -467,8 +467,8 @@ static bool is_host(struct span host)
 }
 
 /* Fills in net.trusted and net.trust_unix from the list. A network with bits set after its prefix
- * is refused, because it is probably a typing mistake, and trusting too much lets clients choose
- * the address that they count for. */
+ * is refused, because it is probably a typing mistake, and a network that is too large would let
+ * clients choose the address that they count for. */
 static void read_trusted(struct options *o)
 {
     const struct spans *list = &o->trust_proxy;
@@ -485,7 +485,7 @@ static void read_trusted(struct options *o)
     }
 }
 
-/* Checks the items of lists, and computes values that depend on others. This comes last, when the
+/* Checks the items of lists, and computes values that depend on others. This comes last, after the
  * command line has replaced values from the environment. */
 static void check_server(struct options *o)
 {
@@ -519,8 +519,8 @@ void options_read(struct options *o, int argc, char **argv)
     check_server(o);
 }
 
-/* Applies the server's rules (rules.h), so that no token is printed that the server refuses. A name
- * is refused rather than trimmed: the name in a token should be exactly the one that was typed. */
+/* Applies the server's rules (rules.h), so that it prints no token that the server refuses. A name
+ * is refused rather than trimmed: the name in a token should be exactly the one that was given. */
 static void check_token(struct token_options *o)
 {
     struct span name = span_of(o->sub != NULL ? o->sub : "x"), given = name;
@@ -538,8 +538,8 @@ static void check_token(struct token_options *o)
             options_fail("--rooms", "%s", why);
 }
 
-/* Splits values at commas: "--rooms lobby,news" is two values, because no room's name has a comma.
- * The server's lists are split only in the environment, where a variable cannot be repeated. */
+/* Splits values at commas: "--rooms lobby,news" is two values, because a room's name contains no
+ * comma. The server's lists are split only in variables, which cannot be repeated. */
 static void split_lists(struct spans *values)
 {
     struct spans whole = *values;

@@ -38,8 +38,8 @@ struct token_options {
     uint64_t ttl_ms;
 };
 
-/* Reads the arguments after `ssechat token` in the same way, but not the environment: SSECHAT_KEY
- * is for the server, and a token must not be signed with it by accident. */
+/* Reads the arguments after `ssechat token` in the same way, but not the environment, because
+ * SSECHAT_KEY is for the server, and a token must not be signed with it by accident. */
 void options_read_token(struct token_options *o, int argc, char **argv);
 
 /* Writes "ssechat: SOURCE: ..." to standard error and exits with EXIT_USAGE. `source` is the option

@@ -7,9 +7,9 @@
 //   - It recognizes its own message by that key when the stream brings it back.
 // Text from other users only ever becomes text nodes. Nothing here makes HTML out of strings.
 //
-// A browser opens at most six HTTP/1.1 connections to a host, counted over all tabs, and each tab
-// with this page uses one. With six tabs none is left for posting. A proxy that speaks HTTP/2 to
-// the browser lifts that limit.
+// A browser opens at most six HTTP/1.1 connections to a host, counted across all tabs, and each tab
+// with this page uses one. With six such tabs, none is left for posting. A proxy that speaks HTTP/2
+// to the browser lifts that limit.
 
 const HISTORY = 50;            // messages to ask for at startup, and with each "load earlier"
 const MESSAGE_MAX = 4096;      // characters; the server refuses longer ones
@@ -85,7 +85,7 @@ async function problemOf(answer) {
 // An application sends its user here with the token after a '#': /#token=eyJhbGciOi… A browser
 // never sends that part of an address to a server. The page removes the token from the address at
 // once, so that no copied link contains it, and keeps it only for this tab. Requests send it in a
-// header field; only EventSource, which cannot set one, has it in its URL.
+// header field; only an EventSource, which cannot set header fields, has it in its URL.
 
 let token = '';
 let claims = {};               // the contents of the token: { sub, rooms, publish, exp }
@@ -222,8 +222,8 @@ const fullTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeSty
 const dayName = new Intl.DateTimeFormat(undefined,
   { weekday: 'long', day: 'numeric', month: 'long' });
 
-// Splits a text into text nodes, and links for its http and https addresses. No other scheme
-// becomes a link: a javascript: address could run a script in this page.
+// Splits a text into text nodes and links; the links are its http and https addresses. No other
+// scheme becomes a link: a javascript: address could run a script in this page.
 function textNodes(text) {
   const nodes = [];
   let done = 0;
@@ -242,7 +242,7 @@ function textNodes(text) {
   return [...nodes, text.slice(done)];
 }
 
-// Returns one of six quiet colours for a name, from a hash of it, so it is the same in each tab.
+// Returns one of six quiet colours, chosen by a hash of the name, so it is the same in each tab.
 function hueOf(name) {
   let sum = 0;
   for (const character of name) sum = (sum * 31 + character.codePointAt(0)) >>> 0;
@@ -394,8 +394,8 @@ function note(text) {
   append(make('p', 'note', make('span', '', text)));
 }
 
-// Loads earlier messages, which come as JSON, and inserts them above. A page of the history can
-// contain only events that are not shown here; the page before it is then loaded at once, or the
+// Loads earlier messages, which come as JSON, and inserts them above. If a page of the history
+// contains nothing that is shown here, the page before it is loaded at once, because otherwise the
 // button would seem to do nothing.
 async function loadEarlier() {
   $.earlier.disabled = true;
@@ -487,8 +487,9 @@ function showState(state, notice = '', canRetry = false) {
 
 // Opens a stream, and closes the one before it. The first stream asks for the latest messages, a
 // later one for all messages after the last id seen. The server ignores `history` if there is an
-// id, so it is left out. A new EventSource does not know the id of the one before it and cannot set
-// a header, so the id is in the URL; when this EventSource reconnects, its newer id overrides it.
+// id, so the URL then omits it. A new EventSource does not know the id of the one before it and
+// cannot set a header, so the id is in the URL; when this EventSource reconnects, its newer id
+// overrides the one in the URL.
 function connect() {
   clearTimeout(retryTimer);
   stream?.close();
@@ -521,8 +522,8 @@ function connect() {
   });
 }
 
-// The replay is over; the messages that follow are live. This is also the moment at which
-// everything that failed during an outage is likely to work again.
+// Handles the end of the replay: the messages that follow are live, and everything that failed
+// during an outage is now likely to work again.
 function onReady({ rooms, heartbeat }) {
   heartbeatMs = heartbeat * 1000;
   busy = '';
@@ -654,7 +655,7 @@ function post(text) {
 
 function enqueue(entry) {
   entry.state = 'waiting';
-  // After a change of rooms the outbox can contain messages for the old room: sent, but not shown.
+  // After a change of rooms, messages for the old room can be in the outbox: sent, but not shown.
   const { name, message } = entry.body;
   entry.node = draw({ name, message, time: new Date().toISOString() }, true);
   entry.status = make('p', 'delivery');
@@ -735,8 +736,8 @@ async function attempt(entry) {
   }
 }
 
-// Waits before the next attempt. A wait that the server asked for is never shortened; the page's
-// own backoff ends early, by wakeOutbox(), when the connection is back.
+// Waits before the next attempt. A wait that the server asked for is never shortened; wakeOutbox()
+// ends the page's own backoff early when the connection is back.
 function pause(askedMs, ownMs) {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, askedMs || ownMs);
@@ -768,8 +769,8 @@ function refused(entry, detail) {
   showDelivery(entry, words, back);
 }
 
-// Removes a message that arrived in the stream from the outbox. Returns false if it was not there.
-// The stream can be faster than the answer to the POST, so the key counts as well as the id.
+// Removes from the outbox a message that arrived in the stream. Returns false if it was not there.
+// The stream can be faster than the answer to the POST, so an equal key is enough.
 function settle(item) {
   const entry = outbox.find((other) => other.body.room === room
     && (other.id === item.id || (item.key && other.key === item.key)));
