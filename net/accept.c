@@ -9,8 +9,8 @@
  *         └─ none is idle ──► pause: take the listeners out of epoll
  *                           └─ a client closes or becomes idle, or a second has passed ──► resume
  *
- * Clients in the backlog wait meanwhile and are served once a descriptor is freed; the backlog
- * bounds their number. Some servers keep a spare descriptor to accept such clients and close them
+ * Meanwhile clients wait in the backlog, which bounds their number, and are served once a
+ * descriptor is freed. Some servers keep a spare descriptor to accept such clients and close them
  * at once: that empties the backlog, but makes them all try again. */
 
 #include "net/accept.h"
@@ -29,7 +29,7 @@
 enum {
     ACCEPTS_PER_TURN = 64, /* per listener; the rest wait for the next turn */
     ACCEPTS_LAST = 4096,   /* per listener before it closes: a full backlog, see listen.c */
-    AGAIN_MS = 1000,       /* between two tries in a pause while no descriptor is freed */
+    AGAIN_MS = 1000,       /* between two tries in a pause, unless a descriptor is freed */
     LOG_PAUSE_MS = 60000,  /* between two log lines about pauses */
 };
 
@@ -71,7 +71,7 @@ static bool watch(int operation)
     return all;
 }
 
-/* Announces the listeners last: a script that waits for the line can connect at once. */
+/* Announces the listeners last, so that a script that waits for the line can connect at once. */
 bool accept_begin(void)
 {
     bool watched = watch(EPOLL_CTL_ADD);
@@ -97,9 +97,9 @@ static void pause_accepting(void)
 }
 
 /* Frees a descriptor for the next connection. Returns false if no connection is pending, or if
- * accepting had to pause. The poll(2) is needed because Linux allocates a descriptor before it
- * looks at the backlog: accept4 fails with EMFILE even when nothing is pending, and an idle client
- * would be closed for nothing. */
+ * accepting had to pause. poll(2) is needed because Linux allocates a descriptor before it looks at
+ * the backlog: accept4 fails with EMFILE even when nothing is pending, and an idle client would
+ * then be closed for nothing. */
 static bool free_descriptor(const struct listener *listener)
 {
     struct pollfd pending = { .fd = listener->fd, .events = POLLIN };
@@ -180,8 +180,8 @@ bool accept_ready(void *data)
     return true;
 }
 
-/* Tries again when client_released has changed, which also counts clients that became idle: they
- * can be closed for a new client. If a listener cannot be added, the pause continues. */
+/* Tries again when client_released has changed. It also counts clients that became idle, because
+ * they can be closed for a new client. If a listener cannot be added, the pause continues. */
 void accept_tick(void)
 {
     if (!paused || (released == client_released() && again_ms > clock_mono_ms()))
@@ -196,8 +196,8 @@ int64_t accept_next_ms(void)
     return paused ? again_ms : INT64_MAX;
 }
 
-/* Accepts pending connections first: the kernel resets those in the backlog of a closed listener,
- * although the clients see them as established. They get their answers like the others. */
+/* Accepts pending connections first, because the kernel resets the connections in a closed
+ * listener's backlog, although their clients see them as established. */
 void accept_end(void)
 {
     for (size_t i = 0; i < service_count; i++) {

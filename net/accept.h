@@ -25,8 +25,8 @@ bool accept_ready(void *data);
 /* Ends a pause when a descriptor may have become available. Call this once per turn. */
 void accept_tick(void);
 
-/* Returns when accept_tick must be called even if no descriptor was freed, in monotonic
- * milliseconds; INT64_MAX for never. */
+/* Returns the time, in monotonic milliseconds, at which accept_tick must be called even if no
+ * descriptor was freed; INT64_MAX unless paused. */
 int64_t accept_next_ms(void);
 
 /* Accepts the clients that have already connected, then closes the listeners for good. */

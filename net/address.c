@@ -8,9 +8,9 @@
  * A listener on [::] sees IPv4 clients in this form anyway, so a client counts against the same
  * address on every listener. An IPv4 network of n bits becomes a mapped network of 96 + n bits.
  *
- * Names are never looked up: the loop would wait for a stranger's server. inet_pton(3) does the
- * parsing: it accepts only one spelling of IPv4 (no octal, no "127.1"), because two programs that
- * read an address differently can be played off against each other. */
+ * Names are never looked up, because the loop would wait for a stranger's server. inet_pton(3) does
+ * the parsing, because it accepts only one spelling of IPv4 (no octal, no "127.1"): an attacker can
+ * exploit two programs that read an address differently. */
 
 #include "net/address.h"
 
@@ -78,7 +78,7 @@ static bool parse_plain(struct span text, struct address *address)
     return true;
 }
 
-/* Returns whether the text is a port number, and not an obfuscated port (RFC 7239 6). */
+/* Returns whether the text is a port number rather than an obfuscated port (RFC 7239 6). */
 static bool is_port(struct span text)
 {
     unsigned long long port;
@@ -112,9 +112,9 @@ bool address_parse(struct span text, struct address *address)
     return parse_plain(text, address);
 }
 
-/* Finds the longest run of zeros among the eight groups of an IPv6 address, the first of equally
- * long runs; a single zero is not a run (RFC 5952 4.2). Returns where the run begins, and sets
- * `*end` to the group after it, or to 0 if there is no run. */
+/* Finds the longest run of zeros among the eight groups of an IPv6 address, or the first of several
+ * equally long runs; a single zero is not a run (RFC 5952 4.2). Returns where the run begins, and
+ * sets `*end` to the group after it, or to 0 if there is no run. */
 static unsigned find_zeros(const unsigned groups[8], unsigned *end)
 {
     unsigned begin = 0;

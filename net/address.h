@@ -30,8 +30,8 @@ bool address_of(const struct sockaddr *socket, struct address *address);
  * up. */
 bool address_parse(struct span text, struct address *address);
 
-/* Reads "10.0.0.0/8", "2001:db8::/32" or a single address. Returns false for anything else, even if
- * only bits after the prefix are set: 10.1.2.3/8 is most likely a typo. */
+/* Reads "10.0.0.0/8", "2001:db8::/32" or a single address. Returns false for anything else,
+ * including a network with bits set after the prefix: 10.1.2.3/8 is most likely a typo. */
 bool network_parse(struct span text, struct network *network);
 
 bool network_has(const struct network *network, const struct address *address);

@@ -8,7 +8,7 @@
  *   to a client that an earlier event has closed. Freeing the struct at once would cause a
  *   use-after-free. The price: after a call that can close, the state must be checked again.
  * - One request is handled at a time: nothing is read while an answer is unknown or not completely
- *   sent. Requests that are sent ahead (RFC 9112 9.3.2) wait in the kernel, and use no memory here.
+ *   sent. Pipelined requests (RFC 9112 9.3.2) wait in the kernel and use no memory here.
  * - Each client gets one bounded step at a time: one recv(2), one request, one piece of a file, the
  *   frames that fit into its socket. Level-triggered epoll reports the rest.
  * - Every client that is not closed is in exactly one queue of deadline.h. These queues are also
@@ -71,7 +71,7 @@ static void log_close(const struct client *c, enum outcome why)
 
 /* Makes close(2) send a reset (a linger time of zero) if the client has stopped reading. After a
  * normal close the kernel would keep the unsent bytes and offer them for up to a minute, in a
- * socket that no descriptor and no limit of this server accounts for. */
+ * socket that has no descriptor here and counts against no limit. */
 static void reset_at_close(const struct client *c, enum outcome why)
 {
     struct linger now = { .l_onoff = 1 };
@@ -80,10 +80,10 @@ static void reset_at_close(const struct client *c, enum outcome why)
 }
 
 /* Closes a connection in any state; a second call does nothing. client_leave precedes
- * client_set_peer, because it decrements the peer's streams. close(2) also removes the socket from
- * epoll, because no other process has it open (a forked child closes its copies: compact.c). The
- * deadline's link puts the client into the list of the dead, so closing needs no memory and cannot
- * fail. */
+ * client_set_peer, because client_leave decrements the peer's streams. close(2) also removes the
+ * socket from epoll, because no other process has it open (a forked child closes its copies:
+ * compact.c). The client enters the list `dead` by its link `deadline`, so closing needs no memory
+ * and cannot fail. */
 static void close_client(struct client *c, enum outcome why)
 {
     if (c->state == CLIENT_CLOSED)
@@ -120,8 +120,8 @@ static void watch(struct client *c, uint16_t events)
         close_client(c, GONE_EPOLL);
 }
 
-/* Returns the index of these handlers in known_handlers, and adds new ones. A byte instead of a
- * pointer keeps struct client small. The search is linear: there are only a few. */
+/* Returns the index of these handlers in known_handlers; adds them if they are new. A byte instead
+ * of a pointer keeps struct client small. The search is linear: there are only a few. */
 static uint8_t handlers_number(const struct handlers *handlers)
 {
     uint8_t i = 0;
@@ -174,8 +174,8 @@ void client_fail(struct client *c)
     close_client(c, GONE_NO_MEMORY);
 }
 
-/* Returns the time over which streams that end together are told to reconnect: at least a second,
- * and a millisecond per stream, so that they do not all connect at the same instant. */
+/* Returns the time over which streams that end together are told to reconnect: a millisecond per
+ * stream, but at least a second, so that they do not all connect at the same instant. */
 static uint64_t spread_ms(void)
 {
     return limits_streams() > 1000 ? limits_streams() : 1000;
@@ -183,8 +183,8 @@ static uint64_t spread_ms(void)
 
 /* ==== Addresses and descriptors ============================================================== */
 
-/* Moves the client's buffered bytes to the new peer too. A proxied connection counts against
- * another address with each request. */
+/* Also moves the client's buffered bytes to the new peer's count. A proxied connection can count
+ * against a different address for each request. */
 void client_set_peer(struct client *c, struct peer *peer)
 {
     size_t bytes = c->in != NULL ? c->in->capacity : 0;
@@ -215,8 +215,8 @@ unsigned client_released(void)
 /* Closes in stages (RFC 9112 9.6). A half-close tells the client that nothing follows; then, for a
  * second, the server reads and drops whatever the client still sends. An immediate close(2) with
  * unread bytes would send a reset, and the client's kernel could drop the answer before the client
- * has read it. After LINGER_BYTES the server stops reading: the client's window fills, so the
- * client must stop sending, and can read the answer meanwhile. */
+ * has read it. After LINGER_BYTES the server stops reading, so the receive window fills: the client
+ * must stop sending, but can still read the answer. */
 static void linger(struct client *c)
 {
     input_free(c);
@@ -230,7 +230,7 @@ static void linger(struct client *c)
 }
 
 /* Ends the connection after its answer, or makes it ready for the next request. If that request is
- * already in the buffer, process_ready parses it after the other clients have had their events.
+ * already in the buffer, process_ready parses it after the events of the other clients are handled.
  * Parsing it here would let a client that sends a hundred requests at once keep the others waiting,
  * and would nest a hundred calls. */
 static void finish_answer(struct client *c)
@@ -252,8 +252,8 @@ static void finish_answer(struct client *c)
 }
 
 /* Waits for room in the socket. EPOLLOUT is armed only while bytes wait, because an idle socket is
- * writable in every turn. EPOLLIN is disarmed meanwhile: a client that does not read its answers
- * could otherwise make the server work for nothing (back-pressure). */
+ * writable in every turn. EPOLLIN is disarmed meanwhile (back-pressure): a client that does not
+ * read its answers could otherwise make the server work for nothing. */
 static void await_output(struct client *c)
 {
     c->state = CLIENT_ANSWERING;
@@ -313,7 +313,7 @@ void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client 
         turn_serve(hub, &c->stream);
 }
 
-/* Refuses an unreadable request and ends the connection: nobody knows where the next one begins. */
+/* Refuses an unreadable request and ends the connection, whose next request cannot be found. */
 static void refuse(struct client *c, int status)
 {
     input_restart(c);
@@ -343,7 +343,7 @@ enum join client_join(struct client *c, const struct span *rooms, size_t count, 
     return JOIN_OK;
 }
 
-/* Ends the lease too, or it would point to a freed client. */
+/* Also ends the lease, which would otherwise point to a freed client. */
 void client_leave(struct client *c)
 {
     lease_end(c->lease);
@@ -370,8 +370,8 @@ void client_stream(struct client *c, struct span bytes, size_t hold)
         turn_serve(hub, &c->stream);
 }
 
-/* Tells a stream when to reconnect and ends its body, so that the client sees an orderly end. The
- * stream must have nothing unfinished. From here on these bytes are an answer like any other. */
+/* Tells the client when to reconnect, then ends the body, so that the client sees an orderly end.
+ * Nothing on the stream may be half sent. The last bytes are sent like any other answer. */
 static void end_stream(struct client *c, uint64_t spread_ms)
 {
     struct span words = serve_last_words(c, random_spread(settings->retry_ms, spread_ms));
@@ -505,7 +505,7 @@ static void read_request(struct client *c)
     }
 }
 
-/* Drops bytes, which mean nothing, and returns how many; their end closes the client. */
+/* Drops bytes that mean nothing and returns how many; closes a client that is gone. */
 static size_t discard(struct client *c)
 {
     size_t bytes;
@@ -513,9 +513,9 @@ static size_t discard(struct client *c)
     return bytes;
 }
 
-/* Uses up each event or stops watching for it: level-triggered epoll would report an ignored event
- * in every turn, and the loop would spin. EPOLLOUT only makes a stream due: turn_run sends after
- * all events are read, so that the messages of this turn share one send. */
+/* Handles each event or stops watching for it, because level-triggered epoll would report an
+ * ignored event in every turn, and the loop would spin. EPOLLOUT only makes a stream due: turn_run
+ * sends after all events are read, so that the messages of this turn share one send. */
 void client_ready(struct client *c, uint32_t events)
 {
     const uint32_t broken = EPOLLHUP | EPOLLERR;
@@ -531,7 +531,7 @@ void client_ready(struct client *c, uint32_t events)
         if (events & (broken | EPOLLRDHUP))
             close_client(c, GONE_HANG_UP);
         else
-            watch(c, 0); /* a request that was sent ahead stays in the kernel */
+            watch(c, 0); /* a pipelined request stays in the kernel */
         return;
     case CLIENT_ANSWERING:
         go_on(c, output_flush(c));
@@ -587,9 +587,9 @@ static void expire(struct client *c)
     }
 }
 
-/* Ends a stream whose token has ended. It gets nothing more, not even pending frames: the client
- * resumes with a new token where it stopped. A blocked stream may be in the middle of a frame,
- * where last words cannot be sent. A long poll is answered now, as at its time limit. */
+/* Ends a stream whose token has expired. It gets nothing more, not even pending frames: with a new
+ * token, the client resumes where it stopped. A blocked stream may be in the middle of a frame,
+ * where last words cannot be sent. A long poll is answered as if its time limit had passed. */
 static void expire_token(struct client *c)
 {
     if (c->state == CLIENT_WAITING)
@@ -602,8 +602,7 @@ static void expire_token(struct client *c)
 
 /* Parses one request of each client whose next request is in its buffer. A client with yet another
  * request returns to the queue for the next turn, so the queue is first emptied into a list.
- * Clients are taken from the list's front: a client that is closed meanwhile leaves the list by
- * itself. */
+ * Clients are taken from the list's front, because closing a client removes it from the list. */
 static void process_ready(void)
 {
     struct link ready;
@@ -632,7 +631,7 @@ int64_t client_next_ms(void)
 /* ==== The end ================================================================================ */
 
 /* Prepares one client for the end. A request is still read and answered if some of its bytes have
- * arrived; a client between requests is read once more, because its request may be in the kernel. A
+ * arrived; between requests the socket is read once more, because a request may be in the kernel. A
  * blocked stream ends when it has caught up: see serve. */
 static void drain(struct client *c)
 {
@@ -648,11 +647,11 @@ static void drain(struct client *c)
 }
 
 /* Empties the queues into a list first, because drain moves clients to queues that a walk would
- * reach later. A client that is put back after one with a later deadline times out late, by at most
- * one timeout; the drain's own time limit bounds that.
+ * reach later. A client that is put back after a client with a later deadline times out late, but
+ * by at most one timeout; the drain's own time limit bounds that.
  *
- * The time over which streams reconnect is fixed before the first stream ends, or it would shrink
- * with their number. */
+ * The time over which streams reconnect is fixed before the first stream ends, because it would
+ * shrink with the number of streams. */
 void client_drain_all(void)
 {
     struct link all;
@@ -672,7 +671,7 @@ bool client_is_draining(void)
     return draining;
 }
 
-/* Empties a list of all clients: close_client moves each client to the dead. */
+/* Closes the first client until the list is empty: close_client moves each client to `dead`. */
 void client_close_all(void)
 {
     struct link all;

@@ -4,7 +4,7 @@
  *       │
  *       ▼      head          body
  *  ┌─► HEAD ─────────► BODY ─────────► handlers ────────────────► STREAMING
- *  │    │               │               │   │                         │ drain, or end of the token:
+ *  │    │               │               │   │                         │ drain, or expired token:
  *  │    │ early         │ early         │   └────► WAITING            │ the stream's last bytes
  *  │    ▼               ▼               ▼             ▼               ▼
  *  │   ════════════════════════════ an answer to send ════════════════════════
@@ -28,10 +28,10 @@
  *     CLOSED      nothing             the turn ends: freed
  *
  * An answer is early when the request is unreadable or too slow, or when its head is enough to
- * answer it. In every state a reset, a hang-up, a shortage of memory or the end of the server makes
- * a connection CLOSED. (Once the request is complete, a half-close is not a hang-up, except for a
+ * answer it. In every state a reset, a hang-up, a shortage of memory or the end of the server
+ * closes the connection. (Once the request is complete, a half-close is not a hang-up, except for a
  * long poll.) A keep-alive connection is also closed when its descriptor is needed, and a stream
- * when the ring has passed its cursor, or when its token ends while the stream is blocked.
+ * when the ring has passed its cursor, or when its token expires while the stream is blocked.
  *
  * Level-triggered epoll reports a socket in every turn while a watched event is ready, so each
  * state watches only for events that it will act on. This also gives back-pressure: bytes that are
@@ -62,7 +62,7 @@ struct handlers {
     bool (*admit)(struct client *);
     /* Called when the request is complete. */
     void (*handle)(struct client *);
-    /* Called when the request, which looks empty now, could not be read; `status` says why. */
+    /* Called when a request could not be read, and now looks empty; `status` says why. */
     void (*refuse)(struct client *, int status);
 };
 
@@ -70,9 +70,9 @@ struct handlers {
  * `epoll`; `settings` must stay valid. */
 void client_start(const struct net_settings *settings, struct hub *hub, int epoll);
 
-/* Takes over a connection that was just accepted and that `peer`, unless NULL, has counted; closes
- * it if out of memory. If `proxied`, it is from a trusted proxy, which names the client in each
- * request. `handlers` must stay valid; at most CLIENT_HANDLERS_MAX different ones are possible. */
+/* Takes over a connection that was just accepted; closes it if out of memory. `peer` has counted
+ * the connection, or is NULL. If `proxied`, it is from a trusted proxy, which names the client in
+ * each request. `handlers` must stay valid; at most CLIENT_HANDLERS_MAX different ones fit. */
 enum { CLIENT_HANDLERS_MAX = 16 };
 void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *handlers);
 
@@ -83,8 +83,8 @@ void client_ready(struct client *c, uint32_t events);
  * bounded number per turn. */
 void client_expire(void);
 
-/* Returns when client_expire next has something to do, in monotonic milliseconds; a time in the far
- * future if never. */
+/* Returns the time, in monotonic milliseconds, at which client_expire next has something to do; if
+ * there is none, a time in the far future. */
 int64_t client_next_ms(void);
 
 /* Frees the clients that were closed in this turn. Call this last in a turn, because events and
@@ -131,8 +131,8 @@ void client_wait(struct client *c);
 
 /* Leaves the answer to `poll`; the stream must have joined. `poll` is called when the stream has
  * something new, and, with `timeout` set, after `seconds` (1 to CLIENT_POLL_MAX_SECONDS), when the
- * token ends, and in a drain. It returns false to keep waiting; if `timeout` is set, it must leave,
- * answer and return true. */
+ * token expires, and in a drain. It returns false to keep waiting; if `timeout` is set, it must
+ * leave, answer and return true. */
 enum { CLIENT_POLL_MAX_SECONDS = 60 };
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout));
 
@@ -145,8 +145,8 @@ void client_fail(struct client *c);
 
 /* ---- Joining and leaving rooms ---- */
 
-/* Adds the client's stream to the hub (stream_join) and counts it. The stream ends with its token,
- * at `expires` in seconds of Unix time (INT64_MAX: never). On failure nothing changes. */
+/* Adds the client's stream to the hub (stream_join) and counts it. The stream ends when its token
+ * expires, at the Unix time `expires` (INT64_MAX: never). On failure nothing changes. */
 enum join client_join(struct client *c, const struct span *rooms, size_t count, struct span name,
     bool present, int64_t expires);
 

@@ -5,7 +5,7 @@
  *      struct client    from accept(2) until the end of the turn in which it is closed
  *      struct input     while a request is read, and until its answer
  *      struct output    while bytes wait for a full socket
- *      struct lease     while a stream is open, if its token ends
+ *      struct lease     while a stream is open, if its token expires
  */
 
 #ifndef CONNECTION_H
@@ -42,11 +42,11 @@ enum outcome {
     GONE_IDLE,     /* no request began in time */
     GONE_REFUSED,  /* the last answer was sent, and the peer did not close in time */
     GONE_STALLED,  /* the peer read nothing for too long */
-    GONE_OVERRUN,  /* a stream so slow that the ring dropped frames before it got them */
-    GONE_TOKEN,    /* the token ended while the stream was blocked, so it got no last words */
+    GONE_OVERRUN,  /* the ring dropped frames before the slow stream got them */
+    GONE_TOKEN,    /* the token expired while the stream was blocked, so it got no last words */
     GONE_BLOCKED,  /* `100 Continue` did not fit into the socket buffer */
     GONE_TOO_LONG, /* the request is longer than any buffer */
-    GONE_FILE_CUT, /* the file became shorter while it was sent */
+    GONE_FILE_CUT, /* the file became shorter while it was being sent */
     GONE_NO_MEMORY,
     GONE_DESCRIPTORS, /* idle, and a new connection needed the descriptor */
     GONE_EPOLL,       /* epoll_ctl(2) failed */
@@ -93,11 +93,11 @@ struct client {
     uint16_t events; /* what epoll watches for now; saves calls that would change nothing */
     uint8_t state;
     uint8_t deadline_kind;
-    struct link deadline; /* in a queue of deadline.h; once closed, in the list of the dead */
+    struct link deadline; /* in a queue of deadline.h; once closed, in client.c's list `dead` */
     int64_t due_ms;
     struct input *in;    /* NULL between requests, and for a stream */
     struct peer *peer;   /* the address that the client counts against; NULL if none */
-    struct lease *lease; /* NULL unless it is a stream whose token ends */
+    struct lease *lease; /* NULL unless it is a stream whose token expires */
     bool joined;         /* the stream is in the hub */
     bool close;          /* the connection ends with this answer */
     bool proxied;        /* from a trusted proxy, which names the client in each request */
@@ -106,7 +106,7 @@ struct client {
 };
 
 /* An idle stream in one room, without a name or a token, is this struct and nothing else: 152
- * bytes. The heap adds the rest of the 173 bytes that are measured. */
+ * bytes. The measured 173 bytes include the heap's overhead. */
 _Static_assert(sizeof(struct client) <= 156, "an idle stream must fit in 160 bytes of musl's heap");
 
 #endif

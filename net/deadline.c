@@ -1,7 +1,7 @@
 /* deadline.c - the queues of deadline.h.
  *
  * Each turn checks the heads of nine queues. The sixty queues of long polls, one per length, are
- * mostly empty, so a word has a bit for each queue that may have clients, and only those queues are
+ * mostly empty, so a word has a bit set for each of them that may have clients, and only those are
  * checked. Bits are set eagerly and cleared lazily, when a queue is found empty, because a client
  * that leaves a queue does not know whether it was the last.
  *
@@ -14,7 +14,7 @@
 
 enum {
     HEARTBEAT_SLACK_MS = 50, /* a heartbeat may be this late, so that one turn sends several */
-    EXPIRED_PER_TURN = 64,   /* per queue; the rest is due at once, in the next turn */
+    EXPIRED_PER_TURN = 64,   /* per queue; the rest follow in the next turn, which begins at once */
     SECOND_MS = 1000,
 };
 
@@ -108,9 +108,9 @@ void deadline_expire(void (*expire)(struct client *))
     }
 }
 
-/* Adds the slack to heartbeats: among many streams one is always due, and the loop would wake up
- * for each of them. A head that is already due was left over by the bound of deadline_expire, and
- * does not wait for the slack. */
+/* Adds the slack to heartbeats: among many streams one is always due, and the loop would otherwise
+ * wake up for each of them. A head that is already due does not wait for the slack: it was left
+ * over when deadline_expire reached its limit. */
 int64_t deadline_next_ms(void)
 {
     int64_t now_ms = clock_mono_ms(), next = INT64_MAX;

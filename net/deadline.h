@@ -3,10 +3,10 @@
  * Clients with equal timeouts form a FIFO queue: the client that enters last is due last, so only
  * the head of each queue is ever checked. Setting, moving and cancelling a deadline costs O(1),
  * without a heap or a tree of timers. The price: each timeout needs its own queue, and must be
- * known beforehand. (Ends of tokens are not: see lease.h.)
+ * known beforehand. (A token's expiry time is not known beforehand: see lease.h.)
  *
- *     DEADLINE_HEAD     ──► due at 112 ──► due at 113 ──► due at 120      10 s after each was set
- *     DEADLINE_STREAM   ──► due at 111 ──► due at 111 ──► due at 125      15 s
+ *     DEADLINE_HEAD     ──► due at 112 ──► due at 113 ──► due at 120      timeout 10 s
+ *     DEADLINE_STREAM   ──► due at 111 ──► due at 111 ──► due at 125      timeout 15 s
  *                           only the first column is checked
  *
  * Every client is in exactly one queue. */
@@ -29,7 +29,7 @@ enum deadline {
     DEADLINE_STALLED, /* since the socket last accepted a part of a stream */
     DEADLINE_READY,   /* no deadline: the next request waits in the buffer to be parsed */
     DEADLINE_NONE,    /* no deadline: the keeper ends the wait */
-    DEADLINE_POLL,    /* long polls: a queue per length, 1 to CLIENT_POLL_MAX_SECONDS */
+    DEADLINE_POLL,    /* long polls: one queue per length, 1 to CLIENT_POLL_MAX_SECONDS */
     DEADLINE_COUNT = DEADLINE_POLL + 60
 };
 
@@ -44,14 +44,14 @@ void deadline_set(struct client *c, enum deadline kind);
  * new deadline. */
 void deadline_expire(void (*expire)(struct client *));
 
-/* Returns when the next deadline passes, in monotonic milliseconds; far in the future if never. */
+/* Returns the next deadline in monotonic milliseconds; a far future time if there is none. */
 int64_t deadline_next_ms(void);
 
 /* Returns the first client in a queue; NULL if the queue is empty. */
 struct client *deadline_first(enum deadline kind);
 
-/* Moves all clients of a queue, or of all queues, to the end of the list `all`, linked by
- * `deadline`. */
+/* Move all clients of one queue, or of all queues, to the end of the list `all`; the link is the
+ * client's member `deadline`. */
 void deadline_take(enum deadline kind, struct link *all);
 void deadline_take_all(struct link *all);
 

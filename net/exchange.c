@@ -54,7 +54,7 @@ struct waiter *exchange_waiter(struct client *c)
     return &c->in->waiter;
 }
 
-/* Finds the client through the input that contains the waiter: the hub sees only waiters. */
+/* Finds the client through the input that contains the waiter; the hub sees only waiters. */
 struct client *exchange_of_waiter(struct waiter *waiter)
 {
     return CONTAINER(waiter, struct input, waiter)->client;

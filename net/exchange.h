@@ -1,8 +1,8 @@
 /* exchange.h - what a handler may see of the request that it answers.
  *
  * Handlers do not see struct client: states, descriptors and buffers are private to net/, so no
- * handler can break them. All pointers and spans from here are valid until the answer, or until
- * client_stream frees the request; do not call these functions after that. */
+ * handler can break them. The pointers and spans that these functions return are valid until the
+ * answer, or until client_stream frees the request; do not call the functions after that. */
 
 #ifndef EXCHANGE_H
 #define EXCHANGE_H
@@ -25,15 +25,15 @@ bool exchange_is_proxied(const struct client *c);
 /* Returns the peer that the client counts against; NULL if it is not counted. */
 struct peer *exchange_peer(const struct client *c);
 
-/* Return the waiter with which to publish a POST, which lives as long as the request, and the
- * client that a waiter belongs to. */
+/* Return the waiter with which to publish a POST (it lives as long as the request), and the client
+ * that a waiter belongs to. */
 struct waiter *exchange_waiter(struct client *c);
 struct client *exchange_of_waiter(struct waiter *waiter);
 
-/* Returns where to keep a page's query while the client waits; its room's name is in the bytes. */
+/* Returns where a waiting client keeps a page's query; the room's name is in exchange_bytes. */
 struct page_query *exchange_query(struct client *c);
 
-/* Returns the hub's stream of an event stream or long poll: in no room before client_join. */
+/* Returns the hub's stream for an event stream or long poll; in no room before client_join. */
 struct stream *exchange_reader(struct client *c);
 
 #endif

@@ -17,16 +17,16 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* The debug build reads a few bytes at a time, so that the parser gets input that is cut anywhere,
- * and keeps no spare buffers, so that the sanitizer detects the use of a freed buffer. In other
- * builds a usual head fits into the first buffer, and the spares use less than 256 KiB. */
+/* The debug build reads a few bytes at a time, so that the parser gets input that is split at any
+ * byte, and keeps no spare buffers, so that the sanitizer detects the use of a freed buffer. In
+ * other builds a usual head fits into the first buffer, and the spares use less than 256 KiB. */
 #ifdef DEBUG
 enum { INPUT_MIN_BYTES = 7, SPARES_MAX = 0 };
 #else
 enum { INPUT_MIN_BYTES = 2048, SPARES_MAX = 64 };
 #endif
 
-/* Room for the chunk lines and trailers of a chunked body, beyond the largest head and body. */
+/* Room for chunk lines and trailers, in addition to the largest head and body. */
 enum { INPUT_SPARE_BYTES = 16384 };
 
 static size_t max_body;
@@ -70,9 +70,9 @@ void input_free(struct client *c)
         free(in);
 }
 
-/* Doubles the buffer, which keeps the copying linear, up to the size of the largest request. The
+/* Doubles the buffer, up to the size of the largest request; doubling keeps the copying linear. The
  * parser refuses a longer request first; GONE_TOO_LONG is the second line of defence. The buffer
- * can move: the parser keeps offsets, and nothing is read while the hub has the waiter. */
+ * may move, because the parser keeps offsets, and nothing is read while the hub has the waiter. */
 static enum outcome grow(struct client *c)
 {
     size_t most = HTTP_HEAD_MAX_BYTES + max_body + INPUT_SPARE_BYTES;
@@ -116,8 +116,8 @@ enum outcome input_read(struct client *c)
     return READ_SOME;
 }
 
-/* Reads at most 4 KiB per turn. Level-triggered epoll would report unread bytes in every turn, and
- * they would make close(2) send a reset. */
+/* Reads at most 4 KiB per turn. The bytes must be read, because level-triggered epoll would report
+ * them in every turn, and they would make close(2) send a reset. */
 enum outcome input_discard(struct client *c, size_t *count)
 {
     char bytes[4096];
@@ -139,7 +139,7 @@ bool input_is_blank(const struct input *in)
 }
 
 /* Moves a pipelined request (RFC 9112 9.3.2) to the front, because the parser's offsets have 16
- * bits and start there. The price: each request copies what was read ahead. */
+ * bits and start there. The price: for each request, all bytes after it are copied. */
 bool input_next(struct client *c)
 {
     struct input *in = c->in;

@@ -1,5 +1,5 @@
-/* input.h - inside net/: the buffer that a request is read into. It is made for the first byte, and
- * freed with the answer unless the client has sent more requests ahead.
+/* input.h - inside net/: the buffer that a request is read into. It is made when the first byte
+ * arrives, and freed with the answer unless a pipelined request follows.
  *
  *     0                  end                  len            capacity
  *     |  this request     |  the next request  |  free        |
@@ -19,16 +19,16 @@ void input_start(size_t max_body);
 enum outcome input_read(struct client *c);
 
 /* Reads and drops what a client sends on an open stream or after its last answer. The bytes mean
- * nothing, but their end means that the client has closed. Returns READ_SOME with their number in
- * `*bytes`, READ_NONE, or why the connection is gone. */
+ * nothing, but end of file means that the client has closed. Returns READ_SOME with the number of
+ * bytes in `*bytes`, READ_NONE, or why the connection is gone. */
 enum outcome input_discard(struct client *c, size_t *bytes);
 
 /* Returns whether no request has begun: `in` is NULL or contains only line ends, which some clients
  * send after a body (RFC 9112 2.2). */
 bool input_is_blank(const struct input *in);
 
-/* Begins the next request with the bytes that were sent ahead. If there are none, frees the buffer
- * and returns false. */
+/* Begins the pipelined request whose first bytes are already in the buffer. If there is none, frees
+ * the buffer and returns false. */
 bool input_next(struct client *c);
 
 /* Makes the parser forget an unreadable request, so that the request does not affect the answer.

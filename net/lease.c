@@ -1,6 +1,6 @@
 /* lease.c - a hashed timing wheel (Varghese and Lauck, 1987) with one slot per second. A stream
- * whose token ends at second t waits in slot t modulo the size of the wheel. Each second one slot
- * is searched: streams that are due are ended, streams for a later round stay.
+ * whose token expires at second t waits in slot t modulo the size of the wheel. Each second one
+ * slot is searched: streams that are due are ended, streams for a later round stay.
  *
  *      slot   0     1     2            ...           1023
  *             │     │     └► 1026, 2050, 1026
@@ -31,7 +31,7 @@ static struct link slots[SLOTS];
 static unsigned count;
 static int64_t done; /* the last second whose slot was searched to its end */
 
-/* Returns Unix time, which only this time limit uses, because a token contains the time of day. */
+/* Returns the Unix time, which tokens use; other time limits use the monotonic clock. */
 static int64_t now(void)
 {
     return (int64_t)(clock_unix_ms() / 1000);
@@ -64,8 +64,8 @@ void lease_end(struct lease *lease)
     free(lease);
 }
 
-/* Ends the leases in a slot that are due, at most `*most` of them. Returns false if some may be
- * left; the slot is then searched again from its front, past the leases of later rounds. */
+/* Ends at most `*most` of the leases in a slot that are due. Returns false if others may be due;
+ * the slot is then searched again from its front, past the leases of later rounds. */
 static bool look_through(struct link *slot, unsigned *most, void (*expire)(struct client *))
 {
     for (struct link *l = slot->next, *next; l != slot; l = next) {
@@ -81,12 +81,12 @@ static bool look_through(struct link *slot, unsigned *most, void (*expire)(struc
     return true;
 }
 
-/* Shares the work between turns, because tokens that were made together end together; `done` stays
- * before the unfinished second.
+/* Spreads the work over several turns, because tokens that were made together expire together.
+ * `done` does not pass the unfinished second.
  *
  * The system clock can be set. After a step forward of more than a round, one full round is
- * searched, which finds every lease that is due. After a step back the wheel goes back too, or
- * leases that end before the old time would wait for another round. */
+ * searched, which finds every lease that is due. After a step back the wheel is also set back, or
+ * leases that expire before the old time would wait for another round. */
 void lease_expire(void (*expire)(struct client *))
 {
     if (done > now() || done < now() - SLOTS)

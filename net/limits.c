@@ -2,7 +2,7 @@
  *
  * Most limits exist twice: per address, so that a single client cannot use up the server, and for
  * all addresses together, because an attacker may have many. (The descriptors limit all connections
- * together: see accept.c. Messages are limited per address only.) The numbers are such that a
+ * together: see accept.c. Messages are limited per address only.) The numbers are chosen so that a
  * browser with several open tabs does not reach them.
  *
  * The code that receives a connection or a request decides which peer it counts against. The peer
@@ -18,13 +18,13 @@ enum {
     RESERVED_DESCRIPTORS = 32,
 
     /* One address may have this many connections besides its streams: for requests, and for streams
-     * that get a `busy`. */
+     * that get a `busy` answer. */
     SPARE_CONNECTIONS = 32,
 
     /* All requests that are being read may use BUFFERED_MAX_BYTES, plus BUFFERED_LARGEST bodies of
-     * --max-body. Those of one address may use 1/BUFFERED_SHARE of BUFFERED_MAX_BYTES, plus one
-     * such body, so that every body that --max-body allows can be sent. Unsent answers may use as
-     * much as all requests. */
+     * --max-body. The requests of one address may use 1/BUFFERED_SHARE of BUFFERED_MAX_BYTES, plus
+     * one such body, so that every body that --max-body allows can be sent. Unsent answers may use
+     * as much as all requests. */
     BUFFERED_MAX_BYTES = 64 << 20,
     BUFFERED_SHARE = 16,
     BUFFERED_LARGEST = 8,
@@ -37,9 +37,9 @@ static const struct net_settings *settings;
 static unsigned connections, streams, max_streams;
 static size_t buffered[BUFFERED_KINDS]; /* bytes in buffers of more than BUFFER_FREE_BYTES */
 
-/* Limits the streams, so that they do not keep all descriptors. A thirty-second, at least
- * RESERVED_DESCRIPTORS but no more than half, is left for requests, and for telling further streams
- * that the server is full. */
+/* Limits the streams, so that they do not use up all descriptors. One descriptor in 32 (at least
+ * RESERVED_DESCRIPTORS, but no more than half) is left for requests, and for telling further
+ * streams that the server is full. */
 void limits_start(const struct net_settings *given, unsigned descriptors)
 {
     unsigned reserve = descriptors / 32;
@@ -68,7 +68,7 @@ static void hint_at_proxy(const struct peer *peer)
 }
 
 /* Logs one refusal per LOG_PAUSE_MS and kind, which is enough for the operator: the next line says
- * how many were left out. The counts are those of the address, or of the server. */
+ * how many were left out. The counts are the address's, or the server's if `peer` is NULL. */
 void limits_log(const struct peer *peer, enum limits_refused what)
 {
     static const char *const names[LIMITS_REFUSED] = { "connection", "stream", "post", "room",
@@ -117,7 +117,7 @@ unsigned limits_streams(void)
     return streams;
 }
 
-/* Uses `>` because the new connection is already counted: most + SPARE_CONNECTIONS are allowed. */
+/* Uses `>` because the new connection is counted: `most + SPARE_CONNECTIONS` are allowed. */
 static bool is_crowded(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
@@ -132,7 +132,7 @@ bool limits_is_crowded(const struct peer *peer)
     return crowded;
 }
 
-/* Refuses a crowded address further streams too, because the connections beyond its streams are for
+/* Also refuses further streams to a crowded address, because its spare connections are for
  * requests. */
 enum limit limits_stream(const struct peer *peer)
 {
@@ -165,7 +165,7 @@ static size_t counted(size_t bytes)
     return bytes > BUFFER_FREE_BYTES ? bytes : 0;
 }
 
-/* Limits requests, but not answers, per address too; --max-streams-per-ip 0 switches this off. */
+/* Also limits requests, but not answers, per address, unless --max-streams-per-ip is 0. */
 bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size)
 {
     size_t largest = (size_t)settings->max_body, more = counted(size) - counted(old);

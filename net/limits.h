@@ -1,8 +1,8 @@
 /* limits.h - how much one address, and all addresses together, may use: connections, streams,
  * messages, and memory for large requests and answers.
  *
- * A limit says yes or no; the caller decides what follows from a no: a 429, a `busy`, a close. The
- * caller also counts what it takes and what it gives back, and the two must match. */
+ * A limit says yes or no; the caller decides what follows from a no: a 429, a `busy` answer, a
+ * close. The caller also counts what it takes and what it gives back, and the two must match. */
 
 #ifndef LIMITS_H
 #define LIMITS_H
@@ -43,7 +43,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
 /* Counts a buffer that has grown or shrunk. */
 void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size);
 
-/* Logs that a limit was reached, at most once in ten seconds per kind, so that a flood of requests
+/* Logs that a limit was reached, at most once per kind in ten seconds, so that a flood of requests
  * does not flood the log. `peer` is NULL if no single address is concerned. */
 enum limits_refused {
     LIMITS_CONNECTION,

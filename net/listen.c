@@ -56,9 +56,9 @@ static socklen_t parse_unix(const char *text, const char *path, union endpoint *
     return (socklen_t)sizeof address->local;
 }
 
-/* Reads "host:port", where the host is an IP address or "localhost", or "unix:/path". Returns the
+/* Reads "unix:/path", or "host:port" where the host is an IP address or "localhost". Returns the
  * length of the socket address. The last colon precedes the port; an IPv6 address must be in
- * brackets because it has colons too. */
+ * brackets because it contains colons. */
 static socklen_t parse(const char *text, union endpoint *address)
 {
     char host[64] = "127.0.0.1";
@@ -113,8 +113,8 @@ static void remove_stale(const union endpoint *address, socklen_t len)
  *                        connections of the previous server are still in TIME_WAIT
  *     TCP_NODELAY        an event is sent at once, without waiting for the acknowledgement
  *                        of the last one (Nagle's algorithm); MSG_MORE joins what belongs together
- *     TCP_NOTSENT_LOWAT  the kernel accepts no more while 16 KiB are unsent: the backlog of slow
- *                        readers waits in the room's ring, once for all, not in each socket
+ *     TCP_NOTSENT_LOWAT  the kernel accepts no more while 16 KiB are unsent, so the backlog of slow
+ *                        readers waits in the ring that they share, not in each socket
  *     TCP_USER_TIMEOUT   the connection fails if the peer acknowledges nothing for a minute: it
  *                        is gone or keeps its window closed; the default is many minutes
  *     SO_KEEPALIVE       finds a vanished peer even when there is nothing to send to it,
@@ -146,7 +146,7 @@ static const char *advice(int family, int error)
     return strerror(error);
 }
 
-/* Checks before listen_on, so that a wrong address is reported before anything is opened. */
+/* Reports a wrong address before anything is opened; listen_on parses the address again. */
 void listen_check(const char *address)
 {
     parse(address, &(union endpoint) { 0 });
@@ -196,7 +196,7 @@ void listen_announce(const struct listener *listener)
         colons ? "]" : "", ntohs(port));
 }
 
-/* Closes the listener, but keeps a file that a new server has put in place during the drain. */
+/* Closes the listener, but keeps its file if a new server has replaced it during the drain. */
 void listen_close(const struct listener *listener)
 {
     union endpoint address;

@@ -63,7 +63,7 @@ static size_t take(struct span *bytes, size_t n)
 
 /* Copies `bytes` to send them later, those from `hold` on only after the replay. Clients that
  * request a lot and read nothing could fill the memory with such copies, so limits_buffer must
- * allow them; if it does not, the client is closed. */
+ * allow each copy; if it does not, the client is closed. */
 static enum outcome keep(struct client *c, struct span bytes, size_t hold, struct span rest)
 {
     must(c->out == NULL);
@@ -95,7 +95,7 @@ void output_free(struct client *c)
 }
 
 /* Sends head and body in one system call, so that they share packets. After a short write only the
- * rest of the head is copied; the rest of the body is kept by address. */
+ * rest of the head is copied; for the rest of the body a pointer is kept. */
 enum outcome output_answer(struct client *c, struct span head, struct span body)
 {
     struct iovec pieces[2] = { { span_bytes(head), head.len }, { span_bytes(body), body.len } };
@@ -173,9 +173,9 @@ enum outcome output_flush(struct client *c)
  * keep the loop in sendfile(2) until the end of the file. */
 enum { SENDFILE_BYTES = 256 << 10 };
 
-/* Sends one bounded piece of the file that follows the head, without copying it to user space. A
- * full piece returns SENT_SOME: the socket is still writable, so level-triggered epoll reports it
- * again in the next turn, after the other clients.
+/* Sends one bounded piece of the file that follows the head, without copying it to user space.
+ * Returns SENT_SOME after a full piece: the socket is still writable, so level-triggered epoll
+ * reports it again in the next turn, after the other clients.
  *
  * The price: if a file is not in the page cache, sendfile(2) waits for the disk, and every client
  * waits with it. sendfile(2) does not support MSG_NOSIGNAL; the process ignores SIGPIPE. */

@@ -9,16 +9,16 @@
 
 #include "net/connection.h"
 
-/* Sends pieces without copying or keeping them. `flags` are send(2)'s. Returns the number of bytes
- * sent, 0 if the socket is full, -1 if the connection is gone (GONE_RESET). */
+/* Sends pieces without copying or keeping them. `flags` are those of send(2). Returns the number of
+ * bytes sent, 0 if the socket is full, -1 if the connection is gone (GONE_RESET). */
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags);
 
 /* Sends an answer: `head`, which is copied if it does not fit, then `body`, which must stay valid
  * until it is sent. c->out must be NULL, here and in the other functions that send new bytes. */
 enum outcome output_answer(struct client *c, struct span head, struct span body);
 
-/* Sends an answer with the first `left` bytes of `file` as its body. The file is closed when it is
- * sent or when the client is closed. */
+/* Sends an answer with the first `left` bytes of `file` as its body. The file is closed when it has
+ * been sent or when the client is closed. */
 enum outcome output_file(struct client *c, struct span head, int file, uint64_t left);
 
 /* Sends the beginning of a stream. The bytes from `hold` on (`ready`, presence) follow the replay:

@@ -1,12 +1,12 @@
 /* peers.c - a table of addresses, each with its counts.
  *
  * The table must not grow with the number of addresses ever seen: an attacker may have very many.
- * So a peer is freed with its last connection, unless its posts are not paid for yet: otherwise a
+ * So a peer is freed with its last connection if its posts are paid for. If not, it is kept, or a
  * client could post without limit by reconnecting each time. At most PEERS_IDLE_MAX such idle peers
  * are kept; beyond that the peer that left first is forgiven. A record is 72 bytes on a 64-bit
  * machine.
  *
- * The table is table.h's, whose keyed hash keeps an attacker from choosing addresses that
+ * The table is that of table.h; its keyed hash keeps an attacker from choosing addresses that
  * collide. */
 
 #include "net/peers.h"
@@ -32,9 +32,9 @@ static void forget(struct peer *peer)
     free(peer);
 }
 
-/* Removes one idle peer whose posts are paid for, at each arrival and each departure. A peer that
- * becomes idle has caused one of each, so more are removed than added, without a timer or a long
- * walk. Only the head is checked, because no peer owes more than PEERS_BURST_SECONDS. */
+/* Removes one idle peer whose posts are paid for. Runs at each arrival and each departure: a peer
+ * that becomes idle has caused one of each, so more peers are removed than added, without a timer
+ * or a long walk. Only the head is checked, because no peer owes more than PEERS_BURST_SECONDS. */
 static void sweep(int64_t now_us)
 {
     if (list_empty(&idle))
@@ -76,8 +76,8 @@ static struct peer *add_peer(const struct address *address, uint64_t hash)
     return peer;
 }
 
-/* Finds or adds the record that all addresses of an IPv6 /64 share. A peer that returns while it is
- * idle still owes what it owed. */
+/* Finds or adds the record that all addresses of an IPv6 /64 share. An idle peer that returns still
+ * owes what it owed. */
 struct peer *peers_enter(const struct address *address, int64_t now_us)
 {
     struct address prefix = address_prefix(address);
@@ -110,7 +110,7 @@ void peers_leave(struct peer *peer, int64_t now_us)
 /* Keeps a token bucket as one timestamp (the generic cell rate algorithm): each post moves
  * `posts_until_us` ahead by 1/rate seconds, and is refused if that would be further ahead of the
  * clock than the burst. The clock refills the bucket, without a timer. A peer that has rested
- * starts from now: it has the full burst, and no more however long it rested.
+ * starts from now: it has the full burst, but no more, however long it rested.
  *
  *          now             posts_until
  *     ──────┼───────────────────┼────────────────► time

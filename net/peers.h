@@ -28,8 +28,8 @@ void peers_start(void);
 struct peer *peers_enter(const struct address *address, int64_t now_us);
 void peers_leave(struct peer *peer, int64_t now_us);
 
-/* Returns whether this peer may post now, and counts the post if so. Each peer may post `rate`
- * times a second (1 to a million); after a rest it may make PEERS_BURST_SECONDS' worth of posts at
+/* Returns whether this peer may post now, and counts the post if so. Each peer may post `rate` (1
+ * to a million) times a second; after a rest it may make PEERS_BURST_SECONDS' worth of posts at
  * once. */
 enum { PEERS_BURST_SECONDS = 4 };
 bool peers_may_post(struct peer *peer, uint64_t rate, int64_t now_us);

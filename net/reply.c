@@ -9,7 +9,7 @@
 #include "base/date.h"
 #include "base/print.h"
 
-/* Searches linearly: an ordinary answer finds its status among the first entries. */
+/* Searches linearly, because an ordinary answer finds its status among the first entries. */
 struct span reply_reason(int status)
 {
     static const struct {
@@ -48,7 +48,7 @@ struct span reply_reason(int status)
     return SPAN("Unknown");
 }
 
-/* Joins pieces instead of reading a format, because it runs for every answer. */
+/* Joins pieces instead of interpreting a format string, because this runs for every answer. */
 void reply_begin(struct buffer *out, int status, const char *date)
 {
     buffer_add(out, SPAN("HTTP/1.1 "));

@@ -4,8 +4,8 @@
  *                               └─ live: presence snapshots ──► caught up
  *
  * Nothing is copied for a stream that keeps up: frames are sent from the room's ring, snapshots
- * from the room's only copy. A full socket ends the turn: the unsent part of a frame is still in
- * the ring, so that moving the cursor is enough to remember it. A slow reader thus uses none of the
+ * from the room's only copy. A full socket ends the turn. The unsent part of a frame is still in
+ * the ring, so moving the cursor is enough to continue there. A slow reader thus uses none of the
  * server's memory, and is closed when the ring has passed its cursor. client.c decides whether to
  * wait, close or continue. */
 
@@ -29,7 +29,7 @@ static enum outcome send_frames(struct client *c, struct gather *g)
     return (size_t)sent == g->bytes ? SENT_ALL : SENT_SOME;
 }
 
-/* Works in rounds until the socket is full or nothing is left. A round sends the kept bytes, the
+/* Works in rounds until the socket is full or nothing is left. A round sends the kept bytes and the
  * frames, and then either ends the replay or sends one snapshot. The cursor is checked before each
  * use, because an overrun cursor points to bytes that have been replaced. Snapshots come last
  * because they show the current state: a stream that lags skips all but the latest. */
@@ -71,7 +71,7 @@ static struct buffer *scratch(void)
 }
 
 /* Sends a heartbeat; the stream must not be blocked, because its cursor could then be in the middle
- * of a frame. Without memory the heartbeat is skipped, and the next one is due as usual. */
+ * of a frame. If there is no memory, the heartbeat is skipped, and the next one is due as usual. */
 enum outcome serve_heartbeat(struct client *c)
 {
     if (c->out != NULL)

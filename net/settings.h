@@ -14,7 +14,7 @@ struct net_settings {
     uint64_t post_rate;          /* messages per second and address; 0: no limit */
     struct network *trusted;     /* networks of the operator's proxies */
     size_t trusted_count;
-    bool trust_unix; /* clients of a unix socket are trusted proxies, too */
+    bool trust_unix; /* clients of a unix socket are also trusted proxies */
 };
 
 #endif
