@@ -4,7 +4,7 @@
  * and puts it into the batch of this turn. The keeper takes the batch, gives each message its id,
  * keeps it, and calls hub_safe, which puts the frame into the ring, makes the room's streams due
  * and answers the POST. Streams and pages do not see a message before that (the rule of a
- * write-ahead log). In memory a batch is safe at once, but the step remains, because then
+ * write-ahead log). Without a journal, a batch is safe at once, but the step remains, so that
  * everything that arrives in one turn leaves in one send.
  *
  * An accepted message must get into its ring, so its POST reserves memory for the frame with the
@@ -13,7 +13,7 @@
  * What an operation costs:
  *
  *      publish           the frame's bytes, a hash for the room and one or two for the key; a
- *                        comparison with each room of --room
+ *                        comparison with each room in --room
  *
  *      safe              the frame's bytes, however many streams read it; if it displaces a
  *                        frame that streams have not been offered yet, they are served first
@@ -26,7 +26,7 @@
  *      deliver           O(1), and the kernel's send, for all waiting messages together; in
  *                        several rooms, a look at each room for each frame
  *
- *      presence          at most one snapshot per room and second, and a send for each stream; a
+ *      presence          at most one snapshot per room per second, and a send for each stream; a
  *                        look at each room that waits for a snapshot, 50 times a second and
  *                        whenever a quiet room changes
  *
@@ -46,8 +46,8 @@ enum {
     /* Overrun streams can wait to be ended, because their ring does not wait for them. */
     OVERRUN_CHECK_MS = 1000,
 
-    /* The time between two looks at the rooms that wait for a snapshot. When many rooms change,
-     * each is due at its own time, and a separate look for each would be quadratic. */
+    /* The time between two walks over the rooms that wait for a snapshot. When many rooms change,
+     * each is due at its own time, and one walk per room would take quadratic time. */
     PRESENCE_SCAN_MS = 20,
 
     /* A scratch buffer that a rare large message has grown beyond this size is freed. */
@@ -93,7 +93,7 @@ struct id hub_newest(const struct hub *hub)
     return hub->newest;
 }
 
-/* Searches linearly: the rooms of --room are written by hand, so there are few. */
+/* Searches linearly, because rooms given with --room are written by hand and therefore few. */
 bool hub_allows(const struct hub *hub, struct span room)
 {
     const struct spans *allowed = &hub->settings->allowed;
@@ -185,10 +185,10 @@ static void await(struct publication *p, struct waiter *waiter)
 }
 
 /* Accepts a message with a new key or none. A frame may fill at most half of the history, so that
- * any two messages fit into the ring together. hub_safe will make the frame in hub->frame, which
- * must be large enough by then: the worst case of escaping the key is reserved on top, because
- * json_string_add reserves that much before it writes. Nothing is counted before the last step that
- * can fail. */
+ * any two messages fit into the ring together. hub_safe will make the frame in hub->frame, so
+ * memory for it is reserved there now, with the worst case of escaping the key on top, because
+ * json_string_add reserves that much before it writes. The counters change only after the last step
+ * that can fail. */
 static enum publish accept_new(
     struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
 {
@@ -282,9 +282,9 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
 }
 
 /* Drops the oldest frames until the new one in hub->frame fits. Before a frame is dropped, the due
- * streams that have not been offered it are served, however many there are: publishers that are
- * faster than turn_run overrun only blocked streams. The price is that one call may send to a whole
- * room. Meanwhile a stream's owner may publish, which may move hub->frame. */
+ * streams that have not been offered it are served, however many there are, so that publishers that
+ * are faster than turn_run can overrun only blocked streams. The price is that one call may send to
+ * a whole room. Meanwhile a stream's owner may publish, which may move hub->frame. */
 static void make_space(struct hub *hub, struct room *room)
 {
     struct ring *ring = &room->ring;
@@ -295,9 +295,9 @@ static void make_space(struct hub *hub, struct room *room)
 }
 
 /* Appends the frame in hub->frame to the ring. No other function does this, and it cannot fail. The
- * key now leads to the ring's entry, and is freed when the entry is dropped: a POST can be repeated
- * while its message is held. Waking the room is O(1): nothing here depends on the number of
- * streams. */
+ * key now leads to the ring's entry, and is freed when the entry is dropped, so a POST can be
+ * repeated while the ring holds its message. Waking the room is O(1): nothing here depends on the
+ * number of streams. */
 static void append(struct hub *hub, struct room *room, const struct entry *entry)
 {
     if (entry->key != NULL) {
@@ -311,8 +311,8 @@ static void append(struct hub *hub, struct room *room, const struct entry *entry
     room_wake(hub, room);
 }
 
-/* Tells the waiters, always the first one in the list, because `done` may publish again or remove
- * other waiters. The receipt's room stays, because `pending` still counts the message. */
+/* Tells the waiters, always taking the first in the list, because `done` may publish again or
+ * remove other waiters. The receipt's room stays, because `pending` still counts the message. */
 static void settle(struct hub *hub, struct publication *p, enum settled settled)
 {
     struct room *room = p->room;
@@ -357,9 +357,9 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why)
 /* ==== What has no POST here ================================================================== */
 
 /* Finds or makes the key of a message without a POST here. If two messages have the same key, the
- * later one gets it, because the room dropped the first one in between. A safe message takes the
- * key from a pending one, because the pending one may still be refused. Returns false if out of
- * memory. */
+ * room had dropped the first one before the second was posted, so the second gets the key. A safe
+ * message takes the key from a pending one, because the pending one may still be refused. Returns
+ * false if out of memory. */
 static bool take_key(struct hub *hub, struct room *room, struct span bytes, struct key **key)
 {
     *key = NULL;
@@ -374,7 +374,7 @@ static bool take_key(struct hub *hub, struct room *room, struct span bytes, stru
     return *key != NULL;
 }
 
-/* Puts a payload into hub->frame, in its envelope; the payload's empty line is cut off, because
+/* Puts a payload into hub->frame, in its envelope; the payload's empty line is left out, because
  * frame_end writes it. Returns false if out of memory. */
 static bool wrap(struct hub *hub, struct span payload)
 {
@@ -536,7 +536,7 @@ void hub_tick(struct hub *hub)
         buffer_free(&hub->frame);
 }
 
-/* Returns the hub's own time while a batch waits or a stream is due: that is work for now. */
+/* Returns the hub's own time, which is now, while a batch waits or a stream is due. */
 int64_t hub_next_ms(const struct hub *hub)
 {
     if (hub->batch != NULL || !list_empty(&hub->due_rooms))
@@ -550,7 +550,7 @@ int64_t hub_next_ms(const struct hub *hub)
     return next;
 }
 
-/* Frees the tables last: rooms have then freed their keys, and streams have dropped their names. */
+/* Frees the tables last, when rooms have freed their keys and streams have dropped their names. */
 void hub_free(struct hub *hub)
 {
     must(hub->pending == 0);

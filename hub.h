@@ -97,8 +97,8 @@ enum append hub_append(struct hub *hub, struct span room, struct id id, uint64_t
 /* Takes due snapshots, ends overrun streams, and frees silent rooms. Call this once per turn. */
 void hub_tick(struct hub *hub);
 
-/* Returns when the hub next has work even if no socket is ready, in monotonic milliseconds: not in
- * the future while a batch or a stream waits for its turn; INT64_MAX for never. */
+/* Returns when the hub next has work even if no socket is ready, in monotonic milliseconds. The
+ * time is not in the future while a batch or a stream waits for its turn. INT64_MAX means never. */
 int64_t hub_next_ms(const struct hub *hub);
 
 #endif

@@ -14,9 +14,9 @@
  *  - JSON strings escape them, and JSON from a POST is compacted to one line (json.h);
  *  - event names contain none (rules.h), and ids consist of digits and a hyphen.
  *
- * A text may begin with spaces: a parser drops one space after the colon, and we always write one.
- * Nothing in a ring is parsed to find the end of a frame: the ring knows where frames begin, and
- * their lines are read back in the order in which they were written. */
+ * Spaces at the start of a text are kept, because a parser drops one space after the colon, and we
+ * always write one. No frame is parsed to find its end, because the ring knows where frames begin.
+ * The lines of a frame are read back in the order in which they were written. */
 
 #include "hub/frame.h"
 
@@ -102,8 +102,8 @@ size_t frame_begin(struct buffer *out, bool chunked)
     return begin;
 }
 
-/* Fills in the chunk's size: the payload with its empty line, without lead and trail (RFC 9112
- * 7.1). After a failed write the lead may be missing, so nothing is filled in. */
+/* Fills in the chunk's size, which counts the payload with its empty line, but not lead and trail
+ * (RFC 9112 7.1). After a failed write the lead may be missing, so nothing is filled in. */
 void frame_end(struct buffer *out, size_t begin, bool chunked)
 {
     buffer_add(out, SPAN("\n"));
@@ -126,7 +126,7 @@ static void frame_line(struct buffer *out, struct span name, struct span value)
 }
 
 /* Writes as many lines as the text has: an empty text is one empty line, and a final line end
- * begins one more. CRLF is one line end. The kind of line end is lost: a client joins with LF. */
+ * begins one more. CRLF is one line end. Clients join with LF, so the kind of line end is lost. */
 void frame_data(struct buffer *out, struct span text)
 {
     for (size_t i = 0, start = 0; i <= text.len; i++) {
@@ -153,16 +153,16 @@ static bool take_line(struct span *rest, struct span name, struct span *value)
     return scan_take_text(rest, name) && span_split(rest, '\n', value);
 }
 
-/* Returns whether the data of such a message is an object that we make. It repeats the id and the
- * time, so that the data alone contains the entire message. */
+/* Returns whether the data of a message of this kind is an object that we make. The object repeats
+ * the id and the time, so that the data alone contains the entire message. */
 static bool is_object(enum message_kind kind)
 {
     return kind == MESSAGE_CHAT || kind == MESSAGE_BINARY;
 }
 
-/* Writes the event's line, if there is one, and then the content: lines of data, or those members
- * of an object that do not depend on the id. Escaping and Base64 are done only here, once per POST;
- * a repeated POST is recognised by these bytes. */
+/* Writes the event line, if there is one, and then the content: lines of data, or those members of
+ * an object that do not depend on the id. Escaping and Base64 are done only here, once per POST; a
+ * repeated POST is recognised by these bytes. */
 void frame_body(struct buffer *out, const struct message *m)
 {
     if (m->event.len > 0)
@@ -184,16 +184,16 @@ void frame_body(struct buffer *out, const struct message *m)
     buffer_add(out, SPAN("\""));
 }
 
-/* Puts the id's line, the event's, and the data's together:
+/* Puts the lines of id, event and data together:
  *
  *      id: 1760000000000-0                              the stamp
- *      event: news                                      the front of the body, if it has one
+ *      event: news                                      the body's event line, if any
  *      data: {"id":"1760000000000-0",                   objects only: the stamp
  *             "room":"lobby","name":"ann",...           the body: members, or whole data lines
  *             ,"time":"...","key":"k"}                  objects only: the stamp, the key
  *
  * A body without an event begins with "data: " or with a quote, so no content can be mistaken for
- * an event's line. */
+ * an event line. */
 void frame_message(
     struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked)
 {
@@ -233,8 +233,8 @@ static size_t escaped_key_len(struct span key)
     return len;
 }
 
-/* Counts exactly what frame_message writes with the longest id: in hub_safe no frame may be longer
- * than what was reserved, and this length decides whether a POST is too large. */
+/* Counts exactly what frame_message writes with the longest id, because in hub_safe no frame may be
+ * longer than what was reserved, and this length decides whether a POST is too large. */
 size_t frame_size_max(const struct frame_content *c)
 {
     size_t len = FRAME_ENVELOPE_BYTES + sizeof "id: \n\n" - 1 + ID_MAX_BYTES + c->body.len;
@@ -257,7 +257,7 @@ void frame_retry(struct buffer *out, uint64_t ms, bool chunked)
 
 /* ==== Reading back =========================================================================== */
 
-/* Joins the lines of a text into one string by LF, as a client would. */
+/* Joins the lines of a text with LF into one string, as a client would. */
 static void text_to_json(struct buffer *out, struct span lines)
 {
     struct span line;

@@ -7,8 +7,8 @@
  *      '-- lead --'   '------------------- payload -------------------'   'trail'
  *
  * The lead always has the same size (leading zeros are legal, RFC 9112 7.1). So a frame is
- * formatted once, and a ring's bytes serve both chunked streams and those of HTTP/1.0, which skip
- * the envelope because they know its size. */
+ * formatted once, and a ring's bytes serve both chunked streams and HTTP/1.0 streams, which skip
+ * the envelope because its size is known. */
 
 #ifndef FRAME_H
 #define FRAME_H
@@ -70,8 +70,8 @@ void id_add(struct buffer *out, struct id id);
 /* Appends an id as a JSON string, or `null` if `id` is NULL. */
 void id_add_json(struct buffer *out, const struct id *id);
 
-/* Appends Unix time in milliseconds as RFC 3339 in UTC: "2025-10-09T08:53:20.000Z". Times after the
- * year 9999 become its last second. */
+/* Appends a Unix time in milliseconds as RFC 3339 in UTC: "2025-10-09T08:53:20.000Z". Times after
+ * the year 9999 become the last second of that year. */
 void time_add(struct buffer *out, uint64_t ms);
 
 /* The kind of a message, which decides how its frame is written and read back. */
@@ -107,7 +107,7 @@ void frame_data(struct buffer *out, struct span text);
 /* Appends a frame with nothing but `retry:` and a time in milliseconds. */
 void frame_retry(struct buffer *out, uint64_t ms, bool chunked);
 
-/* The part of a message that is known before its id: made at the POST, kept until then. */
+/* The part of a message that is known before its id: made at the POST, kept for the frame. */
 struct frame_content {
     enum message_kind kind;
     struct span body; /* as frame_body writes it */

@@ -1,12 +1,12 @@
-/* history.c - reads the hub back: where a reader begins, pages of a room's history, the list of
+/* history.c - reads from the hub: where a reader begins, pages of a room's history, the list of
  * rooms.
  *
  * Nothing here changes the hub. A page costs a bisection and its bytes. The list of rooms sorts all
  * rooms: it is for users, and not on the hot path.
  *
- * A reader says where it is with the id of the last message it got. The hub remembers no readers,
- * and only one id per room from the dropped messages: `lost`, the newest. The position of the
- * reader's id decides whether the reader has missed anything:
+ * A reader gives its position as the id of the last message it got. The hub remembers no readers;
+ * for each room it keeps only one dropped id, the newest: `lost`. The position of the reader's id
+ * decides whether the reader has missed anything:
  *
  *      ids   ─────── start ──────── lost ─────── newest of the room ─────── last ──────────►
  *                  │              │                                       │
@@ -58,7 +58,7 @@ uint64_t history_seek(const struct hub *hub, const struct room *room, const stru
 }
 
 /* Finds the entries of a page, from *first to before *end. The page grows from one end, message by
- * message, up to its limit or until it exceeds HISTORY_PAGE_BYTES: the bytes are checked before
+ * message, until it reaches its limit or exceeds HISTORY_PAGE_BYTES. The bytes are checked before
  * each message is added, so that a page always gets at least one message. */
 static void page_bounds(const struct hub *hub, const struct room *room, const struct page_query *q,
     uint64_t *first, uint64_t *end)
@@ -99,8 +99,8 @@ static void add_entry(
     out->failed |= payload->failed;
 }
 
-/* Gives an empty page of a poll the hub's newest id as `newest`: this room has no message between
- * the requested id and that one, so the client can continue from there. */
+/* In an empty page of a poll, writes the hub's newest id as `newest`, because this room has no
+ * message between the requested id and that one, so the client can continue from there. */
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out)
 {
     const struct room *room = room_find(hub, q->room);
@@ -130,7 +130,7 @@ bool history_page(const struct hub *hub, const struct page_query *q, struct buff
 
 /* ==== The rooms ============================================================================== */
 
-/* Orders rooms by the bytes of their names, whatever the locale, like names in presence. */
+/* Orders rooms by the bytes of their names, as presence does, whatever the locale. */
 static int compare_rooms(const void *a, const void *b)
 {
     const struct room *left = *(const struct room *const *)a;
@@ -140,8 +140,8 @@ static int compare_rooms(const void *a, const void *b)
     return order != 0 ? order : left->name_len - right->name_len;
 }
 
-/* Returns the rooms with streams or history that `shows` lets the reader see, sorted by name,
- * except unlisted ones ('~...'). The caller owns the array. Returns NULL if out of memory. */
+/* Returns the listed rooms (not '~...') that have streams or history and that `shows` lets the
+ * reader see, sorted by name. The caller owns the array. Returns NULL if out of memory. */
 static const struct room **listed_rooms(const struct hub *hub,
     bool (*shows)(const void *reader, struct span room), const void *reader, size_t *count)
 {

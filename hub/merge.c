@@ -13,15 +13,15 @@
  * out of order, because nothing else may follow the first part of an event.
  *
  * Streams without chunks (HTTP/1.0) are merged even with one room: each frame is sent without its
- * envelope, so that no two frames are adjacent. */
+ * envelope, so no two pieces are adjacent. */
 
 #include "hub/merge.h"
 
 #include "hub/room.h"
 
 /* Adds a piece; the member's cursor moves from `from` to `next` when all of it is sent. A piece
- * that directly follows the previous one is joined to it: a run of one room's frames costs one
- * piece. Returns whether another frame fits. */
+ * that directly follows the previous one is joined to it, so that a run of one room's frames costs
+ * one piece. Returns whether another frame fits. */
 static bool add_piece(
     struct gather *g, struct member *m, struct iovec piece, uint64_t from, uint64_t next)
 {
@@ -40,8 +40,8 @@ static bool add_piece(
     return ++g->count < GATHER_PIECES - 1; /* a frame that wraps needs two */
 }
 
-/* Adds the bytes from one offset to another. The cursor also skips `trail` bytes that are not sent:
- * it counts ring bytes, so that a stream without chunks is then at the next frame. */
+/* Adds the bytes from one offset to another. The cursor, which counts ring bytes, also skips
+ * `trail` bytes that are not sent, so that a stream without chunks is then at the next frame. */
 static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t to, unsigned trail)
 {
     struct iovec pieces[2];
@@ -96,8 +96,8 @@ static bool add_frame(struct gather *g, struct head *h, bool chunked)
     return add_span(g, h->member, from > begin + lead ? from : begin + lead, end - trail, trail);
 }
 
-/* Makes new heads each time, with a bisection for each room that has frames: a stream keeps only
- * its cursor, an offset, because the ring could drop an entry whose number it kept. */
+/* Makes new heads each time, with a bisection for each room that has frames. A member keeps an
+ * offset, its cursor, instead of an entry's number, because the ring could drop that entry. */
 void merge_gather(struct stream *stream, struct gather *g)
 {
     struct head heads[STREAM_ROOMS_MAX], *h;

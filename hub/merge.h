@@ -5,8 +5,8 @@
 
 #include "hub/stream.h"
 
-/* Collects frames until there are no more, or until no further piece fits; then it sets g->all,
- * which must be true before, to false. Only stream_gather calls this. */
+/* Collects frames until there are no more, or until no further piece fits; in the second case it
+ * sets g->all, initially true, to false. Only stream_gather calls this. */
 void merge_gather(struct stream *stream, struct gather *g);
 
 #endif

@@ -1,9 +1,9 @@
 /* presence.c - the names in a room, kept in byte order in one array.
  *
  * A join or leave finds its place by bisection and moves the names after it: with 10,000 names that
- * is 80 KB on average, a few microseconds, less than the kernel needs to accept the connection. In
- * return, the names of a snapshot are the front of the array, so that taking it sorts nothing. A
- * tree would move less but use more memory per name.
+ * is 80 KB on average and takes a few microseconds, less than the kernel needs to accept the
+ * connection. In return, the names of a snapshot are the front of the array, so that taking one
+ * sorts nothing. A tree would move less but use more memory per name.
  *
  *      the hub's names          a room's names              its snapshot
  *
@@ -12,7 +12,7 @@
  *      (2 of ann's streams      1 stream without a name            "names":["ann","bob"]}
  *      are in this room)
  *
- * Differences between two states are left out. A client that missed one would be wrong until the
+ * Differences between two states are never sent. A client that missed one would be wrong until the
  * next full state, and a snapshot of at most 100 names is small enough to be sent in full. */
 
 #include "hub/presence.h"
@@ -31,8 +31,8 @@ static struct span name_span(const struct name *name)
     return (struct span) { name->bytes, name->len };
 }
 
-/* Searches one table for all rooms. Names with the same hash are compared in full, because two
- * different names may share a hash. */
+/* Searches the one table that all rooms share. Names with the same hash are compared in full,
+ * because two different names may share a hash. */
 struct name *name_hold(struct table *names, struct span bytes)
 {
     must(bytes.len <= UINT8_MAX);
@@ -88,8 +88,8 @@ static size_t place_of(const struct presence *p, const struct name *name)
     return low;
 }
 
-/* Moves the names from `place` to `count` up by one place, in pieces from the end, because musl's
- * memmove(3) needs a cycle per byte in this direction, ten times as long. */
+/* Moves the names from `place` to `count` up by one place, in pieces from the end, because in this
+ * direction musl's memmove(3) needs a cycle per byte, ten times as long. */
 static void move_up(struct present *names, size_t place, size_t count)
 {
     enum { PIECE = 64 };
@@ -152,9 +152,9 @@ void presence_leave(struct presence *p, struct name *name)
     memmove(&p->names[place], &p->names[place + 1], (p->count - place) * sizeof *p->names);
 }
 
-/* Writes no id, so that the event does not move a client's Last-Event-ID, and the whole state, so
- * that a client replaces what it knew. At most 100 names of 32 characters bound the event to 13 KB;
- * without this bound, each of n named streams would be sent n names. */
+/* Writes no id, so that the event does not move a client's Last-Event-ID. Writes the whole state,
+ * so that a client can replace what it knew. The limit of 100 names of 32 characters bounds the
+ * event to 13 KB; without it, each of n named streams would be sent n names. */
 void presence_add(struct buffer *out, const struct presence *p, struct span room, bool chunked)
 {
     size_t begin = frame_begin(out, chunked);

@@ -3,7 +3,7 @@
  * Presence is state, not history: only the latest state matters. So it never enters the ring, where
  * joins and leaves would displace messages and be replayed. A join or a leave only increments
  * `change`. From time to time the state is formatted once, as a snapshot that all streams of the
- * room share. Each stream remembers the last change it has been sent (`seen` of its member), and
+ * room share. Each stream remembers the last change it has been sent (its member's `seen`), and
  * gets the latest snapshot when it has caught up with the messages. */
 
 #ifndef PRESENCE_H
@@ -46,8 +46,9 @@ struct presence {
     struct buffer snapshot;   /* the event in its envelope; empty before the first one */
 };
 
-/* Count a stream that joins or leaves. `name` is NULL if it shows none, and must otherwise be held
- * until it leaves. presence_join returns false if out of memory; then nothing has changed. */
+/* Count a stream that joins or leaves. `name` is NULL if it shows none; otherwise hold the name
+ * until the stream leaves. presence_join returns false if out of memory; then nothing has
+ * changed. */
 bool presence_join(struct presence *p, struct name *name);
 void presence_leave(struct presence *p, struct name *name);
 

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-/* Enough for a line of chat with its room and name. Larger ones are rare and not kept. */
+/* Enough for a line of chat with its room and name. Larger publications are rare and not kept. */
 enum { SPARE_BYTES = 256 };
 
 /* How many are kept: 64 use at most 28 KB in an idle server. The debug build keeps none, so that
@@ -21,9 +21,9 @@ enum { SPARES_MAX = 0 };
 enum { SPARES_MAX = 64 };
 #endif
 
-/* Takes a spare if possible: with many POSTs a second, the heap would otherwise get memory from the
- * system and give it back in each turn. Only the fields before `stamp` are cleared: the others are
- * written before they are read. */
+/* Takes a spare if possible, because with many POSTs per second the heap would otherwise get memory
+ * from the system and give it back in each turn. Only the fields before `stamp` are cleared: the
+ * others are written before they are read. */
 struct publication *publication_new(struct hub *hub, size_t bytes)
 {
     size_t capacity = bytes > SPARE_BYTES ? bytes : SPARE_BYTES;

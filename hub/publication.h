@@ -17,7 +17,7 @@ struct room;
 
 struct publication {
     struct publication *next;     /* next in the batch; the keeper's once the batch is taken */
-    struct room *room;            /* its room, which counts it as pending and so stays */
+    struct room *room;            /* its room, which stays while this is pending */
     struct key *key;              /* its idempotency key, or NULL */
     struct waiter *waiters;       /* the POST that brought it, and those that repeat it */
     struct id id;                 /* set by hub_number */
@@ -52,7 +52,7 @@ struct receipt {
 };
 
 /* A POST that waits for the result. Its owner embeds it, sets `done`, and calls hub_forget if it
- * stops waiting before `done` is called. The receipt is only for SETTLED_SAFE. */
+ * stops waiting before `done` is called. The receipt is valid only for SETTLED_SAFE. */
 struct waiter {
     struct waiter *next;
     struct publication *publication; /* NULL if it waits for nothing */

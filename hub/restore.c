@@ -1,11 +1,11 @@
-/* restore.c - restores what the hub remembers of dropped messages, and decides which rooms stay.
+/* restore.c - restores what the hub remembers about dropped messages, and decides which rooms stay.
  *
  * hub_append restores the messages themselves. This file restores what no message contains: where
  * memory begins, what was lost, and that damage was found. After a restart, these few ids
  * (watermarks) decide whether a reader that resumes has a gap (history.c).
  *
  * When in doubt, a gap is reported: a false gap costs a reader a look at the history, but an
- * unreported gap costs it messages without its knowledge. */
+ * unreported gap silently costs it messages. */
 
 #include "hub/restore.h"
 
@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-/* Sets the ids to zero, before all others; `start` is set when it is found, or by restore_past. */
+/* Sets the ids to zero, the lowest id. restore_state or restore_past then sets `start`. */
 void restore_begin(struct hub *hub)
 {
     hub->start = hub->newest = hub->lost = (struct id) { 0, 0 };
@@ -50,7 +50,7 @@ static uint64_t newest_ms(const struct room *room)
     return ring_empty(ring) ? 0 : ring_entry(ring, ring->next - 1)->id.ms;
 }
 
-/* For qsort(3): orders rooms by their newest message, oldest first; empty rooms precede all. */
+/* For qsort(3): orders rooms by their newest message, oldest first; empty rooms come first. */
 static int compare_age(const void *a, const void *b)
 {
     uint64_t left = newest_ms(*(const struct room *const *)a);
@@ -58,10 +58,10 @@ static int compare_age(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Completes the hub's own past once all messages are restored. Without a state in the journal (it
- * was damaged, or is new), memory begins at startup. The rooms and ids of a damaged stretch are
- * unknown. So an id that no reader has seen yet is used up as lost, and every reader that resumes
- * is before it. */
+/* Completes the hub's own past once all messages are restored. If the journal contains no state,
+ * because it was damaged or is new, memory begins at startup. The rooms and ids of a damaged
+ * stretch are unknown. So a new id, which no reader has seen, becomes `lost`, and every reader that
+ * resumes has an earlier id. */
 static void restore_past(struct hub *hub)
 {
     struct id none = { 0, 0 };

@@ -1,11 +1,12 @@
 /* ring.c - the ring of ring.h: a ring buffer with absolute offsets.
  *
- * Offsets are taken modulo the capacity only on access. So full and empty differ without a spare
- * byte, the ring holds head - tail bytes, and it can grow under its readers. It starts small,
- * doubles, and never shrinks: most rooms stay quiet. Mapping the memory twice in a row would make
- * every span contiguous; without that, a span has at most two pieces, which sendmsg(2) accepts.
+ * Offsets are taken modulo the capacity only on access. A full ring can therefore be told from an
+ * empty one without a spare byte, the ring holds head - tail bytes, and it can grow without
+ * changing a cursor. It starts small because most rooms stay quiet, grows by doubling, and never
+ * shrinks. Mapping the memory twice, back to back, would make every span contiguous; without that,
+ * a span has at most two pieces, which sendmsg(2) accepts.
  *
- * Appending costs the frame's bytes, dropping is O(1), finding an id or offset is a bisection. */
+ * Appending copies the frame's bytes, dropping is O(1), finding an id or offset is a bisection. */
 
 #include "hub/ring.h"
 
@@ -31,8 +32,8 @@ void ring_free(struct ring *r)
     *r = (struct ring) { .limit = r->limit };
 }
 
-/* Treats bytes that are not held as a caller's error: callers must detect an overrun cursor before
- * they use it, or its reader would be sent whatever is now in that place. */
+/* Asking for bytes that the ring does not hold is a caller's error: callers must detect an overrun
+ * cursor before they use it, or the reader would be sent whatever is now in that place. */
 int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2])
 {
     must(r->tail <= from && from <= to && to <= r->head);
@@ -81,7 +82,8 @@ static bool grow_bytes(struct ring *r, size_t capacity)
     return true;
 }
 
-/* Doubles the array of entries, placed by number. It needs no limit: the bytes bound it. */
+/* Doubles the array of entries and moves each entry to the slot of its number. The array needs no
+ * limit of its own, because the ring's bytes bound the number of entries. */
 static bool grow_entries(struct ring *r)
 {
     size_t capacity = r->entry_capacity > 0 ? r->entry_capacity * 2 : ENTRIES_MIN;
@@ -108,8 +110,8 @@ static bool reach(struct ring *r, uint64_t needed)
     return capacity >= needed && grow_bytes(r, capacity);
 }
 
-/* Expects the sum of all messages pending for this ring: two that each fit alone must also fit
- * together. Beyond the limit the oldest frames are dropped, so no more than that is ever needed. */
+/* Expects totals for all messages pending for this ring, because two that each fit alone must also
+ * fit together. Never needs more than the limit: beyond it, the oldest frames are dropped. */
 bool ring_prepare(struct ring *r, size_t count, size_t len)
 {
     uint64_t needed = r->head - r->tail + len;
@@ -119,7 +121,8 @@ bool ring_prepare(struct ring *r, size_t count, size_t len)
     return reach(r, needed < r->limit ? needed : r->limit);
 }
 
-/* Returns false if memory is short: the history becomes shorter, but no message is refused. */
+/* Also returns false if memory is short. The caller then drops the oldest frame, so the history
+ * becomes shorter, but no message is refused. */
 bool ring_fits(struct ring *r, size_t len)
 {
     if (r->next - r->first >= r->entry_capacity && !grow_entries(r))

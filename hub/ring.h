@@ -24,7 +24,7 @@
 
 struct key;
 
-/* One entry per frame: 48 bytes (on 64 bit) that --history does not count. */
+/* One entry per frame: 48 bytes on a 64-bit system, not counted by --history. */
 struct entry {
     struct id id;
     uint64_t time_ms; /* the message's Unix time in milliseconds: usually that of the id */
@@ -42,7 +42,7 @@ struct ring {
     uint64_t first, next; /* the numbers of the oldest entry and of the next new one */
 };
 
-/* Makes an empty ring, without memory. `limit` is in bytes, a power of two. */
+/* Makes an empty ring, which has no memory yet. `limit` is in bytes, a power of two. */
 void ring_init(struct ring *r, size_t limit);
 void ring_free(struct ring *r);
 
@@ -64,7 +64,7 @@ static inline uint64_t ring_end(const struct ring *r, uint64_t number)
 }
 
 /* Reserves memory, up to the limit, for `count` more frames of `len` bytes in total. Call this
- * before accepting a message: then only the limit can make the ring drop a frame for it. Returns
+ * before accepting a message, so that only the limit can make the ring drop a frame for it. Returns
  * false if out of memory. */
 bool ring_prepare(struct ring *r, size_t count, size_t len);
 
@@ -78,12 +78,12 @@ void ring_append(struct ring *r, const struct entry *entry, struct span frame);
 /* Drops the oldest frame. */
 void ring_drop(struct ring *r);
 
-/* Skips a frame of `len` bytes that the ring cannot hold, after all others were dropped: every
- * cursor is then less than the tail. */
+/* Skips a frame of `len` bytes that the ring cannot hold. Call this after dropping all frames.
+ * Every cursor is then less than the tail. */
 void ring_pass(struct ring *r, size_t len);
 
-/* Finds the bytes from offset `from` to offset `to`, which the ring must hold: in one piece, or in
- * two at the wrap-around. Returns how many; they are valid until the ring changes. */
+/* Finds the bytes from offset `from` to offset `to`, which the ring must hold, as one piece, or as
+ * two if they wrap around. Returns the number of pieces, which are valid until the ring changes. */
 int ring_pieces(const struct ring *r, uint64_t from, uint64_t to, struct iovec pieces[2]);
 
 /* Appends the bytes from `from` to `to` to `out`. */

@@ -2,15 +2,16 @@
  *
  * No client opens or closes a room. A room is made for its first stream or message and freed when
  * it has neither; a room with history but no streams stays until --room-ttl has passed. A freed
- * room leaves behind only the newest id that it has dropped: a new room of the same name must
- * report a gap to readers. The hub keeps the greatest of these ids for all names, so that old names
- * cost nothing; the price is that another new room may report a gap although it lost nothing. */
+ * room leaves behind only the newest id that it has dropped, so that a new room of the same name
+ * can report a gap to a reader that resumes from an earlier id. The hub keeps one such id for all
+ * names, the greatest, so that old names cost nothing; the price is that a new room with another
+ * name may report a gap although it lost nothing. */
 
 #include "hub/room.h"
 
 #include <stdlib.h>
 
-/* The least time between two snapshots of a room: users need no faster updates. */
+/* The minimum time between two snapshots of a room: users need no faster updates. */
 enum { PRESENCE_MIN_MS = 1000 };
 
 struct room *room_find(const struct hub *hub, struct span name)
@@ -22,7 +23,8 @@ struct room *room_find(const struct hub *hub, struct span name)
     return NULL;
 }
 
-/* Starts the room with the hub's `lost`: an earlier room of this name may have lost as much. */
+/* Starts the room with the hub's `lost`, because an earlier room of this name may have lost
+ * messages up to that id. */
 struct room *room_new(struct hub *hub, struct span name)
 {
     struct room *room = malloc(sizeof *room + name.len);
@@ -49,7 +51,7 @@ struct room *room_new(struct hub *hub, struct span name)
     return room;
 }
 
-/* Enforces the limit to bound memory: each room may use as much as --history. */
+/* Enforces the limit to bound memory, because each room can use up to --history bytes. */
 struct room *room_make(struct hub *hub, struct span name, enum join *join)
 {
     struct room *room = room_find(hub, name);
@@ -64,8 +66,8 @@ struct room *room_make(struct hub *hub, struct span name, enum join *join)
 
 /* ==== Keys =================================================================================== */
 
-/* Searches one table for all rooms. The room's address is the seed of the hash, so that a key that
- * a client uses in many rooms does not make one long chain. */
+/* Searches the one table that all rooms share. The room's address is the seed of the hash, so that
+ * a key that a client uses in many rooms does not make one long chain. */
 struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes)
 {
     struct node *n = table_find(&hub->keys, table_hash(bytes, (uintptr_t)room));
@@ -101,8 +103,8 @@ void room_forget_key(struct hub *hub, struct key *key)
 
 /* ==== Coming and going ======================================================================= */
 
-/* A key is forgotten with its message, because the receipt is made from the entry: a POST that is
- * repeated after that publishes again. */
+/* A key is forgotten with its message, because the receipt is made from the message's entry. A POST
+ * that is repeated after that publishes again. */
 
 void room_drop_oldest(struct hub *hub, struct room *room)
 {
@@ -114,7 +116,7 @@ void room_drop_oldest(struct hub *hub, struct room *room)
     ring_drop(&room->ring);
 }
 
-/* Drops message by message, so that keys, `held` and `lost` stay right: linear in the messages. */
+/* Drops the messages one by one, in linear time, so that keys, `held` and `lost` stay right. */
 void room_free(struct hub *hub, struct room *room)
 {
     while (!ring_empty(&room->ring))
@@ -130,8 +132,8 @@ void room_free(struct hub *hub, struct room *room)
     free(room);
 }
 
-/* Costs little, because many calls have nothing to do. A silent room is appended to the list with
- * the current time, so that the list stays in the order of silent_ms. */
+/* Costs little, because most calls return at once. A silent room is appended to the list with the
+ * current time, so that the list stays in the order of silent_ms. */
 void room_release(struct hub *hub, struct room *room)
 {
     if (room->members > 0 || room->pending > 0)
@@ -147,7 +149,8 @@ void room_release(struct hub *hub, struct room *room)
 
 /* ==== What is due ============================================================================ */
 
-/* Keeps the place of a room that is already due (second check): rooms take turns (turn_run). */
+/* A room that is already due keeps its place (the second check), because rooms take turns
+ * (turn_run). */
 void room_mark_due(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->due) && list_empty(&room->due_rooms))
@@ -161,18 +164,17 @@ void room_mark_due(struct hub *hub, struct room *room)
  *      due ── X ─ Y ─────┐    ──►   due ── X ─ Y ─ A ─ B ─ C ─┐
  *       └────────────────┘           └────────────────────────┘
  *
- * The lists are rings of links, so this changes six pointers, whether C is one stream or ten
- * thousand: that is all that a message costs the room before anything is sent. A second message in
- * the same turn finds `idle` empty. Idle streams have read everything, so the cursors of `due` stay
- * in order. */
+ * The lists are rings of links, so this changes six pointers, however many streams are idle: until
+ * frames are sent, a message costs nothing per stream. A second message in the same turn finds
+ * `idle` empty. Idle streams have read everything, so the cursors of `due` stay in order. */
 void room_wake(struct hub *hub, struct room *room)
 {
     list_splice(&room->idle, &room->due);
     room_mark_due(hub, room);
 }
 
-/* Returns a later time for a room with more streams, because a snapshot costs a send for each:
- * presence never costs a room more than 1,000 sends a second. */
+/* Returns a later time for a room with more streams, because a snapshot costs one send per stream.
+ * So presence never costs a room more than 1,000 sends per second. */
 int64_t room_presence_due(const struct room *room)
 {
     int64_t wait = room->presence.online;

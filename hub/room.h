@@ -30,7 +30,7 @@
 struct key {
     struct node node;
     struct room *room;
-    struct publication *pending; /* its message; NULL once that is in the ring */
+    struct publication *pending; /* its message; NULL once it is in the ring */
     uint64_t number;             /* the message's entry, once it is in the ring */
     size_t len;
     char bytes[];
@@ -39,7 +39,7 @@ struct key {
 struct room {
     struct node node;
     struct ring ring;
-    struct id lost; /* the newest id that it dropped: a reader with an earlier id has a gap */
+    struct id lost; /* the newest dropped id: a reader with an earlier id has a gap */
 
     /* Every member is in one of these lists, except while its stream is being served (turn.h). */
     struct link idle;      /* members that have everything */

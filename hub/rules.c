@@ -1,14 +1,15 @@
 /* rules.c - the rules of rules.h.
  *
- * Two rules are for security. No control characters: a line end in an event's name could forge a
- * line of the stream (frame.c), and a bidirectional override can make one name look like another.
- * Valid UTF-8 (RFC 3629): clients decode streams and JSON as UTF-8, and some repair invalid bytes
- * that others refuse. The other rules are for usability: lengths keep frames and presence small,
- * and a message of only white space would be a blank line in a chat.
+ * Two rules are for security. Control characters are refused, because a line end in an event's name
+ * could forge a line of the stream (frame.c), and a bidirectional override can make one name look
+ * like another. Text must be valid UTF-8 (RFC 3629), because clients decode streams and JSON as
+ * UTF-8, and some repair invalid bytes that others refuse. The other rules are for usability:
+ * length limits keep frames and presence small, and a message of only white space would be a blank
+ * line in a chat.
  *
- * Lengths count bytes where machines compare (rooms, events, keys) and characters (Unicode code
- * points) where users write (names, messages). The meaning and the width of a text are left to the
- * page. */
+ * Lengths are in bytes for what machines compare (rooms, events, keys) and in characters (Unicode
+ * code points) for what users write (names, messages). The meaning and the width of a text are left
+ * to the page. */
 
 #include "hub/rules.h"
 
@@ -45,8 +46,8 @@ const char *rule_room(struct span room)
     return NULL;
 }
 
-/* Checks the length after trimming, but control characters before it: a tab or a line end at the
- * end of a name is refused, not trimmed. */
+/* Looks for control characters before trimming, so that a tab or a line end at the end of a name is
+ * refused, not trimmed; checks the length after trimming. */
 const char *rule_name(struct span *name)
 {
     int32_t c = find_control(*name, false);
@@ -56,7 +57,7 @@ const char *rule_name(struct span *name)
         return "The name contains a control character; remove it.";
     *name = text_trim(*name);
     if (name->len < 1 || text_length(*name) > NAME_MAX_CHARACTERS)
-        return "The name must have 1 to 32 characters, without the white space at its ends; leave "
+        return "The name must have 1 to 32 characters, not counting white space at its ends; leave "
                "it out to be anonymous.";
     return NULL;
 }
@@ -81,7 +82,7 @@ const char *rule_event(struct span event)
     return NULL;
 }
 
-/* Counts characters only in long texts: a text never has more characters than bytes. */
+/* Counts characters only in long texts, because a text never has more characters than bytes. */
 const char *rule_message(struct span message)
 {
     int32_t c = find_control(message, true);
@@ -96,7 +97,7 @@ const char *rule_message(struct span message)
     return NULL;
 }
 
-/* Allows only visible ASCII, which passes unchanged in any field's value (RFC 9110 5.5). */
+/* Allows only visible ASCII, which passes unchanged in any field value (RFC 9110 5.5). */
 const char *rule_key(struct span key)
 {
     bool visible = true;

@@ -8,7 +8,7 @@
  * concerns, and presence is one snapshot per room, which each stream gets when it has caught up. So
  * neither displaces history, and neither is replayed.
  *
- * Joining is all or nothing, and linear in the stream's rooms, like everything else here. */
+ * Joining is all or nothing. Like everything else here, it is linear in the stream's rooms. */
 
 #include "hub/stream.h"
 
@@ -22,8 +22,8 @@
 /* ==== Coming and going ======================================================================= */
 
 /* Makes a member for each room, and makes any missing room. Each cursor begins at the head, after
- * all older messages, until stream_seek moves it. On failure the members so far remain, the last
- * perhaps without a room, and stream_leave removes them. */
+ * all older messages, until stream_seek moves it. On failure the members made so far remain, and
+ * the last one may have no room; stream_leave removes them. */
 static enum join add_members(
     struct hub *hub, struct stream *stream, const struct span *rooms, size_t count)
 {
@@ -89,7 +89,7 @@ enum join stream_join(struct hub *hub, struct stream *stream, const struct span 
 
 /* Removes the stream from its rooms, even after a join that failed half-way. room_release may free
  * the room, so nothing uses it afterwards; the name is dropped after all rooms have forgotten it.
- * The struct is then as before the join, so that leaving again is harmless. */
+ * The struct is then as it was before the join, so that leaving again is harmless. */
 void stream_leave(struct hub *hub, struct stream *stream)
 {
     for (struct member *m = &stream->first, *next; m != NULL; m = next) {
@@ -179,7 +179,7 @@ void stream_add_presence(struct stream *stream, struct buffer *out)
  * So a replay is complete before live events begin, and presence, which is state, comes once the
  * stream has caught up. If the socket is full, the stream continues in its next turn. */
 
-/* Gathers everything up to the limit, in one piece or two, without a look at frames: if a partial
+/* Gathers everything up to the limit, in one piece or two, without looking at frames: if a partial
  * write left the cursor in the middle of a frame, the rest of that frame simply comes next. */
 static void gather_span(struct member *m, struct gather *g)
 {
@@ -195,7 +195,7 @@ static void gather_span(struct member *m, struct gather *g)
     }
 }
 
-/* Sets `all` to true; merging sets it to false when its pieces run out. */
+/* Sets `all` to true; merging sets it to false when it runs out of pieces. */
 void stream_gather(struct stream *stream, struct gather *g)
 {
     struct member *first = &stream->first;
@@ -232,7 +232,7 @@ bool stream_is_behind(const struct stream *stream)
     return false;
 }
 
-/* Compares cursors with tails, the only cost of slow clients. Call this before each gather. */
+/* Compares cursors with tails: slow clients cost nothing else. Call this before each gather. */
 bool stream_is_overrun(const struct stream *stream)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also)

@@ -9,7 +9,7 @@
  *
  *      idle                                                   cursor 3460: nothing to send
  *      due                          cursor 3180: one send of 280 bytes, two frames
- *      blocked              cursor 3050: the socket was full in mid-frame; the frame's rest is next
+ *      blocked              cursor 3050: the socket filled up mid-frame; the frame's rest is next
  */
 
 #ifndef STREAM_H
@@ -28,7 +28,7 @@ struct stream;
 
 enum { STREAM_ROOMS_MAX = 16 };
 
-/* A stream's place in one room. The first is inside the stream: most streams have only one. */
+/* A stream's place in one room. The first is inside the stream, because most have only one. */
 struct member {
     struct link link; /* in the room's idle, due or blocked list */
     struct room *room;
@@ -56,10 +56,10 @@ enum served {
     SERVED_GONE,    /* the owner has called stream_leave, and may have freed the stream */
 };
 
-/* Functions that the hub calls in the middle of a list: only this stream may leave meanwhile. */
+/* The hub calls these while it walks a list: only this stream may leave during the call. */
 struct stream_owner {
     enum served (*serve)(struct stream *);
-    void (*overrun)(struct stream *); /* the ring has passed the stream's cursor: it must leave */
+    void (*overrun)(struct stream *); /* the ring has passed its cursor: the stream must leave */
 };
 
 enum join { JOIN_OK, JOIN_NO_ROOM, JOIN_NO_MEMORY };
@@ -106,8 +106,8 @@ bool stream_is_behind(const struct stream *stream);
 /* Returns whether a ring has dropped bytes that the stream has not been given. */
 bool stream_is_overrun(const struct stream *stream);
 
-/* Returns whether the stream replays: it gets nothing after the limits, because its `ready` comes
- * between replay and live events. stream_go_live lifts the limits. */
+/* Returns whether the stream is still replaying. It gets nothing after the limits until
+ * stream_go_live lifts them, because its `ready` comes between replay and live events. */
 bool stream_is_replaying(const struct stream *stream);
 void stream_go_live(struct stream *stream);
 

@@ -22,9 +22,9 @@ void turn_wake(struct hub *hub, struct stream *stream)
     }
 }
 
-/* Keeps the stream out of all lists while it is served. So its owner may take it out of the hub,
- * and no walk over a list can reach it twice. After SERVED_GONE the struct may be freed memory.
- * Appending to `idle` keeps that list in the order of the cursors. */
+/* Keeps the stream out of all lists while it is being served. So its owner may take it out of the
+ * hub, and no walk over a list can reach it twice. After SERVED_GONE the struct may be freed
+ * memory. Appending to `idle` keeps that list in the order of the cursors. */
 void turn_serve(struct hub *hub, struct stream *stream)
 {
     must(stream != NULL);
@@ -47,23 +47,23 @@ void turn_serve_before(struct hub *hub, struct room *room, uint64_t end)
     while (!list_empty(&room->due)) {
         struct member *m = CONTAINER(room->due.next, struct member, link);
         if (m->cursor >= end && !m->stream->blocked)
-            return; /* woken streams are still marked and at the front; the others are in order */
+            return; /* woken streams are first and still marked blocked; the others are in order */
         turn_serve(hub, m->stream);
     }
 }
 
-/* Fetches the memory of the next stream while the kernel sends to this one: with thousands of
- * streams it is rarely in a cache. Three cache lines contain what a delivery needs of the owner's
- * struct. A prefetch at the end of the list, where there is no stream, is harmless. */
+/* Fetches the memory of the next stream while the kernel sends to this one, because with thousands
+ * of streams that memory is rarely in a cache. Three cache lines contain what a delivery needs from
+ * the owner's struct. A prefetch at the end of the list, where there is no stream, is harmless. */
 static void prefetch(const struct link *next)
 {
     for (size_t line = 0; line < 192; line += 64)
         __builtin_prefetch((const char *)next + line);
 }
 
-/* Moves a room to the end of the queue after each of its streams, not after all of them: a room
- * with ten thousand streams must not delay a room with two. Lists are read again each time, because
- * serving may free streams and rooms. */
+/* Moves a room to the end of the queue after each of its streams, not after all of them, because a
+ * room with ten thousand streams must not delay a room with two. Lists are read again each time,
+ * because serving may free streams and rooms. */
 void turn_run(struct hub *hub, unsigned count)
 {
     while (!list_empty(&hub->due_rooms)) {
