@@ -43,8 +43,8 @@ start_probe() {
 }
 
 # Ends the measurement. Checks that at least COUNT messages were measured, and that 95% of them took
-# less than 50 ms. Prints the slowest without a check, because a busy machine can suspend the server
-# or the probe for long. A sanitizer build is slower, so its times are not checked.
+# less than 50 ms. The slowest is printed but not checked, because a busy machine can suspend the
+# server or the probe. A sanitizer build is slower, so its times are not checked.
 is_fast() { # COUNT
   disconnect "$PROBE"
   await_end "$PROBE_PID"
@@ -60,8 +60,8 @@ is_fast() { # COUNT
 
 # ---- Clients that never read ----
 
-# Sets MEMORY to the server's current memory. Each sample_memory then raises USER_MOST to the growth
-# since this call, and KERNEL_MOST to the kernel's memory for the connections.
+# Sets MEMORY to the server's current memory. Each later sample_memory updates two maxima: the
+# server's growth since this call (USER_MOST) and the kernel's memory for connections (KERNEL_MOST).
 start_memory() {
   MEMORY=$(private_memory)
   USER_MOST=0
@@ -87,7 +87,7 @@ is_modest() { # USER KERNEL
   between "$KERNEL_MOST" 1 "$2"
 }
 
-@test "300 stalled streams use bounded memory during 100 MB of messages; other streams lose nothing" {
+@test "300 stalled streams use bounded memory while 100 MB pass, and other streams lose nothing" {
   local pieces=68 each=25 count before start i
   is_sanitized && pieces=14
   count=$((pieces * each))
@@ -137,7 +137,7 @@ is_modest() { # USER KERNEL
   between "$(wc -l <held)" 60 75
   cmp held <(tail -n "$(wc -l <held)" published)
 
-  # Streams that read again see that their body was cut off, without a last chunk.
+  # Streams that read again get no last chunk, so they know that their body was cut off.
   tell resume
   tell wait-close
   contains "$ANSWER" 'closed 300 ended 0 '
@@ -200,7 +200,7 @@ gets() {
 # ---- Clients that never finish a request ----
 
 # bats test_tags=alone
-@test "500 clients that send a byte per second are cut off at the deadline and slow down no others" {
+@test "500 clients that send a byte per second are cut off at the deadline and delay no others" {
   local before
   start_server
   before=$(descriptors)
@@ -234,7 +234,7 @@ gets() {
     fds+=("$fd")
     { cat half >&"$fd"; } 2>/dev/null || true
   done
-  # Each body uses a little over 64K. All bodies together are limited to 64M and the heap's
+  # Each body uses a little over 64K. All bodies together are limited to 64M plus the heap's
   # overhead; further bodies are refused.
   eventually '[ "$(closed_for refused)" -ge 100 ]'
   same "$(closed_for 'no memory')" 0
@@ -330,7 +330,7 @@ is_closed() {
   same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
 }
 
-@test "with 200 descriptors, a request after 400 silent connections waits and is answered" {
+@test "with 200 descriptors, a request that follows 400 silent connections is answered later" {
   local i silent=() last
   start_limited 200 --log-level debug
   for i in {1..400}; do

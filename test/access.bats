@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# --key: which requests need a token, what a token allows and for how long, and how the real server
+# --key: which requests need a token, what a token allows and for how long, and how the server
 # refuses all other requests. openssl makes the tokens (lib/token.bash), because the server's own
 # code would agree with its own mistakes; `ssechat token` is tested at the end.
 # shellcheck disable=SC2154,SC2016,SC2094,SC2153
@@ -26,7 +26,7 @@ hour() {
   sign "{$1,\"exp\":$(($(date +%s) + 3600))}"
 }
 
-# Prints a token for all rooms, with the right to publish, that ends at a second of Unix time.
+# Prints a token for all rooms, with the right to publish, that expires at the given Unix time.
 until_second() {
   sign "{\"rooms\":[\"*\"],\"publish\":true,\"exp\":$1}"
 }
@@ -36,7 +36,7 @@ everything() {
   hour '"rooms":["*"],"publish":true'
 }
 
-# Prints the field that carries a token.
+# Prints the Authorization field for a token.
 bearer() {
   printf 'Authorization: Bearer %s' "$1"
 }
@@ -115,7 +115,7 @@ takes_token() { # TOKEN [WHAT IT SAYS]
 }
 
 # Reads sets of claims from standard input, one per line, and replaces the words for times (NOW, …).
-# Checks that a token with any of them is refused with WORDS, or accepted if WORDS is absent.
+# Checks that a token with each set is refused with WORDS, or accepted if WORDS is absent.
 each_claims() { # [WORDS]
   local line claims now count=0
   while IFS= read -r line; do
@@ -140,8 +140,8 @@ now_ms() {
   date +%s%3N
 }
 
-# Prints a second of Unix time at which a token can end: late enough for STEPS steps before it, even
-# on a busy machine. A step takes as long as making a token, so making a token is timed.
+# Prints a Unix time at which a token can expire: late enough for STEPS steps to finish first, even
+# on a busy machine. A step takes about as long as making a token, which is timed here.
 second_after() { # STEPS
   local before
   before=$(now_ms)
@@ -149,7 +149,7 @@ second_after() { # STEPS
   printf '%s' $((($(now_ms) + 2500 + 3 * $1 * ($(now_ms) - before)) / 1000))
 }
 
-# Runs curl in the background. When curl has ended, FILE.end contains its status and the time.
+# Runs curl in the background. When curl has ended, FILE.end contains its exit status and the time.
 watch_end() { # FILE PATH [curl options]
   rm -f "$1" "$1.end"
   {
@@ -161,8 +161,8 @@ watch_end() { # FILE PATH [curl options]
   CLIENTS+=($!)
 }
 
-# Checks that the curl of watch_end ends by itself with success, not before this second of Unix time
-# and at most 1.5 seconds after the second begins.
+# Checks that the curl started by watch_end exits with 0, not before the Unix time SECOND and at
+# most 1.5 seconds after it.
 ended_at() { # FILE SECOND
   local status ms
   eventually "[ -e '$1.end' ]"
@@ -171,7 +171,7 @@ ended_at() { # FILE SECOND
   between "$ms" "$2"000 "$(($2 + 1))"500
 }
 
-# Waits until a time, in milliseconds of Unix time.
+# Waits until the given Unix time in milliseconds.
 until_ms() {
   eventually "[ \$(now_ms) -ge $1 ]"
 }
@@ -202,7 +202,7 @@ until_ms() {
   same "$(jq -r '.messages[].message' poll)" again
 }
 
-@test "a request without a token gets 401, whether GET or HEAD" {
+@test "a GET, HEAD or POST without a token gets 401" {
   start_server --key key
   for path in /events /messages /rooms '/messages?wait=30' '/events?room=~x' '/messages?limit=x'; do
     ask "$path"
@@ -223,7 +223,7 @@ until_ms() {
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "the page, /healthz, OPTIONS and errors of the method or path need no token" {
+@test "the page, /healthz and OPTIONS need no token, and a wrong method or path is reported without one" {
   start_server --key key --cors https://a.example
   for path in / /index.html /chat.js /style.css /icon.svg /healthz; do
     ask "$path"
@@ -288,8 +288,7 @@ until_ms() {
   listen stream "access_token=$token&room=a&name=ann"
   await stream presence
   same "$(events_of stream presence .data)" '{"room":"a","online":1,"names":["ann"]}'
-  # HTTP/1.1 allows one Cookie field, but a proxy can pass on the several Cookie fields of an HTTP/2
-  # request.
+  # HTTP/1.1 allows one Cookie field, but a proxy can pass on several from an HTTP/2 request.
   contains "$(raw "GET /messages HTTP/1.1\r\nHost: h\r\nConnection: close\r\nCookie: a=b\r\nCookie: c=d; ssechat=$token\r\n\r\n")" \
     'HTTP/1.1 200 '
 }
@@ -302,7 +301,7 @@ posts_as() { # NAME [curl options]
   same "$(jq -r '.messages[].name' <<<"$BODY")" "$1"
 }
 
-@test "the head's token overrides the URL's, and the URL's overrides the cookie's, even if wrong" {
+@test "the head's token overrides the URL's, which overrides the cookie's, even if the overriding token is wrong" {
   local ann bob eve QUERY
   start_server --key key
   ann=$(hour '"sub":"ann","rooms":["*"],"publish":true')
@@ -325,7 +324,7 @@ posts_as() { # NAME [curl options]
   same "$STATUS" 200
   ask "/messages?access_token=$bob" -b 'ssechat=nonsense'
   same "$STATUS" 200
-  # The first of two tokens in one place counts.
+  # If one place contains two tokens, the first counts.
   ask "/messages?access_token=$bob&access_token=nonsense" -b "ssechat=nonsense"
   same "$STATUS" 200
   ask "/messages?access_token=nonsense&access_token=$bob"
@@ -334,7 +333,7 @@ posts_as() { # NAME [curl options]
   is_refused 'does not accept this token'
 }
 
-@test "an Authorization other than Bearer is ignored" {
+@test "an Authorization field without a Bearer token is ignored" {
   local token field
   start_server --key key
   token=$(everything)
@@ -387,7 +386,7 @@ posts_as() { # NAME [curl options]
 
 # ---- What is refused as a token -----------------------------------------------------------------
 
-@test "a token whose header is not HS256, or has an unknown type or extension, is refused" {
+@test "a token is refused if its algorithm is not HS256 or its type or an extension is unknown" {
   local header claims count=0
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
@@ -432,7 +431,7 @@ END
   takes_token "$(sign "$claims" '{"typ":"at+jwt","alg":"HS256","kid":"1","jku":"https://a.example"}')"
 }
 
-@test "a token with the signature of another algorithm, or with none, is refused" {
+@test "a token that is unsigned or signed with another algorithm is refused" {
   local claims text signature
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
@@ -447,17 +446,17 @@ END
     refuses_token 'does not accept this token' "$(sign "$claims" "{\"alg\":\"HS$bits\",\"typ\":\"JWT\"}" "$KEY" sha$bits)"
     refuses_token 'does not accept this token' "$(sign "$claims" "$HEADER" "$KEY" sha$bits)"
   done
-  # The first 32 bytes of a longer signature; a hash without a key; a hash of the key and the text.
+  # The start of a longer signature, a hash without a key, and a hash of the key and the text.
   text=$(printf '%s' "$HEADER" | base64url).$(printf '%s' "$claims" | base64url)
   signature=$(printf '%s' "$text" | openssl dgst -sha512 -hmac "$KEY" -binary | head -c 32 | base64url)
   refuses_token 'not signed' "$text.$signature"
   refuses_token 'not signed' "$text.$(printf '%s' "$text" | openssl dgst -sha256 -binary | base64url)"
   refuses_token 'not signed' "$text.$(printf '%s' "$KEY$text" | openssl dgst -sha256 -binary | base64url)"
-  # The signature in hexadecimal digits, as openssl prints it.
+  # openssl prints signatures in hexadecimal digits, which a token must not contain.
   signature=$(printf '%s' "$text" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
   refuses_token 'does not accept this token' "$text.$signature"
-  # A public key is not secret, but a server that believed the algorithm in the header would use it
-  # as a secret.
+  # Everyone knows a public key, but a server that trusted the algorithm in the header would use
+  # that key as the secret.
   openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null ||
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null
   text=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '%s' "$claims" | base64url)
@@ -465,7 +464,7 @@ END
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$(openssl pkey -in rsa -pubout)")"
 }
 
-@test "a token with the signature of another key is refused" {
+@test "a token signed with another key is refused" {
   local claims
   start_server --key key
   claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
@@ -474,7 +473,7 @@ END
   done
 }
 
-@test "a token that is changed, cut short or encoded in another way is refused" {
+@test "a changed, truncated or differently encoded token is refused" {
   local token text signature digits last i
   start_server --key key
   # The signature must contain both digits in which Base64 and base64url differ.
@@ -510,7 +509,7 @@ END
   refuses_token 'does not accept this token' "$text.${signature:0:20} ${signature:20}"
   refuses_token 'does not accept this token' "\"$token\""
   refuses_token 'does not accept this token' "$token,$token"
-  # Changes the other parts in similar ways, and signs the result.
+  # Change the header and the claims in similar ways, and sign the result.
   for wrong in "${text%%.*}=.${text#*.}" "$text=" "${text}A" "${text/./.+}" "${text/./.%41}" "$text "; do
     refuses_token 'does not accept this token' "$(sign_text "$wrong")"
   done
@@ -570,8 +569,8 @@ END
   refuses_token 'does not accept this token' "$(sign "{\"exp\":9999999999,\"x\":$(times 10000 '[')")" '10000 levels'
   refuses_token 'does not accept this token' "$(times 15000 x)"
   refuses_token 'does not accept this token' "$(times 15000 .)"
-  # The header has 36 digits, the signature has 43, and there are two dots: the rest of the 8192
-  # bytes contains the digits of 6083 bytes of claims.
+  # The header has 36 digits, the signature has 43, and there are two dots, so 8111 digits remain:
+  # enough for 6083 bytes of claims.
   claims='{"rooms":["*"],"publish":true,"exp":9999999999,"x":""}'
   fill=$(times $((6083 - ${#claims})) x)
   token=$(sign "${claims/%'""}'/"\"$fill\"}"}")
@@ -582,7 +581,7 @@ END
   token=$(sign "${claims/%'""}'/"\"x$fill\"}"}")
   same "${#token}" 8193
   refuses_token 'does not accept this token' "$token"
-  # These tokens are longer than a head or a URL may be.
+  # These tokens make the head or the URL too long.
   ask /messages -H "$(bearer "$(times 17000 x)")"
   is_problem 431
   ask "/messages?access_token=$token"
@@ -691,7 +690,7 @@ END
 END
 }
 
-@test "a wrong token gets the same refusal wherever it is" {
+@test "a wrong token is refused in the same way wherever it appears" {
   local bad
   start_server --key key
   for bad in "$(sign '{"rooms":["*"],"exp":9}')" "$(sign '{"exp":9}' "$HEADER" another-key)" nonsense; do
@@ -747,7 +746,7 @@ END
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "a token without rooms opens none, one with * opens all, and --room limits both" {
+@test "a token without rooms opens none, a token with * opens all, and --room limits every token" {
   local token
   start_server --key key --room lobby --room garden
   for claims in '"publish":true' '"rooms":[],"publish":true' '"rooms":["**"],"publish":true'; do
@@ -805,7 +804,7 @@ END
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "GET /rooms lists the rooms of the token, except rooms that begin with ~" {
+@test "GET /rooms lists the token's rooms, except rooms that begin with ~" {
   local token
   start_server --key key
   token=$(everything)
@@ -848,11 +847,11 @@ names_in() {
   same "$(events_of stream message .data.name | paste -sd ' ')" '"ann" "ann" "ann" "ann" "ann"'
   ask /messages -H "$(bearer "$ann")"
   same "$(jq -c '[.messages[] | .name // .data.name] | unique' <<<"$BODY")" '["ann"]'
-  # With this token the second POST is the same message, because the name in the body is ignored.
+  # This token's name replaces the name in the body, so the second POST repeats the first.
   accepts '{"name":"bob","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   post '{"name":"eve","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
-  # With a token that leaves the name to the client, the name must be the same.
+  # If the token leaves the name to the client, a repeated POST must have the same name.
   post '{"name":"ann","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
   post '{"name":"bob","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
@@ -895,7 +894,7 @@ names_in() {
   accepts "{\"event\":\"news\",$forged}" -H "$(bearer "$token")"
   accepts "{\"event\":\"Message\",$forged}" -H "$(bearer "$token")"
   accepts '{"event":"news","data":"text"}' -H "$(bearer "$token")"
-  # The server wraps octets in its own object, with the name of the sender.
+  # The server wraps octets in its own object, with the sender's name.
   for query in '' 'event=message' 'event=news'; do
     ask "/messages?$query" -H "$OCTETS" -H "$(bearer "$token")" --data-raw '{"name":"ann","message":"hello"}'
     same "$STATUS" 201
@@ -906,16 +905,16 @@ names_in() {
     '["eve",null] ["eve",null] ["eve","the end"]'
 }
 
-@test "without --key data may come in the default event, because no name is signed" {
+@test "without --key, data may be published in the default event, because no name is signed" {
   start_server
   accepts '{"data":{"x":1}}'
   accepts '{"data":"text"}'
   accepts '{"event":"message","data":1}'
 }
 
-# ---- The end of a token -------------------------------------------------------------------------
+# ---- When a token expires -----------------------------------------------------------------------
 
-@test "a stream ends with its token and resumes with a new one" {
+@test "a stream ends when its token expires, and resumes with a new token" {
   local end token later round fraction id
   start_server --key key --heartbeat 0
   everything >all
@@ -964,7 +963,7 @@ names_in() {
   same "$(jq -c '[.rooms[].online]' <<<"$BODY")" '[0,3]'
 }
 
-@test "each of thirty streams ends in the second in which its own token ends" {
+@test "each of thirty streams ends in the second in which its own token expires" {
   local i start second token
   start_server --key key --heartbeat 0
   start=$(second_after 30)
@@ -985,7 +984,7 @@ names_in() {
   same "$BODY" '{"rooms":[]}'
 }
 
-@test "three hundred streams that end in one second get different retry times" {
+@test "three hundred streams that end in the same second get different retry times" {
   local end closed ended retry distinct least most
   start_server --key key
   end=$(second_after 15)
@@ -999,8 +998,8 @@ names_in() {
   between "$most" 3000 4500
 }
 
-# The poll begins late in a second, so that the test notices a server that waits whole seconds.
-@test "a long poll is answered when its token ends" {
+# The poll begins late in a second, so that the test notices a server that waits for whole seconds.
+@test "a long poll is answered when its token expires" {
   local end token
   start_server --key key
   everything >all
@@ -1022,7 +1021,7 @@ names_in() {
   same "$(jq -r '.messages[].message' other)" hello
 }
 
-# The connection of a poll stays open, and the end of the poll's token must not close it.
+# The connection stays open after the poll; the expiry of the poll's token must not close it.
 @test "a connection outlives the token of a long poll that was answered on it" {
   local end token connection
   start_server --key key
@@ -1043,7 +1042,7 @@ names_in() {
   exec {connection}>&-
 }
 
-@test "a stream that does not read is closed when its token ends" {
+@test "a stream that does not read is closed when its token expires" {
   local end live replay token
   start_server --key key --history 8M --log-level debug
   everything >all
@@ -1070,12 +1069,12 @@ names_in() {
   run --separate-stderr -1 timeout 20 cat <&"$replay"
   printf '%s' "$output" >replay
   exec {live}>&- {replay}>&-
-  for stream in live replay; do # cut off without a last chunk, so that the client knows
+  for stream in live replay; do # without a last chunk, the client knows that the body was cut off
     [ "$(tail -c 5 "$stream" | od -An -c | tr -d ' ')" != '0\r\n\r\n' ]
   done
 }
 
-@test "a POST whose body arrives after the end of its token is refused" {
+@test "a POST is refused if its token expires before its body arrives" {
   local end token length chunked
   start_server --key key
   end=$(second_after 4)
@@ -1101,7 +1100,7 @@ names_in() {
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "a refused stream has no lease, and streams that have ended free their places and rooms" {
+@test "a refused stream gets no lease, and a stream that ends frees its place and its rooms" {
   local end token
   start_server --key key --max-streams 2 --max-rooms 2
   end=$(second_after 8)
@@ -1116,7 +1115,7 @@ names_in() {
   is_problem 503
   ended_at first "$end"
   ended_at second "$end"
-  # The rooms are empty and were dropped, so two other rooms can be made.
+  # The empty rooms were dropped, so two other rooms can be created.
   token=$(everything)
   listen first 'room=c' -H "$(bearer "$token")"
   ask '/events?room=d,e' -H "$(bearer "$token")"
@@ -1139,7 +1138,7 @@ names_in() {
 
 # ---- Keys ---------------------------------------------------------------------------------------
 
-@test "a token may be signed with any key of the command line or of the environment" {
+@test "a token may be signed with any key given on the command line or in the environment" {
   local old=the-key-that-we-used-until-yesterday new=the-key-that-we-are-going-to-use-now
   local claims='{"rooms":["*"],"publish":true,"exp":99999999999}'
   key_file old "$old"
@@ -1160,7 +1159,7 @@ names_in() {
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$new")"
 }
 
-@test "a key is the bytes of its file without one newline at the end" {
+@test "a key is the content of its file, without one final newline" {
   local claims='{"rooms":["*"],"publish":true,"exp":99999999999}' text hex key_32
   key_32=$(times 32 k)
   while read -r file key; do
@@ -1179,7 +1178,7 @@ END
   takes_token "$(sign "$claims" "$HEADER" "$key_32"$'\n')"
   refuses_token 'not signed' "$(sign "$claims" "$HEADER" "$key_32")"
   stop_server
-  # These bytes are not text; openssl reads them as hexadecimal digits.
+  # These bytes are not text, so openssl gets them in hexadecimal.
   hex=000a0dff$(times 20 80fe01)00
   printf '%s' "${hex^^}" | basenc -d --base16 >key
   start_server --key key
@@ -1194,7 +1193,7 @@ refused_quietly() {
   lacks "$(<err)" "${KEY:0:6}"
 }
 
-# Checks that with this key file no server starts, --check fails, and no token is made.
+# Checks that the server, --check and ssechat token refuse this key file.
 refuses_key() { # FILE WORDS
   refused_quietly 1 --listen 127.0.0.1:0 --key "$1"
   contains "$(<err)" "$2"
@@ -1285,7 +1284,7 @@ refuses_key() { # FILE WORDS
 
 # ---- Pages of other origins ---------------------------------------------------------------------
 
-@test "a page of a --cors origin can read why it was refused" {
+@test "a page from a --cors origin can read why its request was refused" {
   local token
   start_server --key key --cors https://a.example
   token=$(hour '"rooms":["lobby"]')
@@ -1316,8 +1315,8 @@ refuses_key() { # FILE WORDS
   same "$(field Access-Control-Allow-Origin)" https://a.example
 }
 
-# The browser adds a cookie by itself, even to a request from a page of another site.
-@test "a cookie does not let pages of other sites post" {
+# Browsers add cookies automatically, even to requests from pages of other sites.
+@test "a page from another site cannot post with the user's cookie" {
   local token
   start_server --key key --cors https://a.example
   token=$(everything)
@@ -1330,7 +1329,7 @@ refuses_key() { # FILE WORDS
   same "$STATUS $(field Access-Control-Allow-Origin)" '200 '
 }
 
-@test "with --cors '*' any page can read why it was refused, but without credentials" {
+@test "with --cors '*', any page that sends no credentials can read why its request was refused" {
   start_server --key key --cors '*'
   ask /messages -H 'Origin: https://b.example'
   is_stranger
@@ -1379,7 +1378,7 @@ make_token() {
 END
 }
 
-@test "the server gives a token of ssechat token exactly the rights in its claims" {
+@test "a token made by ssechat token gives exactly the rights in its claims" {
   start_server --key key
   make_token --rooms '*' --publish
   takes_token "$TOKEN"
@@ -1402,7 +1401,7 @@ END
   is_refused 'has expired'
 }
 
-@test "ssechat token reports a wrong option in one sentence, with exit code 2" {
+@test "ssechat token reports a wrong option in one sentence and exits with 2" {
   refused_quietly 2 token
   refused_quietly 2 token --key key
   refused_quietly 2 token --rooms lobby
@@ -1435,10 +1434,10 @@ END
   refused_quietly 2 token --key nothing
 }
 
-@test "ssechat token prints no token that a server would refuse for its size" {
+@test "ssechat token prints no token that is too large for a server" {
   refused_quietly 2 token --key key --rooms "$(seq -s, 1 65)"
   contains "$(<err)" '64 rooms'
-  # A quote has two bytes in JSON, so 64 rooms of quotes do not fit in a token.
+  # A quote takes two bytes in JSON, so 64 room names full of quotes do not fit in a token.
   refused_quietly 2 token --key key --rooms "$(for i in {10..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
   refused_quietly 2 token --key key --rooms "$(for i in {11..73}; do printf '%s%s,' "$(times 62 '"')" "$i"; done)x"
 }
@@ -1456,6 +1455,6 @@ END
   "$SSECHAT" token --key key --rooms lobby >/dev/full 2>err || status=$?
   same "$status $(wc -l <err)" '1 1'
   contains "$(<err)" 'standard output'
-  # The server's variables do not apply to ssechat token.
+  # ssechat token does not read the server's environment variables.
   SSECHAT_KEY=key refused_quietly 2 token --rooms lobby
 }

@@ -21,7 +21,7 @@ clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
 
-# Builds, and checks that this succeeds without any output.
+# Runs a build and checks that it succeeds without any output.
 build() {
   run -0 clean_make -s -j2 "$@"
   [ "$output" = '' ]
@@ -77,7 +77,7 @@ starts() {
   [ "$(size ssechat)" -le 190000 ]
 }
 
-@test "make small builds at most 155,000 bytes, without memory that is writable and executable" {
+@test "make small builds at most 155,000 bytes, with no memory both writable and executable" {
   build small
   [ ! -e ssechat ]
   is_static build/small/ssechat
@@ -119,7 +119,7 @@ starts() {
   [[ $output != *' -O2 '* && $output != *' -s '* ]]
 }
 
-@test "make install puts the program below PREFIX, and make uninstall removes it" {
+@test "make install puts the program under PREFIX, and make uninstall removes it" {
   build CFLAGS=-O0 install DESTDIR="$PWD/root" PREFIX=/opt
   [ "$(find root -type f)" = root/opt/bin/ssechat ]
   build CFLAGS=-O0 uninstall DESTDIR="$PWD/root" PREFIX=/opt

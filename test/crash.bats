@@ -25,7 +25,7 @@ tortured() {
   tortured --rounds "$(scaled 25 1500)" -- --history 8M
 }
 
-@test "a server killed while it compacts all the time loses nothing and delivers nothing twice" {
+@test "a server killed while it compacts constantly loses nothing and delivers nothing twice" {
   tortured --rounds "$(scaled 20 600)" --window 7 -- --history 64K
   [[ $output =~ \ ([0-9]+)\ compactions ]]
   between "${BASH_REMATCH[1]}" 1 100000

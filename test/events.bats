@@ -14,14 +14,14 @@ say() {
   accepts "{\"room\":\"$1\",\"message\":\"$2\"}"
 }
 
-# Prints the texts of the chat messages in a file, in their order.
+# Prints the texts of the chat messages in a file, in order.
 said() {
   events_of "$1" message .data.message | jq -r . | paste -sd ' '
 }
 
 # ---- How a stream begins ----
 
-@test "a stream's head has its media type, the fields against caching and buffering, and chunks" {
+@test "a stream's head gives the media type, forbids caching and buffering, and announces chunks" {
   start_server
   listen stream '' -D fields
   HEAD=$(tr -d '\r' <fields)
@@ -85,7 +85,7 @@ said() {
   same "$(names stream | tr ' ' '\n' | uniq | paste -sd ' ')" 'retry gap message ready presence'
 }
 
-@test "the retry time is the hint plus up to half of it, and differs between streams" {
+@test "the retry time is 1 to 1.5 times --retry, and differs between streams" {
   local i values=''
   start_server --retry 1000
   for i in {1..8}; do
@@ -114,7 +114,7 @@ said() {
   same "$(events_of stream ready .id)" "\"$ID\""
 }
 
-@test "the ready of a server without messages carries its start time as the id" {
+@test "before the first message, ready carries the server's start time as its id" {
   local before after id
   before=$(date +%s%3N)
   start_server
@@ -146,13 +146,13 @@ said() {
 
 # ---- Rooms ----
 
-@test "a stream joins each room once, whether given in a list or repeated" {
+@test "a stream joins the rooms of all its room parameters, and each room only once" {
   start_server
   listen stream 'room=a,b&room=c&room=b'
   same "$(events_of stream ready '.data.rooms | map(.room)')" '["a","b","c"]'
 }
 
-@test "a room's name is percent-decoded, and a plus is a space" {
+@test "a room's name is percent-decoded, and a plus becomes a space" {
   start_server
   listen stream 'room=caf%C3%A9+au%2Blait'
   same "$(events_of stream ready '.data.rooms[0].room')" '"café au+lait"'
@@ -168,7 +168,7 @@ said() {
   is_problem 400
 }
 
-@test "a parameter that breaks its rule is answered with 400" {
+@test "an invalid parameter is answered with 400" {
   local query
   start_server
   while read -r query; do
@@ -313,7 +313,7 @@ END
   same "$(events_of stream gap)" ''
 }
 
-@test "an id that is no longer held gets a gap with reason expired, then all held messages" {
+@test "the id of a message no longer held gets a gap with reason expired, then all held messages" {
   local first i
   start_server --history 16K
   say lobby first && first=$ID
@@ -356,7 +356,7 @@ END
     "{\"room\":\"a\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"} {\"room\":\"b\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"}"
 }
 
-@test "an id later than any given id gets a gap with reason unknown, then all held messages" {
+@test "an id later than all assigned ids gets a gap with reason unknown, then all held messages" {
   local future=9999999999999-7
   start_server
   say lobby hello
@@ -366,7 +366,7 @@ END
   same "$(names stream)" 'retry gap message ready presence'
 }
 
-@test "a malformed id gets a gap with reason unknown and without the id, and never 400" {
+@test "a malformed id is not answered with 400 but gets a gap with reason unknown and no id" {
   local id
   start_server
   say lobby hello
@@ -396,7 +396,7 @@ END
 
 # ---- Live messages ----
 
-@test "a message reaches the streams of its room with its id, and no other stream" {
+@test "a message with its id reaches all streams of its room and no other stream" {
   start_server
   listen in 'room=a'
   listen also 'room=b,a'
@@ -437,7 +437,7 @@ END
   same "$ANSWER" ok
 }
 
-@test "messages that arrive in one turn are sent in one packet, in the order of their ids" {
+@test "messages that arrive in one turn of the loop are sent in one packet, in order of their ids" {
   local i connections=() body segments
   start_server
   crowd 1 '/events?room=a,b'
@@ -484,7 +484,7 @@ END
   same "$(names stream)" 'retry ready presence'
 }
 
-@test "bytes that a client sends on its open stream are ignored and do not end it" {
+@test "bytes that a client sends on an open stream are ignored and do not end the stream" {
   local stream
   start_server
   exec {stream}<>"/dev/tcp/127.0.0.1/$PORT"
@@ -521,7 +521,7 @@ END
   eventually '[ "$(events_of a presence .data.online | tail -n 1)" = 5 ]'
 }
 
-@test "presence counts a stream that leaves, and drops a name with its last stream" {
+@test "a stream that leaves lowers the presence count, and a name's last stream removes the name" {
   local first
   start_server
   listen stream ''
@@ -548,7 +548,7 @@ END
 
 # ---- Streams that are refused or cut off ----
 
-# Checks that the last answer is a stream that was refused for load: 200, a retry of 10 to 30
+# Checks that the last answer is a stream refused because of a limit: 200, a retry of 10 to 30
 # seconds, `busy` with this reason, and a proper end.
 is_busy() {
   same "$STATUS" 200
@@ -574,7 +574,7 @@ is_busy() {
   listen stream ''
 }
 
-@test "a stream of a room over the limit gets busy, and a message for such a room gets 503" {
+@test "a stream that needs a room over the limit gets busy, and a message for one gets 503" {
   start_server --max-rooms 1
   listen stream 'room=a'
   ask '/events?room=b'
@@ -610,7 +610,7 @@ is_busy() {
   grep -q '^1 x' <(sed 's/^data: //' slow)
 }
 
-@test "rooms without messages are dropped with the overrun stream that was their only member" {
+@test "when an overrun stream is cut off, rooms without messages or other streams are dropped" {
   local slow
   start_server --history 16K --log-level debug
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# A server that runs out of memory: at each allocation in turn, and at every Kth allocation for a
-# while. The server is a separate sanitizer build, whose allocations fail on demand (faults.c). The
-# tool starve plays the clients; starve.c lists what must hold.
+# A server that runs out of memory: each allocation fails in turn, then every Kth allocation fails
+# for a while. The server is a separate sanitizer build, whose allocations fail on demand
+# (faults.c). The tool starve plays the clients; starve.c lists what must hold.
 # shellcheck disable=SC2034,SC2154
 #
 # build: debug
@@ -34,7 +34,7 @@ starved() {
   starved --part keys
 }
 
-@test "the server recovers after a while in which every Kth allocation fails" {
+@test "the server recovers after every Kth allocation has failed for a while" {
   local every part pids=() pid
   for every in 1 2 3 5 17 $(scaled '' "$(seq -s ' ' 6 16) $(seq -s ' ' 18 36)"); do
     pids=()
@@ -49,7 +49,7 @@ starved() {
   done
 }
 
-@test "the leak checker of this build reports a leak at the end of the process" {
+@test "this build's leak checker reports a leak when the process exits" {
   local status=0
   local SSECHAT=$FAULTS
   LEAK=1 start_server

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
-# Injection: no client can forge a line of a stream. Each test puts texts that would forge lines in
-# a careless server into one field of a message or request. The server must refuse each text with
-# 400 or deliver it unchanged. `events` (helper.bash) reads the stream as an EventSource does, and
-# no line may begin with anything but the server's own fields.
+# Injection: no client can forge a line of a stream. Some texts would forge lines in a careless
+# server; each test puts those texts into one field of a message or request. The server must refuse
+# each text with 400 or deliver it unchanged. `events` (helper.bash) reads the stream as an
+# EventSource does, and no line may begin with anything but the server's own fields.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 40
@@ -59,8 +59,8 @@ made_of() {
   jq -c "$2" 2>/dev/null <<<"$1" || printf null
 }
 
-# Posts a JSON body that contains a nasty text, and adds a line of JSON to the file `tried`: the
-# status if the text was refused, the id if it was accepted, and what a reader should then get.
+# Posts a JSON body that contains a nasty text, and adds a line of JSON to the file `tried`: what a
+# reader should get, and the status if the text was refused or the id if it was accepted.
 try() {
   post "$1"
   [ "$STATUS" = 201 ] || [ "$STATUS" = 400 ] || {
@@ -186,7 +186,7 @@ tally() {
     "$(jq -c .expected tried)"$'\n"%0A"\n"a"\nnull'
 }
 
-@test "a parameter of a stream cannot forge a line" {
+@test "a URL parameter of a stream cannot forge a line" {
   local text parameter file accepted=0
   start_server
   mkdir streams
@@ -215,7 +215,7 @@ tally() {
   same "$accepted" $((31 + 13 + 13))
 }
 
-@test "a parameter of a binary message cannot forge a line" {
+@test "a URL parameter of a binary message cannot forge a line" {
   local text query
   start_server
   listen stream ''
@@ -249,7 +249,7 @@ tally() {
   done
 }
 
-@test "unescaped control characters are refused in JSON strings, as values and as keys" {
+@test "unescaped control characters in JSON values and keys are refused" {
   local byte
   start_server
   for byte in '\0' '\n' '\r' '\t' '\x1f'; do

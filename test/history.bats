@@ -87,7 +87,7 @@ END
   contains "$(page 'limit=501')" more
 }
 
-@test "a page with after begins with the oldest message that follows the id" {
+@test "the page for after=ID begins with the oldest message that follows the id" {
   start_server
   fill lobby 5
   same "$(page "after=${ids[2]}")" 'm3 m4 m5'
@@ -97,7 +97,7 @@ END
   same "$(jq -c '[.oldest, .newest]' <<<"$BODY")" '[null,null]'
 }
 
-@test "a page with before ends with the newest message that precedes the id" {
+@test "the page for before=ID ends with the newest message that precedes the id" {
   start_server
   fill lobby 5
   same "$(page "before=${ids[4]}")" 'm1 m2 m3'
@@ -107,7 +107,7 @@ END
   same "$(page "before=0-0")" ''
 }
 
-@test "an id of another room is a point in time for after and before" {
+@test "after and before accept an id from another room as a point in time" {
   local between
   start_server
   accepts '{"message":"one"}'
@@ -140,7 +140,7 @@ END
   same "$(jq -c .gap <<<"$BODY")" true
 }
 
-@test "a page ends after 64 KiB, and the next page continues after its newest id" {
+@test "a page ends after 64 KiB, and its newest id leads to the next page" {
   local id='' pages=0 seen=''
   start_server
   for i in {1..15}; do
@@ -170,7 +170,7 @@ END
   same "$(jq -c '[(.messages | length), .more]' <<<"$BODY")" '[1,false]'
 }
 
-@test "a parameter that breaks its rule is answered with 400" {
+@test "an invalid parameter is answered with 400" {
   local query
   start_server
   while read -r query; do
@@ -229,14 +229,14 @@ poll() {
   [ ! -s other ]
 }
 
-@test "a long poll is answered at once when messages after the id exist" {
+@test "a long poll is answered at once if messages after the id already exist" {
   start_server
   fill lobby 2
   same "$(page "after=${ids[1]}&wait=60")" m2
   same "$(page 'after=0-0&wait=60')" 'm1 m2 gap'
 }
 
-@test "a long poll without after waits for new messages only" {
+@test "without after=ID, a long poll waits for new messages only" {
   start_server
   fill lobby 2
   same "$(page 'wait=1')" ''
@@ -251,7 +251,7 @@ poll() {
   after=$(date +%s%3N)
   same "$BODY" "{\"messages\":[],\"oldest\":null,\"newest\":\"$ID\",\"more\":false,\"gap\":false}"
   between $((after - before)) 950 5000
-  # A message between two polls is not lost, not even the first message of a server.
+  # A message that arrives between two polls is not lost, even if it is the server's first.
   start_server
   ask '/messages?wait=1'
   after=$(jq -r .newest <<<"$BODY")
@@ -259,7 +259,7 @@ poll() {
   same "$(page "after=$after&wait=60")" first
 }
 
-@test "a long poll ends when its client leaves, and an answered poll keeps its connection" {
+@test "a long poll ends when its client leaves, and an answered poll leaves its connection open" {
   start_server --max-streams 1
   poll page 'wait=60'
   await_polls 1
@@ -274,7 +274,7 @@ poll() {
     '{"status":"ok"}'
 }
 
-@test "a HEAD with wait is answered at once" {
+@test "a HEAD request with wait is answered at once" {
   start_server
   ask '/messages?wait=60' -I
   same "$STATUS" 200
@@ -290,7 +290,7 @@ poll() {
 
 # ---- Rooms and health ----
 
-@test "GET /rooms lists rooms with streams or history by name, except rooms that begin with ~" {
+@test "GET /rooms lists rooms with streams or history, sorted by name, but none that begin with ~" {
   local b
   start_server
   accepts '{"room":"b","message":"x"}' && b=$ID

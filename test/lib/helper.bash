@@ -4,7 +4,7 @@
 #
 # Each test has its own servers, on ports that the system picks, and its own folder. A test waits
 # for a condition (`eventually`) instead of sleeping until it is probably true; the few sleeps let
-# time pass on purpose. The teardown ends what the test has left running, by process id. A sanitizer
+# time pass on purpose. The teardown ends the processes that the test has left running. A sanitizer
 # report in a server's log fails the test (check_log). The environment says what to test:
 #
 #     SSECHAT    the server (./ssechat)
@@ -171,8 +171,8 @@ is_running() {
   kill -0 "$1" 2>/dev/null
 }
 
-# Sends a signal (TERM) to the server that was started last, or to the server with the process id in
-# the second argument, and checks that it exits with 0. Kills the server after 60 seconds.
+# Sends a signal to a server and checks that the server exits with 0: stop_server [SIGNAL [PID]], by
+# default TERM to the server that was started last. Kills the server after 60 seconds.
 stop_server() {
   local signal=${1:-TERM} pid=${2:-$SERVER_PID} status=0 log deadline=$((SECONDS + 60))
   [ -n "$pid" ] || return 0
@@ -233,7 +233,7 @@ refused() { # STATUS [options]
 
 # ---- Resources of a server ----
 
-# Prints the memory that only the server uses, in kilobytes.
+# Prints the server's private memory, in kilobytes.
 private_memory() {
   awk '/^Private_/ { sum += $2 } END { print sum }' "/proc/$SERVER_PID/smaps_rollup"
 }
@@ -327,7 +327,7 @@ times() {
 }
 
 # Sends bytes, written with printf's escapes, in one piece over a new connection. Prints everything
-# that the server sends until it closes the connection, and says so if it does not.
+# that the server sends until it closes the connection, and a note if it does not close it.
 raw() {
   local connection request=$BATS_TEST_TMPDIR/request
   printf '%b' "$1" >"$request" # a file, because bash itself would send it line by line
@@ -407,7 +407,7 @@ hear() {
   read -r -t 60 ANSWER <&"$CROWD_OUT" || ANSWER=nothing
 }
 
-# Prints the names of the events in a file, in their order; a retry is shown as "retry".
+# Prints the names of the events in a file, in order; a retry is shown as "retry".
 names() {
   events "$1" | jq -rs 'map(.event // "retry") | join(" ")'
 }

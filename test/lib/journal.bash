@@ -113,7 +113,7 @@ resume() {
   kill "$CLIENT_PID"
 }
 
-# Succeeds if the server reports that it is well; sets DETAIL to the reason if not.
+# Succeeds if /healthz reports that the server is well; otherwise sets DETAIL to the reason.
 is_well() {
   ask /healthz
   DETAIL=$(jq -r '.detail // ""' <<<"$BODY")
@@ -156,7 +156,7 @@ traced_server() {
   start_under_strace "-s 1000000 -e trace=$1" "${@:2}"
 }
 
-# Starts a server and tampers with a system call of the server and its children: CALL:WHAT in
+# Starts a server and tampers with a system call in the server and its children: CALL:WHAT in
 # strace's notation. fdatasync:delay_enter=30000 simulates a slow disk.
 injected_server() {
   start_under_strace "-f -e trace=${1%%:*} -e inject=$1" "${@:2}"
@@ -203,7 +203,7 @@ fill_disk() {
 }
 
 # Posts the messages in a file of fill_disk again: repeat_all FILE STATUS. Checks that each gets the
-# status, and its earlier id if it had an id.
+# status and, if it was accepted before, its earlier id.
 repeat_all() {
   local key id size
   while read -r key id size; do

@@ -62,8 +62,8 @@ webdriver() {
 }
 
 # Opens a browser and sets BROWSER to its id; a test sets BROWSER to an earlier id to return to that
-# browser. The flags switch off the sandbox, because the tests may run as root, and features that
-# would connect to other servers.
+# browser. The flags switch off features that would connect to other servers, and the sandbox,
+# because the tests may run as root.
 browser() {
   local profile answer capabilities
   profile=$(mktemp -d "$BATS_TEST_TMPDIR/profile.XXXXXX")
@@ -182,7 +182,7 @@ browser_log() {
     jq -r '.[] | .level + " " + .source + " " + .message'
 }
 
-# Runs a command of the developer tools, for features that WebDriver lacks: media, network.
+# Runs a developer tools command, for features that WebDriver lacks: media, network.
 devtools() {
   webdriver POST /goog/cdp/execute \
     "$(jq -n --arg cmd "$1" --argjson params "$2" '{cmd: $cmd, params: $params}')"
