@@ -747,7 +747,7 @@ show_token() {
 @test "a page whose token expires asks for another and resumes where it was" {
   start_guarded
   browser
-  open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 4s)"
+  open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 15s)"
   wait_until "$CONNECTED"
   say 'before'
   wait_for_message 'before'
@@ -766,7 +766,7 @@ show_token() {
 @test "a message that waits for a token is sent when the user enters a token" {
   start_guarded
   browser
-  open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 3s)"
+  open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 15s)"
   wait_until "$CONNECTED"
   wait_until 'document.querySelector("#asking").open'
   script 'document.querySelector("#asking").close()'
