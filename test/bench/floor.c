@@ -77,7 +77,7 @@ static void broadcast(const char *request, size_t len)
             fail("a stream did not take its whole message: %s", strerror(errno));
 }
 
-/* Reads a request, which its first letters identify. It comes in one piece, as load.c sends it. */
+/* Reads a request, whose first letters identify its kind. load.c sends it in one piece. */
 static void read_request(int epoll, int fd)
 {
     char request[16384];
@@ -125,7 +125,7 @@ int main(int argc, char **argv)
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t len = sizeof address;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    /* The options of net/listen.c, which accepted sockets inherit: they also have a price. */
+    /* The options that net/listen.c sets, because they cost time; accepted sockets inherit them. */
     setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(listener, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof low);
     setsockopt(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);

@@ -132,7 +132,7 @@ static long writes_of(pid_t pid)
     return count;
 }
 
-/* Returns the sample at this part of the sorted samples: 0.5 gives the median. */
+/* Returns the sample at this fraction of the sorted samples: 0.5 gives the median. */
 static double sample_ms(double part)
 {
     return sample_count == 0 ? 0 : samples[(size_t)(part * (double)(sample_count - 1))] / 1000.0;
@@ -185,7 +185,7 @@ static pid_t start_server(const char *server, const char *journal, int *port)
     return pid; /* the pipe stays open at both ends: a log of a few lines fits into it */
 }
 
-/* Writes the POST of all publishers, with a message of 100 characters. */
+/* Writes the POST that all publishers send, with a message of 100 characters. */
 static void write_request(void)
 {
     char text[101];

@@ -23,8 +23,8 @@
  *
  * load measures two different things. The cost is the server's CPU time in nanoseconds, as the
  * kernel counts it, and its memory that no other process shares (RssAnon), in bytes. --pid may be
- * repeated for a server of several processes. The latency is measured in the load, and means
- * something only while the load is the faster side: so requests are formatted once, streams are
+ * repeated for a server of several processes. The latency is measured by load itself, and means
+ * something only while load is faster than the server. So requests are formatted once, streams are
  * searched instead of parsed, and answers are read before streams. `probe` posts by the clock and
  * does not wait for the last answer, because a load that waits for a slow server sends nothing
  * during its pauses, and so hardly measures them (coordinated omission).
@@ -46,7 +46,7 @@ enum {
     READ_BYTES = 1 << 18,
     ANSWER_BYTES = 1 << 17,
     NUMBER_DIGITS = 8,
-    STALL_SECONDS = 30, /* without any event: then the run fails */
+    STALL_SECONDS = 30, /* without any event, before the run fails */
 };
 
 /* ==== Options ================================================================================ */
@@ -86,7 +86,7 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Returns the CPU time of all --pid so far, including all their threads. */
+/* Returns the CPU time of all --pid processes so far, including all their threads. */
 static int64_t cpu_ns(void)
 {
     int64_t sum = 0;
@@ -100,7 +100,7 @@ static int64_t cpu_ns(void)
     return sum;
 }
 
-/* Returns the current anonymous memory of all --pid. The kernel counts it in pages. */
+/* Returns the current anonymous memory of all --pid processes. The kernel counts it in pages. */
 static int64_t memory_bytes(void)
 {
     int64_t sum = 0;
@@ -353,7 +353,7 @@ static void post_next(struct poster *p, int64_t due_ns)
     ask(p, request, len, due_ns);
 }
 
-/* Requests that are repeated are formatted once: the load must not be slower than the server. */
+/* Formatted only once, because the load must not be slower than the server. */
 static char quiet_post[1024], page_get[1024];
 static int quiet_len, page_len;
 
@@ -380,7 +380,7 @@ static void get_page(struct poster *p)
 }
 
 /* Returns the length of an answer, or 0 if its head has not arrived yet. Any answer but a 2xx ends
- * the run, because a server that refuses costs less. */
+ * the run, because a server that refuses requests does less work. */
 static size_t answer_length(const struct poster *p)
 {
     const char *end = memmem(p->answer, p->len, "\r\n\r\n", 4);
@@ -624,7 +624,7 @@ static void work_deliver(void)
 }
 
 /* Runs `probe`. Probes come at random moments, so that they do not keep step with the messages. If
- * no connection is free, a probe counts as late as the run is old, to show a stall. */
+ * no connection is free, a probe counts with the run's time so far, so that a stall shows. */
 static void work_probe(void)
 {
     uint64_t chance = 1;
@@ -676,8 +676,8 @@ static void post_again(struct poster *p)
     post_quietly(p, now_ns());
 }
 
-/* Sends requests over all connections for `ms`, on each again as soon as it has its answer; then
- * waits for the last answers. */
+/* Sends requests over all connections for `ms`, the next one on each as soon as it has its answer;
+ * then waits for the last answers. */
 static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
 {
     answered = again;

@@ -5,8 +5,8 @@
  *
  * The first form is the crowd. It opens COUNT streams of PATH on 127.0.0.1, waits until each has
  * its `ready` event and prints "ready COUNT". A '#' in PATH becomes the number of the stream, in
- * four digits. If the server refuses some streams as too busy, crowd prints "ready R busy B from
- * LEAST to MOST" (their retry times in milliseconds) and continues with the R others. Then it reads
+ * four digits. If the server is too busy for some streams, crowd prints "ready R busy B from LEAST
+ * to MOST" (their retry times in milliseconds) and continues with the R others. Then it reads
  * commands from standard input, one per line, and answers each with one line:
  *
  *     count N TEXT    waits until every stream has received TEXT N times: "ok"
@@ -207,8 +207,8 @@ static bool has_text(const struct stream *s, const char *text)
     return s->len > 0 && strstr(s->body + s->body_start, text) != NULL;
 }
 
-/* Closes a stream whose connection has ended. A stream that the server refused as too busy is
- * counted in `busy` instead of `closed`: it got a complete answer. */
+/* Closes a stream whose connection has ended. A stream for which the server was too busy is counted
+ * in `busy` instead of `closed`: it got a complete answer. */
 static void end(struct stream *s)
 {
     close(s->fd);

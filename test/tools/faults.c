@@ -4,10 +4,10 @@
  *     FAIL_ALLOCATION_EVERY=K  every Kth allocation returns NULL, from one SIGUSR1 to the next
  *     LEAK=1                   one allocation is leaked, which the leak checker must find
  *
- * This is fault injection by the linker: -Wl,--wrap redirects the server's calls of malloc, calloc
+ * This is fault injection by the linker: -Wl,--wrap redirects the server's calls to malloc, calloc
  * and realloc to this file, whichever libc or sanitizer provides the real functions. Allocations
- * inside libc are not redirected and not counted. At exit the process prints its count on
- * standard error. A forked child continues its parent's count. starve.c runs this build. */
+ * inside libc are not redirected and not counted. At exit the process prints its count on standard
+ * error. A forked child continues its parent's count. starve.c runs this build. */
 
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +22,7 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *at, size_t size);
 
-static unsigned long allocations, one, every; /* the count so far; the two variables, 0 if unset */
+static unsigned long allocations, one, every; /* the count so far; both settings, 0 if unset */
 static volatile sig_atomic_t on;              /* set between two SIGUSR1 */
 
 static void toggle(int signal_number)

@@ -39,7 +39,7 @@ enum {
     RECORDS_MAX = 1024,
     LOG_MAX_BYTES = 65536,
     WORKERS = 4,
-    AGAIN_EVERY = 8, /* of this many cases, the first WORKERS get a second start, after a kill */
+    AGAIN_EVERY = 8, /* in every 8 cases, the first WORKERS get a second start, after a kill */
 };
 
 /* A growing buffer whose bytes are followed by a NUL. */
@@ -236,7 +236,7 @@ static int message_before(unsigned record)
 /* Each function below makes case `n` of a kind of damage from the original. It returns false if the
  * kind has no such case. */
 
-/* Cuts the file, as a crash can: only the records that are cut off are lost. */
+/* Truncates the file, as a crash can. Only the records that are cut off may be lost. */
 static bool damage_cut(struct damage *d, unsigned n)
 {
     size_t len = records[record_count - 3].begin + n;
@@ -249,8 +249,8 @@ static bool damage_cut(struct damage *d, unsigned n)
     return true;
 }
 
-/* Changes one byte in one of three ways: flips its lowest bit, flips the bit between upper and
- * lower case, or makes it a line end. */
+/* Changes one byte in one of three ways: flips its lowest bit, flips the bit that distinguishes
+ * upper from lower case, or makes it a line end. */
 static bool damage_flip(struct damage *d, unsigned n)
 {
     unsigned i = 0;
@@ -265,7 +265,7 @@ static bool damage_flip(struct damage *d, unsigned n)
     char *byte = &d->bytes.at[at];
     *byte = n % 3 == 0 ? *byte ^ 1 : n % 3 == 1 ? *byte ^ 0x20 : *byte == '\n' ? '\r' : '\n';
     d->fate[i] = LOST;
-    /* Without its empty line the last record looks like a torn write: the server cuts it off and
+    /* Without its empty line the last record looks like a torn write, so the server cuts it off and
      * reports no damage. */
     bool torn = i == record_count - 1 && at >= records[i].end - 2;
     d->bad = torn ? SIZE_MAX : at;
@@ -275,7 +275,7 @@ static bool damage_flip(struct damage *d, unsigned n)
     return true;
 }
 
-/* Adds bytes after the last record, as a file system can after a crash: no message is lost. */
+/* Adds bytes after the last record, as a file system can after a crash. No message may be lost. */
 static bool damage_tail(struct damage *d, unsigned n)
 {
     static const struct {
@@ -360,7 +360,7 @@ static bool damage_random(struct damage *d, unsigned n)
         }
     }
     /* An intact record that begins a line and follows the records before it must be found; any
-     * other may be. */
+     * other may be found or not. */
     size_t from = 0;
     for (unsigned i = 0; i < record_count; i++) {
         size_t len = records[i].end - records[i].begin;
@@ -521,7 +521,7 @@ static void show(
 
 /* Starts the server on the journal and checks the messages that it serves, the stretch that it puts
  * aside, and the gap that it reports. If `again` is set, this is a second start on the same file,
- * which must give the same but puts nothing aside. */
+ * which must give the same, but put nothing aside. */
 static void look(const struct damage *d, const char *journal, bool again)
 {
     static char log[LOG_MAX_BYTES];
@@ -653,8 +653,8 @@ static void await_stopped(pid_t pid)
         fail("process %d did not stop within 5 seconds", pid);
 }
 
-/* Sends all POSTs while the server is stopped, so that it finds them in one turn of its loop: one
- * batch, one sync. */
+/* Sends all POSTs while the server is stopped, so that it finds them in one turn of its loop, as
+ * one batch with one sync. */
 static void run_burst(int port, pid_t pid, unsigned count)
 {
     const char ask[] = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";

@@ -1,4 +1,4 @@
-/* slow.c - many connections that send a byte per second, and the delay of messages meanwhile.
+/* slow.c - opens many connections that send a byte per second, and times messages meanwhile.
  *
  *     slow PORT dribble COUNT
  *     slow PORT probe

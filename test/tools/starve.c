@@ -10,8 +10,8 @@
  * hold:
  *
  *   - a server that fails to start prints one sentence and exits with 1;
- *   - later a failure affects at most one client, which gets a 503 or a `busy`, or loses its
- *     connection; every other client gets exactly what it should;
+ *   - after startup a failure affects at most one client, which gets a 503 or a `busy`, or loses
+ *     its connection; every other client gets exactly what it should;
  *   - an acknowledged message is delivered and can be read back, or a gap is reported; if
  *     there is a journal, the message is in it;
  *   - at the end no descriptor is left open, SIGTERM ends the server with exit code 0, and no
@@ -32,8 +32,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* What the clients do. Three short parts cost less than one long part: a part runs once for each of
- * its allocations, so its cost grows with the square of its length. */
+/* What the clients do. Three short parts cost less than one long part, because a part runs once for
+ * each of its allocations, so its cost grows with the square of its length. */
 enum part { MEMORY, JOURNAL, KEYS, PARTS };
 
 enum {
@@ -86,7 +86,7 @@ static size_t answer_len;
 
 /* ==== Failures =============================================================================== */
 
-/* Reads a file as a string, cut to `size`, or an empty one if that fails. Returns its length. */
+/* Reads a file as a string, truncated to `size`; empty if that fails. Returns its length. */
 static size_t read_whole(const char *path, char *out, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -199,7 +199,7 @@ static bool is(int status, int wanted, const char *what)
 
 #define END "Host: h\r\nConnection: close\r\n\r\n"
 
-/* Returns fields with a token and the address of a client behind a proxy; empty outside KEYS. */
+/* Returns fields with a token and the address of a client behind a proxy; none outside KEYS. */
 static const char *authorization(bool writes)
 {
     static char line[3000];
@@ -305,8 +305,8 @@ static void heard(const char *id)
 
 /* ==== What the clients do ==================================================================== */
 
-/* Reads one message back: a reader from just before it must get the message or a gap. Returns
- * whether the message is there. Tries twice, because the first GET may be the hurt client. */
+/* Reads one message back: a reader that resumes from just before it must get the message or a gap.
+ * Returns whether the message is there. Tries twice, because the first GET may be hurt. */
 static bool is_there(const struct kept *k)
 {
     struct id id;
@@ -389,11 +389,11 @@ static void post_all_kinds(void)
     heard(posts("b", large, ++serial, 201));
     is(exchange("POST /messages HTTP/1.1\r\nContent-Type: application/json\r\n"
                 "Content-Length: 11\r\n" END "{\"message\":"),
-        400, "half of a JSON");
+        400, "half a JSON document");
 }
 
 /* Posts a body larger than the scratch memory that the hub keeps between two turns, and requests a
- * page with it: an answer that runs out of memory halfway must not look complete. */
+ * page that contains it. An answer that runs out of memory halfway must not look complete. */
 static void post_many_bytes(void)
 {
     static char bytes[LARGE_BYTES + 1], base64[LARGE_BYTES / 3 * 4 + 1];
@@ -634,7 +634,7 @@ static int start_server(void)
     return log;
 }
 
-/* Returns true when the server listens. Returns false if it has ended, and sets `*status`. */
+/* Waits until the server listens. If it ends instead, sets `*status` and returns false. */
 static bool await_start(int *status)
 {
     static char log[65536];

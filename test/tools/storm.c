@@ -4,12 +4,12 @@
  *
  * This is mutation fuzzing from outside, against the real program with its timers and sockets.
  * storm makes COUNT requests of all kinds that the server supports, and damages half of them: it
- * flips bits, removes, doubles and joins pieces, changes line ends, and inserts huge numbers, NULs,
- * deep JSON, incomplete characters and very long fields. It sends them over up to 64 connections at
- * a time, several on each, in pieces of any size. Some connections are half-closed at their end,
- * some are reset, and some do not read for a while; streams stay open for a moment. If a TOKEN is
- * given, most requests carry it. A connection lives for at most a second, and requests that it did
- * not begin to send move to another connection.
+ * flips bits, removes, duplicates and joins pieces, changes line ends, and inserts huge numbers,
+ * NULs, deeply nested JSON, incomplete characters and very long fields. It sends them over up to 64
+ * connections at a time, several on each, in pieces of any size. Some connections are half-closed
+ * at their end, some are reset, and some do not read for a while; streams stay open for a moment.
+ * If a TOKEN is given, most requests carry it. A connection lives for at most a second, and
+ * requests that it did not begin to send move to another connection.
  *
  * The right answer to a damaged request is unknown. So storm checks what must hold for every
  * request: the server must send a sequence of answers, each with a status line and a body as long
@@ -29,14 +29,15 @@ enum {
     REQUESTS_MAX = 6,      /* per connection */
     REQUEST_MAX = 40000,   /* bytes: more than the largest head, and than the tests' largest body */
     LIFE_US = 1000000,     /* of a connection */
-    SILENCE_US = 20000000, /* without a byte from the server: it hangs */
+    SILENCE_US = 20000000, /* after this long without a byte, the server hangs */
     ANSWER_HEAD_MAX = 8192, /* bytes, far more than in any head of the server */
     RETURNED_MAX = SLOTS * REQUESTS_MAX,
 };
 
 /* ==== Requests =============================================================================== */
 
-/* The seeds. A '@' in targets and fields becomes an id from about now. */
+/* Examples that requests are made from. A '@' in targets and fields becomes an id from about
+ * now. */
 static const char *const targets[] = {
     /* Files of the page, and paths that do not exist or leave the folder. */
     "/",
@@ -144,7 +145,7 @@ static const struct {
     const char *at;
     size_t len;
 } words[] = {
-    /* Line ends, and other bytes that end something. */
+    /* Line ends and other delimiters. */
     WORD("\r\n"),
     WORD("\n"),
     WORD("\r"),
@@ -202,7 +203,7 @@ static const struct {
 
 #define COUNT(array) ((unsigned)(sizeof(array) / sizeof(array)[0]))
 
-/* A request under construction. Its size is fixed, so nothing must be freed. */
+/* A request under construction. Its size is fixed, so there is nothing to free. */
 struct text {
     size_t len;
     char at[REQUEST_MAX];
@@ -248,7 +249,7 @@ static void add_with_ids(struct text *t, const char *string, uint64_t *random)
     }
 }
 
-/* Makes a long body, a deep one, or one of the examples. */
+/* Makes a long body, a deeply nested one, or one of the examples. */
 static void make_body(struct text *body, uint64_t *random)
 {
     body->len = 0;
@@ -470,11 +471,11 @@ static void make_request(struct text *t, uint64_t number)
 
 /* ==== Answers ================================================================================ */
 
-/* What a connection's parser expects next. A damaged request may be a HEAD or not, so storm does
- * not know whether an announced body follows; it decides by the first bytes after the head. */
+/* What a connection's parser expects next. storm cannot know whether a damaged request is a HEAD,
+ * and so whether an announced body follows; it decides by the first bytes after the head. */
 enum state {
     HEAD,
-    BODY_FIRST, /* a body, or after a HEAD the next answer's head */
+    BODY_FIRST, /* a body or, after a HEAD, the next answer's head */
     BODY,
     CHUNK_FIRST, /* the same, if the body has chunks */
     CHUNK_SIZE,
@@ -618,8 +619,8 @@ static void take_frame(struct slot *s, char c)
     }
 }
 
-/* Begins the next answer: the bytes after the head begin a status line, which no body of the server
- * does. So the last answer was to a HEAD, and `line_len` bytes of the next are read. */
+/* Begins the next answer when a status line follows a head. No body from the server begins with
+ * one, so the last answer was to a HEAD, and `line_len` bytes of the next have been read. */
 static void begin_next_head(struct slot *s)
 {
     if (s->closes)
@@ -684,7 +685,7 @@ static size_t take(struct slot *s, const char *bytes, size_t len)
 
 /* ==== Connections ============================================================================ */
 
-/* Fails with a sentence that the suite looks for, because it stops servers on purpose. */
+/* Fails with a sentence that the suite looks for after it has stopped a server on purpose. */
 __attribute__((noreturn)) static void refused(void)
 {
     fail("the server does not accept connections: %s; seed %llu", strerror(errno),
@@ -720,7 +721,7 @@ static void watch(struct slot *s, int operation, uint32_t events)
         fail("epoll: %s", strerror(errno));
 }
 
-/* Sends one piece. After the last one the connection waits for its answers, mostly briefly. */
+/* Sends one piece. After the last one the connection waits for its answers, usually briefly. */
 static void send_piece(struct slot *s, int64_t now)
 {
     size_t most = s->len - s->sent, len = 1 + below(&s->random, s->piece_max);

@@ -278,8 +278,8 @@ static inline int compare_ids(struct id a, struct id b)
 }
 
 /* Copies the text of a JSON string without escapes, from the end of `before` to the next quote.
- * Returns false if `before` is missing or the text does not fit. This is not a JSON parser: the
- * tools know what they look for. */
+ * Returns false if `before` is missing or the text does not fit. A JSON parser is not needed,
+ * because the tools know what they look for. */
 static inline bool text_after(const char *json, const char *before, char *out, size_t size)
 {
     const char *at = strstr(json, before);

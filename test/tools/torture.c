@@ -11,12 +11,12 @@
  * catch up, and the following must hold:
  *
  *   - every acknowledged message reached every subscriber of its room exactly once, with the
- *     acknowledged id, and in the order of ids over all rooms of a stream;
- *   - a message that was given up without an answer reached all of them or none, and none twice;
+ *     acknowledged id, and in the order of ids across all rooms of a stream;
+ *   - a message that was given up without an answer reached all of them or none, and nobody twice;
  *   - the id of `ready` is not older than any id before it, and only newer ids follow; no gap is
  *     reported;
- *   - GET /messages returns the same messages, from the oldest that is still held, at the end and
- *     after restarts;
+ *   - after restarts and at the end, GET /messages returns the same messages, beginning with the
+ *     oldest that is still held;
  *   - a repeated POST whose key is still held gets the first id.
  *
  * A failure is reported as soon as it is seen. A publisher begins message n only when all
@@ -116,7 +116,7 @@ static void check_time(const char *doing)
 /* ==== Messages =============================================================================== */
 
 /* Returns a number that decides the room and the length of a message. It depends only on the seed
- * and the arguments, so that a message can be posted again without being kept. */
+ * and the arguments, so that a message need not be kept to be posted again. */
 static uint64_t nature(unsigned publisher, unsigned number)
 {
     uint64_t state = seed ^ ((uint64_t)publisher << 40 | number);
@@ -128,7 +128,8 @@ static unsigned room_of(unsigned publisher, unsigned number)
     return (unsigned)(nature(publisher, number) % ROOMS);
 }
 
-/* Writes the POST of a message. Its text begins with "publisher.number" for subscribers. */
+/* Writes the POST of a message. Its text begins with "publisher.number", by which subscribers
+ * recognize it. */
 static int write_request(char *out, size_t size, unsigned publisher, unsigned number)
 {
     static const char pad[PAD_MAX + 1] = { 0 };
@@ -199,7 +200,7 @@ static bool attempt(struct publisher *p, const char *request, size_t len)
 }
 
 /* Posts a message until it is acknowledged, across restarts of the server. Unless `insist` is set,
- * it gives up after one in six unanswered attempts: the message may or may not be stored. */
+ * it gives up after one in six unanswered attempts, when the message may or may not be stored. */
 static void publish(struct publisher *p, unsigned number, bool insist)
 {
     char request[PAD_MAX + 1024];
@@ -280,8 +281,8 @@ static struct message *next_message(struct publisher *p)
     return m;
 }
 
-/* Runs a publisher: it posts messages until the run must end, each when the subscribers have read
- * up to the window, and then a last message in each room. */
+/* Runs a publisher. It posts each message when the subscribers have read up to the window; when the
+ * run must end, it posts a last message in each room. */
 static void *run_publisher(void *argument)
 {
     struct publisher *p = argument;
@@ -361,7 +362,7 @@ static void take_message(struct subscriber *s, struct id id)
     pthread_mutex_unlock(&lock);
 }
 
-/* Handles the collected lines as an event, at an empty line (HTML Standard, 9.2.6). A `gap` or an
+/* At an empty line, handles the collected lines as an event (HTML Standard, 9.2.6). A `gap` or an
  * unknown event is a failure. */
 static void dispatch(struct subscriber *s)
 {
@@ -420,7 +421,7 @@ static void take_line(struct subscriber *s)
     }
 }
 
-/* Splits bytes of the stream, in any pieces, into lines, which end with CR, LF or CRLF. */
+/* Splits the stream, which comes in pieces of any size, into lines that end with CR, LF or CRLF. */
 static void take_text(struct subscriber *s, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -497,7 +498,7 @@ static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
     }
 }
 
-/* Requests the stream from the last id on. The id is in the header or the URL, by chance. */
+/* Requests the stream from the last id on, which is sent in the header or the URL, at random. */
 static bool send_stream_request(struct subscriber *s)
 {
     static const char *const rooms[] = { "", "r0", "r1", "r0,r1", "r2", "r0,r2", "r1,r2",
@@ -526,7 +527,7 @@ static void read_stream(struct subscriber *s)
         struct pollfd readable = { .fd = s->fd, .events = POLLIN };
         if (poll(&readable, 1, 100) <= 0)
             continue;
-        /* Reads of any size, so that a kill can cut a stream anywhere. */
+        /* Reads pieces of any size, so that a kill can cut a stream anywhere. */
         ssize_t n = recv(s->fd, bytes, 1 + below(&s->random, sizeof bytes), 0);
         if (n <= 0)
             return;
@@ -559,8 +560,8 @@ static void *run_subscriber(void *argument)
 
 /* ==== The server ============================================================================= */
 
-/* Finds a free port below the range for outgoing connections, which could take the port while the
- * server is down. The port stays the same over all restarts, so that clients can reconnect. */
+/* Finds a free port below the range for outgoing connections, so that none of those takes it while
+ * the server is down. The port stays the same over all restarts, so that clients can reconnect. */
 static void find_port(uint64_t *random)
 {
     /* SO_REUSEADDR, as in the server: connections in TIME_WAIT do not make a port busy. */
@@ -603,7 +604,7 @@ static void await_server(pid_t pid)
     close(fd);
 }
 
-/* Kills a server, which must still be running: it is a failure if it has ended by itself. */
+/* Kills a server. It must still be running: a server that has ended by itself is a failure. */
 static void kill_server(pid_t pid)
 {
     int status = end_child(pid, SIGKILL);
@@ -682,7 +683,7 @@ static void check_room(unsigned room)
         return;
     struct id before = { wanted.at[first].ms - 1, 0 }; /* older than all wanted ids */
     read_ids(room, before, SIZE_MAX, &found);
-    /* The oldest held id is read last: a message that is held now was also held before. */
+    /* Reads the oldest held id last: what is still held now was held before. */
     read_ids(room, (struct id) { 0, 0 }, 1, &oldest);
     for (size_t i = first; i < wanted.count; i++)
         if ((oldest.count == 0 || compare_ids(wanted.at[i], oldest.at[0]) >= 0) &&
@@ -696,7 +697,7 @@ static void check_room(unsigned room)
 static pid_t round_of(pid_t pid, uint64_t *random)
 {
     if (below(random, 5) != 0) {
-        /* The server serves: the clients reconnect, and one room is checked meanwhile. */
+        /* While the server serves, the clients reconnect and one room is checked. */
         await_server(pid);
         check_room(below(random, ROOMS));
         sleep_us(below(random, 250000));
@@ -884,8 +885,8 @@ static void start_thread(pthread_t *thread, void *(*run)(void *), void *argument
         fail("pthread_create: %s", strerror(error));
 }
 
-/* Runs everything: starts subscribers first, so that each has seen a `ready` and can resume; then
- * publishers; then kills; at the end makes all checks, a last kill, and the check of the keys. */
+/* Runs everything: first the subscribers, so that each has seen a `ready` and can resume, then the
+ * publishers, then the kills. At the end come all checks, a last kill and the check of keys. */
 static void run(uint64_t *random)
 {
     pid_t pid = start_server();

@@ -388,7 +388,7 @@ not HTTP| X-Forwarded-For: 192.0.2.7\x00
 END
 }
 
-@test "address: a chain can be as long as a head" {
+@test "address: a chain can be as long as a request's head allows" {
   same "$(address "X-Forwarded-For: $(times 2000 9,)192.0.2.7$(times 300 ,10.0.0.1)" forwarded 10.0.0.0/8)" 192.0.2.7
   same "$(address "X-Forwarded-For: $(times 7000 ,)192.0.2.7" forwarded)" 192.0.2.7
   same "$(address "$(times 90 'X-Forwarded-For: 9\n')X-Forwarded-For: 192.0.2.7" forwarded)" 192.0.2.7

@@ -1,9 +1,9 @@
 /* address.c - a driver for address.c and forwarded.c. It reads standard input, and prints:
  *
- *     address parse                    the address, its prefix and, if it is one, `loopback`
+ *     address parse                    the address, its prefix, and `loopback` if it is one
  *     address network                  the network, in its only spelling
  *     address has NETWORK              yes or no
- *     address forwarded [NETWORK...]   the client that a request's fields, one per line, name if
+ *     address forwarded [NETWORK...]   the client named by a request's fields, one per line, if
  *                                      these networks are trusted; `no client`; or `not HTTP`
  *     address promises                 nothing: it only runs the checks of the fuzz target
  *
@@ -102,8 +102,8 @@ static bool read_v4(struct span text, unsigned char *out)
     return count == 4;
 }
 
-/* Reads groups of up to four hexadecimal digits, separated by colons; if `tail`, the last group can
- * be an IPv4 address. Returns the number of bytes that they make, or -1 for any other text. */
+/* Reads groups of up to four hexadecimal digits, separated by colons; if `tail` is set, the last
+ * one can be an IPv4 address. Returns the number of bytes, or -1 for any other text. */
 static int read_groups(struct span text, bool tail, unsigned char out[16])
 {
     struct span group;

@@ -4,8 +4,9 @@
  *     bytes print      formats texts with values, in places of every size
  *     bytes format F   formats one text: a conversion that print.h does not name calls abort
  *     bytes scan       reads digits and hexadecimal numbers of every length
- *     bytes date       tries every day from 1970 to 9999, its first and last second, and later
- * times bytes find       finds every byte, in texts of up to 40 bytes that end where memory ends
+ *     bytes date       tries the first and the last second of each day from 1970 to 9999,
+ *                      and later times
+ *     bytes find       finds every byte, in texts of up to 40 bytes that end where memory ends
  *
  *     bytes must       fails a must(), which prints a line and calls abort
  *
@@ -218,7 +219,7 @@ static void check_dates(void)
 }
 
 /* Checks span_find, which reads a word at a time. The other bytes are those that a mistake in such
- * arithmetic confuses with the byte: with its lowest bit flipped, its highest, both, or all. */
+ * arithmetic confuses with the byte: it differs in the lowest bit, the highest, both, or all. */
 static void check_find(void)
 {
     static const unsigned char others[] = { 0x01, 0x80, 0x81, 0xff };

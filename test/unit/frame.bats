@@ -38,7 +38,7 @@ data: {"id":"1760000000000-0","room":"lobby","name":"ann","message":"hi \"all\""
 <CR>'
 }
 
-@test "frame: a chat message has its key as the last field, a text has none" {
+@test "frame: a chat message has its key as its last field; a text has no key" {
   run frame chat 1-7 lobby ann '' 'key "1"' hi
   same "$output" 'error: The Idempotency-Key must have 1 to 64 visible ASCII characters, without spaces.'
   run frame chat 1-7 lobby ann '' 'key"1' hi
@@ -64,7 +64,7 @@ data: '$'\u2028''d'$'\v''e
 <CR>'
 }
 
-@test "frame: no text can pass for another line" {
+@test "frame: no line of a text can pass for another field" {
   same "$(frame text 1-0 lobby '' '' '' 'id: 2-0\revent: ready\n\ndata: x\n')" '00000046<CR>
 id: 1-0
 data: id: 2-0
@@ -76,7 +76,7 @@ data:
 <CR>'
 }
 
-@test "frame: an empty text is an event too" {
+@test "frame: an empty text is still an event" {
   same "$(frame text 1-0 lobby '' '' '' '')" $'00000010<CR>\nid: 1-0\ndata: \n\n<CR>'
 }
 

@@ -65,7 +65,7 @@ static void parser_free(struct parser *p)
 }
 
 /* Follows "Dispatch the event": skips an event without data, removes the last line feed of the
- * data, and names an unnamed event `message`. The last id stays for later events. */
+ * data, and names an unnamed event `message`. Keeps the last id for later events. */
 static void dispatch_event(struct parser *p)
 {
     if (p->data.len > 0) {
@@ -159,7 +159,8 @@ static bool take_chunk(struct span *rest, struct span *data)
 
 /* ---- Expected values ---------------------------------------------------------------------- */
 
-/* Appends the text with each line end as a line feed, because a stream does not keep its kind. */
+/* Appends the text with each line end changed to a line feed, because a stream does not show which
+ * kind it was. */
 static void add_normalised(struct buffer *out, struct span text)
 {
     for (size_t i = 0; i < text.len; i++) {
@@ -372,7 +373,7 @@ static struct span write_frame(struct buffer *out, const struct message *m, stru
     return payload;
 }
 
-/* Reads a payload back, as the kind that it has in a ring. */
+/* Reads a payload back, as an entry of the kind that a ring would give it. */
 static void read_back(
     struct buffer *out, struct span payload, const struct message *m, struct id id)
 {
@@ -381,8 +382,8 @@ static void read_back(
     check(!out->failed, "the driver can allocate memory");
 }
 
-/* Checks that frame_size_max is exact: the frame with the longest id has that size. The hub
- * reserves memory according to it. */
+/* Checks that frame_size_max, by which the hub reserves memory, is exact: the frame with the
+ * longest id has that size. */
 static void check_bound(const struct message *m)
 {
     const struct id longest = { UINT64_MAX, UINT64_MAX };
@@ -436,8 +437,8 @@ static void check_data(struct span text)
     parser_free(&p);
 }
 
-/* Returns whether the text is an id. An id has only one spelling, so it must be written the
- * same. */
+/* Returns whether the text is an id. An id has only one spelling, so formatting it must give the
+ * same text. */
 static bool check_spelling(struct span text, struct id *id)
 {
     struct buffer again = { 0 };

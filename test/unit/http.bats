@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# http.c, through its driver: what a request means, and which are refused. The driver parses
-# each input complete, cut in two at every point, byte by byte and handed over at every point, always
-# next to an unreadable page; it fails when the results differ.
+# http.c, through its driver: what requests mean, and which are refused. The driver parses each input
+# complete, cut in two at every point, byte by byte and handed over at every point, always next to an
+# unreadable page; it fails when the results differ.
 #
 # seconds: 12
 
@@ -124,7 +124,7 @@ end
 END
 }
 
-@test "http: a chunked body is joined, extensions and trailers are dropped" {
+@test "http: a chunked body is joined, and its extensions and trailers are dropped" {
     document <<'END'
 POST /messages HTTP/1.1
 Host: a
@@ -186,7 +186,7 @@ end
 END
 }
 
-@test "http: HTTP/1.0 closes unless it asks for keep-alive, and needs no Host" {
+@test "http: HTTP/1.0 closes the connection unless it asks for keep-alive, and needs no Host" {
     document <<'END'
 GET / HTTP/1.0
 Connection: Keep-Alive
@@ -205,7 +205,7 @@ end
 END
 }
 
-@test "http: HTTP/1.1 stays open unless a Connection field says close" {
+@test "http: an HTTP/1.1 connection stays open unless a Connection field says close" {
     document <<'END'
 GET / HTTP/1.1
 Host: a
@@ -691,7 +691,7 @@ END
     expect "error 431" verdict < <(printf 'GET / HTTP/1.0\r\n%sf: 101' "$fields$fields")
 }
 
-@test "http: chunk lines and trailers have their limits" {
+@test "http: chunk lines and trailers have limits" {
     local head='POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n' fields chunks
     expect "end" verdict < <(printf "$head"'0;%s\r\n\r\n' "$(letters 252)")
     expect "error 400" verdict < <(printf "$head"'0;%s\r\n\r\n' "$(letters 253)")

@@ -2,7 +2,7 @@
  * status lines). It reads standard input, and describes the requests that the parser understood.
  *
  *     http [MAX_BODY]        describes all pipelined requests of the input, one after the other
- *     http early [MAX_BODY]  reads one byte at a time, and prints at which byte the verdict falls
+ *     http early [MAX_BODY]  reads one byte at a time, and prints where the parser decides
  *     http decode|form       percent-decodes the input, as a path or as a form's query
  *     http type CT TYPE      calls a reader of values: yes or no
  *     http gzip VALUE...     (one field per VALUE)

@@ -6,15 +6,15 @@
  * publishes, hands batches to a keeper, lets time pass, and owns readers that take everything they
  * are offered, or a few bytes, or nothing. It also keeps a model that is as simple as possible:
  * every message ever published, the messages that each room holds, and how far each reader has
- * come. The model searches its lists from end to end, and shares with the hub only the formatting
- * of frames, which has its own driver (frame.c): it is slow, but simple enough to trust. The driver
- * compares every answer of the hub, and every byte that a reader gets, with the model.
+ * read. The model searches its lists from end to end, so it is slow, but simple enough to trust. It
+ * shares only the formatting of frames with the hub, and that has its own driver (frame.c). The
+ * driver compares every answer of the hub, and every byte that a reader gets, with the model.
  *
  * Each step draws one operation (walk, below) from a pseudo-random sequence. The seed alone
  * determines the sequence, so the same seed, keeper and build repeat the same walk. On a failure
  * the driver prints the broken promise (driver.h), the seed and the step, and ends. To reproduce
- * the failure, run the same command again; STEPS may be any number from the failing step on. A
- * breakpoint in check() stops there.
+ * the failure, run the same command again; STEPS need not exceed the failing step. A breakpoint in
+ * check() stops there.
  *
  * The first argument is the keeper, which numbers the messages and says when they are safe.
  * `memory` and `journal` are the program's own; `late`, from this file, answers late, refuses some
@@ -48,7 +48,7 @@ enum {
     NAMES = 130,      /* more than a presence snapshot shows */
     READERS = 130,    /* in one walk of eight, so that a room can have that many names */
     READERS_FEW = 20, /* the most in any other walk */
-    ASKERS = 40,      /* POSTs that can wait for their result at a time */
+    ASKERS = 40,      /* POSTs that can wait for a result at the same time */
     KEYS = 6,
     SECOND_MS = 1000,
 };
@@ -61,8 +61,8 @@ static uint64_t seed;
 
 static struct span bytes;
 
-/* Returns a number from 0 to below - 1, made from as many of the fuzzer's bytes as needed; 0 if
- * none are left. */
+/* Returns a number from 0 to below - 1, made from as many of the fuzzer's bytes as needed, or 0 if
+ * no bytes are left. */
 static uint32_t draw(uint32_t below)
 {
     uint32_t number = 0;
@@ -89,15 +89,15 @@ static uint32_t draw(uint32_t below)
 
 #endif
 
-/* Returns true once in `in` times: for the last number, not for 0, so that nothing happens by
- * chance when a fuzzer's bytes are used up. */
+/* Returns true one time in `in`: for the largest number rather than for 0, which is drawn every
+ * time once the fuzzer's bytes are used up. */
 static bool chance(uint32_t in)
 {
     return draw(in) == in - 1;
 }
 
-/* Replaces libc's getrandom, from which the hash tables get their secret. The secret also comes
- * from the seed, because the order in which a table is walked is part of the walk. */
+/* Replaces libc's getrandom, from which the hash tables get their secret. The secret must also come
+ * from the seed, because the walk depends on the order of a table's entries. */
 ssize_t getrandom(void *to, size_t len, unsigned flags)
 {
     (void)flags;
@@ -137,7 +137,7 @@ struct posts {
 };
 
 /* A room. `lost` is what the hub may claim: a new room inherits the hub's `lost`, because it cannot
- * know what an earlier room of this name had. `dropped` is the truth: `lost` is never before it. */
+ * know what an earlier room of this name had. `dropped` is the truth: `lost` is never older. */
 struct place {
     struct posts posts;
     size_t first, held_bytes;
@@ -149,7 +149,7 @@ struct place {
     int64_t silent_ms;
 };
 
-/* A reader's place in one room. */
+/* A reader's position in one room. */
 struct seat {
     struct place *place;
     size_t at, limit;       /* numbers of posts: the next one to get, and the end of the replay */
@@ -162,11 +162,11 @@ struct reader {
     struct stream stream;
     bool joined, poll;
     bool slow;              /* takes `budget` bytes and then blocks, like a full socket */
-    bool blocked, woken;    /* as the owner knows it: blocked; turn_wake called since */
+    bool blocked, woken;    /* as the owner sees it: blocked; woken by turn_wake */
     bool lost_before_woken; /* it was already overrun when it was woken */
     bool live;              /* it got its `ready` */
     size_t budget;          /* bytes it takes until it blocks */
-    unsigned name, count;   /* 0 means no name; the number of seats */
+    unsigned name, count;   /* the name, or 0 if none; the number of seats */
     struct seat seats[SEATS];
     struct id last, ready; /* ids of the last message and of `ready` */
     int64_t joined_ms;
@@ -221,8 +221,8 @@ static struct world {
     struct buffer scratch, expected;
 } w;
 
-/* The rooms' names in byte order, the order of GET /rooms, and the same names as JSON. Some need
- * escapes, one begins like another, and one is unlisted. */
+/* The rooms' names in byte order, as GET /rooms lists them, and the same names in JSON. Some need
+ * escapes, some are prefixes of others, and one is unlisted. */
 static const struct spelling {
     const char *raw, *json;
 } spellings[PLACES] = {
@@ -251,8 +251,8 @@ static const char *json_of(const struct place *place)
     return spellings[number_of(place)].json;
 }
 
-/* Returns a reader's name. The names are in byte order, as presence lists them; every second one
- * begins like the previous one. */
+/* Returns a reader's name. The names are in byte order, as presence lists them; every second name
+ * is the previous name with a suffix. */
 static struct span reader_name(unsigned number)
 {
     static char names[NAMES][16];
@@ -298,8 +298,8 @@ static const struct id *newest_of(const struct place *place)
     return oldest_of(place) != NULL ? &post_of(place, place->posts.count - 1)->id : NULL;
 }
 
-/* Returns the number of the first held post after `id`. Searches from the end, which is fast
- * here. */
+/* Returns the number of the first held post after `id`. Searches from the end, because most ids are
+ * recent. */
 static size_t after(const struct place *place, struct id id)
 {
     size_t number = place->posts.count;
@@ -334,7 +334,7 @@ static void drop(struct place *place)
     place->lost = place->dropped = post->id;
 }
 
-/* Removes a place with everything that it holds; its `lost` lives on in the hub's. */
+/* Removes a place with everything that it holds. The hub's `lost` inherits the place's. */
 static void vanish(struct place *place)
 {
     while (oldest_of(place) != NULL)
@@ -345,8 +345,8 @@ static void vanish(struct place *place)
     w.place_count--;
 }
 
-/* Call this after a reader or a message has left the place. A place without either is silent from
- * now on, or is removed at once if it holds nothing. */
+/* Call this after a reader or a message has left the place. A place without readers and pending
+ * messages is silent from now on, or is removed at once if it holds nothing. */
 static void release(struct place *place)
 {
     if (!place->exists || place->members > 0 || place->pending > 0)
@@ -386,8 +386,8 @@ static void enter(struct post *post)
     w.newest = post->id;
 }
 
-/* Asks the hub for the id of a room's oldest message: the page after an unreadable id begins with
- * that message. Returns false if there is none. */
+/* Gets the id of a room's oldest message from the hub: it is the first on the page after an
+ * unreadable id. Returns false if the room is empty. */
 static bool ask_oldest(const struct place *place, struct id *id)
 {
     struct page_query q = { .room = name_of(place), .start.since = SINCE_UNKNOWN, .limit = 1 };
@@ -479,7 +479,7 @@ static struct asker *free_asker(void)
 static void publish(struct message m);
 static void publish_anew(void);
 
-/* Returns whether the hub's text of an id and a time is the post's. */
+/* Returns whether the hub's text for an id and a time matches the post. */
 static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
 {
     struct stamp expected;
@@ -551,7 +551,7 @@ static void check_first(const struct message *m, struct asker *a, struct post *f
     }
 }
 
-/* Returns the bound on the message's frame, by which the hub decides whether it is too large. */
+/* Returns the bound on the frame's size by which the hub decides whether a message is too large. */
 static size_t size_max_of(const struct message *m)
 {
     w.scratch.len = 0;
@@ -737,8 +737,8 @@ static size_t begin_of(const struct place *place, const struct start *start)
     return place->posts.count - (held < start->count ? held : start->count);
 }
 
-/* Finds the page, from post `*from` to before `*to`: at most `limit` messages, and no more once it
- * has passed its bound in bytes. */
+/* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, of
+ * which only the last may pass the page's bound in bytes. */
 static void bounds_of(
     const struct place *place, const struct page_query *q, bool forwards, size_t *from, size_t *to)
 {
@@ -766,7 +766,7 @@ static bool check_page(const struct page_query *q)
     out->len = 0;
     buffer_add(out, SPAN("{\"messages\":["));
     for (size_t i = from; i < to; i++) {
-        /* frame_to_json is the server's, because frame.c compares it with what was posted. */
+        /* The server's frame_to_json is trusted here, because frame.c (the driver) tests it. */
         const struct post *post = post_of(place, i);
         struct span frame = buffer_span(&post->frame);
         buffer_add_string(out, i > from ? "," : "");
@@ -829,7 +829,7 @@ static void add_presence(struct buffer *out, const struct place *place)
     buffer_add(out, SPAN("]}\n\n"));
 }
 
-/* Draws an id to ask for: usually that of a held or dropped message; sometimes an id beside it, an
+/* Draws an id to request: usually that of a held or dropped message; sometimes an adjacent id, an
  * id from before the start, or an id far in the past or the future. */
 static struct id draw_id(void)
 {
@@ -873,8 +873,8 @@ static void ask_page(void)
 
 /* ==== What a reader gets ===================================================================== */
 
-/* An event's fields. Lines end in LF and have one space after the colon. Frames are written only in
- * this form, so the parser of the HTML Standard, which unit/frame.c has, is not needed. */
+/* An event's fields. Lines end in LF and have one space after the colon. The hub writes frames only
+ * in this form, so the complete parser of unit/frame.c is not needed. */
 struct event {
     struct span type, id;
 };
@@ -933,7 +933,7 @@ static bool has_all(const struct reader *r)
 }
 
 /* Takes a presence snapshot, at most one per second and room. The state that it shows is checked
- * only at rest, because in between it can be an older one. */
+ * only at rest, because until then it can be out of date. */
 static void get_presence(struct reader *r, struct span payload)
 {
     struct seat *seat = NULL;
@@ -949,13 +949,13 @@ static void get_presence(struct reader *r, struct span payload)
     seat->presences++;
     w.told++;
     check(seat->presences <= (w.mono_ms - r->joined_ms) / SECOND_MS + 1,
-        "presence of a room comes at most once a second");
+        "a room's presence comes at most once a second");
     seat->presence.len = 0;
     buffer_add(&seat->presence, payload);
 }
 
 /* Takes a message from a ring. It must be the next message of one of the reader's seats, and newer
- * than all earlier ones: so no message is missing or repeated, and the messages of all rooms come
+ * than all earlier ones. So no message is missing or repeated, and the messages of all rooms come
  * in the order of their ids. */
 static void get_message(struct reader *r, struct span payload, const struct event *event)
 {
@@ -1037,7 +1037,7 @@ static size_t take(struct reader *r, struct span s)
 
 /* ==== Serving ================================================================================ */
 
-/* Frees the reader's memory, and makes its slot free for the next reader. */
+/* Frees the reader's memory, and its slot for the next reader. */
 static void forget_reader(struct reader *r)
 {
     buffer_free(&r->out);
@@ -1095,9 +1095,9 @@ static bool send_now(struct reader *r, struct span s)
     return r->out.len == 0;
 }
 
-/* Sends the bytes that the rings have for the reader; *offered is their number. Returns false if
- * the reader blocks. A short write can end anywhere, so the budget sometimes ends exactly where a
- * piece does. */
+/* Sends the bytes that the rings have for the reader, and sets `*offered` to their number. Returns
+ * false if the reader blocks. Sometimes makes the budget end exactly where a piece does, as a short
+ * write can. */
 static bool send_rings(struct reader *r, size_t *offered)
 {
     struct gather g;
@@ -1336,7 +1336,7 @@ static void start_stream(struct reader *r, const struct start *start)
     turn_serve(w.hub, &r->stream);
 }
 
-/* Starts a long poll: its page was empty, so it must wait. */
+/* Starts a long poll, which must wait because its page was empty. */
 static void start_poll(struct reader *r)
 {
     turn_serve(w.hub, &r->stream);
@@ -1466,7 +1466,7 @@ static void take_off(struct posts *posts)
     memmove(posts->at, posts->at + 1, posts->count * sizeof posts->at[0]);
 }
 
-/* Checks that a message is settled: its room has one pending message less, its waiters have their
+/* Checks that a message is settled: its room has one fewer pending message, its waiters have their
  * results, and the streams that it has overrun were blocked. */
 static void check_settled(struct post *post)
 {
@@ -1481,7 +1481,7 @@ static void check_settled(struct post *post)
 }
 
 /* Settles a batch at once and in order, as memory and journal do (the journal runs with `--sync
- * none`). So the model numbers the complete batch before, and catches up in the callbacks. */
+ * none`). So the model numbers the complete batch beforehand, and catches up in the callbacks. */
 static void settle_at_once(void)
 {
     struct posts empty = { 0 };
@@ -1504,7 +1504,7 @@ static void settle_at_once(void)
 
 /* ==== The late keeper ======================================================================== */
 
-/* Returns the late keeper's next id. The ids need not be those of a clock; they only grow. */
+/* Returns the late keeper's next id. The ids need not follow a clock; they must only grow. */
 static struct id late_id(void)
 {
     struct id id = w.last;
@@ -1516,7 +1516,7 @@ static struct id late_id(void)
     return id;
 }
 
-/* Numbers a message. Its time need not be that of its id: this keeper's clock is a little slow. */
+/* Numbers a message. Its time need not match its id, because this keeper's clock is slow. */
 static void late_number(struct publication *p, struct post *post)
 {
     number(post, late_id(), w.unix_ms - draw(1000));
@@ -1612,9 +1612,9 @@ static void bring(void)
     release(place);
 }
 
-/* Brings a message that is larger than the history. Its room cannot hold it, and drops everything
- * before it, after offering that to the streams. Every reader of the room has then missed a
- * message, and is overrun. */
+/* Brings a message that is larger than the history. Its room cannot hold it, and drops all earlier
+ * messages after offering them to the streams. Every reader of the room has then missed a message,
+ * and is overrun. */
 static void bring_too_large(void)
 {
     struct place *place = &w.places[draw(PLACES)];
@@ -1659,7 +1659,7 @@ static void settle_late(void)
     for (uint32_t count = w.calm ? UINT32_MAX : draw(8); count > 0 && w.kept.count > 0; count--)
         late_answer(w.calm ? SETTLED_SAFE : results[draw(6)]);
     if (w.calm || (w.late.early && w.kept.count > 0))
-        return; /* kept messages have ids: a message with a later id must not enter first */
+        return; /* kept messages have ids, so no later id may enter first */
     if (chance(3))
         bring();
     if (chance(8))
@@ -1741,8 +1741,8 @@ static void set_clock(void)
         pass_time((int64_t)w.settings.room_ttl_ms);
 }
 
-/* Checks that a stream that is refused, because one of its rooms would exceed the limit, changes
- * nothing for the streams in its other rooms. Call this at rest. */
+/* Checks that a stream refused because one of its rooms would exceed the limit changes nothing for
+ * the streams in its other rooms. Call this at rest. */
 static void check_refusal(void)
 {
     struct plan plan = { .count = 2, .name = 1 };
@@ -1767,8 +1767,8 @@ static void check_refusal(void)
     check(w.told == told, "a refused stream changes no room's presence");
 }
 
-/* Lets every reader take everything, with enough time: then all readers must have all messages and
- * the latest presence, and the hub nothing more to do. A lost message or wake-up shows here. */
+/* Lets every reader take everything, with enough time. Then all readers must have all messages and
+ * the latest presence, and the hub must be idle. A lost message or wake-up shows here. */
 static void come_to_rest(void)
 {
     w.calm = true;
@@ -1787,8 +1787,8 @@ static void come_to_rest(void)
         wake(r);
         r->budget = SIZE_MAX;
     }
-    /* Four rounds, because a long poll that is answered can publish, and presence has its own
-     * second. */
+    /* Four rounds, because a long poll that is answered can publish, and presence can come a second
+     * later. */
     for (int turn = 0; turn < 4; turn++) {
         for (int i = 0; hub_next_ms(w.hub) <= w.mono_ms; i++) {
             check(i < 10000, "every due stream is served in a bounded number of turns");
@@ -1904,7 +1904,7 @@ static void late_close(struct keeper *keeper)
         "no message is pending when the keeper closes");
 }
 
-/* In the order of their names on the command line. */
+/* In the order of the command line's names. */
 enum which { MEMORY, JOURNAL, LATE };
 static enum which which;
 static char folder[64]; /* the journal's folder; empty if there is none */
@@ -2016,7 +2016,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 
 #else
 
-/* Prints the two numbers that repeat the failure. */
+/* Prints the two numbers that reproduce the failure. */
 static void say_where(void)
 {
     fprintf(stderr, "seed %" PRIu64 ", step %" PRIu64 "\n", seed, step);

@@ -56,7 +56,7 @@ END
   same "${#lines[@]}" 5
 }
 
-@test "the later of two messages with the same key owns it; an id that is not newer is damage" {
+@test "of two messages with the same key, the later owns the key; an id that is not newer is damage" {
   reads unsigned-keys
   same "$(grep -c '"k"' <<<"$output")" 2
   lacks "$(grep 1760000000001-0 <<<"$output")" '"k"'

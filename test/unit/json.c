@@ -9,10 +9,10 @@
  * document the driver prints `error:` and the reason, and exits with code 1.
  *
  * The driver also checks every promise of json.h. Most are laws that need no expected output: an
- * escaped text decodes to itself, compacting a compact form changes nothing, a value is accepted in
- * every document, and every beginning of an accepted document is refused. The document is placed
- * directly before and directly after an unreadable page. A broken promise (driver.h) calls abort.
- * With -DFUZZ the same checks are a libFuzzer target.
+ * escaped text decodes to itself, compacting a compact form changes nothing, an accepted value is
+ * accepted in every document, and every beginning of an accepted document is refused. The document
+ * is placed directly before and directly after an unreadable page. A broken promise (driver.h)
+ * calls abort. With -DFUZZ the same checks are a libFuzzer target.
  *
  * The suite uses examples to check that invalid documents are refused. */
 

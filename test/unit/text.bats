@@ -75,7 +75,7 @@ END
     expect 'end' text utf8 ''
 }
 
-@test "text: every sequence of bytes is read by RFC 3629's grammar" {
+@test "text: every sequence of bytes is read according to RFC 3629's grammar" {
     expect '' "$UNIT/text" sweep
 }
 

@@ -213,7 +213,7 @@ END
 
 # ---- Time ---------------------------------------------------------------------------------------
 
-@test "token: a token is expired from the second of exp on" {
+@test "token: a token expires exactly at exp" {
   claims_are good '{"exp":1700000001}'
   claims_are expired '{"exp":1700000000}'
   claims_are expired '{"exp":1699999999}'
@@ -441,7 +441,7 @@ END
 }
 
 # The signature is checked before the header is read, so a forged header does not count.
-@test "token: a signature by another algorithm is refused" {
+@test "token: a signature made with another algorithm is refused" {
   claims='{"exp":1700000001}'
   none=$(printf '{"alg":"none"}' | base64url).$(printf '%s' "$claims" | base64url)
   state_is malformed "$none."
@@ -601,7 +601,7 @@ END
   same "$(printf '%s' "$token" | "$UNIT/token" check old new $NOW)" forged
 }
 
-@test "token: a key is its file without one newline at the end" {
+@test "token: a key is the content of its file, without one newline at the end" {
   key_31=$(times 31 k)
   key_32=$(times 32 k)
   short='error: the key file has fewer than 32 bytes; make a good key with openssl rand -hex 32'

@@ -285,7 +285,7 @@ static void print_digest(const unsigned char digest[SHA256_BYTES])
     putchar('\n');
 }
 
-/* Hashes the input in three places: a digest depends on the bytes alone. */
+/* Hashes the input in three places, because a digest must depend on the bytes alone. */
 static int show_sha256(void)
 {
     unsigned char digest[3][SHA256_BYTES];
