@@ -53,7 +53,7 @@ all: ssechat
 ssechat $B/ssechat: $B/sse.o $B/libssechat.a
 	$(CC) $(POSITION) $(CFLAGS) $(LINKING) -o $@ $^
 
-# The program without main. Drivers and benches link with it.
+# The program without main. Drivers and benchmarks link with it.
 $B/libssechat.a: $(filter-out $B/sse.o,$(OBJECTS))
 	@rm -f $@
 	$(AR) -qcs $@ $^
@@ -71,7 +71,7 @@ build/www/%.gz: www/%
 	@mkdir -p $(@D)
 	gzip -9nc $< > $@
 
-# Drivers of the modules that do no I/O, and the bench of the hub without sockets.
+# Drivers of the modules that do no I/O, and the benchmark of the hub, which uses no sockets.
 $B/unit/%: test/unit/%.c $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -o $@ $< $B/libssechat.a
@@ -94,8 +94,8 @@ $B/flags: FORCE
 units: $(UNITS:%=$B/unit/%)
 tools: $(TOOLS:%=build/tools/%)
 
-# Programs for tests and benches, one file each. They need the kernel's headers, which Debian's musl
-# package does not contain.
+# Programs for tests and benchmarks, one file each. They need the kernel's headers, which Debian's
+# musl package does not contain.
 TOOL = $(DEBUG_CC) $(OURS) -O2 -g $(DEPFLAGS) -pthread
 
 build/tools/%: test/tools/%.c
@@ -191,7 +191,7 @@ fuzz: $(PAGE)
 torture: ssechat build/tools/torture
 	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
 
-# The bench of the journal writes to BENCH_FOLDER, which must be on a real disk.
+# The journal benchmark writes to BENCH_FOLDER, which must be on a real disk.
 BENCH_FOLDER ?= build/bench
 
 # `test/needs bench` installs the other servers of the comparison.
@@ -262,7 +262,7 @@ help:
 	@echo 'make check-debug  runs the suite on the debug build'
 	@echo 'make check-cross  runs unit suites and a smoke test on other processors, under qemu'
 	@echo 'make long         runs the long form of the suites that have one, then check-cross'
-	@echo 'make lint         checks the folders and the style; runs compilers and static checkers'
+	@echo 'make lint         checks the layers and the style; runs compilers and static checkers'
 	@echo 'make format       formats the C files with clang-format'
 	@echo 'make coverage     reports which lines the suite runs'
 	@echo 'make fuzz         runs libFuzzer on the parsers, FUZZ_SECONDS=60 each'

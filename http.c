@@ -33,13 +33,13 @@
 
 enum {
     EMPTY_LINES_MAX = 4,   /* Old clients send one after a body; an endless series is an attack. */
-    CHUNK_DIGITS_MAX = 16, /* The most that a 64-bit number has. */
+    CHUNK_DIGITS_MAX = 16, /* The most that a 64-bit number can have. */
     CHUNK_LINE_MAX_BYTES = 256,
     BODY_MAX_BYTES = 1 << 30 /* Every offset in a request then fits in an int. */
 };
 
 /* What the parser expects next. The order matters: the states up to FIELDS read the head, those
- * from BODY on the body, and the functions below compare states with < and >. */
+ * from BODY on read the body, and the functions below compare states with < and >. */
 enum state {
     EMPTY,
     EMPTY_LF, /* The CR of an empty line was read. */
@@ -55,8 +55,8 @@ enum state {
     DONE
 };
 
-/* Returns a part as 16-bit offsets, not as a pointer: the buffer can move when it grows, and a
- * request with 100 fields stays small. */
+/* Returns a part as 16-bit offsets, not as a pointer, because the buffer can move when it grows; 16
+ * bits keep a request with 100 fields small. */
 static struct http_part part_of(struct span s, const char *bytes)
 {
     return (struct http_part) { (uint16_t)(s.at - bytes), (uint16_t)s.len };
@@ -64,7 +64,7 @@ static struct http_part part_of(struct span s, const char *bytes)
 
 /* ---- Lists in fields ------------------------------------------------------------------------- */
 
-/* Returns empty items too, which a reader of lists should ignore (RFC 9110 5.6.1.2): that is the
+/* Returns empty items too. A reader of lists should ignore them (RFC 9110 5.6.1.2), but that is the
  * caller's decision, because in a Content-Length or a Transfer-Encoding an empty item is a reason
  * to refuse the request. */
 bool http_next_item(struct http_list *list, struct span *item)
@@ -133,7 +133,7 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
 }
 
 /* Reads the target: visible ASCII without a fragment. It is not split yet, but kept as the path
- * until the version has been read: a client of another protocol then gets an answer about the
+ * until the version has been read, so that a client of another protocol gets an answer about the
  * protocol, not about its target. A target that is too long is refused before its end arrives. */
 static int read_target(struct http_request *r, const char *bytes, size_t limit)
 {
@@ -240,7 +240,7 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
 
 /* ---- Field lines (RFC 9112 5) ---------------------------------------------------------------- */
 
-/* Returns the line from `position` to its CRLF in `*line` and moves past it. This is the only place
+/* Sets `*line` to the line from `position` to its CRLF, and moves past it. This is the only place
  * where the parser looks for a line end, so a bare LF is refused here; a bare CR is refused as a
  * control byte by the function that reads the line. If the line is incomplete, the next call
  * continues at `scanned`: a line that arrives in a thousand pieces is still searched once.
@@ -459,8 +459,8 @@ void http_start(struct http_request *r, size_t max_body)
     r->max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES;
 }
 
-/* Applies the limit to the bytes that a step can see, not afterwards: if a step needs more, it
- * returns 0, and the head is too long. */
+/* Shows each step only the bytes within the limit, instead of checking the length afterwards: a
+ * step that returns 0 at the limit means that the head is too long. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 {
     must(r->state <= FIELDS && r->scanned <= len);
@@ -486,8 +486,8 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len)
  * After each call the gap is empty: the unread bytes follow the decoded body. */
 
 /* Reads a chunk line. It must be short, and all extensions of one body together must not be longer
- * than a head: otherwise a client could make the server read a megabyte for each byte of its body.
- * The size is compared with the remaining space, by a subtraction that cannot overflow. */
+ * than a head may be; otherwise a client could make the server read a megabyte for each byte of its
+ * body. The size is compared with the remaining space, by a subtraction that cannot overflow. */
 static int read_chunk_line(struct http_request *r, const char *bytes, size_t len)
 {
     struct span line;
@@ -512,8 +512,8 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
     return 1;
 }
 
-/* Appends the chunk's bytes that have arrived to the decoded body. The two places overlap if the
- * framing between them is short. */
+/* Appends to the decoded body the bytes of the chunk that have arrived. The two places overlap if
+ * the framing between them is short. */
 static int move_chunk_data(struct http_request *r, char *bytes, size_t len)
 {
     size_t n = len - r->position < r->chunk_left ? len - r->position : (size_t)r->chunk_left;

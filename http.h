@@ -160,7 +160,7 @@ struct http_list {
     const char *bytes;
     enum http_field name;
     unsigned cursor;
-    struct span rest; /* Of the current field; `at` is NULL before the first and after each. */
+    struct span rest; /* The rest of the field; `at` is NULL before the first and after each. */
 };
 
 /* Gets the next item, trimmed of white space; it can be empty. Returns false at the end. */

@@ -198,8 +198,8 @@ static size_t decode_next(struct span *rest, char *out)
     return put_utf8(character, out);
 }
 
-/* Returns whether a name that can contain escapes is `name`: "ro\u006fm" is "room". Compares piece
- * by piece, so that no name needs a buffer, and stops at the first difference. */
+/* Returns whether a raw name, which can contain escapes, means `name`: "ro\u006fm" is "room".
+ * Compares piece by piece, so that no name needs a buffer, and stops at the first difference. */
 static bool name_is(struct span raw, struct span name)
 {
     struct span rest = inside(raw);
@@ -247,7 +247,7 @@ static const char *take_word(struct span *rest, struct span word)
     return NULL;
 }
 
-/* Returns the type of a checked value, by its first byte. */
+/* Returns the type of a checked value, which its first byte determines. */
 static enum json_type type_of(char first)
 {
     switch (first) {

@@ -37,7 +37,7 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
  * bytes and may be raw.at, because a decoded string is never longer. Returns the length. */
 size_t json_decode(struct span raw, char *out);
 
-/* Copies a value that json_find accepted to one line, without the white space between its tokens.
+/* Compacts a value that json_find accepted to one line, without the white space between its tokens.
  * `out` needs room for raw.len bytes and may be raw.at. Returns the length. */
 size_t json_compact(struct span raw, char *out);
 

@@ -1,4 +1,4 @@
-/* sse.c - the program: startup, signals, the loop, and the end.
+/* sse.c - the program: startup, signals, the loop, and the shutdown.
  *
  * This file shows the whole server on one page. One thread waits on one epoll instance, and each
  * turn of the loop does the same steps in the same order:
@@ -56,7 +56,7 @@ enum { EVENTS_PER_TURN = 256 };
  * between two checks for 64 streams, and a larger share for fewer. */
 enum { FLUSHES_PER_TURN = 64 };
 
-/* Everything that the program itself owns. The layers below get what they need of it at startup;
+/* Everything that the program itself owns. The layers below get what they need from it at startup;
  * none of them knows this struct. */
 struct server {
     struct options options;
@@ -84,8 +84,8 @@ static void start_drain(struct server *s)
     client_drain_all();
 }
 
-/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), like everything else: no
- * handler interrupts the program between two instructions. */
+/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), like everything else, so
+ * no handler interrupts the program between two instructions. */
 static void read_signals(struct server *s)
 {
     struct signalfd_siginfo info;
@@ -127,7 +127,7 @@ static int wait_ms(const struct server *s)
     return (int)(wait < 0 ? 0 : earlier(wait, longest));
 }
 
-/* Reads the clocks once per turn: everything in a turn happens at the same time, and a message
+/* Reads the clocks once per turn, so everything in a turn happens at the same time, and a message
  * costs no system call for the time. */
 static void read_clocks(struct server *s)
 {
@@ -172,7 +172,7 @@ static void run(struct server *s)
 
 /* ==== The start ============================================================================== */
 
-/* Ends the startup with one sentence. After startup, a shortage costs only one client. */
+/* Aborts the startup with a one-sentence message. After it, a shortage costs only one client. */
 __attribute__((noreturn)) static void fail(const char *what)
 {
     log_exit(EXIT_SYSTEM, "%s: %s", what, strerror(errno));
@@ -208,8 +208,8 @@ static void open_loop(struct server *s)
     sigaddset(&set, SIGINT);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGCHLD, SIG_DFL); /* If inherited as ignored, it would hide a child's exit status. */
-    signal(SIGPIPE, SIG_IGN); /* A closed connection is an error of send(2). */
-    signal(SIGXFSZ, SIG_IGN); /* A file that may not grow is an error of write(2). */
+    signal(SIGPIPE, SIG_IGN); /* Sending to a closed connection then fails with EPIPE instead. */
+    signal(SIGXFSZ, SIG_IGN); /* Writing past the file size limit then fails with EFBIG instead. */
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->signals < 0 || s->epoll < 0)
@@ -257,8 +257,8 @@ static void open_listeners(struct server *s)
         fail("epoll");
 }
 
-/* Checks all options before it opens a port or the journal; --check runs only that part. The end
- * undoes the start in reverse order. */
+/* Checks all options before it opens a port or the journal; --check runs only that part. The
+ * shutdown undoes the startup in reverse order. */
 int main(int argc, char **argv)
 {
     static struct server server;

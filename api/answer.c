@@ -1,4 +1,4 @@
-/* answer.c - builds answers: heads, JSON, errors, and CORS for pages of other origins.
+/* answer.c - builds answers: heads, JSON, errors, and CORS for pages from other origins.
  *
  * The head of an answer is built in one static buffer between answer_begin and answer_send, and
  * then handed to net/. net/ sends it at once and copies only the bytes that the socket does not
@@ -20,8 +20,8 @@
 
 #include <unistd.h>
 
-/* Retry-After is 1 s for a client's own limit (any --post-rate allows another message by then), and
- * 5 s for a shortage of the server, which affects all clients at once. */
+/* Retry-After is 1 s if a client has reached its own limit (any --post-rate allows another message
+ * by then), and 5 s if the server is short of something, which affects all clients at once. */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
 /* A body can be a large page of history; a buffer that grew beyond this size is freed after use. */
@@ -39,11 +39,11 @@ bool answer_is_head(const struct client *c)
     return exchange_request(c)->method == HTTP_HEAD;
 }
 
-/* Adds the fields of the Fetch Standard's "CORS protocol" if --cors is set. Vary is also sent in
- * answer to a request without Origin; otherwise a cache could give that answer to a page of another
- * origin. Credentials are allowed only for an origin that is listed: browsers refuse them with "*",
- * and "*" means that the answer is for everyone. Retry-After is exposed because scripts cannot read
- * it otherwise. */
+/* Adds the fields of the Fetch Standard's "CORS protocol" if --cors is set. Vary is sent even if
+ * the request has no Origin; otherwise a cache could give the answer to a page from another origin.
+ * Credentials are allowed only for a listed origin, because browsers refuse them with "*", and "*"
+ * means that the answer is for everyone. Retry-After is exposed because scripts cannot read it
+ * otherwise. */
 static void add_cors(const struct client *c)
 {
     if (!access_shares())
@@ -59,7 +59,7 @@ static void add_cors(const struct client *c)
     buffer_add(&head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After\r\n"));
 }
 
-/* Writes Connection only where it is not the default: "close", or "keep-alive" for an HTTP/1.0
+/* Writes Connection only if its value is not the default: "close", or "keep-alive" for an HTTP/1.0
  * client that asked for it (RFC 9112 9.3). net/ acts accordingly, because it also uses
  * exchange_closes. */
 struct buffer *answer_begin(const struct client *c, int status)
@@ -109,12 +109,12 @@ void answer_stream(struct client *c, size_t hold)
     give_back();
 }
 
-/* Copies the body after the head, so both leave in one send and the caller need not keep the body.
+/* Copies the body after the head, so that one send is enough and the caller need not keep the body.
  * HEAD gets the same Content-Length as GET (RFC 9110 9.3.2), so its body is made but not sent.
  *
- * no-store: an answer of the API is out of date as soon as it is sent. nosniff: browsers do not
- * take JSON for HTML. Cross-Origin-Resource-Policy: pages of other sites cannot load the answer as
- * an image or a script; --cors is not affected, because it concerns requests in CORS mode. */
+ * no-store: an API answer is out of date as soon as it is sent. nosniff: browsers do not take JSON
+ * for HTML. Cross-Origin-Resource-Policy: pages of other sites cannot load the answer as an image
+ * or a script; --cors is not affected, because it concerns requests in CORS mode. */
 void answer_end(struct client *c, const char *type, const struct buffer *body)
 {
     buffer_add(&head, SPAN("Content-Type: "));
@@ -167,9 +167,9 @@ bool answer_refusal(struct client *c, const struct refusal *refusal)
     return refusal != NULL;
 }
 
-/* Answers the errors of the parser, a timeout (408), and a lack of memory for the request (503).
- * Nothing is known about the request: not its method, so even HEAD gets a body; not its origin, so
- * Vary is the only CORS field. The connection closes after the answer. */
+/* Answers parse errors, a timeout (408), and a lack of memory for the request (503). Neither the
+ * method nor the origin of the request is known, so even HEAD gets a body, and Vary is the only
+ * CORS field. The connection closes after the answer. */
 void answer_unreadable(struct client *c, int status)
 {
     const char *detail = "The request is not valid HTTP/1.1 (RFC 9112); check its request line, "

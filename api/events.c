@@ -61,11 +61,11 @@ static struct buffer *begin_stream(struct client *c)
     return out;
 }
 
-/* Answers a stream for which the server has no place. The status is still 200: an EventSource that
- * gets an error status gives up and never reconnects ("Processing model" in the HTML Standard), so
- * a short overload would cost the page its stream for good. When a 200 ends, the EventSource waits
- * for the time in `retry:` and comes back. The event `busy` gives the reason to pages that want to
- * show it. The client has joined no room and does not count as a stream. */
+/* Answers a request for a stream when the server has no place for one. The status is still 200: an
+ * EventSource that gets an error status gives up and never reconnects ("Processing model" in the
+ * HTML Standard), so a short overload would cost the page its stream for good. When a 200 ends, the
+ * EventSource waits for the time in `retry:` and comes back. The event `busy` gives the reason to
+ * pages that want to show it. The client has joined no room and does not count as a stream. */
 static void busy(struct client *c, const char *reason)
 {
     bool chunked = !exchange_request(c)->http10;
@@ -80,7 +80,7 @@ static void busy(struct client *c, const char *reason)
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* Writes `ready` and the presence of each room. The id of `ready` is the newest of all rooms, so
+/* Writes `ready` and the presence of each room. The id of `ready` is the newest in any room, so
  * even a client that is cut off before its first message can resume. `heartbeat` is the number of
  * seconds of silence after which a heartbeat comes (0: never): a client that hears nothing for much
  * longer can consider its connection dead. */
@@ -102,8 +102,8 @@ static void add_ready(struct buffer *out, struct stream *stream)
 /* Reads where the stream begins. The Last-Event-ID field takes precedence over the parameter,
  * because a reconnecting EventSource sends both: the field, and the URL with which it first
  * started. Both take precedence over `history`; otherwise messages would come twice after a
- * reconnect. A malformed id is not an error, which would end the EventSource; instead the stream
- * begins with a `gap`. Returns false if it has answered 400. */
+ * reconnect. A malformed id does not get an error, because that would end the EventSource; instead
+ * the stream begins with a `gap`. Returns false if it has answered 400. */
 static bool read_start(struct client *c, const struct parameters *p, struct start *start)
 {
     struct span id = answer_field(c, HTTP_LAST_EVENT_ID);
@@ -160,8 +160,8 @@ static void begin(struct client *c, const struct start *start)
     answer_stream(c, replay ? hold : out->len);
 }
 
-/* Answers errors before anything else, and only those that a retry cannot fix (400, 403): they end
- * an EventSource for good, as they should. HEAD gets the head of a stream and joins no room. */
+/* First answers the errors that a retry cannot fix (400, 403). They end an EventSource for good, as
+ * they should; no other error may do that. HEAD gets the head of a stream and joins no room. */
 void events_get(struct client *c, const struct token *token)
 {
     struct parameters p;

@@ -10,8 +10,8 @@
  *
  * - The kernel resolves the path with openat2(2) and RESOLVE_BENEATH, which refuses everything that
  *   leads out of the folder, including links. A check of the path before open(2) could not do that,
- *   because a link can be replaced between the check and the use (TOCTOU). Kernels before 5.6 and
- *   some seccomp filters lack openat2; there, no link is followed at all.
+ *   because a link can be replaced between the check and the use (TOCTOU). Kernels before 5.6 do
+ *   not have openat2, and some seccomp filters block it; then no link is followed at all.
  *
  * Listings of folders, byte ranges, and compression of a folder's files are not supported. */
 
@@ -37,9 +37,9 @@ PAGE(chat)
 PAGE(icon)
 #undef PAGE
 
-/* Makes an entity tag with FNV-1a, a hash of a few lines: the same bytes must give the same tag in
- * every process, so that a browser's copy stays valid across restarts. The hash is not safe against
- * chosen bytes, and need not be, because the bytes are our own. */
+/* Makes an entity tag with FNV-1a, a hash function that takes a few lines of code. The same bytes
+ * give the same tag in every process, so that a browser's copy stays valid across restarts. The
+ * hash is not collision-resistant, and need not be, because the files are our own. */
 static void tag(struct span bytes, const char *form, char *etag, size_t size)
 {
     uint64_t hash = 0xcbf29ce484222325;
@@ -48,9 +48,9 @@ static void tag(struct span bytes, const char *form, char *etag, size_t size)
     print_into(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
 }
 
-/* Fills in the gzip form and both tags, at the first request for a file. The two forms need
- * different strong tags, because their bytes differ (RFC 9110 8.8.3.3); a cache that mixed them up
- * would send gzip to a client that cannot read it. */
+/* Fills in the gzip form and both tags when a file is first requested. The two forms need different
+ * strong tags, because their bytes differ (RFC 9110 8.8.3.3); a cache that mixed them up would send
+ * gzip to a client that cannot read it. */
 static void read_page(struct page_file *file, const char *begin, const char *end)
 {
     file->gzip = (struct span) { begin, (size_t)(end - begin) };
@@ -70,7 +70,7 @@ static void unpack(struct page_file *file)
     file->plain = (struct span) { plain, size };
 }
 
-/* Searches linearly: there are four files. */
+/* Searches linearly, because there are only four files. */
 const struct page_file *files_find(struct span path, bool plain)
 {
     static const struct {
@@ -108,7 +108,7 @@ const struct page_file *files_find(struct span path, bool plain)
 struct open_how {
     uint64_t flags, mode, resolve;
 };
-/* Magic links are those of /proc/PID/fd and the like, which can lead anywhere. */
+/* Magic links are links like those in /proc/PID/fd, which can lead anywhere. */
 enum { RESOLVE_NO_MAGICLINKS = 0x02, RESOLVE_BENEATH = 0x08 };
 
 /* Opens a path without openat2: one folder after the other, and never through a link. `path` has no
@@ -142,7 +142,7 @@ static int open_without_links(int root, const char *path)
 }
 
 /* Opens a path below `root`, and follows links that stay below it. EPERM can come from a seccomp
- * filter that does not know openat2; if it is about the file, the second attempt fails too. */
+ * filter that does not know openat2; if the file itself is the reason, trying again fails too. */
 static int open_beneath(int root, const char *path)
 {
     /* Without O_NONBLOCK, opening a FIFO would wait for a writer and stop the whole server. */
@@ -156,7 +156,7 @@ static int open_beneath(int root, const char *path)
 
 /* Returns whether every part of a decoded path is a name that does not begin with a dot. That
  * excludes ".", "..", and hidden files, which are often secrets (.git, .env). A NUL is refused
- * because the name would end there for the kernel. */
+ * because the kernel would take it for the end of the name. */
 static bool is_plain(struct span path)
 {
     struct span part;
@@ -195,8 +195,8 @@ int files_open(int root, struct span path, struct stat *st)
     return fd;
 }
 
-/* Searches linearly through some 30 endings. A file without a known ending is sent as bytes, and
- * because of `nosniff` (page.c), no browser runs it. */
+/* Searches linearly through some 30 extensions. A file without a known extension is sent as
+ * application/octet-stream, and because of `nosniff` (page.c) no browser runs it. */
 const char *files_type(struct span path)
 {
     static const char *const types[][2] = {

@@ -15,8 +15,8 @@ struct page_file {
 };
 
 /* Returns the page's file at `path` ("/" is the index), or NULL if there is none. If `plain` is
- * set, unpacks the plain form first; its `at` stays NULL if out of memory. The file stays valid for
- * good. */
+ * set, unpacks the plain form first; its `at` stays NULL if out of memory. The result stays valid
+ * until the process ends. */
 const struct page_file *files_find(struct span path, bool plain);
 
 /* Opens the regular file at `path` (decoded, begins with '/') below the folder `root`. A path that
@@ -27,7 +27,7 @@ const struct page_file *files_find(struct span path, bool plain);
 enum { FILES_NONE = -1, FILES_SHORTAGE = -2 };
 int files_open(int root, struct span path, struct stat *st);
 
-/* Returns the media type of a file by the ending of its name; never NULL. */
+/* Returns the media type for the extension of a file name; never NULL. */
 const char *files_type(struct span path);
 
 /* Writes the entity tag of an open file, with its quotes; the tag changes when the file does. */

@@ -38,8 +38,8 @@ void messages_start(struct hub *streams)
 /* The fields of a JSON body, in the order in which read_json looks for them. */
 enum field { FIELD_MESSAGE, FIELD_DATA, FIELD_EVENT, FIELD_ROOM, FIELD_NAME, FIELD_COUNT };
 
-/* Decodes a string in place. `null` means the same as an absent field: `at` is then NULL, unlike
- * that of an empty string. Returns NULL or an error message; so do read_json and check_message. */
+/* Decodes a string in place. `null` means the same as an absent field: `at` is NULL for both, but
+ * not for an empty string. Returns NULL or an error message; so do read_json and check_message. */
 static const char *read_text(struct json_field *field, struct span *text)
 {
     *text = (struct span) { NULL, 0 };
@@ -86,7 +86,7 @@ static const char *read_json(struct span body, struct message *m)
         (why = read_text(&fields[FIELD_ROOM], &m->room)) != NULL ||
         (why = read_text(&fields[FIELD_NAME], &m->name)) != NULL)
         return why;
-    /* Refuses the field, because the client would believe that readers see it. */
+    /* If the name were ignored, the client would believe that readers see it. */
     if (has_data && m->name.at != NULL)
         return "`name` can only be sent with `message`; put the name inside `data`.";
     if (has_message && m->event.at != NULL)
@@ -141,7 +141,8 @@ static bool read_binary(struct client *c, struct span body, struct message *m)
     return true;
 }
 
-/* Sends the id by which a publisher finds its message in the stream; either can arrive first. */
+/* Sends the id by which a publisher finds its message in the stream; the answer and the message can
+ * arrive in either order. */
 static void answer_receipt(struct client *c, int status, const struct receipt *receipt)
 {
     static struct buffer body;
@@ -158,7 +159,7 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
     answer_json(c, status, &body);
 }
 
-/* Answers a POST whose message the keeper has settled, in a later step of the turn or in a later
+/* Answers a POST once the keeper has settled its message, later in the same turn or in a later
  * turn. 200 instead of 201 means that the key had been used before and nothing new was published.
  * 507 and 503 leave the key unused, so the client can simply repeat the POST. */
 static void published(struct waiter *waiter, enum settled settled, const struct receipt *receipt)
@@ -174,7 +175,7 @@ static void published(struct waiter *waiter, enum settled settled, const struct 
             "The message was not published because the server cannot store it now; try again.");
 }
 
-/* Reads the message of a POST in either form of body. Returns false if it has answered 400. The
+/* Reads the message from either form of a POST body. Returns false if it has answered 400. The
  * spans of `m` point into the request's bytes, into `token`, or to constants; the hub copies what
  * it keeps. */
 static bool read_message(struct client *c, const struct token *token, struct message *m)
@@ -192,10 +193,9 @@ static bool read_message(struct client *c, const struct token *token, struct mes
     return why == NULL;
 }
 
-/* Hands the message to the hub. After PUBLISH_WAIT, `published` sends the answer: the waiter is
- * part of the client's input buffer, so waiting allocates nothing. If the client leaves before
- * that, its waiter is removed from the message, which is still published. All other results are
- * answered here. */
+/* Hands the message to the hub. After PUBLISH_WAIT, `published` sends the answer. The waiter is
+ * part of the client's input buffer, so waiting allocates nothing. If the client leaves first, its
+ * waiter is removed from the message, which is still published. Other results are answered here. */
 static void publish(struct client *c, const struct message *m)
 {
     struct receipt receipt;
@@ -226,8 +226,8 @@ static void publish(struct client *c, const struct message *m)
     }
 }
 
-/* Checks the room against the token and --room only now, because the room of a JSON message is in
- * its body, but before hub_publish, which makes a room that does not exist yet. */
+/* Checks the room against the token and --room. This cannot happen earlier, because the room of a
+ * JSON message is in its body, nor after hub_publish, which creates a missing room. */
 void messages_post(struct client *c, const struct token *token)
 {
     struct message m;
@@ -236,8 +236,8 @@ void messages_post(struct client *c, const struct token *token)
 }
 
 /* Checks the head of a POST. The Content-Type guards against other sites: a browser sends these two
- * types to another origin only after a preflight, unlike those of an HTML form. Without a length
- * there is no body (RFC 9112 6.3), and 411 helps more than an error about empty JSON. */
+ * types to another origin only after a preflight, unlike the types of an HTML form. Without a
+ * length there is no body (RFC 9112 6.3), and 411 helps more than an error about empty JSON. */
 int messages_check_post(const struct client *c, const char **why)
 {
     struct span type = answer_field(c, HTTP_CONTENT_TYPE);
@@ -260,7 +260,7 @@ int messages_check_post(const struct client *c, const char **why)
 
 /* Long polling serves clients that cannot read a stream. A request with `wait` is held while there
  * is nothing new: it joins its room like a stream, but is not part of presence, and is tried again
- * whenever the room gets a message. The client's next request then names the `newest` of the answer
+ * whenever the room gets a message. The client's next request continues after the answer's `newest`
  * (ids are shortened here):
  *
  *      GET ?after=5&wait=30     history has 6, 7        answered at once: 6, 7
@@ -281,9 +281,9 @@ static bool read_page(struct client *c, struct buffer *page)
 }
 
 /* Answers a held request if there is news, or even without news on `timeout`: at the end of `wait`,
- * when its token ends, or in a drain. Returns whether it has answered. The client leaves the room
- * first, because after the answer its connection is free for the next request. A page can be large,
- * so its memory is not kept. */
+ * when its token expires, or in a drain. Returns whether it has answered. The client leaves the
+ * room first, because after the answer its connection is free for the next request. A page can be
+ * large, so its memory is not kept. */
 static bool answer_poll(struct client *c, bool timeout)
 {
     struct buffer page = { 0 };
@@ -323,7 +323,7 @@ static const char *read_page_query(
     return NULL;
 }
 
-/* Holds the request until its room has a new message. The limits of streams apply, but instead of
+/* Holds the request until its room has a new message. The limits on streams apply, but instead of
  * `busy` the request gets a plain 429 or 503, because its client is a script that reads the status,
  * not an EventSource. */
 static void hold(struct client *c, const struct token *token, unsigned seconds)

@@ -5,8 +5,8 @@
  * which means "keep it, but ask before you use it". The browser asks with If-None-Match and, while
  * the tag is the same, gets a 304 without a body (RFC 9110 13.1.2). So a second visit costs only
  * heads, and a new version appears at once. The page in the binary has two forms, plain and gzip.
- * Accept-Encoding decides which form a client gets; Vary tells caches so, and each form has its own
- * tag.
+ * Accept-Encoding decides which form a client gets; Vary tells caches about this choice, and each
+ * form has its own tag.
  *
  * files.c finds the file that a path names, and explains why no path leads out of the folder. */
 
@@ -35,9 +35,10 @@ void page_start(const char *folder)
 }
 
 /* Decodes the request's path in place; call this only once per request. Returns false if the path
- * names no file: its percent-encoding is broken, or it has an encoded slash or NUL. An encoded
- * slash is not a separator (RFC 3986 2.2) but looks like one after decoding: a proxy that guards
- * some paths could then read the path differently. So the slashes are counted before and after. */
+ * cannot name a file, because its percent-encoding is broken or it contains an encoded slash or
+ * NUL. An encoded slash is not a separator (RFC 3986 2.2) but looks like one after decoding: a
+ * proxy that guards some paths could then read the path differently. So the slashes are counted
+ * before and after. */
 static bool read_path(const struct client *c, struct span *path)
 {
     *path = http_span(exchange_request(c)->path, exchange_bytes(c));
@@ -92,7 +93,7 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
 /* Answers with a file of --www, and closes `file` or lets net/ close it after sending. There is no
  * Content-Security-Policy, because the author of the pages decides what they may run. --cors
  * invites other sites, so it also lets them embed the files. If the file shrinks while it is being
- * sent, the connection is closed, so that the client notices the cut. */
+ * sent, the connection is closed, so that the client notices that bytes are missing. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {
     char etag[96];

@@ -10,8 +10,8 @@
  * it is NULL. Exits with EXIT_SYSTEM if the folder cannot be opened. */
 void page_start(const char *folder);
 
-/* Answers with the file that the request's path names, 304, or an error. Ignores `token`. Like
- * page_has, decodes the path in place: call only one of them per request. */
+/* Answers with the file that the request's path names, with 304, or with an error. Ignores `token`.
+ * Like page_has, decodes the path in place: call only one of them per request. */
 void page_get(struct client *c, const struct token *token);
 
 /* Returns whether the request's path names a file. */

@@ -1,10 +1,10 @@
 /* parameters.c - reads the query of a URL, "room=lobby&name=ann".
  *
  * The query is split first and decoded afterwards, each name and value separately, so an encoded
- * '&' or '=' is part of a value. '+' is a space, as in the forms of web pages
+ * '&' or '=' is part of a value. '+' is a space, as in HTML forms
  * (application/x-www-form-urlencoded, URL Standard). Names and values are decoded in place, in the
  * client's input buffer, because they only become shorter. The price: a query can be read only
- * once, and the token in it must be read before (routes.c).
+ * once, so the token must be taken from it first (routes.c).
  *
  * Unknown parameters are ignored. Rooms and names are checked here, because several URLs have them;
  * events.c and messages.c read all other values. */
@@ -15,9 +15,10 @@
 #include "base/uri.h"
 #include "hub/rules.h"
 
-/* Adds the rooms of one `room` parameter, a list with commas; the parameter can be repeated. A room
- * that is named twice counts once, because a stream has one place in a room. Compares each room
- * with all others: fine for 16. Returns NULL or an error message, as does add_parameter. */
+/* Adds the rooms of one `room` parameter, a comma-separated list; the parameter can be repeated. A
+ * room that is named twice counts once, because a stream has one place in a room. Compares each
+ * room with all others, which is fine for 16. Returns NULL or an error message, as does
+ * add_parameter. */
 static const char *add_rooms(struct parameters *p, struct span list)
 {
     struct span room;
@@ -38,8 +39,8 @@ static const char *add_rooms(struct parameters *p, struct span list)
 }
 
 /* Keeps the value of a known parameter. A parameter that is given twice is an error, because the
- * two values could contradict each other. The id to resume from is an exception, because an error
- * would end an EventSource for good: its last value counts. Some polyfills of EventSource send
+ * two values could contradict each other. The id to resume from is an exception: its last value
+ * counts, because an error would end an EventSource for good. Some polyfills of EventSource send
  * lastEventId; last_event_id takes precedence over it. */
 static const char *add_parameter(struct parameters *p, struct span name, struct span value)
 {
@@ -56,7 +57,7 @@ static const char *add_parameter(struct parameters *p, struct span name, struct 
         if (!span_equal(name, span_of(names[i])))
             continue;
         if (p->values[i].at != NULL && i != PARAM_LAST_EVENT_ID)
-            return "A parameter of the URL is given twice; send it once.";
+            return "A URL parameter was given twice; send it once.";
         p->values[i] = value;
     }
     return NULL;

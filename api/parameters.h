@@ -27,11 +27,11 @@ struct parameters {
 };
 
 /* Reads the query of the client's request and decodes it in place; call this once per request.
- * Without `room`, the only room is the lobby. Returns false if it has answered 400. */
+ * If `room` is absent, the only room is the lobby. Returns false if it has answered 400. */
 bool parameters_read(struct client *c, struct parameters *p);
 
-/* Reads a number from a parameter, but no more than `max`; an absent parameter means `initial`.
- * Returns false if the value is not a number. */
+/* Reads a number from a parameter, and lowers it to `max` if it is larger; an absent parameter
+ * means `initial`. Returns false if the value is not a number. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count);
 
 /* Undoes percent-encoding in place, and turns '+' into a space if `plus` is set. Returns false if a

@@ -227,8 +227,8 @@ static bool admit_method(struct client *c, const struct route *route)
 /* ==== Admission and dispatch ================================================================= */
 
 /* Logs, once, that a trusted proxy does not name its clients, which makes the limits per address
- * useless: without the field none of its clients is counted, with an unreadable field they all
- * count as one. Most likely a line is missing in the configuration of the proxy. */
+ * useless: if the field is missing, none of its clients is counted; if it is unreadable, they all
+ * count as one. Most likely a line is missing in the proxy's configuration. */
 static void hint_at_forwarded(void)
 {
     static bool warned;
@@ -261,8 +261,8 @@ static bool identify(struct client *c)
     return true;
 }
 
-/* Checks a complete head. Returns true to read the body next. The checks go from the connection to
- * the request: address, Host, method and path, and for a POST those of admit_post. accept.c has
+/* Checks a complete head. Returns true if the body can be read. The checks go from the connection
+ * to the request: address, Host, method and path, and for a POST those of admit_post. accept.c has
  * counted the connections of direct clients, so the 429 is for clients behind a proxy; their
  * streams get `busy` from events.c instead, because an HTTP error ends an EventSource for good. */
 static bool admit(struct client *c)
@@ -281,8 +281,8 @@ static bool admit(struct client *c)
 }
 
 /* Handles a complete request. The token of a POST is checked a second time, because it may have
- * expired while the body arrived. It must be read before the handler decodes the query, which can
- * contain it. */
+ * expired while the body arrived. The token must be read before the handler decodes the query,
+ * which can contain it. */
 static void handle(struct client *c)
 {
     const struct route *route = find_route(c);

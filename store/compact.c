@@ -18,8 +18,8 @@
  * renames in one go, while nothing can be appended.
  *
  * The invariant: at every instant PATH names the old journal or the complete new one. rename(2)
- * replaces a file in one step, after the new one was synced. An earlier failure costs only the new
- * file.
+ * replaces a file in one step, after the new one was synced. A failure before the rename costs only
+ * the new file.
  *
  * A child has the only write end of a pipe. When the child exits, the kernel closes it, and the
  * parent's loop finds the pipe readable, so no handler for SIGCHLD is needed. */
@@ -74,7 +74,7 @@ enum {
  * parent that the file is not usable. */
 
 /* The file that a child writes: records are collected in `bytes` and written piece by piece, so
- * that a child needs little memory of its own. */
+ * that the child needs little extra memory. */
 struct writer {
     struct buffer bytes;
     uint64_t offset, synced; /* where `bytes` are written next; where the synced part ends */
@@ -97,8 +97,8 @@ static void writer_flush(struct writer *w, bool sync)
 }
 
 /* Writes a room: first what it has lost, then its messages, oldest first. The new journal is
- * ordered by room, no longer by id. That is enough for a replay, because ids must grow only within
- * a room. A payload is the frame in the ring without its chunk envelope. */
+ * ordered by room, no longer by id. That is enough for a replay, because ids need to grow only
+ * within a room. A payload is the frame in the ring without its chunk envelope. */
 static void write_room(struct writer *w, const struct room *room)
 {
     const struct ring *ring = &room->ring;
@@ -121,8 +121,8 @@ static void write_room(struct writer *w, const struct room *room)
     buffer_free(&payload);
 }
 
-/* Writes the hub's state first, as in every journal: rooms that later records create get its
- * `lost`. */
+/* Writes the hub's state first, as in every journal, because the rooms that later records create
+ * take over its `lost`. */
 static void write_hub(struct writer *w, const struct hub *hub)
 {
     record_hub(&w->bytes, hub);
@@ -148,8 +148,8 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
 
 /* Makes a forked process harmless. It dies with its parent; getppid(2) detects a parent that died
  * before the prctl(2). It keeps its two files and its end of the pipe, and closes its copies of all
- * other descriptors, or a client's socket that the parent closes would stay connected until the
- * child exits.
+ * other descriptors; otherwise a client's socket that the parent closes would stay connected until
+ * the child exits.
  *
  *      before   ... journal file alive ...     copies above 5, so that no dup2 closes one
  *      after    0 1 2 journal=3 file=4 alive=5
@@ -196,7 +196,7 @@ static int copy_for_child(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, CHILD_ALIVE + 1);
 }
 
-/* Opens everything before the fork, when a failure costs only an attempt. */
+/* Opens everything before the fork, while a failure still costs only this attempt. */
 static struct handover prepare_child(const struct journal *j, int file)
 {
     struct handover h = { .closed = { -1, -1 }, .ended = { -1, -1 } };
@@ -225,8 +225,8 @@ static void await_closed(int pipe_end)
         continue;
 }
 
-/* Collects the child, so that no zombie remains. Returns whether its file is complete. A process
- * that exits closes its pipe shortly before waitpid(2) can return, so this can block briefly. */
+/* Reaps the child, so that no zombie remains. Returns whether its file is complete. A process that
+ * exits closes its pipe shortly before waitpid(2) can return, so this can block briefly. */
 static bool end_child(struct journal *j)
 {
     int status = 0;
@@ -248,7 +248,7 @@ void compact_stop(struct journal *j)
 }
 
 /* Notes the child, and adds the pipe to the keeper's epoll set. Closing the pipe's only descriptor
- * removes it again. A child that cannot be watched is killed. */
+ * removes the pipe from the set. A child that cannot be watched is killed. */
 static bool watch_child(struct journal *j, pid_t child, int ended)
 {
     struct epoll_event event = { .events = EPOLLIN };
@@ -261,9 +261,9 @@ static bool watch_child(struct journal *j, pid_t child, int ended)
     return false;
 }
 
-/* Forks a child that writes a new file or, if `more`, appends to it. The cost for the loop is the
- * fork, which grows with the memory that the server has mapped. Returns whether the child is
- * running and watched; if not, no descriptor is left open. */
+/* Forks a child that writes a new file or, if `more`, appends to it. The loop waits for the fork,
+ * which takes longer the more memory the server has mapped. Returns whether the child is running
+ * and watched; if not, no descriptor is left open. */
 static bool start_child(struct journal *j, bool more)
 {
     int file = open(j->new_path, O_RDWR | O_CREAT | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
@@ -282,11 +282,11 @@ static bool start_child(struct journal *j, bool more)
     return child > 0 && watch_child(j, child, h.ended[0]);
 }
 
-/* Finishes a compaction: appends the rest, syncs, renames, syncs the folder, in this order. A
- * rename before the sync could leave the name on an empty file after a power cut, and the old file
- * would be gone. The new file is synced even with --sync none: the old one may have been on the
- * disk for long. Returns false if a step up to the rename failed; the old journal then stays in
- * use. */
+/* Finishes a compaction: appends the rest, syncs, renames, syncs the folder, in this order. After a
+ * power cut, a rename before the sync could leave the name on an empty file, and the old file would
+ * be gone. The new file is synced even with --sync none, because the old one may have been on the
+ * disk for a long time. Returns false if a step up to the rename failed; the old journal then stays
+ * in use. */
 static bool replace(struct journal *j)
 {
     struct writer w = { .fd = open(j->new_path, O_RDWR | O_CLOEXEC) };
@@ -319,7 +319,7 @@ static bool replace(struct journal *j)
     return true;
 }
 
-/* Keeps the old file in use, which is just larger than it should be. A broken journal accepts no
+/* Keeps the old file in use; it is merely larger than it should be. A broken journal accepts no
  * messages until a compaction succeeds, so it tries again after a second instead of a minute. */
 static void give_up(struct journal *j)
 {
@@ -346,10 +346,11 @@ void compact_continue(struct journal *j)
         give_up(j);
 }
 
-/* Returns true for a file of over twice the bytes in the rings: at least half of it is dropped
- * messages, so all compactions together write at most about as much as the appends did. The size
- * after the last compaction counts too: the records of short messages are longer than their frames,
- * and a file that is still large after a compaction must not be compacted again at once. */
+/* Returns true if the file is more than twice as large as what the rings hold: at least half of it
+ * is then dropped messages, so all compactions together write at most about as much as the appends
+ * did. The size after the last compaction counts too: the records of short messages are longer than
+ * their frames, and a file that is still large after a compaction must not be compacted again at
+ * once. */
 bool compact_is_due(const struct journal *j)
 {
     return j->trouble == TROUBLE_BROKEN || j->damaged ||

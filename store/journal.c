@@ -2,7 +2,8 @@
  *
  * Write-ahead means: a message is on the disk before any stream or page sees it, and before its
  * POST is answered. So every acknowledged message is in the file, whenever a crash happens. (With
- * --sync none it is in the kernel's page cache: enough if ssechat crashes, not for a power cut.)
+ * --sync none it is in the kernel's page cache, which survives a crash of ssechat, but not a power
+ * cut.)
  *
  *      0                                size
  *      | record | record | ... | record | record | rec
@@ -10,19 +11,20 @@
  *
  * The invariant: the file is good up to `size`. Everything in this file maintains it:
  *  - A batch is written at `size` and synced; after that `size` moves and the batch is safe. All
- *    messages of a turn share one sync ("group commit"). It is one write from one buffer: a copy
- *    costs nothing compared with a sync, and a writev of a thousand pieces would be split.
- *  - If a write fails, the file is cut back to `size`, because refused messages must not reappear.
+ *    messages of a turn share one sync ("group commit"). It is written at once from one buffer: a
+ *    copy costs nothing compared with a sync, and a writev of a thousand pieces would be split.
+ *  - If a write fails, the file is truncated to `size`, because refused messages must not reappear.
  *  - If a sync fails, the file is broken: what is on the disk is unknown. All messages are refused
  *    until compact.c has written a new file from the rings, which contain only safe messages.
  *  - A crash in the middle of a write leaves a torn tail. replay.c recognizes it, and journal_open
  *    cuts it off.
  *
- * If a crash comes between the write and the answer, the client does not learn what became of its
- * POST: the message can be in the file. So clients repeat the POST with its Idempotency-Key.
+ * If a crash comes between the write and the answer, the client does not learn whether its message
+ * is in the file. So clients repeat the POST with its Idempotency-Key.
  *
  * The sync runs in the loop's thread, so all clients wait while the disk works. That is the price
- * of a server with a single thread. One sync per turn keeps it from growing with the messages. */
+ * of a server with a single thread. One sync per turn keeps the wait from growing with the number
+ * of messages. */
 
 #include "store/journal.h"
 
@@ -45,7 +47,7 @@
 
 /* ==== Opening ================================================================================ */
 
-/* Ends the startup. Later, a failing journal is a state (trouble.h), not an exit. */
+/* Aborts the startup. After it, a failing journal is a state (trouble.h), not a reason to exit. */
 __attribute__((noreturn)) static void refuse_path(const char *path, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
@@ -62,13 +64,13 @@ static char *path_with(const char *path, const char *suffix)
     return with;
 }
 
-/* Locks the journal: two processes that append to one file would overwrite each other's records.
- * The lock has its own file, because compaction replaces the journal, and a lock stays with the
- * file that was locked. It is a record lock (fcntl), which belongs to the process: a flock(2) lock
- * belongs to the open file, so a child that still has a copy would keep it after the server was
- * killed, and the next start would fail. The kernel drops the lock when the process ends, however
- * it ends, so no lock is ever stale. The price: closing any other descriptor of the lock file would
- * drop the lock, so no other code opens that file. */
+/* Locks the journal, because two processes that append to one file would overwrite each other's
+ * records. The lock has its own file, because compaction replaces the journal, and a lock stays
+ * with the file that was locked. It is a record lock (fcntl), which belongs to the process: a
+ * flock(2) lock belongs to the open file, so a child that still has a copy would keep it after the
+ * server was killed, and the next start would fail. The kernel drops the lock when the process
+ * ends, however it ends, so no lock is ever stale. The price: closing any other descriptor of the
+ * lock file would drop the lock, so no other code opens that file. */
 static void take_lock(struct journal *j)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -90,9 +92,9 @@ static void check_path(const char *path)
         refuse_path(path, errno != 0 ? strerror(errno) : "it is not a regular file");
 }
 
-/* Returns the path without symbolic links, from malloc: a journal then has one name and one lock,
- * and a compaction renames over the file itself, not over a link to it. Creates the file if it does
- * not exist, because realpath(3) fails otherwise. */
+/* Returns the path without symbolic links (from malloc), so that a journal has one name and one
+ * lock, and a compaction renames over the file itself, not over a link to it. Creates the file if
+ * it does not exist, because realpath(3) fails otherwise. */
 static char *real_path(const char *path)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -103,9 +105,9 @@ static char *real_path(const char *path)
     return real;
 }
 
-/* Opens the file and its folder, once the lock is held. Even an existing file gets mode 0600: it
- * contains what users wrote. The new file of an interrupted compaction is removed; it was never
- * renamed, so the journal itself is still intact. */
+/* Opens the file and its folder, once the lock is held. Even an existing file gets mode 0600,
+ * because it contains what users wrote. The new file of an interrupted compaction is removed; it
+ * was never renamed, so the journal itself is still intact. */
 static void open_file(struct journal *j)
 {
     struct stat st;
@@ -123,7 +125,7 @@ static void open_file(struct journal *j)
 
 /* ==== Appending ============================================================================== */
 
-/* Returns whether an error ends when the operator makes space (507 for a POST): the disk is full,
+/* Returns whether the operator can end an error by making space (507 for a POST): the disk is full,
  * the quota is used up, or the file is as large as it may be (RLIMIT_FSIZE). */
 static bool is_full(int error)
 {
@@ -134,16 +136,16 @@ static bool is_full(int error)
  *
  * write(2) only copies into the page cache, which survives the end of the process but not a power
  * cut. fdatasync(2) returns after the disk has reported the bytes, and the file's new length, as
- * stored. Only then may the caller say "safe". After a short or failed write, cutting the file back
+ * stored. Only then may the caller say "safe". After a short or failed write, truncating the file
  * is enough, because nothing after `size` was promised.
  *
  * A failed sync is worse. The kernel reports the error once and marks the pages clean, so a second
  * sync has nothing to write and returns 0 although the data is lost (PostgreSQL met this in 2018,
- * as "fsyncgate"). So a sync is never retried: the state is TROUBLE_BROKEN. The file is cut in this
- * case too; otherwise a restart before the repair would replay the refused messages.
+ * as "fsyncgate"). So a sync is never retried: the state is TROUBLE_BROKEN. The file is truncated
+ * even then; otherwise a restart before the repair would replay the refused messages.
  *
- * The cut itself is not synced: if the machine loses power before the next successful append, a
- * refused message can still reappear. */
+ * The truncation itself is not synced: if the machine loses power before the next successful
+ * append, a refused message can still reappear. */
 static int append(struct journal *j, struct span bytes)
 {
     int error = record_write(j->fd, bytes, j->size);
@@ -190,8 +192,8 @@ static enum settled store(struct journal *j, struct publication *batch)
     return error == 0 ? SETTLED_SAFE : is_full(error) ? SETTLED_FULL : SETTLED_FAILED;
 }
 
-/* Settles a batch before it returns; nothing is pending between turns. A full disk is tried with
- * each batch, so a journal recovers with the first POST that fits. A broken file accepts
+/* Settles a batch before it returns; nothing is pending between turns. Even on a full disk, each
+ * batch is tried, so a journal recovers with the first POST that fits. A broken file accepts
  * nothing. */
 static void keep(struct keeper *keeper, struct publication *batch)
 {
@@ -239,8 +241,9 @@ static bool is_probing(const struct journal *j)
     return j->trouble == TROUBLE_FULL || j->trouble == TROUBLE_WRITE;
 }
 
-/* Returns when the next probe or compaction is due. A probe comes first: on a full disk, a second
- * file would fail as well. While a child works, no compaction is due; its pipe wakes the loop. */
+/* Returns when the next probe or compaction is due. A probe comes first, because on a full disk a
+ * second file cannot be written either. While a child works, no compaction is due; its pipe wakes
+ * the loop. */
 static int64_t next_ms(const struct keeper *keeper)
 {
     const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
@@ -261,7 +264,7 @@ static void tick(struct keeper *keeper, int64_t mono_ms)
         compact_start(j);
 }
 
-/* Continues a compaction: the only descriptor in the keeper's epoll set is its child's pipe. */
+/* Continues a compaction, because the keeper's epoll set contains only the pipe of a child. */
 static void ready(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
@@ -290,13 +293,13 @@ static void journal_close(struct keeper *keeper)
 
 /* Opens the journal in an order that matters. The lock comes before the first read, because another
  * server could still be appending. The state record overwrites the beginning of a torn tail, which
- * follows `size`; the rest of the tail is then cut off (by the next start, after a crash in
- * between). Finally the folder is synced; otherwise a power cut could remove the name of a new
- * file, with every message that was acknowledged. If the state record cannot be written, append has
- * cut the tail, and the server starts with that trouble.
+ * follows `size`; the rest of the tail is then cut off (after a crash in between, by the next
+ * start). Finally the folder is synced; otherwise a power cut could remove the name of a new file,
+ * with every message that was acknowledged. If the state record cannot be written, append has
+ * already cut off the tail, and the server starts with that trouble.
  *
- * The keeper's `watch` is its own epoll descriptor inside the loop's: a child's pipe comes and
- * goes, but the loop relies on one descriptor. */
+ * The keeper's `watch` is its own epoll descriptor inside the loop's, because a child's pipe comes
+ * and goes, but the loop relies on one descriptor. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub)
 {
     const char *path = settings->path;

@@ -8,8 +8,8 @@
  *      data: {"id":"1760000000000-0","room":"lobby", ... }
  *
  * The eight digits are the CRC-32 of everything after them in the record, including the empty line.
- * Records without an event keep what the rings do not contain: {"start","last","lost"} of the hub,
- * {"room","lost"} of a room. */
+ * Records without an event keep what the rings do not contain: {"start","last","lost"} for the hub,
+ * {"room","lost"} for a room. */
 
 #ifndef JOURNAL_H
 #define JOURNAL_H

@@ -1,10 +1,10 @@
 /* keeper.h - a keeper gives each message its id, and says when the message is safe.
  *
- * Memory and journal do this in two ways, so each provides the same struct of functions. The loop
- * hands each turn's batch to `keep`. The keeper numbers every message (hub_number) and settles each
- * with hub_safe or hub_refused: inside `keep`, or later, from `tick` or `ready`. Until then no
- * stream and no page sees the message, and its POST is not answered. Ids only grow, in the order of
- * the hub_safe calls. Several batches can be pending at a time. */
+ * The memory keeper and the journal do this differently, but provide the same struct of functions.
+ * The loop hands each turn's batch to `keep`. The keeper numbers every message (hub_number) and
+ * settles each with hub_safe or hub_refused: inside `keep`, or later, from `tick` or `ready`. Until
+ * then no stream and no page sees the message, and its POST is not answered. Ids only grow, in the
+ * order of the hub_safe calls. Several batches can be pending at a time. */
 
 #ifndef KEEPER_H
 #define KEEPER_H
@@ -12,7 +12,7 @@
 #include "hub.h"
 
 struct keeper {
-    /* Takes over a batch from hub_take_batch, which may be empty (NULL). Called once per turn. */
+    /* Takes over a batch from hub_take_batch; NULL is an empty batch. Called once per turn. */
     void (*keep)(struct keeper *, struct publication *batch);
 
     /* `tick` does whatever is due, once per turn. `next_ms` returns the latest time at which the
@@ -26,7 +26,7 @@ struct keeper {
     int watch;
     void (*ready)(struct keeper *);
 
-    /* Returns NULL if all is well, or a sentence for /healthz: why no message can be kept now. */
+    /* Returns NULL if all is well, or a sentence for /healthz that says why nothing can be kept. */
     const char *(*trouble)(const struct keeper *);
 
     /* Refuses the pending messages, and frees everything, including the keeper. */

@@ -3,7 +3,7 @@
  *      :5d41402a {"room":"lobby","kind":"chat"}\n id: ...\n data: ...\n \n
  *       '-crc--''---------------- what the CRC covers ------------------'
  *
- * The CRC-32 distinguishes a complete record from a torn write, from zeros (a file has grown, but
+ * The CRC-32 distinguishes a complete record from a torn write, from zeros (the file has grown, but
  * its bytes never reached the disk), and from a flipped bit. It does not protect against someone
  * who edits the file, because a CRC has no secret. There is no length field: a record ends at its
  * first empty line, and a payload has none inside, because each of its lines begins with a field
@@ -75,8 +75,8 @@ void record_hub(struct buffer *out, const struct hub *hub)
     end_record(out, begin);
 }
 
-/* Writes the newest id that a room has lost, which decides which streams get a gap when they
- * resume. After a compaction, the lost messages are in no file. */
+/* Writes the newest id that a room has lost: it decides which streams get a gap when they resume.
+ * After a compaction, the lost messages are in no file. */
 void record_room(struct buffer *out, const struct room *room)
 {
     size_t begin = begin_record(out);
@@ -90,8 +90,8 @@ void record_room(struct buffer *out, const struct room *room)
 
 /* Finds the two LFs that end the record at `s`, and returns the first, or NULL if there are none.
  * Only the first line of a record begins with a colon, so the search ends at the next such line.
- * Otherwise a file of lines that look like records, without empty lines, would be searched to its
- * end for each. */
+ * Otherwise, in a file of lines that look like records, but without empty lines, each line would
+ * cause a search to the end of the file. */
 static const char *end_of(struct span s)
 {
     const char *at = s.at, *last = s.at + s.len - 1;
@@ -150,9 +150,9 @@ int record_kind(struct span name)
     return -1;
 }
 
-/* Repeats partial writes (a nearly full disk, a signal) until everything is written or an error
- * occurs; a disk that fills up in the middle causes a partial write, then ENOSPC. It uses
- * pwrite(2), because each caller knows the offset, and any bytes after it must be overwritten. */
+/* Continues after partial writes (a nearly full disk, a signal) until everything is written or an
+ * error occurs; a disk that fills up in the middle causes a partial write, then ENOSPC. It uses
+ * pwrite(2), because each caller knows the offset, and must overwrite any bytes after it. */
 int record_write(int fd, struct span bytes, uint64_t offset)
 {
     while (bytes.len > 0) {

@@ -11,8 +11,8 @@
 enum { RECORD_CRC_DIGITS = 8, RECORD_JSON_AT = 1 + RECORD_CRC_DIGITS + 1 };
 
 /* Append a record to `out`: a message (`payload` is its frame without the envelope), the state of
- * the hub, or what a room has lost. If memory runs out, `out->failed` is set; then do not write
- * `out`. */
+ * the hub, or what a room has lost. If memory runs out, `out->failed` is set, and `out` must not be
+ * written. */
 void record_message(struct buffer *out, struct span room, enum message_kind kind, struct span key,
     struct span payload);
 void record_hub(struct buffer *out, const struct hub *hub);

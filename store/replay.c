@@ -11,7 +11,7 @@
  * end.) Damage could have hit acknowledged messages. The stretch up to the next good record is
  * copied to its own file for the operator to inspect, and all records around it are kept. Which
  * messages it contained is unknown, so every client that resumes with an id from before this start
- * gets a gap. A server should not refuse to start for one bad sector.
+ * gets a gap. A server should not refuse to start because of one bad sector.
  *
  * The file is mapped, not copied. The time is linear in its size, which compaction bounds. */
 
@@ -33,7 +33,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Ends the startup if continuing would lose messages that are in the file. */
+/* Aborts the startup, because continuing would lose messages that are in the file. */
 __attribute__((noreturn)) static void refuse_file(const struct journal *j, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", j->path, why);
@@ -43,7 +43,7 @@ static const char no_memory[] = "there is not enough memory for its contents";
 
 /* ==== One record ============================================================================= */
 
-/* Returns a string of a record's comment, decoded into `out`; empty if it is absent or too long. */
+/* Returns a string from a record's comment, decoded into `out`; empty if absent or too long. */
 static struct span text_of(const struct json_field *field, char *out, size_t size)
 {
     if (field->type != JSON_STRING || field->raw.len > size)
@@ -51,8 +51,8 @@ static struct span text_of(const struct json_field *field, char *out, size_t siz
     return (struct span) { out, json_decode(field->raw, out) };
 }
 
-/* Returns whether a server can have given this id. After an id at the end of the range none would
- * be left to give, and one bad record must not stop all later messages. */
+/* Returns whether a server can have assigned this id. After an id at the end of the range, none
+ * would be left to assign, and one bad record must not stop all later messages. */
 static bool is_possible(struct id id)
 {
     const uint64_t year_10000_ms = 253402300800000;
@@ -139,8 +139,9 @@ static bool replay_record(const struct journal *j, struct span record, bool *mes
 /* ==== The whole file ========================================================================= */
 
 /* Copies a bad stretch to a file beside the journal, so that the operator can inspect it. The name
- * contains its offset and CRC: a server that is started repeatedly keeps the same stretch once. The
- * copy is synced, because the next compaction removes the original. Returns false on failure. */
+ * contains the stretch's offset and CRC, so that a server that is started repeatedly keeps the same
+ * stretch only once. The copy is synced, because the next compaction removes the original. Returns
+ * false on failure. */
 static bool keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
 {
     char path[PATH_MAX + 64];
@@ -160,7 +161,7 @@ static bool keep_aside(const struct journal *j, struct span stretch, uint64_t of
     return kept;
 }
 
-/* Returns whether a record ends in `s`, at an empty line. A tail without one was being written. */
+/* Returns whether `s` contains the empty line that ends a record. A tail without one is torn. */
 static bool has_end(struct span s)
 {
     struct span line;
@@ -171,15 +172,17 @@ static bool has_end(struct span s)
 }
 
 /* Replays the file's bytes, and counts the messages. Returns the length of the good part. The
- * caller cuts off everything after it, so that must be a torn tail, or have been put aside.
+ * caller cuts off everything after it, so that part must be a torn tail, or must have been set
+ * aside.
  *
  *      at            next
  *      | bad stretch | good record ...       in the middle: continues at `next`
  *      | bad stretch |                       at the end: next == s.len
  *
- * A stretch in the middle that cannot be put aside (the disk is full) stays in place for the next
- * start, and makes no compaction due; one that is due for the file's size still drops it. A stretch
- * at the end cannot stay, because the next append would overwrite it, so the server does not start.
+ * A stretch in the middle that cannot be set aside (because the disk is full) stays in place for
+ * the next start. It does not make a compaction due, but one that is due because of the file's size
+ * still drops it. A stretch at the end cannot stay, because the next append would overwrite it, so
+ * the server does not start.
  *
  * A batch that a power cut has torn can look damaged too, because a disk writes its pages in any
  * order. The mistake is on the safe side: it costs a file and a gap, but no message. */
@@ -212,7 +215,7 @@ static size_t replay(struct journal *j, struct span s, unsigned long long *messa
 }
 
 /* Maps the file and replays it. The lock keeps other servers from changing the file. If another
- * program cuts it while it is mapped, the process ends with SIGBUS. */
+ * program truncates the file while it is mapped, the process ends with SIGBUS. */
 void replay_load(struct journal *j)
 {
     unsigned long long messages = 0;

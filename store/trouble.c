@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-/* Returns the name of a state in the log. */
+/* Returns a state's name for the log. */
 static const char *name_of(enum trouble trouble)
 {
     return trouble == TROUBLE_FULL     ? "full"
@@ -43,7 +43,7 @@ const char *trouble_sentence(enum trouble trouble)
     case TROUBLE_WRITE:
         return "The journal cannot be written. Messages are refused until it can.";
     case TROUBLE_BROKEN:
-        return "The journal failed and is being written again. Messages are refused until that is "
+        return "The journal failed and is being rewritten. Messages are refused until that is "
                "done.";
     case TROUBLE_NONE:
         break;

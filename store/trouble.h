@@ -10,7 +10,7 @@ enum trouble {
     TROUBLE_FULL,  /* the disk or the quota is full; the file is intact up to `size` */
     TROUBLE_WRITE, /* a write failed for another reason; the file is intact up to `size` */
 
-    /* A sync failed, or the file could not be cut back: what is on the disk is unknown until the
+    /* A sync failed, or the file could not be truncated: what is on the disk is unknown until the
      * file is rewritten from the rings. */
     TROUBLE_BROKEN,
 };

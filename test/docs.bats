@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Tests the documents: their commands print what they show, their links lead somewhere, and their
+# Tests the documents: their commands print the output shown, their links lead somewhere, and their
 # options, defaults and limits match the program.
 # shellcheck disable=SC2016,SC2153
 #
@@ -29,19 +29,19 @@ rows() { # HEADING FILE
 
 # ---- Commands ----
 
-@test "the commands in the README print what it shows" {
+@test "the commands in the README print the output shown" {
   "$ROOT/test/commands" "$ROOT/README.md"
 }
 
-@test "the commands in the contract print what it shows" {
+@test "the commands in the contract print the output shown" {
   "$ROOT/test/commands" "$ROOT/docs/contract.md"
 }
 
-@test "the commands in the operating manual print what it shows" {
+@test "the commands in the operating manual print the output shown" {
   "$ROOT/test/commands" "$ROOT/docs/operating.md"
 }
 
-@test "the commands in the reading guide print what it shows" {
+@test "the commands in the reading guide print the output shown" {
   "$ROOT/test/commands" "$ROOT/docs/reading.md"
 }
 
@@ -106,7 +106,7 @@ END
 
 # ---- Links and names ----
 
-# Prints the anchors of the headings of a document, as GitHub makes them.
+# Prints the anchors that GitHub makes from a document's headings.
 anchors() {
   sed -n 's/^##* //p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
 }
@@ -185,7 +185,7 @@ help_lines() {
   done < <(rows '## Options' "$ROOT/docs/operating.md")
 }
 
-# Prints a size in bytes, a time in milliseconds, or a number: "256K", "7d", "3000".
+# Converts a value such as 256K, 7d or 3000 to a plain number: bytes, milliseconds or a count.
 plain_number() {
   local number=${1%[KMsmhd]}
   case $1 in
@@ -197,7 +197,7 @@ plain_number() {
   esac
 }
 
-@test "the defaults in --help match the table of options" {
+@test "the defaults in --help match the table in host/options.c" {
   local name initial named count=0
   while read -r name initial; do
     named=$(help_lines | awk -v name="--$name" '$1 == name' | grep -oE '\([0-9]+[KMsmhd]?\)' | tr -d '()' || true)
@@ -210,7 +210,7 @@ plain_number() {
   ((count >= 9))
 }
 
-# A constant in the source must have this value, and the manual's table must contain these words.
+# Checks that a constant in the source has this value, and that the manual's table contains these words.
 limit_is() { # FILE CONSTANT VALUE WORDS
   grep -qE "(^| )$2 = $3( |,|\$)" "$ROOT/$1" || {
     printf '%s: %s is no longer %s: %s\n' "$1" "$2" "$3" "$(grep -h "$2 =" "$ROOT/$1")" >&2
@@ -229,7 +229,7 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   limit_is hub/rules.h MESSAGE_MAX_CHARACTERS 4096 '4096 characters'
   limit_is hub/stream.h STREAM_ROOMS_MAX 16 '| rooms of one stream | 16 |'
   limit_is net/limits.c SPARE_CONNECTIONS 32 '32 more than that'
-  limit_is net/limits.c RESERVED_DESCRIPTORS 32 'a thirty-second of them, at least 32'
+  limit_is net/limits.c RESERVED_DESCRIPTORS 32 '1/32 of them, but at least 32'
   limit_is net/limits.c BUFFERED_MAX_BYTES '64 << 20' '64 MiB and eight of the largest bodies'
   limit_is net/limits.c BUFFERED_LARGEST 8 'eight of the largest bodies'
   limit_is net/limits.c BUFFERED_SHARE 16 'for one address 4 MiB and one'

@@ -53,7 +53,7 @@ upwards() { # BELOW ABOVE
   finds "$file:$(wc -l <"$file")" "includes $header, which is not below $1"
 }
 
-@test "the tree keeps the rule of the folders" {
+@test "the tree follows the layering rule" {
   run "$ROOT/test/layers" .
   printf '%s\n' "$output"
   [ "$status" = 0 ]
@@ -93,9 +93,9 @@ upwards() { # BELOW ABOVE
   upwards json. http.
 }
 
-@test "an include that is not named from the root is found" {
+@test "an include that is not written from the root is found" {
   printf '#include "bytes.h"\n' >>base/text.c
-  finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is not the path of a file of a layer'
+  finds "base/text.c:$(wc -l <base/text.c)" 'includes bytes.h, which is not a layer'"'"'s file'
 }
 
 @test "an internal header of a layer may be included only in that layer" {
@@ -154,7 +154,7 @@ upwards() { # BELOW ABOVE
   run "$ROOT/test/layers" .
   [[ $output != *'more than 600'* ]]
   echo >>base/long.h
-  finds base/long.h:901 'a file of more than 600 lines'
+  finds base/long.h:901 'the file has more than 600 lines'
 }
 
 @test "a file or a section that no evening of the reading guide names is found" {
