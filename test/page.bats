@@ -769,8 +769,8 @@ show_token() {
   open_page "$URL/#token=$(sign --sub ann --rooms lobby --publish --ttl 15s)"
   wait_until "$CONNECTED"
   wait_until 'document.querySelector("#asking").open'
-  script 'document.querySelector("#asking").close()'
-  say 'patience'
+  # The page asks again at each attempt to connect, which may come before the text is typed.
+  eventually 'script "document.querySelector(\"#asking\").close()" && say patience'
   show_token "$(sign --sub ann --rooms lobby --publish)"
   wait_for_message 'patience'
   outbox_is_empty
