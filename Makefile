@@ -11,7 +11,7 @@ STATIC  ?= -static
 B       ?= build
 
 # musl makes a smaller static binary; if it is not installed, the system's libc is used. Debian's
-# musl-gcc does not support -static-pie (it silently links a dynamic program), so gcc is used for it.
+# musl-gcc accepts -static-pie but silently links a dynamic program, so that option uses gcc.
 ifeq ($(origin CC),default)
 has = $(if $(shell command -v $1),$1)
 CC := $(firstword $(if $(filter -static-pie,$(STATIC)),,$(call has,musl-gcc)) $(call has,gcc) cc)
@@ -24,8 +24,8 @@ FUZZ_CC  ?= clang
 
 # CPPFLAGS, CFLAGS and LDFLAGS belong to the user and come last; these belong to the project. 64-bit
 # times and file offsets matter on 32-bit targets. glibc warns if _FORTIFY_SOURCE is used without
-# optimization. musl has no _FORTIFY_SOURCE, and does not apply RELRO to a static program, where it
-# would cover only 176 bytes, because constants that contain addresses are in .rodata.
+# optimization. musl has no _FORTIFY_SOURCE, and does not apply RELRO to a static program. Little is
+# lost: RELRO would cover only 176 bytes, because constants that contain addresses are in .rodata.
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Wcast-qual -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings
 LANGUAGE := -std=gnu11 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -iquote .
@@ -164,7 +164,7 @@ long: tests tests-debug
 	test/run --long $(TESTS)
 	$(MAKE) check-cross
 
-# Runs the suite on a build that counts which lines run. A failing test does not stop the report.
+# Runs the suite on a build that records which lines run. A failing test does not stop the report.
 coverage: tools valgrind
 	test/needs coverage
 	rm -f build/coverage/*.gcda build/coverage/*/*.gcda
@@ -212,8 +212,8 @@ bench-instructions: ssechat build/bench/load
 ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch])
 SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test) $(wildcard test/lib/*.bash)
 
-# gcc's analyzer reports memory as leaked if only links inside that memory point to it; the sanitizers
-# and valgrind find real leaks.
+# gcc's analyzer reports an object as leaked if the program keeps only a pointer to a member inside
+# it, such as a list link; the sanitizers and valgrind find real leaks.
 lint: ssechat
 	test/needs lint
 	test/layers

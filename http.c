@@ -5,7 +5,7 @@
  *
  * The parser is a sequence of small steps. Each step begins where the last one stopped (`scanned`),
  * reads the bytes that have arrived, and returns > 0 to continue with the next step, 0 if it needs
- * more bytes, or < 0, the negated status, to refuse the request. The request line is read byte by
+ * more bytes, or the negated status (< 0) to refuse the request. The request line is read byte by
  * byte, so that nonsense is refused at its first byte: a TLS handshake on the plain port gets a 400
  * at once. A field line or a chunk line is examined when it is complete.
  *
@@ -459,8 +459,8 @@ void http_start(struct http_request *r, size_t max_body)
     r->max_body = max_body < BODY_MAX_BYTES ? max_body : BODY_MAX_BYTES;
 }
 
-/* Shows each step only the bytes within the limit, instead of checking the length afterwards: a
- * step that returns 0 at the limit means that the head is too long. */
+/* Shows each step only the bytes within the limit, instead of checking the length afterwards. If a
+ * step needs more bytes at the limit, the head is too long. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len)
 {
     must(r->state <= FIELDS && r->scanned <= len);

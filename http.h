@@ -94,20 +94,21 @@ void http_start(struct http_request *r, size_t max_body);
 /* Reads the request line and the fields from the `len` bytes that have arrived. The caller passes
  * the whole buffer each time, from the request's first byte, with more bytes at its end.
  * Returns > 0 if the head is complete: its length, which is where the body begins. Returns 0 if
- * more bytes are needed. Returns < 0 if the request is refused, the negated status to answer before
- * closing: 400 (syntax, or framing that two readers could understand differently), 413
- * (Content-Length over max_body), 414, 417 (an expectation other than 100-continue), 431, 501 (a
- * transfer coding other than chunked), 505. A few empty lines before the request line are skipped
- * (RFC 9112 2.2). The result depends only on the bytes, not on how they were split. */
+ * more bytes are needed. Returns < 0 if the request is refused: the negated status, which the
+ * caller sends before it closes the connection. It is 400 (syntax, or framing that two readers
+ * could understand differently), 413 (Content-Length over max_body), 414, 417 (an expectation other
+ * than 100-continue), 431, 501 (a transfer coding other than chunked) or 505. A few empty lines
+ * before the request line are skipped (RFC 9112 2.2). The result depends only on the bytes, not on
+ * how they were split. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len);
 
 /* Reads the body after a complete head; the caller again passes the whole buffer. A chunked body is
  * decoded in place: its chunks are joined, and the bytes after them move up. `*len` shrinks by the
  * size of the chunk lines and trailers.
  * Returns > 0 if the request is complete: the offset at which the next request begins. Returns 0 if
- * more bytes are needed. Returns < 0 if the request is refused, the negated status: 400, 413 (over
- * max_body, as soon as a chunk line says so), 431 (trailers and chunk extensions together exceed
- * the head's limits). After a refusal the contents of the buffer are undefined. */
+ * more bytes are needed. Returns < 0 if the request is refused: the negated status, as above. It is
+ * 400, 413 (over max_body, as soon as a chunk line says so) or 431 (trailers and chunk extensions
+ * together exceed the head's limits). After a refusal the contents of the buffer are undefined. */
 int http_parse_body(struct http_request *r, char *bytes, size_t *len);
 
 /* Writes the buffer of an unfinished request to `out` in a form that a new parser can read without
@@ -144,7 +145,7 @@ static inline bool http_next(const struct http_request *r, enum http_field name,
 }
 
 /* Returns the value of the first field `name`, or a span with `at` NULL if the request has none.
- * The parser has refused a repeated field that is not a list (RFC 9110 5.3). */
+ * The parser has refused any request that repeats a field that is not a list (RFC 9110 5.3). */
 static inline struct span http_find(
     const struct http_request *r, enum http_field name, const char *bytes)
 {
@@ -160,7 +161,8 @@ struct http_list {
     const char *bytes;
     enum http_field name;
     unsigned cursor;
-    struct span rest; /* The rest of the field; `at` is NULL before the first and after each. */
+    struct span rest; /* What is left of the current field; `at` is NULL before the first field and
+                       * at the end of each one. */
 };
 
 /* Gets the next item, trimmed of white space; it can be empty. Returns false at the end. */

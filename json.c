@@ -49,7 +49,7 @@ struct walk {
 
 _Static_assert(JSON_DEPTH_MAX == 64, "one bit per level; a message below says 64");
 
-/* Returns whether a byte is white space in JSON (RFC 8259 2); a no-break space, for one, is not. */
+/* Returns whether a byte is one of JSON's four white space characters (RFC 8259 2). */
 static bool is_space(char byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
@@ -517,8 +517,8 @@ static size_t put_unicode_escape(int32_t unit, char *out)
     return 6;
 }
 
-/* Escapes only what RFC 8259 7 requires, and U+2028 and U+2029: until ECMAScript 2019 they ended a
- * line in JavaScript, and broke a script that contained such JSON. */
+/* Escapes only what RFC 8259 7 requires, and U+2028 and U+2029: before ECMAScript 2019, these two
+ * ended a line in JavaScript and broke a script that contained such JSON. */
 size_t json_escape(struct span text, char *out)
 {
     size_t len = 0;

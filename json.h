@@ -28,13 +28,13 @@ struct json_field {
 
 /* Checks that `text` is one JSON object from its first byte to its last: UTF-8 without a byte order
  * mark, RFC 8259's grammar, at most JSON_DEPTH_MAX levels, no lone surrogate in any string. Fills
- * in `fields`; names are compared after decoding ("ro\u006fm" is room). Returns NULL or an error
- * message; a wanted field that is given twice is an error. The message is a constant and contains
- * nothing from the text; `fields` are then undefined. */
+ * in `fields`; names are compared after decoding ("ro\u006fm" is room). A wanted field that is
+ * given twice is an error. Returns NULL or an error message, which is a constant and contains
+ * nothing from the text; after an error, `fields` are undefined. */
 const char *json_find(struct span text, struct json_field *fields, size_t count);
 
-/* Decodes a string that json_find accepted (with its quotes) to UTF-8. `out` needs room for raw.len
- * bytes and may be raw.at, because a decoded string is never longer. Returns the length. */
+/* Decodes to UTF-8 a string that json_find accepted, given with its quotes. `out` needs room for
+ * raw.len bytes and may be raw.at, because a decoded string is never longer. Returns the length. */
 size_t json_decode(struct span raw, char *out);
 
 /* Compacts a value that json_find accepted to one line, without the white space between its tokens.

@@ -19,8 +19,8 @@
  *
  *      reap       frees the clients that were closed in this turn
  *
- * Each stream gets everything that arrives in one turn in a single send, so messages get cheaper as
- * the load rises.
+ * Whatever arrives in one turn reaches each stream in a single send, so messages get cheaper as the
+ * load rises.
  *
  * Left out: threads (the kernel's send dominates the cost of a message, and one core sends to tens
  * of thousands of streams), a daemon mode and a pid file (the service manager's task). */
@@ -45,15 +45,15 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* The most events that one epoll_wait returns. More would make a turn longer, fewer would make
- * batches smaller; the next turn reports the other sockets. */
+/* The most events that one epoll_wait returns. More would make a turn longer, and fewer would make
+ * batches smaller. The next turn reports the remaining sockets. */
 enum { EVENTS_PER_TURN = 256 };
 
 /* How many streams are served between two checks of the sockets. The number decides how long a POST
- * waits while a message is sent to ten thousand streams. Measured (`load probe`), median and 99th
- * percentile: 0.17 and 0.4 ms for 32 streams, 0.36 and 0.8 for 64, 0.5 and 1.4 for 128, 1.0 and 2.5
- * for 256, 1.8 and over 5 for 512. A check costs about a tenth of a send: 0.2 % of the sends
- * between two checks for 64 streams, and a larger share for fewer. */
+ * waits while a message is sent to ten thousand streams. `load probe` measured these waits, median
+ * and 99th percentile: 0.17 and 0.4 ms for 32 streams, 0.36 and 0.8 for 64, 0.5 and 1.4 for 128,
+ * 1.0 and 2.5 for 256, 1.8 and over 5 for 512. A check costs about a tenth of a send. For 64
+ * streams that is 0.2 % of the sends between two checks; for fewer, the share is larger. */
 enum { FLUSHES_PER_TURN = 64 };
 
 /* Everything that the program itself owns. The layers below get what they need from it at startup;
@@ -127,8 +127,8 @@ static int wait_ms(const struct server *s)
     return (int)(wait < 0 ? 0 : earlier(wait, longest));
 }
 
-/* Reads the clocks once per turn, so everything in a turn happens at the same time, and a message
- * costs no system call for the time. */
+/* Reads the clocks once per turn, so everything in a turn has the same time, and no message needs a
+ * system call to get it. */
 static void read_clocks(struct server *s)
 {
     clock_read();
@@ -172,7 +172,7 @@ static void run(struct server *s)
 
 /* ==== The start ============================================================================== */
 
-/* Aborts the startup with a one-sentence message. After it, a shortage costs only one client. */
+/* Aborts the startup with a one-sentence message. Later, a shortage costs only one client. */
 __attribute__((noreturn)) static void fail(const char *what)
 {
     log_exit(EXIT_SYSTEM, "%s: %s", what, strerror(errno));

@@ -1,11 +1,11 @@
 /* access.c - decides which requests are allowed.
  *
  * The checks stop three kinds of misuse. DNS rebinding: a foreign page makes its own name resolve
- * to our address and so gets the rights of our page; the Host of its requests is not a --host name.
- * Cross-site request forgery: a foreign page makes its reader's browser post with the reader's
- * cookie; its Origin is neither ours nor a --cors origin. (CORS alone would not stop this, because
- * CORS decides which answers a browser shows to a page, not which requests it sends.) Strangers:
- * with --key, every client needs a token. net/limits.c limits how much an address may use.
+ * to our address and so gets the rights of our page, but the Host of its requests is not a --host
+ * name. Cross-site request forgery: a foreign page makes its reader's browser post with the
+ * reader's cookie, but its Origin is neither ours nor a --cors origin. (CORS alone would not stop
+ * this: it decides which answers a browser shows to a page, not which requests it sends.)
+ * Strangers: with --key, every client needs a token. net/limits.c limits each address.
  *
  * Nothing is remembered: the token of every request is checked, so an expired token stops working
  * at once. The price is an HMAC per request and key. No part of a token is ever logged. */
@@ -230,7 +230,7 @@ const struct refusal *access_token(
         token_check(text, keys, settings->key_files.count, (int64_t)(unix_ms / 1000), token));
 }
 
-/* For a good token that does not allow the request (RFC 6750 3.1). */
+/* The status and fields for a good token that does not allow the request (RFC 6750 3.1). */
 #define SCOPE 403, "WWW-Authenticate: Bearer error=\"insufficient_scope\"\r\n"
 
 const struct refusal *access_publish(const struct token *token)

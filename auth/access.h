@@ -51,8 +51,8 @@ struct span access_allowed_origin(struct span origin);
 const struct refusal *access_token(
     const struct http_request *r, const char *bytes, uint64_t unix_ms, struct token *token);
 
-/* Refuse publishing unless the token allows it (403), and rooms unless both the token and --room
- * allow each of them (403). */
+/* Refuse publishing unless the token allows it, and rooms unless both the token and --room allow
+ * each of them (403). */
 const struct refusal *access_publish(const struct token *token);
 const struct refusal *access_rooms(
     const struct hub *hub, const struct token *token, const struct span *rooms, size_t count);

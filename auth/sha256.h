@@ -1,4 +1,4 @@
-/* sha256.h - SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104): for the signatures of tokens.
+/* sha256.h - SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104): for token signatures.
  *
  * It is implemented here because the program links nothing but libc. */
 
@@ -11,8 +11,8 @@ enum { SHA256_BYTES = 32 };
 
 /* Computes the hash of all of `bytes` at once. */
 void sha256_digest(struct span bytes, unsigned char digest[SHA256_BYTES]);
-/* Computes the keyed hash, which is impossible without `key`. Accepts a key of any length, so the
- * caller must check that the key is long enough. Compare digests in constant time. */
+/* Computes the keyed hash, which nobody can compute without `key`. Accepts a key of any length, so
+ * the caller must check that the key is long enough. Compare digests in constant time. */
 void sha256_hmac(struct span key, struct span bytes, unsigned char digest[SHA256_BYTES]);
 
 static inline struct span sha256_span(const unsigned char digest[SHA256_BYTES])

@@ -7,14 +7,14 @@
  *     \__________________________ what is signed ____________________/
  *
  * A stranger may have written the token, so the order of the checks is fixed: the shape, the
- * signature, and only then the contents. JWT libraries were broken because they let the header
+ * signature, and only then the contents. JWT libraries have been broken because they let the header
  * decide how to verify the signature ("none", or a public key used as an HMAC key, RFC 8725 2.1).
  * Here the algorithm is fixed; the header is read after the signature has been verified, and must
- * name this algorithm. So the JSON parser sees no byte that an owner of the key has not signed.
+ * name this algorithm. So the JSON parser sees only bytes that an owner of the key has signed.
  * `kid`, `jku`, `jwk` and similar fields, which would let a token choose its own key, are ignored.
  *
- * Base64url that is padded, truncated or has unused bits set is refused. So a token has exactly one
- * spelling, and cannot evade a proxy's filter that recognises it by its text.
+ * Base64url that is padded or truncated, or has unused bits set, is refused. So a token has exactly
+ * one spelling, and cannot evade a proxy's filter that recognises it by its text.
  *
  * Nothing is allocated except a key and the output of token_make. A key's bytes are never written
  * to a log, an answer or an error. Left out: other algorithms (one kind of key, one rule),
@@ -267,7 +267,7 @@ static bool read_header(struct span json)
 static const int64_t date_max = 253402300799;
 
 /* The limit of an exponent, so that reading it cannot overflow. A greater one has the same effect:
- * no token has room for that many digits, so a date is 0, a fraction or at its limit. */
+ * no token has room for that many digits, so the date is then 0, a fraction or at its limit. */
 enum { EXPONENT_MAX = 2 * TOKEN_MAX_BYTES };
 
 /* Takes the exponent off the end of a number. Returns 0 if there is none. */

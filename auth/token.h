@@ -31,9 +31,9 @@ struct token {
     size_t room_count;
     bool all_rooms; /* "*" is among `rooms` */
     bool publish;
-    int64_t expires; /* The first Unix time at which the token is refused: at most
-                        253402300799, the end of the year 9999, so that milliseconds fit into
-                        64 bits, or INT64_MAX for never. */
+    int64_t expires; /* The first Unix time at which the token is refused: INT64_MAX for never,
+                        otherwise at most 253402300799, the end of the year 9999, so that
+                        milliseconds fit into 64 bits. */
     char text[TOKEN_MAX_BYTES / 4 * 3]; /* the decoded claims */
 };
 
@@ -62,7 +62,7 @@ void token_open(struct token *token);
 /* Returns whether a good token allows this room. */
 bool token_has_room(const struct token *token, struct span room);
 
-/* Appends a token to `out`, issued at `now`. An empty `name` omits `sub`; a room "*" means all
+/* Appends a token, issued at `now`, to `out`. An empty `name` omits `sub`; a room "*" means all
  * rooms. Nothing is checked: a token that breaks a rule or is longer than TOKEN_MAX_BYTES is still
  * signed, but token_check refuses it. If memory runs out, `out` stays as it was, and `out->failed`
  * is set. */

@@ -51,10 +51,10 @@ struct span span_trim(struct span s)
     return s;
 }
 
-/* Returns the offset of the first `byte` in a word, or 8 if there is none, by the classic SWAR test
- * for a zero byte. XOR turns the wanted byte into 0. Subtracting 1 sets the highest bit of a 0; the
- * bit also stays set in bytes over 0x80, which `~word` masks out. The borrow from a 0 can mark the
- * next byte wrongly, but only the first mark is used, and it is right. */
+/* Returns the offset of the first `byte` in a word, or 8 if there is none. This is the classic SWAR
+ * test for a zero byte. XOR turns the wanted byte into 0. Subtracting 1 sets the highest bit of a
+ * 0; the bit also stays set in bytes over 0x80, which `~word` masks out. The borrow from a 0 can
+ * mark the next byte wrongly, but only the first mark is used, and it is right. */
 static inline size_t find_in_word(uint64_t word, char byte)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
@@ -73,7 +73,7 @@ static inline size_t find_in_word(uint64_t word, char byte)
  *
  * The bytes in the overlap have been tested already and do not match, so the first match in the
  * last word is new. A span shorter than 8 bytes is one word padded with zeros. If the wanted byte
- * is NUL, they match, so the result must be compared with the length. */
+ * is NUL, the zeros match, so the result must be compared with the length. */
 size_t span_find(struct span s, char byte)
 {
     if (s.len < sizeof(uint64_t)) {
@@ -199,8 +199,8 @@ void buffer_free(struct buffer *b)
     *b = (struct buffer) { 0 };
 }
 
-/* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. That
- * ends all streams, but a broken server could send one client's bytes to another. */
+/* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. This
+ * ends all streams, but a server that continued could send one client's bytes to another. */
 void must_fail(const char *what, const char *file, int line)
 {
     print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);

@@ -3,8 +3,8 @@
  * A span borrows bytes: it is a pointer and a length, has no NUL at the end, and is never freed. It
  * is valid as long as its bytes are. A buffer owns its bytes and grows when text is added. A write
  * that runs out of memory sets `failed` and leaves the buffer as it was, so code that writes twenty
- * pieces checks once, at the end. A later, shorter piece can still fit, so a failed buffer contains
- * an incomplete text and must not be sent. */
+ * pieces checks once, at the end. A later, shorter piece can still fit, so the text in a failed
+ * buffer can have gaps and must not be sent. */
 
 #ifndef BYTES_H
 #define BYTES_H

@@ -100,8 +100,8 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
     memcpy(out, " GMT", 5); /* including the NUL */
 }
 
-/* Clamps the milliseconds too, because date_of clamps only the seconds: the milliseconds of the
- * last second would otherwise start from 0 again and again. */
+/* Clamps the milliseconds too: date_of clamps only the seconds, so the last second would otherwise
+ * repeat its milliseconds forever. */
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES])
 {
     if (ms > last_second * 1000 + 999)

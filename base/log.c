@@ -5,9 +5,9 @@
  * the same pipe.
  *
  * The price of unbuffered writes: write(2) blocks while a pipe is full, so a supervisor that stops
- * reading stops the server at its next line. That is rare, because little is logged: callers limit
- * their warnings about clients (net/limits.c). Left out: timestamps and log rotation, which the
- * journal and most supervisors provide. */
+ * reading blocks the server at its next log line. That is rare, because little is logged: callers
+ * limit their warnings about clients (net/limits.c). Left out: timestamps and log rotation, which
+ * the journal and most supervisors provide. */
 
 #include "base/log.h"
 
@@ -27,7 +27,7 @@ static bool to_journal;
 
 /* Compares standard error with JOURNAL_STREAM, the device and inode of the journal's stream, which
  * systemd sets. The variable alone is not enough: a child of a service inherits it even if its own
- * standard error is not the journal, and the prefixes would be noise. */
+ * standard error is not the journal, where the prefixes would be noise. */
 void log_start(enum log_level level)
 {
     char ours[48];

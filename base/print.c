@@ -155,9 +155,9 @@ static struct span next_number(char letter, enum length length, va_list *args, c
 }
 
 /* Takes one conversion off the front of a format. %s and %c accept no length modifier, and only %s
- * accepts a precision; the musts refuse anything else. Returns the text of the conversion, which
- * points into the argument or `digits` and is valid as long as they are. A string is not read past
- * its precision. */
+ * accepts a precision; anything else aborts. Returns the text of the conversion, which points into
+ * the argument or `digits` and is valid as long as they are. A string is not read past its
+ * precision. */
 static struct span next_value(
     const char **format, va_list *args, struct conversion *c, char digits[DIGITS_MAX])
 {

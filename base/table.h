@@ -1,9 +1,9 @@
 /* table.h - an intrusive hash table with chains: rooms, names, idempotency keys, peers.
  *
  * The nodes are fields of the structs that the table finds, so the table allocates only its array
- * of chains. Clients choose most of the keys, so the hash is SipHash-1-3 with a secret of this
- * process: a client that does not know the secret cannot choose names that all fall into one chain
- * and make every lookup linear (hash flooding).
+ * of chains. Clients choose most of the keys, so the hash is SipHash-1-3 with a random secret: a
+ * client that does not know it cannot choose names that all fall into one chain and make every
+ * lookup linear (hash flooding).
  *
  *      chains  0 ─► NULL
  *              1 ─► struct room { node ... } ─► struct room { node ... } ─► NULL

@@ -1,7 +1,7 @@
 /* commands.c - `ssechat token`: signs a token and prints it.
  *
  * An application signs its users in with a JSON Web Token library for its own language. This
- * command is for shell scripts, for tests, and for trying out a server. It needs the key file and
+ * command is for shell scripts, for tests, and for trying out a server. It needs the key file but
  * no running server, because a token is checked by its signature alone (auth/token.h). */
 
 #include "host/commands.h"
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Prints the token with a line end. A token that is written only partly (to a full disk) is an
- * error, because a script would continue with half of it. */
+/* Prints the token with a line end. A token that is written only partly (because the disk is full)
+ * is an error, because a script would continue with half of it. */
 static void write_line(struct buffer *out)
 {
     buffer_add(out, SPAN("\n"));

@@ -455,9 +455,9 @@ static bool is_origin(struct span origin)
            memchr(rest.at + 2, '/', rest.len - 2) == NULL && memchr(rest.at, ' ', rest.len) == NULL;
 }
 
-/* Returns whether `host` is a name as in Host, with or without a port; an IPv6 address is in
- * brackets. Only the characters are checked, which catches URLs and lists. A name that no client
- * uses never matches. */
+/* Returns whether `host` is a name as it appears in Host, with or without a port; an IPv6 address
+ * is in brackets. Only the characters are checked, which catches URLs and lists. A name that no
+ * client uses never matches. */
 static bool is_host(struct span host)
 {
     bool good = host.len > 0;
@@ -468,7 +468,7 @@ static bool is_host(struct span host)
 
 /* Fills in net.trusted and net.trust_unix from the list. A network with bits set after its prefix
  * is refused, because it is probably a typing mistake, and a network that is too large would let
- * clients choose the address that they count for. */
+ * clients choose the address to which limits apply. */
 static void read_trusted(struct options *o)
 {
     const struct spans *list = &o->trust_proxy;
@@ -508,8 +508,8 @@ static void check_server(struct options *o)
     o->hub.history = round_up_to_power_of_two(o->hub.history);
 }
 
-/* Applies defaults, environment, command line: each overrides the one before. The environment is
- * read even if --help is given, so a wrong variable is reported first. */
+/* Applies the defaults, the environment and the command line; each overrides the one before. The
+ * environment is read even if --help is given, so a wrong variable is reported first. */
 void options_read(struct options *o, int argc, char **argv)
 {
     *o = (struct options) { .log_level = LOG_INFO, .journal.sync = true };
@@ -519,8 +519,8 @@ void options_read(struct options *o, int argc, char **argv)
     check_server(o);
 }
 
-/* Applies the server's rules (rules.h), so that it prints no token that the server refuses. A name
- * is refused rather than trimmed: the name in a token should be exactly the one that was given. */
+/* Applies the server's rules (rules.h), so that the command prints no token that the server would
+ * refuse. A name is refused rather than trimmed: a token should contain exactly the given name. */
 static void check_token(struct token_options *o)
 {
     struct span name = span_of(o->sub != NULL ? o->sub : "x"), given = name;

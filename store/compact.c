@@ -11,18 +11,18 @@
  *      child 2                        what was appended since ─► .new
  *      parent                                the last 256 KiB or less ─► .new
  *
- * Messages that arrive meanwhile are appended to the old file as usual, and synced, so they are
- * safe however the compaction ends. Whatever was appended since the fork is then copied: by another
- * child if it is large, and so on until it is small. (Each child has less to copy than the one
- * before, unless messages arrive faster than the disk copies them.) The parent copies the rest and
- * renames in one go, while nothing can be appended.
+ * Messages that arrive in the meantime are appended to the old file as usual, and synced, so they
+ * are safe however the compaction ends. Whatever was appended since the fork is then copied. If it
+ * is large, another child copies it, and so on until the rest is small. (Each child has less to
+ * copy than the one before, unless messages arrive faster than the disk copies them.) The parent
+ * copies the rest and renames in one go, while nothing can be appended.
  *
  * The invariant: at every instant PATH names the old journal or the complete new one. rename(2)
  * replaces a file in one step, after the new one was synced. A failure before the rename costs only
  * the new file.
  *
- * A child has the only write end of a pipe. When the child exits, the kernel closes it, and the
- * parent's loop finds the pipe readable, so no handler for SIGCHLD is needed. */
+ * A child has the only write end of a pipe. When the child exits, the kernel closes that end, and
+ * the parent's loop finds the pipe readable, so no handler for SIGCHLD is needed. */
 
 #include "store/compact.h"
 
@@ -168,7 +168,7 @@ static void become_child(pid_t parent, int journal, int file, int alive)
             close(fd);
 }
 
-/* Does the child's work: writes the rings or, if `more`, appends what the old journal got since the
+/* Does the child's work: writes the rings or, if `more`, appends the old journal's growth since the
  * last fork. It reads j->copied and j->size in its own memory, as they were at this fork. */
 __attribute__((noreturn)) static void run_child(const struct journal *j, off_t end, bool more)
 {

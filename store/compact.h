@@ -12,7 +12,7 @@ bool compact_is_due(const struct journal *j);
 void compact_start(struct journal *j);
 
 /* Call this when the child has ended. Replaces the old file with the new one or, if the journal has
- * grown a lot meanwhile, starts another child that copies what is missing. */
+ * grown a lot in the meantime, starts another child that copies what is missing. */
 void compact_continue(struct journal *j);
 
 /* Kills the child, if there is one, and removes the file that it was writing. */

@@ -1,9 +1,9 @@
 /* journal.c - the keeper on disk, a write-ahead journal: opens it, appends, recovers from failures.
  *
  * Write-ahead means: a message is on the disk before any stream or page sees it, and before its
- * POST is answered. So every acknowledged message is in the file, whenever a crash happens. (With
- * --sync none it is in the kernel's page cache, which survives a crash of ssechat, but not a power
- * cut.)
+ * POST is answered. So every acknowledged message is in the file, no matter when a crash happens.
+ * (With --sync none it is in the kernel's page cache, which survives a crash of ssechat, but not a
+ * power cut.)
  *
  *      0                                size
  *      | record | record | ... | record | record | rec
@@ -47,7 +47,7 @@
 
 /* ==== Opening ================================================================================ */
 
-/* Aborts the startup. After it, a failing journal is a state (trouble.h), not a reason to exit. */
+/* Aborts the startup. Later, a failing journal is a state (trouble.h), not a reason to exit. */
 __attribute__((noreturn)) static void refuse_path(const char *path, const char *why)
 {
     log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
@@ -264,7 +264,7 @@ static void tick(struct keeper *keeper, int64_t mono_ms)
         compact_start(j);
 }
 
-/* Continues a compaction, because the keeper's epoll set contains only the pipe of a child. */
+/* Continues a compaction: the only descriptor in the keeper's epoll set is a child's pipe. */
 static void ready(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);

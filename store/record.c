@@ -126,8 +126,8 @@ size_t record_whole(struct span s)
  *      data: ...\n\n:5d41402a {      intact
  *      data: ...\nX:5d41402a {       the second LF is damaged; the next record must not be lost
  *
- * It looks nowhere else. The text of a message can contain a valid record, CRC and all, which must
- * never be taken for one; but that text follows "data: ". */
+ * It looks nowhere else, because the text of a message can contain a valid record, CRC and all,
+ * which must never be taken for one. That text follows "data: ", so it is at neither place. */
 size_t record_next(struct span s, size_t from)
 {
     while (from < s.len) {
@@ -152,7 +152,7 @@ int record_kind(struct span name)
 
 /* Continues after partial writes (a nearly full disk, a signal) until everything is written or an
  * error occurs; a disk that fills up in the middle causes a partial write, then ENOSPC. It uses
- * pwrite(2), because each caller knows the offset, and must overwrite any bytes after it. */
+ * pwrite(2), because each caller knows the offset and overwrites any bytes after it. */
 int record_write(int fd, struct span bytes, uint64_t offset)
 {
     while (bytes.len > 0) {

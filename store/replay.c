@@ -180,9 +180,9 @@ static bool has_end(struct span s)
  *      | bad stretch |                       at the end: next == s.len
  *
  * A stretch in the middle that cannot be set aside (because the disk is full) stays in place for
- * the next start. It does not make a compaction due, but one that is due because of the file's size
- * still drops it. A stretch at the end cannot stay, because the next append would overwrite it, so
- * the server does not start.
+ * the next start. The stretch does not make a compaction due, but a compaction that is due because
+ * of the file's size still drops it. A stretch at the end cannot stay, because the next append
+ * would overwrite it, so the server does not start.
  *
  * A batch that a power cut has torn can look damaged too, because a disk writes its pages in any
  * order. The mistake is on the safe side: it costs a file and a gap, but no message. */

@@ -20,7 +20,7 @@ static const char *name_of(enum trouble trouble)
 }
 
 /* Delays the next attempt by TROUBLE_RETRY_MS after each failure, so a dead disk costs one attempt
- * per second, besides those of the POSTs that arrive. */
+ * per second, besides the attempts for the POSTs that arrive. */
 void trouble_set(struct journal *j, enum trouble trouble, int error)
 {
     if (trouble != j->trouble && trouble != TROUBLE_NONE)
