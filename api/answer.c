@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 /* Retry-After is 1 s if a client has reached its own limit (any --post-rate allows another message
- * by then), and 5 s if the server is short of something, which affects all clients at once. */
+ * by then), and 5 s if the server is short of a resource, which affects all clients at once. */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
 /* A body can be a large page of history; a buffer that grew beyond this size is freed after use. */

@@ -24,7 +24,7 @@ struct buffer *answer_begin(const struct client *c, int status);
  * out of memory, closes the connection instead; so do the functions below. */
 void answer_send(struct client *c, struct span body);
 
-/* Sends the head that was begun, then `left` bytes of the descriptor `file`, which is closed
+/* Sends the head that was begun, then `left` bytes from the descriptor `file`, which is closed
  * afterwards, even on failure. */
 void answer_send_file(struct client *c, int file, uint64_t left);
 

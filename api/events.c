@@ -122,7 +122,7 @@ static bool read_start(struct client *c, const struct parameters *p, struct star
 }
 
 /* Puts the stream into its rooms, at their newest message. A name in the token takes precedence
- * over the name in the URL. Returns NULL, or the reason for `busy` if the stream is in no room. */
+ * over the name in the URL. Returns NULL, or the reason for `busy` if the stream could not join. */
 static const char *join(struct client *c, const struct parameters *p, const struct token *token)
 {
     struct span name = access_name(token, p->values[PARAM_NAME]);

@@ -166,7 +166,7 @@ static bool is_plain(struct span path)
     return true;
 }
 
-/* Checks the type of the open file (fstat), because its name could lead to another file by now.
+/* Checks the type of the open file (fstat), because by now its name could lead to another file.
  * Sends only regular files: a device or a FIFO has no size, and could block the loop. */
 int files_open(int root, struct span path, struct stat *st)
 {

@@ -226,8 +226,8 @@ static void publish(struct client *c, const struct message *m)
     }
 }
 
-/* Checks the room against the token and --room. This cannot happen earlier, because the room of a
- * JSON message is in its body, nor after hub_publish, which creates a missing room. */
+/* Checks the room against the token and --room. This must wait for the body, which names the room
+ * of a JSON message, and must precede hub_publish, which creates a missing room. */
 void messages_post(struct client *c, const struct token *token)
 {
     struct message m;
@@ -267,11 +267,11 @@ int messages_check_post(const struct client *c, const char **why)
  *      GET ?after=7&wait=30     nothing after 7         held ... 8 arrives: answered with 8
  *      GET ?after=8&wait=30     nothing for 30 s        answered with an empty page
  *
- * No message is lost between two requests, because each names the id after which it continues, nor
- * between reading the history and joining the room, because no other code runs in between. A held
- * request counts as a stream in all limits. */
+ * Between two requests no message is lost, because each names the id after which it continues.
+ * Between reading the history and joining the room none is lost, because no other code runs then. A
+ * held request counts as a stream in all limits. */
 
-/* Writes the page that was requested. Returns whether it has news: messages, or a gap. */
+/* Writes the page that was requested. Returns whether the page has news: messages, or a gap. */
 static bool read_page(struct client *c, struct buffer *page)
 {
     buffer_clear(page);

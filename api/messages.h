@@ -13,8 +13,8 @@ void messages_start(struct hub *hub);
  * its message in `*why`. */
 int messages_check_post(const struct client *c, const char **why);
 
-/* Answer the client's request, which must be complete: at once, or later when the message is safe
- * or the poll has news. */
+/* Answer the client's request, which must be complete, either at once, or later when the message
+ * is safe or the poll has news. */
 void messages_post(struct client *c, const struct token *token);
 void messages_get(struct client *c, const struct token *token);
 

@@ -38,7 +38,7 @@ void page_start(const char *folder)
  * cannot name a file, because its percent-encoding is broken or it contains an encoded slash or
  * NUL. An encoded slash is not a separator (RFC 3986 2.2) but looks like one after decoding: a
  * proxy that guards some paths could then read the path differently. So the slashes are counted
- * before and after. */
+ * before and after decoding. */
 static bool read_path(const struct client *c, struct span *path)
 {
     *path = http_span(exchange_request(c)->path, exchange_bytes(c));
@@ -116,7 +116,7 @@ static void answer_www_file(struct client *c, int file, struct span path, const 
 }
 
 /* Answers without a token, because the page is where a user enters one. A file that cannot be
- * opened or unpacked for lack of descriptors or memory is a 503, because it may well exist. */
+ * opened or unpacked for lack of descriptors or memory gets a 503, because it may well exist. */
 void page_get(struct client *c, const struct token *token)
 {
     struct span path;

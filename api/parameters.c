@@ -95,8 +95,8 @@ bool parameters_read(struct client *c, struct parameters *p)
     return why == NULL;
 }
 
-/* Lowers a number above `max` to `max`, so that clients need not know the limit; a number that no
- * client can mean (above 999999999999) is still an error. */
+/* Lowers a number above `max` to `max`, so that clients need not know the limit; a number above
+ * 999999999999, which can only be a mistake, is still an error. */
 bool parameters_count(struct span value, unsigned initial, unsigned max, unsigned *count)
 {
     unsigned long long number;

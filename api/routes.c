@@ -28,7 +28,7 @@
 enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path allows OPTIONS */
 
 /* `get` and `post` answer the request or make it wait. `token` is valid only during the call, and
- * filled in only if `guarded` is set. */
+ * is filled in only if `guarded` is set. */
 struct route {
     struct span path; /* NULL in the last route, which is for all other paths: the page's files */
     unsigned takes;
@@ -186,7 +186,7 @@ static void refuse_method(struct client *c, const char *methods, const char *why
     answer_problem_with(c, 405, allow, why);
 }
 
-/* Returns true if the request may continue, or false if it has been answered, by an error or as
+/* Returns true if the request may continue, or false if it has been answered, with an error or as
  * OPTIONS. Looks for the path among the page's files before it refuses a method: 404 for a path
  * that does not exist says more than 405. */
 static bool admit_method(struct client *c, const struct route *route)
@@ -194,7 +194,7 @@ static bool admit_method(struct client *c, const struct route *route)
     enum http_method method = exchange_request(c)->method;
     if (method == HTTP_GET || method == HTTP_HEAD)
         return admit_get(c);
-    /* Methods that are not in RFC 9110 or RFC 5789 are 501. PUT and the like are 405 below. */
+    /* Methods that are not in RFC 9110 or RFC 5789 get 501. PUT and the like get 405 below. */
     if (method == HTTP_UNKNOWN_METHOD) {
         answer_problem(
             c, 501, "The server does not know this method; use GET, HEAD, POST or OPTIONS.");
@@ -227,8 +227,8 @@ static bool admit_method(struct client *c, const struct route *route)
 /* ==== Admission and dispatch ================================================================= */
 
 /* Logs, once, that a trusted proxy does not name its clients, which makes the limits per address
- * useless: if the field is missing, none of its clients is counted; if it is unreadable, they all
- * count as one. Most likely a line is missing in the proxy's configuration. */
+ * useless: if the field is missing, none of the proxy's clients is counted; if it is unreadable,
+ * they all count as one. Most likely a line is missing in the proxy's configuration. */
 static void hint_at_forwarded(void)
 {
     static bool warned;
@@ -238,8 +238,8 @@ static void hint_at_forwarded(void)
     warned = true;
 }
 
-/* Finds the address of a client behind a trusted proxy, which is known only from the head; until
- * the request is answered, the connection counts against that address. A request without the field
+/* Finds the address of a client behind a trusted proxy; only the head contains it. Until the
+ * request is answered, the connection counts against that address. A request without the field
  * is not counted. Requests with an unreadable address share the record of `::`, so that a client
  * cannot escape the limits by hiding its address. Returns false if out of memory; then the
  * connection is closed. */

@@ -9,7 +9,7 @@
 /* Call this once, before the first request. All three arguments are borrowed. */
 void routes_start(const struct net_settings *settings, struct hub *hub, struct keeper *keeper);
 
-/* The handlers of a listener for all URLs of the server. */
+/* The handlers for all URLs of the server, which each listener uses. */
 extern const struct handlers routes_handlers;
 
 #endif

@@ -1,19 +1,19 @@
 #!/usr/bin/env bats
 # seconds: 30
 # test/layers and test/formats, on copies of the tree with one change each: they must find every
-# mistake that they exist for. Otherwise a broken check would look like a clean tree.
+# kind of mistake that they are meant to find. Otherwise a broken check would look like a clean tree.
 # shellcheck disable=SC2030,SC2031
 
 bats_require_minimum_version 1.5.0
 
 ROOT=$(realpath "$BATS_TEST_DIRNAME/..")
 
-# Runs make as from a new shell, without the variables of the make that runs this suite.
+# Runs make as if from a new shell, without the variables of the make that runs this suite.
 clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
 
-# Makes a tree with the objects of its build, which each test copies.
+# Builds a copy of the tree, which each test copies with its object files.
 setup_file() {
   mkdir "$BATS_FILE_TMPDIR/tree"
   cd "$BATS_FILE_TMPDIR/tree" || return
@@ -107,7 +107,7 @@ upwards() { # BELOW ABOVE
   done
 }
 
-@test "the use of a symbol from above is found even without its header" {
+@test "the use of a symbol of a higher layer is found even without its header" {
   printf 'void json_late(void);\nvoid json_late(void) {}\n' >>json.c
   printf '\nvoid json_late(void);\nvoid early(void);\nvoid early(void) { json_late(); }\n' >>base/text.c
   compile json.c
@@ -121,7 +121,7 @@ upwards() { # BELOW ABOVE
   finds "${files[0]}:$(wc -l <"${files[0]}")" 'names something above net/'
 }
 
-@test "a function that is not defined in the file of its header is found" {
+@test "a function that is declared in a header but not defined in the .c file of the same name is found" {
   printf 'void text_nowhere(int,\n    int);\n' >>base/text.h
   finds "base/text.h:$(($(wc -l <base/text.h) - 1))" 'text_nowhere() is not defined in the .c file'
 }
@@ -137,7 +137,7 @@ upwards() { # BELOW ABOVE
   finds "base/text.c:$(($(wc -l <base/text.c) - 1))" 'loose is a global variable that other files can change'
 }
 
-@test "a function of 50 lines is allowed, a function of 51 lines is found" {
+@test "a function of 50 lines is allowed; a function of 51 lines is found" {
   {
     printf '\nstatic int short_enough(void)\n{\n'
     printf '    if (1) { /* { */\n    }\n%.0s' {1..23}
@@ -149,7 +149,7 @@ upwards() { # BELOW ABOVE
   [[ $output != *short_enough* ]]
 }
 
-@test "a file of 600 lines is allowed, a file of 601 lines is found" {
+@test "a file of 600 lines is allowed; a file of 601 lines is found" {
   { yes '' | head -n 600; yes '/* why */' | head -n 300; } >base/long.h
   run "$ROOT/test/layers" .
   [[ $output != *'more than 600'* ]]
@@ -157,7 +157,7 @@ upwards() { # BELOW ABOVE
   finds base/long.h:901 'the file has more than 600 lines'
 }
 
-@test "a file or a section that no evening of the reading guide names is found" {
+@test "a file or a section that is missing from every evening of the reading guide is found" {
   echo "/* new */" >base/new.h
   finds base/new.h:1 '"top" is in 0 evenings of docs/reading.md'
   sed -i 's/^base\/bytes.c$/base\/bytes.c (only: Reading)/' docs/reading.md
