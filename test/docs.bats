@@ -238,5 +238,5 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   limit_is net/deadline.c '\[DEADLINE_BODY\]' '30 \* SECOND_MS' '| time for a body | 30 s |'
   limit_is net/deadline.c '\[DEADLINE_ANSWER\]' '30 \* SECOND_MS' '| an answer that is not read | 30 s |'
   limit_is net/deadline.c '\[DEADLINE_IDLE\]' '60 \* SECOND_MS' '| a connection between requests | 60 s'
-  limit_is net/deadline.c '\[DEADLINE_STALLED\]' '60 \* SECOND_MS' 'or has vanished | 60 s |'
+  limit_is net/deadline.c '\[DEADLINE_STALLED\]' '60 \* SECOND_MS' 'or has vanished | 60 s'
 }
