@@ -20,7 +20,7 @@
  *
  *      drop the oldest   O(1)
  *
- *      join, leave       O(1) per room; with a name, also a bisection in the room's names, and
+ *      join, leave       O(1) per room; with a name, also a binary search in the room's names, and
  *                        16 bytes to move for each name after it
  *
  *      deliver           O(1), and the kernel's send, for all waiting messages together; in
@@ -536,7 +536,7 @@ void hub_tick(struct hub *hub)
         buffer_free(&hub->frame);
 }
 
-/* Returns the hub's own time, which is now, while a batch waits or a stream is due. */
+/* Returns the hub's current time if a batch waits or a stream is due. */
 int64_t hub_next_ms(const struct hub *hub)
 {
     if (hub->batch != NULL || !list_empty(&hub->due_rooms))

@@ -162,7 +162,7 @@ static bool is_object(enum message_kind kind)
 
 /* Writes the event line, if there is one, and then the content: lines of data, or those members of
  * an object that do not depend on the id. Escaping and Base64 are done only here, once per POST; a
- * repeated POST is recognised by these bytes. */
+ * repeated POST is recognized by these bytes. */
 void frame_body(struct buffer *out, const struct message *m)
 {
     if (m->event.len > 0)
@@ -184,7 +184,7 @@ void frame_body(struct buffer *out, const struct message *m)
     buffer_add(out, SPAN("\""));
 }
 
-/* Puts the lines of id, event and data together:
+/* Puts the id, event and data lines together:
  *
  *      id: 1760000000000-0                              the stamp
  *      event: news                                      the body's event line, if any
@@ -279,7 +279,7 @@ static void text_to_json(struct buffer *out, struct span lines)
 }
 
 /* Relies on the order in which frame_message wrote the payload's lines; missing lines are skipped.
- * The data of a chat message is already the element; any other data is wrapped in one. */
+ * A chat message's data is already the element of GET /messages; other data is wrapped in one. */
 void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
     struct span room, struct id id, uint64_t time_ms)
 {

@@ -1,8 +1,8 @@
 /* history.c - reads from the hub: where a reader begins, pages of a room's history, the list of
  * rooms.
  *
- * Nothing here changes the hub. A page costs a bisection and its bytes. The list of rooms sorts all
- * rooms: it is for users, and not on the hot path.
+ * Nothing here changes the hub. A page costs a binary search and its bytes. The list of rooms sorts
+ * all rooms: it is for users, and not on the hot path.
  *
  * A reader gives its position as the id of the last message it got. The hub remembers no readers;
  * for each room it keeps only one dropped id, the newest: `lost`. The position of the reader's id
@@ -41,8 +41,8 @@ const char *history_gap(const struct hub *hub, const struct room *room, const st
 }
 
 /* Gives a reader with an unknown id all held messages, because it may have missed any of them. A
- * reader with an expired id also gets all, because they are after its id. history_gap decides
- * whether there is a gap. */
+ * reader with an expired id also gets all of them, because they all follow its id. history_gap
+ * decides whether there is a gap. */
 uint64_t history_seek(const struct hub *hub, const struct room *room, const struct start *start)
 {
     const struct ring *ring = &room->ring;
@@ -99,8 +99,8 @@ static void add_entry(
     out->failed |= payload->failed;
 }
 
-/* In an empty page of a poll, writes the hub's newest id as `newest`, because this room has no
- * message between the requested id and that one, so the client can continue from there. */
+/* In an empty page of a poll, writes the hub's newest id as `newest`. This room has no message
+ * between the requested id and that id, so the client can continue from there. */
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out)
 {
     const struct room *room = room_find(hub, q->room);

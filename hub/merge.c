@@ -12,8 +12,8 @@
  * rooms that is cheap enough, and simpler than a heap. Only the rest of a partly sent frame comes
  * out of order, because nothing else may follow the first part of an event.
  *
- * Streams without chunks (HTTP/1.0) are merged even with one room: each frame is sent without its
- * envelope, so no two pieces are adjacent. */
+ * A stream without chunks (HTTP/1.0) takes this path even if it has only one room, because its
+ * frames are sent without their envelopes, so no two pieces are adjacent. */
 
 #include "hub/merge.h"
 
@@ -41,7 +41,7 @@ static bool add_piece(
 }
 
 /* Adds the bytes from one offset to another. The cursor, which counts ring bytes, also skips
- * `trail` bytes that are not sent, so that a stream without chunks is then at the next frame. */
+ * `trail` unsent bytes, so that even without chunks it is then at the next frame. */
 static bool add_span(struct gather *g, struct member *m, uint64_t from, uint64_t to, unsigned trail)
 {
     struct iovec pieces[2];
@@ -84,7 +84,7 @@ static struct head *next_room(struct head *heads, int count)
 }
 
 /* Adds the frame, or its unsent rest, and moves on to the next one. Without chunks, it adds only
- * what is between lead and trail; in a partly sent frame, the cursor is already after the lead. */
+ * what is between lead and trail; in a partly sent frame, the cursor is already past the lead. */
 static bool add_frame(struct gather *g, struct head *h, bool chunked)
 {
     const struct ring *ring = &h->member->room->ring;
@@ -96,7 +96,7 @@ static bool add_frame(struct gather *g, struct head *h, bool chunked)
     return add_span(g, h->member, from > begin + lead ? from : begin + lead, end - trail, trail);
 }
 
-/* Makes new heads each time, with a bisection for each room that has frames. A member keeps an
+/* Makes new heads each time, with a binary search for each room that has frames. A member keeps an
  * offset, its cursor, instead of an entry's number, because the ring could drop that entry. */
 void merge_gather(struct stream *stream, struct gather *g)
 {

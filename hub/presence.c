@@ -1,8 +1,8 @@
 /* presence.c - the names in a room, kept in byte order in one array.
  *
- * A join or leave finds its place by bisection and moves the names after it: with 10,000 names that
- * is 80 KB on average and takes a few microseconds, less than the kernel needs to accept the
- * connection. In return, the names of a snapshot are the front of the array, so that taking one
+ * A join or leave finds its place by binary search and moves the names after it: with 10,000 names
+ * that is 80 KB on average and takes a few microseconds, less than the kernel needs to accept the
+ * connection. In return, the names of a snapshot are the front of the array, so taking a snapshot
  * sorts nothing. A tree would move less but use more memory per name.
  *
  *      the hub's names          a room's names              its snapshot
@@ -74,7 +74,7 @@ static int compare(struct span a, struct span b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Returns where `name` is, or where it belongs: the lower bound, by bisection. */
+/* Returns where `name` is, or where it belongs: the lower bound, by binary search. */
 static size_t place_of(const struct presence *p, const struct name *name)
 {
     size_t low = 0, high = p->count;
@@ -89,7 +89,7 @@ static size_t place_of(const struct presence *p, const struct name *name)
 }
 
 /* Moves the names from `place` to `count` up by one place, in pieces from the end, because in this
- * direction musl's memmove(3) needs a cycle per byte, ten times as long. */
+ * direction musl's memmove(3) is ten times slower: a cycle per byte. */
 static void move_up(struct present *names, size_t place, size_t count)
 {
     enum { PIECE = 64 };

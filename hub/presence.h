@@ -46,9 +46,9 @@ struct presence {
     struct buffer snapshot;   /* the event in its envelope; empty before the first one */
 };
 
-/* Count a stream that joins or leaves. `name` is NULL if it shows none; otherwise hold the name
- * until the stream leaves. presence_join returns false if out of memory; then nothing has
- * changed. */
+/* Count a stream that joins or leaves. `name` is NULL if it shows none; otherwise the caller must
+ * hold the name until the stream leaves. presence_join returns false if out of memory; then nothing
+ * has changed. */
 bool presence_join(struct presence *p, struct name *name);
 void presence_leave(struct presence *p, struct name *name);
 

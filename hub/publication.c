@@ -2,7 +2,7 @@
  *
  * A publication is one allocation: the struct, followed by the message's body and key. It lives for
  * about a turn, so a busy server needs as many in each turn as it has just freed. A free list
- * (spares) keeps some of one size for this. The hub owns the list; threads share nothing here. */
+ * (spares) keeps some of one size for reuse. The hub owns the list; threads share nothing here. */
 
 #include "hub/publication.h"
 

@@ -74,8 +74,8 @@ static void restore_past(struct hub *hub)
 }
 
 /* Counts a restored room as silent since its newest message. So rooms enter the list of silent
- * rooms in the order of age, which hub_tick relies on. The price is one array of all rooms, because
- * the table must not change during a walk. */
+ * rooms oldest first, which hub_tick relies on. The price is one array of all rooms, because the
+ * table must not change during a walk. */
 bool restore_end(struct hub *hub)
 {
     size_t count = hub->rooms.count, i = 0;

@@ -6,7 +6,7 @@
  * shrinks. Mapping the memory twice, back to back, would make every span contiguous; without that,
  * a span has at most two pieces, which sendmsg(2) accepts.
  *
- * Appending copies the frame's bytes, dropping is O(1), finding an id or offset is a bisection. */
+ * Appending copies a frame, dropping is O(1), and binary search finds an id or offset. */
 
 #include "hub/ring.h"
 
@@ -130,7 +130,7 @@ bool ring_fits(struct ring *r, size_t len)
     return reach(r, r->head - r->tail + len);
 }
 
-/* Checks the order of the ids, because the bisections and the merging by id rely on it. */
+/* Checks the order of the ids, because binary search and merging rely on it. */
 void ring_append(struct ring *r, const struct entry *entry, struct span frame)
 {
     must(r->head - r->tail + frame.len <= r->capacity);

@@ -16,7 +16,7 @@
 #include "base/text.h"
 
 /* Finds the first control character; if `lines`, tab, CR and LF are allowed. Returns that character
- * or, like text_next, -1 if the text is not UTF-8 and -2 if all of it is good. Printable ASCII, the
+ * or, like text_next, -1 if the text is not UTF-8 and -2 if there is none. Printable ASCII, the
  * bulk of most texts, is skipped a word at a time. */
 static int32_t find_control(struct span text, bool lines)
 {

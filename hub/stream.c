@@ -132,7 +132,7 @@ static void add_gap(struct buffer *out, const struct stream *stream, const struc
 }
 
 /* Sets the limits to the current heads. Messages that arrive while a slow stream replays come after
- * its `ready`, whose id says that everything up to it has been sent. */
+ * its `ready`, whose id says that everything up to that id has been sent. */
 bool stream_seek(
     struct hub *hub, struct stream *stream, const struct start *start, struct buffer *out)
 {
@@ -195,7 +195,7 @@ static void gather_span(struct member *m, struct gather *g)
     }
 }
 
-/* Sets `all` to true; merging sets it to false when it runs out of pieces. */
+/* Sets `all` to true; merging sets it to false when no further piece fits. */
 void stream_gather(struct stream *stream, struct gather *g)
 {
     struct member *first = &stream->first;
@@ -232,7 +232,7 @@ bool stream_is_behind(const struct stream *stream)
     return false;
 }
 
-/* Compares cursors with tails: slow clients cost nothing else. Call this before each gather. */
+/* Compares cursors with tails, the only cost of slow clients. Call this before each gather. */
 bool stream_is_overrun(const struct stream *stream)
 {
     for (const struct member *m = &stream->first; m != NULL; m = m->also)

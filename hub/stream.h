@@ -28,7 +28,7 @@ struct stream;
 
 enum { STREAM_ROOMS_MAX = 16 };
 
-/* A stream's place in one room. The first is inside the stream, because most have only one. */
+/* A stream's place in one room. The first is in the stream, because most streams have only one. */
 struct member {
     struct link link; /* in the room's idle, due or blocked list */
     struct room *room;

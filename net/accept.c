@@ -180,8 +180,8 @@ bool accept_ready(void *data)
     return true;
 }
 
-/* Tries again when client_released has changed. It also counts clients that became idle, because
- * they can be closed for a new client. If a listener cannot be added, the pause continues. */
+/* Tries again when client_released has changed. The count includes clients that became idle, which
+ * can be closed for a new client. If a listener cannot be added, the pause continues. */
 void accept_tick(void)
 {
     if (!paused || (released == client_released() && again_ms > clock_mono_ms()))

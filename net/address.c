@@ -36,7 +36,7 @@ static bool is_v4(const struct address *address)
     return memcmp(address->bytes, mapped.bytes, V4_AT) == 0;
 }
 
-/* Copies the structs, because a struct sockaddr need not be aligned like the larger ones. */
+/* Copies the structs, because a struct sockaddr need not be aligned like a larger struct. */
 bool address_of(const struct sockaddr *socket, struct address *address)
 {
     struct sockaddr_in v4;
@@ -57,8 +57,8 @@ bool address_of(const struct sockaddr *socket, struct address *address)
 
 /* ==== Text =================================================================================== */
 
-/* Reads a bare address. inet_pton(3) needs a C string, so the text is copied; a NUL in the text
- * would hide what follows it, and is refused. */
+/* Reads a bare address. inet_pton(3) needs a C string, so the text is copied. A NUL would hide the
+ * rest of the text, so it is refused. */
 static bool parse_plain(struct span text, struct address *address)
 {
     char string[ADDRESS_TEXT_BYTES];
@@ -112,9 +112,9 @@ bool address_parse(struct span text, struct address *address)
     return parse_plain(text, address);
 }
 
-/* Finds the longest run of zeros among the eight groups of an IPv6 address, or the first of several
- * equally long runs; a single zero is not a run (RFC 5952 4.2). Returns where the run begins, and
- * sets `*end` to the group after it, or to 0 if there is no run. */
+/* Finds the longest run of zero groups in an IPv6 address, the first if several are equally long; a
+ * single zero is not a run (RFC 5952 4.2). Returns where the run begins, and sets `*end` to the
+ * group after it, or to 0 if there is no run. */
 static unsigned find_zeros(const unsigned groups[8], unsigned *end)
 {
     unsigned begin = 0;

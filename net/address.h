@@ -14,7 +14,7 @@ struct address {
     unsigned char bytes[16];
 };
 
-/* All addresses whose first `bits` bits equal those of `first`; its other bits are zero. */
+/* All addresses whose first `bits` bits equal those of `first`; any further bits of it are zero. */
 struct network {
     struct address first;
     unsigned bits; /* 0 to 128 */

@@ -2,11 +2,11 @@
  *
  * Invariants:
  *
- * - Only close_client ends a connection; each caller gives a reason. It frees what the client owns,
- *   but keeps the struct as CLIENT_CLOSED until client_reap, at the end of the turn. The events of
- *   a turn are fetched together: a later event, or a pointer further up the call stack, may belong
- *   to a client that an earlier event has closed. Freeing the struct at once would cause a
- *   use-after-free. The price: after a call that can close, the state must be checked again.
+ * - Only close_client ends a connection; each caller gives a reason. close_client frees what the
+ *   client owns, but keeps the struct as CLIENT_CLOSED until client_reap, at the end of the turn.
+ *   The events of a turn are fetched together: a later event, or a pointer further up the call
+ *   stack, may belong to a client that an earlier event has closed, so freeing the struct at once
+ *   would cause a use-after-free. The price: after a call that can close, check the state again.
  * - One request is handled at a time: nothing is read while an answer is unknown or not completely
  *   sent. Pipelined requests (RFC 9112 9.3.2) wait in the kernel and use no memory here.
  * - Each client gets one bounded step at a time: one recv(2), one request, one piece of a file, the
@@ -121,7 +121,7 @@ static void watch(struct client *c, uint16_t events)
 }
 
 /* Returns the index of these handlers in known_handlers; adds them if they are new. A byte instead
- * of a pointer keeps struct client small. The search is linear: there are only a few. */
+ * of a pointer keeps struct client small. The search is linear: few sets exist. */
 static uint8_t handlers_number(const struct handlers *handlers)
 {
     uint8_t i = 0;
@@ -272,8 +272,8 @@ static void go_on(struct client *c, enum outcome outcome)
         close_client(c, outcome);
 }
 
-/* Decides whether the connection ends with this answer, by the same rule as the answer's head. This
- * must happen first: sending the answer changes the state and frees the request. */
+/* Decides whether the connection ends with this answer, by the same rule as the answer's head. Call
+ * this before sending the answer, which changes the state and frees the request. */
 static void settle_closing(struct client *c)
 {
     c->close = c->in != NULL ? exchange_closes(c) : c->close;
@@ -313,7 +313,7 @@ void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client 
         turn_serve(hub, &c->stream);
 }
 
-/* Refuses an unreadable request and ends the connection, whose next request cannot be found. */
+/* Refuses an unreadable request and ends the connection, because the next one cannot be found. */
 static void refuse(struct client *c, int status)
 {
     input_restart(c);
@@ -412,7 +412,7 @@ static enum served serve(struct stream *stream)
     return all ? SERVED_ALL : SERVED_BLOCKED;
 }
 
-/* Closes an overrun stream. The hub finds it, because a stalled socket reports no event. */
+/* Closes an overrun stream, which the hub has found: a stalled socket reports no event. */
 static void overrun(struct stream *stream)
 {
     close_client(CONTAINER(stream, struct client, stream), GONE_OVERRUN);
@@ -650,8 +650,8 @@ static void drain(struct client *c)
  * reach later. A client that is put back after a client with a later deadline times out late, but
  * by at most one timeout; the drain's own time limit bounds that.
  *
- * The time over which streams reconnect is fixed before the first stream ends, because it would
- * shrink with the number of streams. */
+ * The time over which streams reconnect is fixed before the first stream ends, because that time
+ * would shrink as streams end. */
 void client_drain_all(void)
 {
     struct link all;

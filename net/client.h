@@ -27,11 +27,11 @@
  *     LINGERING   EPOLLIN             the client closes        1 s: CLOSED
  *     CLOSED      nothing             the turn ends: freed
  *
- * An answer is early when the request is unreadable or too slow, or when its head is enough to
- * answer it. In every state a reset, a hang-up, a shortage of memory or the end of the server
- * closes the connection. (Once the request is complete, a half-close is not a hang-up, except for a
- * long poll.) A keep-alive connection is also closed when its descriptor is needed, and a stream
- * when the ring has passed its cursor, or when its token expires while the stream is blocked.
+ * An answer is early when the request is unreadable or too slow, or when its head alone decides the
+ * answer. In every state a reset, a hang-up, a shortage of memory or the end of the server closes
+ * the connection. Once the request is complete, a half-close is not a hang-up, except for a long
+ * poll. A keep-alive connection is also closed when its descriptor is needed, and a stream when the
+ * ring has passed its cursor, or when its token expires while the stream is blocked.
  *
  * Level-triggered epoll reports a socket in every turn while a watched event is ready, so each
  * state watches only for events that it will act on. This also gives back-pressure: bytes that are
@@ -70,9 +70,9 @@ struct handlers {
  * `epoll`; `settings` must stay valid. */
 void client_start(const struct net_settings *settings, struct hub *hub, int epoll);
 
-/* Takes over a connection that was just accepted; closes it if out of memory. `peer` has counted
- * the connection, or is NULL. If `proxied`, it is from a trusted proxy, which names the client in
- * each request. `handlers` must stay valid; at most CLIENT_HANDLERS_MAX different ones fit. */
+/* Takes over a newly accepted connection; closes it if out of memory. `peer` has counted the
+ * connection, or is NULL. If `proxied`, the connection is from a trusted proxy, which names the
+ * client in each request. `handlers` must stay valid; CLIENT_HANDLERS_MAX different ones fit. */
 enum { CLIENT_HANDLERS_MAX = 16 };
 void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *handlers);
 
@@ -130,9 +130,9 @@ void client_answer_file(struct client *c, struct span head, int file, uint64_t l
 void client_wait(struct client *c);
 
 /* Leaves the answer to `poll`; the stream must have joined. `poll` is called when the stream has
- * something new, and, with `timeout` set, after `seconds` (1 to CLIENT_POLL_MAX_SECONDS), when the
- * token expires, and in a drain. It returns false to keep waiting; if `timeout` is set, it must
- * leave, answer and return true. */
+ * something new. It is called with `timeout` set after `seconds` (1 to CLIENT_POLL_MAX_SECONDS),
+ * when the token expires, and in a drain; it must then leave, answer and return true. Otherwise it
+ * can return false to keep waiting. */
 enum { CLIENT_POLL_MAX_SECONDS = 60 };
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout));
 

@@ -62,7 +62,7 @@ static inline bool is_gone(enum outcome outcome)
 const char *connection_reason(enum outcome why);
 
 /* What a client owns from the first byte of a request until the answer: the bytes, and what the
- * parser and the handlers keep of them. The bytes from `end` on belong to the next request: see
+ * parser and the handlers know about them. The bytes from `end` on belong to the next request: see
  * input.h. */
 struct input {
     struct client *client;                       /* the owner; leads from a waiter to its client */

@@ -1,9 +1,9 @@
 /* deadline.c - the queues of deadline.h.
  *
  * Each turn checks the heads of nine queues. The sixty queues of long polls, one per length, are
- * mostly empty, so a word has a bit set for each of them that may have clients, and only those are
- * checked. Bits are set eagerly and cleared lazily, when a queue is found empty, because a client
- * that leaves a queue does not know whether it was the last.
+ * mostly empty, so a bit mask marks the queues that may have clients, and only those are checked.
+ * Bits are set eagerly and cleared lazily, when a queue is found empty, because a client that
+ * leaves a queue does not know whether it was the last.
  *
  * Nothing is allocated: the links are in the clients, so setting a deadline cannot fail. */
 
@@ -61,7 +61,7 @@ void deadline_put_back(struct client *c)
         used_polls |= 1ull << (kind - DEADLINE_POLL);
 }
 
-/* Appends the client, which keeps the queue in order: the clock is monotonic, and the timeout is
+/* Appends the client. The queue stays in order, because the clock is monotonic and the timeout is
  * the same for the whole queue. */
 void deadline_set(struct client *c, enum deadline kind)
 {
@@ -77,7 +77,7 @@ struct client *deadline_first(enum deadline kind)
 }
 
 /* Returns the first non-empty queue from `kind` on; DEADLINE_COUNT if there is none. Counting the
- * trailing zeros of the word skips empty long-poll queues in one instruction. */
+ * trailing zeros of the mask skips empty long-poll queues in one instruction. */
 static int next_queue(int kind)
 {
     for (; kind < DEADLINE_POLL; kind++)
@@ -109,8 +109,8 @@ void deadline_expire(void (*expire)(struct client *))
 }
 
 /* Adds the slack to heartbeats: among many streams one is always due, and the loop would otherwise
- * wake up for each of them. A head that is already due does not wait for the slack: it was left
- * over when deadline_expire reached its limit. */
+ * wake up for each of them. A heartbeat that is already due does not wait for the slack: it was
+ * left over when deadline_expire reached its limit. */
 int64_t deadline_next_ms(void)
 {
     int64_t now_ms = clock_mono_ms(), next = INT64_MAX;

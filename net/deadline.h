@@ -1,7 +1,7 @@
 /* deadline.h - inside net/: when a client, or the server, has waited long enough.
  *
  * Clients with equal timeouts form a FIFO queue: the client that enters last is due last, so only
- * the head of each queue is ever checked. Setting, moving and cancelling a deadline costs O(1),
+ * the head of each queue is ever checked. Setting, moving and removing a deadline costs O(1),
  * without a heap or a tree of timers. The price: each timeout needs its own queue, and must be
  * known beforehand. (A token's expiry time is not known beforehand: see lease.h.)
  *
@@ -44,14 +44,14 @@ void deadline_set(struct client *c, enum deadline kind);
  * new deadline. */
 void deadline_expire(void (*expire)(struct client *));
 
-/* Returns the next deadline in monotonic milliseconds; a far future time if there is none. */
+/* Returns the next deadline in monotonic milliseconds, in the far future if there is none. */
 int64_t deadline_next_ms(void);
 
 /* Returns the first client in a queue; NULL if the queue is empty. */
 struct client *deadline_first(enum deadline kind);
 
-/* Move all clients of one queue, or of all queues, to the end of the list `all`; the link is the
- * client's member `deadline`. */
+/* Move all clients of one queue, or of all queues, to the end of the list `all`, which links the
+ * clients' member `deadline`. */
 void deadline_take(enum deadline kind, struct link *all);
 void deadline_take_all(struct link *all);
 

@@ -63,7 +63,7 @@ void input_free(struct client *c)
     hub_forget(&in->waiter);
     limits_count_buffer(BUFFERED_REQUESTS, c->peer, in->capacity, 0);
     c->in = NULL;
-    /* Not `spare_count < SPARES_MAX`: compilers warn about an unsigned number below 0. */
+    /* Not `spare_count < SPARES_MAX`: compilers warn that no unsigned number is below 0. */
     if (in->capacity == INPUT_MIN_BYTES && spare_count + 1 <= SPARES_MAX)
         spares[spare_count++] = in;
     else
@@ -71,8 +71,8 @@ void input_free(struct client *c)
 }
 
 /* Doubles the buffer, up to the size of the largest request; doubling keeps the copying linear. The
- * parser refuses a longer request first; GONE_TOO_LONG is the second line of defence. The buffer
- * may move, because the parser keeps offsets, and nothing is read while the hub has the waiter. */
+ * parser refuses a longer request first, so GONE_TOO_LONG is only a safeguard. The buffer may move,
+ * because the parser keeps offsets, and nothing is read while the hub has the waiter. */
 static enum outcome grow(struct client *c)
 {
     size_t most = HTTP_HEAD_MAX_BYTES + max_body + INPUT_SPARE_BYTES;
@@ -99,8 +99,8 @@ static enum outcome prepare(struct client *c)
     return c->in != NULL ? READ_SOME : GONE_NO_MEMORY;
 }
 
-/* Notices the peer's close only after reading all bytes before it: a client that sends a request
- * and then closes its sending side is still answered. */
+/* Notices end of file only after reading all bytes before it: a client that sends a request and
+ * then closes its sending side is still answered. */
 enum outcome input_read(struct client *c)
 {
     enum outcome prepared = prepare(c);

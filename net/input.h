@@ -15,12 +15,12 @@ void input_start(size_t max_body);
 
 /* Reads bytes that have arrived; makes or grows the buffer for them. Returns READ_SOME, READ_NONE
  * (nothing had arrived), READ_OVER_LIMIT (the buffer may not grow now; the bytes stay in the
- * kernel), or why the connection is gone. */
+ * kernel), or the reason why the connection is gone. */
 enum outcome input_read(struct client *c);
 
 /* Reads and drops what a client sends on an open stream or after its last answer. The bytes mean
  * nothing, but end of file means that the client has closed. Returns READ_SOME with the number of
- * bytes in `*bytes`, READ_NONE, or why the connection is gone. */
+ * bytes in `*bytes`, READ_NONE, or the reason why the connection is gone. */
 enum outcome input_discard(struct client *c, size_t *bytes);
 
 /* Returns whether no request has begun: `in` is NULL or contains only line ends, which some clients

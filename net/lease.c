@@ -1,6 +1,6 @@
 /* lease.c - a hashed timing wheel (Varghese and Lauck, 1987) with one slot per second. A stream
  * whose token expires at second t waits in slot t modulo the size of the wheel. Each second one
- * slot is searched: streams that are due are ended, streams for a later round stay.
+ * slot is searched: due streams are ended, and streams of a later round stay.
  *
  *      slot   0     1     2            ...           1023
  *             │     │     └► 1026, 2050, 1026
@@ -64,8 +64,8 @@ void lease_end(struct lease *lease)
     free(lease);
 }
 
-/* Ends at most `*most` of the leases in a slot that are due. Returns false if others may be due;
- * the slot is then searched again from its front, past the leases of later rounds. */
+/* Ends at most `*most` due leases in a slot. Returns false if others may be due; the slot is then
+ * searched again from its front, past the leases of later rounds. */
 static bool look_through(struct link *slot, unsigned *most, void (*expire)(struct client *))
 {
     for (struct link *l = slot->next, *next; l != slot; l = next) {
@@ -85,8 +85,8 @@ static bool look_through(struct link *slot, unsigned *most, void (*expire)(struc
  * `done` does not pass the unfinished second.
  *
  * The system clock can be set. After a step forward of more than a round, one full round is
- * searched, which finds every lease that is due. After a step back the wheel is also set back, or
- * leases that expire before the old time would wait for another round. */
+ * searched, which finds every lease that is due. After a step back the wheel is also set back, so
+ * that leases that expire before the old time do not wait for another round. */
 void lease_expire(void (*expire)(struct client *))
 {
     if (done > now() || done < now() - SLOTS)
@@ -96,7 +96,7 @@ void lease_expire(void (*expire)(struct client *))
         done++;
 }
 
-/* Returns the next full second while there are leases, even if no lease will be due then. */
+/* Returns the next full second if there are leases, even if none of them will be due then. */
 int64_t lease_next_ms(void)
 {
     if (count == 0)

@@ -14,8 +14,8 @@ struct lease;
 /* Call this once, before any other function here. */
 void lease_start(void);
 
-/* Makes a lease, which the caller owns: from the Unix time `expires` on, which must be in the
- * future, lease_expire passes `c` to its callback. Returns NULL if out of memory. */
+/* Makes a lease, which the caller owns. `expires`, a Unix time, must be in the future; from then on
+ * lease_expire passes `c` to its callback. Returns NULL if out of memory. */
 struct lease *lease_new(struct client *c, int64_t expires);
 
 /* Frees a lease, whether its token has expired or not; `lease` may be NULL. */
@@ -25,7 +25,7 @@ void lease_end(struct lease *lease);
  * lease_end for that stream's lease and no other. */
 void lease_expire(void (*expire)(struct client *));
 
-/* Returns when to call lease_expire again, in monotonic milliseconds; INT64_MAX without leases. */
+/* Returns when to call lease_expire again, in monotonic milliseconds; INT64_MAX if none. */
 int64_t lease_next_ms(void);
 
 #endif

@@ -117,7 +117,7 @@ unsigned limits_streams(void)
     return streams;
 }
 
-/* Uses `>` because the new connection is counted: `most + SPARE_CONNECTIONS` are allowed. */
+/* Uses `>` because the new connection is already counted; `most + SPARE_CONNECTIONS` may exist. */
 static bool is_crowded(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;

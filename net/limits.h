@@ -1,8 +1,8 @@
 /* limits.h - how much one address, and all addresses together, may use: connections, streams,
  * messages, and memory for large requests and answers.
  *
- * A limit says yes or no; the caller decides what follows from a no: a 429, a `busy` answer, a
- * close. The caller also counts what it takes and what it gives back, and the two must match. */
+ * A limit says yes or no; the caller decides whether a no means a 429, a `busy` answer or a closed
+ * connection. The caller also counts what it takes and gives back, and the two must match. */
 
 #ifndef LIMITS_H
 #define LIMITS_H

@@ -30,8 +30,8 @@ static unsigned files_closed;
 
 static enum outcome flush_file(struct client *c);
 
-/* Uses send(2) for a single piece, the usual case, which saves the kernel from copying and checking
- * a msghdr. EPIPE is an error here, not a signal (MSG_NOSIGNAL). If the kernel is short of memory,
+/* Uses send(2) for a single piece, the usual case, so that the kernel need not copy and check a
+ * msghdr. EPIPE is an error here, not a signal (MSG_NOSIGNAL). If the kernel is short of memory,
  * the socket counts as full, because the shortage may pass and the client can stay. */
 ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
 {
@@ -189,7 +189,7 @@ static enum outcome flush_file(struct client *c)
     ssize_t sent = sendfile(c->fd, out->file, &at, want);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR))
         return SENT_SOME;
-    if (sent <= 0) /* the file became shorter: only a close can tell the client */
+    if (sent <= 0) /* the file became shorter: only closing can tell the client */
         return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
     out->file_at = (uint64_t)at;
     out->file_left -= (uint64_t)sent;

@@ -2,7 +2,7 @@
  * when the socket is writable again.
  *
  * A function that returns an outcome returns SENT_ALL, SENT_SOME (output_flush must continue when
- * the socket is writable), or why the connection is gone. Only client.c closes a connection. */
+ * the socket is writable), or the reason why the connection is gone. Only client.c closes it. */
 
 #ifndef OUTPUT_H
 #define OUTPUT_H

@@ -1,13 +1,12 @@
 /* peers.c - a table of addresses, each with its counts.
  *
  * The table must not grow with the number of addresses ever seen: an attacker may have very many.
- * So a peer is freed with its last connection if its posts are paid for. If not, it is kept, or a
- * client could post without limit by reconnecting each time. At most PEERS_IDLE_MAX such idle peers
- * are kept; beyond that the peer that left first is forgiven. A record is 72 bytes on a 64-bit
- * machine.
+ * So a peer is freed with its last connection if its posts are paid for. If not, it is kept, so
+ * that a client cannot post without limit by reconnecting each time. At most PEERS_IDLE_MAX such
+ * idle peers are kept; beyond that the peer that left first is forgiven. A record is 72 bytes on a
+ * 64-bit machine.
  *
- * The table is that of table.h; its keyed hash keeps an attacker from choosing addresses that
- * collide. */
+ * The table (table.h) has a keyed hash, so that attackers cannot choose colliding addresses. */
 
 #include "net/peers.h"
 

@@ -12,7 +12,7 @@
 
 struct peer {
     struct node node;
-    struct link idle;       /* in the list of idle peers, in the order of their last close */
+    struct link idle;       /* in the list of idle peers, the longest idle first */
     struct address address; /* the prefix of its addresses: see address_prefix */
     unsigned connections, streams;
     size_t buffered;        /* bytes of large requests: see limits_buffer */

@@ -85,8 +85,8 @@ enum outcome serve_heartbeat(struct client *c)
     return out->failed ? SENT_ALL : output_piece(c, buffer_span(out));
 }
 
-/* Ends a chunked body with its last chunk (RFC 9112 7.1), by which the client can tell this end
- * from a cut connection. Only the close ends an HTTP/1.0 stream. */
+/* Ends a chunked body with its last chunk (RFC 9112 7.1), so that the client can tell a proper end
+ * from a lost connection. An HTTP/1.0 stream ends only when the connection is closed. */
 struct span serve_last_words(const struct client *c, uint64_t retry_ms)
 {
     struct buffer *out = scratch();
