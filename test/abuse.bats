@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
-# Abusive clients: they never read, never finish a request, or are too many. The tests measure the
-# memory, processor time and descriptors that such clients cost, and check that all other clients
-# are still served. The tool crowd opens many streams and can stop reading them. The tool slow sends
-# one byte per second on many connections; as a probe it measures how long a message takes.
+# Abusive clients: some never read, some never finish a request, and some come in large numbers. The
+# tests measure the memory, processor time and descriptors that such clients cost, and check that
+# all other clients are still served. The crowd tool opens many streams and can stop reading them.
+# The slow tool sends one byte per second on many connections, or measures how long a message takes.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 30
@@ -14,7 +14,7 @@ note() {
   printf '# %s\n' "$*" >&3
 }
 
-# Prints how many connections were closed with this reason; needs --log-level debug.
+# Prints how many connections were closed for this reason; needs --log-level debug.
 closed_for() {
   grep -c "reason=\"$1\"" "$SERVER_LOG" || true
 }
@@ -43,8 +43,8 @@ start_probe() {
 }
 
 # Ends the measurement. Checks that at least COUNT messages were measured, and that 95% of them took
-# less than 50 ms. The slowest is printed but not checked, because a busy machine can suspend the
-# server or the probe. A sanitizer build is slower, so its times are not checked.
+# less than 50 ms. The longest time is printed but not checked, because a busy machine can suspend
+# the server or the probe. A sanitizer build is slower, so its times are not checked.
 is_fast() { # COUNT
   disconnect "$PROBE"
   await_end "$PROBE_PID"
@@ -255,7 +255,7 @@ waiting() {
 }
 
 # Checks that the server uses next to no processor time for three seconds, and that the log says
-# once that accepting is paused.
+# exactly once that accepting is paused.
 is_calm() {
   local begin used
   begin=$(processor_ms)
@@ -330,7 +330,7 @@ is_closed() {
   same "$(grep -c 'accept paused' "$SERVER_LOG")" 1
 }
 
-@test "with 200 descriptors, a request that follows 400 silent connections is answered later" {
+@test "with 200 descriptors, a request that follows 400 silent connections is eventually answered" {
   local i silent=() last
   start_limited 200 --log-level debug
   for i in {1..400}; do
@@ -341,7 +341,7 @@ is_closed() {
   eventually 'grep -q "accept paused" "$SERVER_LOG"'
   between "$(waiting)" 201 215
   is_calm
-  # The first connections reach the deadline for a head, and the next ones are accepted.
+  # Once the first connections reach the deadline for a head, the next ones are accepted.
   eventually '[ "$(waiting)" -lt 25 ]'
   between "$(closed_for idle)" 185 199
   same "$(closed_for descriptors)" 0

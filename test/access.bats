@@ -141,7 +141,7 @@ now_ms() {
 }
 
 # Prints a Unix time at which a token can expire: late enough for STEPS steps to finish first, even
-# on a busy machine. A step takes about as long as making a token, which is timed here.
+# on a busy machine. A step takes about as long as making a token, so this function times that.
 second_after() { # STEPS
   local before
   before=$(now_ms)
@@ -223,7 +223,7 @@ until_ms() {
   same "$(jq -c .messages <<<"$BODY")" '[]'
 }
 
-@test "the page, /healthz and OPTIONS need no token, and a wrong method or path is reported without one" {
+@test "the page, /healthz and OPTIONS need no token, and a wrong method or path is reported even without one" {
   start_server --key key --cors https://a.example
   for path in / /index.html /chat.js /style.css /icon.svg /healthz; do
     ask "$path"
@@ -248,7 +248,7 @@ until_ms() {
   contains "$(raw 'OPTIONS * HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')" 'HTTP/1.1 204 '
 }
 
-@test "a server without --key neither needs a token nor looks at one" {
+@test "a server without --key neither requires nor looks at a token" {
   start_server
   for token in x "$(everything)" "$(sign '{"exp":1}')"; do
     takes_token "$token"
@@ -455,7 +455,7 @@ END
   # openssl prints signatures in hexadecimal digits, which a token must not contain.
   signature=$(printf '%s' "$text" | openssl dgst -sha256 -hmac "$KEY" -r | cut -d' ' -f1)
   refuses_token 'does not accept this token' "$text.$signature"
-  # Everyone knows a public key, but a server that trusted the algorithm in the header would use
+  # Everyone knows a public key, and a server that trusted the algorithm in the header would use
   # that key as the secret.
   openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null ||
     openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa 2>/dev/null
@@ -487,7 +487,7 @@ END
   last=${signature: -1}
 
   # Change the first and the last digit of each part. The last two bits of a signature's last digit
-  # mean nothing and must be zero, as they are in A and E.
+  # carry no data and must be zero, as they are in A and E.
   for ((i = 0; i < ${#token}; i++)); do
     [[ $i == 0 || ${token:i+1:1} == . || ${token:i-1:1} == . || $i == $((${#token} - 1)) ]] || continue
     digits=A
@@ -771,7 +771,7 @@ END
   say "$token" lobby three
 }
 
-@test "a token may have 64 rooms of 64 bytes" {
+@test "a token may list 64 rooms with names of 64 bytes" {
   local room rooms token
   start_server --key key
   room=$(times 62 r)

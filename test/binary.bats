@@ -16,7 +16,7 @@ setup() {
   tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -x
 }
 
-# Runs make as from a new shell, without the variables of the make that runs the tests.
+# Runs make as if from a new shell, without the variables of the make that runs the tests.
 clean_make() {
   env -u MAKEFLAGS -u MAKELEVEL -u B -u CC -u CFLAGS -u CPPFLAGS -u LDFLAGS -u STATIC -u HARDEN -u LINK make "$@"
 }
@@ -77,7 +77,7 @@ starts() {
   [ "$(size ssechat)" -le 190000 ]
 }
 
-@test "make small builds at most 155,000 bytes, with no memory both writable and executable" {
+@test "make small builds a binary of at most 155,000 bytes, with no memory both writable and executable" {
   build small
   [ ! -e ssechat ]
   is_static build/small/ssechat

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Crashes at random moments. The tool torture publishes and reads, kills the server with SIGKILL
+# Crashes at random moments. The torture tool publishes and reads, kills the server with SIGKILL
 # again and again, starts it on the same journal, and compares what was acknowledged with what
 # arrived; torture.c lists what must hold.
 # shellcheck disable=SC2154
@@ -25,7 +25,7 @@ tortured() {
   tortured --rounds "$(scaled 25 1500)" -- --history 8M
 }
 
-@test "a server killed while it compacts constantly loses nothing and delivers nothing twice" {
+@test "a server killed while constantly compacting its journal loses nothing and delivers nothing twice" {
   tortured --rounds "$(scaled 20 600)" --window 7 -- --history 64K
   [[ $output =~ \ ([0-9]+)\ compactions ]]
   between "${BASH_REMATCH[1]}" 1 100000

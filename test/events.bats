@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # GET /events: how a stream begins, resumes, continues and ends. curl writes each stream to a file,
-# and `events` (helper.bash) reads the file as an EventSource does; the tool crowd opens thousands
+# and `events` (helper.bash) reads the file as an EventSource does; the crowd tool opens thousands
 # of streams and counts what each receives.
 # shellcheck disable=SC2016,SC2093,SC1083,SC2094,SC2153
 #
@@ -313,7 +313,7 @@ END
   same "$(events_of stream gap)" ''
 }
 
-@test "the id of a message no longer held gets a gap with reason expired, then all held messages" {
+@test "resuming from a message no longer held gives a gap with reason expired, then all held messages" {
   local first i
   start_server --history 16K
   say lobby first && first=$ID
@@ -345,7 +345,7 @@ END
   same "$(events_of stream gap .data.room)" '"busy"'
 }
 
-@test "an id from before a restart gets a gap with reason restarted in each room" {
+@test "resuming from an id from before a restart gives a gap with reason restarted in each room" {
   local id
   start_server
   say lobby hello && id=$ID
@@ -356,7 +356,7 @@ END
     "{\"room\":\"a\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"} {\"room\":\"b\",\"after\":\"$id\",\"oldest\":null,\"reason\":\"restarted\"}"
 }
 
-@test "an id later than all assigned ids gets a gap with reason unknown, then all held messages" {
+@test "resuming from an id later than all assigned ids gives a gap with reason unknown, then all held messages" {
   local future=9999999999999-7
   start_server
   say lobby hello
@@ -366,7 +366,7 @@ END
   same "$(names stream)" 'retry gap message ready presence'
 }
 
-@test "a malformed id is not answered with 400 but gets a gap with reason unknown and no id" {
+@test "resuming from a malformed id gives a gap with reason unknown and no id, not a 400" {
   local id
   start_server
   say lobby hello
@@ -476,7 +476,7 @@ END
   same "$(events_of stream ready .data.heartbeat)" 1
 }
 
-@test "a heartbeat time of 0 switches heartbeats off" {
+@test "--heartbeat 0 switches heartbeats off" {
   start_server --heartbeat 0
   listen stream ''
   same "$(events_of stream ready .data.heartbeat)" 0
@@ -521,7 +521,7 @@ END
   eventually '[ "$(events_of a presence .data.online | tail -n 1)" = 5 ]'
 }
 
-@test "a stream that leaves lowers the presence count, and a name's last stream removes the name" {
+@test "when a stream ends, presence counts one fewer, and a name disappears with its last stream" {
   local first
   start_server
   listen stream ''
@@ -574,7 +574,7 @@ is_busy() {
   listen stream ''
 }
 
-@test "a stream that needs a room over the limit gets busy, and a message for one gets 503" {
+@test "a stream that needs a room over the limit gets busy, and a message for such a room gets 503" {
   start_server --max-rooms 1
   listen stream 'room=a'
   ask '/events?room=b'
@@ -610,7 +610,7 @@ is_busy() {
   grep -q '^1 x' <(sed 's/^data: //' slow)
 }
 
-@test "when an overrun stream is cut off, rooms without messages or other streams are dropped" {
+@test "when an overrun stream is cut off, its rooms are dropped if they have no messages and no other streams" {
   local slow
   start_server --history 16K --log-level debug
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"

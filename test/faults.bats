@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # A server that runs out of memory: each allocation fails in turn, then every Kth allocation fails
 # for a while. The server is a separate sanitizer build, whose allocations fail on demand
-# (faults.c). The tool starve plays the clients; starve.c lists what must hold.
+# (faults.c). The starve tool plays the clients; starve.c lists what must hold.
 # shellcheck disable=SC2034,SC2154
 #
 # build: debug

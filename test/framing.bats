@@ -121,7 +121,7 @@ tally() {
   tally '[31,3]'
 }
 
-@test "JSON data cannot forge a line, either in its values or in its keys" {
+@test "JSON data cannot forge a line, neither in its values nor in its keys" {
   local text
   start_server
   listen stream 'room=lobby,end'

@@ -48,7 +48,7 @@ page() {
   same "$(jq -c keys_unsorted <<<"$BODY")" '["messages","oldest","newest","more","gap"]'
 }
 
-@test "a page shows other events with their name, text with LF line ends, and JSON as JSON" {
+@test "a page shows other events with their names, text data with LF line ends, and JSON data as JSON" {
   start_server
   accepts '{"data":"a\r\nb\rc\nd \"e\" \\ \u0001\u2028"}'
   accepts '{"event":"news","data":{"n":[1.5,null]}}'
@@ -259,7 +259,7 @@ poll() {
   same "$(page "after=$after&wait=60")" first
 }
 
-@test "a long poll ends when its client leaves, and an answered poll leaves its connection open" {
+@test "a long poll ends when its client disconnects, and an answered poll leaves its connection open" {
   start_server --max-streams 1
   poll page 'wait=60'
   await_polls 1

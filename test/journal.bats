@@ -3,7 +3,7 @@
 # record or a full disk, and a refused message never comes back.
 #
 # Servers are killed with SIGKILL and started again on the same file (lib/journal.bash). strace
-# records system calls, delays them or makes them fail; the tool journal_probe makes and damages
+# records system calls, delays them or makes them fail; the journal_probe tool makes and damages
 # journals; a small tmpfs is the disk that fills up, so those tests must run as root. The drain
 # after SIGTERM is also tested here, because a message in progress must still reach the disk.
 # shellcheck disable=SC2016,SC2154,SC2153,SC2034,SC2030,SC2031,SC2094
@@ -210,7 +210,7 @@ END
   same "$REASON" expired
 }
 
-@test "a stream that resumes from a recent ready gets no gap, whatever was dropped before" {
+@test "a stream that resumes from the id of a recent ready gets no gap, whatever was dropped before" {
   local i ready size=0
   journal_server --history 8M --room-ttl 1s
   while ((size <= $(compact_bytes))); do
@@ -719,7 +719,7 @@ check_trace() {
 
 # ---- Failing disks ------------------------------------------------------------------------------
 
-@test "a failed sync refuses its message for good, is reported, and causes a rewrite of the journal" {
+@test "a message whose sync fails is refused for good; the failure is reported and the journal rewritten" {
   journal_server
   say one k1
   listen stream ''
@@ -817,7 +817,7 @@ check_trace() {
   same "$(texts)" 'one two'
 }
 
-@test "a full disk refuses messages and is reported; once it has space, everything works again" {
+@test "on a full disk, messages are refused and the error is reported; once there is space, all works again" {
   small_disk 1m
   journal_server
   head -c 970K /dev/zero >"$DISK/filler"
@@ -865,7 +865,7 @@ check_trace() {
   say one k1
   crash_server
   head -c 2M /dev/zero >"$DISK/filler" || true
-  truncate -s 4096 "$JOURNAL" # pads the last page with zeros, so that it is full too
+  truncate -s 4096 "$JOURNAL" # pads the last page with zeros, so that no space is left in it
   head -c 2M /dev/zero >>"$DISK/filler" || true
   journal_server
   same "$(texts)" one
@@ -925,7 +925,7 @@ check_order() {
     END { print count[0] + 0, count[1] + 0 }' "$1"
 }
 
-@test "messages published during a replay follow it, even if it is larger than any socket buffer" {
+@test "messages published during a replay follow it, even if the replay is larger than any socket buffer" {
   local size=12 records oldest
   ! is_sanitized || size=6
   "$TOOLS/journal_probe" large "$JOURNAL" "$size"
@@ -1121,7 +1121,7 @@ clock() {
   compacted
 }
 
-@test "after a restart with a smaller --history, a message over half of it is a gap in its own room only, not damage" {
+@test "after a restart with a smaller --history, a message larger than half of it is a gap in its own room only, not damage" {
   journal_server
   accepts '{"room":"small","message":"x"}'
   accepts "{\"room\":\"big\",\"data\":\"$(times 40000 x)\"}"

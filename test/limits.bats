@@ -177,7 +177,7 @@ start_plain() {
   start_server --max-streams-per-ip 3
   crowd 3 /events
   for i in {1..32}; do
-    # Half of the connections are silent; the others have got an answer and are idle.
+    # Half of the connections are silent; the others have been answered and are idle.
     if ((i % 2)); then connect; else connect ''; fi
     kept[i]=$CONNECTION
   done
@@ -313,7 +313,7 @@ END
   done
   eventually '[ "$(grep -c "reason=\"cut\"" "$SERVER_LOG")" -ge 2 ]'
   stop_server
-  # The log is not empty: it contains closes and refusals.
+  # The log is not empty: it reports closed connections and refusals.
   grep -q '^debug: close ' "$SERVER_LOG"
   grep -q '^warn: refused ' "$SERVER_LOG"
   lacks "$(cat "$SERVER_LOG")" "$mark"
@@ -379,7 +379,7 @@ END
   same "$(statuses <answers | wc -w) $(tail -n 1 answers)" '21 {"status":"ok"}'
 }
 
-@test "a POST refused for its rate does not use up its idempotency key" {
+@test "a POST refused because of the rate does not use up its idempotency key" {
   start_server --post-rate 1
   post_too_much
   eventually 'post "{\"message\":\"once\"}" -H "Idempotency-Key: $KEY"; same "$STATUS" 201'
@@ -387,7 +387,7 @@ END
   same "$(jq -c --arg key "$KEY" '[.messages[] | select(.key == $key).message]' <<<"$BODY")" '["once"]'
 }
 
-@test "a POST that is refused for its head does not count towards the rate" {
+@test "a POST that is refused because of its head does not count towards the rate" {
   local i
   start_server --post-rate 1
   for i in {1..6}; do
@@ -430,7 +430,7 @@ by() {
   is_too_much
   post_too_much -H "$(by 192.0.2.1)"
   accepts '{"message":"x"}' -H "$(by 192.0.2.2)"
-  # The log has one line for all refusals, with the address that counts.
+  # The log has one line for all refusals, with the address that the proxy named.
   log_has 1 '^warn: refused what=stream address=192\.0\.2\.1 connections=2 streams=1 '
   # The field is ignored when it comes from an address other than the proxy's.
   listen direct '' --interface 127.0.0.2 -H "$(by 192.0.2.3)"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # The chat page, and EventSource without it, in a real browser against the real server.
 #
-# Every wait is for a condition in the page, never for a time. lib/webdriver.bash has the functions
-# that drive the browser: open_page, click, type_text, script, wait_until.
+# The tests wait for conditions in the page, never for a fixed time. lib/webdriver.bash has the
+# functions that drive the browser: open_page, click, type_text, script, wait_until.
 #
 # seconds: 200
 
@@ -198,7 +198,7 @@ outbox_is_empty() {
   wait_for_message 'by button'
 }
 
-@test "a page shows the length near the limit and does not send a text that is too long" {
+@test "a page shows a text's length near the limit and does not send a text that is too long" {
   start_server
   browser
   join_chat ann
@@ -214,7 +214,7 @@ outbox_is_empty() {
   wait_until 'document.querySelector("#log .bubble")?.textContent === "😀".repeat(4096)'
 }
 
-@test "a user can change to a room from the list, or by its name" {
+@test "a user can switch to a room by clicking it in the list, or by typing its name" {
   start_server
   accepts '{"room": "tea & cake", "message": "elsewhere"}'
   browser
@@ -407,7 +407,7 @@ outbox_is_empty() {
   outbox_is_empty
 }
 
-@test "a page says that the server is busy, and connects when there is room" {
+@test "a page says that the server is busy, and connects when a place is free" {
   start_server --max-streams 1
   listen "$BATS_TEST_TMPDIR/stream" ''
   browser

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# HTTP as a client sees it: methods, errors, keep-alive connections, pipelining, and requests in
-# pieces of any size. curl sends the well-formed requests; `raw` (helper.bash) sends bytes that curl
-# would refuse to send. Parsing itself is tested in unit/http.bats.
+# HTTP as a client sees it: methods, errors, keep-alive connections, pipelining, and requests sent
+# in pieces of any size. curl sends the well-formed requests; `raw` (helper.bash) sends bytes that
+# curl would refuse to send. Parsing itself is tested in unit/http.bats.
 # shellcheck disable=SC2016,SC2153
 #
 # seconds: 45

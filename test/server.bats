@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # The program: its options and environment, its listeners, its drain, and what it costs in
-# descriptors and memory. `refused` (helper.bash) runs it with options that must fail in one
-# sentence; most other tests start a server and look at its log, its answers and its exit status.
+# descriptors and memory. `refused` (helper.bash) runs it with options that it must refuse in
+# one sentence; most other tests start a server and look at its log, answers and exit status.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2153
 #
 # seconds: 15
@@ -152,7 +152,7 @@ load lib/helper
 
 # ---- Listeners ----
 
-@test "a unix socket is served like any listener, and its file is removed at the end" {
+@test "a unix socket is served like any listener, and its file is removed when the server exits" {
   start_server --listen "unix:$PWD/socket"
   same "$(grep '^listening' "$SERVER_LOG")" "listening on unix:$PWD/socket"
   URL=http://localhost

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# Storms of damaged requests, which the tool storm makes (storm.c). The server must survive each
-# storm and then be as it was: it answers and delivers, has the same number of descriptors and uses
-# no more memory, leaks nothing, and the sanitizers are silent.
+# Storms of damaged requests, made by the storm tool (storm.c). The server must survive each storm:
+# afterwards it must answer and deliver, have the same number of descriptors open, use no more
+# memory and leak nothing. The sanitizers must be silent.
 # shellcheck disable=SC2016,SC2034,SC2153,SC2154
 #
 # long: ten times as many requests
@@ -11,7 +11,7 @@ load lib/helper
 load lib/journal
 
 # Limits the sanitizer's quarantine of freed memory to 1 MB, and makes the leak checker log the
-# threads that it examines, which proves that it has run.
+# threads that it examines, as proof that it has run.
 setup() {
   cd "$BATS_TEST_TMPDIR" || return
   JOURNAL=$BATS_TEST_TMPDIR/journal
@@ -20,7 +20,7 @@ setup() {
 }
 
 # Starts a server with a few small, short-lived rooms, which all fill up during the warm-up and are
-# constantly dropped and made again.
+# constantly dropped and created again.
 stormy_server() {
   start_server --history 16K --max-rooms 16 --room-ttl 1 --max-body 16K --heartbeat 1 "$@"
   DESCRIPTORS=$(descriptors)
@@ -39,7 +39,7 @@ is_as_before() {
   ask /healthz
   same "$STATUS $BODY" '200 {"status":"ok"}'
   eventually "same \"\$(descriptors)\" $DESCRIPTORS"
-  # While all rooms are taken, the lobby cannot be made; some rooms must be dropped first.
+  # While all rooms are taken, the lobby cannot be created; some rooms must be dropped first.
   eventually 'post "{\"message\":\"the storm is over\"}"; same "$STATUS" 201'
   listen fresh ''
   accepts '{"message":"it is calm"}'
@@ -55,7 +55,7 @@ ends_well() {
   ! is_sanitized || grep -q 'Processing thread' "$log"
 }
 
-@test "60,000 damaged requests cost no memory and no descriptor" {
+@test "60,000 damaged requests leak no memory and no descriptors" {
   local before after most=256
   # The memory that the sanitizer and its quarantine add varies from run to run.
   ! is_sanitized || most=4096
@@ -110,7 +110,7 @@ ends_well() {
   ends_well
 }
 
-@test "the tool storm fails if no server listens, and if the server ends during the storm" {
+@test "the storm tool fails if no server is listening, or if the server exits during the storm" {
   start_server
   stop_server
   run timeout 20 "$TOOLS/storm" "$PORT" 100

@@ -82,8 +82,8 @@ start_crowded() {
   printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 19\r\n\r\n{"message":"alone"}' >request
   count_from_now
   exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
-  for N in {1..20}; do # each reaches all streams before the next is sent, or they would share sends
-    cat request >&"$fd" # in one piece; bash itself would write lines
+  for N in {1..20}; do # each reaches all streams before the next, or they would share sends
+    cat request >&"$fd" # in one piece; bash itself would write it line by line
     tell "count $N alone"
     same "$ANSWER" ok
     eventually '[ "$(grep -c alone last)" = "$N" ]'
@@ -133,8 +133,8 @@ start_crowded() {
   kill -STOP "$SERVER_PID"
   sleep 1.1 # now all heartbeats are due
   kill -CONT "$SERVER_PID"
-  # After a full turn, the rest must follow at once, even a second later, when those heartbeats have
-  # only just become due and the server might wait for more.
+  # After a full turn, the rest must follow at once. The same applies a second later, when the next
+  # heartbeats have only just become due and the server might wait for more.
   eventually '[ "$(turns | wc -l)" -ge 7 ]'
   count_until_now
   same "$(turns | head -n 4 | paste -sd ,)" '64 0,64 0,64 0,64 0'
@@ -142,7 +142,7 @@ start_crowded() {
   same "$(turns | sed -n 6p)" '64 0'
 }
 
-@test "a heartbeat costs a send for each stream and the wait for the next, and no other call" {
+@test "a heartbeat costs one send for each stream, the wait for the next heartbeat, and no other call" {
   start_server --heartbeat 1
   crowd 50 /events 60
   tell 'count 2 event: heartbeat'

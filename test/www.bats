@@ -143,7 +143,7 @@ start_site() {
   start_server --www site
 }
 
-# Prints the status of a path, which curl sends as it is written.
+# Prints the status for a path, which curl sends unchanged.
 status_of() {
   ask "$1" --path-as-is -m 10
   printf '%s' "$STATUS"

@@ -10,7 +10,7 @@
 #     SSECHAT    the server (./ssechat)
 #     UNIT       the folder with the test drivers of the pure modules (build/unit)
 #     TOOLS      the folder with the programs that the tests use (build/tools)
-#     LONG       1 to run the long form of the tests that have a long form (test/run --long)
+#     LONG       1 to run tests in their long form, if they have one (test/run --long)
 #     SANITIZED  1 if the server is a sanitizer build; a path that contains "debug" implies it
 
 ROOT=$(realpath "${BASH_SOURCE[0]%/*}/../..")
@@ -36,8 +36,8 @@ if [ -n "${CI:-}" ]; then
   }
 fi
 
-# Succeeds if the server is a sanitizer build. Tests that measure, or that inspect the binary, use
-# only the plain build.
+# Succeeds if the server is a sanitizer build. Tests that take measurements or inspect the binary
+# use only the plain build.
 is_sanitized() {
   [ "${SANITIZED:-}" = 1 ] || [[ $SSECHAT == *debug* ]]
 }
@@ -90,7 +90,7 @@ between() {
   }
 }
 
-# Evaluates shell code until it succeeds. After 60 seconds it fails and prints the last output. The
+# Evaluates shell code until it succeeds. Fails after 60 seconds and prints the last output. The
 # limit is generous because other suites run at the same time.
 eventually() {
   local seen pause=0.01 begin=$SECONDS deadline=$((SECONDS + 60))
@@ -327,7 +327,7 @@ times() {
 }
 
 # Sends bytes, written with printf's escapes, in one piece over a new connection. Prints everything
-# that the server sends until it closes the connection, and a note if it does not close it.
+# that the server sends until it closes the connection, or a note at the end if it stays open.
 raw() {
   local connection request=$BATS_TEST_TMPDIR/request
   printf '%b' "$1" >"$request" # a file, because bash itself would send it line by line
@@ -364,8 +364,8 @@ await_text() {
   eventually "grep -qF -- $(printf '%q' "$2") '$1' || { cat '$1'; false; }"
 }
 
-# Waits until the server holds this many long polls. The server watches the connection of a held
-# poll only for its end, so the kernel lists it with EPOLLRDHUP, EPOLLERR and EPOLLHUP (2018).
+# Waits until the server holds this many long polls. While a poll is held, the server watches its
+# connection only for a close, so the kernel lists EPOLLRDHUP, EPOLLERR and EPOLLHUP (2018) for it.
 await_polls() {
   eventually "[ \"\$(cat /proc/$SERVER_PID/fdinfo/* 2>/dev/null | grep -cE 'events: +2018 ')\" = $1 ]"
 }
@@ -396,7 +396,7 @@ start_crowd() {
   hear
 }
 
-# Sends a command to the tool crowd and waits for its answer; sets ANSWER.
+# Sends a command to the crowd tool and waits for its answer; sets ANSWER.
 tell() {
   ANSWER=
   printf '%s\n' "$1" >&"$CROWD_IN" || true

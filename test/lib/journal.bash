@@ -202,8 +202,8 @@ fill_disk() {
   done
 }
 
-# Posts the messages in a file of fill_disk again: repeat_all FILE STATUS. Checks that each gets the
-# status and, if it was accepted before, its earlier id.
+# Repeats the POSTs listed in a file of fill_disk: repeat_all FILE STATUS. Checks that each message
+# gets the status and, if it was accepted before, its earlier id.
 repeat_all() {
   local key id size
   while read -r key id size; do

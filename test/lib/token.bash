@@ -19,7 +19,7 @@ base64url() {
   basenc --base64url -w0 | tr -d '='
 }
 
-# Prints a token: TEXT unchanged, which should be "header.claims" in base64url, and its signature.
+# Prints a token: TEXT, which should be "header.claims" in base64url, followed by its signature.
 sign_text() { # TEXT [KEY] [HASH]
   printf '%s.' "$1"
   printf '%s' "$1" | openssl dgst "-${3:-sha256}" -hmac "${2:-$KEY}" -binary | base64url

@@ -33,7 +33,7 @@ webdriver_start() {
   WEBDRIVER=http://127.0.0.1:$port
 }
 
-# Ends the browsers and then chromedriver, which would leave them running.
+# Ends the browsers, which chromedriver would leave running, and then chromedriver.
 webdriver_stop() {
   [ -n "${WEBDRIVER_PID:-}" ] || return 0
   local session
