@@ -4,8 +4,8 @@
  *
  * A bare epoll loop over the same sockets with the same options. A GET turns its connection into a
  * stream and gets HEAD_BYTES; a POST gets an answer of ANSWER_BYTES, and its message is sent to
- * every stream in MESSAGE_BYTES, with one send() each; a POST to /quiet is sent to no stream. The
- * sizes are those of the server that it is compared with. The floor parses, checks and keeps
+ * every stream as MESSAGE_BYTES, with one send() per stream; a POST to /quiet is sent to no stream.
+ * The sizes are those of the server that it is compared with. The floor parses, checks and keeps
  * nothing, and cannot fail gracefully. It is not a server: it only makes the system calls that
  * every server needs.
  *

@@ -3,11 +3,11 @@
  *     hub-bench [--most 1000000] [--rooms 10000]
  *
  * Streams that take everything at once join a number of rooms, one room per stream; then messages
- * are published in one room after another until every stream has had some. The benchmark measures
- * the hub's work for a delivery: choosing the stream, gathering the bytes, moving the cursor. A
- * cost that grows with the number of streams or rooms shows here. In a room with a single stream, a
- * delivery pays for the whole message: its formatting and the ring. The last columns are the hub's
- * memory per stream, before there are messages, and the times to join and to leave.
+ * are published in one room after another until every stream has received some. The benchmark
+ * measures the hub's work for a delivery: choosing the stream, gathering the bytes, moving the
+ * cursor. A cost that grows with the number of streams or rooms shows here. In a room with a single
+ * stream, a delivery pays for the whole message: its formatting and the ring. The last columns are
+ * the hub's memory per stream, before there are messages, and the times to join and to leave.
  *
  * The second table is for streams in one room that show different names: the list of names is
  * sorted, so a new name moves the names after it.

@@ -9,10 +9,10 @@
  *               times on average
  *     probe     the same with one message every --every milliseconds; meanwhile it posts to a room
  *               without streams (--quiet), --rate times per second even if no answers come, and
- *               measures from the time at which a POST was due to its answer
+ *               measures the time to each answer from when its POST was due
  *     idle      opens the streams, and measures --for milliseconds without work
- *     post      posts from --connections connections for --for milliseconds, on each again as soon
- *               as it has its answer
+ *     post      posts for --for milliseconds from --connections connections, each of which posts
+ *               again as soon as it has its answer
  *     get       the same with GET requests of --path
  *     start     starts `-- PROGRAM ARGUMENTS` --times times, and measures the time until it has
  *               answered a GET of --path
@@ -676,8 +676,7 @@ static void post_again(struct poster *p)
     post_quietly(p, now_ns());
 }
 
-/* Sends requests over all connections for `ms`, the next one on each as soon as it has its answer;
- * then waits for the last answers. */
+/* Keeps one request in flight on each connection for `ms`, then waits for the last answers. */
 static void ask_for_ms(void (*again)(struct poster *), unsigned long ms)
 {
     answered = again;

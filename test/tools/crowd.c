@@ -68,7 +68,7 @@ enum state {
     CHUNK_END, /* the line end after the data */
     LAST_LINE, /* the empty line after the last chunk */
     ENDED,     /* nothing may follow */
-    PLAIN,     /* a body without chunks, until the close */
+    PLAIN,     /* a body without chunks, until the connection ends */
 };
 
 struct stream {

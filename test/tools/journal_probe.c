@@ -359,8 +359,8 @@ static bool damage_random(struct damage *d, unsigned n)
             edit(d, at, 0, rubbish, len);
         }
     }
-    /* An intact record that begins a line and follows the records before it must be found; any
-     * other may be found or not. */
+    /* An intact record that begins a line and is still in order must be found; any other may be
+     * found or not. */
     size_t from = 0;
     for (unsigned i = 0; i < record_count; i++) {
         size_t len = records[i].end - records[i].begin;

@@ -6,7 +6,7 @@
  * The first form is a Slowloris attack with COUNT connections. Each even connection sends a head
  * byte by byte; each odd one sends a complete head and then a body byte by byte. Each sends one
  * byte per second, and the sends are spread over the second, so that the load is even. The server
- * must refuse all with 408 and close them. The tool prints the times from connect to close:
+ * must refuse each with 408 and close it. The tool prints the times from connect to close:
  *
  *     heads N from LEAST to MOST ms, bodies N from LEAST to MOST ms
  *
@@ -79,8 +79,8 @@ static void send_byte(struct writer *w)
     send(w->fd, text + w->sent++, 1, MSG_NOSIGNAL);
 }
 
-/* Collects the answer, which must be a 408, until the close. A reset is a failure, because it can
- * lose the answer. */
+/* Collects the answer, which must be a 408, until the server closes the connection. A reset is a
+ * failure, because it can lose the answer. */
 static void receive(struct writer *w)
 {
     ssize_t n = recv(w->fd, w->answer + w->have, sizeof w->answer - w->have - 1, 0);

@@ -140,7 +140,7 @@ static int connect_or_break(void)
     return fd;
 }
 
-/* Reads into `answer` until the close. */
+/* Reads into `answer` until the server closes the connection. */
 static void read_to_end(int fd)
 {
     ssize_t n;
@@ -199,7 +199,7 @@ static bool is(int status, int wanted, const char *what)
 
 #define END "Host: h\r\nConnection: close\r\n\r\n"
 
-/* Returns fields with a token and the address of a client behind a proxy; none outside KEYS. */
+/* Returns fields with a token and the address of a client behind a proxy; empty outside KEYS. */
 static const char *authorization(bool writes)
 {
     static char line[3000];
@@ -667,7 +667,7 @@ static unsigned long check_log(bool started)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         if (strstr(log, bad[i]) != NULL)
             broken("the server's log contains \"%s\"", bad[i]);
-    /* A sentence for the operator begins with the program's name, a line of the log does not. */
+    /* A sentence for the operator begins with the program's name; a line of the log does not. */
     for (const char *at = log; (at = strstr(at, "ssechat: ")) != NULL; at++)
         sentences++;
     if (sentences != (started ? 0 : 1))

@@ -16,7 +16,7 @@
  * as announced, and nothing may follow an answer that closes the connection. The server must
  * continue to accept and answer, and be healthy at the end. Then one line shows the numbers of
  * requests, connections and answers of each status. On a failure one line shows the error instead,
- * and the exit code is 1. storm.bats, which runs storm, looks for lost memory and descriptors.
+ * and the exit code is 1. storm.bats, which runs storm, checks for leaked memory and descriptors.
  *
  * The seed is printed. The same seed makes the same requests, but not with the same timing. */
 
@@ -26,10 +26,10 @@
 
 enum {
     SLOTS = 64,
-    REQUESTS_MAX = 6,      /* per connection */
-    REQUEST_MAX = 40000,   /* bytes: more than the largest head, and than the tests' largest body */
-    LIFE_US = 1000000,     /* of a connection */
-    SILENCE_US = 20000000, /* after this long without a byte, the server hangs */
+    REQUESTS_MAX = 6,       /* per connection */
+    REQUEST_MAX = 40000,    /* bytes: more than the largest head or the tests' largest body */
+    LIFE_US = 1000000,      /* of a connection */
+    SILENCE_US = 20000000,  /* after this long without a byte, the server hangs */
     ANSWER_HEAD_MAX = 8192, /* bytes, far more than in any head of the server */
     RETURNED_MAX = SLOTS * REQUESTS_MAX,
 };
@@ -482,7 +482,7 @@ enum state {
     CHUNK_DATA,
     CHUNK_END,
     LAST_LINE,
-    PLAIN, /* a body until the close */
+    PLAIN, /* a body until the connection ends */
     OVER,  /* nothing may follow */
 };
 
@@ -620,7 +620,7 @@ static void take_frame(struct slot *s, char c)
 }
 
 /* Begins the next answer when a status line follows a head. No body from the server begins with
- * one, so the last answer was to a HEAD, and `line_len` bytes of the next have been read. */
+ * one, so the last answer was to a HEAD, and `line_len` bytes of the next answer have been read. */
 static void begin_next_head(struct slot *s)
 {
     if (s->closes)
@@ -781,7 +781,7 @@ static void update(struct slot *s, int64_t now)
     watch(s, EPOLL_CTL_MOD, (reads ? EPOLLIN : 0u) | (sends ? EPOLLOUT : 0u));
 }
 
-/* Returns the number of the next request, returned ones first, or UINT64_MAX if none is left. */
+/* Returns the next request's number, or UINT64_MAX if none is left. Returned ones come first. */
 static uint64_t next_number(void)
 {
     static uint64_t next;

@@ -200,7 +200,7 @@ static bool attempt(struct publisher *p, const char *request, size_t len)
 }
 
 /* Posts a message until it is acknowledged, across restarts of the server. Unless `insist` is set,
- * it gives up after one in six unanswered attempts, when the message may or may not be stored. */
+ * it gives up after one in six unanswered attempts; the message may then be stored or not. */
 static void publish(struct publisher *p, unsigned number, bool insist)
 {
     char request[PAD_MAX + 1024];
@@ -479,8 +479,8 @@ static void take_frame_byte(struct subscriber *s, char c)
     }
 }
 
-/* Removes the HTTP framing: a head, then chunks or, for HTTP/1.0, bytes until the close. A stream
- * may end anywhere, because the server is killed, but invalid framing is a failure. */
+/* Removes the HTTP framing: a head, then chunks or, for HTTP/1.0, bytes until the connection ends.
+ * A stream may end anywhere, because the server is killed, but invalid framing is a failure. */
 static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
 {
     for (size_t at = 0; at < len;) {
@@ -498,7 +498,7 @@ static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
     }
 }
 
-/* Requests the stream from the last id on, which is sent in the header or the URL, at random. */
+/* Requests the stream from the last id on. Sends this id in the header or the URL, at random. */
 static bool send_stream_request(struct subscriber *s)
 {
     static const char *const rooms[] = { "", "r0", "r1", "r0,r1", "r2", "r0,r2", "r1,r2",

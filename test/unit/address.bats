@@ -262,7 +262,7 @@ END
 END
 }
 
-@test "X-Forwarded-For: when all addresses are trusted the client is the leftmost" {
+@test "X-Forwarded-For: when all addresses are trusted, the client is the leftmost" {
   table forwarded 10.0.0.0/8 127.0.0.1 <<'END'
 10.0.0.3| X-Forwarded-For: 10.0.0.3
 10.0.0.3| X-Forwarded-For: 10.0.0.3, 10.0.0.2, 127.0.0.1

@@ -3,8 +3,8 @@
  *     address parse                    the address, its prefix, and `loopback` if it is one
  *     address network                  the network, in its only spelling
  *     address has NETWORK              yes or no
- *     address forwarded [NETWORK...]   the client named by a request's fields, one per line, if
- *                                      these networks are trusted; `no client`; or `not HTTP`
+ *     address forwarded [NETWORK...]   the client that a request's fields, one per line, name if
+ *                                      these networks are trusted; or `no client`, `not HTTP`
  *     address promises                 nothing: it only runs the checks of the fuzz target
  *
  * It prints `none` for a text that is not an address or a network. It also checks the promises of
@@ -44,7 +44,7 @@ static bool same(const struct address *a, const struct address *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
-/* Returns whether this is an IPv4 address, as the IPv6 address that maps it (RFC 4291 2.5.5.2). */
+/* Returns whether this is an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2). */
 static bool is_mapped(const struct address *address)
 {
     for (size_t i = 0; i < 12; i++)
@@ -103,7 +103,7 @@ static bool read_v4(struct span text, unsigned char *out)
 }
 
 /* Reads groups of up to four hexadecimal digits, separated by colons; if `tail` is set, the last
- * one can be an IPv4 address. Returns the number of bytes, or -1 for any other text. */
+ * group can be an IPv4 address. Returns the number of bytes, or -1 for any other text. */
 static int read_groups(struct span text, bool tail, unsigned char out[16])
 {
     struct span group;
@@ -380,7 +380,7 @@ static void mask_quoted(struct span text, char *masked, char mask)
     }
 }
 
-/* Returns the part of the text that became `piece` of the masked text. */
+/* Returns the part of the text that is at the place of `piece` in the masked text. */
 static struct span same_place(struct span piece, const char *masked, struct span text)
 {
     return (struct span) { text.at + (piece.at - masked), piece.len };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# bytes.c, print.c, scan.h and date.c, through their driver: the code that replaces larger parts
-# of libc, such as printf and the calendar. Each function is compared with that of libc.
+# bytes.c, print.c, scan.h and date.c, through their driver: the code that replaces larger parts of
+# libc, such as printf and the calendar. Each function is compared with its counterpart in libc.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0

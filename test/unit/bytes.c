@@ -12,7 +12,7 @@
  *
  * libc is the oracle where it has the same function: the driver calls both with the same arguments,
  * and a difference calls abort. The inputs are enumerated, not drawn at random, so every run tries
- * the same ones. With -DFUZZ the values, a time and a text to search come from libFuzzer. */
+ * the same inputs. With -DFUZZ the values, a time and a text to search come from libFuzzer. */
 
 #include "base/bytes.h"
 #include "base/date.h"
@@ -218,8 +218,8 @@ static void check_dates(void)
         "the largest time gives the last second of the year 9999");
 }
 
-/* Checks span_find, which reads a word at a time. The other bytes are those that a mistake in such
- * arithmetic confuses with the byte: it differs in the lowest bit, the highest, both, or all. */
+/* Checks span_find, which reads a word at a time. The other bytes are easy to confuse in such
+ * arithmetic: they differ from the byte in the lowest bit, the highest, both, or all. */
 static void check_find(void)
 {
     static const unsigned char others[] = { 0x01, 0x80, 0x81, 0xff };

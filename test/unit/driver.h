@@ -41,7 +41,7 @@ static inline char *bytes_new(size_t len)
     return at;
 }
 
-/* Returns a copy in memory of exactly that size; the caller frees it with span_free. */
+/* Returns a copy in memory of exactly the span's size; the caller frees it with span_free. */
 static inline struct span copy_of(struct span s)
 {
     char *at = bytes_new(s.len);
@@ -56,8 +56,8 @@ static inline void span_free(struct span s)
     free((void *)(uintptr_t)s.at);
 }
 
-/* Pages between two unreadable ones. The processor stops the program when it accesses the byte
- * before a text at the start, or the byte after a text at the end:
+/* Pages between two unreadable ones. The program crashes when it accesses the byte before a text at
+ * the start, or the byte after a text at the end:
  *
  *     | unreadable | text ...            | unreadable |      at_start
  *     | unreadable |            ... text | unreadable |      at_end */

@@ -373,7 +373,7 @@ static struct span write_frame(struct buffer *out, const struct message *m, stru
     return payload;
 }
 
-/* Reads a payload back, as an entry of the kind that a ring would give it. */
+/* Reads a payload back, with the kind that its entry in a ring would have. */
 static void read_back(
     struct buffer *out, struct span payload, const struct message *m, struct id id)
 {
@@ -663,7 +663,7 @@ static void check_lines(void)
     printf("%zu\n", texts);
 }
 
-/* Checks the first and the last millisecond of every month, and another one on its last day. */
+/* Checks the first and the last millisecond of every month, and one more on its last day. */
 static void check_calendar(void)
 {
     const uint64_t day_ms = 86400000;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # http.c, through its driver: what requests mean, and which are refused. The driver parses each input
-# complete, cut in two at every point, byte by byte and handed over at every point, always next to an
-# unreadable page; it fails when the results differ.
+# in one piece, cut in two at every point, byte by byte, and handed over at every point, always next to
+# an unreadable page; it fails when the results differ.
 #
 # seconds: 12
 
@@ -65,8 +65,8 @@ early() {
     printf '%b' "$1" | "$UNIT/http" early "${@:2}"
 }
 
-# Prints one letter that many times.
-letters() {
+# Prints a letter COUNT times.
+letters() { # COUNT [LETTER]
     head -c "$1" /dev/zero | tr '\0' "${2:-a}"
 }
 

@@ -312,7 +312,7 @@ static bool ends_with(struct span s, struct span end)
 }
 
 /* Runs a plan and compares the descriptions. A hand-over forgets the number of chunk extensions and
- * trailers, so an input that was refused for that number (431) can get further; it is skipped. */
+ * trailers, so inputs refused for that number (431) can get further; they are skipped. */
 static void compare(struct span input, size_t max_body, struct span whole, struct plan plan)
 {
     if (plan.upgrade && ends_with(whole, SPAN("error 431\n")))
@@ -421,7 +421,7 @@ static void show_date(const char *seconds)
 {
     char date[DATE_HTTP_BYTES + 1];
     long long number = strtoll(seconds, NULL, 10);
-    date_http(number > 0 ? (uint64_t)number : 0, date); /* clock_read returns no negative time */
+    date_http(number > 0 ? (uint64_t)number : 0, date); /* clock_read is never negative */
     puts(date);
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# hub.c and hub/, through their driver: random walks that compare the hub with a model, with each of
+# hub.c and hub/, through their driver: random walks that compare the hub with a model, for each of
 # three keepers: memory, a journal, and one that answers late. Each seed gives its own walk, the same
 # in every run; a failure prints the seed and the step (see hub.c).
 #
@@ -15,7 +15,7 @@ walks() {
 }
 
 # Runs walks of medium length, some long walks in which histories wrap many times, and many walks of a
-# few steps, because each walk also checks the hub at rest at its end.
+# few steps: each walk ends with a check of the hub at rest.
 keeps_every_promise() {
   local steps=20000 long=300000
   if is_sanitized; then

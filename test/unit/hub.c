@@ -46,7 +46,7 @@ enum {
     PLACES = 8,
     SEATS = 5,        /* the most rooms that one reader is in */
     NAMES = 130,      /* more than a presence snapshot shows */
-    READERS = 130,    /* in one walk of eight, so that a room can have that many names */
+    READERS = 130,    /* in one walk in eight, so that a room can have that many names */
     READERS_FEW = 20, /* the most in any other walk */
     ASKERS = 40,      /* POSTs that can wait for a result at the same time */
     KEYS = 6,
@@ -137,7 +137,7 @@ struct posts {
 };
 
 /* A room. `lost` is what the hub may claim: a new room inherits the hub's `lost`, because it cannot
- * know what an earlier room of this name had. `dropped` is the truth: `lost` is never older. */
+ * know what an earlier room of this name had. `dropped` is the truth, and `lost` is never older. */
 struct place {
     struct posts posts;
     size_t first, held_bytes;
@@ -345,7 +345,7 @@ static void vanish(struct place *place)
     w.place_count--;
 }
 
-/* Call this after a reader or a message has left the place. A place without readers and pending
+/* Call this after a reader or a message has left the place. A place without readers or pending
  * messages is silent from now on, or is removed at once if it holds nothing. */
 static void release(struct place *place)
 {
@@ -559,7 +559,7 @@ static size_t size_max_of(const struct message *m)
     return frame_size_max(&(struct frame_content) { m->kind, buffer_span(&w.scratch), m->key });
 }
 
-/* Checks a POST with a new key or none: it is accepted, unless its frame could be too large. */
+/* Checks a POST with a new key or no key: it is accepted, unless its frame could be too large. */
 static void check_new(const struct message *m, struct asker *a, struct place *place)
 {
     struct receipt receipt;
@@ -1741,8 +1741,8 @@ static void set_clock(void)
         pass_time((int64_t)w.settings.room_ttl_ms);
 }
 
-/* Checks that a stream refused because one of its rooms would exceed the limit changes nothing for
- * the streams in its other rooms. Call this at rest. */
+/* Checks that, when a stream is refused because one of its rooms would exceed the limit, nothing
+ * changes for the streams in its other rooms. Call this at rest. */
 static void check_refusal(void)
 {
     struct plan plan = { .count = 2, .name = 1 };
@@ -1819,7 +1819,7 @@ static void come_to_rest(void)
     w.calm = false;
 }
 
-/* Makes one step, which is one operation; the numbers are percentages. Publishing has the largest,
+/* Makes one step, which is one operation; the numbers are percentages. Publishing is most likely,
  * so that histories are always full; rest and a crowd are rare, because each costs as much as many
  * other steps. */
 static void walk(void)
@@ -1873,7 +1873,7 @@ static void check_allowed(void)
     check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
 }
 
-/* The rest of the late keeper, which has no timer, no descriptor and no trouble. */
+/* The rest of the late keeper, which has no timer and no descriptor, and reports no trouble. */
 
 static void late_tick(struct keeper *keeper, int64_t mono_ms)
 {

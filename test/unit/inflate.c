@@ -2,8 +2,8 @@
  * unpacked bytes to standard output; for a damaged file it prints `damaged` and exits with code 1.
  *
  * The input and the place for the output both end directly before an unreadable page. The driver
- * also tries a good file with a place that is one byte too small or too large and, if the file is
- * short, cut off at every byte: inflate must notice a wrong length or a missing part. The suite
+ * also unpacks a good file into a place that is one byte too small or too large and, if the file is
+ * short, cuts it off at every byte: inflate must notice a wrong length or a missing part. The suite
  * checks that the bytes are right, by comparing them with what gzip packed. With -DFUZZ this is a
  * libFuzzer target. */
 

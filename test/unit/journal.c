@@ -1,9 +1,9 @@
 /* journal.c - a driver for the reader of journals (store/). It reads a journal from standard input.
  *
  *     journal read     prints `damaged` or `whole`, then the messages that were read, by room
- *     journal sweep    prints nothing: it tries the journal cut everywhere, with each byte changed,
- *                      overwritten with zeros, removed and doubled; only messages of the intact
- *                      journal may be read from any of these
+ *     journal sweep    prints nothing: it tries the journal cut off everywhere, and with each byte
+ *                      changed, overwritten with zeros, removed and doubled; only messages of the
+ *                      intact journal may be read from any of these
  *
  * A record with the CRC 00000000 is signed first, so that a developer can write journals by hand
  * and the fuzzer gets past the CRC.
@@ -340,8 +340,8 @@ static bool has_lines(struct span all, struct span some)
 }
 
 /* Reads a journal and checks all promises. Unless `original` is NULL, each line that is read must
- * be one of its lines. Returns the messages that were read, after a line `damaged` or `whole`,
- * which a sweep omits because it compares. The caller frees the buffer. */
+ * be one of its lines. Returns the messages that were read, after a line `damaged` or `whole`
+ * unless this is a sweep. The caller frees the buffer. */
 static struct buffer check_journal(struct span bytes, const struct span *original, bool compacts)
 {
     struct keeper *journal;
@@ -405,8 +405,8 @@ static void check_part(struct span bytes, const struct span *original)
     buffer_free(&read);
 }
 
-/* Checks the journal at each byte: cut off, with a bit flipped, zeros, a byte removed or
- * doubled. */
+/* At each byte, checks the journal cut off, with a bit flipped, with zeros, and with the byte
+ * removed or doubled. */
 static void sweep(struct span whole)
 {
     char *bytes = malloc(whole.len + 1);

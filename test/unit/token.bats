@@ -524,7 +524,7 @@ END
 }
 
 @test "token: another spelling of base64url is refused, even if signed" {
-  # Lengths of 27, 28 and 29 bytes leave no unused bits, four, and two.
+  # Lengths of 27, 28 and 29 bytes leave zero, four and two unused bits.
   for header in '{"alg":"HS256","typ":"JWT"}' '{"alg":"HS256","typ":"JWT" }' \
     '{"alg":"HS256","typ":"JWT"  }'; do
     text=$(printf '%s' "$header" | base64url)
@@ -537,7 +537,7 @@ END
       state_is malformed "$(sign_text "$wrong.$claims")"
     done
   done
-  # The last byte, "}", is fQ. Four bits of the second digit are unused: R to f mean the same.
+  # The last byte, "}", becomes fQ. Four bits of the second digit are unused: R to f mean the same.
   for ((i = 0; i < 16; i++)); do
     digit=$(cut -c $((i + 1)) <<<QRSTUVWXYZabcdef)
     text=$(printf '%s' '{"alg":"HS256","typ":"JWT" ' | base64url)f$digit
@@ -551,7 +551,7 @@ END
 
 @test "token: another spelling of a signature is refused" {
   claims='{"exp":1700000001,"x":0}'
-  # The signature of these claims has both digits in which Base64 and base64url differ.
+  # The signature of these claims contains both digits in which Base64 and base64url differ.
   for ((i = 1; i < 200; i++)); do
     token=$(sign "$HEADER" "${claims/0/$i}")
     signature=${token##*.}

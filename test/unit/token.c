@@ -17,7 +17,7 @@
  *
  * A broken promise (driver.h) calls abort. With -DFUZZ some of the checks are a libFuzzer target. A
  * fuzzer cannot guess a signature, so the driver takes input that begins with a brace as header and
- * claims, and signs it. The suite checks the hashes, with published examples and openssl. */
+ * claims, and signs it. The suite checks the hashes against published examples and openssl. */
 
 #include "auth/token.h"
 #include "auth/sha256.h"

@@ -1,5 +1,5 @@
 /* utf8.h - checks that a complete text is UTF-8, for drivers. text.c has no such function, because
- * the server validates a text while it reads it for another purpose. */
+ * the server validates a text while reading it for another purpose. */
 
 #ifndef UTF8_H
 #define UTF8_H
