@@ -218,7 +218,8 @@ static void publish(struct client *c, const struct message *m)
     case PUBLISH_NO_ROOM:
         limits_log(exchange_peer(c), LIMITS_ROOM);
         answer_problem(c, 503,
-            "The server has its maximum number of rooms (--max-rooms); use an existing room.");
+            "The server has reached its maximum number of rooms (--max-rooms); use an existing "
+            "room.");
         return;
     case PUBLISH_NO_MEMORY:
         answer_problem(c, 503, "The server is out of memory; try again later.");
@@ -280,10 +281,10 @@ static bool read_page(struct client *c, struct buffer *page)
     return any;
 }
 
-/* Answers a held request if there is news, or even without news on `timeout`: at the end of `wait`,
- * when its token expires, or in a drain. Returns whether it has answered. The client leaves the
- * room first, because after the answer its connection is free for the next request. A page can be
- * large, so its memory is not kept. */
+/* Answers a held request if there is news. If `timeout` is set, answers even without news: `wait`
+ * is over, the token has expired, or the server is draining. Returns whether it has answered. The
+ * client leaves the room first, because after the answer its connection is free for the next
+ * request. A page can be large, so its memory is not kept. */
 static bool answer_poll(struct client *c, bool timeout)
 {
     struct buffer page = { 0 };

@@ -1,8 +1,8 @@
 /* restore.c - restores what the hub remembers about dropped messages, and decides which rooms stay.
  *
- * hub_append restores the messages themselves. This file restores what no message contains: where
- * memory begins, what was lost, and that damage was found. After a restart, these few ids
- * (watermarks) decide whether a reader that resumes has a gap (history.c).
+ * hub_append restores the messages themselves. This file restores what no message contains: the id
+ * at which the hub's history begins, the newest lost id, and whether the journal was damaged. After
+ * a restart, these few ids (watermarks) decide whether a reader that resumes has a gap (history.c).
  *
  * When in doubt, a gap is reported: a false gap costs a reader a look at the history, but an
  * unreported gap silently costs it messages. */
@@ -58,8 +58,8 @@ static int compare_age(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Completes the hub's own past once all messages are restored. If the journal contains no state,
- * because it was damaged or is new, memory begins at startup. The rooms and ids of a damaged
+/* Completes the hub's own ids once all messages are restored. If the journal contains no state,
+ * because it was damaged or is new, the history begins at startup. The rooms and ids of a damaged
  * stretch are unknown. So a new id, which no reader has seen, becomes `lost`, and every reader that
  * resumes has an earlier id. */
 static void restore_past(struct hub *hub)

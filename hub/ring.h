@@ -64,8 +64,8 @@ static inline uint64_t ring_end(const struct ring *r, uint64_t number)
 }
 
 /* Reserves memory, up to the limit, for `count` more frames of `len` bytes in total. Call this
- * before accepting a message, so that only the limit can make the ring drop a frame for it. Returns
- * false if out of memory. */
+ * before accepting a message: the ring then drops frames for it only because of the limit, never
+ * for lack of memory. Returns false if out of memory. */
 bool ring_prepare(struct ring *r, size_t count, size_t len);
 
 /* Returns whether a frame of `len` bytes fits now; the ring grows for it if limit and memory allow.

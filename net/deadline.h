@@ -51,7 +51,7 @@ int64_t deadline_next_ms(void);
 struct client *deadline_first(enum deadline kind);
 
 /* Move all clients of one queue, or of all queues, to the end of the list `all`, which links the
- * clients' member `deadline`. */
+ * clients through their `deadline` member. */
 void deadline_take(enum deadline kind, struct link *all);
 void deadline_take_all(struct link *all);
 

@@ -70,7 +70,7 @@ static struct buffer *scratch(void)
     return &buffer;
 }
 
-/* Sends a heartbeat; the stream must not be blocked, because its cursor could then be in the middle
+/* Sends a heartbeat. The stream must not be blocked: a blocked stream's cursor can be in the middle
  * of a frame. If there is no memory, the heartbeat is skipped, and the next one is due as usual. */
 enum outcome serve_heartbeat(struct client *c)
 {

@@ -61,8 +61,8 @@ static uint64_t seed;
 
 static struct span bytes;
 
-/* Returns a number from 0 to below - 1, made from as many of the fuzzer's bytes as needed, or 0 if
- * no bytes are left. */
+/* Returns a number less than `below`, made from as many of the fuzzer's bytes as needed, or 0 if no
+ * bytes are left. */
 static uint32_t draw(uint32_t below)
 {
     uint32_t number = 0;
@@ -78,7 +78,7 @@ static uint32_t draw(uint32_t below)
 
 static uint64_t state, step;
 
-/* Returns a number from 0 to below - 1 (Vigna's SplitMix64). */
+/* Returns a number less than `below` (Vigna's SplitMix64). */
 static uint32_t draw(uint32_t below)
 {
     uint64_t z = state += 0x9e3779b97f4a7c15;
@@ -89,8 +89,8 @@ static uint32_t draw(uint32_t below)
 
 #endif
 
-/* Returns true one time in `in`: for the largest number rather than for 0, which is drawn every
- * time once the fuzzer's bytes are used up. */
+/* Returns true one time in `in`. The hit is the largest number, not 0, because `draw` returns only
+ * 0 once the fuzzer's bytes are used up. */
 static bool chance(uint32_t in)
 {
     return draw(in) == in - 1;
@@ -136,8 +136,9 @@ struct posts {
     size_t count, capacity;
 };
 
-/* A room. `lost` is what the hub may claim: a new room inherits the hub's `lost`, because it cannot
- * know what an earlier room of this name had. `dropped` is the truth, and `lost` is never older. */
+/* A room. `lost` is the newest id that the hub must assume to be lost: a new room starts with the
+ * hub's `lost`, because it cannot know what an earlier room of this name had. `dropped` is what the
+ * room really dropped, and is never newer than `lost`. */
 struct place {
     struct posts posts;
     size_t first, held_bytes;
@@ -152,7 +153,7 @@ struct place {
 /* A reader's position in one room. */
 struct seat {
     struct place *place;
-    size_t at, limit;       /* numbers of posts: the next one to get, and the end of the replay */
+    size_t at, limit;       /* indices of posts: the next one to get, and the end of the replay */
     unsigned presences;     /* presence events received */
     struct buffer presence; /* the last presence event */
 };
@@ -705,9 +706,9 @@ static void forget_one(void)
 
 /* ==== What readers can read ================================================================== */
 
-/* Returns the reason of the gap that a reader with this start must get, or NULL. The hub may report
- * a gap where nothing is missing (in a room that was dropped and made again), but must report one
- * where a message is missing. */
+/* Returns the reason for the gap that a reader with this start must get, or NULL. The hub may
+ * report a gap where nothing is missing (in a room that was dropped and made again), but must
+ * report one where a message is missing. */
 static const char *gap_of(const struct place *place, const struct start *start)
 {
     if (start->since == SINCE_UNKNOWN)
@@ -932,8 +933,8 @@ static bool has_all(const struct reader *r)
     return true;
 }
 
-/* Takes a presence snapshot, at most one per second and room. The state that it shows is checked
- * only at rest, because until then it can be out of date. */
+/* Takes a presence snapshot. Each room sends at most one per second. The state that it shows is
+ * checked only at rest, because until then it can be out of date. */
 static void get_presence(struct reader *r, struct span payload)
 {
     struct seat *seat = NULL;
@@ -1157,8 +1158,9 @@ static void check_excuse(const struct reader *r, bool was_blocked, bool was_woke
     check(!was_woken || r->lost_before_woken, "a stream that was woken in time is not overrun");
 }
 
-/* Does what an owner does in its stream's turn: sends private bytes first, then the rings up to the
- * limits, then `ready` and what follows it, and presence only when there is nothing else. */
+/* Does what an owner does in its stream's turn: sends private bytes first, then the bytes of the
+ * rings (up to the end of the replay, if there is one), then `ready` and what follows it. Sends
+ * presence only when nothing else is left. */
 static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)
 {
     struct span snapshot;
@@ -1315,7 +1317,7 @@ static void expect_ready(struct reader *r)
 }
 
 /* Starts a stream as the program does: gaps, replay, `ready`, presence. All private bytes are
- * written at once; the hold keeps those from `ready` on until the replay is sent. */
+ * written at once; `hold` keeps back `ready` and everything after it until the replay is sent. */
 static void start_stream(struct reader *r, const struct start *start)
 {
     bool replay = expect_seek(r, start), chunked = r->stream.chunked;
@@ -1699,8 +1701,8 @@ static void run(unsigned count)
     }
 }
 
-/* Lets time pass for the hub, the model and the keeper. hub_next_ms must not be later than the time
- * for which anything waits. */
+/* Lets time pass for the hub, the model and the keeper. hub_next_ms must not be later than the
+ * earliest time at which something is due. */
 static void tick(void)
 {
     hub_tick(w.hub);

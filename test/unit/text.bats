@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
-# text.c, through its driver: UTF-8, character classes, Base64. The driver also tries every
-# beginning of each input, next to unreadable pages.
+# text.c, through its driver: UTF-8, character classes, Base64. The driver also tries every prefix of each input, against an unreadable page, so that a read past the end crashes.
 
 load ../lib/helper
 
