@@ -573,11 +573,11 @@ post_until_compacted() {
   cp "$JOURNAL" first
   for round in {1..15}; do
     cp first "$JOURNAL"
-    injected_server fdatasync:delay_enter=30000 --journal "$JOURNAL" --history 32M
+    injected_server fdatasync:delay_enter=200000 --journal "$JOURNAL" --history 32M
     messages=$(sed -n 's/.*journal messages=\([0-9]*\).*/\1/p' "$SERVER_LOG")
     say "round $round" "round-$round"
     eventually "[ -e '$JOURNAL.new' ] || grep -q compacted=1 '$SERVER_LOG'"
-    sleep "0.0$((RANDOM % 10))"
+    sleep "0.$((RANDOM % 10))"
     crash_server
     [ ! -e "$JOURNAL.new" ] || left=$((left + 1))
     journal_server --history 32M
