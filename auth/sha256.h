@@ -11,7 +11,7 @@ enum { SHA256_BYTES = 32 };
 
 /* Computes the hash of all of `bytes` at once. */
 void sha256_digest(struct span bytes, unsigned char digest[SHA256_BYTES]);
-/* Computes the keyed hash, which nobody can compute without `key`. Accepts a key of any length, so
+/* Computes the keyed hash, which cannot be computed without `key`. Accepts a key of any length, so
  * the caller must check that the key is long enough. Compare digests in constant time. */
 void sha256_hmac(struct span key, struct span bytes, unsigned char digest[SHA256_BYTES]);
 

@@ -1,7 +1,7 @@
 /* crc32.h - the CRC-32 of IEEE 802.3, as in gzip and PNG: for the journal's records and the page.
  *
- * It detects torn writes and flipped bits. It does not protect against an attacker, who can compute
- * it too. */
+ * It detects torn writes and flipped bits. It does not protect against deliberate changes, because
+ * an attacker can compute it too. */
 
 #ifndef CRC32_H
 #define CRC32_H

@@ -4,8 +4,8 @@
  *       '-crc--''---------------- what the CRC covers ------------------'
  *
  * The CRC-32 distinguishes a complete record from a torn write, from zeros (the file has grown, but
- * its bytes never reached the disk), and from a flipped bit. It does not protect against someone
- * who edits the file, because a CRC has no secret. There is no length field: a record ends at its
+ * its bytes never reached the disk), and from a flipped bit. It does not protect against deliberate
+ * edits of the file, because a CRC has no secret. There is no length field: a record ends at its
  * first empty line, and a payload has none inside, because each of its lines begins with a field
  * name (frame.c). So the file is text, for tail(1) and for every parser of event streams, and no
  * damaged length can lead the reader past good records. */

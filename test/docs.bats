@@ -8,6 +8,7 @@
 
 bats_require_minimum_version 1.5.0
 load lib/helper
+load lib/nginx
 load lib/webdriver
 
 teardown() {
@@ -83,22 +84,8 @@ END
 }
 
 @test "nginx with the configuration in the operating manual passes a stream on at once" {
-  local port
-  PATH=$PATH:/usr/sbin
   start_server --trust-proxy 127.0.0.1
-  port=$((PORT > 40000 ? PORT - 20000 : PORT + 20000))
-  mkdir nginx
-  {
-    printf 'daemon off; master_process off; pid nginx/pid; error_log nginx/log;\nevents {}\nhttp {\n'
-    printf '%s_temp_path nginx/%s;\n' client_body body proxy proxy fastcgi fastcgi uwsgi uwsgi scgi scgi
-    printf 'access_log off;\nserver {\nlisten 127.0.0.1:%s;\n' "$port"
-    blocks nginx "$ROOT/docs/operating.md" | sed "s|http://127.0.0.1:8080|$URL|"
-    printf '}\n}\n'
-  } >nginx/conf
-  nginx -p "$PWD" -e nginx/log -c nginx/conf </dev/null >/dev/null 2>&1 3>&- &
-  CLIENTS+=($!)
-  eventually "curl -sf http://127.0.0.1:$port/healthz || { cat nginx/log; false; }"
-  URL=http://127.0.0.1:$port
+  start_nginx
   listen stream
   accepts '{"message":"through nginx"}' -H "Origin: $URL"
   await_text stream 'through nginx'

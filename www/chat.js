@@ -303,7 +303,7 @@ let lastTop = 0;               // the scroll position at the last scroll event
 let below = 0;                 // messages that arrived below the visible part
 let unread = 0;                // messages that arrived while the page was hidden
 
-// A reader who is at the bottom stays there, whatever changes a height: a message, the notice, or
+// A scroller at the bottom stays there, whatever changes a height: a message, the notice, or
 // the keyboard of a phone.
 const bottomKeeper = new ResizeObserver(() => { if (pinned) toBottom(); });
 bottomKeeper.observe($.scroller);

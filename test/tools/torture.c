@@ -12,7 +12,7 @@
  *
  *   - every acknowledged message reached every subscriber of its room exactly once, with the
  *     acknowledged id, and in the order of ids across all rooms of a stream;
- *   - a message that was given up without an answer reached all of them or none, and nobody twice;
+ *   - a message that was given up without an answer reached every subscriber once, or none of them;
  *   - the id of `ready` is not older than any id before it, and only newer ids follow; no gap is
  *     reported;
  *   - after restarts and at the end, GET /messages returns the same messages, beginning with the

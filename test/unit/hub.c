@@ -107,7 +107,7 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
 
 /* ==== The model ============================================================================== */
 
-/* The model has its own names, so that nobody confuses it with the hub's structs: a post is a
+/* The model has its own names, so that it is not confused with the hub's structs: a post is a
  * message, a place is a room, a seat is a member, a reader is a stream, an asker is the owner of a
  * waiter. A place keeps every post that ever entered it, so a post's number in `posts` never
  * changes; dropping moves `first`, and a seat counts the posts that its reader has received:
