@@ -425,14 +425,14 @@ static void pass_over(struct hub *hub, struct room *room, struct id id, size_t l
 }
 
 /* Compares a message that is not newer than the room's newest with the one that has its id. A
- * message before the oldest one has been dropped already, so it is taken for a repetition: the room
- * is no worse off without it. */
+ * message before the oldest one has been dropped or forgotten already, so it is taken for a
+ * repetition: the room is no worse off without it. */
 static enum append compare_old(const struct room *room, const struct stored *m)
 {
     const struct ring *ring = &room->ring;
     uint64_t number = ring_after(ring, m->id);
     if (number == ring->first)
-        return number > 0 ? APPEND_REPEATED : APPEND_OLD;
+        return number > 0 || !id_before(room->lost, m->id) ? APPEND_REPEATED : APPEND_OLD;
     const struct entry *entry = ring_entry(ring, number - 1);
     uint64_t begin = entry->offset + FRAME_LEAD_BYTES;
     uint64_t end = ring_end(ring, number - 1) - FRAME_TRAIL_BYTES;
