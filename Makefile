@@ -112,7 +112,7 @@ build/tools/%: test/tools/%.c
 
 build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
-	$(TOOL) -o $@ $<
+	$(TOOL) -o $@ $< -ldl
 
 # ==== The other builds ===========================================================================
 
@@ -199,7 +199,8 @@ fuzz: $(PAGE)
 torture: ssechat build/tools/torture
 	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
 
-# The journal benchmark writes to BENCH_FOLDER, which must be on a real disk.
+# The journal benchmarks write to BENCH_FOLDER, which must be on a real disk. With OTHER=PATH,
+# bench-journal compares that build of the server (A) with this one (B).
 BENCH_FOLDER ?= build/bench
 
 # `test/needs bench` installs the other servers of the comparison.
@@ -210,7 +211,7 @@ bench-hub: build/bench/hub
 	build/bench/hub
 
 bench-journal: ssechat build/bench/journal
-	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
+	build/bench/journal $(OTHER:%=--server %) --server ./ssechat --folder $(BENCH_FOLDER)
 
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
@@ -276,7 +277,8 @@ help:
 	@echo 'make fuzz         runs libFuzzer on the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make torture      kills the server 500 times while clients publish and read'
 	@echo 'make bench        compares ssechat with a bare epoll loop and other servers: test/bench/RESULTS.md'
-	@echo '                  bench-hub: no sockets; bench-journal: the disk; bench-instructions: callgrind'
+	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
+	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
