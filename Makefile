@@ -213,6 +213,10 @@ bench-hub: build/bench/hub
 bench-journal: ssechat build/bench/journal
 	build/bench/journal $(OTHER:%=--server %) --server ./ssechat --folder $(BENCH_FOLDER)
 
+# SERVER=PATH names another build of the server, which must also be linked with disk.c.
+bench-slow: build/disk/ssechat build/bench/slow
+	build/bench/slow --server $(or $(SERVER),build/disk/ssechat) --folder $(BENCH_FOLDER)
+
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
 
@@ -279,10 +283,11 @@ help:
 	@echo 'make bench        compares ssechat with a bare epoll loop and other servers: test/bench/RESULTS.md'
 	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
 	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
+	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-instructions lint format run \
+        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-instructions lint format run \
         install uninstall clean help FORCE
 .SECONDARY:
 
