@@ -44,7 +44,7 @@ SOURCES := $(filter-out test/%,$(wildcard *.c */*.c))
 OBJECTS := $(SOURCES:%.c=$B/%.o) $B/www/www.o
 PAGE    := $(patsubst %,build/%.gz,$(filter-out www/www.S,$(wildcard www/*)))
 UNITS   := $(basename $(notdir $(wildcard test/unit/*.c)))
-TOOLS   := $(filter-out faults,$(basename $(notdir $(wildcard test/tools/*.c))))
+TOOLS   := $(filter-out disk faults,$(basename $(notdir $(wildcard test/tools/*.c))))
 
 all: ssechat
 
@@ -85,6 +85,14 @@ build/faults/ssechat: test/tools/faults.c $B/sse.o $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(filter-out %/flags,$^)
 
+# The program, with a disk that is slow or fails on demand. glibc has names of its own for functions
+# with a 64-bit offset.
+DISK_CALLS := clock_gettime fdatasync fsync ftruncate ftruncate64 link open open64 pwrite pwrite64 rename \
+              syscall unlink
+$B/disk/ssechat: test/tools/disk.c $B/sse.o $B/libssechat.a $B/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(LINKING) -pthread $(DISK_CALLS:%=-Wl,--wrap=%) -o $@ $(filter-out %/flags,$^)
+
 # Rebuilds everything if the compiler or a flag changes.
 now = '$(subst ','\'',$(FLAGS) $(LINKING))'
 $B/flags: FORCE
@@ -104,7 +112,7 @@ build/tools/%: test/tools/%.c
 
 build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
-	$(TOOL) -o $@ $<
+	$(TOOL) -o $@ $< -ldl
 
 # ==== The other builds ===========================================================================
 
@@ -133,9 +141,9 @@ small: $(PAGE)
 	$(MAKE) $(SMALL) build/small/ssechat
 
 # Everything that the suite needs, for each of its two builds.
-tests: ssechat units tools valgrind
+tests: ssechat build/disk/ssechat units tools valgrind
 tests-debug: debug tools valgrind
-	$(MAKE) $(DEBUG) build/faults/ssechat units
+	$(MAKE) $(DEBUG) build/faults/ssechat build/debug/disk/ssechat units
 
 # ==== Tests ======================================================================================
 
@@ -191,7 +199,8 @@ fuzz: $(PAGE)
 torture: ssechat build/tools/torture
 	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
 
-# The journal benchmark writes to BENCH_FOLDER, which must be on a real disk.
+# The journal benchmarks write to BENCH_FOLDER, which must be on a real disk. With OTHER=PATH,
+# bench-journal compares that build of the server (A) with this one (B).
 BENCH_FOLDER ?= build/bench
 
 # `test/needs bench` installs the other servers of the comparison.
@@ -202,7 +211,11 @@ bench-hub: build/bench/hub
 	build/bench/hub
 
 bench-journal: ssechat build/bench/journal
-	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
+	build/bench/journal $(OTHER:%=--server %) --server ./ssechat --folder $(BENCH_FOLDER)
+
+# SERVER=PATH names another build of the server, which must also be linked with disk.c.
+bench-slow: build/disk/ssechat build/bench/slow
+	build/bench/slow --server $(or $(SERVER),build/disk/ssechat) --folder $(BENCH_FOLDER)
 
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
@@ -268,11 +281,13 @@ help:
 	@echo 'make fuzz         runs libFuzzer on the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make torture      kills the server 500 times while clients publish and read'
 	@echo 'make bench        compares ssechat with a bare epoll loop and other servers: test/bench/RESULTS.md'
-	@echo '                  bench-hub: no sockets; bench-journal: the disk; bench-instructions: callgrind'
+	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
+	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
+	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-instructions lint format run \
+        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-instructions lint format run \
         install uninstall clean help FORCE
 .SECONDARY:
 

@@ -1,0 +1,691 @@
+/* slow.c - a benchmark of the server with a slow disk: what waits for the disk, and what does not.
+ *
+ *     slow-bench --folder DIR [--server build/disk/ssechat] [--runs 3] [--seconds 6]
+ *
+ * The server is a build with disk.c, whose syncs are reported late on demand: by 0, 20 and 100 ms.
+ * Its journal is in the folder. A room has 1,000 streams; first one publisher, then 16 post to it.
+ * A publisher has one POST in flight; after its 201 it pauses for a random time, so that POSTs come
+ * at any moment of a sync. The pauses are so long that the server has about as much to do with each
+ * delay, and little enough that it is not the processor that the others wait for. Meanwhile this
+ * program measures
+ *
+ *     GET /messages?limit=1, from the request to the answer
+ *     the opening of a stream in another room, from the connect to `ready`
+ *     a POST, from the request to the 201
+ *     a delivery, from the request of a POST to the message in a stream
+ *     the longest time between two heartbeats in any of 50 streams of a quiet room
+ *
+ * The requests come by the clock, at random moments, and do not wait for the answers before them: a
+ * load that waits for a slow server hardly measures its pauses (coordinated omission). Answers are
+ * read before the 1,000 streams, because an answer would otherwise seem late only because this
+ * program is.
+ *
+ * It prints, for each figure, the median of the runs, the least and the greatest, and whether it
+ * meets its goal (at_goal). The undelayed sync of the goals is measured in the same folder. */
+
+#include "../tools/tool.h"
+
+#include "../tools/disk.h"
+
+#include <ftw.h>
+#include <getopt.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+enum {
+    CROWD = 1000, /* the streams that get the messages */
+    QUIET = 50,   /* the streams that get heartbeats */
+    GETS = 64,    /* connections; a GET is left out if the next connection waits for an answer */
+    OPENINGS = 64,
+    GET_US = 10000, /* the mean time between two GETs */
+    OPENING_US = 20000,
+    HEARTBEAT_US = 1000000,
+    SETTLE_US = 1500000, /* for presence events, after the streams have been opened */
+    WARM_US = 500000,
+    SYNCS = 100, /* of the measurement of an undelayed sync */
+    SYNC_PAUSE_US = 20000,
+    RECORD_BYTES = 200,
+    EVENTS_PER_TURN = 32, /* few, so that an answer does not wait long for its timestamp */
+    READ_BYTES = 1 << 16,
+    MESSAGES_MAX = 1 << 16,
+    SAMPLES_MAX = 1 << 23,
+    NUMBER_DIGITS = 8,
+    RUNS_MAX = 20,
+};
+
+static const int64_t delays_us[] = { 0, 20000, 100000 };
+/* How many publishers, and the mean of their pauses: about 50 to 80 POSTs per second. */
+static const struct {
+    unsigned count;
+    int64_t pause_us;
+} loads[] = { { 1, 20000 }, { 16, 200000 } };
+enum { DELAYS = 3, LOADS = 2, PUBLISHERS_MAX = 16 };
+
+/* The figures, in the order of the table. The last is a maximum, the others are percentiles. */
+enum figure { GET, OPENING, POST, POST_P99, DELIVERY, HEARTBEAT, FIGURES };
+
+static const char *const figure_names[] = { "GET /messages?limit=1", "opening a stream",
+    "POST to 201", "the same, p99", "POST to delivery", "longest heartbeat gap" };
+
+/* ==== Samples ================================================================================ */
+
+struct samples {
+    size_t count;
+    uint32_t *us;
+};
+
+static struct samples samples[FIGURES]; /* POST_P99 and HEARTBEAT have none of their own */
+static int64_t heartbeat_gap_us;        /* the longest so far */
+
+static void add_sample(enum figure figure, int64_t us)
+{
+    struct samples *s = &samples[figure];
+    if (s->count == SAMPLES_MAX)
+        fail("too many samples");
+    s->us[s->count++] = (uint32_t)us;
+}
+
+static int compare_samples(const void *a, const void *b)
+{
+    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    return (left > right) - (left < right);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* Returns the sample at this fraction, in milliseconds: 0.5 gives the median. */
+static double sample_ms(enum figure figure, double part)
+{
+    struct samples *s = &samples[figure];
+    if (s->count == 0)
+        fail("%s was not measured", figure_names[figure]);
+    qsort(s->us, s->count, sizeof *s->us, compare_samples);
+    return s->us[(size_t)(part * (double)(s->count - 1))] / 1000.0;
+}
+
+/* ==== Connections ============================================================================ */
+
+/* A stream that stays open. A message contains a '~' and its number in eight hex digits, so that
+ * messages are counted without parsing. */
+struct stream {
+    int fd;
+    bool is_ready;
+    uint8_t matched;      /* bytes of the awaited text that have matched so far */
+    uint8_t digits;       /* digits of `number` still to read */
+    uint32_t number;      /* of the message that is being read */
+    int64_t heartbeat_us; /* the time of the last heartbeat, or 0 */
+};
+
+/* A connection whose answers are timed. */
+struct client {
+    int fd; /* an opening has one only while it is busy */
+    enum { PUBLISHER, GETTER, OPENER } kind;
+    bool busy, connected;
+    uint8_t matched;
+    int64_t begin_us, due_us; /* when its request was sent; when a publisher posts again */
+    size_t have;
+    char answer[4096];
+};
+
+static struct stream streams[CROWD + QUIET];
+static struct client publishers[PUBLISHERS_MAX], getters[GETS], openers[OPENINGS];
+static unsigned publisher_count, ready_count, busy_count, next_getter;
+static int64_t posted_us[MESSAGES_MAX], get_due_us, opening_due_us, pause_us;
+static uint32_t posted_count;
+static uint64_t delivered_count, chance = 1;
+static int port, urgent, epoll; /* `urgent` is the queue of the clients, `epoll` that of all */
+static bool is_ending;          /* nothing new is begun */
+
+static void watch(int queue, int operation, int fd, uint32_t events, void *data)
+{
+    struct epoll_event event = { .events = events, .data.ptr = data };
+    if (epoll_ctl(queue, operation, fd, &event) < 0)
+        fail("epoll: %s", strerror(errno));
+}
+
+/* Returns a random time from 0 to twice the mean. */
+static int64_t random_us(int64_t mean_us)
+{
+    return below(&chance, (unsigned)(2 * mean_us));
+}
+
+/* Returns whether the text has come to its end in these bytes. It may begin in earlier ones. */
+static bool match(uint8_t *matched, const char *text, const char *at, const char *end)
+{
+    for (; at < end; at++) {
+        *matched = *at == text[*matched] ? (uint8_t)(*matched + 1) : *at == text[0];
+        if (text[*matched] == '\0') {
+            *matched = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ==== Streams ================================================================================ */
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Times the messages in these bytes. A message may be cut between two reads. */
+static void take_messages(struct stream *s, const char *at, const char *end, int64_t now)
+{
+    for (;;) {
+        if (s->digits == 0) {
+            at = memchr(at, '~', (size_t)(end - at));
+            if (at == NULL)
+                return;
+            at++;
+            s->digits = NUMBER_DIGITS;
+            s->number = 0;
+        }
+        for (; s->digits > 0 && at < end; s->digits--, at++)
+            s->number = s->number << 4 | (uint32_t)hex_value(*at);
+        if (s->digits > 0)
+            return;
+        if (s->number >= posted_count)
+            fail("a stream got a message that was not posted");
+        add_sample(DELIVERY, now - posted_us[s->number]);
+        delivered_count++;
+    }
+}
+
+/* Times a heartbeat, from the one before it if that was in the same measurement. */
+static void take_heartbeat(struct stream *s, const char *at, const char *end, int64_t now)
+{
+    if (!match(&s->matched, "event: heartbeat", at, end))
+        return;
+    if (s->heartbeat_us > 0 && now - s->heartbeat_us > heartbeat_gap_us)
+        heartbeat_gap_us = now - s->heartbeat_us;
+    s->heartbeat_us = now;
+}
+
+static void read_stream(struct stream *s)
+{
+    static char bytes[READ_BYTES];
+    ssize_t n = recv(s->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    int64_t now = now_us();
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0)
+        fail("the server closed a stream");
+    if (!s->is_ready) {
+        s->is_ready = match(&s->matched, "event: ready", bytes, bytes + n);
+        ready_count += s->is_ready;
+    } else if (s < streams + CROWD) {
+        take_messages(s, bytes, bytes + n, now);
+    } else {
+        take_heartbeat(s, bytes, bytes + n, now);
+    }
+}
+
+/* ==== Clients ================================================================================ */
+
+/* Sends a request, whose answer is awaited. */
+static void ask(struct client *c, const char *request)
+{
+    c->begin_us = now_us();
+    c->have = 0;
+    c->busy = true;
+    busy_count++;
+    if (!send_all(c->fd, request, strlen(request)))
+        fail("the server closed a connection before its request");
+}
+
+static void post(struct client *c)
+{
+    char body[256], request[1024];
+    if (posted_count == MESSAGES_MAX)
+        fail("too many messages");
+    int len = snprintf(body, sizeof body,
+        "{\"room\":\"crowd\",\"name\":\"bench\",\"message\":\"~%08x "
+        "...............................\"}",
+        posted_count);
+    snprintf(request, sizeof request,
+        "POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        "Content-Length: %d\r\n\r\n%s",
+        len, body);
+    posted_us[posted_count++] = now_us();
+    ask(c, request);
+}
+
+/* Begins to open a stream. The request is sent when the socket is writable. */
+static void begin_opening(struct client *c)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+    struct linger reset = { .l_onoff = 1 }; /* no TIME_WAIT */
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->begin_us = now_us();
+    c->busy = true;
+    c->connected = false;
+    c->matched = 0;
+    busy_count++;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS)
+        fail("connect: %s", strerror(errno));
+    watch(urgent, EPOLL_CTL_ADD, c->fd, EPOLLOUT, c);
+}
+
+/* Takes what an opening stream has received: bytes up to `ready`. */
+static void continue_opening(struct client *c)
+{
+    static const char request[] = "GET /events?room=door HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    if (!c->connected) {
+        c->connected = true;
+        if (!send_all(c->fd, request, sizeof request - 1))
+            fail("the server closed a connection before its request");
+        watch(urgent, EPOLL_CTL_MOD, c->fd, EPOLLIN, c);
+        return;
+    }
+    ssize_t n = recv(c->fd, c->answer, sizeof c->answer, 0);
+    if (n <= 0)
+        fail("the server closed a stream before it was ready");
+    if (!match(&c->matched, "event: ready", c->answer, c->answer + n))
+        return;
+    add_sample(OPENING, now_us() - c->begin_us);
+    close(c->fd);
+    c->busy = false;
+    busy_count--;
+}
+
+/* Reads an answer. Any status but 200 and 201 ends the benchmark. */
+static void read_answer(struct client *c)
+{
+    ssize_t n = recv(c->fd, c->answer + c->have, sizeof c->answer - 1 - c->have, 0);
+    if (n <= 0)
+        fail("the server closed a connection before its answer");
+    c->have += (size_t)n;
+    c->answer[c->have] = '\0';
+    const char *end = strstr(c->answer, "\r\n\r\n");
+    const char *length = strstr(c->answer, "\r\nContent-Length: ");
+    if (end == NULL || length == NULL)
+        return;
+    if (strncmp(c->answer, "HTTP/1.1 20", 11) != 0)
+        fail("expected a 200 or a 201, got: %s", c->answer);
+    if (c->have < (size_t)(end + 4 - c->answer) + strtoul(length + 18, NULL, 10))
+        return;
+    int64_t now = now_us();
+    add_sample(c->kind == PUBLISHER ? POST : GET, now - c->begin_us);
+    c->due_us = now + random_us(pause_us);
+    c->busy = false;
+    busy_count--;
+}
+
+/* ==== The loop =============================================================================== */
+
+/* Waits for events of a queue. Returns how many there were. */
+static int serve(int queue, int wait_ms)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int count = epoll_wait(queue, events, EVENTS_PER_TURN, wait_ms);
+    for (int i = 0; i < count; i++) {
+        struct client *c = events[i].data.ptr;
+        if (c == NULL)
+            continue; /* the queue of clients, which the next turn reads */
+        if (queue == epoll)
+            read_stream(events[i].data.ptr);
+        else if (c->kind == OPENER)
+            continue_opening(c);
+        else
+            read_answer(c);
+    }
+    return count;
+}
+
+/* Begins what is due. Returns when the next is. */
+static int64_t begin_due(int64_t now)
+{
+    static const char get[] =
+        "GET /messages?room=crowd&limit=1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    int64_t next = INT64_MAX;
+    for (; get_due_us <= now; get_due_us += random_us(GET_US), next_getter++)
+        if (!getters[next_getter % GETS].busy)
+            ask(&getters[next_getter % GETS], get);
+    for (; opening_due_us <= now; opening_due_us += random_us(OPENING_US)) {
+        struct client *c = openers;
+        while (c < openers + OPENINGS && c->busy)
+            c++;
+        if (c < openers + OPENINGS)
+            begin_opening(c);
+    }
+    next = get_due_us < opening_due_us ? get_due_us : opening_due_us;
+    for (unsigned i = 0; i < publisher_count; i++) {
+        struct client *c = &publishers[i];
+        if (!c->busy && c->due_us <= now)
+            post(c);
+        if (!c->busy && c->due_us < next)
+            next = c->due_us;
+    }
+    return next;
+}
+
+/* Runs the load for this long. */
+static void drive(int64_t us)
+{
+    int64_t now = now_us(), end_us = now + us;
+    for (; now < end_us; now = now_us()) {
+        int64_t next = is_ending ? end_us : begin_due(now);
+        int64_t wait_us = (next < end_us ? next : end_us) - now;
+        if (serve(urgent, 0) == 0)
+            serve(epoll, wait_us > 0 ? (int)((wait_us + 999) / 1000) : 0);
+    }
+}
+
+/* Waits until all requests are answered and all messages are delivered. */
+static void finish(void)
+{
+    int64_t end_us = now_us() + 1000000 * (int64_t)TOOL_ANSWER_SECONDS;
+    is_ending = true;
+    while (busy_count > 0 || delivered_count < (uint64_t)posted_count * CROWD) {
+        if (now_us() > end_us)
+            fail("%u requests have no answer; %llu of %llu messages were delivered", busy_count,
+                (unsigned long long)delivered_count, (unsigned long long)posted_count * CROWD);
+        drive(1000);
+    }
+    is_ending = false;
+}
+
+/* ==== A run ================================================================================== */
+
+static char folder[4000];
+static struct disk *disk;
+static double figures[LOADS][DELAYS][FIGURES][RUNS_MAX], sync_ms[RUNS_MAX];
+
+/* Returns the median time of an undelayed append with its sync. Between two of them it pauses, as
+ * the publishers do: a disk that was idle takes longer. */
+static double measure_sync(void)
+{
+    char path[4200], record[RECORD_BYTES];
+    double ms[SYNCS];
+    snprintf(path, sizeof path, "%s/floor", folder);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    memset(record, 'x', sizeof record);
+    for (int i = 0; i < SYNCS; i++) {
+        sleep_us(SYNC_PAUSE_US);
+        int64_t begin_us = now_us();
+        if (pwrite(fd, record, sizeof record, i * RECORD_BYTES) != RECORD_BYTES ||
+            fdatasync(fd) < 0)
+            fail("%s: %s", path, strerror(errno));
+        ms[i] = (double)(now_us() - begin_us) / 1000;
+    }
+    close(fd);
+    unlink(path);
+    qsort(ms, SYNCS, sizeof *ms, compare_doubles);
+    return ms[SYNCS / 2];
+}
+
+/* Starts the server with its control file. The pipe of its log stays open. */
+static pid_t start_server(const char *server)
+{
+    static char log[65536];
+    char journal[4096];
+    snprintf(journal, sizeof journal, "%s/journal", folder);
+    const char *const arguments[] = { server, "--max-streams-per-ip", "0", "--post-rate", "0",
+        "--heartbeat", "1s", "--listen", "127.0.0.1:0", "--journal", journal, NULL };
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        fail("pipe: %s", strerror(errno));
+    pid_t pid = spawn(arguments, pipes[1]);
+    close(pipes[1]);
+    port = await_listening(pipes[0], log, sizeof log);
+    if (port == 0)
+        fail("%s does not listen; it printed: %s", server, log);
+    return pid;
+}
+
+/* Opens a connection, and watches it. */
+static int connect_now(int queue, void *data)
+{
+    int fd = connect_to(port);
+    if (fd < 0)
+        fail("connect: %s", strerror(errno));
+    watch(queue, EPOLL_CTL_ADD, fd, EPOLLIN, data);
+    return fd;
+}
+
+/* Opens all connections that stay, but not the publishers', because the server closes a connection
+ * without a request. Waits until the streams have had their presence events. */
+static void connect_all(void)
+{
+    urgent = epoll_create1(EPOLL_CLOEXEC);
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    watch(epoll, EPOLL_CTL_ADD, urgent, EPOLLIN, NULL); /* an answer also ends the wait */
+    memset(streams, 0, sizeof streams);
+    ready_count = publisher_count = 0;
+    is_ending = true;
+    for (int i = 0; i < CROWD + QUIET; i++) {
+        char request[256];
+        streams[i].fd = connect_now(epoll, &streams[i]);
+        snprintf(request, sizeof request, "GET /events?room=%s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+            i < CROWD ? "crowd" : "quiet");
+        send_all(streams[i].fd, request, strlen(request));
+        drive(100);
+    }
+    for (int64_t end_us = now_us() + 1000000 * (int64_t)TOOL_ANSWER_SECONDS;
+         ready_count < CROWD + QUIET; drive(1000))
+        if (now_us() > end_us)
+            fail("only %u streams are ready", ready_count);
+    drive(SETTLE_US);
+    for (int i = 0; i < GETS; i++)
+        getters[i] = (struct client) { .fd = connect_now(urgent, &getters[i]), .kind = GETTER };
+    for (int i = 0; i < OPENINGS; i++)
+        openers[i] = (struct client) { .fd = -1, .kind = OPENER };
+    for (int i = 0; i < PUBLISHERS_MAX; i++)
+        publishers[i] = (struct client) { .fd = -1, .kind = PUBLISHER };
+}
+
+/* Closes all connections of a run. */
+static void close_all(void)
+{
+    for (int i = 0; i < CROWD + QUIET; i++)
+        close(streams[i].fd);
+    for (int i = 0; i < GETS; i++)
+        close(getters[i].fd);
+    for (int i = 0; i < PUBLISHERS_MAX; i++)
+        close(publishers[i].fd);
+    close(urgent);
+    close(epoll);
+}
+
+/* Forgets what was measured so far. */
+static void forget(void)
+{
+    for (int i = 0; i < FIGURES; i++)
+        samples[i].count = 0;
+    for (int i = CROWD; i < CROWD + QUIET; i++)
+        streams[i].heartbeat_us = 0;
+    heartbeat_gap_us = 0;
+}
+
+/* Measures all figures with one delay and one number of publishers. */
+static void measure(int load, int delay, int run, double seconds)
+{
+    double(*f)[RUNS_MAX] = figures[load][delay];
+    int64_t now = now_us();
+    disk->sync_delay_us = delays_us[delay];
+    publisher_count = loads[load].count;
+    pause_us = loads[load].pause_us;
+    get_due_us = opening_due_us = now;
+    for (unsigned i = 0; i < publisher_count; i++) {
+        struct client *c = &publishers[i];
+        if (c->fd < 0)
+            c->fd = connect_now(urgent, c);
+        c->due_us = now + random_us(pause_us);
+    }
+    drive(WARM_US);
+    forget();
+    drive((int64_t)(seconds * 1e6));
+    f[HEARTBEAT][run] = (double)heartbeat_gap_us / 1000;
+    finish();
+    f[GET][run] = sample_ms(GET, 0.5);
+    f[OPENING][run] = sample_ms(OPENING, 0.5);
+    f[POST][run] = sample_ms(POST, 0.5);
+    f[POST_P99][run] = sample_ms(POST, 0.99);
+    f[DELIVERY][run] = sample_ms(DELIVERY, 0.5);
+    if (disk->sync.calls == 0)
+        fail("the server does not use the control file; it must be a build with disk.c");
+    fprintf(stderr, "run %d, %2u publishers, %3lld ms: %zu POSTs, %zu GETs, %zu streams opened\n",
+        run + 1, publisher_count, (long long)delays_us[delay] / 1000, samples[POST].count,
+        samples[GET].count, samples[OPENING].count);
+}
+
+/* Runs one server through all delays and numbers of publishers. */
+static void run_once(const char *server, int run, double seconds)
+{
+    sync_ms[run] = measure_sync();
+    posted_count = 0;
+    delivered_count = 0;
+    disk->sync_delay_us = 0;
+    disk->sync.calls = 0;
+    pid_t pid = start_server(server);
+    connect_all();
+    is_ending = false;
+    for (int load = 0; load < LOADS; load++)
+        for (int delay = 0; delay < DELAYS; delay++)
+            measure(load, delay, run, seconds);
+    disk->sync_delay_us = 0;
+    close_all();
+    int status = end_child(pid, SIGTERM);
+    if (status != 0)
+        fail("expected status 0 from the server, got %x", (unsigned)status);
+}
+
+/* ==== The table ============================================================================== */
+
+static int runs = 3;
+
+/* Sorts the values of all runs, and returns the median. */
+static double median(double *values)
+{
+    qsort(values, (size_t)runs, sizeof *values, compare_doubles);
+    return (values[(runs - 1) / 2] + values[runs / 2]) / 2;
+}
+
+/* Returns whether a figure meets its goal at a delay: "yes" or "no", or "" if it has none. `base`
+ * is the same figure without a delay, and `sync` what a delayed sync takes. */
+static const char *at_goal(enum figure figure, double value, double base, double sync)
+{
+    bool good = true;
+    switch (figure) {
+    case GET:
+    case OPENING:
+        good = value <= 1.2 * base || value <= base + 1;
+        break;
+    case POST:
+        good = value <= 2 * sync;
+        break;
+    case DELIVERY:
+        good = value <= base + 1.6 * sync;
+        break;
+    case HEARTBEAT:
+        good = value <= 1.1 * HEARTBEAT_US / 1000;
+        break;
+    default:
+        return "";
+    }
+    return good ? "yes" : "no";
+}
+
+static void print_row(int load, enum figure figure, double sync)
+{
+    double base = median(figures[load][0][figure]);
+    printf("%-22s %10u", figure_names[figure], loads[load].count);
+    for (int delay = 0; delay < DELAYS; delay++) {
+        double *values = figures[load][delay][figure], middle = median(values);
+        char spread[64];
+        snprintf(spread, sizeof spread, "(%.2f..%.2f)", values[0], values[runs - 1]);
+        printf(" %9.2f %-18s %-3s", middle, spread,
+            delay > 0 ? at_goal(figure, middle, base, sync + (double)delays_us[delay] / 1000) : "");
+    }
+    putchar('\n');
+}
+
+static void print_table(void)
+{
+    double sync = median(sync_ms);
+    printf("milliseconds: the median of %d runs (min..max), and whether the goal is met\n"
+           "an undelayed sync: %.2f (%.2f..%.2f)\n\n%-22s %10s",
+        runs, sync, sync_ms[0], sync_ms[runs - 1], "", "publishers");
+    for (int delay = 0; delay < DELAYS; delay++)
+        printf(" %6lld ms %22s", (long long)delays_us[delay] / 1000, "");
+    putchar('\n');
+    for (int load = 0; load < LOADS; load++)
+        for (enum figure figure = 0; figure < FIGURES; figure++)
+            print_row(load, figure, sync);
+    puts("\nGoals, with a sync of the delay and an undelayed sync: GET and opening cost at most "
+         "1.2\n"
+         "times, or 1 ms more than, what they cost without a delay; a POST takes at most 2 syncs;\n"
+         "a delivery takes at most 1.6 syncs longer than without a delay; heartbeats come every\n"
+         "second, at most 1.1 seconds apart.");
+}
+
+/* ==== Main =================================================================================== */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+/* Makes what all runs need: memory, descriptors, the folder and the control file. */
+static void prepare(const char *parent)
+{
+    char control[4096];
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    for (int i = 0; i < FIGURES; i++) {
+        samples[i].us = malloc(SAMPLES_MAX * sizeof *samples[i].us);
+        if (samples[i].us == NULL)
+            fail("out of memory");
+    }
+    snprintf(folder, sizeof folder, "%s/slow-bench.XXXXXX", parent);
+    if (mkdtemp(folder) == NULL)
+        fail("%s: %s", folder, strerror(errno));
+    snprintf(control, sizeof control, "%s/control", folder);
+    disk = disk_map(control, true);
+    if (disk == NULL || setenv("DISK", control, 1) < 0)
+        fail("%s: %s", control, strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = { { "server", 1, NULL, 's' }, { "folder", 1, NULL, 'f' },
+        { "runs", 1, NULL, 'r' }, { "seconds", 1, NULL, 't' }, { 0 } };
+    const char *server = "build/disk/ssechat", *parent = NULL;
+    double seconds = 6;
+    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (c == 's')
+            server = optarg;
+        else if (c == 'f')
+            parent = optarg;
+        else if (c == 'r')
+            runs = atoi(optarg);
+        else if (c == 't')
+            seconds = atof(optarg);
+        else
+            runs = 0; /* a mistake */
+    }
+    if (parent == NULL || seconds <= 0 || runs < 1 || runs > RUNS_MAX) {
+        fputs("usage: slow-bench --folder DIR [--server PATH] [--runs N] [--seconds S]\n", stderr);
+        return 2;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    prepare(parent);
+    for (int run = 0; run < runs; run++)
+        run_once(server, run, seconds);
+    print_table();
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return 0;
+}
