@@ -220,7 +220,7 @@ static void make_records(struct journal *j)
             .payload = buffer_span(&payload),
             .id = p->id,
             .time_ms = p->time_ms,
-            .author = p->author,
+            .author = p->content.author,
             .kind = frame_stored_kind(p->content.kind) };
         record_message(out, ++j->batch_n, &m);
         out->failed |= payload.failed;

@@ -67,7 +67,8 @@ static bool read_more(struct reader *r)
     uint64_t at = r->offset + rest.len;
     if (at == r->size || r->error != NULL)
         return false;
-    memmove(r->window.at, rest.at, rest.len);
+    if (rest.len > 0)
+        memmove(r->window.at, rest.at, rest.len);
     r->window.len = rest.len;
     r->base = r->offset;
     size_t want = rest.len > READ_BYTES ? rest.len : READ_BYTES;

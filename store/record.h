@@ -15,6 +15,8 @@ enum {
                            it reads */
     RECORD_CRC_DIGITS = 8,
     RECORD_JSON_AT = 1 + RECORD_CRC_DIGITS + 1, /* ":5d41402a {" */
+    RECORD_ROOM_BYTES = 6 * ROOM_MAX_BYTES + 2, /* escaped, in quotes */
+    RECORD_KEY_BYTES = 6 * KEY_MAX_BYTES + 2,
 };
 
 /* ==== Writing ================================================================================ */
@@ -63,8 +65,7 @@ struct record {
     uint64_t history;      /* RECORD_HUB: --history; 0 if not given */
     struct span unused;    /* RECORD_HUB: see record_next_unused */
     struct stored message; /* RECORD_MESSAGE; its room also for the other types */
-    char room[JSON_ESCAPED_MAX(ROOM_MAX_BYTES)];
-    char key[JSON_ESCAPED_MAX(KEY_MAX_BYTES)];
+    char room[RECORD_ROOM_BYTES], key[RECORD_KEY_BYTES];
 };
 
 /* Returns the length of the record that `s` begins with, or 0 if its CRC is wrong or its end is not
