@@ -514,6 +514,8 @@ static const char *check_rules(struct input *in)
         return compact_body(in);
     case MESSAGE_BINARY:
         return m->body.len > 0 ? NULL : "A binary message must not be empty.";
+    case MESSAGE_OTHER: /* never posted */
+        break;
     }
     return NULL;
 }
