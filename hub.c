@@ -406,15 +406,25 @@ static void pass_over(struct hub *hub, struct room *room, struct id id, size_t l
     room_wake(hub, room);
 }
 
-/* Compares a message that is not newer than the room's newest with the one that has its id. A
- * message before the oldest one has been dropped or forgotten already, so it is taken for a
- * repetition: the room is no worse off without it. */
+/* Returns whether a message is too old to be appended. An empty room can have dropped newer ones:
+ * `lost` is then the newest of them, or newer still. */
+static bool is_old(const struct room *room, struct id id)
+{
+    const struct ring *ring = &room->ring;
+    if (ring_empty(ring))
+        return ring->head > 0 && !id_before(room->lost, id);
+    return !id_before(ring_entry(ring, ring->next - 1)->id, id);
+}
+
+/* Compares an old message with the one that has its id. A message up to `lost` has been dropped
+ * already, so it is taken for a repetition: the room is no worse off without it, because a reader
+ * that has not got it has a gap. */
 static enum append compare_old(const struct room *room, const struct stored *m)
 {
     const struct ring *ring = &room->ring;
     uint64_t number = ring_after(ring, m->id);
     if (number == ring->first)
-        return number > 0 || !id_before(room->lost, m->id) ? APPEND_REPEATED : APPEND_OLD;
+        return id_before(room->lost, m->id) ? APPEND_OLD : APPEND_REPEATED;
     const struct entry *entry = ring_entry(ring, number - 1);
     uint64_t begin = entry->offset + FRAME_LEAD_BYTES;
     uint64_t end = ring_end(ring, number - 1) - FRAME_TRAIL_BYTES;
@@ -433,7 +443,7 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
         .kind = (uint8_t)m->kind,
         .with_token = m->author.with_token };
     struct ring *ring = &room->ring;
-    if (!ring_empty(ring) && !id_before(ring_entry(ring, ring->next - 1)->id, m->id))
+    if (is_old(room, m->id))
         return compare_old(room, m);
     if (!wrap(hub, m->payload))
         return APPEND_NO_MEMORY;
