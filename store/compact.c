@@ -458,6 +458,7 @@ void compact_end(struct journal *j, int error)
     }
     trouble_end_warning(j);
     trouble_end(j);
+    j->watch_ms = j->mono_ms; /* the old file's space is free now */
 }
 
 /* ==== When =================================================================================== */

@@ -55,7 +55,7 @@ struct journal {
     int64_t watch_ms;   /* when to look at the file's name next */
 
     uint64_t compacted; /* the file's size after the last compaction; 0 before the first */
-    uint64_t space;     /* bytes that were free on the disk at the last look */
+    uint64_t space;     /* bytes that are free on the disk: at the last look, less what was appended */
     bool damaged;       /* replay.c set something aside: the file is due for a rewrite */
     bool keep_old;      /* the file has what the rings do not: keep it beside the new one */
     pid_t child;        /* writes the new file; 0 if there is none */

@@ -161,6 +161,7 @@ static void settle(struct journal *j, int error)
         return;
     }
     j->size += j->batch.len;
+    j->space -= j->space > j->batch.len ? j->batch.len : j->space;
     j->n = j->batch_n;
     trouble_end(j);
     settle_all(j, &j->settling, SETTLED_SAFE);

@@ -1,4 +1,4 @@
-/* record.h - inside store/: one record of a journal, as docs/journal.md describes it: writes it,
+/* record.h - one record of a journal, as docs/journal.md describes it: writes it,
  * and reads it back. */
 
 #ifndef RECORD_H

@@ -14,6 +14,8 @@
 load lib/helper
 load lib/journal
 
+POSTS=() # the process ids of POSTs in the background
+
 # ---- Syncs --------------------------------------------------------------------------------------
 
 # Checks the trace: an id may be sent in an answer or a stream only after it has been written and
@@ -94,6 +96,184 @@ check_trace() {
   same "$(wc -l <trace)" "$before"
   restart_server --sync none
   same "$(texts)" '1 2 3 4 5'
+}
+
+# ---- Slow disks ---------------------------------------------------------------------------------
+
+# Posts a message in the background: post_behind FILE TEXT [KEY]. The answer will be in the file.
+post_behind() {
+  curl -sS -m 60 -o "$1" -w '%{http_code}' -H 'Content-Type: application/json' \
+    -H "Idempotency-Key: ${3:-$2}" --data "{\"message\":\"$2\"}" "$URL/messages" >"$1.status" 3>&- &
+  POSTS+=("$!")
+}
+
+# Waits for the answers to all messages posted in the background.
+await_posts() {
+  wait "${POSTS[@]}"
+  POSTS=()
+}
+
+# Waits until the server has begun a sync since the count in COUNT was taken.
+begun() {
+  eventually "[ \"\$(disk | sed -n 's/^asynchronous=//p')\" -gt $1 ]"
+}
+
+syncs() {
+  disk | sed -n 's/^asynchronous=//p'
+}
+
+@test "while a sync is stuck, only POSTs wait: pages, streams and heartbeats do not" {
+  local before
+  disk_server --heartbeat 1
+  say one
+  listen stream ''
+  before=$(syncs)
+  disk stuck=1
+  post_behind a two
+  begun "$before"
+  post_behind b three
+  # Reading works, and shows nothing of the message.
+  same "$(texts)" one
+  listen late 'history=9'
+  same "$(events_of late message .data.message | jq -r .)" one
+  await stream heartbeat
+  is_well
+  [ ! -s a.status ]
+  [ ! -s b.status ]
+  lacks "$(<stream)" two
+  disk stuck=0
+  await_posts
+  same "$(<a.status) $(<b.status)" '201 201'
+  await_text stream three
+  await_text late three
+  same "$(texts)" 'one two three'
+  restart_server
+  same "$(texts)" 'one two three'
+}
+
+@test "a sync that is stuck for over five seconds is reported, and new POSTs are refused at once" {
+  local before
+  disk_server
+  say one
+  before=$(syncs)
+  disk stuck=1
+  post_behind a two
+  begun "$before"
+  post_behind b three
+  eventually '! is_well'
+  is_unwell 'sync'
+  # What has gathered is refused; the batch in question waits for its result.
+  eventually '[ -s b.status ]'
+  same "$(<b.status)" 503
+  refuses_for_now 503 four k4
+  [ ! -s a.status ]
+  same "$(texts)" one
+  disk stuck=0
+  await_posts
+  same "$(<a.status)" 201
+  eventually is_well
+  contains "$(<"$SERVER_LOG")" 'journal trouble="sync stuck"'
+  contains "$(<"$SERVER_LOG")" 'journal recovered=1'
+  say four k4
+  restart_server
+  same "$(texts)" 'one two four'
+}
+
+@test "a key that is repeated while the first message settles shares its result" {
+  local before
+  disk_server
+  say one
+  before=$(syncs)
+  disk stuck=1
+  post_behind a two key
+  begun "$before"
+  post_behind b two key
+  post_behind c other key
+  eventually '[ -s c.status ]'
+  same "$(<c.status)" 422
+  disk stuck=0
+  await_posts
+  same "$(sort <(cat a.status; echo) <(cat b.status; echo) | paste -sd ' ')" '200 201'
+  same "$(jq -r .id a)" "$(jq -r .id b)"
+  same "$(texts)" 'one two'
+}
+
+@test "a background sync that fails refuses its batch and what has gathered, and the journal is rewritten" {
+  local before inode
+  disk_server
+  say one
+  inode=$(stat -c %i "$JOURNAL")
+  before=$(syncs)
+  disk stuck=1
+  post_behind a two key
+  begun "$before"
+  post_behind b two key
+  post_behind c three
+  eventually 'posts_waiting 3'
+  disk sync_error=5 sync_one_in=1 stuck=0
+  await_posts
+  same "$(cat a.status b.status c.status)" 503503503
+  is_unwell journal
+  refuses_for_now 503 four
+  same "$(texts)" one
+  disk sync_one_in=0
+  eventually is_well
+  [ "$(stat -c %i "$JOURNAL")" != "$inode" ]
+  say two key
+  restart_server
+  same "$(texts)" 'one two'
+}
+
+# Succeeds if this many connections wait for an answer.
+posts_waiting() {
+  [ "$(ss -tn state established "sport = :$PORT" | grep -c "$PORT")" -ge "$1" ]
+}
+
+@test "a kernel that refuses background syncs is reported once, and the server syncs in its loop" {
+  disk setup_error=11 setup_one_in=1
+  disk_server
+  say one
+  say two
+  same "$(grep -c 'refuses asynchronous syncs' "$SERVER_LOG")" 1
+  same "$(syncs)" 0
+  restart_server
+  same "$(texts)" 'one two'
+}
+
+@test "nothing is acknowledged between a compaction's rename and the sync of the folder" {
+  local i
+  "$TOOLS/journal_probe" large "$JOURNAL" 2 broken
+  traced_server rename,io_submit,io_getevents,sendto --journal "$JOURNAL" --history 8M
+  for i in {1..20}; do
+    say "$i"
+  done
+  compacted
+  say last
+  stop_server
+  eventually 'tail -n 1 trace | grep -q "+++ exited"'
+  same "$(awk '/^io_submit\(.*IOCB_CMD_FDSYNC/ { data = 1 }
+    /^rename\(/ { print data ? "synced" : "not synced"; renamed = 1 }
+    /^io_submit\(.*IOCB_CMD_FSYNC/ { folder = renamed }
+    /^io_getevents\(.* = 1$/ { if (folder) { renamed = 0; print "folder"; folder = 0 } }
+    /^sendto\(.*HTTP\/1.1 201/ { if (renamed) print "acknowledged" }' trace | paste -sd ' ')" 'synced folder'
+}
+
+@test "a process that is killed while a sync is stuck loses nothing that was acknowledged" {
+  local before
+  disk_server
+  say one
+  before=$(syncs)
+  disk stuck=1
+  post_behind a two
+  begun "$before"
+  crash_server
+  await_posts || true
+  disk stuck=0
+  journal_server
+  contains "$(texts)" one
+  say three
+  restart_server
+  contains "$(texts)" three
 }
 
 # ---- Failing disks ------------------------------------------------------------------------------

@@ -177,6 +177,24 @@ fault_sync() {
   eventually "grep -q attached fault.log || { cat fault.log; false; }"
 }
 
+# Starts a server whose disk can be made slow or fail (tools/disk.c), on this test's journal.
+# disk NAME=VALUE... sets what happens.
+disk_server() {
+  local SSECHAT
+  SSECHAT=$(disk_build)
+  disk clock_ms="${CLOCK_MS:-0}"
+  DISK=$PWD/control journal_server "$@"
+}
+
+disk() {
+  "$TOOLS/disk_set" control "$@"
+}
+
+# Prints the path of the disk build that belongs to the build under test.
+disk_build() {
+  is_sanitized && echo "$ROOT/build/debug/disk/ssechat" || echo "$ROOT/build/disk/ssechat"
+}
+
 # Prints how often a system call occurs in the trace.
 calls() {
   grep -c "^$1(" trace || true
