@@ -150,10 +150,11 @@ static void wait_for_sync(void)
         rest(POLL_US);
 }
 
-/* Returns what a sync reports whose real result this is. */
-static int end_sync(int result)
+/* Returns what a sync reports that began then and has this real result. */
+static int end_sync(int64_t begin_us, int result)
 {
     int error = errno;
+    disk->sync_us += now_us() - begin_us;
     wait_for_sync();
     errno = error;
     return fails(&disk->sync) ? -1 : result;
@@ -161,12 +162,14 @@ static int end_sync(int result)
 
 int __wrap_fdatasync(int fd)
 {
-    return end_sync(__real_fdatasync(fd));
+    int64_t begin_us = now_us();
+    return end_sync(begin_us, __real_fdatasync(fd));
 }
 
 int __wrap_fsync(int fd)
 {
-    return end_sync(__real_fsync(fd));
+    int64_t begin_us = now_us();
+    return end_sync(begin_us, __real_fsync(fd));
 }
 
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset)
@@ -266,7 +269,7 @@ struct request {
     unsigned long context;
     uint64_t data;
     int result_fd; /* the server's eventfd, or -1 */
-    int64_t due_us;
+    int64_t begin_us, due_us;
     struct io_event event; /* from FINISHED on */
 };
 
@@ -282,8 +285,10 @@ static void take_events(unsigned long context)
     long count = __real_syscall(SYS_io_getevents, context, 0L, (long)REQUESTS_MAX, events, NULL);
     for (long i = 0; i < count; i++) {
         struct request *r = &requests[events[i].data];
+        int64_t now = now_us();
+        disk->sync_us += now - r->begin_us;
         r->state = FINISHED;
-        r->due_us = now_us() + disk->sync_delay_us;
+        r->due_us = now + disk->sync_delay_us;
         r->event = events[i];
         r->event.data = r->data;
     }
@@ -382,7 +387,8 @@ static bool submit_one(unsigned long context, struct iocb *iocb)
         *r = (struct request) { .state = SUBMITTED,
             .context = context,
             .data = before.data,
-            .result_fd = signals ? (int)before.result_fd : -1 };
+            .result_fd = signals ? (int)before.result_fd : -1,
+            .begin_us = now_us() };
         disk->asynchronous++;
     }
     pthread_mutex_unlock(&lock);
