@@ -109,6 +109,7 @@ static bool fails(struct disk_fault *fault)
     return true;
 }
 
+/* Returns the monotonic time. */
 static int64_t now_us(void)
 {
     struct timespec now;
@@ -123,6 +124,7 @@ static bool rest(int64_t us)
     return nanosleep(&time, NULL) == 0;
 }
 
+/* Reads a clock; the real-time clock is off by `clock_ms`. */
 int __wrap_clock_gettime(clockid_t id, struct timespec *time)
 {
     int64_t shift_ms = disk->clock_ms;
@@ -160,18 +162,21 @@ static int end_sync(int64_t begin_us, int result)
     return fails(&disk->sync) ? -1 : result;
 }
 
+/* Syncs a file's content. The result comes late, or is an error. */
 int __wrap_fdatasync(int fd)
 {
     int64_t begin_us = now_us();
     return end_sync(begin_us, __real_fdatasync(fd));
 }
 
+/* Syncs a file or a folder in the same way. */
 int __wrap_fsync(int fd)
 {
     int64_t begin_us = now_us();
     return end_sync(begin_us, __real_fsync(fd));
 }
 
+/* Writes everything, about a half, or nothing. */
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
     if (fails(&disk->pwrite))
@@ -181,37 +186,43 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset)
     return __real_pwrite(fd, bytes, len, offset);
 }
 
+/* Does the same under glibc's name. */
 ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset)
 {
     return __wrap_pwrite(fd, bytes, len, offset);
 }
 
+/* Truncates a file, or fails. */
 int __wrap_ftruncate(int fd, off_t size)
 {
     return fails(&disk->ftruncate) ? -1 : __real_ftruncate(fd, size);
 }
 
+/* Does the same under glibc's name. */
 int __wrap_ftruncate64(int fd, off_t size)
 {
     return __wrap_ftruncate(fd, size);
 }
 
+/* Renames a file, or fails. */
 int __wrap_rename(const char *from, const char *to)
 {
     return fails(&disk->rename) ? -1 : __real_rename(from, to);
 }
 
+/* Links a file, or fails. */
 int __wrap_link(const char *from, const char *to)
 {
     return fails(&disk->link) ? -1 : __real_link(from, to);
 }
 
+/* Removes a name, or fails. */
 int __wrap_unlink(const char *path)
 {
     return fails(&disk->unlink) ? -1 : __real_unlink(path);
 }
 
-/* Opens a file. Without O_CREAT and O_TMPFILE the mode does not matter. */
+/* Opens a file, or fails. */
 static int open_with(const char *path, int flags, mode_t mode)
 {
     if (strstr(path, "journal") != NULL && fails(&disk->open))
@@ -219,6 +230,7 @@ static int open_with(const char *path, int flags, mode_t mode)
     return __real_open(path, flags, mode);
 }
 
+/* Reads the mode, which is an argument only if a file may be created. */
 int __wrap_open(const char *path, int flags, ...)
 {
     va_list arguments;
@@ -228,6 +240,7 @@ int __wrap_open(const char *path, int flags, ...)
     return open_with(path, flags, mode);
 }
 
+/* Does the same under glibc's name. */
 int __wrap_open64(const char *path, int flags, ...)
 {
     va_list arguments;
@@ -354,6 +367,7 @@ static void start_thread(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* Returns a request that is not in use, or NULL. */
 static struct request *find_free(void)
 {
     for (int i = 0; i < REQUESTS_MAX; i++)

@@ -58,6 +58,7 @@ static void set(struct disk *disk, const char *argument)
     *value_at(disk, i) = value;
 }
 
+/* Sets the values of the arguments or, without any, prints all. */
 int main(int argc, char **argv)
 {
     struct disk *disk = argc > 1 ? disk_map(argv[1], true) : NULL;
