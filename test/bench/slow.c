@@ -93,7 +93,7 @@ struct stream {
     uint8_t matched;      /* bytes of the awaited text that have matched so far */
     uint8_t digits;       /* digits of `number` still to read */
     uint32_t number;      /* of the message that is being read */
-    int64_t heartbeat_us; /* the time of the last heartbeat, or 0 */
+    int64_t heartbeat_us; /* the last heartbeat, or the beginning of the measurement */
 };
 
 /* A connection whose answers are timed. */
@@ -176,12 +176,10 @@ static void take_messages(struct stream *s, const char *at, const char *end, int
     }
 }
 
-/* Times a heartbeat, from the one before it if that was in the same measurement. */
-static void take_heartbeat(struct stream *s, const char *at, const char *end, int64_t now)
+/* Measures the time since the last heartbeat, or since the measurement began. */
+static void end_gap(struct stream *s, int64_t now)
 {
-    if (!match(&s->matched, "event: heartbeat", at, end))
-        return;
-    if (s->heartbeat_us > 0 && now - s->heartbeat_us > heartbeat_gap_us)
+    if (now - s->heartbeat_us > heartbeat_gap_us)
         heartbeat_gap_us = now - s->heartbeat_us;
     s->heartbeat_us = now;
 }
@@ -201,8 +199,8 @@ static void read_stream(struct stream *s)
         ready_count += s->is_ready;
     } else if (s < streams + CROWD) {
         take_messages(s, bytes, bytes + n, now);
-    } else {
-        take_heartbeat(s, bytes, bytes + n, now);
+    } else if (match(&s->matched, "event: heartbeat", bytes, bytes + n)) {
+        end_gap(s, now);
     }
 }
 
@@ -450,7 +448,7 @@ static void forget(void)
     for (int i = 0; i < FIGURES; i++)
         samples[i].count = 0;
     for (int i = CROWD; i < CROWD + QUIET; i++)
-        streams[i].heartbeat_us = 0;
+        streams[i].heartbeat_us = now_us();
     heartbeat_gap_us = 0;
     disk->sync_us = disk->sync.calls = 0;
 }
@@ -473,6 +471,8 @@ static void measure(int load, int delay, int run, double seconds)
     drive(WARM_US);
     forget();
     drive((int64_t)(seconds * delays[delay].share * 1e6));
+    for (int i = CROWD; i < CROWD + QUIET; i++)
+        end_gap(&streams[i], now_us());
     f[HEARTBEAT][run] = (double)heartbeat_gap_us / 1000;
     finish();
     f[GET][run] = percentile(GET, 0.5);
