@@ -26,17 +26,15 @@
  *
  * The folder must be on the disk to measure: in memory (tmpfs) a sync is free. */
 
+#include "figures.h"
 #include "sqlite.h"
 
-#include <ftw.h>
 #include <getopt.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 
 enum {
     PUBLISHERS_MAX = 128,
     RECORD_BYTES = 200,
-    SAMPLES_MAX = 4 << 20,
     TURNS_MAX = 100,
 };
 
@@ -72,38 +70,16 @@ enum { COUNTS = sizeof counts / sizeof *counts };
 static struct publisher publishers[PUBLISHERS_MAX];
 static const struct contestant *contestant; /* that is being measured */
 static int epoll;
-static uint32_t *samples; /* microseconds from a request to its answer */
-static size_t sample_count;
+static struct samples samples; /* from a request to its answer */
 static char folder[4000], record[RECORD_BYTES];
 static double seconds = 3;
 static int turns = 7;
 
-/* ==== Samples ================================================================================ */
-
-static int compare_samples(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return (left > right) - (left < right);
-}
-
-static void add_sample(int64_t us)
-{
-    if (sample_count < SAMPLES_MAX)
-        samples[sample_count++] = (uint32_t)us;
-}
-
-/* Returns the sample at this fraction of the sorted samples: 0.5 gives the median. */
-static double sample_ms(double part)
-{
-    return sample_count == 0 ? 0 : samples[(size_t)(part * (double)(sample_count - 1))] / 1000.0;
-}
-
 /* Returns the result of the samples, of which each stands for a number of messages. */
 static struct result summarize(double took, unsigned messages, double batches)
 {
-    qsort(samples, sample_count, sizeof *samples, compare_samples);
-    return (struct result) { (double)sample_count * messages / took, batches / took, sample_ms(0.5),
-        sample_ms(0.99) };
+    return (struct result) { (double)samples.count * messages / took, batches / took,
+        sample_ms(&samples, 0.5), sample_ms(&samples, 0.99) };
 }
 
 /* ==== The floor ============================================================================== */
@@ -129,6 +105,7 @@ static double measure_floor(double limit)
 
 /* ==== Publishers ============================================================================= */
 
+/* Sends the contestant's request. */
 static void send_request(struct publisher *p)
 {
     p->sent_us = now_us();
@@ -148,7 +125,7 @@ static void receive(struct publisher *p)
     size_t len = contestant->answer_length(p->answer);
     if (len == 0 || p->have < len)
         return;
-    add_sample(now_us() - p->sent_us);
+    add_sample(&samples, now_us() - p->sent_us);
     send_request(p);
 }
 
@@ -193,7 +170,7 @@ static struct result measure(const struct contestant *c, unsigned count, double 
         send_request(p);
     }
     run_publishers(limit / 10); /* to warm up */
-    sample_count = 0;
+    samples.count = 0;
     long before = c->counts_writes ? writes_of(c->pid) : -1;
     int64_t begin_us = now_us();
     run_publishers(limit);
@@ -234,7 +211,6 @@ static const char *http_request(void)
 /* Starts a server, with a journal that is named after it. */
 static struct contestant start_ssechat(const char *name, const char *path)
 {
-    static char log[65536];
     char journal[4096];
     snprintf(journal, sizeof journal, "%s/journal-%s", folder, name);
     const char *const arguments[] = { path, "--max-streams-per-ip", "0", "--post-rate", "0",
@@ -242,16 +218,9 @@ static struct contestant start_ssechat(const char *name, const char *path)
     struct contestant c = {
         .name = name, .counts_writes = true, .request = http_request(), .answer_length = http_length
     };
-    int pipes[2];
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        fail("pipe: %s", strerror(errno));
-    c.pid = spawn(arguments, pipes[1]);
-    close(pipes[1]);
-    c.port = await_listening(pipes[0], log, sizeof log);
-    if (c.port == 0)
-        fail("%s does not listen; it printed: %s", path, log);
+    c.pid = start_server(arguments, &c.port);
     c.request_len = strlen(c.request);
-    return c; /* the pipe stays open: a log of a few lines fits into it */
+    return c;
 }
 
 /* ==== Redis ================================================================================== */
@@ -267,6 +236,7 @@ static size_t redis_length(const char *answer)
     return (size_t)(end - answer) + 4 + strtoul(answer + 1, NULL, 10);
 }
 
+/* Returns the XADD that all publishers send. */
 static const char *redis_request(void)
 {
     static char request[1024];
@@ -327,7 +297,7 @@ static void run_sqlite(struct sqlite *s, unsigned count, double limit)
         int64_t begin_us = now;
         sqlite_insert(s, count);
         now = now_us();
-        add_sample(now - begin_us);
+        add_sample(&samples, now - begin_us);
     }
 }
 
@@ -338,12 +308,12 @@ static struct result measure_sqlite(struct sqlite *s, unsigned count)
     snprintf(path, sizeof path, "%s/sqlite-%u", folder, count);
     sqlite_create(s, path, record, sizeof record);
     run_sqlite(s, count, seconds / 10); /* to warm up */
-    sample_count = 0;
+    samples.count = 0;
     int64_t begin_us = now_us();
     run_sqlite(s, count, seconds);
     double took = (double)(now_us() - begin_us) / 1e6;
     sqlite_end(s);
-    return summarize(took, count, (double)sample_count);
+    return summarize(took, count, (double)samples.count);
 }
 
 /* ==== The comparison with other programs ===================================================== */
@@ -390,19 +360,6 @@ static void compare_with_others(const struct contestant *ssechat)
 
 /* ==== The comparison of two servers ========================================================== */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-/* Sorts the values of all turns, and returns the median. */
-static double median(double *values)
-{
-    qsort(values, (size_t)turns, sizeof *values, compare_doubles);
-    return (values[(turns - 1) / 2] + values[turns / 2]) / 2;
-}
-
 /* Prints a row: the medians of both servers and of the disk alone, and the ratios. */
 static void compare_row(const struct contestant *servers, unsigned count)
 {
@@ -416,12 +373,13 @@ static void compare_row(const struct contestant *servers, unsigned count)
         }
         ratio[turn] = per_s[1][turn] / per_s[0][turn];
     }
-    double middle = median(ratio);
-    printf("%10u %10.0f %10.0f %10.0f %8.2f %6.2f..%.2f %10.2f %10.2f\n", count, median(disk),
-        median(per_s[0]), median(per_s[1]), middle, ratio[0], ratio[turns - 1], median(p50_ms[0]),
-        median(p50_ms[1]));
+    double middle = median(ratio, turns);
+    printf("%10u %10.0f %10.0f %10.0f %8.2f %6.2f..%.2f %10.2f %10.2f\n", count,
+        median(disk, turns), median(per_s[0], turns), median(per_s[1], turns), middle, ratio[0],
+        ratio[turns - 1], median(p50_ms[0], turns), median(p50_ms[1], turns));
 }
 
+/* Prints the table of two servers. */
 static void compare_servers(const struct contestant *servers)
 {
     printf("%d turns of %.1f seconds for each server; per second, and the medians of the turns\n\n"
@@ -434,12 +392,6 @@ static void compare_servers(const struct contestant *servers)
 
 /* ==== Main =================================================================================== */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st, (void)type, (void)at;
-    return remove(path);
-}
-
 /* Starts the servers, measures, and removes all files again. */
 static void run(const char *const *paths, int count)
 {
@@ -451,14 +403,12 @@ static void run(const char *const *paths, int count)
         compare_with_others(&servers[0]);
     else
         compare_servers(servers);
-    for (int i = 0; i < count; i++) {
-        int status = end_child(servers[i].pid, SIGTERM);
-        if (status != 0)
-            fail("expected status 0 from %s, got %x", paths[i], (unsigned)status);
-    }
-    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    for (int i = 0; i < count; i++)
+        end_server(servers[i].pid);
+    remove_folder(folder);
 }
 
+/* Reads the options, and runs the benchmark. */
 int main(int argc, char **argv)
 {
     static const struct option options[] = { { "server", 1, NULL, 's' }, { "folder", 1, NULL, 'f' },
@@ -484,15 +434,11 @@ int main(int argc, char **argv)
             stderr);
         return 2;
     }
-    snprintf(folder, sizeof folder, "%s/journal-bench.XXXXXX", parent);
-    if (mkdtemp(folder) == NULL)
-        fail("%s: %s", folder, strerror(errno));
+    make_folder(parent, "journal-bench", folder, sizeof folder);
     setvbuf(stdout, NULL, _IOLBF, 0);
     memset(record, 'x', sizeof record);
-    samples = malloc(SAMPLES_MAX * sizeof *samples);
+    make_samples(&samples);
     epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (samples == NULL || epoll < 0)
-        fail("out of memory");
     run(paths, count);
     return 0;
 }

@@ -64,6 +64,7 @@ static inline void sqlite_expect(struct sqlite *s, int code, int expected)
         fail("SQLite: %s", s->errmsg(s->database));
 }
 
+/* Runs SQL statements that return no rows. */
 static inline void sqlite_run(struct sqlite *s, const char *sql)
 {
     sqlite_expect(s, s->exec(s->database, sql, NULL, NULL, NULL), SQLITE_OK_CODE);
@@ -93,6 +94,7 @@ static inline void sqlite_insert(struct sqlite *s, unsigned count)
         sqlite_run(s, "COMMIT");
 }
 
+/* Closes the database. */
 static inline void sqlite_end(struct sqlite *s)
 {
     s->finalize(s->insert);
