@@ -40,7 +40,8 @@ struct journal {
     bool sync_always;                  /* --sync always */
     struct sync sync;
     enum phase phase;
-    int64_t sync_ms; /* when the sync in flight began */
+    int64_t sync_ms;  /* when the sync in flight began */
+    bool has_settled; /* a batch, in this turn */
 
     struct queue gathering, settling; /* not written yet; written, but not safe yet */
     struct buffer batch;              /* the records that are being written */
@@ -55,13 +56,13 @@ struct journal {
     int64_t watch_ms;   /* when to look at the file's name next */
 
     uint64_t compacted; /* the file's size after the last compaction; 0 before the first */
-    uint64_t space;     /* bytes that are free on the disk: at the last look, less what was appended */
-    bool damaged;       /* replay.c set something aside: the file is due for a rewrite */
-    bool keep_old;      /* the file has what the rings do not: keep it beside the new one */
-    pid_t child;        /* writes the new file; 0 if there is none */
-    int child_ended;    /* the read end of a pipe, which reports the end of the child */
-    bool written;       /* the children are done */
-    int new_fd;         /* the new file while it replaces the old one; -1 otherwise */
+    uint64_t space;  /* bytes that are free on the disk: at the last look, less what was appended */
+    bool damaged;    /* replay.c set something aside: the file is due for a rewrite */
+    bool keep_old;   /* the file has what the rings do not: keep it beside the new one */
+    pid_t child;     /* writes the new file; 0 if there is none */
+    int child_ended; /* the read end of a pipe, which reports the end of the child */
+    bool written;    /* the children are done */
+    int new_fd;      /* the new file while it replaces the old one; -1 otherwise */
     uint64_t new_size;
     uint64_t copied;    /* the new file has everything up to here once the child is done */
     int64_t compact_ms; /* when a compaction may start; a failed one postpones it */

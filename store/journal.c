@@ -272,11 +272,16 @@ static void advance(struct journal *j)
         settle_all(j, &j->gathering, SETTLED_FAILED);
 }
 
+/* In a turn in which a batch has settled, only gathers. The answers cause new POSTs, many of which
+ * arrive while the others are still being sent; the next turn reads them, and they share the next
+ * sync. Otherwise two groups of publishers would take turns, each with half of the messages. */
 static void keep(struct keeper *keeper, struct publication *batch)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
     push(&j->gathering, batch);
-    advance(j);
+    if (!j->has_settled)
+        advance(j);
+    j->has_settled = false;
 }
 
 /* ==== Time =================================================================================== */
@@ -313,14 +318,15 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Returns when something is due. While a sync is in flight, that is only the moment from which it
- * counts as stuck. While a child works, no compaction is due; its pipe wakes the loop. */
+/* Returns when something is due: now if messages wait for the next turn. While a sync is in flight,
+ * that is only the moment from which it counts as stuck. While a child works, no compaction is due;
+ * its pipe wakes the loop. */
 static int64_t next_ms(const struct keeper *keeper)
 {
     const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
     if (j->phase != PHASE_IDLE)
         return may_get_stuck(j) ? j->sync_ms + TROUBLE_STUCK_MS : INT64_MAX;
-    int64_t next = j->watch_ms;
+    int64_t next = j->gathering.first != NULL ? 0 : j->watch_ms;
     if (is_probing(j))
         next = earlier(next, j->retry_ms);
     if (compact_is_due(j))
@@ -376,8 +382,10 @@ static void ready(struct keeper *keeper)
             continue;
         }
         int error = sync_result(&j->sync);
-        if (error >= 0 && j->phase != PHASE_IDLE)
-            end_sync(j, error);
+        if (error < 0 || j->phase == PHASE_IDLE)
+            continue;
+        j->has_settled = j->phase == PHASE_SETTLE;
+        end_sync(j, error);
     }
 }
 
