@@ -1556,7 +1556,7 @@ static void settle_at_once(void)
         if (w.entering.at[i]->forgets)
             continue;
         struct id id = clock_id();
-        number(w.entering.at[i], id, which == JOURNAL ? id.ms : w.unix_ms);
+        number(w.entering.at[i], id, w.unix_ms);
     }
     w.keeper->keep(w.keeper, hub_take_batch(w.hub));
     sync_model();
