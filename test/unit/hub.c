@@ -1548,6 +1548,7 @@ static void check_settled(struct post *post, bool safe)
  * none`). So the model numbers the complete batch beforehand, and catches up in the callbacks. */
 static void settle_at_once(void)
 {
+    struct pollfd watched = { .fd = w.keeper->watch, .events = POLLIN };
     struct posts empty = { 0 };
     w.entering = w.batch;
     w.batch = empty;
@@ -1560,6 +1561,12 @@ static void settle_at_once(void)
     }
     w.keeper->keep(w.keeper, hub_take_batch(w.hub));
     sync_model();
+    while (which == JOURNAL && w.entered < w.entering.count) { /* it replaces its file */
+        check(poll(&watched, 1, -1) == 1, "the end of a sync wakes the keeper");
+        w.keeper->ready(w.keeper);
+        w.keeper->keep(w.keeper, NULL);
+        sync_model();
+    }
     check(w.entered == w.entering.count, "every message of the batch is settled");
     for (size_t i = 0; i < w.entering.count; i++) {
         check_settled(w.entering.at[i], true);
