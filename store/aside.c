@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    PIECE_BYTES = 64 << 10, /* how much is copied at a time */
+    PIECE_BYTES = 16 << 10, /* how much is copied at a time */
     NAMES_MAX = 100,        /* how many names are tried if there are files with the same time */
 };
 

@@ -47,6 +47,7 @@ struct journal {
     struct buffer batch;              /* the records that are being written */
     uint64_t size, n;                 /* the file is good up to here, where record n ends */
     uint64_t batch_n;                 /* the number of the last record in `batch` */
+    uint64_t forgot_rooms, forgot;    /* rooms that the batch forgets, and their messages */
 
     enum trouble trouble;
     char sentence[512]; /* why it is in trouble, for struct keeper's `trouble` */

@@ -164,6 +164,10 @@ static void settle(struct journal *j, int error)
     j->space -= j->space > j->batch.len ? j->batch.len : j->space;
     j->n = j->batch_n;
     trouble_end(j);
+    if (j->forgot_rooms > 0)
+        log_line(LOG_INFO, "journal forgot=%llu rooms=%llu", (unsigned long long)j->forgot,
+            (unsigned long long)j->forgot_rooms);
+    j->forgot_rooms = 0;
     settle_all(j, &j->settling, SETTLED_SAFE);
     if (j->batch.capacity > BATCH_KEPT_BYTES)
         buffer_free(&j->batch);
@@ -208,9 +212,12 @@ static void make_records(struct journal *j)
     struct buffer *out = &j->batch, payload = { 0 };
     buffer_clear(out);
     j->batch_n = j->n;
+    j->forgot_rooms = j->forgot = 0;
     for (struct publication *p = j->gathering.first; p != NULL; p = p->next) {
         if (p->forgets) {
             record_forgotten(out, ++j->batch_n, p->room);
+            j->forgot_rooms++;
+            j->forgot += p->room->ring.next - p->room->ring.first;
             continue;
         }
         hub_number(j->hub, p, hub_next_id(j->hub), hub_time(j->hub));
