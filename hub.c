@@ -185,8 +185,7 @@ static void await(struct publication *p, struct waiter *waiter)
     p->waiters = waiter;
 }
 
-/* Adds a publication to the end of the batch, so that ids follow the order of the POSTs. hub_tick
- * must not forget a room with a pending message, so the room is no longer silent. */
+/* Adds a publication to the end of the batch. Its room is no longer one that hub_tick forgets. */
 static void enqueue(struct hub *hub, struct publication *p)
 {
     hub->pending++;
