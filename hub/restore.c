@@ -69,6 +69,7 @@ bool restore_room(struct hub *hub, struct span name, struct id lost)
         room->lost = hub->lost_before;
     }
     id_raise(&room->lost, lost);
+    id_raise(&hub->last, lost);
     return true;
 }
 
