@@ -114,7 +114,6 @@ static void restore_past(struct hub *hub)
         restore_unused(hub, loaded, first);
     if (hub->damage)
         hub->lost = first;
-    id_raise(&hub->newest, hub->lost); /* the id in `ready` must not be before a gap */
 }
 
 /* Drops what exceeds --history. Returns false if out of memory. */
@@ -176,6 +175,7 @@ bool restore_end(struct hub *hub, struct restore_excess *excess)
     now_ms = now_ms < hub->unix_ms ? now_ms : hub->unix_ms;
     for (i = 0; i < count && fits; i++) /* the last `max` rooms stay */
         fits = settle_room(hub, rooms[i], max == 0 || count - i <= max, now_ms, excess);
+    id_raise(&hub->newest, hub->lost); /* the id in `ready` must not be before a gap */
     free(rooms);
     return fits;
 }
