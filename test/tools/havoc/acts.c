@@ -1,0 +1,528 @@
+/* acts.c - decides what goes wrong next.
+ *
+ *      DOWN ──► STARTING ──► SERVING ──► ENDING ──► DOWN
+ *                   └── killed, refused ──┘
+ *
+ * A life is planned when it begins: how long it lasts, and how it ends. While it lasts, an act comes
+ * every few hundred milliseconds. Between two lives the file and the options change.
+ *
+ * While the server runs, an act on the file costs nothing, because the server writes the file again
+ * from memory; but until it has done so the file is *tampered with*, and if it is killed before, the
+ * next start is a breach. It has done so when a POST was accepted that was sent after the act: the
+ * server looks at the file before each write. */
+
+#include "test/tools/havoc/havoc.h"
+
+enum {
+    START_MS = 30000,
+    DRAIN_MS = 20000, /* --drain, and the leak checker of a sanitizer build */
+    GRACE_MS = 2000,  /* after a fault, refusals can still be on their way */
+};
+
+/* What can go wrong: while the server runs (by weight), and at other times. */
+enum act {
+    ACT_KILL,
+    ACT_TERM,
+    ACT_EARLY,
+    ACT_LIMITS,
+    ACT_FORGET,
+    ACT_NO_SYNC,
+    ACT_RUBBISH,
+    ACT_TRUNCATE,
+    ACT_FLIP,
+    ACT_JOIN,
+    ACT_RESTORE,
+    ACT_START_IO, /* as `io`, but from before a start */
+    ACT_VOLUME,   /* from here on: while it runs */
+    ACT_COPY,
+    ACT_CLOCK,
+    ACT_IO,
+    ACT_FULL,
+    ACT_SHORT,
+    ACT_SLOW,
+    ACT_STUCK,
+    ACT_MOVE, /* from here on: to the file */
+    ACT_REMOVE,
+    ACT_CUT,
+    ACT_REPLACE,
+    ACT_OLDER,
+    ACT_APPEND,
+    ACT_COUNT,
+};
+
+static const struct {
+    const char *name;
+    unsigned weight; /* while it runs */
+} acts[ACT_COUNT] = {
+    [ACT_KILL] = { "kill", 0 },
+    [ACT_TERM] = { "term", 0 },
+    [ACT_EARLY] = { "early", 0 },
+    [ACT_LIMITS] = { "limits", 0 },
+    [ACT_FORGET] = { "forget", 0 },
+    [ACT_NO_SYNC] = { "nosync", 0 },
+    [ACT_RUBBISH] = { "rubbish", 0 },
+    [ACT_TRUNCATE] = { "truncate", 0 },
+    [ACT_FLIP] = { "flip", 0 },
+    [ACT_JOIN] = { "join", 0 },
+    [ACT_RESTORE] = { "restore", 0 },
+    [ACT_START_IO] = { "startio", 0 },
+    [ACT_VOLUME] = { "volume", 2 },
+    [ACT_COPY] = { "copy", 2 },
+    [ACT_CLOCK] = { "clock", 2 },
+    [ACT_IO] = { "io", 4 },
+    [ACT_FULL] = { "full", 1 },
+    [ACT_SHORT] = { "short", 1 },
+    [ACT_SLOW] = { "slow", 2 },
+    [ACT_STUCK] = { "stuck", 1 },
+    [ACT_MOVE] = { "move", 1 },
+    [ACT_REMOVE] = { "remove", 1 },
+    [ACT_CUT] = { "cut", 2 },
+    [ACT_REPLACE] = { "replace", 1 },
+    [ACT_OLDER] = { "older", 2 },
+    [ACT_APPEND] = { "append", 2 },
+};
+
+static bool allowed[ACT_COUNT];
+static uint64_t rng;
+static enum { DOWN, STARTING, SERVING, ENDING } state;
+static bool calm, stop; /* no more faults; no more starts */
+
+/* The present life. */
+static int64_t started_us, serving_us, next_us, end_us; /* `end_us`: when it is planned to end */
+static bool file_acts;      /* it has acts on the file */
+static bool patient;        /* it does not end before it has recovered */
+static bool may_refuse;     /* an error was possible while it started */
+static bool must_refuse;    /* the file is no journal */
+static bool is_empty;       /* the file has no whole record */
+static int signal_sent;
+static int64_t signal_us;
+
+/* The file. */
+static uint64_t tampered;   /* the order of the last act on it that the server has not mended; or 0 */
+static int64_t tampered_us; /* when the last act on it was */
+static unsigned tamperings; /* acts since it was last as the server left it */
+static bool settled = true; /* a message was accepted since the last breach */
+
+static int64_t quiet_us, volume_us; /* when the quiet rooms, and the volume, change next */
+
+/* ==== Choices ================================================================================ */
+
+bool acts_choose(const char *list)
+{
+    char copy[1000], *save;
+    snprintf(copy, sizeof copy, "%s", list);
+    for (char *name = strtok_r(copy, ",", &save); name != NULL; name = strtok_r(NULL, ",", &save)) {
+        bool known = strcmp(name, "all") == 0, without = name[0] == '-';
+        for (unsigned i = 0; i < ACT_COUNT; i++)
+            if (strcmp(name, "all") == 0 || strcmp(name + without, acts[i].name) == 0) {
+                allowed[i] = !without;
+                known = true;
+            }
+        if (!known)
+            return false;
+    }
+    return true;
+}
+
+/* Decides whether something happens now, one time in N, if it is allowed. */
+static bool chance(enum act act, unsigned one_in)
+{
+    return allowed[act] && !calm && below(&rng, one_in) == 0;
+}
+
+/* Chooses an act for a running server. Returns ACT_COUNT if none is allowed. */
+static enum act choose_act(void)
+{
+    unsigned total = 0, count = file_acts ? ACT_COUNT : ACT_MOVE;
+    for (unsigned i = 0; i < count; i++)
+        total += allowed[i] ? acts[i].weight : 0;
+    unsigned at = total > 0 ? below(&rng, total) : 0;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned weight = allowed[i] ? acts[i].weight : 0;
+        if (at < weight)
+            return (enum act)i;
+        at -= weight;
+    }
+    return ACT_COUNT;
+}
+
+/* Returns a random time from now, between two limits. */
+static int64_t soon_us(unsigned least_ms, unsigned most_ms)
+{
+    return order_us + 1000 * (int64_t)(least_ms + below(&rng, most_ms - least_ms));
+}
+
+/* Steps the clock by minutes, hours or days, in one direction or the other, or sets it right. */
+static void step_clock(void)
+{
+    static const int64_t steps_ms[] = { 1000, 60000, 3600000, 86400000, 30 * 86400000LL };
+    int64_t step = steps_ms[below(&rng, 5)] * (1 + below(&rng, 5));
+    unsigned kind = below(&rng, 5);
+    clock_step(kind == 0 ? 0 : clock_ahead_ms() + (kind < 3 ? step : -step));
+    counts[COUNT_CLOCK]++;
+    note("the clock is now %lld s ahead", (long long)clock_ahead_ms() / 1000);
+}
+
+/* ==== While it is down ======================================================================= */
+
+/* Notes that the file is no longer as the server left it. */
+static void tamper(bool done)
+{
+    if (!done)
+        return;
+    tampered = ++order;
+    tampered_us = order_us;
+    tamperings++;
+}
+
+/* Changes the file between two starts. */
+static void change_file(void)
+{
+    if (chance(ACT_COPY, 5))
+        file_copy(&rng);
+    if (chance(ACT_RESTORE, 10) && file_put_older(&rng)) {
+        counts[COUNT_RESTORED]++;
+        tamper(true);
+    }
+    if (chance(ACT_TRUNCATE, 10))
+        tamper(file_cut(&rng, false));
+    if (chance(ACT_JOIN, 12))
+        tamper(file_join(&rng));
+    if (chance(ACT_FLIP, 10))
+        for (unsigned i = 1 + below(&rng, 3); i > 0; i--)
+            tamper(file_flip(&rng));
+    if (chance(ACT_RUBBISH, 8))
+        file_add_rubbish(&rng);
+}
+
+/* Chooses the options of the next life, which begins. */
+static void choose_options(void)
+{
+    static const unsigned history_kib[] = { 16, 64, 256, 1024, 1024 };
+    struct life *next = &lives[life + 1];
+    if (life + 1 >= LIVES_MAX)
+        broken("too many lives");
+    *next = lives[life];
+    if (calm || life == 0 || chance(ACT_LIMITS, 6)) {
+        counts[COUNT_LIMITS] += life != 0 && !calm;
+        next->history = 1024u * history_kib[calm || life == 0 ? 3 : below(&rng, 5)];
+    }
+    next->max_rooms = chance(ACT_LIMITS, 12) ? 12 : 256;
+    next->short_ttl = chance(ACT_FORGET, 4);
+    next->no_sync = chance(ACT_NO_SYNC, 5);
+    counts[COUNT_FORGETTING] += next->short_ttl;
+    counts[COUNT_NO_SYNC] += next->no_sync;
+    life++;
+}
+
+/* Notes a breach if the file is not as the server left it; a torn tail is damage with --sync none.
+ * The clock is then set to a time after all that it has shown, and is not set back before a message
+ * was accepted: ids of a lost future must not be given again, because no server could then tell them
+ * apart. Otherwise the clock may step. */
+static void settle_file(void)
+{
+    bool no_sync = lives[life].no_sync || lives[life - 1].no_sync;
+    must_refuse = is_empty = false;
+    if (tampered != 0 || (no_sync && file_is_torn())) {
+        struct contents contents;
+        must_refuse = file_is_rubbish();
+        file_scan(&contents);
+        is_empty = contents.count == 0;
+        check_breach(&contents, (struct id) { clock_force(), 0 });
+        settled = false;
+    } else if (!settled) {
+        clock_force();
+    } else if (chance(ACT_CLOCK, 6)) {
+        step_clock();
+    }
+}
+
+/* Starts the server. */
+static void start(void)
+{
+    change_file();
+    file_check_folder(!calm && below(&rng, 4) == 0);
+    choose_options();
+    settle_file();
+    if (chance(ACT_START_IO, 10))
+        disk_break(&rng, false);
+    may_refuse = disk_is_broken();
+    server_start();
+    started_us = order_us;
+    end_us = chance(ACT_EARLY, 6) ? soon_us(0, 200) : INT64_MAX;
+    signal_sent = 0;
+    state = STARTING;
+}
+
+/* ==== While it runs ========================================================================== */
+
+/* Sends a signal that ends the server. */
+static void end(int signal_number)
+{
+    counts[signal_number == SIGTERM ? COUNT_TERMS : state == STARTING ? COUNT_EARLY_KILLS : COUNT_KILLS]++;
+    note("%s", signal_number == SIGTERM ? "SIGTERM" : state == STARTING ? "killed early" : "killed");
+    kill(server_pid, signal_number);
+    signal_sent = signal_number;
+    signal_us = order_us;
+    state = ENDING;
+}
+
+/* Plans a life when it begins to serve. */
+static void plan(void)
+{
+    if (must_refuse)
+        broken("expected the server to refuse a file that is no journal, but it serves");
+    note("serving after %lld ms", (long long)(order_us - started_us) / 1000);
+    state = SERVING;
+    serving_us = order_us;
+    file_acts = below(&rng, 5) < 3;
+    patient = below(&rng, 3) != 0;
+    next_us = soon_us(10, 600);
+    end_us = allowed[ACT_KILL] || allowed[ACT_TERM]
+                 ? soon_us(50, below(&rng, 5) == 0 ? 9000 : below(&rng, 3) == 0 ? 500 : 3000)
+                 : INT64_MAX;
+}
+
+/* Handles a server that refused to start: an error was possible, or the file is no journal. The
+ * file must be as it was. What is no journal is removed, as an operator would do. */
+static void take_refusal(int status)
+{
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 1)
+        broken("the server ended with status %x while it started", (unsigned)status);
+    server_check_end();
+    const char *sentence = server_refusal();
+    counts[COUNT_REFUSED_STARTS]++;
+    note("refused: %.150s", sentence);
+    if (!may_refuse && !disk_is_broken() && !must_refuse && !is_empty)
+        broken("the server must not refuse a journal with whole records: %s", sentence);
+    if (must_refuse && !file_is_rubbish())
+        broken("a file that is no journal must be refused and left alone, but it has changed");
+    if (must_refuse || (is_empty && !may_refuse))
+        tamper(file_remove(&rng));
+    disk_mend();
+    state = DOWN;
+}
+
+/* Does one act to a running server. */
+static void do_act(enum act act)
+{
+    switch (act) {
+    case ACT_VOLUME:
+        volume = true;
+        volume_us = soon_us(200, 1500);
+        counts[COUNT_VOLUME]++;
+        break;
+    case ACT_COPY:
+        file_copy(&rng);
+        break;
+    case ACT_CLOCK:
+        step_clock();
+        break;
+    case ACT_IO:
+    case ACT_FULL:
+        disk_break(&rng, act == ACT_FULL);
+        break;
+    case ACT_SHORT:
+        disk_write_short(soon_us(100, 2000));
+        break;
+    case ACT_SLOW:
+        disk_slow(1000 * (5 + (int64_t)below(&rng, 45)), soon_us(200, 3000));
+        break;
+    case ACT_STUCK:
+        if (below(&rng, 8) == 0) {
+            disk_stick(soon_us(8500, 11000));
+            counts[COUNT_LONG_STUCK]++;
+            patient = true;
+        } else {
+            disk_stick(soon_us(50, 2000));
+        }
+        break;
+    case ACT_MOVE:
+        tamper(file_move(&rng));
+        break;
+    case ACT_REMOVE:
+        tamper(file_remove(&rng));
+        break;
+    case ACT_CUT:
+        tamper(file_cut(&rng, true));
+        break;
+    case ACT_REPLACE:
+        tamper(file_replace(&rng));
+        break;
+    case ACT_OLDER:
+        if (file_put_older(&rng)) {
+            counts[COUNT_OLDER]++;
+            tamper(true);
+        }
+        break;
+    case ACT_APPEND:
+        tamper(file_append(&rng));
+        break;
+    default:
+        break;
+    }
+}
+
+/* Returns when the last fault was; while one is present, that is now. */
+static int64_t last_fault_us(void)
+{
+    int64_t last_us = disk_is_broken() ? order_us : disk_mended_us();
+    return tampered_us > last_us ? tampered_us : last_us;
+}
+
+/* Returns whether the server has accepted a message since the last fault. */
+static bool has_recovered(void)
+{
+    return tampered == 0 && publishers_accepted_us() > last_fault_us() && publishers_accepted_us() > serving_us;
+}
+
+bool acts_excuse_refusals(void)
+{
+    return state != SERVING || !has_recovered() || order_us < last_fault_us() + GRACE_MS * 1000;
+}
+
+/* Notes that the server has written the file again, and checks that it recovers in time. */
+static void check_recovery(void)
+{
+    settled |= publishers_accepted_us() > serving_us;
+    if (tampered != 0 && publishers_accepted() > tampered) {
+        counts[COUNT_RECOVERED]++;
+        note("recovered after %lld ms", (long long)(order_us - tampered_us) / 1000);
+        if (tamperings == 1 && disk_mended_us() < serving_us && !disk_is_broken())
+            file_check_found();
+        file_trust();
+        tampered = 0;
+        tamperings = 0;
+    }
+    int64_t since_us = last_fault_us() > serving_us ? last_fault_us() : serving_us;
+    if (!has_recovered() && order_us > since_us + RECOVERY_MS * 1000)
+        broken("no POST was accepted within %d s after the last fault", RECOVERY_MS / 1000);
+}
+
+/* Lets the quiet rooms and the volume come and go. */
+static void set_pace(void)
+{
+    const uint32_t quiet = ((1u << ROOMS) - 1) & ~((1u << QUIET_FROM) - 1);
+    if (order_us >= quiet_us) {
+        silent_rooms = silent_rooms == 0 ? quiet : 0;
+        quiet_us = silent_rooms != 0 ? soon_us(1500, 5000) : soon_us(200, 800);
+    }
+    if (volume && order_us >= volume_us)
+        volume = false;
+}
+
+/* Runs a turn of a serving server. */
+static void serve(void)
+{
+    check_recovery();
+    set_pace();
+    if (calm)
+        return;
+    if (order_us >= next_us) {
+        do_act(choose_act());
+        next_us = soon_us(20, 700);
+    }
+    if (order_us >= end_us && (!patient || has_recovered()))
+        end(allowed[ACT_KILL] && (!allowed[ACT_TERM] || below(&rng, 4) != 0) ? SIGKILL : SIGTERM);
+}
+
+/* ==== The states ============================================================================= */
+
+/* Checks how the server ended, after a signal. */
+static void take_end(int status)
+{
+    bool good = signal_sent == SIGKILL ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : status == 0;
+    if (!good)
+        broken("after signal %d the server ended with status %x", signal_sent, (unsigned)status);
+    server_check_end();
+    state = DOWN;
+}
+
+/* Returns whether the server accepts connections. */
+static bool is_listening(void)
+{
+    int fd = connect_to(port);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* Runs a turn while the server starts. */
+static void await_start(void)
+{
+    may_refuse |= disk_is_broken();
+    if (order_us >= end_us)
+        end(SIGKILL);
+    else if (is_listening())
+        plan();
+    else if (order_us - started_us > START_MS * 1000)
+        broken("the server does not listen %d s after its start", START_MS / 1000);
+}
+
+void acts_begin(uint64_t *random)
+{
+    rng = next_random(random);
+    state = DOWN;
+}
+
+void acts_tick(void)
+{
+    int status;
+    if (state != DOWN && server_has_ended(&status)) {
+        if (state == ENDING)
+            take_end(status);
+        else if (state == STARTING)
+            take_refusal(status);
+        else
+            broken("the server ended by itself, with status %x", (unsigned)status);
+    }
+    switch (state) {
+    case DOWN:
+        if (!stop)
+            start();
+        break;
+    case STARTING:
+        await_start();
+        break;
+    case SERVING:
+        serve();
+        break;
+    case ENDING: {
+        int64_t since_us = disk_mended_us() > signal_us ? disk_mended_us() : signal_us;
+        if (disk_stuck_since_us() == 0 && order_us - since_us > DRAIN_MS * 1000)
+            broken("the server has not ended %d s after signal %d", DRAIN_MS / 1000, signal_sent);
+        break;
+    }
+    }
+}
+
+/* ==== The end of the run ===================================================================== */
+
+bool acts_calm(void)
+{
+    const struct life *l = &lives[life];
+    if (!calm) {
+        disk_mend();
+        calm = true;
+        volume = false;
+    }
+    if (state != SERVING || !has_recovered())
+        return false;
+    if (!life_forgets(l) && !l->no_sync && l->history == 1 << 20)
+        return true;
+    end(SIGTERM); /* the next life has the usual options */
+    return false;
+}
+
+void acts_restart(void)
+{
+    end(SIGTERM);
+}
+
+bool acts_end(void)
+{
+    stop = true;
+    if (state == SERVING)
+        end(SIGTERM);
+    return state == DOWN;
+}
