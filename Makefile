@@ -44,7 +44,7 @@ SOURCES := $(filter-out test/%,$(wildcard *.c */*.c))
 OBJECTS := $(SOURCES:%.c=$B/%.o) $B/www/www.o
 PAGE    := $(patsubst %,build/%.gz,$(filter-out www/www.S,$(wildcard www/*)))
 UNITS   := $(basename $(notdir $(wildcard test/unit/*.c)))
-TOOLS   := $(filter-out faults,$(basename $(notdir $(wildcard test/tools/*.c)))) havoc
+TOOLS   := $(filter-out disk faults,$(basename $(notdir $(wildcard test/tools/*.c)))) havoc
 
 all: ssechat
 
@@ -84,6 +84,14 @@ $B/bench/hub: test/bench/hub.c $B/libssechat.a $B/flags
 build/faults/ssechat: test/tools/faults.c $B/sse.o $B/libssechat.a $B/flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(LINKING) -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc -o $@ $(filter-out %/flags,$^)
+
+# The program, with a disk that is slow or fails on demand. glibc has names of its own for functions
+# with a 64-bit offset.
+DISK_CALLS := clock_gettime fdatasync fsync ftruncate ftruncate64 link open open64 pwrite pwrite64 rename \
+              syscall unlink
+$B/disk/ssechat: test/tools/disk.c $B/sse.o $B/libssechat.a $B/flags
+	@mkdir -p $(@D)
+	$(COMPILE) $(LINKING) -pthread $(DISK_CALLS:%=-Wl,--wrap=%) -o $@ $(filter-out %/flags,$^)
 
 # Rebuilds everything if the compiler or a flag changes.
 now = '$(subst ','\'',$(FLAGS) $(LINKING))'
@@ -139,9 +147,9 @@ small: $(PAGE)
 	$(MAKE) $(SMALL) build/small/ssechat
 
 # Everything that the suite needs, for each of its two builds.
-tests: ssechat units tools valgrind
+tests: ssechat build/disk/ssechat units tools valgrind
 tests-debug: debug tools valgrind
-	$(MAKE) $(DEBUG) build/faults/ssechat units
+	$(MAKE) $(DEBUG) build/faults/ssechat build/debug/disk/ssechat units
 
 # ==== Tests ======================================================================================
 
