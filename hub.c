@@ -72,6 +72,7 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
         .last = start,
         .newest = start,
         .lost = start,
+        .limit = (size_t)settings->history,
         .presence_ms = INT64_MAX,
         .overrun_ms = mono_ms,
         .batch_end = &hub->batch,
@@ -149,8 +150,8 @@ static enum publish repeat(const struct frame_content *content, const struct key
  * all pending ones, and the key's node in the table. Body and key are copied, because the request's
  * bytes do not outlive the POST. Returns NULL if out of memory; then the ring may have grown, but
  * nothing else has changed. */
-static struct publication *prepare(
-    struct hub *hub, struct room *room, const struct frame_content *content, size_t size_max)
+static struct publication *prepare(struct hub *hub, struct room *room, const struct message *m,
+    const struct frame_content *content, size_t size_max)
 {
     struct span body = content->body;
     if (!ring_prepare(&room->ring, room->pending + 1, room->pending_bytes + size_max))
@@ -160,6 +161,7 @@ static struct publication *prepare(
         return NULL;
     p->room = room;
     p->size_max = size_max;
+    p->author = m->author;
     p->content = *content;
     memcpy(p->bytes, body.at, body.len);
     p->content.body.at = p->bytes;
@@ -184,13 +186,25 @@ static void await(struct publication *p, struct waiter *waiter)
     p->waiters = waiter;
 }
 
+/* Adds a publication to the end of the batch, so that ids follow the order of the POSTs. hub_tick
+ * must not forget a room with a pending message, so the room is no longer silent. */
+static void enqueue(struct hub *hub, struct publication *p)
+{
+    hub->pending++;
+    p->room->pending++;
+    p->room->pending_bytes += p->size_max;
+    list_remove(&p->room->silent_rooms);
+    *hub->batch_end = p;
+    hub->batch_end = &p->next;
+}
+
 /* Accepts a message with a new key or none. A frame may fill at most half of the history, so that
  * any two messages fit into the ring together. hub_safe will make the frame in hub->frame, so
  * memory for it is reserved there now, with the worst case of escaping the key on top, because
  * json_string_add reserves that much before it writes. The counters change only after the last step
  * that can fail. */
-static enum publish accept_new(
-    struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
+static enum publish accept_new(struct hub *hub, struct room *room, const struct message *m,
+    const struct frame_content *content, struct waiter *waiter)
 {
     size_t size = frame_size_max(content);
     if (size > hub->settings->history / 2)
@@ -199,17 +213,11 @@ static enum publish accept_new(
         hub->frame.failed = false; /* any frame that it holds is intact */
         return PUBLISH_NO_MEMORY;
     }
-    struct publication *p = prepare(hub, room, content, size);
+    struct publication *p = prepare(hub, room, m, content, size);
     if (p == NULL)
         return PUBLISH_NO_MEMORY;
     await(p, waiter);
-    hub->pending++;
-    room->pending++;
-    room->pending_bytes += p->size_max;
-    list_remove(&room->silent_rooms); /* hub_tick must not drop a room with a pending message */
-    /* At the end of the batch, so that ids follow the order of the POSTs. */
-    *hub->batch_end = p;
-    hub->batch_end = &p->next;
+    enqueue(hub, p);
     return PUBLISH_WAIT;
 }
 
@@ -230,7 +238,7 @@ enum publish hub_publish(
         return hub->body.failed ? PUBLISH_NO_MEMORY : repeat(&content, key, waiter, receipt);
     enum publish result = PUBLISH_NO_MEMORY;
     if (!hub->body.failed)
-        result = accept_new(hub, room, &content, waiter);
+        result = accept_new(hub, room, m, &content, waiter);
     if (result != PUBLISH_WAIT)
         room_release(hub, room);
     return result;
@@ -265,11 +273,9 @@ struct id hub_next_id(struct hub *hub)
     return next_id(hub);
 }
 
-/* Raises *newest to `id` if that is later; an id from elsewhere may be earlier. */
-static void note_id(struct id *newest, struct id id)
+uint64_t hub_time(const struct hub *hub)
 {
-    if (id_before(*newest, id))
-        *newest = id;
+    return hub->unix_ms;
 }
 
 /* Formats id and time once, for the frame, the journal's record and the receipt. */
@@ -278,7 +284,7 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
     p->id = id;
     p->time_ms = time_ms;
     stamp_make(&p->stamp, id, time_ms);
-    note_id(&hub->last, id);
+    id_raise(&hub->last, id);
 }
 
 /* Drops the oldest frames until the new one in hub->frame fits. Before a frame is dropped, the due
@@ -306,8 +312,9 @@ static void append(struct hub *hub, struct room *room, const struct entry *entry
     }
     ring_append(&room->ring, entry, buffer_span(&hub->frame));
     hub->held += hub->frame.len;
+    hub->messages++;
     buffer_clear(&hub->frame);
-    note_id(&hub->newest, entry->id);
+    id_raise(&hub->newest, entry->id); /* an id from elsewhere may be earlier */
     room_wake(hub, room);
 }
 
@@ -330,13 +337,30 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     publication_free(hub, p);
 }
 
+/* Empties a room's ring. Streams that may have joined are offered its messages first. */
+static void empty(struct hub *hub, struct room *room)
+{
+    turn_serve_before(hub, room, room->ring.head);
+    while (!ring_empty(&room->ring))
+        room_drop_oldest(hub, room);
+}
+
 /* Makes the frame only now, because its length depends on its id. It must not be longer than what
  * the POST reserved; after that check nothing can fail. */
 void hub_safe(struct hub *hub, struct publication *p)
 {
     struct buffer *frame = &hub->frame;
-    struct entry entry = { p->id, p->time_ms, 0, p->key,
-        (uint8_t)frame_stored_kind(p->content.kind) };
+    struct entry entry = { .id = p->id,
+        .time_ms = p->time_ms,
+        .by = p->author.by,
+        .key = p->key,
+        .kind = (uint8_t)frame_stored_kind(p->content.kind),
+        .with_token = p->author.with_token };
+    if (p->forgets) {
+        empty(hub, p->room);
+        settle(hub, p, SETTLED_SAFE); /* frees the room, unless it is in use again */
+        return;
+    }
     buffer_clear(frame);
     frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);
@@ -393,55 +417,75 @@ static bool wrap(struct hub *hub, struct span payload)
 static void pass_over(struct hub *hub, struct room *room, struct id id, size_t len)
 {
     struct ring *ring = &room->ring;
-    turn_serve_before(hub, room, ring->head);
-    while (!ring_empty(ring))
-        room_drop_oldest(hub, room);
+    empty(hub, room);
     ring_pass(ring, len);
-    room->lost = id;
-    note_id(&hub->newest, id);
+    id_raise(&room->lost, id);
+    id_raise(&hub->newest, id);
     room_wake(hub, room);
+}
+
+/* Compares a message that is not newer than the room's newest with the one that has its id. A
+ * message before the oldest one has been dropped already, so it is taken for a repetition: the room
+ * is no worse off without it. */
+static enum append compare_old(const struct room *room, const struct stored *m)
+{
+    const struct ring *ring = &room->ring;
+    uint64_t number = ring_after(ring, m->id);
+    if (number == ring->first)
+        return number > 0 ? APPEND_REPEATED : APPEND_OLD;
+    const struct entry *entry = ring_entry(ring, number - 1);
+    uint64_t begin = entry->offset + FRAME_LEAD_BYTES;
+    uint64_t end = ring_end(ring, number - 1) - FRAME_TRAIL_BYTES;
+    bool same = id_equal(entry->id, m->id) && entry->kind == m->kind &&
+                end - begin == m->payload.len && ring_equal(ring, begin, m->payload);
+    return same ? APPEND_REPEATED : APPEND_OLD;
 }
 
 /* Looks up the key after make_space, which may drop the message that has the key, and the key with
  * it. Pending messages keep their reserved space (ring_prepare), because hub_safe must not fail. */
-static enum append append_payload(
-    struct hub *hub, struct room *room, struct entry *entry, struct span key, struct span payload)
+static enum append append_payload(struct hub *hub, struct room *room, const struct stored *m)
 {
+    struct entry entry = { .id = m->id,
+        .time_ms = m->time_ms,
+        .by = m->author.by,
+        .kind = (uint8_t)m->kind,
+        .with_token = m->author.with_token };
     struct ring *ring = &room->ring;
-    if (!ring_empty(ring) && !id_before(ring_entry(ring, ring->next - 1)->id, entry->id))
-        return APPEND_OLD;
-    if (!wrap(hub, payload))
+    if (!ring_empty(ring) && !id_before(ring_entry(ring, ring->next - 1)->id, m->id))
+        return compare_old(room, m);
+    if (!wrap(hub, m->payload))
         return APPEND_NO_MEMORY;
-    note_id(&hub->last, entry->id);
+    id_raise(&hub->last, m->id);
     size_t len = hub->frame.len;
     if (len > ring->limit) {
-        pass_over(hub, room, entry->id, len);
+        pass_over(hub, room, m->id, len);
         return APPEND_TOO_LARGE;
     }
     if (!ring_prepare(ring, room->pending, room->pending_bytes + len))
         return APPEND_NO_MEMORY;
     make_space(hub, room);
-    if (!take_key(hub, room, key, &entry->key))
+    if (!take_key(hub, room, m->key, &entry.key) ||
+        (m->kind == MESSAGE_OTHER && !room_add_note(room, m->note)))
         return APPEND_NO_MEMORY;
-    append(hub, room, entry);
+    append(hub, room, &entry);
     return APPENDED;
 }
 
 /* Makes the room whatever --max-rooms says, because its message is already safe and cannot be
  * refused. restore_end drops rooms over the limit. */
-enum append hub_append(struct hub *hub, struct span name, struct id id, uint64_t time_ms,
-    enum message_kind kind, struct span key, struct span payload)
+enum append hub_append(struct hub *hub, const struct stored *m)
 {
-    struct entry entry = { .id = id, .time_ms = time_ms, .kind = (uint8_t)kind };
-    struct room *room = room_find(hub, name);
+    struct room *room = room_find(hub, m->room);
     if (room == NULL)
-        room = room_new(hub, name);
+        room = room_new(hub, m->room);
     if (room == NULL)
         return APPEND_NO_MEMORY;
     room->pending++; /* keeps the room while its streams are served */
-    enum append result = append_payload(hub, room, &entry, key, payload);
+    enum append result = append_payload(hub, room, m);
     room->pending--;
-    if (!hub->restoring && result != APPEND_OLD) /* restore_end looks at all rooms */
+    /* restore_end looks at all rooms. An old message changes nothing, so its room stays as it is.
+     */
+    if (!hub->restoring && result != APPEND_OLD && result != APPEND_REPEATED)
         room_release(hub, room);
     return result;
 }
@@ -518,6 +562,20 @@ static int64_t silent_until(const struct hub *hub, const struct room *room)
     return room->silent_ms + (int64_t)hub->settings->room_ttl_ms;
 }
 
+/* Adds the forgetting of a room to the batch. The room keeps its history until that is safe; if it
+ * is refused, or out of memory, the room is silent for another --room-ttl. */
+static void forget(struct hub *hub, struct room *room)
+{
+    struct publication *p = publication_new(hub, 0);
+    if (p == NULL) {
+        room_release(hub, room);
+        return;
+    }
+    p->room = room;
+    p->forgets = true;
+    enqueue(hub, p);
+}
+
 /* Keeps hub->frame while a message is pending, because its POST has reserved that space. */
 void hub_tick(struct hub *hub)
 {
@@ -527,9 +585,9 @@ void hub_tick(struct hub *hub)
         tell_presence(hub);
     if (hub->blocked > 0 && hub->overrun_ms <= hub->mono_ms)
         end_overrun(hub);
-    /* A room in this list has no streams and no pending messages, so it can be freed. */
+    /* A room in this list has no streams and no pending messages. */
     while ((room = longest_silent(hub)) != NULL && silent_until(hub, room) <= hub->mono_ms)
-        room_free(hub, room);
+        forget(hub, room);
     if (hub->body.capacity > SCRATCH_KEPT_BYTES)
         buffer_free(&hub->body);
     if (hub->frame.capacity > SCRATCH_KEPT_BYTES && hub->pending == 0)

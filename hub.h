@@ -69,28 +69,39 @@ void hub_forget(struct waiter *waiter);
 struct publication *hub_take_batch(struct hub *hub);
 
 /* Makes the next id, for a keeper without its own ids: the greater of the clock and the last id
- * plus one. The id is used up, whatever becomes of the message. */
+ * plus one. The id is used up, whatever becomes of the message. hub_time returns the clock's time,
+ * which differs from the id's if the clock was set back. */
 struct id hub_next_id(struct hub *hub);
+uint64_t hub_time(const struct hub *hub);
 
-/* Gives a message its id and its Unix time in milliseconds. Call this before hub_safe. The id must
- * be greater than the ids of all earlier safe messages. */
+/* Gives a message its id and its Unix time in milliseconds. Call this before hub_safe, unless the
+ * publication forgets a room. The id must be greater than the ids of all earlier safe messages. */
 void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t time_ms);
 
 /* Puts a numbered message, which is now safe, into its ring, makes the room's streams due, and
- * tells the waiters. Frees `p`. Cannot fail. */
+ * tells the waiters; or forgets the room's history. Frees `p`. Cannot fail. */
 void hub_safe(struct hub *hub, struct publication *p);
 
-/* Forgets a message that could not be kept, and tells its waiters `why`. Frees `p`. */
+/* Gives up what could not be kept, and tells the message's waiters `why`. Frees `p`. */
 void hub_refused(struct hub *hub, struct publication *p, enum settled why);
 
-enum append { APPENDED, APPEND_OLD, APPEND_TOO_LARGE, APPEND_NO_MEMORY };
+/* A message that has no POST in this process: `payload` is its frame without the envelope. */
+struct stored {
+    struct span room, key, payload;
+    struct span note; /* MESSAGE_OTHER: what else is stored with it */
+    struct id id;
+    uint64_t time_ms;
+    struct author author;
+    enum message_kind kind;
+};
 
-/* Appends a restored message, which has no POST in this process. `payload` is its frame without the
- * envelope; all spans are copied. APPEND_OLD: `id` is not after the room's newest message, and
- * nothing was done. APPEND_TOO_LARGE: the history cannot hold the message, and the room's earlier
- * messages are dropped too. */
-enum append hub_append(struct hub *hub, struct span room, struct id id, uint64_t time_ms,
-    enum message_kind kind, struct span key, struct span payload);
+enum append { APPENDED, APPEND_REPEATED, APPEND_OLD, APPEND_TOO_LARGE, APPEND_NO_MEMORY };
+
+/* Appends such a message; all spans are copied. APPEND_REPEATED: the room has, or had, the same
+ * message. APPEND_OLD: `id` is not after the room's newest message, and no message like this has
+ * it. In both cases nothing was done. APPEND_TOO_LARGE: the history cannot hold the message, and
+ * the room's earlier messages are dropped too. */
+enum append hub_append(struct hub *hub, const struct stored *m);
 
 /* ---- Time ---- */
 

@@ -232,8 +232,11 @@ static void publish(struct client *c, const struct message *m)
 void messages_post(struct client *c, const struct token *token)
 {
     struct message m;
-    if (read_message(c, token, &m) && !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
-        publish(c, &m);
+    const struct peer *peer = exchange_peer(c);
+    if (!read_message(c, token, &m) || answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
+        return;
+    m.author = access_author(token, peer != NULL ? &peer->address : NULL);
+    publish(c, &m);
 }
 
 /* Checks the head of a POST. The Content-Type guards against other sites: a browser sends these two
@@ -320,6 +323,7 @@ static const char *read_page_query(
     if (*wait_seconds > 0 && before.at != NULL)
         return "`wait` cannot be combined with `before`: new messages come later; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
+    q->from_oldest = span_equal(after, SPAN("0-0"));
     q->polls = *wait_seconds > 0;
     return NULL;
 }

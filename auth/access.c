@@ -12,6 +12,7 @@
 
 #include "auth/access.h"
 
+#include "auth/sha256.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -264,4 +265,26 @@ const struct refusal *access_rooms(
 struct span access_name(const struct token *token, struct span asked)
 {
     return token->name.at != NULL ? token->name : asked;
+}
+
+/* Uses a keyed hash (the first 64 bits of HMAC-SHA-256), so that a journal that is passed on names
+ * no user and no address, but the same author has the same pseudonym while the key stays. The
+ * address is hashed as text, an IPv6 address as its /64 prefix. */
+struct author access_author(const struct token *token, const struct address *address)
+{
+    unsigned char digest[SHA256_BYTES];
+    char text[ADDRESS_TEXT_BYTES] = "";
+    struct author author = { 0, access_wants_token() };
+    struct span name = token->name;
+    if (name.at == NULL && address != NULL) {
+        struct address prefix = address_prefix(address);
+        address_print(&prefix, text);
+        name = span_of(text);
+    }
+    if (!author.with_token || name.at == NULL)
+        return author;
+    sha256_hmac((struct span) { keys[0].bytes, keys[0].len }, name, digest);
+    for (size_t i = 0; i < sizeof author.by; i++)
+        author.by = author.by << 8 | digest[i];
+    return author;
 }

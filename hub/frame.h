@@ -43,6 +43,13 @@ static inline bool id_equal(struct id a, struct id b)
     return a.ms == b.ms && a.seq == b.seq;
 }
 
+/* Raises *id to `to` if that is later: for ids that must never go back. */
+static inline void id_raise(struct id *id, struct id to)
+{
+    if (id_before(*id, to))
+        *id = to;
+}
+
 /* An id and a time as text: made once, because a message contains each in several places. */
 struct stamp {
     uint8_t id_len;
@@ -80,6 +87,7 @@ enum message_kind {
     MESSAGE_TEXT,   /* lines of text */
     MESSAGE_JSON,   /* one line of JSON */
     MESSAGE_BINARY, /* bytes, sent as Base64 in a JSON object; stored as MESSAGE_JSON */
+    MESSAGE_OTHER,  /* restored, of a kind that only a newer version knows: kept as it is */
 };
 
 /* Returns the kind that a message has in a ring and in a journal. */
@@ -88,12 +96,19 @@ static inline enum message_kind frame_stored_kind(enum message_kind kind)
     return kind == MESSAGE_BINARY ? MESSAGE_JSON : kind;
 }
 
+/* The author of a message, as far as it is stored: streams and pages do not show it. */
+struct author {
+    uint64_t by;     /* a pseudonym of the user or the address (access_author); 0 if unknown */
+    bool with_token; /* the message was posted with a token */
+};
+
 /* An incoming message. Its fields follow the rules of rules.h and are UTF-8, except for a binary
  * body. `event` and `key` are empty if not given; only chat and binary messages have a `name`. All
  * spans are borrowed. */
 struct message {
     enum message_kind kind;
     struct span room, name, event, body, key;
+    struct author author;
 };
 
 /* Begin and end a frame, with its envelope if `chunked`; its lines are written in between.

@@ -26,15 +26,24 @@
 
 /* ==== Reading back =========================================================================== */
 
+/* Returns whether no message here has or had the id, or one like it: it is malformed, newer than
+ * all ids given, or from messages that were lost with their journal. */
+static bool is_unknown(const struct hub *hub, const struct start *start)
+{
+    bool unknown = start->since == SINCE_UNKNOWN;
+    for (unsigned i = 0; start->since == SINCE_ID && i < hub->unused_count; i++)
+        unknown |= id_before(hub->unused[i].after, start->id) &&
+                   id_before(start->id, hub->unused[i].before);
+    return unknown || (start->since == SINCE_ID && id_before(hub->last, start->id));
+}
+
 /* Uses the hub's `lost` for a missing room, which may have been dropped with its messages. */
 const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start)
 {
-    if (start->since == SINCE_UNKNOWN)
+    if (is_unknown(hub, start))
         return "unknown";
     if (start->since != SINCE_ID)
         return NULL;
-    if (id_before(hub->last, start->id))
-        return "unknown";
     if (!id_before(start->id, room != NULL ? room->lost : hub->lost))
         return NULL;
     return id_before(start->id, hub->start) ? "restarted" : "expired";
@@ -46,8 +55,7 @@ const char *history_gap(const struct hub *hub, const struct room *room, const st
 uint64_t history_seek(const struct hub *hub, const struct room *room, const struct start *start)
 {
     const struct ring *ring = &room->ring;
-    if (start->since == SINCE_UNKNOWN ||
-        (start->since == SINCE_ID && id_before(hub->last, start->id)))
+    if (is_unknown(hub, start))
         return ring->first;
     if (start->since == SINCE_ID)
         return ring_after(ring, start->id);
@@ -123,7 +131,7 @@ bool history_page(const struct hub *hub, const struct page_query *q, struct buff
     id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : newest);
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     bool more = room != NULL && (forwards ? end < ring->next : first > ring->first);
-    bool gap = history_gap(hub, room, &q->start) != NULL;
+    bool gap = !q->from_oldest && history_gap(hub, room, &q->start) != NULL;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     return first < end || gap;
 }

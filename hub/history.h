@@ -36,8 +36,9 @@ struct page_query {
     struct start start; /* SINCE_ID or SINCE_UNKNOWN: forwards; otherwise backwards from the end */
     bool has_before;    /* read backwards from `before`, excluding that message */
     struct id before;
-    unsigned limit; /* messages */
-    bool polls;     /* in an empty page, `newest` is the id to continue from */
+    unsigned limit;   /* messages */
+    bool polls;       /* in an empty page, `newest` is the id to continue from */
+    bool from_oldest; /* it begins with the oldest message that is held, so there is no gap */
 };
 
 /* Appends the page as JSON. Returns whether it contains messages or a gap. A room that does not

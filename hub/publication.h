@@ -1,5 +1,6 @@
 /* publication.h - a pending message, between its POST and the ring, and the POSTs that wait for the
- * result.
+ * result. Forgetting a room takes the same way, because it must be on the disk before it happens:
+ * otherwise a restart would bring the messages back.
  *
  *      hub_publish ──► the batch ──hub_take_batch──► the keeper ──hub_number, hub_safe──► the ring
  *                                                           └────hub_refused──► nowhere
@@ -17,6 +18,7 @@ struct room;
 
 struct publication {
     struct publication *next;     /* next in the batch; the keeper's once the batch is taken */
+    bool forgets;                 /* not a message: its room's history is to be forgotten */
     struct room *room;            /* its room, which stays while this is pending */
     struct key *key;              /* its idempotency key, or NULL */
     struct waiter *waiters;       /* the POST that brought it, and those that repeat it */
@@ -25,7 +27,8 @@ struct publication {
     struct stamp stamp;           /* id and time as text */
     size_t size_max;              /* reserved for its frame: the length with the longest id */
     struct frame_content content; /* its spans point into `bytes` */
-    size_t capacity;              /* the size of `bytes` */
+    struct author author;
+    size_t capacity; /* the size of `bytes` */
     char bytes[];
 };
 

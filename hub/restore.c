@@ -1,8 +1,9 @@
 /* restore.c - restores what the hub remembers about dropped messages, and decides which rooms stay.
  *
  * hub_append restores the messages themselves. This file restores what no message contains: the id
- * at which the hub's history begins, the newest lost id, and whether the journal was damaged. After
- * a restart, these few ids (watermarks) decide whether a reader that resumes has a gap (history.c).
+ * at which the hub's history begins, the newest lost id, which ids no message has, and whether the
+ * journal was damaged. After a restart, these few ids (watermarks) decide whether a reader that
+ * resumes has a gap (history.c).
  *
  * When in doubt, a gap is reported: a false gap costs a reader a look at the history, but an
  * unreported gap silently costs it messages. */
@@ -16,7 +17,7 @@
 /* Sets the ids to zero, the lowest id. restore_state or restore_past then sets `start`. */
 void restore_begin(struct hub *hub)
 {
-    hub->start = hub->newest = hub->lost = (struct id) { 0, 0 };
+    hub->start = hub->last = hub->newest = hub->lost = (struct id) { 0, 0 };
     hub->restoring = true;
 }
 
@@ -25,13 +26,33 @@ void restore_damage(struct hub *hub)
     hub->damage = true;
 }
 
-/* Never lowers `last`, because ids must grow across restarts even while the clock is behind. */
+/* Never lowers an id. If journals were joined into one file, the earliest start counts. */
 void restore_state(struct hub *hub, struct id start, struct id last, struct id lost)
 {
-    hub->start = start;
-    hub->lost = lost;
-    if (id_before(hub->last, last))
-        hub->last = last;
+    struct id none = { 0, 0 };
+    if (id_equal(hub->start, none) || id_before(start, hub->start))
+        hub->start = start;
+    id_raise(&hub->lost, lost);
+    id_raise(&hub->last, last);
+    hub->unused_count = 0;
+}
+
+void restore_unused(struct hub *hub, struct id after, struct id before)
+{
+    if (hub->unused_count == UNUSED_MAX) {
+        hub->unused_count--;
+        memmove(hub->unused, hub->unused + 1, hub->unused_count * sizeof *hub->unused);
+    }
+    hub->unused[hub->unused_count++] = (struct interval) { after, before };
+}
+
+/* Raises the limit of all rings, to a power of two. They take memory only for what they hold. */
+void restore_history(struct hub *hub, uint64_t bytes)
+{
+    while (hub->limit < bytes && hub->limit < SIZE_MAX / 4)
+        hub->limit *= 2;
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
+        CONTAINER(n, struct room, node)->ring.limit = hub->limit;
 }
 
 bool restore_room(struct hub *hub, struct span name, struct id lost)
@@ -40,14 +61,26 @@ bool restore_room(struct hub *hub, struct span name, struct id lost)
     if (room == NULL)
         room = room_new(hub, name);
     if (room != NULL)
-        room->lost = lost;
+        id_raise(&room->lost, lost);
     return room != NULL;
 }
 
+void restore_forgotten(struct hub *hub, struct span name, struct id lost)
+{
+    struct room *room = room_find(hub, name);
+    if (room != NULL)
+        room_free(hub, room);
+    id_raise(&hub->lost, lost);
+    id_raise(&hub->last, lost);
+}
+
+/* ==== The end ================================================================================ */
+
+/* Returns the time of a room's newest message, or 0 if it has none. */
 static uint64_t newest_ms(const struct room *room)
 {
     const struct ring *ring = &room->ring;
-    return ring_empty(ring) ? 0 : ring_entry(ring, ring->next - 1)->id.ms;
+    return ring_empty(ring) ? 0 : ring_entry(ring, ring->next - 1)->time_ms;
 }
 
 /* For qsort(3): orders rooms by their newest message, oldest first; empty rooms come first. */
@@ -58,49 +91,83 @@ static int compare_age(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Completes the hub's own ids once all messages are restored. If the journal contains no state,
- * because it was damaged or is new, the history begins at startup. The rooms and ids of a damaged
- * stretch are unknown. So a new id, which no reader has seen, becomes `lost`, and every reader that
- * resumes has an earlier id. */
+/* Completes the hub's own ids once all messages are restored. The ids of this process begin with a
+ * new one, `first`; whatever lies between it and the newest id in the journal was given to messages
+ * that are not here, or to none. If the journal contains no state, because it was damaged or is
+ * new, the history begins at startup. The rooms and ids of a damaged stretch are unknown, so
+ * `first`, which no reader has seen, becomes `lost`, and every reader that resumes has an earlier
+ * id. */
 static void restore_past(struct hub *hub)
 {
-    struct id none = { 0, 0 };
+    struct id none = { 0, 0 }, loaded = hub->last, first = next_id(hub);
     if (id_equal(hub->start, none))
-        hub->start = hub->lost = (struct id) { hub->unix_ms, 0 };
+        hub->start = hub->lost = first;
+    else if (loaded.ms != first.ms || loaded.seq + 1 < first.seq)
+        restore_unused(hub, loaded, first);
     if (hub->damage)
-        hub->lost = next_id(hub);
-    if (id_before(hub->newest, hub->lost))
-        hub->newest = hub->lost; /* the id in `ready` must not be before a gap */
+        hub->lost = first;
+    id_raise(&hub->newest, hub->lost); /* the id in `ready` must not be before a gap */
 }
 
-/* Counts a restored room as silent since its newest message. So rooms enter the list of silent
- * rooms oldest first, which hub_tick relies on. The price is one array of all rooms, because the
- * table must not change during a walk. */
-bool restore_end(struct hub *hub)
+/* Drops what exceeds --history. Returns false if out of memory. */
+static bool fit(struct hub *hub, struct room *room, struct restore_excess *excess)
+{
+    struct ring *ring = &room->ring;
+    while (ring->head - ring->tail > hub->limit) {
+        excess->messages++;
+        excess->bytes += ring_end(ring, ring->first) - ring_entry(ring, ring->first)->offset;
+        room_drop_oldest(hub, room);
+    }
+    return ring_shrink(ring, hub->limit);
+}
+
+/* Frees a room that is empty or one too many, or makes it silent. It has been silent since its
+ * newest message, at `now_ms` by the messages' own times: the clock can be wrong at one start, and
+ * days ahead, which must not cost a room its history. */
+static bool settle_room(
+    struct hub *hub, struct room *room, bool stays, uint64_t now_ms, struct restore_excess *excess)
+{
+    uint64_t newest = newest_ms(room);
+    if (!stays && newest > 0) {
+        excess->rooms++;
+        excess->room_messages += room->ring.next - room->ring.first;
+    } else if (!fit(hub, room, excess)) {
+        return false;
+    }
+    if (!stays || ring_empty(&room->ring)) {
+        room_free(hub, room); /* leaves its `lost` to the hub */
+        return true;
+    }
+    if (hub->damage)
+        id_raise(&room->lost, hub->lost);
+    room_release(hub, room);
+    if (newest < now_ms)
+        room->silent_ms -= (int64_t)(now_ms - newest);
+    return true;
+}
+
+/* Lets the rooms enter the list of silent rooms in the order of their newest messages, which
+ * hub_tick relies on. The price is one array of all rooms, because the table must not change during
+ * a walk. */
+bool restore_end(struct hub *hub, struct restore_excess *excess)
 {
     size_t count = hub->rooms.count, i = 0;
     struct room **rooms = malloc((count + 1) * sizeof *rooms);
+    uint64_t max = hub->settings->max_rooms, now_ms;
+    bool fits = true;
+    *excess = (struct restore_excess) { 0 };
     if (rooms == NULL)
         return false;
     restore_past(hub);
     hub->restoring = false;
+    hub->limit = (size_t)hub->settings->history;
     for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
         rooms[i++] = CONTAINER(n, struct room, node);
     qsort(rooms, count, sizeof *rooms, compare_age);
-    /* The last `max` rooms stay. A room that is freed leaves its `lost` to the hub. */
-    uint64_t max = hub->settings->max_rooms;
-    for (i = 0; i < count; i++) {
-        if (ring_empty(&rooms[i]->ring) || (max > 0 && count - i > max)) {
-            room_free(hub, rooms[i]);
-            continue;
-        }
-        if (hub->damage)
-            rooms[i]->lost = hub->lost;
-        room_release(hub, rooms[i]);
-        uint64_t newest = newest_ms(rooms[i]);
-        if (newest < hub->unix_ms)
-            rooms[i]->silent_ms -= (int64_t)(hub->unix_ms - newest);
-    }
+    now_ms = count > 0 ? newest_ms(rooms[count - 1]) : 0;
+    now_ms = now_ms < hub->unix_ms ? now_ms : hub->unix_ms;
+    for (i = 0; i < count && fits; i++) /* the last `max` rooms stay */
+        fits = settle_room(hub, rooms[i], max == 0 || count - i <= max, now_ms, excess);
     free(rooms);
-    return true;
+    return fits;
 }

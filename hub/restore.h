@@ -19,14 +19,31 @@ void restore_begin(struct hub *hub);
 void restore_damage(struct hub *hub);
 
 /* Sets what the hub itself remembers: where its memory begins, the newest id given, and the newest
- * id that a dropped room lost. */
+ * id that a dropped room lost. Forgets the unused ids; those that are still known follow. */
 void restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
+
+/* Notes that no message here has an id between these two. The oldest interval gives way when there
+ * are more than UNUSED_MAX. */
+void restore_unused(struct hub *hub, struct id after, struct id before);
+
+/* Notes how many bytes of each room the server held when it wrote what is being restored, so that
+ * restore_end can tell what no longer fits from what had been dropped before. */
+void restore_history(struct hub *hub, uint64_t bytes);
 
 /* Sets what a room has lost, and makes the room if needed. Returns false if out of memory. */
 bool restore_room(struct hub *hub, struct span name, struct id lost);
 
-/* Ends restoring: frees empty rooms and those over --max-rooms, the longest silent first. Returns
- * false if out of memory. */
-bool restore_end(struct hub *hub);
+/* Forgets a room and its messages up to now. `lost` is the newest of them. */
+void restore_forgotten(struct hub *hub, struct span name, struct id lost);
+
+/* What restore_end dropped because it exceeds the settings. */
+struct restore_excess {
+    uint64_t messages, bytes; /* over --history, in rooms that stay */
+    uint64_t rooms, room_messages;
+};
+
+/* Ends restoring: applies --history, and frees empty rooms and those over --max-rooms, the longest
+ * silent first. Returns false if out of memory. */
+bool restore_end(struct hub *hub, struct restore_excess *excess);
 
 #endif

@@ -2,9 +2,10 @@
  *
  * Offsets are taken modulo the capacity only on access. A full ring can therefore be told from an
  * empty one without a spare byte, the ring holds head - tail bytes, and it can grow without
- * changing a cursor. It starts small because most rooms stay quiet, grows by doubling, and never
- * shrinks. Mapping the memory twice, back to back, would make every span contiguous; without that,
- * a span has at most two pieces, which sendmsg(2) accepts.
+ * changing a cursor. It starts small because most rooms stay quiet, grows by doubling, and shrinks
+ * only at startup, if the limit was higher before. Mapping the memory twice, back to back, would
+ * make every span contiguous; without that, a span has at most two pieces, which sendmsg(2)
+ * accepts.
  *
  * Appending copies a frame, dropping is O(1), and binary search finds an id or offset. */
 
@@ -58,13 +59,13 @@ static void put(char *ring, size_t capacity, uint64_t offset, const char *from, 
     memcpy(ring, from + first, len - first);
 }
 
-/* Copies each byte to the place of its offset under the new capacity:
+/* Copies each byte to the place of its offset under the new capacity, which is usually larger:
  *
  *      capacity 8:     8  9 10 11  .  5  6  7                              tail 5, head 12
  *      capacity 16:    .  .  .  .  .  5  6  7  8  9 10 11  .  .  .  .
  *
  * All doublings together copy fewer bytes than the final capacity. A failure changes nothing. */
-static bool grow_bytes(struct ring *r, size_t capacity)
+static bool move_bytes(struct ring *r, size_t capacity)
 {
     char *bytes = malloc(capacity);
     if (bytes == NULL)
@@ -107,7 +108,7 @@ static bool reach(struct ring *r, uint64_t needed)
     size_t capacity = r->capacity > 0 ? r->capacity : RING_MIN_BYTES;
     while (capacity < needed && capacity < r->limit)
         capacity *= 2;
-    return capacity >= needed && grow_bytes(r, capacity);
+    return capacity >= needed && move_bytes(r, capacity);
 }
 
 /* Expects totals for all messages pending for this ring, because two that each fit alone must also
@@ -155,6 +156,15 @@ void ring_pass(struct ring *r, size_t len)
     must(ring_empty(r));
     r->head += len;
     r->tail = r->head;
+}
+
+bool ring_shrink(struct ring *r, size_t limit)
+{
+    must(r->head - r->tail <= limit);
+    if (r->capacity > limit && !move_bytes(r, limit))
+        return false;
+    r->limit = limit;
+    return true;
 }
 
 /* ==== Looking into it ========================================================================= */

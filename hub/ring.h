@@ -24,13 +24,15 @@
 
 struct key;
 
-/* One entry per frame: 48 bytes on a 64-bit system, not counted by --history. */
+/* One entry per frame: 56 bytes on a 64-bit system, not counted by --history. */
 struct entry {
     struct id id;
     uint64_t time_ms; /* the message's Unix time in milliseconds: usually that of the id */
+    uint64_t by;      /* its author: see struct author */
     uint64_t offset;  /* where the frame begins; it ends where the next one begins */
     struct key *key;  /* its idempotency key, or NULL; the hub owns it */
     uint8_t kind;     /* enum message_kind */
+    bool with_token;
 };
 
 struct ring {
@@ -77,6 +79,10 @@ void ring_append(struct ring *r, const struct entry *entry, struct span frame);
 
 /* Drops the oldest frame. */
 void ring_drop(struct ring *r);
+
+/* Lowers the limit of a ring that holds no more than `limit` bytes, and gives back the memory
+ * beyond it. Returns false if out of memory; then nothing has changed. */
+bool ring_shrink(struct ring *r, size_t limit);
 
 /* Skips a frame of `len` bytes that the ring cannot hold. Call this after dropping all frames.
  * Every cursor is then less than the tail. */

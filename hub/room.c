@@ -9,10 +9,14 @@
 
 #include "hub/room.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 
-/* The minimum time between two snapshots of a room: users need no faster updates. */
-enum { PRESENCE_MIN_MS = 1000 };
+enum {
+    PRESENCE_MIN_MS = 1000, /* between two snapshots of a room: users need no faster updates */
+    CLOCK_WARN_MS = 1000,   /* a clock that is corrected by less is not worth a line in the log */
+};
 
 struct room *room_find(const struct hub *hub, struct span name)
 {
@@ -41,7 +45,8 @@ struct room *room_new(struct hub *hub, struct span name)
         free(room);
         return NULL;
     }
-    ring_init(&room->ring, (size_t)hub->settings->history);
+    ring_init(&room->ring, hub->limit);
+    list_init(&room->notes);
     list_init(&room->idle);
     list_init(&room->due);
     list_init(&room->blocked);
@@ -106,14 +111,32 @@ void room_forget_key(struct hub *hub, struct key *key)
 /* A key is forgotten with its message, because the receipt is made from the message's entry. A POST
  * that is repeated after that publishes again. */
 
+/* Only raises `lost`: after damage it can be later than everything in the ring. */
 void room_drop_oldest(struct hub *hub, struct room *room)
 {
     struct entry *oldest = ring_entry(&room->ring, room->ring.first);
     if (oldest->key != NULL)
         room_forget_key(hub, oldest->key);
-    room->lost = oldest->id;
+    if (oldest->kind == MESSAGE_OTHER) {
+        struct note *note = CONTAINER(room->notes.next, struct note, link);
+        list_remove(&note->link);
+        free(note);
+    }
+    id_raise(&room->lost, oldest->id);
     hub->held -= ring_end(&room->ring, room->ring.first) - oldest->offset;
+    hub->messages--;
     ring_drop(&room->ring);
+}
+
+bool room_add_note(struct room *room, struct span bytes)
+{
+    struct note *note = malloc(sizeof *note + bytes.len);
+    if (note == NULL)
+        return false;
+    note->len = bytes.len;
+    memcpy(note->bytes, bytes.at, bytes.len);
+    list_append(&room->notes, &note->link);
+    return true;
 }
 
 /* Drops the messages one by one, in linear time, so that keys, `held` and `lost` stay right. */
@@ -121,8 +144,7 @@ void room_free(struct hub *hub, struct room *room)
 {
     while (!ring_empty(&room->ring))
         room_drop_oldest(hub, room);
-    if (id_before(hub->lost, room->lost))
-        hub->lost = room->lost;
+    id_raise(&hub->lost, room->lost);
     table_remove(&hub->rooms, &room->node);
     list_remove(&room->due_rooms);
     list_remove(&room->changed_rooms);
@@ -191,13 +213,30 @@ void room_changed(struct hub *hub, struct room *room)
         hub->presence_ms = room_presence_due(room);
 }
 
+/* Warns once if the ids are far ahead of the clock. Either the clock is wrong now, or it was ahead
+ * when one of the ids was made; ids must not go back, so they stay ahead until the clock has caught
+ * up. */
+static void warn_of_clock(struct hub *hub)
+{
+    uint64_t ahead_ms = hub->last.ms - hub->unix_ms;
+    if (hub->clock_behind || ahead_ms < CLOCK_WARN_MS)
+        return;
+    hub->clock_behind = true;
+    log_line(LOG_WARN,
+        "clock behind_ms=%llu hint=\"ids go on from the newest one; the time of a message is the "
+        "clock's\"",
+        (unsigned long long)ahead_ms);
+}
+
 /* Implements a hybrid clock: the time if it has moved on, otherwise the last time with a counter.
  * All rooms share the clock, so that one Last-Event-ID is enough for a stream in several rooms. */
 struct id next_id(struct hub *hub)
 {
-    if (hub->unix_ms > hub->last.ms)
+    if (hub->unix_ms > hub->last.ms) {
         hub->last = (struct id) { hub->unix_ms, 0 };
-    else
-        hub->last.seq++;
+        return hub->last;
+    }
+    hub->last.seq++;
+    warn_of_clock(hub);
     return hub->last;
 }

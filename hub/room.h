@@ -5,6 +5,7 @@
  *                                  └──► three lists of members: idle, due, blocked
  *      hub ──► table of keys ───► key ───► its room, and the entry that has it
  *      hub ──► the batch: publications that wait for the keeper
+ *      room ─► notes: what is stored with messages of kinds that only a newer version knows
  *
  * Rooms, names and keys are found by hash and carry their own nodes and links (intrusive lists), so
  * that entering or leaving a list needs no memory and cannot fail. */
@@ -36,10 +37,20 @@ struct key {
     char bytes[];
 };
 
+/* What a record says of a MESSAGE_OTHER besides its payload, so that a rewritten journal can repeat
+ * it. A room's notes are in the order of its entries of that kind. */
+struct note {
+    struct link link;
+    size_t len;
+    char bytes[];
+};
+
 struct room {
     struct node node;
     struct ring ring;
-    struct id lost; /* the newest dropped id: a reader with an earlier id has a gap */
+    struct link notes; /* one for each entry of kind MESSAGE_OTHER, oldest first */
+    struct id
+        lost; /* the newest dropped id: a reader with an earlier id has a gap; never lowered */
 
     /* Every member is in one of these lists, except while its stream is being served (turn.h). */
     struct link idle;      /* members that have everything */
@@ -61,6 +72,14 @@ struct room {
     char name[];
 };
 
+/* The most intervals of unused ids that the hub remembers. */
+enum { UNUSED_MAX = 16 };
+
+/* The ids between two others, which are not part of it. */
+struct interval {
+    struct id after, before;
+};
+
 struct hub {
     const struct hub_settings *settings;
     struct stream_owner owner;
@@ -73,13 +92,21 @@ struct hub {
     struct id newest; /* the newest id of a safe message */
     struct id lost;   /* the newest id that any freed room had lost: a new room begins with it */
 
+    /* Ids up to `last` that no message here has or had. A reader with one of them got it from
+     * messages that are not in the journal, such as those after a backup was made. */
+    struct interval unused[UNUSED_MAX];
+    unsigned unused_count;
+
     struct publication *batch, **batch_end; /* oldest first; where the next is linked */
     struct publication *spares;             /* free publications (publication.c) */
     unsigned spare_count;
-    unsigned pending; /* pending messages: in the batch, or with the keeper */
-    uint64_t held;    /* bytes in all rings */
+    unsigned pending;  /* pending messages: in the batch, or with the keeper */
+    uint64_t held;     /* bytes in all rings */
+    uint64_t messages; /* entries in all rings */
+    size_t limit;      /* bytes per ring: --history, or more until restore_end */
     bool restoring;
-    bool damage; /* something that was stored could not be restored */
+    bool clock_behind; /* it was logged that the clock is behind the ids */
+    bool damage;       /* something that was stored could not be restored */
     struct link due_rooms;
     struct link changed_rooms;
     struct link silent_rooms; /* the longest silent first */
@@ -119,6 +146,9 @@ void room_free(struct hub *hub, struct room *room);
 
 /* Drops a room's oldest message. Every stream that is not stalled has already been offered it. */
 void room_drop_oldest(struct hub *hub, struct room *room);
+
+/* Adds a note for the MESSAGE_OTHER that is appended next. Returns false if out of memory. */
+bool room_add_note(struct room *room, struct span bytes);
 
 /* Makes all idle streams of the room due, in O(1). */
 void room_wake(struct hub *hub, struct room *room);

@@ -66,8 +66,8 @@ const char *rule_name(struct span *name)
  * `gap` must get only the server's events. EventSource itself fires `open` and `error`. */
 const char *rule_event(struct span event)
 {
-    static const char *const ours[] = { "ready", "gap", "presence", "heartbeat", "busy", "open",
-        "error" };
+    static const char *const ours[] = { "ready", "gap", "presence", "heartbeat", "busy", "delete",
+        "mute", "open", "error" };
     if (event.len < 1 || event.len > EVENT_MAX_BYTES)
         return "The event name must have 1 to 64 bytes; leave it out for the default event.";
     int32_t c = find_control(event, false);
@@ -77,8 +77,8 @@ const char *rule_event(struct span event)
         return "The event name contains a control character; remove it.";
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (span_equal(span_of(ours[i]), event))
-            return "The event names ready, gap, presence, heartbeat, busy, open and error are "
-                   "reserved; choose another one.";
+            return "The event names ready, gap, presence, heartbeat, busy, delete, mute, open and "
+                   "error are reserved; choose another one.";
     return NULL;
 }
 

@@ -177,6 +177,8 @@ static enum settled store(struct journal *j, struct publication *batch)
     struct buffer *out = &j->batch, payload = { 0 };
     buffer_clear(out);
     for (struct publication *p = batch; p != NULL; p = p->next) {
+        if (p->forgets)
+            continue;
         struct id id = hub_next_id(j->hub);
         hub_number(j->hub, p, id, id.ms);
         buffer_clear(&payload);

@@ -22,9 +22,9 @@ static void keep(struct keeper *keeper, struct publication *batch)
 {
     struct hub *hub = CONTAINER(keeper, struct memory, keeper)->hub;
     for (struct publication *p = batch, *next; p != NULL; p = next) {
-        struct id id = hub_next_id(hub);
         next = p->next;
-        hub_number(hub, p, id, id.ms);
+        if (!p->forgets)
+            hub_number(hub, p, hub_next_id(hub), hub_time(hub));
         hub_safe(hub, p);
     }
 }

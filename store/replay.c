@@ -93,9 +93,17 @@ static bool replay_message(
     struct id id;
     if (kind < 0 || !read_id(payload, &id))
         return false;
-    switch (hub_append(j->hub, room, id, id.ms, (enum message_kind)kind, key, payload)) {
+    struct stored m = { .room = room,
+        .key = key,
+        .payload = payload,
+        .id = id,
+        .time_ms = id.ms,
+        .kind = (enum message_kind)kind };
+    switch (hub_append(j->hub, &m)) {
     case APPEND_NO_MEMORY:
         refuse_file(j, no_memory);
+    case APPEND_REPEATED:
+        return true;
     case APPEND_OLD:
         return false;
     case APPENDED:
@@ -235,7 +243,8 @@ void replay_load(struct journal *j)
                 (unsigned long long)(j->size - good), good);
         j->size = good;
     }
-    if (!restore_end(j->hub))
+    struct restore_excess excess;
+    if (!restore_end(j->hub, &excess))
         refuse_file(j, no_memory);
     log_line(LOG_INFO, "journal messages=%llu bytes=%llu ms=%lld", messages,
         (unsigned long long)j->size, (long long)(clock_now_ms(CLOCK_MONOTONIC) - begin_ms));
