@@ -56,6 +56,12 @@ void check_breach(const struct contents *contents, struct id before)
         (unsigned long long)contents->top.ms, (unsigned long long)contents->top.seq);
 }
 
+/* Returns the last id before another one. */
+static struct id id_before(struct id id)
+{
+    return id.seq > 0 ? (struct id) { id.ms, id.seq - 1 } : (struct id) { id.ms - 1, UINT64_MAX };
+}
+
 /* ==== Excuses ================================================================================ */
 
 /* Returns whether there was a breach after an id was given, up to a life. */
@@ -98,12 +104,7 @@ static bool is_lost_unnoticed(struct id from, struct id id, unsigned in_life)
 
 bool check_may_be_gone(unsigned room, struct id id)
 {
-    struct id before = id;
-    if (before.seq > 0)
-        before.seq--;
-    else
-        before = (struct id) { id.ms - 1, UINT64_MAX };
-    return was_breached(id, life) || was_dropped(room, before, life);
+    return was_breached(id, life) || was_dropped(room, id_before(id), life);
 }
 
 /* Returns whether a message that became known as safe in a later life was already stored in this
@@ -116,6 +117,14 @@ static bool was_stored(const struct entry *e, unsigned in_life)
         if (breaches[i].life <= e->life)
             return false;
     return true;
+}
+
+/* Returns whether a replay begins with the oldest message of the room, and not only with what
+ * follows `from`. After damage, an `expired` gap can have both. */
+static bool is_from_oldest(const struct segment *s, unsigned room)
+{
+    uint32_t bit = 1u << room;
+    return (s->whole & bit) != 0 || ((s->empty & bit) == 0 && is_before(s->from, s->oldest[room]));
 }
 
 /* ==== A connection as it runs ================================================================ */
@@ -139,7 +148,8 @@ void segment_add(struct segment *s, unsigned room, struct id id)
     if ((s->begun & bit) == 0)
         s->first[room] = id;
     if (!s->is_page && (s->gaps & bit) != 0 && (s->begun & bit) == 0 && !s->ready &&
-        ((s->empty & bit) != 0 || compare_ids(s->oldest[room], id) != 0))
+        ((s->empty & bit) != 0 ||
+            (is_from_oldest(s, room) && compare_ids(s->oldest[room], id) != 0)))
         broken("%s: the gap of room r%u says that the oldest is %llu-%llu, but the replay begins "
                "with %llu-%llu",
             s->reader, room, (unsigned long long)s->oldest[room].ms,
@@ -176,20 +186,17 @@ void segment_gap(struct segment *s, unsigned room, const char *reason)
 /* Returns the id after which everything of a room must have come. */
 static struct id base_of(const struct segment *s, unsigned room)
 {
+    static const struct id never = { UINT64_MAX, UINT64_MAX };
     uint32_t bit = 1u << room;
-    struct id base = s->resumes ? s->from : s->ready_id;
-    bool from_first = (s->begun & bit) != 0 && (!s->resumes || (s->gaps & bit) != 0);
-    if (from_first && (!s->ready || compare_ids(s->first[room], s->ready_id) <= 0))
-        return s->first[room]; /* it has come itself */
-    if (!s->resumes || (s->gaps & bit) == 0)
-        return base;
-    if ((s->empty & bit) == 0) { /* the oldest has not come yet */
-        base = s->oldest[room];
-        if (base.seq-- == 0)
-            base = (struct id) { s->oldest[room].ms - 1, UINT64_MAX };
-        return base;
-    }
-    return s->ready ? s->ready_id : (struct id) { UINT64_MAX, UINT64_MAX };
+    bool replayed = (s->begun & bit) != 0 && (!s->ready || compare_ids(s->first[room], s->ready_id) <= 0);
+    if (!s->resumes)
+        return replayed ? s->first[room] : s->ready_id;
+    if ((s->gaps & bit) == 0)
+        return s->from;
+    if ((s->empty & bit) == 0)
+        return is_from_oldest(s, room) ? id_before(s->oldest[room]) : s->from;
+    /* A page does not name the oldest message: its first one is that. */
+    return replayed ? s->first[room] : s->ready ? s->ready_id : never;
 }
 
 /* Returns whether an entry has come. */

@@ -163,7 +163,7 @@ static void run_turn(void)
 /* Runs the clients and the acts until a time. */
 static void run_until(int64_t end_us)
 {
-    int64_t check_us = 0;
+    static int64_t check_us;
     while (now_us() < end_us) {
         run_turn();
         disk_tick();
@@ -182,6 +182,8 @@ static void run_while_not(bool (*is_done)(void), const char *what)
 {
     int64_t end_us = now_us() + FINISH_MS * 1000LL;
     while (!is_done()) {
+        if (now_us() > end_us)
+            pages_describe();
         if (now_us() > end_us)
             broken("at the end of the run: not done within %d s: %s", FINISH_MS / 1000, what);
         run_until(now_us() + 10000);

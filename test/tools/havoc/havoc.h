@@ -70,7 +70,7 @@ static inline bool is_before(struct id a, struct id b)
     X(CLOCK, "clock steps")                                                                       \
     X(LIMITS, "limit changes")                                                                    \
     X(FORGETTING, "starts with a short --room-ttl")                                               \
-    X(FORGOTTEN, "rooms seen forgotten")                                                          \
+    X(FORGOTTEN, "rooms seen empty")                                                          \
     X(NO_SYNC, "starts with --sync none")                                                         \
     X(VOLUME, "bursts of volume")                                                                 \
     X(RECOVERED, "recoveries")                                                                    \
@@ -410,6 +410,7 @@ void readers_check_all(void); /* all connections of the run, again */
 void pages_begin(uint64_t *random);
 bool pages_are_done(void);   /* each room was read from its beginning since pages_again */
 void pages_again(void);
+void pages_describe(void); /* notes how far they are */
 void pages_check(void); /* pages come in time, whatever the disk does */
 int64_t health_bad_us(void); /* when /healthz last said that something is wrong */
 

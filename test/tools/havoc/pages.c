@@ -10,6 +10,7 @@ enum {
     PAGERS = 5,
     CENSUS_FROM = 3,     /* the pagers from here on take the census */
     HEALTH_US = 200000,  /* between two looks at /healthz */
+    TRIES = 3,           /* of a census to read a room that drops messages meanwhile */
     PAGE_ANSWER_MS = 5000, /* the longest wait for a page that does not wait for messages */
 };
 
@@ -25,6 +26,7 @@ struct pager {
     bool from_oldest;
     int64_t sent_us;
     unsigned rooms_read; /* by the census, since pages_again */
+    unsigned tries;      /* of the census, for its room */
 };
 
 static struct pager pagers[PAGERS];
@@ -45,6 +47,7 @@ static struct {
 static void next_room(struct pager *p)
 {
     p->room = p->census ? (p->room + 1) % ROOMS : below(&p->random, ROOMS);
+    p->tries = 0;
     p->from_oldest = p->census || p->from.ms == 0;
     if (p->from_oldest)
         p->from = no_id;
@@ -96,12 +99,14 @@ static void check_page(const struct pager *p, bool more)
     segment_check_replay(s);
     if ((s->gaps & 1u << p->room) != 0)
         segment_check_held(s, p->room);
-    if (p->census && s->count == 0)
+    /* Rooms over --max-rooms may be back after the next start. */
+    if (p->census && s->count == 0 && lives[s->life].max_rooms >= ROOMS)
         check_empty(p->room, s->requested);
 }
 
 /* Takes a gap between two pages of a census: the room has dropped what comes next, so the census
- * begins the room again. */
+ * begins the room again. It leaves the room if that happens often, because after damage a room tells
+ * a gap although it still holds everything from that page on. */
 static void take_gap_between(struct pager *p)
 {
     p->now.from = p->from;
@@ -109,6 +114,10 @@ static void take_gap_between(struct pager *p)
     forget(p);
     p->from = no_id;
     p->from_oldest = true;
+    if (++p->tries < TRIES)
+        return;
+    p->rooms_read++;
+    next_room(p);
 }
 
 /* Takes a page that has come: checks it, and goes on from its end. A census keeps the segment over
@@ -116,6 +125,10 @@ static void take_gap_between(struct pager *p)
 static void take_page(struct pager *p)
 {
     struct segment *s = &p->now;
+    if (p->answer.status == 503 && p->waits && lives[s->life].max_rooms < ROOMS) {
+        next_room(p); /* a held request needs a room, and there are too many */
+        return;
+    }
     if (p->answer.status != 200)
         broken("%s: expected a page, got: %s", p->name, p->answer.bytes);
     const char *body = p->answer.body, *end = body + strlen(body);
@@ -218,6 +231,15 @@ void pages_again(void)
 {
     for (unsigned i = CENSUS_FROM; i < PAGERS; i++)
         pagers[i].rooms_read = 0;
+}
+
+void pages_describe(void)
+{
+    for (unsigned i = 0; i < PAGERS; i++)
+        note("%s: %u rooms read, room r%u, %s, from %llu-%llu, %zu messages, fd %d, due in %lld us",
+            pagers[i].name, pagers[i].rooms_read, pagers[i].room, pagers[i].sent ? "waiting" : "idle",
+            (unsigned long long)pagers[i].from.ms, (unsigned long long)pagers[i].from.seq,
+            pagers[i].now.count, pagers[i].actor.fd, (long long)(pagers[i].actor.wake_us - order_us));
 }
 
 bool pages_are_done(void)

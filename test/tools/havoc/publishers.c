@@ -125,7 +125,7 @@ static void take_refused(struct publisher *p)
 /* Takes an answer. */
 static void take_answer(struct publisher *p)
 {
-    int64_t pause_us = below(&p->random, volume ? 3000 : 80000);
+    int64_t pause_us = below(&p->random, volume ? 15000 : 80000);
     p->sent = false;
     switch (p->answer.status) {
     case 200:
