@@ -324,9 +324,10 @@ static void take_message(struct subscriber *s, struct id id)
     if (!text_after(s->sse.data, "{\"id\":\"", text, sizeof text) || strcmp(text, s->sse.id) != 0)
         fail("subscriber %u: the event's id differs from the id in its data: %s with %s", s->number,
             s->sse.id, s->sse.data);
-    if (!text_after(s->sse.data, "\"room\":\"r", text, sizeof text) || sscanf(text, "%u", &room) != 1 ||
-        room >= ROOMS || (s->rooms & 1u << room) == 0)
-        fail("subscriber %u: a message of a room that it does not read: %s", s->number, s->sse.data);
+    if (!text_after(s->sse.data, "\"room\":\"r", text, sizeof text) ||
+        sscanf(text, "%u", &room) != 1 || room >= ROOMS || (s->rooms & 1u << room) == 0)
+        fail(
+            "subscriber %u: a message of a room that it does not read: %s", s->number, s->sse.data);
     const char *message = strstr(s->sse.data, "\"message\":\"");
     if (message == NULL || sscanf(message + 11, "%u.%u ", &publisher, &number) != 2 ||
         publisher >= publisher_count || number >= publishers[publisher].count)
@@ -377,8 +378,9 @@ static void dispatch(struct sse *sse)
         move_on(s, id, false, "ready");
     } else if (strcmp(s->sse.event, "presence") != 0 && strcmp(s->sse.event, "heartbeat") != 0 &&
                strcmp(s->sse.event, "busy") != 0) {
-        fail("subscriber %u: an unexpected event %s: %s (last id %llu-%llu)", s->number, s->sse.event,
-            s->sse.data, (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+        fail("subscriber %u: an unexpected event %s: %s (last id %llu-%llu)", s->number,
+            s->sse.event, s->sse.data, (unsigned long long)s->last.ms,
+            (unsigned long long)s->last.seq);
     }
 }
 

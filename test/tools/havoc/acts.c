@@ -3,13 +3,13 @@
  *      DOWN ──► STARTING ──► SERVING ──► ENDING ──► DOWN
  *                   └── killed, refused ──┘
  *
- * A life is planned when it begins: how long it lasts, and how it ends. While it lasts, an act comes
- * every few hundred milliseconds. Between two lives the file and the options change.
+ * A life is planned when it begins: how long it lasts, and how it ends. While it lasts, an act
+ * comes every few hundred milliseconds. Between two lives the file and the options change.
  *
  * While the server runs, an act on the file costs nothing, because the server writes the file again
- * from memory; but until it has done so the file is *tampered with*, and if it is killed before, the
- * next start is a breach. It has done so when a POST was accepted that was sent after the act: the
- * server looks at the file before each write. */
+ * from memory; but until it has done so the file is *tampered with*, and if it is killed before,
+ * the next start is a breach. It has done so when a POST was accepted that was sent after the act:
+ * the server looks at the file before each write. */
 
 #include "test/tools/havoc/havoc.h"
 
@@ -89,18 +89,18 @@ static bool calm, stop; /* no more faults; no more starts */
 
 /* The present life. */
 static int64_t started_us, serving_us, next_us, end_us; /* `end_us`: when it is planned to end */
-static bool file_acts;      /* it has acts on the file */
-static bool patient;        /* it does not end before it has recovered */
-static bool may_refuse;     /* an error was possible while it started */
-static bool must_refuse;    /* the file is no journal */
-static bool is_empty;       /* the file has no whole record */
+static bool file_acts;                                  /* it has acts on the file */
+static bool patient;     /* it does not end before it has recovered */
+static bool may_refuse;  /* an error was possible while it started */
+static bool must_refuse; /* the file is no journal */
+static bool is_empty;    /* the file has no whole record */
 static int signal_sent;
 static int64_t signal_us;
 
 /* The file. */
-static uint64_t tampered;   /* the order of the last act on it that the server has not mended; or 0 */
+static uint64_t tampered; /* the order of the last act on it that the server has not mended; or 0 */
 static int64_t tampered_us; /* when the last act on it was */
-static unsigned tamperings; /* acts since it was last as the server left it */
+static bool found_due;      /* what the last act put there must be kept aside */
 static bool settled = true; /* a message was accepted since the last breach */
 
 static int64_t quiet_us, volume_us; /* when the quiet rooms, and the volume, change next */
@@ -149,7 +149,7 @@ static enum act choose_act(void)
 /* Returns a random time from now, between two limits. */
 static int64_t soon_us(unsigned least_ms, unsigned most_ms)
 {
-    return order_us + 1000 * (int64_t)(least_ms + below(&rng, most_ms - least_ms));
+    return turn_us + 1000 * (int64_t)(least_ms + below(&rng, most_ms - least_ms));
 }
 
 /* Steps the clock by minutes, hours or days, in one direction or the other, or sets it right. */
@@ -170,9 +170,18 @@ static void tamper(bool done)
 {
     if (!done)
         return;
+    found_due = false;
     tampered = ++order;
-    tampered_us = order_us;
-    tamperings++;
+    tampered_us = turn_us;
+}
+
+/* Notes that something else is in the journal's place, while the server runs. The server keeps it
+ * aside, unless the next act or a failing disk is in the way. */
+static void tamper_by_replacing(bool done)
+{
+    bool alone = tampered == 0 && !disk_is_broken();
+    tamper(done);
+    found_due = done && alone;
 }
 
 /* Changes the file between two starts. */
@@ -180,15 +189,13 @@ static void change_file(void)
 {
     if (chance(ACT_COPY, 5))
         file_copy(&rng);
-    if (chance(ACT_RESTORE, 10) && file_put_older(&rng)) {
-        counts[COUNT_RESTORED]++;
-        tamper(true);
-    }
-    if (chance(ACT_TRUNCATE, 10))
+    if (chance(ACT_RESTORE, 8))
+        tamper(file_put_older(&rng, false));
+    if (chance(ACT_TRUNCATE, 8))
         tamper(file_cut(&rng, false));
-    if (chance(ACT_JOIN, 12))
+    if (chance(ACT_JOIN, 8))
         tamper(file_join(&rng));
-    if (chance(ACT_FLIP, 10))
+    if (chance(ACT_FLIP, 8))
         for (unsigned i = 1 + below(&rng, 3); i > 0; i--)
             tamper(file_flip(&rng));
     if (chance(ACT_RUBBISH, 8))
@@ -217,12 +224,12 @@ static void choose_options(void)
 
 /* Notes a breach if the file is not as the server left it; a torn tail is damage with --sync none.
  * The clock is then set to a time after all that it has shown, and is not set back before a message
- * was accepted: ids of a lost future must not be given again, because no server could then tell them
- * apart. Otherwise the clock may step. */
+ * was accepted: ids of a lost future must not be given again, because no server could then tell
+ * them apart. Otherwise the clock may step. */
 static void settle_file(void)
 {
     bool no_sync = lives[life].no_sync || lives[life - 1].no_sync;
-    must_refuse = is_empty = false;
+    must_refuse = is_empty = found_due = false;
     if (tampered != 0 || (no_sync && file_is_torn())) {
         struct contents contents;
         must_refuse = file_is_rubbish();
@@ -248,7 +255,7 @@ static void start(void)
         disk_break(&rng, false);
     may_refuse = disk_is_broken();
     server_start();
-    started_us = order_us;
+    started_us = turn_us;
     end_us = chance(ACT_EARLY, 6) ? soon_us(0, 200) : INT64_MAX;
     signal_sent = 0;
     state = STARTING;
@@ -259,11 +266,15 @@ static void start(void)
 /* Sends a signal that ends the server. */
 static void end(int signal_number)
 {
-    counts[signal_number == SIGTERM ? COUNT_TERMS : state == STARTING ? COUNT_EARLY_KILLS : COUNT_KILLS]++;
-    note("%s", signal_number == SIGTERM ? "SIGTERM" : state == STARTING ? "killed early" : "killed");
+    counts[signal_number == SIGTERM ? COUNT_TERMS
+           : state == STARTING      ? COUNT_EARLY_KILLS
+                                    : COUNT_KILLS]++;
+    note("%s", signal_number == SIGTERM ? "SIGTERM"
+               : state == STARTING      ? "killed early"
+                                        : "killed");
     kill(server_pid, signal_number);
     signal_sent = signal_number;
-    signal_us = order_us;
+    signal_us = turn_us;
     state = ENDING;
 }
 
@@ -272,15 +283,16 @@ static void plan(void)
 {
     if (must_refuse)
         broken("expected the server to refuse a file that is no journal, but it serves");
-    note("serving after %lld ms", (long long)(order_us - started_us) / 1000);
+    note("serving after %lld ms", (long long)(turn_us - started_us) / 1000);
     state = SERVING;
-    serving_us = order_us;
+    serving_us = turn_us;
     file_acts = below(&rng, 5) < 3;
     patient = below(&rng, 3) != 0;
     next_us = soon_us(10, 600);
-    end_us = allowed[ACT_KILL] || allowed[ACT_TERM]
-                 ? soon_us(50, below(&rng, 5) == 0 ? 9000 : below(&rng, 3) == 0 ? 500 : 3000)
-                 : INT64_MAX;
+    end_us = allowed[ACT_KILL] || allowed[ACT_TERM] ? soon_us(50, below(&rng, 5) == 0   ? 9000
+                                                                  : below(&rng, 3) == 0 ? 500
+                                                                                        : 3000)
+                                                    : INT64_MAX;
 }
 
 /* Handles a server that refused to start: an error was possible, or the file is no journal. The
@@ -303,6 +315,31 @@ static void take_refusal(int status)
     state = DOWN;
 }
 
+/* Does an act to the disk of a running server. */
+static void disturb(enum act act)
+{
+    bool for_long = act == ACT_STUCK && below(&rng, 8) == 0;
+    switch (act) {
+    case ACT_IO:
+    case ACT_FULL:
+        disk_break(&rng, act == ACT_FULL);
+        break;
+    case ACT_SHORT:
+        disk_write_short(soon_us(100, 2000));
+        break;
+    case ACT_SLOW:
+        disk_slow(1000 * (5 + (int64_t)below(&rng, 45)), soon_us(200, 3000));
+        break;
+    case ACT_STUCK:
+        disk_stick(for_long ? soon_us(8500, 11000) : soon_us(50, 2000));
+        counts[COUNT_LONG_STUCK] += for_long;
+        patient |= for_long;
+        break;
+    default:
+        break;
+    }
+}
+
 /* Does one act to a running server. */
 static void do_act(enum act act)
 {
@@ -318,25 +355,6 @@ static void do_act(enum act act)
     case ACT_CLOCK:
         step_clock();
         break;
-    case ACT_IO:
-    case ACT_FULL:
-        disk_break(&rng, act == ACT_FULL);
-        break;
-    case ACT_SHORT:
-        disk_write_short(soon_us(100, 2000));
-        break;
-    case ACT_SLOW:
-        disk_slow(1000 * (5 + (int64_t)below(&rng, 45)), soon_us(200, 3000));
-        break;
-    case ACT_STUCK:
-        if (below(&rng, 8) == 0) {
-            disk_stick(soon_us(8500, 11000));
-            counts[COUNT_LONG_STUCK]++;
-            patient = true;
-        } else {
-            disk_stick(soon_us(50, 2000));
-        }
-        break;
     case ACT_MOVE:
         tamper(file_move(&rng));
         break;
@@ -347,18 +365,16 @@ static void do_act(enum act act)
         tamper(file_cut(&rng, true));
         break;
     case ACT_REPLACE:
-        tamper(file_replace(&rng));
+        tamper_by_replacing(file_replace(&rng));
         break;
     case ACT_OLDER:
-        if (file_put_older(&rng)) {
-            counts[COUNT_OLDER]++;
-            tamper(true);
-        }
+        tamper_by_replacing(file_put_older(&rng, true));
         break;
     case ACT_APPEND:
         tamper(file_append(&rng));
         break;
     default:
+        disturb(act);
         break;
     }
 }
@@ -366,19 +382,20 @@ static void do_act(enum act act)
 /* Returns when the last fault was; while one is present, that is now. */
 static int64_t last_fault_us(void)
 {
-    int64_t last_us = disk_is_broken() ? order_us : disk_mended_us();
+    int64_t last_us = disk_is_broken() ? turn_us : disk_mended_us();
     return tampered_us > last_us ? tampered_us : last_us;
 }
 
 /* Returns whether the server has accepted a message since the last fault. */
 static bool has_recovered(void)
 {
-    return tampered == 0 && publishers_accepted_us() > last_fault_us() && publishers_accepted_us() > serving_us;
+    return tampered == 0 && publishers_accepted_us() > last_fault_us() &&
+           publishers_accepted_us() > serving_us;
 }
 
 bool acts_excuse_refusals(void)
 {
-    return state != SERVING || !has_recovered() || order_us < last_fault_us() + GRACE_MS * 1000;
+    return state != SERVING || !has_recovered() || turn_us < last_fault_us() + GRACE_MS * 1000;
 }
 
 /* Notes that the server has written the file again, and checks that it recovers in time. */
@@ -387,16 +404,15 @@ static void check_recovery(void)
     settled |= publishers_accepted_us() > serving_us;
     if (tampered != 0 && publishers_accepted() > tampered) {
         counts[COUNT_RECOVERED]++;
-        note("recovered after %lld ms", (long long)(order_us - tampered_us) / 1000);
-        if (tamperings == 1 && disk_mended_us() < serving_us && !disk_is_broken())
+        note("recovered after %lld ms", (long long)(turn_us - tampered_us) / 1000);
+        if (found_due && disk_mended_us() < tampered_us && !disk_is_broken())
             file_check_found();
         file_trust();
         tampered = 0;
-        tamperings = 0;
     }
     int64_t since_us = last_fault_us() > serving_us ? last_fault_us() : serving_us;
     /* At the end of the run nothing is posted. */
-    if (!finishing && !has_recovered() && order_us > since_us + RECOVERY_MS * 1000)
+    if (!finishing && !has_recovered() && turn_us > since_us + RECOVERY_MS * 1000)
         broken("no POST was accepted within %d s after the last fault", RECOVERY_MS / 1000);
 }
 
@@ -404,11 +420,11 @@ static void check_recovery(void)
 static void set_pace(void)
 {
     const uint32_t quiet = ((1u << ROOMS) - 1) & ~((1u << QUIET_FROM) - 1);
-    if (order_us >= quiet_us) {
+    if (turn_us >= quiet_us) {
         silent_rooms = silent_rooms == 0 ? quiet : 0;
         quiet_us = silent_rooms != 0 ? soon_us(1500, 5000) : soon_us(200, 800);
     }
-    if (volume && order_us >= volume_us)
+    if (volume && turn_us >= volume_us)
         volume = false;
 }
 
@@ -419,11 +435,11 @@ static void serve(void)
     set_pace();
     if (calm)
         return;
-    if (order_us >= next_us) {
+    if (turn_us >= next_us) {
         do_act(choose_act());
         next_us = soon_us(20, 700);
     }
-    if (order_us >= end_us && (!patient || has_recovered()))
+    if (turn_us >= end_us && (!patient || has_recovered()))
         end(allowed[ACT_KILL] && (!allowed[ACT_TERM] || below(&rng, 4) != 0) ? SIGKILL : SIGTERM);
 }
 
@@ -432,7 +448,8 @@ static void serve(void)
 /* Checks how the server ended, after a signal. */
 static void take_end(int status)
 {
-    bool good = signal_sent == SIGKILL ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : status == 0;
+    bool good =
+        signal_sent == SIGKILL ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : status == 0;
     if (!good)
         broken("after signal %d the server ended with status %x", signal_sent, (unsigned)status);
     server_check_end();
@@ -452,11 +469,11 @@ static bool is_listening(void)
 static void await_start(void)
 {
     may_refuse |= disk_is_broken();
-    if (order_us >= end_us)
+    if (turn_us >= end_us)
         end(SIGKILL);
     else if (is_listening())
         plan();
-    else if (order_us - started_us > START_MS * 1000)
+    else if (turn_us - started_us > START_MS * 1000)
         broken("the server does not listen %d s after its start", START_MS / 1000);
 }
 
@@ -490,7 +507,7 @@ void acts_tick(void)
         break;
     case ENDING: {
         int64_t since_us = disk_mended_us() > signal_us ? disk_mended_us() : signal_us;
-        if (disk_stuck_since_us() == 0 && order_us - since_us > DRAIN_MS * 1000)
+        if (disk_stuck_since_us() == 0 && turn_us - since_us > DRAIN_MS * 1000)
             broken("the server has not ended %d s after signal %d", DRAIN_MS / 1000, signal_sent);
         break;
     }

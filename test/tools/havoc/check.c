@@ -6,8 +6,8 @@
  *     a `gap` for the room, and then all that the room holds from the gap's `oldest` on;
  *   - gets every later message in order, without leaving one out, until its connection ends;
  *   - gets no id that is not after the id asked for, except after a gap that is `unknown` or
- *     `restarted`, which begins with the oldest message held; and within a connection ids only grow.
- *     So a message comes twice only if such a gap is in between;
+ *     `restarted`, which begins with the oldest message held; and within a connection ids only
+ * grow. So a message comes twice only if such a gap is in between;
  *   - gets no gap without a reason.
  *
  * The reasons for a gap are: for `expired`, that the room can have had more bytes than half of
@@ -142,8 +142,8 @@ void segment_add(struct segment *s, unsigned room, struct id id)
         broken("%s: the live id %llu-%llu is not after that of `ready`", s->reader,
             (unsigned long long)id.ms, (unsigned long long)id.seq);
     if (s->resumes && (s->whole & bit) == 0 && !is_before(s->from, id))
-        broken("%s: resumed from %llu-%llu and got %llu-%llu in room r%u, again or too late", s->reader,
-            (unsigned long long)s->from.ms, (unsigned long long)s->from.seq,
+        broken("%s: resumed from %llu-%llu and got %llu-%llu in room r%u, again or too late",
+            s->reader, (unsigned long long)s->from.ms, (unsigned long long)s->from.seq,
             (unsigned long long)id.ms, (unsigned long long)id.seq, room);
     if ((s->begun & bit) == 0)
         s->first[room] = id;
@@ -168,10 +168,12 @@ void segment_add(struct segment *s, unsigned room, struct id id)
 void segment_gap(struct segment *s, unsigned room, const char *reason)
 {
     bool expired = reason == NULL || strcmp(reason, "expired") == 0;
-    bool excused = was_breached(s->from, s->life) || (expired && was_dropped(room, s->from, s->life));
+    bool excused =
+        was_breached(s->from, s->life) || (expired && was_dropped(room, s->from, s->life));
     if (!s->resumes || !excused)
-        broken("%s: a gap in room r%u, after %llu-%llu, %s, without a reason (%llu bytes since life "
-               "%u)",
+        broken(
+            "%s: a gap in room r%u, after %llu-%llu, %s, without a reason (%llu bytes since life "
+            "%u)",
             s->reader, room, (unsigned long long)s->from.ms, (unsigned long long)s->from.seq,
             reason != NULL ? reason : "on a page",
             (unsigned long long)ledger_bytes_after(room, s->from, ledger_life_of(s->from)),
@@ -188,7 +190,8 @@ static struct id base_of(const struct segment *s, unsigned room)
 {
     static const struct id never = { UINT64_MAX, UINT64_MAX };
     uint32_t bit = 1u << room;
-    bool replayed = (s->begun & bit) != 0 && (!s->ready || compare_ids(s->first[room], s->ready_id) <= 0);
+    bool replayed =
+        (s->begun & bit) != 0 && (!s->ready || compare_ids(s->first[room], s->ready_id) <= 0);
     if (!s->resumes)
         return replayed ? s->first[room] : s->ready_id;
     if ((s->gaps & bit) == 0)
@@ -206,21 +209,22 @@ static bool has_come(const struct segment *s, struct id id)
 }
 
 /* Handles an entry that has not come: excuses it, or fails. */
-static void handle_missing(const struct segment *s, const struct entry *e, const char *when)
+static void handle_missing(const struct segment *s, const struct entry *e, bool replay)
 {
     unsigned room = messages[e->message].room;
     bool told = (s->gaps & 1u << room) != 0 || !s->resumes;
     if (told ? was_breached(e->id, s->life) : is_lost_unnoticed(s->from, e->id, s->life)) {
-        counts[COUNT_EXCUSED] += !told;
+        counts[COUNT_EXCUSED] += !told && replay;
         return;
     }
-    broken("%s (life %u): %s %llu-%llu%s misses message %u of room r%u, %llu-%llu (%s, life %u), %s",
+    broken(
+        "%s (life %u): %s %llu-%llu%s misses message %u of room r%u, %llu-%llu (%s, life %u), %s",
         s->reader, s->life, s->resumes ? "resumed from" : "began, ready with",
         (unsigned long long)(s->resumes ? s->from : s->ready_id).ms,
         (unsigned long long)(s->resumes ? s->from : s->ready_id).seq,
         told && s->resumes ? " with a gap" : "", e->message, room, (unsigned long long)e->id.ms,
-        (unsigned long long)e->id.seq, e->acked != 0 ? "acknowledged" : "delivered to others", e->life,
-        when);
+        (unsigned long long)e->id.seq, e->acked != 0 ? "acknowledged" : "delivered to others",
+        e->life, replay ? "which was acknowledged before the request" : "but has a later one");
 }
 
 /* Returns the ids after which the rooms of a segment must have come, and the least of them. */
@@ -245,7 +249,7 @@ void segment_check_replay(const struct segment *s)
         unsigned room = messages[e->message].room;
         if ((s->rooms & 1u << room) != 0 && e->acked != 0 && e->acked < s->requested &&
             is_before(bases[room], e->id) && !has_come(s, e->id))
-            handle_missing(s, e, "which was acknowledged before the request");
+            handle_missing(s, e, true);
     }
 }
 
@@ -254,12 +258,13 @@ void segment_check(const struct segment *s)
     if (!s->ready && !s->resumes)
         return;
     struct id bases[ROOMS], least = bases_of(s, bases);
-    for (size_t i = ledger_after(least); i < entry_count && is_before(entries[i].id, s->last); i++) {
+    for (size_t i = ledger_after(least); i < entry_count && is_before(entries[i].id, s->last);
+         i++) {
         const struct entry *e = &entries[i];
         unsigned room = messages[e->message].room;
-        if ((s->rooms & 1u << room) != 0 && is_before(bases[room], e->id) && was_stored(e, s->life) &&
-            !has_come(s, e->id))
-            handle_missing(s, e, "but has a later one");
+        if ((s->rooms & 1u << room) != 0 && is_before(bases[room], e->id) &&
+            was_stored(e, s->life) && !has_come(s, e->id))
+            handle_missing(s, e, false);
     }
 }
 

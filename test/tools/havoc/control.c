@@ -10,11 +10,11 @@
 enum { BURST_MS = 3000 }; /* the longest burst of errors */
 
 static struct disk *disk;
-static struct disk_fault *fault; /* the call that fails now; NULL if none does */
+static struct disk_fault *fault;           /* the call that fails now; NULL if none does */
 static int64_t fault_until_us, fault_most; /* and until how many calls have failed */
 static int64_t short_until_us, slow_until_us, stuck_until_us; /* 0: not now */
 static int64_t stuck_since_us, mended_us;
-static int64_t ahead_ms; /* of the server's clock */
+static int64_t ahead_ms;  /* of the server's clock */
 static uint64_t shown_ms; /* the latest time that its clock has shown, before the last step */
 
 /* The calls that can fail, and the errors that they can have. */
@@ -73,7 +73,7 @@ void disk_break(uint64_t *random, bool full)
     fault->error = error;
     fault->one_in = pattern == 1 ? 2 + below(random, 8) : 1;
     counts[full ? COUNT_FULL : COUNT_ERRORS]++;
-    note("%s fails with %s: %s, for at most %lld ms", calls[call].name, strerrorname_np(error),
+    note("%s fails with %s: %s, for at most %lld ms", calls[call].name, strerror(error),
         pattern == 0   ? "a few calls"
         : pattern == 1 ? "some calls"
                        : "all calls",
@@ -101,9 +101,10 @@ void disk_stick(int64_t until_us)
     if (stuck_since_us == 0)
         stuck_since_us = now_us();
     disk->stuck = 1;
-    stuck_until_us = until_us;
+    if (until_us > stuck_until_us)
+        stuck_until_us = until_us;
     counts[COUNT_STUCK]++;
-    note("syncs are stuck for %lld ms", (long long)(until_us - now_us()) / 1000);
+    note("syncs are stuck for %lld ms", (long long)(stuck_until_us - now_us()) / 1000);
 }
 
 /* Ends a fault: clears its value and its time. */
@@ -198,7 +199,8 @@ int64_t clock_ahead_ms(void)
 void disk_report(void)
 {
     if (disk->pwrite.calls == 0)
-        broken("the server made no call that disk.c counts: --server must be build/debug/disk/ssechat");
+        broken("the server made no call that disk.c counts: --server must be "
+               "build/debug/disk/ssechat");
     printf("havoc: failed of all calls:");
     for (size_t i = 0; i < CALL_COUNT; i++)
         printf(" %s %lld of %lld%s", calls[i].name, (long long)fault_of(i)->failed,

@@ -1,9 +1,9 @@
 /* files.c - what the tool does to the journal's file, and what the file contains.
  *
- * The journal is an event stream: a record is some lines and an empty line, and a message has a line
- * `id: ...`. That much of the format is public (the manual shows it), and all that this file knows;
- * it checks no CRC. The server never sees a file of the tool's in its folder that it has not put
- * there on purpose: copies lie one folder up. */
+ * The journal is an event stream: a record is some lines and an empty line, and a message has a
+ * line `id: ...`. That much of the format is public (the manual shows it), and all that this file
+ * knows; it checks no CRC. The server never sees a file of the tool's in its folder that it has not
+ * put there on purpose: copies lie one folder up. */
 
 #include "test/tools/havoc/havoc.h"
 
@@ -23,8 +23,7 @@ struct bytes {
 
 static off_t flips[FLIPS_MAX]; /* where bytes of the file were flipped */
 static unsigned flip_count;
-static bool replaced;          /* the tool has put something in the journal's place */
-static bool replaced_rubbish;  /* and that is no journal */
+static bool replaced_rubbish; /* the tool has put something in its place that is no journal */
 
 /* ==== Whole files ============================================================================ */
 
@@ -98,13 +97,13 @@ static void put(const char *bytes, size_t len, bool rubbish)
     if (rename(path, journal_path) < 0)
         broken("rename %s: %s", path, strerror(errno));
     flip_count = 0;
-    replaced = true;
     replaced_rubbish = rubbish;
 }
 
 /* ==== Its records ============================================================================ */
 
-/* Reads the greatest id in a record into `top`, and returns whether it is a message, with its id. */
+/* Reads the greatest id in a record into `top`, and returns whether it is a message, with its id.
+ */
 static bool read_record(const char *at, const char *end, struct id *top, struct id *id)
 {
     bool message = false;
@@ -157,9 +156,8 @@ void file_scan(struct contents *contents)
     if (!read_file(journal_path, &b))
         return;
     contents->bytes = b.len;
-    char *end;
-    for (char *at = b.at; (end = memmem(at, b.len - (size_t)(at - b.at), "\n\n", 2)) != NULL;
-         at = end + 2) {
+    char *end, *at = b.at;
+    for (; (end = memmem(at, b.len - (size_t)(at - b.at), "\n\n", 2)) != NULL; at = end + 2) {
         if (count % 1024 == 0)
             begins = grow(begins, (count + 1024) * sizeof *begins);
         begins[count++] = (size_t)(at - b.at);
@@ -167,7 +165,7 @@ void file_scan(struct contents *contents)
     size_t tail = tail_begins(begins, count, b.len);
     contents->ids = grow(NULL, (count + 1) * sizeof *contents->ids);
     for (size_t i = 0; i < count && begins[i] < tail; i++) {
-        const char *next = i + 1 < count ? b.at + begins[i + 1] : b.at + b.len;
+        const char *next = i + 1 < count ? b.at + begins[i + 1] : at; /* a torn tail is left out */
         contents->count +=
             read_record(b.at + begins[i], next, &contents->top, &contents->ids[contents->count]);
     }
@@ -251,13 +249,14 @@ bool file_replace(uint64_t *random)
     return true;
 }
 
-bool file_put_older(uint64_t *random)
+bool file_put_older(uint64_t *random, bool while_it_runs)
 {
     struct bytes b;
     if (!read_copy(random, &b))
         return false;
     put(b.at, b.len, false);
     free(b.at);
+    counts[while_it_runs ? COUNT_OLDER : COUNT_RESTORED]++;
     note("put an older copy in the journal's place (%zu bytes)", b.len);
     return true;
 }
@@ -274,7 +273,8 @@ bool file_append(uint64_t *random)
     } else {
         /* From a record's begin, to its middle or to the end of a record. */
         const char *at = b.at + below(random, (unsigned)b.len);
-        const char *begin = strstr(at, "\n\n"), *end = begin != NULL ? strstr(begin + 2, "\n\n") : NULL;
+        const char *begin = strstr(at, "\n\n"),
+                   *end = begin != NULL ? strstr(begin + 2, "\n\n") : NULL;
         size_t len = end != NULL ? (size_t)(end - begin) : 0;
         if (len > 0)
             write_file(journal_path, O_APPEND, begin + 2, kind == 1 ? len / 2 : len);
@@ -336,7 +336,8 @@ bool file_join(uint64_t *random)
 
 void file_add_rubbish(uint64_t *random)
 {
-    static const char *const suffixes[] = { ".new", ".new", "~", ".bak", ".tmp", ".damaged", ".old" };
+    static const char *const suffixes[] = { ".new", ".new", "~", ".bak", ".tmp", ".damaged",
+        ".old" };
     const char *suffix = suffixes[below(random, sizeof suffixes / sizeof *suffixes)];
     char path[4200];
     struct bytes b = { NULL, 0 };
@@ -384,7 +385,7 @@ bool file_is_rubbish(void)
 void file_trust(void)
 {
     flip_count = 0;
-    replaced = replaced_rubbish = false;
+    replaced_rubbish = false;
 }
 
 /* Calls a function for each file beside the journal; `suffix` is what its name has more. */
@@ -399,7 +400,8 @@ static void for_each(void (*call)(const char *path, const char *suffix))
         if (entry->d_name[0] == '.')
             continue;
         if (strncmp(entry->d_name, "journal", 7) != 0)
-            broken("expected only the journal and what belongs to it, found a file %s", entry->d_name);
+            broken(
+                "expected only the journal and what belongs to it, found a file %s", entry->d_name);
         snprintf(path, sizeof path, "%s/%s", box, entry->d_name);
         call(path, entry->d_name + 7);
     }
@@ -417,8 +419,6 @@ static void look(const char *path, const char *suffix)
 
 void file_check_found(void)
 {
-    if (!replaced)
-        return;
     found = false;
     for_each(look);
     if (!found)
@@ -429,7 +429,8 @@ void file_check_found(void)
 /* Removes a file that was set aside. */
 static void clean(const char *path, const char *suffix)
 {
-    static const char *const own[] = { "", ".lock", ".new", "~", ".bak", ".tmp", ".damaged", ".old" };
+    static const char *const own[] = { "", ".lock", ".new", "~", ".bak", ".tmp", ".damaged",
+        ".old" };
     static const char *const aside[] = { ".damaged-", ".found-", ".old-" };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (strcmp(suffix, own[i]) == 0)

@@ -5,16 +5,16 @@
  * The server (a build with disk.c, so that its disk and clock can be made to fail) runs on a
  * journal. Again and again it is killed, while it serves, starts or compacts, or is ended with
  * SIGTERM. Its calls to the disk fail, write too little, or take long; the disk is full; its clock
- * steps. While it runs, its journal is moved away, removed, cut, replaced or written to; between two
- * starts the journal is cut, damaged, joined with a copy or replaced by an older one, and the limits
- * change. Meanwhile publishers post messages with keys to 20 rooms, each until it is answered, and
- * readers of all kinds read them: fast or a byte at a time, in one room or in 16, with and without
- * chunks, by pages, resuming wherever they were cut.
+ * steps. While it runs, its journal is moved away, removed, cut, replaced or written to; between
+ * two starts the journal is cut, damaged, joined with a copy or replaced by an older one, and the
+ * limits change. Meanwhile publishers post messages with keys to 20 rooms, each until it is
+ * answered, and readers of all kinds read them: fast or a byte at a time, in one room or in 16,
+ * with and without chunks, by pages, resuming wherever they were cut.
  *
  * check.c and ledger.c say what must hold. In short: a reader that resumes misses nothing that was
- * acknowledged, or gets a `gap`; gets nothing twice or out of order; gets no `gap` without a reason;
- * every message is as it was posted; a key that is held is answered with the first id; and the
- * server recovers from every fault by itself, and ends only when it is told to.
+ * acknowledged, or gets a `gap`; gets nothing twice or out of order; gets no `gap` without a
+ * reason; every message is as it was posted; a key that is held is answered with the first id; and
+ * the server recovers from every fault by itself, and ends only when it is told to.
  *
  * --acts chooses what goes wrong (acts.c lists the names). The seed is printed; the same seed makes
  * the same decisions, but the timing differs. HAVOC_TRACE=1 prints each act as it happens. Power
@@ -34,7 +34,7 @@ enum {
 
 unsigned long long seed;
 char folder[3000], journal_path[4096];
-int64_t begin_us, order_us;
+int64_t begin_us, turn_us;
 uint64_t order;
 bool finishing;
 
@@ -77,7 +77,7 @@ bool actor_connect(struct actor *actor, uint64_t *random, int buffer)
             getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0)) {
         close(fd);
         actor->fd = -1;
-        actor->wake_us = order_us + 500 + below(random, 5000);
+        actor->wake_us = turn_us + 500 + below(random, 5000);
         return false;
     }
     actor->fd = fd;
@@ -97,7 +97,7 @@ void actor_hang_up(struct actor *actor, int64_t pause_us)
     if (actor->fd >= 0)
         close(actor->fd);
     actor->fd = -1;
-    actor->wake_us = order_us + pause_us;
+    actor->wake_us = turn_us + pause_us;
 }
 
 /* Finds the body in an answer whose head is complete. Returns whether the body is, too. */
@@ -152,10 +152,10 @@ static void run_turn(void)
     int64_t wait_us = wake_us - now_us();
     struct timespec limit = { .tv_nsec = wait_us > 0 ? (long)wait_us * 1000 : 0 };
     int count = ppoll(ready, actor_count, &limit, NULL);
-    order_us = now_us();
+    turn_us = now_us();
     for (unsigned i = 0; i < actor_count; i++) {
         bool is_ready = count > 0 && ready[i].fd >= 0 && ready[i].revents != 0;
-        if (is_ready || actors[i]->wake_us <= order_us)
+        if (is_ready || actors[i]->wake_us <= turn_us)
             actors[i]->act(actors[i], is_ready);
     }
 }
@@ -168,9 +168,9 @@ static void run_until(int64_t end_us)
         run_turn();
         disk_tick();
         acts_tick();
-        if (order_us < check_us)
+        if (turn_us < check_us)
             continue;
-        check_us = order_us + 500000;
+        check_us = turn_us + 500000;
         readers_check();
         publishers_check();
         pages_check();
@@ -220,8 +220,9 @@ static void run(unsigned seconds, uint64_t *random)
 /* Reads the options. Returns the program of the server, or NULL. */
 static const char *read_options(int argc, char **argv, unsigned *seconds, const char **acts)
 {
-    static const struct option options[] = { { "server", 1, NULL, 's' }, { "seconds", 1, NULL, 't' },
-        { "seed", 1, NULL, 'x' }, { "folder", 1, NULL, 'f' }, { "acts", 1, NULL, 'a' }, { 0 } };
+    static const struct option options[] = { { "server", 1, NULL, 's' },
+        { "seconds", 1, NULL, 't' }, { "seed", 1, NULL, 'x' }, { "folder", 1, NULL, 'f' },
+        { "acts", 1, NULL, 'a' }, { 0 } };
     const char *server = NULL;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (c) {
@@ -271,12 +272,13 @@ int main(int argc, char **argv)
     seed = (unsigned long long)time(NULL) * 1000 + (unsigned long long)getpid() % 1000;
     const char *server = read_options(argc, argv, &seconds, &acts);
     if (server == NULL || !acts_choose(acts)) {
-        fputs("usage: havoc --server PATH [--seconds S] [--seed N] [--folder DIR] [--acts NAME,...]\n",
+        fputs("usage: havoc --server PATH [--seconds S] [--seed N] [--folder DIR] [--acts "
+              "NAME,...]\n",
             stderr);
         return 2;
     }
     uint64_t random = seed;
-    begin_us = order_us = now_us();
+    begin_us = turn_us = now_us();
     prepare_folder();
     server_prepare(server, &random);
     disk_prepare();

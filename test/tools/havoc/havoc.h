@@ -26,7 +26,8 @@
 
 enum {
     ROOMS = 20,
-    QUIET_FROM = 16, /* rooms from here on are silent most of the time, so that they are forgotten */
+    QUIET_FROM =
+        16, /* rooms from here on are silent most of the time, so that they are forgotten */
     LIVES_MAX = 20000,
     RECOVERY_MS = 15000, /* the journal works again that soon after the last fault */
     ANSWER_MS = 10000,   /* every request is answered that soon while the server runs */
@@ -42,59 +43,59 @@ static inline bool is_before(struct id a, struct id b)
 
 /* ---- report.c ---- */
 
-#define COUNTS(X)                                                                                 \
-    X(STARTS, "starts")                                                                           \
-    X(REFUSED_STARTS, "refused starts")                                                           \
-    X(KILLS, "kills")                                                                             \
-    X(EARLY_KILLS, "kills while it started")                                                      \
-    X(TERMS, "SIGTERMs")                                                                          \
-    X(BREACHES, "breaches")                                                                       \
-    X(COPIED, "copies made")                                                                      \
-    X(MOVED, "moved away")                                                                        \
-    X(REMOVED, "removed")                                                                         \
-    X(CUT, "cut while it ran")                                                                    \
-    X(REPLACED, "replaced by rubbish")                                                            \
-    X(OLDER, "replaced by an older copy")                                                         \
-    X(APPENDED, "appended to by a stranger")                                                      \
-    X(TRUNCATED, "truncated")                                                                     \
-    X(FLIPPED, "bytes flipped")                                                                   \
-    X(JOINED, "joined")                                                                           \
-    X(RESTORED, "put back")                                                                       \
-    X(RUBBISH, "rubbish beside it")                                                               \
-    X(ERRORS, "bursts of errors")                                                                 \
-    X(FULL, "full disks")                                                                         \
-    X(SHORT, "short writes")                                                                      \
-    X(SLOW, "slow syncs")                                                                         \
-    X(STUCK, "stuck syncs")                                                                       \
-    X(LONG_STUCK, "syncs stuck for long")                                                         \
-    X(CLOCK, "clock steps")                                                                       \
-    X(LIMITS, "limit changes")                                                                    \
-    X(FORGETTING, "starts with a short --room-ttl")                                               \
-    X(FORGOTTEN, "rooms seen empty")                                                          \
-    X(NO_SYNC, "starts with --sync none")                                                         \
-    X(VOLUME, "bursts of volume")                                                                 \
-    X(RECOVERED, "recoveries")                                                                    \
-    X(MESSAGES, "messages")                                                                       \
-    X(ACKNOWLEDGED, "acknowledged")                                                               \
-    X(REPETITIONS, "acknowledged as repetitions")                                                 \
-    X(TWINS, "posted twice at once")                                                              \
-    X(HELD_KEYS, "held keys repeated")                                                            \
-    X(LOST_KEYS, "keys repeated that were gone")                                                  \
-    X(GIVEN_UP, "given up")                                                                       \
-    X(REFUSED, "POSTs refused")                                                                   \
-    X(STREAMS, "streams")                                                                         \
-    X(DELIVERIES, "deliveries")                                                                   \
-    X(CLEAN, "resumed without a gap")                                                             \
-    X(EXPIRED, "gaps: expired")                                                                   \
-    X(RESTARTED, "gaps: restarted")                                                               \
-    X(UNKNOWN, "gaps: unknown")                                                                   \
-    X(BUSY, "busy")                                                                               \
-    X(OVERRUN, "slow readers cut")                                                                \
-    X(EXCUSED, "losses without a gap that a breach excuses")                                      \
-    X(PAGES, "pages")                                                                             \
-    X(PAGE_GAPS, "pages with a gap")                                                              \
-    X(HEALTH, "health checks")                                                                    \
-    X(UNWELL, "health checks with 503")                                                           \
+#define COUNTS(X)                                            \
+    X(STARTS, "starts")                                      \
+    X(REFUSED_STARTS, "refused starts")                      \
+    X(KILLS, "kills")                                        \
+    X(EARLY_KILLS, "kills while it started")                 \
+    X(TERMS, "SIGTERMs")                                     \
+    X(BREACHES, "breaches")                                  \
+    X(COPIED, "copies made")                                 \
+    X(MOVED, "moved away")                                   \
+    X(REMOVED, "removed")                                    \
+    X(CUT, "cut while it ran")                               \
+    X(REPLACED, "replaced by rubbish")                       \
+    X(OLDER, "replaced by an older copy")                    \
+    X(APPENDED, "appended to by a stranger")                 \
+    X(TRUNCATED, "truncated")                                \
+    X(FLIPPED, "bytes flipped")                              \
+    X(JOINED, "joined")                                      \
+    X(RESTORED, "put back")                                  \
+    X(RUBBISH, "rubbish beside it")                          \
+    X(ERRORS, "bursts of errors")                            \
+    X(FULL, "full disks")                                    \
+    X(SHORT, "short writes")                                 \
+    X(SLOW, "slow syncs")                                    \
+    X(STUCK, "stuck syncs")                                  \
+    X(LONG_STUCK, "syncs stuck for long")                    \
+    X(CLOCK, "clock steps")                                  \
+    X(LIMITS, "limit changes")                               \
+    X(FORGETTING, "starts with a short --room-ttl")          \
+    X(FORGOTTEN, "rooms seen empty")                         \
+    X(NO_SYNC, "starts with --sync none")                    \
+    X(VOLUME, "bursts of volume")                            \
+    X(RECOVERED, "recoveries")                               \
+    X(MESSAGES, "messages")                                  \
+    X(ACKNOWLEDGED, "acknowledged")                          \
+    X(REPETITIONS, "acknowledged as repetitions")            \
+    X(TWINS, "posted twice at once")                         \
+    X(HELD_KEYS, "held keys repeated")                       \
+    X(LOST_KEYS, "keys repeated that were gone")             \
+    X(GIVEN_UP, "given up")                                  \
+    X(REFUSED, "POSTs refused")                              \
+    X(STREAMS, "streams")                                    \
+    X(DELIVERIES, "deliveries")                              \
+    X(CLEAN, "resumed without a gap")                        \
+    X(EXPIRED, "gaps: expired")                              \
+    X(RESTARTED, "gaps: restarted")                          \
+    X(UNKNOWN, "gaps: unknown")                              \
+    X(BUSY, "busy")                                          \
+    X(OVERRUN, "slow readers cut")                           \
+    X(EXCUSED, "losses without a gap that a breach excuses") \
+    X(PAGES, "pages")                                        \
+    X(PAGE_GAPS, "pages with a gap")                         \
+    X(HEALTH, "health checks")                               \
+    X(UNWELL, "health checks with 503")                      \
     X(KEPT_ASIDE, "files that the server set aside")
 
 #define COUNT_NAME(name, text) COUNT_##name,
@@ -115,11 +116,11 @@ void report_counts(void);
 /* ---- havoc.c ---- */
 
 extern unsigned long long seed;
-extern char folder[3000];          /* has the log, the control file and the tool's copies */
-extern char journal_path[4096];    /* alone in its folder, with what the server puts beside it */
-extern int64_t begin_us, order_us; /* the run's start; the time of this turn of the loop */
-extern uint64_t order;             /* grows with each request and answer */
-extern bool finishing;             /* publishers begin no message, and readers do not hang up */
+extern char folder[3000];         /* has the log, the control file and the tool's copies */
+extern char journal_path[4096];   /* alone in its folder, with what the server puts beside it */
+extern int64_t begin_us, turn_us; /* the run's start; the time of this turn of the loop */
+extern uint64_t order;            /* grows with each request and answer */
+extern bool finishing;            /* publishers begin no message, and readers do not hang up */
 
 /* A client of the server: the loop calls `act` when the descriptor is ready for `events`, and when
  * `wake_us` is over. */
@@ -175,7 +176,7 @@ static inline bool life_forgets(const struct life *l)
 }
 
 extern struct life lives[LIVES_MAX];
-extern unsigned life; /* the present or the last one; 0 before the first */
+extern unsigned life;    /* the present or the last one; 0 before the first */
 extern pid_t server_pid; /* 0 if none runs */
 extern int port;
 
@@ -242,7 +243,7 @@ bool file_move(uint64_t *random);
 bool file_remove(uint64_t *random);
 bool file_cut(uint64_t *random, bool while_it_runs);
 bool file_replace(uint64_t *random);
-bool file_put_older(uint64_t *random);
+bool file_put_older(uint64_t *random, bool while_it_runs);
 bool file_append(uint64_t *random);
 bool file_flip(uint64_t *random);
 bool file_join(uint64_t *random);
@@ -286,11 +287,11 @@ struct message {
 struct entry {
     struct id id;
     unsigned message;
-    unsigned life;     /* in which it was first known to be safe */
-    uint64_t acked;    /* the order of its acknowledgement, or 0 */
-    int64_t acked_us;  /* its time */
-    uint64_t digest;   /* of its data in a stream; 0 before the first */
-    bool created;      /* a 201 had this id */
+    unsigned life;    /* in which it was first known to be safe */
+    uint64_t acked;   /* the order of its acknowledgement, or 0 */
+    int64_t acked_us; /* its time */
+    uint64_t digest;  /* of its data in a stream; 0 before the first */
+    bool created;     /* a 201 had this id */
 };
 
 extern struct message *messages;
@@ -322,7 +323,8 @@ void ledger_give_up(unsigned message);
 unsigned ledger_deliver(
     const char *reader, unsigned in_life, struct id id, const char *event, const char *data);
 
-/* Returns the greatest id known, the first entry after an id, and the entry with an id (or NULL). */
+/* Returns the greatest id known, the first entry after an id, and the entry with an id (or NULL).
+ */
 struct id ledger_newest(void);
 size_t ledger_after(struct id id);
 struct entry *ledger_find(struct id id);
@@ -408,10 +410,10 @@ void readers_check(void);     /* live readers get what is acknowledged */
 void readers_check_all(void); /* all connections of the run, again */
 
 void pages_begin(uint64_t *random);
-bool pages_are_done(void);   /* each room was read from its beginning since pages_again */
+bool pages_are_done(void); /* each room was read from its beginning since pages_again */
 void pages_again(void);
-void pages_describe(void); /* notes how far they are */
-void pages_check(void); /* pages come in time, whatever the disk does */
+void pages_describe(void);   /* notes how far they are */
+void pages_check(void);      /* pages come in time, whatever the disk does */
 int64_t health_bad_us(void); /* when /healthz last said that something is wrong */
 
 /* ---- acts.c ---- */

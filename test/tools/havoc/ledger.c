@@ -1,7 +1,7 @@
 /* ledger.c - what was sent, what was acknowledged, and what was delivered.
  *
- * A message is what a publisher has to say; an entry is an id that the server gave to one. Usually a
- * message has one id. It gets a second one only if its publisher repeats it after the server has
+ * A message is what a publisher has to say; an entry is an id that the server gave to one. Usually
+ * a message has one id. It gets a second one only if its publisher repeats it after the server has
  * rightly forgotten its key. The entries are one array in the order of their ids, which is almost
  * the order in which they are learnt. */
 
@@ -57,12 +57,13 @@ size_t ledger_post(unsigned number, char *out, size_t size)
     char pad[LARGE_PAD + 2], body[LARGE_PAD + 200];
     memset(pad, pad_of(number), m->pad);
     pad[m->pad] = '\0';
-    int len = m->event
-                  ? snprintf(body, sizeof body,
-                        "{\"room\":\"r%u\",\"event\":\"news\",\"data\":{\"m\":%u,\"pad\":\"%s\"}}",
-                        m->room, number, pad)
-                  : snprintf(body, sizeof body, "{\"room\":\"r%u\",\"name\":\"p\",\"message\":\"m%u %s\"}",
-                        m->room, number, pad);
+    int len =
+        m->event
+            ? snprintf(body, sizeof body,
+                  "{\"room\":\"r%u\",\"event\":\"news\",\"data\":{\"m\":%u,\"pad\":\"%s\"}}",
+                  m->room, number, pad)
+            : snprintf(body, sizeof body,
+                  "{\"room\":\"r%u\",\"name\":\"p\",\"message\":\"m%u %s\"}", m->room, number, pad);
     len = snprintf(out, size,
         "POST /messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         "Idempotency-Key: k%u\r\nContent-Length: %d\r\n\r\n%s",
@@ -164,7 +165,8 @@ void ledger_acknowledge(const struct post *post, int status, const char *body)
     if (status == 201 && (e->created || !is_before(post->newest, id)))
         broken("message %u got a 201 with the id %llu-%llu, %s", post->message,
             (unsigned long long)id.ms, (unsigned long long)id.seq,
-            e->created ? "which another 201 had" : "which is not after all ids known before the POST");
+            e->created ? "which another 201 had"
+                       : "which is not after all ids known before the POST");
     e->created |= status == 201;
     counts[COUNT_ACKNOWLEDGED] += m->state != MESSAGE_ACKNOWLEDGED;
     counts[COUNT_REPETITIONS] += status == 200 && m->state != MESSAGE_ACKNOWLEDGED;
@@ -174,7 +176,7 @@ void ledger_acknowledge(const struct post *post, int status, const char *body)
     if (e->acked != 0)
         return;
     e->acked = ++order;
-    e->acked_us = order_us;
+    e->acked_us = turn_us;
 }
 
 void ledger_give_up(unsigned number)
@@ -207,7 +209,9 @@ static unsigned read_number(const char *reader, const char *data)
     const char *at = is_event ? event : chat;
     unsigned number;
     int len = 0;
-    if (at == NULL || sscanf(at, is_event ? "{\"m\":%u,\"pad\":\"%n" : "\"message\":\"m%u %n", &number, &len) != 1 ||
+    if (at == NULL ||
+        sscanf(at, is_event ? "{\"m\":%u,\"pad\":\"%n" : "\"message\":\"m%u %n", &number, &len) !=
+            1 ||
         len == 0 || number >= message_count || messages[number].event != is_event)
         broken("%s: a message that was not sent: %.300s", reader, data);
     at += len;
@@ -215,13 +219,15 @@ static unsigned read_number(const char *reader, const char *data)
         if (*at != pad_of(number))
             broken("%s: message %u has another text than was sent: %.300s", reader, number, data);
     if (*at != '"')
-        broken("%s: the text of message %u does not end where it should: %.300s", reader, number, at);
+        broken(
+            "%s: the text of message %u does not end where it should: %.300s", reader, number, at);
     return number;
 }
 
 /* Checks the fields of a message's data that the server adds: those of a chat message, and of each
  * element of a page. */
-static void check_fields(const char *reader, unsigned number, struct id id, const char *data, bool key)
+static void check_fields(
+    const char *reader, unsigned number, struct id id, const char *data, bool key)
 {
     char text[64], wanted[64];
     struct id in_data;

@@ -1,16 +1,16 @@
 /* pages.c - read history by pages, and /healthz.
  *
- * A poller follows one room with after=ID, sometimes with a long poll, and moves to another room now
- * and then. A census reads each room from its oldest message to its newest: so every message that
- * must still be held is missed even if no stream asks for it. */
+ * A poller follows one room with after=ID, sometimes with a long poll, and moves to another room
+ * now and then. A census reads each room from its oldest message to its newest: so every message
+ * that must still be held is missed even if no stream asks for it. */
 
 #include "test/tools/havoc/havoc.h"
 
 enum {
     PAGERS = 5,
-    CENSUS_FROM = 3,     /* the pagers from here on take the census */
-    HEALTH_US = 200000,  /* between two looks at /healthz */
-    TRIES = 3,           /* of a census to read a room that drops messages meanwhile */
+    CENSUS_FROM = 3,       /* the pagers from here on take the census */
+    HEALTH_US = 200000,    /* between two looks at /healthz */
+    TRIES = 3,             /* of a census to read a room that drops messages meanwhile */
     PAGE_ANSWER_MS = 5000, /* the longest wait for a page that does not wait for messages */
 };
 
@@ -71,7 +71,8 @@ static const char *take_messages(struct pager *p, const char *body)
     return tail;
 }
 
-/* Notes, for a page with a gap and for one from the oldest message, that it has all that is held. */
+/* Notes, for a page with a gap and for one from the oldest message, that it has all that is held.
+ */
 static void note_whole(struct pager *p, bool gap)
 {
     if (gap)
@@ -105,8 +106,8 @@ static void check_page(const struct pager *p, bool more)
 }
 
 /* Takes a gap between two pages of a census: the room has dropped what comes next, so the census
- * begins the room again. It leaves the room if that happens often, because after damage a room tells
- * a gap although it still holds everything from that page on. */
+ * begins the room again. It leaves the room if that happens often, because after damage a room
+ * tells a gap although it still holds everything from that page on. */
 static void take_gap_between(struct pager *p)
 {
     p->now.from = p->from;
@@ -184,10 +185,10 @@ static void send_request(struct pager *p)
         after, p->limit, wait);
     p->answer.len = 0;
     p->sent = true;
-    p->sent_us = order_us;
+    p->sent_us = turn_us;
     p->actor.wake_us = INT64_MAX;
     if (!actor_send(&p->actor, request, (size_t)len))
-        p->actor.wake_us = order_us; /* reading tells that the connection has ended */
+        p->actor.wake_us = turn_us; /* reading tells that the connection has ended */
 }
 
 /* Ends a connection without an answer. A census begins its room again, with another server. */
@@ -213,10 +214,10 @@ static void act(struct actor *actor, bool ready)
         if (result <= 0)
             return;
         p->sent = false;
-        actor->wake_us = order_us + below(&p->random, p->census ? 40000 : 200000);
+        actor->wake_us = turn_us + below(&p->random, p->census ? 40000 : 200000);
         take_page(p);
         if (finishing || p->now.count > 0)
-            actor->wake_us = order_us + 1000;
+            actor->wake_us = turn_us + 1000;
         if (p->answer.close)
             lose(p);
         return;
@@ -237,9 +238,10 @@ void pages_describe(void)
 {
     for (unsigned i = 0; i < PAGERS; i++)
         note("%s: %u rooms read, room r%u, %s, from %llu-%llu, %zu messages, fd %d, due in %lld us",
-            pagers[i].name, pagers[i].rooms_read, pagers[i].room, pagers[i].sent ? "waiting" : "idle",
-            (unsigned long long)pagers[i].from.ms, (unsigned long long)pagers[i].from.seq,
-            pagers[i].now.count, pagers[i].actor.fd, (long long)(pagers[i].actor.wake_us - order_us));
+            pagers[i].name, pagers[i].rooms_read, pagers[i].room,
+            pagers[i].sent ? "waiting" : "idle", (unsigned long long)pagers[i].from.ms,
+            (unsigned long long)pagers[i].from.seq, pagers[i].now.count, pagers[i].actor.fd,
+            (long long)(pagers[i].actor.wake_us - turn_us));
 }
 
 bool pages_are_done(void)
@@ -259,7 +261,7 @@ static void take_health(void)
     counts[COUNT_HEALTH]++;
     if (status == 503) {
         counts[COUNT_UNWELL]++;
-        health.bad_us = order_us;
+        health.bad_us = turn_us;
     }
     if (status != 200 && (status != 503 || !acts_excuse_refusals()))
         broken("/healthz says without a reason: %s", health.answer.bytes);
@@ -279,15 +281,15 @@ static void act_health(struct actor *actor, bool ready)
     if (ended) {
         actor_hang_up(actor, 5000);
     } else if (result > 0) {
-        actor->wake_us = order_us + HEALTH_US;
+        actor->wake_us = turn_us + HEALTH_US;
     } else if (actor->fd >= 0 || actor_connect(actor, &health.random, 0)) {
         health.sent = true;
-        health.sent_us = order_us;
+        health.sent_us = turn_us;
         health.life = life;
         health.answer.len = 0;
         actor->wake_us = INT64_MAX;
         if (!actor_send(actor, request, sizeof request - 1))
-            actor->wake_us = order_us;
+            actor->wake_us = turn_us;
     }
 }
 
@@ -319,11 +321,12 @@ void pages_begin(uint64_t *random)
 /* Checks that pages and /healthz are answered in time, whatever the disk does. */
 void pages_check(void)
 {
-    bool late = health.sent && health.life == life && order_us - health.sent_us > PAGE_ANSWER_MS * 1000;
+    bool late =
+        health.sent && health.life == life && turn_us - health.sent_us > PAGE_ANSWER_MS * 1000;
     for (unsigned i = 0; i < PAGERS; i++) {
         const struct pager *p = &pagers[i];
         late |= p->sent && p->now.life == life &&
-                order_us - p->sent_us > (PAGE_ANSWER_MS + (p->waits ? 2000 : 0)) * 1000;
+                turn_us - p->sent_us > (PAGE_ANSWER_MS + (p->waits ? 2000 : 0)) * 1000;
     }
     if (late && server_pid > 0)
         broken("a page or /healthz was not answered within %d ms", PAGE_ANSWER_MS);

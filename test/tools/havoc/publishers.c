@@ -9,10 +9,10 @@
 
 enum {
     PUBLISHERS = 10,
-    BUSY_ROOMS = 4,      /* half of the messages go to these */
-    REPEATED = 2000,     /* how far back a repeated message is */
-    UNWELL_MS = 3000,    /* /healthz tells of refusals at the latest after this */
-    STUCK_MS = 7500,     /* from then on a stuck sync must not keep a POST waiting */
+    BUSY_ROOMS = 4,   /* half of the messages go to these */
+    REPEATED = 2000,  /* how far back a repeated message is */
+    UNWELL_MS = 3000, /* /healthz tells of refusals at the latest after this */
+    STUCK_MS = 7500,  /* from then on a stuck sync must not keep a POST waiting */
     STUCK_ANSWER_MS = 2000,
     POST_MAX = 6000,
 };
@@ -77,7 +77,8 @@ static void choose(struct publisher *p)
 {
     unsigned kind = below(&p->random, 16), message;
     p->pending = true;
-    p->own = !((kind < 2 && choose_twin(p, &message)) || (kind == 2 && choose_repeated(p, &message)));
+    p->own =
+        !((kind < 2 && choose_twin(p, &message)) || (kind == 2 && choose_repeated(p, &message)));
     if (p->own)
         message = ledger_new(&p->random, choose_room(p), volume && below(&p->random, 2) == 0);
     p->post.message = message;
@@ -93,7 +94,7 @@ static void take_accepted(struct publisher *p)
     if (p->answer.status == 201) {
         if (p->post.order > accepted_order)
             accepted_order = p->post.order;
-        accepted_us = order_us;
+        accepted_us = turn_us;
         refused_from_us = 0;
     }
 }
@@ -107,13 +108,14 @@ static void take_refused(struct publisher *p)
     if (strcasestr(p->answer.bytes, "\r\nRetry-After: ") == NULL)
         broken("expected a Retry-After with: %s", p->answer.bytes);
     if (rooms ? lives[p->post.life].max_rooms >= ROOMS : !acts_excuse_refusals())
-        broken("a POST of message %u (room r%u) was refused without a reason, %lld ms after the last "
-               "fault: %s",
+        broken(
+            "a POST of message %u (room r%u) was refused without a reason, %lld ms after the last "
+            "fault: %s",
             p->post.message, messages[p->post.message].room,
-            (long long)(order_us - disk_mended_us()) / 1000, p->answer.body);
+            (long long)(turn_us - disk_mended_us()) / 1000, p->answer.body);
     if (!rooms) {
-        refused_us = order_us;
-        refused_from_us = refused_from_us != 0 ? refused_from_us : order_us;
+        refused_us = turn_us;
+        refused_from_us = refused_from_us != 0 ? refused_from_us : turn_us;
     }
     if (!p->own || (!finishing && below(&p->random, rooms ? 2 : 50) == 0)) {
         if (p->own)
@@ -143,7 +145,7 @@ static void take_answer(struct publisher *p)
     }
     if (p->answer.close)
         actor_hang_up(&p->actor, pause_us);
-    p->actor.wake_us = order_us + pause_us;
+    p->actor.wake_us = turn_us + pause_us;
 }
 
 /* ==== Connections ============================================================================ */
@@ -172,7 +174,7 @@ static void send_post(struct publisher *p)
     p->post.order = order + 1;
     p->answer.len = 0;
     p->sent = true;
-    p->sent_us = order_us;
+    p->sent_us = turn_us;
     p->actor.wake_us = INT64_MAX;
     if (!actor_send(&p->actor, request, len) || below(&p->random, 64) == 0)
         lose(p);
@@ -184,7 +186,7 @@ static void act(struct actor *actor, bool ready)
     struct publisher *p = (struct publisher *)(void *)actor;
     if (ready) {
         if (!p->sent) { /* the server ends an idle connection */
-            actor_hang_up(actor, actor->wake_us - order_us);
+            actor_hang_up(actor, actor->wake_us - turn_us);
             return;
         }
         int result = answer_read(&p->answer, actor->fd);
@@ -194,7 +196,7 @@ static void act(struct actor *actor, bool ready)
             lose(p);
         return;
     }
-    if (p->sent || actor->wake_us > order_us)
+    if (p->sent || actor->wake_us > turn_us)
         return;
     if (!p->pending && finishing) {
         actor->wake_us = INT64_MAX;
@@ -239,18 +241,19 @@ int64_t publishers_accepted_us(void)
 void publishers_check(void)
 {
     int64_t stuck_us = disk_stuck_since_us();
-    bool stuck = stuck_us != 0 && order_us - stuck_us > STUCK_MS * 1000;
+    bool stuck = stuck_us != 0 && turn_us - stuck_us > STUCK_MS * 1000;
     for (unsigned i = 0; i < PUBLISHERS; i++) {
         const struct publisher *p = &publishers[i];
-        int64_t waits_ms = (order_us - p->sent_us) / 1000;
+        int64_t waits_ms = (turn_us - p->sent_us) / 1000;
         if (!p->sent || server_pid == 0 || p->post.life != life)
             continue;
         if (waits_ms > ANSWER_MS || (stuck && waits_ms > STUCK_ANSWER_MS))
             broken("the POST of message %u has waited %lld ms for its answer%s", p->post.message,
-                (long long)waits_ms, stuck ? "; syncs are stuck, so it must be refused at once" : "");
+                (long long)waits_ms,
+                stuck ? "; syncs are stuck, so it must be refused at once" : "");
     }
-    if (refused_from_us != 0 && order_us - refused_from_us > UNWELL_MS * 1000 &&
-        order_us - refused_us < 500000 && health_bad_us() < refused_from_us)
+    if (refused_from_us != 0 && turn_us - refused_from_us > UNWELL_MS * 1000 &&
+        turn_us - refused_us < 500000 && health_bad_us() < refused_from_us)
         broken("POSTs have been refused for %lld ms, but /healthz says that all is well",
-            (long long)(order_us - refused_from_us) / 1000);
+            (long long)(turn_us - refused_from_us) / 1000);
 }

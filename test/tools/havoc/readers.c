@@ -12,10 +12,10 @@ enum {
     SLOW_FROM = 12, /* the kinds of readers, by their numbers */
     VISITORS_FROM = 14,
     PIECE_BYTES = 32768,
-    SLOW_BUFFER = 2048,   /* bytes that the kernel holds for a slow reader */
-    LATE_MS = 10000,      /* a live reader has every message that soon */
-    SILENT_MS = 15000,    /* and something, be it a heartbeat */
-    REACH = 300,          /* messages by which a reader may go back */
+    SLOW_BUFFER = 2048, /* bytes that the kernel holds for a slow reader */
+    LATE_MS = 10000,    /* a live reader has every message that soon */
+    SILENT_MS = 15000,  /* and something, be it a heartbeat */
+    REACH = 300,        /* messages by which a reader may go back */
 };
 
 struct reader {
@@ -45,16 +45,16 @@ static void take_gap(struct reader *r)
     char text[64], reason[32];
     unsigned room;
     struct id after;
-    if (!text_after(r->sse.data, "\"room\":\"r", text, sizeof text) || sscanf(text, "%u", &room) != 1 ||
-        room >= ROOMS || (s->rooms & 1u << room) == 0 || (s->gaps & 1u << room) != 0 || s->count > 0 ||
-        s->ready)
+    if (!text_after(r->sse.data, "\"room\":\"r", text, sizeof text) ||
+        sscanf(text, "%u", &room) != 1 || room >= ROOMS || (s->rooms & 1u << room) == 0 ||
+        (s->gaps & 1u << room) != 0 || s->count > 0 || s->ready)
         broken("%s: expected one gap at most for each of its rooms, before all messages, got: %s",
             r->name, r->sse.data);
     if (!text_after(r->sse.data, "\"reason\":\"", reason, sizeof reason) ||
         !text_after(r->sse.data, "\"after\":\"", text, sizeof text) || !parse_id(text, &after) ||
         compare_ids(after, s->from) != 0)
-        broken("%s: expected a gap after %llu-%llu, got: %s", r->name, (unsigned long long)s->from.ms,
-            (unsigned long long)s->from.seq, r->sse.data);
+        broken("%s: expected a gap after %llu-%llu, got: %s", r->name,
+            (unsigned long long)s->from.ms, (unsigned long long)s->from.seq, r->sse.data);
     if (!text_after(r->sse.data, "\"oldest\":\"", text, sizeof text))
         s->empty |= 1u << room;
     else if (!parse_id(text, &s->oldest[room]))
@@ -69,9 +69,10 @@ static void take_gap(struct reader *r)
 static void take_ready(struct reader *r, struct id id)
 {
     struct segment *s = &r->now;
-    if (s->ready || is_before(id, s->last) || (s->resumes && s->gaps == 0 && is_before(id, s->from)))
-        broken("%s: resumed from %llu-%llu, last %llu-%llu: an unexpected `ready` with the id %s", r->name,
-            (unsigned long long)s->from.ms, (unsigned long long)s->from.seq,
+    if (s->ready || is_before(id, s->last) ||
+        (s->resumes && s->gaps == 0 && is_before(id, s->from)))
+        broken("%s: resumed from %llu-%llu, last %llu-%llu: an unexpected `ready` with the id %s",
+            r->name, (unsigned long long)s->from.ms, (unsigned long long)s->from.seq,
             (unsigned long long)s->last.ms, (unsigned long long)s->last.seq, r->sse.id);
     s->ready = true;
     s->ready_id = s->last = id;
@@ -111,7 +112,8 @@ static void take_event(struct sse *sse)
 }
 
 /* Ends the run because of invalid framing. */
-__attribute__((noreturn)) static void take_broken(struct sse *sse, const char *what, const char *bytes)
+__attribute__((noreturn)) static void take_broken(
+    struct sse *sse, const char *what, const char *bytes)
 {
     const struct reader *r = sse->owner;
     broken("%s: %s: %s", r->name, what, bytes);
@@ -124,7 +126,8 @@ static void go_back(struct reader *r)
 {
     const struct segment *s = &r->past[r->past_count - 1];
     if (s->count > 0)
-        r->last = s->ids[s->count - 1 - below(&r->random, s->count < REACH ? (unsigned)s->count : REACH)];
+        r->last =
+            s->ids[s->count - 1 - below(&r->random, s->count < REACH ? (unsigned)s->count : REACH)];
 }
 
 /* Writes the request. A reader resumes from its last id, in the header or the URL; now and then it
@@ -137,7 +140,10 @@ static size_t write_request(struct reader *r, char *out, size_t size)
     for (unsigned room = 0; room < ROOMS; room++)
         if ((r->rooms & 1u << room) != 0)
             len += (size_t)snprintf(query + len, sizeof query - len, "%sr%u",
-                len == 0 ? "room=" : commas ? "," : "&room=", room);
+                len == 0 ? "room="
+                : commas ? ","
+                         : "&room=",
+                room);
     if (r->has_last && !finishing && below(&r->random, 10) == 0 && r->past_count > 0)
         go_back(r);
     if (!finishing && below(&r->random, 16) == 0)
@@ -150,10 +156,10 @@ static size_t write_request(struct reader *r, char *out, size_t size)
         snprintf(query + len, sizeof query - len, "&last_event_id=%llu-%llu",
             (unsigned long long)r->last.ms, (unsigned long long)r->last.seq);
     else if (r->has_last)
-        snprintf(field, sizeof field, "Last-Event-ID: %llu-%llu\r\n", (unsigned long long)r->last.ms,
-            (unsigned long long)r->last.seq);
-    return (size_t)snprintf(out, size, "GET /events?%s HTTP/1.%d\r\nHost: 127.0.0.1\r\n%s\r\n", query,
-        r->http10 ? 0 : 1, field);
+        snprintf(field, sizeof field, "Last-Event-ID: %llu-%llu\r\n",
+            (unsigned long long)r->last.ms, (unsigned long long)r->last.seq);
+    return (size_t)snprintf(out, size, "GET /events?%s HTTP/1.%d\r\nHost: 127.0.0.1\r\n%s\r\n",
+        query, r->http10 ? 0 : 1, field);
 }
 
 /* Opens a stream. */
@@ -170,11 +176,11 @@ static void begin(struct reader *r)
         return;
     }
     sse_begin(&r->sse, r->http10);
-    r->heard_us = order_us;
+    r->heard_us = turn_us;
     counts[COUNT_STREAMS]++;
     if (r->slow) {
         r->actor.events = 0;
-        r->actor.wake_us = order_us;
+        r->actor.wake_us = turn_us;
     }
 }
 
@@ -182,8 +188,9 @@ static void begin(struct reader *r)
 static void end(struct reader *r)
 {
     segment_check(&r->now);
-    actor_hang_up(&r->actor, 1000 * (int64_t)(r->visitor && !finishing ? 500 + below(&r->random, 4000)
-                                                                       : below(&r->random, 100)));
+    actor_hang_up(
+        &r->actor, 1000 * (int64_t)(r->visitor && !finishing ? 500 + below(&r->random, 4000)
+                                                             : below(&r->random, 100)));
     if (!r->now.ready && r->now.count == 0)
         return;
     if (r->past_count % 64 == 0)
@@ -199,7 +206,7 @@ static void pause_slow(struct reader *r)
 {
     int64_t pause_us = below(&r->random, 600) == 0 ? 2000000 : below(&r->random, 1500);
     r->actor.events = 0;
-    r->actor.wake_us = order_us + pause_us;
+    r->actor.wake_us = turn_us + pause_us;
 }
 
 /* Acts for a reader: connects, or reads what has come. */
@@ -213,7 +220,8 @@ static void act(struct actor *actor, bool ready)
         return;
     }
     bool slow = r->slow && !finishing;
-    ssize_t n = recv(actor->fd, bytes, slow ? 1 + below(&r->random, 3) : 1 + below(&r->random, PIECE_BYTES), 0);
+    ssize_t n = recv(
+        actor->fd, bytes, slow ? 1 + below(&r->random, 3) : 1 + below(&r->random, PIECE_BYTES), 0);
     if (n < 0 && errno == EAGAIN) {
         if (slow)
             pause_slow(r);
@@ -226,7 +234,7 @@ static void act(struct actor *actor, bool ready)
         end(r);
         return;
     }
-    r->heard_us = order_us;
+    r->heard_us = turn_us;
     sse_take(&r->sse, bytes, (size_t)n);
     unsigned patience = r->visitor ? 20 : 300;
     if ((r->restless || r->visitor) && !finishing && below(&r->random, patience) == 0)
@@ -242,7 +250,8 @@ static uint32_t choose_rooms(struct reader *r, unsigned number)
 {
     uint32_t all = (1u << QUIET_FROM) - 1, some = 0;
     if (r->visitor)
-        return number % 2 == 0 ? (1u << ROOMS) - 1 - all : 1u << (QUIET_FROM + below(&r->random, ROOMS - QUIET_FROM));
+        return number % 2 == 0 ? (1u << ROOMS) - 1 - all
+                               : 1u << (QUIET_FROM + below(&r->random, ROOMS - QUIET_FROM));
     if (number % 3 == 0)
         return all;
     for (unsigned i = 0; i < 1 + number % 3 * 2; i++)
@@ -275,9 +284,10 @@ static void check_late(const struct reader *r)
     for (size_t i = ledger_after(r->now.last); i < entry_count; i++) {
         const struct entry *e = &entries[i];
         if ((r->rooms & 1u << messages[e->message].room) != 0 && e->acked > r->now.requested &&
-            e->life == life && e->acked_us < order_us - LATE_MS * 1000)
+            e->life == life && e->acked_us < turn_us - LATE_MS * 1000)
             broken("%s: message %u, acknowledged as %llu-%llu, has not come within %d s", r->name,
-                e->message, (unsigned long long)e->id.ms, (unsigned long long)e->id.seq, LATE_MS / 1000);
+                e->message, (unsigned long long)e->id.ms, (unsigned long long)e->id.seq,
+                LATE_MS / 1000);
     }
 }
 
@@ -292,8 +302,9 @@ void readers_check(void)
             continue;
         if (r->now.ready)
             check_late(r);
-        if (r->heard_us < order_us - SILENT_MS * 1000)
-            broken("%s: nothing has come for %d s, not even a heartbeat", r->name, SILENT_MS / 1000);
+        if (r->heard_us < turn_us - SILENT_MS * 1000)
+            broken(
+                "%s: nothing has come for %d s, not even a heartbeat", r->name, SILENT_MS / 1000);
     }
 }
 

@@ -37,8 +37,10 @@ static void print_log(void)
     snprintf(path, sizeof path, "%s/log", folder);
     int log = open(path, O_RDONLY | O_CLOEXEC);
     off_t size = log >= 0 ? lseek(log, 0, SEEK_END) : 0;
-    ssize_t len = log >= 0 ? pread(log, bytes, LOG_SHOWN, size > LOG_SHOWN ? size - LOG_SHOWN : 0) : 0;
-    fprintf(stderr, "the end of the server's log (%s):\n%.*s\n", path, len > 0 ? (int)len : 0, bytes);
+    ssize_t len =
+        log >= 0 ? pread(log, bytes, LOG_SHOWN, size > LOG_SHOWN ? size - LOG_SHOWN : 0) : 0;
+    fprintf(
+        stderr, "the end of the server's log (%s):\n%.*s\n", path, len > 0 ? (int)len : 0, bytes);
     if (log >= 0)
         close(log);
 }
@@ -52,8 +54,9 @@ void broken(const char *format, ...)
         fprintf(stderr, "    %s\n", acts[i % ACTS_SHOWN]);
     print_log();
     int64_t us = now_us() - begin_us;
-    fprintf(stderr, "havoc: FAILED with seed %llu after %lld.%03lld s, in life %u; files in %s\nhavoc: ",
-        seed, (long long)(us / 1000000), (long long)(us / 1000 % 1000), life, folder);
+    fprintf(stderr,
+        "havoc: FAILED with seed %llu after %lld.%03lld s, in life %u; files in %s\nhavoc: ", seed,
+        (long long)(us / 1000000), (long long)(us / 1000 % 1000), life, folder);
     va_start(args, format);
     vfprintf(stderr, format, args);
     va_end(args);

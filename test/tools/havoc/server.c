@@ -34,8 +34,8 @@ void server_start(void)
     snprintf(rooms, sizeof rooms, "%u", l->max_rooms);
     const char *const arguments[] = { program, "--listen", listen, "--journal", journal_path,
         "--max-streams-per-ip", "0", "--post-rate", "0", "--heartbeat", "2", "--retry", "500",
-        "--history", history, "--max-rooms", rooms, "--room-ttl",
-        l->short_ttl ? "1s" : "3650d", "--sync", l->no_sync ? "none" : "always", NULL };
+        "--history", history, "--max-rooms", rooms, "--room-ttl", l->short_ttl ? "1s" : "3650d",
+        "--sync", l->no_sync ? "none" : "always", NULL };
     int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0)
         broken("%s: %s", log_path, strerror(errno));
@@ -104,7 +104,8 @@ void server_check_end(void)
     const char *log = read_log();
     for (size_t i = 0; i < sizeof reports / sizeof *reports; i++)
         if (strstr(log, reports[i]) != NULL)
-            broken("expected a log without errors in the program, found: %.500s", strstr(log, reports[i]));
+            broken("expected a log without errors in the program, found: %.500s",
+                strstr(log, reports[i]));
     int64_t end_us = now_us() + CHILDREN_END_MS * 1000;
     while (has_children()) {
         if (now_us() > end_us)
