@@ -24,6 +24,7 @@ enum act {
     ACT_KILL,
     ACT_TERM,
     ACT_EARLY,
+    ACT_COMPACTING,
     ACT_LIMITS,
     ACT_FORGET,
     ACT_NO_SYNC,
@@ -57,6 +58,7 @@ static const struct {
     [ACT_KILL] = { "kill", 0 },
     [ACT_TERM] = { "term", 0 },
     [ACT_EARLY] = { "early", 0 },
+    [ACT_COMPACTING] = { "compacting", 0 },
     [ACT_LIMITS] = { "limits", 0 },
     [ACT_FORGET] = { "forget", 0 },
     [ACT_NO_SYNC] = { "nosync", 0 },
@@ -205,14 +207,14 @@ static void change_file(void)
 /* Chooses the options of the next life, which begins. */
 static void choose_options(void)
 {
-    static const unsigned history_kib[] = { 16, 64, 256, 1024, 1024 };
+    static const unsigned history_kib[] = { 16, 64, 64, 256, 1024, 1024 };
     struct life *next = &lives[life + 1];
     if (life + 1 >= LIVES_MAX)
         broken("too many lives");
     *next = lives[life];
-    if (calm || life == 0 || chance(ACT_LIMITS, 6)) {
+    if (calm || life == 0 || chance(ACT_LIMITS, 4)) {
         counts[COUNT_LIMITS] += life != 0 && !calm;
-        next->history = 1024u * history_kib[calm || life == 0 ? 3 : below(&rng, 5)];
+        next->history = 1024u * history_kib[calm ? 5 : life == 0 ? 1 : below(&rng, 6)];
     }
     next->max_rooms = chance(ACT_LIMITS, 12) ? 12 : 256;
     next->short_ttl = chance(ACT_FORGET, 4);
@@ -428,6 +430,20 @@ static void set_pace(void)
         volume = false;
 }
 
+/* Plans the end of a life for when the server is compacting its journal, or has just done so. */
+static void watch_compaction(void)
+{
+    static bool before;
+    bool now = file_is_compacted();
+    if (now && !before && chance(ACT_COMPACTING, 3)) {
+        end_us = soon_us(0, 80);
+        patient = false;
+        counts[COUNT_COMPACTING]++;
+        note("the server compacts: its end comes soon");
+    }
+    before = now;
+}
+
 /* Runs a turn of a serving server. */
 static void serve(void)
 {
@@ -435,6 +451,7 @@ static void serve(void)
     set_pace();
     if (calm)
         return;
+    watch_compaction();
     if (turn_us >= next_us) {
         do_act(choose_act());
         next_us = soon_us(20, 700);

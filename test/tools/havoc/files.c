@@ -367,6 +367,13 @@ static bool are_equal(const char *one, const char *other)
     return equal;
 }
 
+bool file_is_compacted(void)
+{
+    char path[4200];
+    snprintf(path, sizeof path, "%s.new", journal_path);
+    return access(path, F_OK) == 0;
+}
+
 bool file_is_torn(void)
 {
     struct bytes b;

@@ -48,6 +48,7 @@ static inline bool is_before(struct id a, struct id b)
     X(REFUSED_STARTS, "refused starts")                      \
     X(KILLS, "kills")                                        \
     X(EARLY_KILLS, "kills while it started")                 \
+    X(COMPACTING, "ends planned for a compaction")           \
     X(TERMS, "SIGTERMs")                                     \
     X(BREACHES, "breaches")                                  \
     X(COPIED, "copies made")                                 \
@@ -251,6 +252,9 @@ void file_add_rubbish(uint64_t *random);
 
 /* Reads the ids in the journal; without the last records if a byte of those was flipped. */
 void file_scan(struct contents *contents);
+
+/* Returns whether the server is just writing a new file. */
+bool file_is_compacted(void);
 
 /* Returns whether the file ends within a record. */
 bool file_is_torn(void);

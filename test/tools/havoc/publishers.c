@@ -11,7 +11,7 @@ enum {
     PUBLISHERS = 10,
     BUSY_ROOMS = 4,   /* half of the messages go to these */
     REPEATED = 2000,  /* how far back a repeated message is */
-    UNWELL_MS = 3000, /* /healthz tells of refusals at the latest after this */
+    UNWELL_MS = 1000, /* /healthz tells of refusals at the latest after this */
     STUCK_MS = 7500,  /* from then on a stuck sync must not keep a POST waiting */
     STUCK_ANSWER_MS = 2000,
     POST_MAX = 6000,

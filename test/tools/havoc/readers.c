@@ -15,7 +15,7 @@ enum {
     SLOW_BUFFER = 2048, /* bytes that the kernel holds for a slow reader */
     LATE_MS = 10000,    /* a live reader has every message that soon */
     SILENT_MS = 15000,  /* and something, be it a heartbeat */
-    REACH = 300,        /* messages by which a reader may go back */
+    REACH = 8,          /* connections by which a reader may go back */
 };
 
 struct reader {
@@ -121,13 +121,13 @@ __attribute__((noreturn)) static void take_broken(
 
 /* ==== Connections ============================================================================ */
 
-/* Chooses an id that the reader really got before, not long ago, and goes back to it. */
+/* Goes back to an id that the reader really got before, on one of its latest connections. */
 static void go_back(struct reader *r)
 {
-    const struct segment *s = &r->past[r->past_count - 1];
+    unsigned reach = r->past_count < REACH ? (unsigned)r->past_count : REACH;
+    const struct segment *s = &r->past[r->past_count - 1 - below(&r->random, reach)];
     if (s->count > 0)
-        r->last =
-            s->ids[s->count - 1 - below(&r->random, s->count < REACH ? (unsigned)s->count : REACH)];
+        r->last = s->ids[below(&r->random, (unsigned)s->count)];
 }
 
 /* Writes the request. A reader resumes from its last id, in the header or the URL; now and then it
