@@ -118,7 +118,7 @@ build/tools/havoc: $(HAVOC) $(wildcard test/tools/*.h test/tools/havoc/*.h)
 
 build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
-	$(TOOL) -o $@ $<
+	$(TOOL) -o $@ $< -ldl
 
 # ==== The other builds ===========================================================================
 
@@ -205,7 +205,8 @@ fuzz: $(PAGE)
 torture: ssechat build/tools/torture
 	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
 
-# The journal benchmark writes to BENCH_FOLDER, which must be on a real disk.
+# The journal benchmarks write to BENCH_FOLDER, which must be on a real disk. With OTHER=PATH,
+# bench-journal compares that build of the server (A) with this one (B).
 BENCH_FOLDER ?= build/bench
 
 # `test/needs bench` installs the other servers of the comparison.
@@ -216,7 +217,11 @@ bench-hub: build/bench/hub
 	build/bench/hub
 
 bench-journal: ssechat build/bench/journal
-	build/bench/journal --server ./ssechat --folder $(BENCH_FOLDER)
+	build/bench/journal $(OTHER:%=--server %) --server ./ssechat --folder $(BENCH_FOLDER)
+
+# SERVER=PATH names another build of the server, which must also be linked with disk.c.
+bench-slow: build/disk/ssechat build/bench/slow
+	build/bench/slow --server $(or $(SERVER),build/disk/ssechat) --folder $(BENCH_FOLDER)
 
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
@@ -282,11 +287,13 @@ help:
 	@echo 'make fuzz         runs libFuzzer on the parsers, FUZZ_SECONDS=60 each'
 	@echo 'make torture      kills the server 500 times while clients publish and read'
 	@echo 'make bench        compares ssechat with a bare epoll loop and other servers: test/bench/RESULTS.md'
-	@echo '                  bench-hub: no sockets; bench-journal: the disk; bench-instructions: callgrind'
+	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
+	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
+	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-instructions lint format run \
+        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-instructions lint format run \
         install uninstall clean help FORCE
 .SECONDARY:
 

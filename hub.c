@@ -150,8 +150,8 @@ static enum publish repeat(const struct frame_content *content, const struct key
  * all pending ones, and the key's node in the table. Body and key are copied, because the request's
  * bytes do not outlive the POST. Returns NULL if out of memory; then the ring may have grown, but
  * nothing else has changed. */
-static struct publication *prepare(struct hub *hub, struct room *room, const struct message *m,
-    const struct frame_content *content, size_t size_max)
+static struct publication *prepare(
+    struct hub *hub, struct room *room, const struct frame_content *content, size_t size_max)
 {
     struct span body = content->body;
     if (!ring_prepare(&room->ring, room->pending + 1, room->pending_bytes + size_max))
@@ -161,7 +161,6 @@ static struct publication *prepare(struct hub *hub, struct room *room, const str
         return NULL;
     p->room = room;
     p->size_max = size_max;
-    p->author = m->author;
     p->content = *content;
     memcpy(p->bytes, body.at, body.len);
     p->content.body.at = p->bytes;
@@ -203,8 +202,8 @@ static void enqueue(struct hub *hub, struct publication *p)
  * memory for it is reserved there now, with the worst case of escaping the key on top, because
  * json_string_add reserves that much before it writes. The counters change only after the last step
  * that can fail. */
-static enum publish accept_new(struct hub *hub, struct room *room, const struct message *m,
-    const struct frame_content *content, struct waiter *waiter)
+static enum publish accept_new(
+    struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
 {
     size_t size = frame_size_max(content);
     if (size > hub->settings->history / 2)
@@ -213,7 +212,7 @@ static enum publish accept_new(struct hub *hub, struct room *room, const struct 
         hub->frame.failed = false; /* any frame that it holds is intact */
         return PUBLISH_NO_MEMORY;
     }
-    struct publication *p = prepare(hub, room, m, content, size);
+    struct publication *p = prepare(hub, room, content, size);
     if (p == NULL)
         return PUBLISH_NO_MEMORY;
     await(p, waiter);
@@ -232,13 +231,13 @@ enum publish hub_publish(
         return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
     buffer_clear(&hub->body); /* scratch: prepare copies what is accepted */
     frame_body(&hub->body, m);
-    struct frame_content content = { m->kind, buffer_span(&hub->body), m->key };
+    struct frame_content content = { m->kind, buffer_span(&hub->body), m->key, m->author };
     struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key) : NULL;
     if (key != NULL)
         return hub->body.failed ? PUBLISH_NO_MEMORY : repeat(&content, key, waiter, receipt);
     enum publish result = PUBLISH_NO_MEMORY;
     if (!hub->body.failed)
-        result = accept_new(hub, room, m, &content, waiter);
+        result = accept_new(hub, room, &content, waiter);
     if (result != PUBLISH_WAIT)
         room_release(hub, room);
     return result;
@@ -271,11 +270,6 @@ struct publication *hub_take_batch(struct hub *hub)
 struct id hub_next_id(struct hub *hub)
 {
     return next_id(hub);
-}
-
-uint64_t hub_time(const struct hub *hub)
-{
-    return hub->unix_ms;
 }
 
 /* Formats id and time once, for the frame, the journal's record and the receipt. */
@@ -337,27 +331,15 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
     publication_free(hub, p);
 }
 
-/* Empties a room's ring. Streams that may have joined are offered its messages first. */
-static void empty(struct hub *hub, struct room *room)
-{
-    turn_serve_before(hub, room, room->ring.head);
-    while (!ring_empty(&room->ring))
-        room_drop_oldest(hub, room);
-}
-
 /* Makes the frame only now, because its length depends on its id. It must not be longer than what
  * the POST reserved; after that check nothing can fail. */
 void hub_safe(struct hub *hub, struct publication *p)
 {
     struct buffer *frame = &hub->frame;
-    struct entry entry = { .id = p->id,
-        .time_ms = p->time_ms,
-        .by = p->author.by,
-        .key = p->key,
-        .kind = (uint8_t)frame_stored_kind(p->content.kind),
-        .with_token = p->author.with_token };
+    struct entry entry = { p->id, p->time_ms, p->content.author.by, 0, p->key,
+        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token };
     if (p->forgets) {
-        empty(hub, p->room);
+        room_empty(hub, p->room);
         settle(hub, p, SETTLED_SAFE); /* frees the room, unless it is in use again */
         return;
     }
@@ -417,22 +399,32 @@ static bool wrap(struct hub *hub, struct span payload)
 static void pass_over(struct hub *hub, struct room *room, struct id id, size_t len)
 {
     struct ring *ring = &room->ring;
-    empty(hub, room);
+    room_empty(hub, room);
     ring_pass(ring, len);
     id_raise(&room->lost, id);
     id_raise(&hub->newest, id);
     room_wake(hub, room);
 }
 
-/* Compares a message that is not newer than the room's newest with the one that has its id. A
- * message before the oldest one has been dropped already, so it is taken for a repetition: the room
- * is no worse off without it. */
+/* Returns whether a message is too old to be appended. An empty room can have dropped newer ones:
+ * `lost` is then the newest of them, or newer still. */
+static bool is_old(const struct room *room, struct id id)
+{
+    const struct ring *ring = &room->ring;
+    if (ring_empty(ring))
+        return ring->head > 0 && !id_before(room->lost, id);
+    return !id_before(ring_entry(ring, ring->next - 1)->id, id);
+}
+
+/* Compares an old message with the one that has its id. A message up to `lost` has been dropped
+ * already, so it is taken for a repetition: the room is no worse off without it, because a reader
+ * that has not got it has a gap. */
 static enum append compare_old(const struct room *room, const struct stored *m)
 {
     const struct ring *ring = &room->ring;
     uint64_t number = ring_after(ring, m->id);
     if (number == ring->first)
-        return number > 0 ? APPEND_REPEATED : APPEND_OLD;
+        return id_before(room->lost, m->id) ? APPEND_OLD : APPEND_REPEATED;
     const struct entry *entry = ring_entry(ring, number - 1);
     uint64_t begin = entry->offset + FRAME_LEAD_BYTES;
     uint64_t end = ring_end(ring, number - 1) - FRAME_TRAIL_BYTES;
@@ -451,7 +443,7 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
         .kind = (uint8_t)m->kind,
         .with_token = m->author.with_token };
     struct ring *ring = &room->ring;
-    if (!ring_empty(ring) && !id_before(ring_entry(ring, ring->next - 1)->id, m->id))
+    if (is_old(room, m->id))
         return compare_old(room, m);
     if (!wrap(hub, m->payload))
         return APPEND_NO_MEMORY;
@@ -483,14 +475,18 @@ enum append hub_append(struct hub *hub, const struct stored *m)
     room->pending++; /* keeps the room while its streams are served */
     enum append result = append_payload(hub, room, m);
     room->pending--;
-    /* restore_end looks at all rooms. An old message changes nothing, so its room stays as it is.
-     */
+    /* restore_end looks at all rooms; an old message changes nothing. */
     if (!hub->restoring && result != APPEND_OLD && result != APPEND_REPEATED)
         room_release(hub, room);
     return result;
 }
 
 /* ==== What time brings ======================================================================= */
+
+uint64_t hub_time(const struct hub *hub)
+{
+    return hub->unix_ms;
+}
 
 /* Takes the snapshots that are due. Nothing is sent here, and nothing enters a ring: the room's
  * streams become due as for a message, and each gets the snapshot when it has caught up. If out of

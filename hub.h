@@ -85,22 +85,12 @@ void hub_safe(struct hub *hub, struct publication *p);
 /* Gives up what could not be kept, and tells the message's waiters `why`. Frees `p`. */
 void hub_refused(struct hub *hub, struct publication *p, enum settled why);
 
-/* A message that has no POST in this process: `payload` is its frame without the envelope. */
-struct stored {
-    struct span room, key, payload;
-    struct span note; /* MESSAGE_OTHER: what else is stored with it */
-    struct id id;
-    uint64_t time_ms;
-    struct author author;
-    enum message_kind kind;
-};
-
 enum append { APPENDED, APPEND_REPEATED, APPEND_OLD, APPEND_TOO_LARGE, APPEND_NO_MEMORY };
 
-/* Appends such a message; all spans are copied. APPEND_REPEATED: the room has, or had, the same
- * message. APPEND_OLD: `id` is not after the room's newest message, and no message like this has
- * it. In both cases nothing was done. APPEND_TOO_LARGE: the history cannot hold the message, and
- * the room's earlier messages are dropped too. */
+/* Appends a message that has no POST in this process; all spans are copied. APPEND_REPEATED: the
+ * room has, or had, the same message. APPEND_OLD: `id` is not after the room's newest message, and
+ * no message like this has it. In both cases nothing was done. APPEND_TOO_LARGE: the history cannot
+ * hold the message, and the room's earlier messages are dropped too. */
 enum append hub_append(struct hub *hub, const struct stored *m);
 
 /* ---- Time ---- */

@@ -181,7 +181,8 @@ static void published(struct waiter *waiter, enum settled settled, const struct 
 static bool read_message(struct client *c, const struct token *token, struct message *m)
 {
     const char *why = NULL;
-    *m = (struct message) { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY) };
+    *m = (struct message) { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY),
+        .author = access_author(token, exchange_peer(c)) };
     if (!values_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
         why = read_json(exchange_body(c), m);
     else if (!read_binary(c, exchange_body(c), m))
@@ -232,11 +233,8 @@ static void publish(struct client *c, const struct message *m)
 void messages_post(struct client *c, const struct token *token)
 {
     struct message m;
-    const struct peer *peer = exchange_peer(c);
-    if (!read_message(c, token, &m) || answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
-        return;
-    m.author = access_author(token, peer != NULL ? &peer->address : NULL);
-    publish(c, &m);
+    if (read_message(c, token, &m) && !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
+        publish(c, &m);
 }
 
 /* Checks the head of a POST. The Content-Type guards against other sites: a browser sends these two

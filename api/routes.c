@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/print.h"
+#include "json.h"
 #include "net/limits.h"
 
 enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path allows OPTIONS */
@@ -73,17 +74,23 @@ static void get_rooms(struct client *c, const struct token *token)
 }
 
 /* Answers GET /healthz, for load balancers and monitoring: 503 with the reason while messages
- * cannot be kept. It needs no token, because a monitor has none. */
+ * cannot be kept, 200 with a warning if something needs the operator. It needs no token, because a
+ * monitor has none. */
 static void get_health(struct client *c, const struct token *token)
 {
-    const char *trouble = keeper->trouble(keeper);
+    const char *trouble = keeper->trouble(keeper), *warning = keeper->warning(keeper);
     struct buffer body = { 0 };
     (void)token;
     if (trouble != NULL) {
         answer_problem(c, 503, trouble);
         return;
     }
-    buffer_add(&body, SPAN("{\"status\":\"ok\"}\n"));
+    buffer_add(&body, SPAN("{\"status\":\"ok\""));
+    if (warning != NULL) {
+        buffer_add(&body, SPAN(",\"warning\":"));
+        json_string_add(&body, span_of(warning));
+    }
+    buffer_add(&body, SPAN("}\n"));
     answer_json(c, 200, &body);
     buffer_free(&body);
 }

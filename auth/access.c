@@ -269,16 +269,15 @@ struct span access_name(const struct token *token, struct span asked)
 
 /* Uses a keyed hash (the first 64 bits of HMAC-SHA-256), so that a journal that is passed on names
  * no user and no address, but the same author has the same pseudonym while the key stays. The
- * address is hashed as text, an IPv6 address as its /64 prefix. */
-struct author access_author(const struct token *token, const struct address *address)
+ * address is hashed as text; of an IPv6 address, that is its /64 prefix. */
+struct author access_author(const struct token *token, const struct peer *peer)
 {
     unsigned char digest[SHA256_BYTES];
     char text[ADDRESS_TEXT_BYTES] = "";
     struct author author = { 0, access_wants_token() };
     struct span name = token->name;
-    if (name.at == NULL && address != NULL) {
-        struct address prefix = address_prefix(address);
-        address_print(&prefix, text);
+    if (name.at == NULL && peer != NULL) {
+        address_print(&peer->address, text);
         name = span_of(text);
     }
     if (!author.with_token || name.at == NULL)

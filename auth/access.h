@@ -10,7 +10,7 @@
 #include "auth/token.h"
 #include "http.h"
 #include "hub.h"
-#include "net/address.h"
+#include "net/peers.h"
 
 /* The status never asks a client to retry (as 429 and 503 do), so an EventSource gives up, as it
  * should. */
@@ -61,8 +61,8 @@ const struct refusal *access_rooms(
 /* Returns the client's name: the token's name, or `asked` if the token has none. */
 struct span access_name(const struct token *token, struct span asked);
 
-/* Returns what is stored of a message's author: with --key, a pseudonym of the token's name, or else
- * of the client's address (NULL if it has none). Without --key nothing is known. */
-struct author access_author(const struct token *token, const struct address *address);
+/* Returns what is stored of a message's author: with --key, a pseudonym of the token's name, or
+ * else of the client's address (`peer` is NULL if it has none). Without --key nothing is known. */
+struct author access_author(const struct token *token, const struct peer *peer);
 
 #endif

@@ -1,4 +1,5 @@
-/* commands.c - `ssechat token`: signs a token and prints it.
+/* commands.c - `ssechat token` signs a token and prints it; `ssechat journal` looks into a journal
+ * (inspect.c).
  *
  * An application signs its users in with a JSON Web Token library for its own language. This
  * command is for shell scripts, for tests, and for trying out a server. It needs the key file but
@@ -9,6 +10,7 @@
 #include "auth/token.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "host/inspect.h"
 #include "host/options.h"
 
 #include <errno.h>
@@ -52,10 +54,21 @@ static int print_token(int argc, char **argv)
     return 0;
 }
 
+static int inspect_journal(int argc, char **argv)
+{
+    struct journal_options o;
+    options_read_journal(&o, argc, argv);
+    return o.exports ? inspect_export(o.file, o.room) : inspect_check(o.file);
+}
+
 bool commands_run(int argc, char **argv, int *status)
 {
-    if (argc < 2 || strcmp(argv[1], "token") != 0)
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "token") == 0)
+        *status = print_token(argc - 1, argv + 1);
+    else if (strcmp(word, "journal") == 0)
+        *status = inspect_journal(argc - 1, argv + 1);
+    else
         return false;
-    *status = print_token(argc - 1, argv + 1);
     return true;
 }

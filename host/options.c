@@ -126,6 +126,14 @@ static const struct option token_options[] = {
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
 };
 
+#undef FIELD
+#define FIELD(field) offsetof(struct journal_options, field)
+
+static const struct option journal_options[] = {
+    { "room", "NAME", KIND_STRING, FIELD(room), 0, 0, 0, false, 0, "export only this room" },
+    { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
+};
+
 /* A command: its options, and the text of --help before and after them. */
 struct command {
     const struct option *options;
@@ -140,10 +148,12 @@ static const struct command server_command = {
     sizeof server_options / sizeof server_options[0],
     "usage: ssechat [option ...]\n"
     "       ssechat token --key FILE [option ...]\n"
+    "       ssechat journal check FILE\n"
+    "       ssechat journal export FILE [--room NAME]\n"
     "\n"
     "A chat and event server that speaks Server-Sent Events. Without options it\n"
     "serves a chat page at http://127.0.0.1:8080. `ssechat token --help` shows how to\n"
-    "sign users in.\n",
+    "sign users in, `ssechat journal --help` how to look into a journal.\n",
     "\n"
     "Sizes take the units K and M, times s, m, h and d. A count of 0 means no limit.\n"
     "Each option with a value can also be set in the environment:\n"
@@ -163,6 +173,18 @@ static const struct command token_command = {
     "\n"
     "To use it in the chat page, append it to the address:\n"
     "http://127.0.0.1:8080/#token=TOKEN",
+};
+
+static const struct command journal_command = {
+    journal_options,
+    sizeof journal_options / sizeof journal_options[0],
+    "usage: ssechat journal check FILE\n"
+    "       ssechat journal export FILE [--room NAME]\n"
+    "\n"
+    "`check` prints what a journal contains, and exits with 1 if it is damaged.\n"
+    "`export` prints its messages, one JSON object per line. Both only read, and can\n"
+    "run while a server uses the journal.\n",
+    "",
 };
 
 _Static_assert(sizeof server_options / sizeof server_options[0] <= OPTIONS_MAX, "see `seen`");
@@ -558,4 +580,26 @@ void options_read_token(struct token_options *o, int argc, char **argv)
     read_arguments(&token_command, o, argc, argv);
     split_lists(&o->rooms);
     check_token(o);
+}
+
+/* Expects the word and the file before the options. */
+void options_read_journal(struct journal_options *o, int argc, char **argv)
+{
+    *o = (struct journal_options) { 0 };
+    if (argc < 2 || strncmp(argv[1], "--", 2) == 0) {
+        read_arguments(&journal_command, o, argc, argv);
+        options_fail("journal", "say check or export, then the file; see --help");
+    }
+    o->exports = strcmp(argv[1], "export") == 0;
+    if (!o->exports && strcmp(argv[1], "check") != 0)
+        options_fail(argv[1], "there is no such command; use check or export");
+    if (argc > 2 && strncmp(argv[2], "--", 2) != 0) {
+        o->file = argv[2];
+        read_arguments(&journal_command, o, argc - 2, argv + 2);
+    } else {
+        read_arguments(&journal_command, o, argc - 1, argv + 1);
+        options_fail(argv[1], "the file is missing; it comes before the options");
+    }
+    if (o->room != NULL && !o->exports)
+        options_fail("--room", "only export takes this option");
 }

@@ -42,6 +42,16 @@ struct token_options {
  * SSECHAT_KEY is for the server, and a token must not be signed with it by accident. */
 void options_read_token(struct token_options *o, int argc, char **argv);
 
+/* The arguments of `ssechat journal`. */
+struct journal_options {
+    bool exports;     /* export; otherwise check */
+    const char *file; /* the journal */
+    const char *room; /* the only room to export; NULL: all */
+};
+
+/* Reads the arguments after `ssechat journal`; argv[0] is that word. */
+void options_read_journal(struct journal_options *o, int argc, char **argv);
+
 /* Writes "ssechat: SOURCE: ..." to standard error and exits with EXIT_USAGE. `source` is the option
  * or the variable that is wrong. */
 __attribute__((noreturn, format(printf, 2, 3))) void options_fail(

@@ -111,6 +111,16 @@ struct message {
     struct author author;
 };
 
+/* A message that has no POST in this process: `payload` is its frame without the envelope. */
+struct stored {
+    struct span room, key, payload;
+    struct span note; /* MESSAGE_OTHER: what else is stored with it */
+    struct id id;
+    uint64_t time_ms;
+    struct author author;
+    enum message_kind kind;
+};
+
 /* Begin and end a frame, with its envelope if `chunked`; its lines are written in between.
  * frame_end takes what frame_begin returned, and writes the empty line that ends the event. */
 size_t frame_begin(struct buffer *out, bool chunked);
@@ -127,6 +137,7 @@ struct frame_content {
     enum message_kind kind;
     struct span body; /* as frame_body writes it */
     struct span key;
+    struct author author; /* not in the frame, but in the journal */
 };
 
 /* Appends the part of a payload that does not depend on the id and the time. */

@@ -10,6 +10,7 @@
 #include "hub/room.h"
 
 #include "base/log.h"
+#include "hub/turn.h"
 
 #include <stdlib.h>
 
@@ -126,6 +127,13 @@ void room_drop_oldest(struct hub *hub, struct room *room)
     hub->held -= ring_end(&room->ring, room->ring.first) - oldest->offset;
     hub->messages--;
     ring_drop(&room->ring);
+}
+
+void room_empty(struct hub *hub, struct room *room)
+{
+    turn_serve_before(hub, room, room->ring.head);
+    while (!ring_empty(&room->ring))
+        room_drop_oldest(hub, room);
 }
 
 bool room_add_note(struct room *room, struct span bytes)

@@ -147,6 +147,9 @@ void room_free(struct hub *hub, struct room *room);
 /* Drops a room's oldest message. Every stream that is not stalled has already been offered it. */
 void room_drop_oldest(struct hub *hub, struct room *room);
 
+/* Drops all messages of a room, after they have been offered to the streams that are due. */
+void room_empty(struct hub *hub, struct room *room);
+
 /* Adds a note for the MESSAGE_OTHER that is appended next. Returns false if out of memory. */
 bool room_add_note(struct room *room, struct span bytes);
 

@@ -15,11 +15,13 @@
  * are safe however the compaction ends. Whatever was appended since the fork is then copied. If it
  * is large, another child copies it, and so on until the rest is small. (Each child has less to
  * copy than the one before, unless messages arrive faster than the disk copies them.) The parent
- * copies the rest and renames in one go, while nothing can be appended.
+ * copies the rest, syncs, renames, and syncs the folder. Until that is done nothing is appended, so
+ * no message is acknowledged that only one of the two files has; the messages that arrive gather.
  *
  * The invariant: at every instant PATH names the old journal or the complete new one. rename(2)
  * replaces a file in one step, after the new one was synced. A failure before the rename costs only
- * the new file.
+ * the new file. If another program has put a file in the journal's place, that file is kept under
+ * another name.
  *
  * A child has the only write end of a pipe. When the child exits, the kernel closes that end, and
  * the parent's loop finds the pipe readable, so no handler for SIGCHLD is needed. */
@@ -28,6 +30,8 @@
 
 #include "base/log.h"
 #include "hub/room.h"
+#include "store/aside.h"
+#include "store/claim.h"
 #include "store/record.h"
 
 #include <errno.h>
@@ -37,6 +41,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,9 +52,9 @@
 
 /* A smaller file is not worth a fork and the syncs. A debug build compacts early, for its tests. */
 #ifdef DEBUG
-enum { COMPACT_MIN_BYTES = 65536 };
+enum { COMPACT_MIN_BYTES = 65536, SHORT_MIN_BYTES = 8192 };
 #else
-enum { COMPACT_MIN_BYTES = 2 << 20 };
+enum { COMPACT_MIN_BYTES = 2 << 20, SHORT_MIN_BYTES = 65536 };
 #endif
 
 enum {
@@ -60,7 +65,8 @@ enum {
      * have to wait for it in the disk's queue. */
     CHILD_SYNC_BYTES = 1 << 20,
 
-    COMPACT_RETRY_MS = 60000, /* between two attempts; a broken journal retries sooner */
+    COMPACT_RETRY_MS = 60000, /* between two attempts; a file not to be trusted is retried sooner */
+    COMMENT_BYTES = 64,       /* about what a record has besides its frame */
 
     /* The child's only descriptors besides the standard ones. */
     CHILD_JOURNAL = 3,
@@ -70,14 +76,15 @@ enum {
 
 /* ==== The child ============================================================================== */
 
-/* A child never returns into the loop: it ends with _exit(2). A status other than 0 tells the
- * parent that the file is not usable. */
+/* A child never returns into the loop: it ends with _exit(2). Its status is 0, or the errno of what
+ * has failed, which tells the parent that the file is not usable. */
 
 /* The file that a child writes: records are collected in `bytes` and written piece by piece, so
  * that the child needs little extra memory. */
 struct writer {
     struct buffer bytes;
     uint64_t offset, synced; /* where `bytes` are written next; where the synced part ends */
+    uint64_t records;        /* in the snapshot so far */
     int fd;
 };
 
@@ -85,14 +92,15 @@ struct writer {
  * Exits on any error, even a lack of memory: the parent removes the file and tries again later. */
 static void writer_flush(struct writer *w, bool sync)
 {
-    if (w->bytes.failed || record_write(w->fd, buffer_span(&w->bytes), w->offset) != 0)
-        _exit(EXIT_SYSTEM);
+    int error = w->bytes.failed ? ENOMEM : record_write(w->fd, buffer_span(&w->bytes), w->offset);
+    if (error != 0)
+        _exit(error);
     w->offset += w->bytes.len;
     buffer_clear(&w->bytes);
     if (!sync && w->offset - w->synced < CHILD_SYNC_BYTES)
         return;
     if (fdatasync(w->fd) < 0)
-        _exit(EXIT_SYSTEM);
+        _exit(errno);
     w->synced = w->offset;
 }
 
@@ -102,32 +110,47 @@ static void writer_flush(struct writer *w, bool sync)
 static void write_room(struct writer *w, const struct room *room)
 {
     const struct ring *ring = &room->ring;
+    const struct link *next_note = room->notes.next;
     struct buffer payload = { 0 };
-    record_room(&w->bytes, room);
+    record_room(&w->bytes, 0, room);
     for (uint64_t n = ring->first; n < ring->next; n++) {
         const struct entry *e = ring_entry(ring, n);
-        struct span key = { NULL, 0 };
-        if (e->key != NULL)
-            key = (struct span) { e->key->bytes, e->key->len };
         buffer_clear(&payload);
         ring_copy(
             ring, e->offset + FRAME_LEAD_BYTES, ring_end(ring, n) - FRAME_TRAIL_BYTES, &payload);
         w->bytes.failed |= payload.failed;
-        record_message(
-            &w->bytes, room_name(room), (enum message_kind)e->kind, key, buffer_span(&payload));
+        struct stored m = { .room = room_name(room),
+            .payload = buffer_span(&payload),
+            .id = e->id,
+            .time_ms = e->time_ms,
+            .author = { e->by, e->with_token },
+            .kind = (enum message_kind)e->kind };
+        if (e->key != NULL)
+            m.key = (struct span) { e->key->bytes, e->key->len };
+        if (m.kind == MESSAGE_OTHER) {
+            const struct note *note = CONST_CONTAINER(next_note, struct note, link);
+            m.note = (struct span) { note->bytes, note->len };
+            next_note = next_note->next;
+        }
+        record_message(&w->bytes, 0, &m);
         if (w->bytes.len > CHILD_SYNC_BYTES / 4)
             writer_flush(w, false);
     }
+    w->records += 1 + (ring->next - ring->first);
     buffer_free(&payload);
 }
 
-/* Writes the hub's state first, as in every journal, because the rooms that later records create
- * take over its `lost`. */
-static void write_hub(struct writer *w, const struct hub *hub)
+/* Writes the hub's state first, because the rooms that later records create take over its `lost`.
+ * The snapshot's end says how many records it has, and from which number the old file's records
+ * follow: those after record `n`. */
+static void write_snapshot(struct writer *w, const struct hub *hub, uint64_t n)
 {
-    record_hub(&w->bytes, hub);
-    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
-        write_room(w, CONTAINER(n, struct room, node));
+    record_first(&w->bytes);
+    record_hub(&w->bytes, 0, hub);
+    w->records = 1;
+    for (struct node *node = NULL; (node = table_walk(&hub->rooms, node)) != NULL;)
+        write_room(w, CONTAINER(node, struct room, node));
+    record_snapshot(&w->bytes, w->records, n);
 }
 
 /* Copies the old journal's bytes from `from` to `to`. They are complete records, because `size`
@@ -139,7 +162,7 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
         char *at = buffer_reserve(&w->bytes, want);
         ssize_t n = at != NULL ? pread(fd, at, want, (off_t)from) : -1;
         if (n <= 0)
-            _exit(EXIT_SYSTEM);
+            _exit(n < 0 ? errno : EIO);
         w->bytes.len = (size_t)n;
         from += (uint64_t)n;
         writer_flush(w, false);
@@ -148,8 +171,9 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
 
 /* Makes a forked process harmless. It dies with its parent; getppid(2) detects a parent that died
  * before the prctl(2). It keeps its two files and its end of the pipe, and closes its copies of all
- * other descriptors; otherwise a client's socket that the parent closes would stay connected until
- * the child exits.
+ * other descriptors; otherwise a client's socket that the parent closes would stay connected, and
+ * the journal locked, until the child exits. The descriptor of the old file is -1 in a child that
+ * does not need it.
  *
  *      before   ... journal file alive ...     copies above 5, so that no dup2 closes one
  *      after    0 1 2 journal=3 file=4 alive=5
@@ -160,7 +184,8 @@ static void become_child(pid_t parent, int journal, int file, int alive)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(EXIT_SYSTEM);
-    dup2(journal, CHILD_JOURNAL);
+    if (journal >= 0)
+        dup2(journal, CHILD_JOURNAL);
     dup2(file, CHILD_FILE);
     dup2(alive, CHILD_ALIVE);
     if (syscall(SYS_close_range, CHILD_ALIVE + 1U, ~0U, 0U) < 0)
@@ -176,7 +201,7 @@ __attribute__((noreturn)) static void run_child(const struct journal *j, off_t e
     if (more)
         write_range(&w, CHILD_JOURNAL, j->copied, j->size);
     else
-        write_hub(&w, j->hub);
+        write_snapshot(&w, j->hub, j->n);
     writer_flush(&w, true);
     _exit(0);
 }
@@ -196,14 +221,33 @@ static int copy_for_child(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, CHILD_ALIVE + 1);
 }
 
-/* Opens everything before the fork, while a failure still costs only this attempt. */
-static struct handover prepare_child(const struct journal *j, int file)
+/* Opens the old file again, because a copy of our descriptor would be a copy of its lock too.
+ * Returns -1 with errno set, ESTALE if its name no longer refers to it. */
+static int open_again(const struct journal *j)
 {
-    struct handover h = { .closed = { -1, -1 }, .ended = { -1, -1 } };
+    struct stat ours, named;
+    int fd = open(j->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int copy = fd >= 0 ? copy_for_child(fd) : -1;
+    if (copy >= 0 && (fstat(j->fd, &ours) < 0 || fstat(fd, &named) < 0 ||
+                         ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)) {
+        close(copy);
+        copy = -1;
+        errno = ESTALE;
+    }
+    if (fd >= 0)
+        close(fd);
+    return copy;
+}
+
+/* Opens everything before the fork, while a failure still costs only this attempt. */
+static struct handover prepare_child(const struct journal *j, int file, bool more)
+{
+    struct handover h = { .journal = -1, .closed = { -1, -1 }, .ended = { -1, -1 } };
     bool piped = pipe2(h.closed, O_CLOEXEC) == 0 && pipe2(h.ended, O_CLOEXEC) == 0;
-    h.journal = copy_for_child(j->fd);
     h.file = copy_for_child(file);
     h.alive = piped ? copy_for_child(h.ended[1]) : -1;
+    if (more)
+        h.journal = open_again(j);
     return h;
 }
 
@@ -225,9 +269,10 @@ static void await_closed(int pipe_end)
         continue;
 }
 
-/* Reaps the child, so that no zombie remains. Returns whether its file is complete. A process that
- * exits closes its pipe shortly before waitpid(2) can return, so this can block briefly. */
-static bool end_child(struct journal *j)
+/* Reaps the child, so that no zombie remains. Returns 0 if its file is complete, or an errno. A
+ * process that exits closes its pipe shortly before waitpid(2) can return, so this can block
+ * briefly. */
+static int end_child(struct journal *j)
 {
     int status = 0;
     pid_t ended;
@@ -235,16 +280,22 @@ static bool end_child(struct journal *j)
         continue;
     j->child = 0;
     close(j->child_ended);
-    return ended > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return ended > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : ECANCELED;
 }
 
 void compact_stop(struct journal *j)
 {
-    if (j->child == 0)
-        return;
-    kill(j->child, SIGKILL);
-    end_child(j);
-    unlink(j->new_path);
+    bool begun = j->child != 0 || j->written || j->new_fd >= 0;
+    if (j->child != 0) {
+        kill(j->child, SIGKILL);
+        end_child(j);
+    }
+    if (j->new_fd >= 0)
+        close(j->new_fd);
+    if (begun)
+        unlink(j->new_path);
+    j->new_fd = -1;
+    j->written = false;
 }
 
 /* Notes the child, and adds the pipe to the keeper's epoll set. Closing the pipe's only descriptor
@@ -262,15 +313,19 @@ static bool watch_child(struct journal *j, pid_t child, int ended)
 }
 
 /* Forks a child that writes a new file or, if `more`, appends to it. The loop waits for the fork,
- * which takes longer the more memory the server has mapped. Returns whether the child is running
- * and watched; if not, no descriptor is left open. */
-static bool start_child(struct journal *j, bool more)
+ * which takes longer the more memory the server has mapped. Returns 0 if the child is running and
+ * watched; otherwise an errno, and no descriptor is left open. */
+static int start_child(struct journal *j, bool more)
 {
-    int file = open(j->new_path, O_RDWR | O_CREAT | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
+    int file =
+        open(j->new_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
     off_t end = file >= 0 ? lseek(file, 0, SEEK_END) : -1;
-    struct handover h = prepare_child(j, file);
-    bool ready = end >= 0 && h.journal >= 0 && h.file >= 0 && h.alive >= 0;
+    struct handover h = { -1, -1, -1, { -1, -1 }, { -1, -1 } };
+    if (end >= 0)
+        h = prepare_child(j, file, more);
+    bool ready = end >= 0 && (!more || h.journal >= 0) && h.file >= 0 && h.alive >= 0;
     pid_t parent = getpid(), child = ready ? fork() : -1;
+    int error = errno;
     if (child == 0) {
         become_child(parent, h.journal, h.file, h.alive);
         run_child(j, end, more);
@@ -279,71 +334,144 @@ static bool start_child(struct journal *j, bool more)
     if (child > 0)
         await_closed(h.closed[0]);
     close_all((int[]) { h.closed[0], child < 0 ? h.ended[0] : -1 }, 2);
-    return child > 0 && watch_child(j, child, h.ended[0]);
+    if (child > 0)
+        return watch_child(j, child, h.ended[0]) ? 0 : ENOMEM;
+    return error;
 }
 
-/* Finishes a compaction: appends the rest, syncs, renames, syncs the folder, in this order. After a
- * power cut, a rename before the sync could leave the name on an empty file, and the old file would
- * be gone. The new file is synced even with --sync none, because the old one may have been on the
- * disk for a long time. Returns false if a step up to the rename failed; the old journal then stays
- * in use. */
-static bool replace(struct journal *j)
+/* Keeps the old file in use; it is merely larger than it should be. A file that is not to be
+ * trusted is tried again after a second instead of a minute. Returns -1, for the functions that
+ * return a descriptor. */
+static int give_up(struct journal *j, const char *step, int error)
 {
-    struct writer w = { .fd = open(j->new_path, O_RDWR | O_CLOEXEC) };
-    off_t end = w.fd >= 0 ? lseek(w.fd, 0, SEEK_END) : -1;
-    char *rest = malloc(REMAINDER_BYTES);
-    size_t len = (size_t)(j->size - j->copied);
-    must(len <= REMAINDER_BYTES);
-    bool good = end >= 0 && rest != NULL &&
-                pread(j->fd, rest, len, (off_t)j->copied) == (ssize_t)len &&
-                record_write(w.fd, (struct span) { rest, len }, (uint64_t)end) == 0 &&
-                fdatasync(w.fd) == 0 && rename(j->new_path, j->path) == 0;
-    free(rest);
-    if (!good) {
-        if (w.fd >= 0)
-            close(w.fd);
-        return false;
-    }
-    uint64_t size = (uint64_t)end + len;
-    int error = fsync(j->folder) < 0 ? errno : 0;
-    log_line(LOG_INFO, "journal compacted=1 before=%llu after=%llu", (unsigned long long)j->size,
-        (unsigned long long)size);
-    close(j->fd);
-    j->fd = w.fd;
-    j->size = size;
-    j->compacted = j->size;
-    j->damaged = false;
-    /* Without the folder's sync, a power cut can bring the old file back, without later messages.
-     * So no message is accepted until another compaction has succeeded. */
-    trouble_set(j, error != 0 ? TROUBLE_BROKEN : TROUBLE_NONE, error);
-    return true;
-}
-
-/* Keeps the old file in use; it is merely larger than it should be. A broken journal accepts no
- * messages until a compaction succeeds, so it tries again after a second instead of a minute. */
-static void give_up(struct journal *j)
-{
-    log_line(LOG_WARN, "journal compacted=0 reason=\"%s\"", "the new file could not be written");
+    trouble_warn(j, step, error);
+    if (j->new_fd >= 0)
+        close(j->new_fd);
+    j->new_fd = -1;
     unlink(j->new_path);
     j->compact_ms =
-        j->mono_ms + (j->trouble == TROUBLE_BROKEN ? TROUBLE_RETRY_MS : COMPACT_RETRY_MS);
+        j->mono_ms + (trouble_needs_rewrite(j->trouble) ? TROUBLE_RETRY_MS : COMPACT_RETRY_MS);
+    return -1;
 }
 
 void compact_start(struct journal *j)
 {
-    if (!start_child(j, false))
-        give_up(j);
+    int error = start_child(j, false);
+    if (error != 0)
+        give_up(j, "starting the process that writes the new file", error);
 }
 
 void compact_continue(struct journal *j)
 {
-    bool good = end_child(j);
-    if (good && j->size - j->copied > REMAINDER_BYTES)
-        good = start_child(j, true);
-    else if (good)
-        good = replace(j);
-    if (!good)
-        give_up(j);
+    int error = j->child != 0 ? end_child(j) : 0;
+    if (error == 0 && j->size - j->copied > REMAINDER_BYTES)
+        error = start_child(j, true);
+    else
+        j->written = error == 0;
+    if (error != 0)
+        give_up(j, "writing the new file", error);
+}
+
+/* ==== Replacing the file ===================================================================== */
+
+bool compact_is_written(const struct journal *j)
+{
+    return j->written;
+}
+
+/* Appends what the children have not copied. The new file gets its lock before its name, and its
+ * sync even with --sync none, because the old one may have been on the disk for a long time. */
+int compact_finish(struct journal *j)
+{
+    size_t len = (size_t)(j->size - j->copied);
+    struct buffer rest = { 0 };
+    char *to = buffer_reserve(&rest, len + 1);
+    int error = ENOMEM;
+    j->written = false;
+    j->new_fd = open(j->new_path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    off_t end = j->new_fd >= 0 && to != NULL ? lseek(j->new_fd, 0, SEEK_END) : -1;
+    ssize_t n = end >= 0 ? pread(j->fd, to, len, (off_t)j->copied) : -1;
+    if (n < 0 || !claim_lock(j->new_fd))
+        error = errno;
+    else if ((size_t)n < len)
+        error = EIO;
+    else
+        error = record_write(j->new_fd, (struct span) { to, len }, (uint64_t)end);
+    buffer_free(&rest);
+    if (error != 0)
+        return give_up(j, "finishing the new file", error);
+    j->new_size = (uint64_t)end + len;
+    return j->new_fd;
+}
+
+/* Keeps the file that has the journal's name if it is not the journal, or has what the new one does
+ * not. Returns 0 or an errno. A file system without hard links can only rename it, which leaves an
+ * instant without a journal; that is done only if the name does not lead to a good journal
+ * anyway. */
+static int keep_beside(struct journal *j)
+{
+    struct stat ours, named;
+    char path[ASIDE_PATH_BYTES], quoted[ASIDE_PATH_BYTES + 64];
+    bool there = lstat(j->path, &named) == 0, gone = j->trouble == TROUBLE_GONE;
+    bool own = there && fstat(j->fd, &ours) == 0 && ours.st_dev == named.st_dev &&
+               ours.st_ino == named.st_ino;
+    if (!there || (own && !gone && !j->keep_old))
+        return 0;
+    const char *word = own && !gone ? "old" : "found";
+    int error = aside_link(j, word, j->hub->unix_ms, path);
+    if (error != 0 && (gone || !own))
+        error = aside_move(j, word, j->hub->unix_ms, path);
+    if (error == 0)
+        log_line(LOG_WARN, "journal kept=%s bytes=%llu",
+            log_quote(span_of(path), quoted, sizeof quoted), (unsigned long long)named.st_size);
+    return error;
+}
+
+/* Renames. After a power cut, a rename before the sync of the new file could leave the name on an
+ * empty file, and the old one would be gone. */
+int compact_replace(struct journal *j, int error)
+{
+    if (error != 0)
+        return give_up(j, "syncing the new file", error);
+    if ((error = keep_beside(j)) != 0)
+        return give_up(j, "keeping the old file beside the new one", error);
+    if (rename(j->new_path, j->path) < 0)
+        return give_up(j, "renaming the new file", errno);
+    log_line(LOG_INFO, "journal compacted=1 before=%llu after=%llu messages=%llu rooms=%zu",
+        (unsigned long long)j->size, (unsigned long long)j->new_size,
+        (unsigned long long)j->hub->messages, j->hub->rooms.count);
+    close(j->fd);
+    j->fd = j->new_fd;
+    j->new_fd = -1;
+    j->size = j->compacted = j->new_size;
+    j->damaged = j->keep_old = false;
+    return j->folder;
+}
+
+/* Without the folder's sync, a power cut can bring the old file back, without later messages. So if
+ * that fails, no message is accepted until another compaction has succeeded. */
+void compact_end(struct journal *j, int error)
+{
+    if (error != 0) {
+        trouble_set(j, TROUBLE_BROKEN, strerror(error));
+        return;
+    }
+    trouble_end_warning(j);
+    trouble_end(j);
+    j->watch_ms = j->mono_ms; /* the old file's space is free now */
+}
+
+/* ==== When =================================================================================== */
+
+/* Returns whether the file takes up space that is short. A rewrite needs as much space as the rings
+ * hold, so it must come before that is gone. What is saved must be worth the work. */
+static bool is_short(const struct journal *j)
+{
+    uint64_t held = j->hub->held + j->hub->messages * COMMENT_BYTES;
+    uint64_t saved = j->size > held ? j->size - held : 0;
+    uint64_t slack = held / 4 > SHORT_MIN_BYTES ? held / 4 : SHORT_MIN_BYTES;
+    return saved > SHORT_MIN_BYTES && saved > held / 16 && j->space >= j->hub->held &&
+           j->space < held + slack;
 }
 
 /* Returns true if the file is more than twice as large as what the rings hold: at least half of it
@@ -353,7 +481,9 @@ void compact_continue(struct journal *j)
  * once. */
 bool compact_is_due(const struct journal *j)
 {
-    return j->trouble == TROUBLE_BROKEN || j->damaged ||
+    if (j->child != 0 || j->written || j->new_fd >= 0)
+        return false;
+    return trouble_needs_rewrite(j->trouble) || j->damaged || is_short(j) ||
            (j->size > COMPACT_MIN_BYTES && j->size / 2 > j->hub->held &&
                j->size / 2 > j->compacted);
 }

@@ -5,17 +5,30 @@
 
 #include "store/inside.h"
 
-/* Returns whether the file is large enough, or damaged enough, to be rewritten. O(1). */
+/* Returns whether the file should be rewritten, and no rewrite is in progress: it is large,
+ * damaged, not to be trusted, or takes up space that is short. O(1). */
 bool compact_is_due(const struct journal *j);
 
 /* Starts a child that writes the new file. If that fails, the next attempt is at j->compact_ms. */
 void compact_start(struct journal *j);
 
-/* Call this when the child has ended. Replaces the old file with the new one or, if the journal has
- * grown a lot in the meantime, starts another child that copies what is missing. */
+/* Call this when the child has ended. If the journal has grown a lot in the meantime, starts
+ * another child that copies what is missing. */
 void compact_continue(struct journal *j);
 
-/* Kills the child, if there is one, and removes the file that it was writing. */
+/* Returns whether the children are done: the three steps below replace the file. Between them, the
+ * caller syncs, and writes nothing to the old file.
+ *
+ *      compact_finish ── sync of the new file ──► compact_replace ── of the folder ──► compact_end
+ *
+ * The first two return the descriptor to sync, or -1 if the rewrite has failed; then the old file
+ * stays in use. The others take the errno of the sync, or 0. */
+bool compact_is_written(const struct journal *j);
+int compact_finish(struct journal *j);
+int compact_replace(struct journal *j, int error);
+void compact_end(struct journal *j, int error);
+
+/* Kills the child, if there is one, and removes the new file that has not replaced the old one. */
 void compact_stop(struct journal *j);
 
 #endif

@@ -1,4 +1,5 @@
-/* journal.c - the keeper on disk, a write-ahead journal: opens it, appends, recovers from failures.
+/* journal.c - the keeper on disk, a write-ahead journal: appends batches, and recovers from
+ * failures.
  *
  * Write-ahead means: a message is on the disk before any stream or page sees it, and before its
  * POST is answered. So every acknowledged message is in the file, no matter when a crash happens.
@@ -9,202 +10,76 @@
  *      | record | record | ... | record | record | rec
  *      '------ written and synced ------'--- a batch that is being written
  *
+ * The sync does not run in the loop (sync.c), so that only the publishers wait for the disk. While
+ * one batch settles, the next one gathers:
+ *
+ *      turns    1        2        3        4        5
+ *      POSTs    a b      c        d e      f
+ *      batch    a b: written, syncing ...  safe
+ *               c d e:   gathering         written, syncing ...
+ *
  * The invariant: the file is good up to `size`. Everything in this file maintains it:
- *  - A batch is written at `size` and synced; after that `size` moves and the batch is safe. All
- *    messages of a turn share one sync ("group commit"). It is written at once from one buffer: a
- *    copy costs nothing compared with a sync, and a writev of a thousand pieces would be split.
+ *  - A batch is written at `size` and synced; after that `size` moves and the batch is safe. All of
+ *    its messages share one sync ("group commit"). It is written at once from one buffer: a copy
+ *    costs nothing compared with a sync, and a writev of a thousand pieces would be split.
  *  - If a write fails, the file is truncated to `size`, because refused messages must not reappear.
  *  - If a sync fails, the file is broken: what is on the disk is unknown. All messages are refused
  *    until compact.c has written a new file from the rings, which contain only safe messages.
- *  - A crash in the middle of a write leaves a torn tail. replay.c recognizes it, and journal_open
- *    cuts it off.
+ *  - If another program has removed or changed the file, the same is done. So the file is looked at
+ *    before each write, before a batch is called safe, and once a second.
+ *  - A crash in the middle of a write leaves a torn end, which the next start cuts off.
  *
  * If a crash comes between the write and the answer, the client does not learn whether its message
- * is in the file. So clients repeat the POST with its Idempotency-Key.
- *
- * The sync runs in the loop's thread, so all clients wait while the disk works. That is the price
- * of a server with a single thread. One sync per turn keeps the wait from growing with the number
- * of messages. */
+ * is in the file. So clients repeat the POST with its Idempotency-Key. */
 
 #include "store/journal.h"
 
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
-#include "base/print.h"
 #include "hub/room.h"
+#include "store/claim.h"
 #include "store/compact.h"
 #include "store/inside.h"
 #include "store/record.h"
 #include "store/replay.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-/* ==== Opening ================================================================================ */
+enum {
+    WATCH_MS = 1000,         /* between two looks at the file's name */
+    BATCH_KEPT_BYTES = 65536 /* a buffer that a large batch has grown beyond this is freed */
+};
 
-/* Aborts the startup. Later, a failing journal is a state (trouble.h), not a reason to exit. */
-__attribute__((noreturn)) static void refuse_path(const char *path, const char *why)
+/* ==== Queues ================================================================================= */
+
+/* Appends a batch to the queue. */
+static void push(struct queue *q, struct publication *batch)
 {
-    log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
+    *q->end = batch;
+    while (*q->end != NULL)
+        q->end = &(*q->end)->next;
 }
 
-/* Returns PATH with a suffix, from malloc; the caller owns it. */
-static char *path_with(const char *path, const char *suffix)
+static void make_empty(struct queue *q)
 {
-    size_t len = strlen(path) + strlen(suffix) + 1;
-    char *with = malloc(len);
-    if (with == NULL)
-        refuse_path(path, strerror(errno));
-    print_into(with, len, "%s%s", path, suffix);
-    return with;
+    q->first = NULL;
+    q->end = &q->first;
 }
 
-/* Locks the journal, because two processes that append to one file would overwrite each other's
- * records. The lock has its own file, because compaction replaces the journal, and a lock stays
- * with the file that was locked. It is a record lock (fcntl), which belongs to the process: a
- * flock(2) lock belongs to the open file, so a child that still has a copy would keep it after the
- * server was killed, and the next start would fail. The kernel drops the lock when the process
- * ends, however it ends, so no lock is ever stale. The price: closing any other descriptor of the
- * lock file would drop the lock, so no other code opens that file. */
-static void take_lock(struct journal *j)
+/* Settles all messages of a queue. The queue is empty before the first waiter is told, and the next
+ * message is found before hub_safe frees this one. */
+static void settle_all(struct journal *j, struct queue *q, enum settled settled)
 {
-    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    j->lock = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (j->lock < 0)
-        refuse_path(j->path, strerror(errno));
-    if (fcntl(j->lock, F_SETLK, &lock) < 0)
-        refuse_path(j->path, errno == EAGAIN || errno == EACCES
-                                 ? "another ssechat uses this journal; give each one its own"
-                                 : strerror(errno));
-}
-
-/* Refuses a folder, a device or a FIFO before any file is created beside it. A new path is fine. */
-static void check_path(const char *path)
-{
-    struct stat st;
-    errno = 0;
-    if (stat(path, &st) < 0 ? errno != ENOENT : !S_ISREG(st.st_mode))
-        refuse_path(path, errno != 0 ? strerror(errno) : "it is not a regular file");
-}
-
-/* Returns the path without symbolic links (from malloc), so that a journal has one name and one
- * lock, and a compaction renames over the file itself, not over a link to it. Creates the file if
- * it does not exist, because realpath(3) fails otherwise. */
-static char *real_path(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    char *real = fd >= 0 ? realpath(path, NULL) : NULL;
-    if (real == NULL)
-        refuse_path(path, strerror(errno));
-    close(fd);
-    return real;
-}
-
-/* Opens the file and its folder, once the lock is held. Even an existing file gets mode 0600,
- * because it contains what users wrote. The new file of an interrupted compaction is removed; it
- * was never renamed, so the journal itself is still intact. */
-static void open_file(struct journal *j)
-{
-    struct stat st;
-    j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (j->fd < 0 || fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0)
-        refuse_path(j->path, strerror(errno));
-    j->size = (uint64_t)st.st_size;
-    char *copy = path_with(j->path, ""); /* dirname(3) changes its argument */
-    j->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    if (j->folder < 0)
-        refuse_path(j->path, strerror(errno));
-    unlink(j->new_path);
-}
-
-/* ==== Appending ============================================================================== */
-
-/* Returns whether the operator can end an error by making space (507 for a POST): the disk is full,
- * the quota is used up, or the file is as large as it may be (RLIMIT_FSIZE). */
-static bool is_full(int error)
-{
-    return error == ENOSPC || error == EDQUOT || error == EFBIG;
-}
-
-/* Appends and syncs. Returns 0, or the errno if nothing was appended; the trouble is then set.
- *
- * write(2) only copies into the page cache, which survives the end of the process but not a power
- * cut. fdatasync(2) returns after the disk has reported the bytes, and the file's new length, as
- * stored. Only then may the caller say "safe". After a short or failed write, truncating the file
- * is enough, because nothing after `size` was promised.
- *
- * A failed sync is worse. The kernel reports the error once and marks the pages clean, so a second
- * sync has nothing to write and returns 0 although the data is lost (PostgreSQL met this in 2018,
- * as "fsyncgate"). So a sync is never retried: the state is TROUBLE_BROKEN. The file is truncated
- * even then; otherwise a restart before the repair would replay the refused messages.
- *
- * The truncation itself is not synced: if the machine loses power before the next successful
- * append, a refused message can still reappear. */
-static int append(struct journal *j, struct span bytes)
-{
-    int error = record_write(j->fd, bytes, j->size);
-    bool cut_suffices = error != 0; /* true after a failed write, false after a failed sync */
-    if (error == 0 && j->sync && fdatasync(j->fd) < 0)
-        error = errno;
-    if (error == 0) {
-        j->size += bytes.len;
-        trouble_set(j, TROUBLE_NONE, 0);
-        return 0;
-    }
-    if (ftruncate(j->fd, (off_t)j->size) < 0)
-        cut_suffices = false; /* refused messages are still in the file */
-    trouble_set(j,
-        !cut_suffices    ? TROUBLE_BROKEN
-        : is_full(error) ? TROUBLE_FULL
-                         : TROUBLE_WRITE,
-        error);
-    return error;
-}
-
-/* Numbers a batch and writes it to the file, as one unit: all of its messages are safe or all are
- * refused. Numbering comes first, because the id is part of the record; ids of a refused batch are
- * never reused, which leaves holes that no client notices. A payload is formatted here without the
- * chunk envelope, and again with it in hub_safe, which is cheap compared with a sync. If memory
- * runs out, the batch is refused and the file is left alone. */
-static enum settled store(struct journal *j, struct publication *batch)
-{
-    struct buffer *out = &j->batch, payload = { 0 };
-    buffer_clear(out);
-    for (struct publication *p = batch; p != NULL; p = p->next) {
-        if (p->forgets)
-            continue;
-        struct id id = hub_next_id(j->hub);
-        hub_number(j->hub, p, id, id.ms);
-        buffer_clear(&payload);
-        frame_message(&payload, &p->content, &p->stamp, false);
-        record_message(out, room_name(p->room), frame_stored_kind(p->content.kind), p->content.key,
-            buffer_span(&payload));
-        out->failed |= payload.failed;
-    }
-    buffer_free(&payload);
-    if (out->failed)
-        return SETTLED_FAILED;
-    int error = append(j, buffer_span(out));
-    return error == 0 ? SETTLED_SAFE : is_full(error) ? SETTLED_FULL : SETTLED_FAILED;
-}
-
-/* Settles a batch before it returns; nothing is pending between turns. Even on a full disk, each
- * batch is tried, so a journal recovers with the first POST that fits. A broken file accepts
- * nothing. */
-static void keep(struct keeper *keeper, struct publication *batch)
-{
-    struct journal *j = CONTAINER(keeper, struct journal, keeper);
-    enum settled settled = SETTLED_FAILED;
-    if (batch != NULL && j->trouble != TROUBLE_BROKEN)
-        settled = store(j, batch);
-    for (struct publication *p = batch, *next; p != NULL; p = next) {
-        next = p->next; /* settling frees p */
+    struct publication *p = q->first, *next;
+    make_empty(q);
+    for (; p != NULL; p = next) {
+        next = p->next;
         if (settled == SETTLED_SAFE)
             hub_safe(j->hub, p);
         else
@@ -212,46 +87,270 @@ static void keep(struct keeper *keeper, struct publication *batch)
     }
 }
 
+/* ==== Trouble ================================================================================ */
+
+/* Returns NULL if the file is as this process left it, `size` bytes long and under its name, or
+ * what another program has done to it. The two calls cost about a microsecond each. */
+static const char *what_happened(const struct journal *j, uint64_t size)
+{
+    struct stat ours, named;
+    if (fstat(j->fd, &ours) < 0)
+        return strerror(errno);
+    if (lstat(j->path, &named) < 0)
+        return errno == ENOENT ? "it was removed or moved away" : strerror(errno);
+    if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino)
+        return "another file has taken its name";
+    if ((uint64_t)ours.st_size != size)
+        return (uint64_t)ours.st_size < size ? "it was cut off" : "something was appended to it";
+    return NULL;
+}
+
+/* Looks at the file, which must be `size` bytes long. If another program has changed it, the
+ * journal is in trouble, and false is returned. */
+static bool look(struct journal *j, uint64_t size)
+{
+    const char *what = what_happened(j, size);
+    if (what != NULL)
+        trouble_set(j, TROUBLE_GONE, what);
+    return what == NULL;
+}
+
+/* Truncates the file to what is good, and enters the state that follows from the error. A failed
+ * sync is worse than a failed write. The kernel reports the error once and marks the pages clean,
+ * so a second sync has nothing to write and returns 0 although the data is lost (PostgreSQL met
+ * this in 2018, as "fsyncgate"). So a sync is never retried. The file is truncated even then;
+ * otherwise a restart before the repair would replay the refused messages.
+ *
+ * The truncation itself is not synced: if the machine loses power before the next successful
+ * append, a refused message can still reappear. */
+static void fail(struct journal *j, int error, bool cut_suffices)
+{
+    int cut_error = ftruncate(j->fd, (off_t)j->size) < 0 ? errno : 0;
+    if (j->trouble == TROUBLE_GONE)
+        return;
+    if (!cut_suffices || cut_error != 0)
+        trouble_set(j, TROUBLE_BROKEN, strerror(cut_suffices ? cut_error : error));
+    else
+        trouble_set(j, trouble_is_full(error) ? TROUBLE_FULL : TROUBLE_WRITE, strerror(error));
+}
+
+/* Returns the sentence for /healthz, which trouble_set has made. */
 static const char *trouble(const struct keeper *keeper)
 {
-    return trouble_sentence(CONST_CONTAINER(keeper, struct journal, keeper)->trouble);
+    const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
+    return j->trouble != TROUBLE_NONE ? j->sentence : NULL;
+}
+
+static const char *warning(const struct keeper *keeper)
+{
+    const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
+    return j->warning[0] != '\0' ? j->warning : NULL;
+}
+
+/* ==== Syncs ================================================================================== */
+
+/* Ends a batch, whose sync has ended with `error`. All of its messages are safe or all are refused;
+ * the record numbers of a refused batch are used again, its ids are not, which leaves holes that no
+ * client notices. The file may have been removed during the sync: then the messages would not be
+ * found. */
+static void settle(struct journal *j, int error)
+{
+    if (error != 0 || !look(j, j->size + j->batch.len)) {
+        fail(j, error, false);
+        settle_all(j, &j->settling, SETTLED_FAILED);
+        return;
+    }
+    j->size += j->batch.len;
+    j->space -= j->space > j->batch.len ? j->batch.len : j->space;
+    j->n = j->batch_n;
+    trouble_end(j);
+    if (j->forgot_rooms > 0)
+        log_line(LOG_INFO, "journal forgot=%llu rooms=%llu", (unsigned long long)j->forgot,
+            (unsigned long long)j->forgot_rooms);
+    j->forgot_rooms = 0;
+    settle_all(j, &j->settling, SETTLED_SAFE);
+    if (j->batch.capacity > BATCH_KEPT_BYTES)
+        buffer_free(&j->batch);
+}
+
+static void begin_sync(struct journal *j, int fd, enum phase phase);
+
+/* Does what the end of a sync is for. */
+static void end_sync(struct journal *j, int error)
+{
+    enum phase phase = j->phase;
+    j->phase = PHASE_IDLE;
+    if (j->trouble == TROUBLE_STUCK)
+        trouble_end(j);
+    if (phase == PHASE_SETTLE)
+        settle(j, error);
+    else if (phase == PHASE_SYNC_NEW)
+        begin_sync(j, compact_replace(j, error), PHASE_SYNC_FOLDER);
+    else if (phase == PHASE_SYNC_FOLDER)
+        compact_end(j, error);
+}
+
+/* Begins a sync of `fd`; if it is -1, there is nothing to sync. If the kernel refuses to do it in
+ * the background, it has ended already. */
+static void begin_sync(struct journal *j, int fd, enum phase phase)
+{
+    if (fd < 0)
+        return;
+    j->phase = phase;
+    j->sync_ms = clock_mono_ms();
+    if (!sync_start(&j->sync, fd, phase != PHASE_SYNC_FOLDER))
+        end_sync(j, sync_result(&j->sync));
+}
+
+/* ==== Appending ============================================================================== */
+
+/* Makes the records of all messages that have gathered, and numbers them: first the ids, because
+ * they are part of the records. A payload is formatted here without the chunk envelope, and again
+ * with it in hub_safe, which is cheap compared with a sync. */
+static void make_records(struct journal *j)
+{
+    struct buffer *out = &j->batch, payload = { 0 };
+    buffer_clear(out);
+    j->batch_n = j->n;
+    j->forgot_rooms = j->forgot = 0;
+    for (struct publication *p = j->gathering.first; p != NULL; p = p->next) {
+        if (p->forgets) {
+            record_forgotten(out, ++j->batch_n, p->room);
+            j->forgot_rooms++;
+            j->forgot += p->room->ring.next - p->room->ring.first;
+            continue;
+        }
+        hub_number(j->hub, p, hub_next_id(j->hub), hub_time(j->hub));
+        buffer_clear(&payload);
+        frame_message(&payload, &p->content, &p->stamp, false);
+        struct stored m = { .room = room_name(p->room),
+            .key = p->content.key,
+            .payload = buffer_span(&payload),
+            .id = p->id,
+            .time_ms = p->time_ms,
+            .author = p->content.author,
+            .kind = frame_stored_kind(p->content.kind) };
+        record_message(out, ++j->batch_n, &m);
+        out->failed |= payload.failed;
+    }
+    buffer_free(&payload);
+}
+
+/* Writes j->batch, with the messages in `settling`, and begins its sync. write(2) only copies into
+ * the page cache, which survives the end of the process but not a power cut. fdatasync(2) returns
+ * after the disk has reported the bytes, and the file's new length, as stored. */
+static void write_batch(struct journal *j)
+{
+    int error = record_write(j->fd, buffer_span(&j->batch), j->size);
+    if (error != 0) {
+        fail(j, error, true);
+        settle_all(j, &j->settling, trouble_is_full(error) ? SETTLED_FULL : SETTLED_FAILED);
+    } else if (j->sync_always) {
+        begin_sync(j, j->fd, PHASE_SETTLE);
+    } else {
+        settle(j, 0);
+    }
+}
+
+/* Writes the messages that have gathered, as one unit. If memory runs out, they are refused, and
+ * the file is left alone. Even on a full disk, each batch is tried, so a journal recovers with the
+ * first POST that fits. */
+static void store(struct journal *j)
+{
+    make_records(j);
+    push(&j->settling, j->gathering.first);
+    make_empty(&j->gathering);
+    if (j->batch.failed)
+        settle_all(j, &j->settling, SETTLED_FAILED);
+    else
+        write_batch(j);
+}
+
+/* Does what can be done once no sync is in flight. A compaction comes before the next batch, which
+ * can then be written to the new file. A file that must be rewritten accepts nothing. */
+static void advance(struct journal *j)
+{
+    bool waits = j->gathering.first != NULL;
+    if (j->phase == PHASE_IDLE && compact_is_written(j))
+        begin_sync(j, compact_finish(j), PHASE_SYNC_NEW);
+    if (j->phase == PHASE_IDLE && waits && !trouble_needs_rewrite(j->trouble) && look(j, j->size))
+        store(j);
+    if (trouble_needs_rewrite(j->trouble) || j->trouble == TROUBLE_STUCK)
+        settle_all(j, &j->gathering, SETTLED_FAILED);
+}
+
+/* In a turn in which a batch has settled, only gathers. The answers cause new POSTs, many of which
+ * arrive while the others are still being sent; the next turn reads them, and they share the next
+ * sync. Otherwise two groups of publishers would take turns, each with half of the messages. */
+static void keep(struct keeper *keeper, struct publication *batch)
+{
+    struct journal *j = CONTAINER(keeper, struct journal, keeper);
+    push(&j->gathering, batch);
+    if (!j->has_settled)
+        advance(j);
+    j->has_settled = false;
 }
 
 /* ==== Time =================================================================================== */
 
-/* Appends the state of the hub, which no message contains: at startup, and as a small write that
- * shows whether a failing disk works again. After damage it also appends what each room has lost.
- * The damaged end of a file is cut off at startup, so without these records the next start would
- * not know of the gap; a rewritten file has them. Returns false if out of memory. */
-static bool probe(struct journal *j)
+/* Makes records of the hub's state, which no message contains: at startup, and as a small write
+ * that shows whether a failing disk works again. A new file begins with its first record. After
+ * damage, what each room has lost follows: the damaged end of a file is cut off at startup, so
+ * without these records the next start would not know of the gap; a rewritten file has them. */
+static void make_state(struct journal *j)
 {
     struct buffer *out = &j->batch;
     buffer_clear(out);
-    j->retry_ms = j->mono_ms + TROUBLE_RETRY_MS;
-    record_hub(out, j->hub);
-    for (struct node *n = NULL; j->damaged && (n = table_walk(&j->hub->rooms, n)) != NULL;)
-        record_room(out, CONTAINER(n, struct room, node));
-    bool whole = !out->failed;
-    if (whole)
-        append(j, buffer_span(out));
-    return whole;
+    j->batch_n = j->n;
+    if (j->size == 0)
+        record_first(out);
+    record_hub(out, ++j->batch_n, j->hub);
+    for (struct node *n = NULL; j->hub->damage && (n = table_walk(&j->hub->rooms, n)) != NULL;)
+        record_room(out, ++j->batch_n, CONTAINER(n, struct room, node));
 }
 
-/* Returns whether a successful append would end the trouble. It never ends TROUBLE_BROKEN. */
+/* Returns whether a successful append would end the trouble. */
 static bool is_probing(const struct journal *j)
 {
     return j->trouble == TROUBLE_FULL || j->trouble == TROUBLE_WRITE;
 }
 
-/* Returns when the next probe or compaction is due. A probe comes first, because on a full disk a
- * second file cannot be written either. While a child works, no compaction is due; its pipe wakes
- * the loop. */
+static bool may_get_stuck(const struct journal *j)
+{
+    return j->trouble != TROUBLE_STUCK && !trouble_needs_rewrite(j->trouble);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Returns when something is due: now if messages wait for the next turn. While a sync is in flight,
+ * that is only the moment from which it counts as stuck. While a child works, no compaction is due;
+ * its pipe wakes the loop. */
 static int64_t next_ms(const struct keeper *keeper)
 {
     const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
+    if (j->phase != PHASE_IDLE)
+        return may_get_stuck(j) ? j->sync_ms + TROUBLE_STUCK_MS : INT64_MAX;
+    int64_t next = j->gathering.first != NULL ? 0 : j->watch_ms;
     if (is_probing(j))
-        return j->retry_ms;
-    return j->child == 0 && compact_is_due(j) ? j->compact_ms : INT64_MAX;
+        next = earlier(next, j->retry_ms);
+    if (compact_is_due(j))
+        next = earlier(next, j->compact_ms);
+    return next;
+}
+
+/* Looks at the file and at the disk's free space. */
+static void watch(struct journal *j)
+{
+    struct statvfs fs;
+    j->watch_ms = j->mono_ms + WATCH_MS;
+    if (!trouble_needs_rewrite(j->trouble))
+        look(j, j->size);
+    j->space = UINT64_MAX;
+    if (fstatvfs(j->fd, &fs) == 0)
+        j->space = (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 static void tick(struct keeper *keeper, int64_t mono_ms)
@@ -260,18 +359,41 @@ static void tick(struct keeper *keeper, int64_t mono_ms)
     j->mono_ms = mono_ms;
     if (next_ms(keeper) > mono_ms)
         return;
-    if (is_probing(j))
-        probe(j);
-    else
+    if (j->phase != PHASE_IDLE) {
+        trouble_set(j, TROUBLE_STUCK, "it has taken over 5 seconds");
+        settle_all(j, &j->gathering, SETTLED_FAILED);
+        return;
+    }
+    if (j->watch_ms <= mono_ms)
+        watch(j);
+    if (compact_is_due(j) && j->compact_ms <= mono_ms)
         compact_start(j);
+    if (is_probing(j) && j->retry_ms <= mono_ms) {
+        j->retry_ms = mono_ms + TROUBLE_RETRY_MS;
+        make_state(j);
+        if (!j->batch.failed)
+            write_batch(j);
+    }
 }
 
-/* Continues a compaction: the only descriptor in the keeper's epoll set is a child's pipe. */
+/* Handles what is ready in the keeper's own epoll set: a sync that has ended, or the pipe of a
+ * child. */
 static void ready(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
-    if (j->child != 0)
-        compact_continue(j);
+    struct epoll_event events[2];
+    int count = epoll_wait(j->keeper.watch, events, 2, 0);
+    for (int i = 0; i < count; i++) {
+        if (events[i].data.fd != j->sync.event) {
+            compact_continue(j);
+            continue;
+        }
+        int error = sync_result(&j->sync);
+        if (error < 0 || j->phase == PHASE_IDLE)
+            continue;
+        j->has_settled = j->phase == PHASE_SETTLE;
+        end_sync(j, error);
+    }
 }
 
 /* ==== The keeper ============================================================================= */
@@ -282,6 +404,9 @@ static void journal_close(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
     compact_stop(j);
+    sync_close(&j->sync);
+    settle_all(j, &j->settling, SETTLED_FAILED);
+    settle_all(j, &j->gathering, SETTLED_FAILED);
     close(j->keeper.watch);
     close(j->fd);
     close(j->folder);
@@ -293,37 +418,49 @@ static void journal_close(struct keeper *keeper)
     free(j);
 }
 
-/* Opens the journal in an order that matters. The lock comes before the first read, because another
- * server could still be appending. The state record overwrites the beginning of a torn tail, which
- * follows `size`; the rest of the tail is then cut off (after a crash in between, by the next
- * start). Finally the folder is synced; otherwise a power cut could remove the name of a new file,
- * with every message that was acknowledged. If the state record cannot be written, append has
- * already cut off the tail, and the server starts with that trouble.
- *
- * The keeper's `watch` is its own epoll descriptor inside the loop's, because a child's pipe comes
+/* Cuts off a torn end, and appends the state. The sync blocks, because the server does not serve
+ * yet. The folder is synced too; otherwise a power cut could remove the name of a new file, with
+ * every message that was acknowledged. If the state cannot be written, the server starts with that
+ * trouble. */
+static void begin_file(struct journal *j)
+{
+    if (ftruncate(j->fd, (off_t)j->size) < 0 || fsync(j->folder) < 0)
+        claim_refuse(j->path, strerror(errno));
+    make_state(j);
+    if (j->batch.failed)
+        claim_refuse(j->path, "there is not enough memory");
+    int error = record_write(j->fd, buffer_span(&j->batch), j->size);
+    bool cut_suffices = error != 0;
+    if (error == 0 && j->sync_always && fdatasync(j->fd) < 0)
+        error = errno;
+    if (error != 0) {
+        fail(j, error, cut_suffices);
+        return;
+    }
+    j->size += j->batch.len;
+    j->n = j->batch_n;
+}
+
+/* The keeper's `watch` is its own epoll descriptor inside the loop's, because a child's pipe comes
  * and goes, but the loop relies on one descriptor. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub)
 {
-    const char *path = settings->path;
-    check_path(path);
-    char *real = real_path(path);
+    struct epoll_event event = { .events = EPOLLIN };
     struct journal *j = malloc(sizeof *j);
     if (j == NULL)
-        refuse_path(path, strerror(errno));
-    *j = (struct journal) { .hub = hub, .path = real, .sync = settings->sync };
+        claim_refuse(settings->path, strerror(errno));
+    *j = (struct journal) { .hub = hub, .sync_always = settings->sync, .new_fd = -1 };
     j->keeper = (struct keeper) { keep, tick, next_ms, epoll_create1(EPOLL_CLOEXEC), ready, trouble,
-        journal_close };
-    if (j->keeper.watch < 0)
-        refuse_path(path, strerror(errno));
-    j->new_path = path_with(j->path, ".new");
-    j->lock_path = path_with(j->path, ".lock");
-    take_lock(j);
-    open_file(j);
+        warning, journal_close };
+    make_empty(&j->gathering);
+    make_empty(&j->settling);
+    claim_file(j, settings->path);
     replay_load(j);
-    if (!probe(j))
-        refuse_path(path, "there is not enough memory");
-    if (j->trouble == TROUBLE_NONE &&
-        (ftruncate(j->fd, (off_t)j->size) < 0 || fsync(j->folder) < 0))
-        refuse_path(path, strerror(errno));
+    begin_file(j);
+    sync_open(&j->sync);
+    event.data.fd = j->sync.event;
+    if (j->keeper.watch < 0 || (j->sync.event >= 0 && epoll_ctl(j->keeper.watch, EPOLL_CTL_ADD,
+                                                          j->sync.event, &event) < 0))
+        claim_refuse(settings->path, strerror(errno));
     return &j->keeper;
 }

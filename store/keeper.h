@@ -29,6 +29,10 @@ struct keeper {
     /* Returns NULL if all is well, or a sentence for /healthz that says why nothing can be kept. */
     const char *(*trouble)(const struct keeper *);
 
+    /* Returns NULL, or a sentence for /healthz that says what should be mended although messages
+     * are kept. */
+    const char *(*warning)(const struct keeper *);
+
     /* Refuses the pending messages, and frees everything, including the keeper. */
     void (*close)(struct keeper *);
 };

@@ -47,7 +47,8 @@ static void ready(struct keeper *keeper)
     (void)keeper;
 }
 
-static const char *trouble(const struct keeper *keeper)
+/* Serves as `trouble` and as `warning`. */
+static const char *none(const struct keeper *keeper)
 {
     (void)keeper;
     return NULL;
@@ -64,7 +65,7 @@ struct keeper *memory_open(struct hub *hub)
     if (memory == NULL)
         return NULL;
     *memory = (struct memory) {
-        .keeper = { keep, tick, next_ms, -1, ready, trouble, memory_close },
+        .keeper = { keep, tick, next_ms, -1, ready, none, none, memory_close },
         .hub = hub,
     };
     return &memory->keeper;

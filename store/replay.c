@@ -1,37 +1,47 @@
 /* replay.c - recovery: reads the records of a journal into a new hub, at startup.
  *
- * The file is read from front to back, and each intact record is given to the hub; the rings drop
- * what exceeds the history. Where no intact record begins, there are two cases:
+ * Each intact record is given to the hub; the rings drop what exceeds the history. What is no
+ * record (reader.c) is treated in two ways.
  *
- *      | record | record | rec          torn tail: a write that a crash interrupted
- *      | record | r#!ord | record |     damage: bytes that were good once have changed
+ * A torn end is cut off. It contains no acknowledged message, because with --sync always the sync
+ * comes before the answer. With --sync none it could, so it counts as damage.
  *
- * A torn tail is cut off. It contains no acknowledged message, because with --sync always the sync
- * comes before the answer. (One case looks the same: a flipped bit in the empty line at the very
- * end.) Damage could have hit acknowledged messages. The stretch up to the next good record is
- * copied to its own file for the operator to inspect, and all records around it are kept. Which
- * messages it contained is unknown, so every client that resumes with an id from before this start
- * gets a gap. A server should not refuse to start because of one bad sector.
+ * Damage could have hit acknowledged messages. All damaged stretches are copied to one file for the
+ * operator to inspect, and all records around them are kept. Which messages they contained is
+ * unknown, so every client that resumes with an id from before this start gets a gap. A server
+ * should not refuse to start because of one bad sector. A batch that a power cut has torn can look
+ * damaged too, because a disk writes its pages in any order. The mistake is on the safe side: it
+ * costs a file and a gap, but no message.
  *
- * The file is mapped, not copied. The time is linear in its size, which compaction bounds. */
+ * A record that is intact, but of a newer version, is neither: the server does not start, and
+ * leaves the file as it is. The time is linear in the file's size, which compaction bounds. */
 
 #include "store/replay.h"
 
 #include "base/clock.h"
-#include "base/crc32.h"
 #include "base/log.h"
 #include "base/print.h"
-#include "base/scan.h"
 #include "hub/restore.h"
-#include "hub/rules.h"
-#include "json.h"
-#include "store/record.h"
+#include "hub/room.h"
+#include "store/aside.h"
+#include "store/reader.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <stdlib.h>
+
+/* A torn end is one record. If it is longer than most records ever are, it is also set aside, in
+ * case the file is not what it seems. */
+enum { TORN_MAX_BYTES = 1 << 20 };
+
+/* What was found so far. */
+struct replay {
+    struct journal *j;
+    uint64_t messages;
+    uint64_t missing; /* records that were taken out */
+    uint64_t damaged; /* bytes of all stretches */
+    struct stretch *stretches;
+    size_t count, capacity;
+};
 
 /* Aborts the startup, because continuing would lose messages that are in the file. */
 __attribute__((noreturn)) static void refuse_file(const struct journal *j, const char *why)
@@ -41,211 +51,204 @@ __attribute__((noreturn)) static void refuse_file(const struct journal *j, const
 
 static const char no_memory[] = "there is not enough memory for its contents";
 
-/* ==== One record ============================================================================= */
+/* ==== Records ================================================================================ */
 
-/* Returns a string from a record's comment, decoded into `out`; empty if absent or too long. */
-static struct span text_of(const struct json_field *field, char *out, size_t size)
+/* Restores the state of the hub, which replaces what an earlier record said of unused ids. */
+static void restore_hub(struct hub *hub, const struct record *r)
 {
-    if (field->type != JSON_STRING || field->raw.len > size)
-        return (struct span) { out, 0 };
-    return (struct span) { out, json_decode(field->raw, out) };
+    struct interval interval;
+    struct span unused = r->unused;
+    restore_state(hub, r->start, r->last, r->lost);
+    restore_history(hub, r->history);
+    while (record_next_unused(&unused, &interval))
+        restore_unused(hub, interval.after, interval.before);
 }
 
-/* Returns whether a server can have assigned this id. After an id at the end of the range, none
- * would be left to assign, and one bad record must not stop all later messages. */
-static bool is_possible(struct id id)
+/* Appends a message to its room. Returns false if its id is not after the room's newest, although
+ * it is no repetition; that counts as damage. A message that is too large for the history is not
+ * damage; it has become a gap. */
+static bool restore_message(struct replay *all, const struct record *r)
 {
-    const uint64_t year_10000_ms = 253402300800000;
-    return id.ms < year_10000_ms && id.seq < UINT64_MAX / 2;
+    enum append result = hub_append(all->j->hub, &r->message);
+    if (result == APPEND_NO_MEMORY)
+        refuse_file(all->j, no_memory);
+    all->messages += result == APPENDED || result == APPEND_TOO_LARGE;
+    return result != APPEND_OLD;
 }
 
-/* Returns the text between the quotes of a JSON string without escapes. */
-static struct span inside(const struct json_field *field)
+/* Ends the program, because a newer version wrote the file. */
+__attribute__((noreturn)) static void refuse_newer(
+    const struct journal *j, const struct piece *piece)
 {
-    return (struct span) { field->raw.at + 1, field->raw.len - 2 };
+    if (piece->record.type == RECORD_FIRST)
+        log_exit(EXIT_SYSTEM,
+            "--journal %s: the file has version %llu of the format, and this ssechat reads "
+            "versions up to %d; start the version of ssechat that wrote it, or a newer one",
+            j->path, (unsigned long long)piece->record.version, RECORD_VERSION);
+    log_exit(EXIT_SYSTEM,
+        "--journal %s: this ssechat does not know the type of the record at byte %llu; start the "
+        "version of ssechat that wrote it, or a newer one",
+        j->path, (unsigned long long)piece->offset);
 }
 
-static bool id_of(const struct json_field *field, struct id *id)
+/* Gives an intact record to the hub. Returns false if it counts as damage. */
+static bool restore_record(struct replay *all, const struct piece *piece)
 {
-    return field->type == JSON_STRING && id_parse(inside(field), id) && is_possible(*id);
-}
-
-/* Reads the id in the first line of a message's payload. */
-static bool read_id(struct span payload, struct id *id)
-{
-    struct span line;
-    return span_split(&payload, '\n', &line) && scan_take_text(&line, SPAN("id: ")) &&
-           id_parse(line, id) && is_possible(*id);
-}
-
-/* The fields of the JSON in a record's comment. */
-enum { START, LAST, LOST, ROOM, KIND, KEY, FIELD_COUNT };
-
-/* Appends a message to its room. Returns false if the record makes no sense, which counts as
- * damage: an unknown kind, no id, or an id that is not after the room's newest. A message that is
- * too large for the history (--history was larger before) is not damage; it has become a gap. */
-static bool replay_message(
-    const struct journal *j, struct span room, const struct json_field *f, struct span payload)
-{
-    char key_bytes[JSON_ESCAPED_MAX(KEY_MAX_BYTES)];
-    struct span key = text_of(&f[KEY], key_bytes, sizeof key_bytes);
-    int kind = f[KIND].type == JSON_STRING ? record_kind(inside(&f[KIND])) : -1;
-    struct id id;
-    if (kind < 0 || !read_id(payload, &id))
-        return false;
-    struct stored m = { .room = room,
-        .key = key,
-        .payload = payload,
-        .id = id,
-        .time_ms = id.ms,
-        .kind = (enum message_kind)kind };
-    switch (hub_append(j->hub, &m)) {
-    case APPEND_NO_MEMORY:
-        refuse_file(j, no_memory);
-    case APPEND_REPEATED:
-        return true;
-    case APPEND_OLD:
-        return false;
-    case APPENDED:
-    case APPEND_TOO_LARGE:
+    const struct record *r = &piece->record;
+    struct hub *hub = all->j->hub;
+    switch (r->type) {
+    case RECORD_FIRST:
+        if (r->version > RECORD_VERSION)
+            refuse_newer(all->j, piece);
         break;
+    case RECORD_SNAPSHOT:
+        break;
+    case RECORD_HUB:
+        restore_hub(hub, r);
+        break;
+    case RECORD_ROOM:
+        if (!restore_room(hub, r->message.room, r->lost))
+            refuse_file(all->j, no_memory);
+        break;
+    case RECORD_FORGOTTEN:
+        restore_forgotten(hub, r->message.room, r->lost);
+        break;
+    case RECORD_MESSAGE:
+        return restore_message(all, r);
+    case RECORD_OTHER:
+        refuse_newer(all->j, piece);
     }
     return true;
 }
 
-/* Gives an intact record to the hub. `*message` says whether it is a message. The CRC only shows
- * that the record is as it was written; an older version or a user with an editor could have
- * written it, so each field is checked. Returns false if the record makes no sense. */
-static bool replay_record(const struct journal *j, struct span record, bool *message)
+/* ==== Damage ================================================================================= */
+
+/* Notes a damaged piece of the file; adjacent ones are one stretch. */
+static void add_stretch(struct replay *all, const struct piece *piece)
 {
-    struct json_field f[FIELD_COUNT] = { { .name = SPAN("start") }, { .name = SPAN("last") },
-        { .name = SPAN("lost") }, { .name = SPAN("room") }, { .name = SPAN("kind") },
-        { .name = SPAN("key") } };
-    char room_bytes[JSON_ESCAPED_MAX(ROOM_MAX_BYTES)];
-    struct span comment, payload = record;
-    struct id start, last, lost;
-    span_split(&payload, '\n', &comment);
-    if (json_find(span_skip(comment, RECORD_JSON_AT), f, FIELD_COUNT) != NULL)
-        return false;
-    struct span room = text_of(&f[ROOM], room_bytes, sizeof room_bytes);
-    *message = f[KIND].type != JSON_ABSENT;
-    if (id_of(&f[START], &start) && id_of(&f[LAST], &last) && id_of(&f[LOST], &lost)) {
-        restore_state(j->hub, start, last, lost);
-        return true;
+    struct stretch *last = all->count > 0 ? &all->stretches[all->count - 1] : NULL;
+    all->damaged += piece->len;
+    if (last != NULL && last->offset + last->len == piece->offset) {
+        last->len += piece->len;
+        return;
     }
-    if (rule_room(room) != NULL)
-        return false;
-    if (*message)
-        return replay_message(j, room, f, payload);
-    if (!id_of(&f[LOST], &lost))
-        return false;
-    if (!restore_room(j->hub, room, lost))
-        refuse_file(j, no_memory);
-    return true;
+    if (all->count == all->capacity) {
+        all->capacity = all->capacity > 0 ? 2 * all->capacity : 16;
+        all->stretches = realloc(all->stretches, all->capacity * sizeof *all->stretches);
+        if (all->stretches == NULL)
+            refuse_file(all->j, no_memory);
+    }
+    all->stretches[all->count++] = (struct stretch) { piece->offset, piece->len };
+}
+
+/* Sets all damaged stretches aside, in one file, and says so in one line. If that is not possible,
+ * stretches in the middle stay in place for the next start, and a compaction keeps the whole file.
+ * A stretch at the end cannot stay, because the next append would overwrite it, so the server does
+ * not start. */
+static void set_aside(struct replay *all, bool at_end)
+{
+    struct journal *j = all->j;
+    char path[ASIDE_PATH_BYTES] = "", quoted[ASIDE_PATH_BYTES + 64];
+    int error = all->count > 0 ? aside_stretches(j, all->stretches, all->count, path) : 0;
+    if (error != 0 && at_end)
+        log_exit(EXIT_SYSTEM,
+            "--journal %s: its end is damaged and cannot be copied to a file beside it (%s); make "
+            "that possible",
+            j->path, strerror(error));
+    log_line(LOG_WARN,
+        "journal damaged=%llu offset=%llu kept=%s stretches=%zu missing=%llu reason=\"%s\"",
+        (unsigned long long)all->damaged,
+        (unsigned long long)(all->count > 0 ? all->stretches[0].offset : 0),
+        error != 0 || all->count == 0 ? "no" : log_quote(span_of(path), quoted, sizeof quoted),
+        all->count, (unsigned long long)all->missing,
+        error != 0 ? strerror(error) : "some records are not as they were written");
+    j->damaged = error == 0;
+    j->keep_old |= error != 0;
+    restore_damage(j->hub);
+}
+
+/* Notes a torn end, which will be cut off. */
+static void cut_off(struct replay *all, const struct piece *piece)
+{
+    const struct journal *j = all->j;
+    struct stretch stretch = { piece->offset, piece->len };
+    char path[ASIDE_PATH_BYTES] = "", quoted[ASIDE_PATH_BYTES + 64];
+    bool large = piece->len > TORN_MAX_BYTES;
+    int error = large ? aside_stretches(j, &stretch, 1, path) : 0;
+    if (error != 0)
+        log_exit(EXIT_SYSTEM,
+            "--journal %s: its last %llu bytes are no record and cannot be copied to a file beside "
+            "it (%s); make that possible",
+            j->path, (unsigned long long)piece->len, strerror(error));
+    log_line(LOG_WARN, "journal cut=%llu offset=%llu reason=\"torn at the end\"%s%s",
+        (unsigned long long)piece->len, (unsigned long long)piece->offset, large ? " kept=" : "",
+        large ? log_quote(span_of(path), quoted, sizeof quoted) : "");
+    if (!j->sync_always)
+        restore_damage(j->hub);
 }
 
 /* ==== The whole file ========================================================================= */
 
-/* Copies a bad stretch to a file beside the journal, so that the operator can inspect it. The name
- * contains the stretch's offset and CRC, so that a server that is started repeatedly keeps the same
- * stretch only once. The copy is synced, because the next compaction removes the original. Returns
- * false on failure. */
-static bool keep_aside(const struct journal *j, struct span stretch, uint64_t offset)
+/* Says what no longer fits, because an option has become smaller. The file still has it, until it
+ * is rewritten; then it is kept beside the new one. */
+static void report_excess(struct journal *j, const struct restore_excess *excess)
 {
-    char path[PATH_MAX + 64];
-    print_into(path, sizeof path, "%s.damaged-%llu-%08x", j->path, (unsigned long long)offset,
-        (unsigned)crc32(0, stretch));
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool kept = fd < 0 && errno == EEXIST;
-    if (fd >= 0) {
-        kept = record_write(fd, stretch, 0) == 0 && fdatasync(fd) == 0;
-        close(fd);
-        if (!kept)
-            unlink(path);
+    if (excess->messages > 0)
+        log_line(LOG_WARN,
+            "journal dropped=%llu bytes=%llu hint=\"--history was larger before; the first rewrite "
+            "keeps the old file beside the new one\"",
+            (unsigned long long)excess->messages, (unsigned long long)excess->bytes);
+    if (excess->rooms > 0)
+        log_line(LOG_WARN,
+            "journal dropped=%llu rooms=%llu hint=\"--max-rooms was larger before; the first "
+            "rewrite keeps the old file beside the new one\"",
+            (unsigned long long)excess->room_messages, (unsigned long long)excess->rooms);
+    j->keep_old |= excess->messages > 0 || excess->rooms > 0;
+}
+
+/* Reads all pieces. Returns where the good part of the file ends; what follows is torn, or has been
+ * set aside. */
+static uint64_t read_pieces(struct replay *all, struct reader *r)
+{
+    struct piece piece;
+    uint64_t good = 0;
+    while (reader_next(r, &piece) != PIECE_ERROR) {
+        all->missing += piece.missing;
+        bool fine = piece.type == PIECE_RECORD && restore_record(all, &piece);
+        if (piece.type == PIECE_TORN)
+            cut_off(all, &piece);
+        else if (piece.type != PIECE_END && !fine)
+            add_stretch(all, &piece);
+        if (piece.type == PIECE_END)
+            break;
+        good = fine ? r->offset : good;
     }
-    char quoted[PATH_MAX + 64];
-    log_line(LOG_WARN, "journal damaged=%zu offset=%llu kept=%s", stretch.len,
-        (unsigned long long)offset, kept ? log_quote(span_of(path), quoted, sizeof quoted) : "no");
-    return kept;
+    if (reader_error(r) != NULL)
+        refuse_file(all->j, reader_error(r));
+    all->j->n = r->next - 1;
+    const struct stretch *last = all->count > 0 ? &all->stretches[all->count - 1] : NULL;
+    bool at_end = last != NULL && last->offset + last->len >= good;
+    if (all->count > 0 || all->missing > 0)
+        set_aside(all, at_end);
+    return good;
 }
 
-/* Returns whether `s` contains the empty line that ends a record. A tail without one is torn. */
-static bool has_end(struct span s)
-{
-    struct span line;
-    while (span_split(&s, '\n', &line) && s.at != NULL)
-        if (s.len > 0 && s.at[0] == '\n')
-            return true;
-    return false;
-}
-
-/* Replays the file's bytes, and counts the messages. Returns the length of the good part. The
- * caller cuts off everything after it, so that part must be a torn tail, or must have been set
- * aside.
- *
- *      at            next
- *      | bad stretch | good record ...       in the middle: continues at `next`
- *      | bad stretch |                       at the end: next == s.len
- *
- * A stretch in the middle that cannot be set aside (because the disk is full) stays in place for
- * the next start. The stretch does not make a compaction due, but a compaction that is due because
- * of the file's size still drops it. A stretch at the end cannot stay, because the next append
- * would overwrite it, so the server does not start.
- *
- * A batch that a power cut has torn can look damaged too, because a disk writes its pages in any
- * order. The mistake is on the safe side: it costs a file and a gap, but no message. */
-static size_t replay(struct journal *j, struct span s, unsigned long long *messages)
-{
-    size_t at = 0;
-    while (at < s.len) {
-        size_t len = record_whole((struct span) { s.at + at, s.len - at });
-        bool message = false;
-        if (len > 0 && replay_record(j, (struct span) { s.at + at, len }, &message)) {
-            *messages += message;
-            at += len;
-            continue;
-        }
-        size_t next = len > 0 ? at + len : record_next(s, at);
-        bool torn = next == s.len && !has_end((struct span) { s.at + at, s.len - at });
-        if (torn)
-            return at;
-        bool kept = keep_aside(j, (struct span) { s.at + at, next - at }, at);
-        if (!kept && next == s.len)
-            refuse_file(
-                j, "its end is damaged and cannot be copied to a file beside it; make space there");
-        restore_damage(j->hub);
-        j->damaged |= kept;
-        if (next == s.len)
-            return at;
-        at = next;
-    }
-    return at;
-}
-
-/* Maps the file and replays it. The lock keeps other servers from changing the file. If another
- * program truncates the file while it is mapped, the process ends with SIGBUS. */
 void replay_load(struct journal *j)
 {
-    unsigned long long messages = 0;
+    struct replay all = { .j = j };
+    struct reader r;
+    struct restore_excess excess;
     int64_t begin_ms = clock_now_ms(CLOCK_MONOTONIC);
     restore_begin(j->hub);
-    if (j->size > SIZE_MAX / 2) /* only on 32-bit systems: it cannot be mapped */
-        refuse_file(j, strerror(EFBIG));
-    if (j->size > 0) {
-        const size_t size = (size_t)j->size;
-        void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, j->fd, 0);
-        if (bytes == MAP_FAILED)
-            refuse_file(j, strerror(errno));
-        size_t good = replay(j, (struct span) { bytes, size }, &messages);
-        munmap(bytes, size);
-        if (good < j->size)
-            log_line(LOG_WARN, "journal cut=%llu offset=%zu reason=\"torn at the end\"",
-                (unsigned long long)(j->size - good), good);
-        j->size = good;
-    }
-    struct restore_excess excess;
+    reader_begin(&r, j->fd, j->size);
+    j->size = read_pieces(&all, &r);
+    reader_end(&r);
+    free(all.stretches);
     if (!restore_end(j->hub, &excess))
         refuse_file(j, no_memory);
-    log_line(LOG_INFO, "journal messages=%llu bytes=%llu ms=%lld", messages,
-        (unsigned long long)j->size, (long long)(clock_now_ms(CLOCK_MONOTONIC) - begin_ms));
+    report_excess(j, &excess);
+    log_line(LOG_INFO, "journal messages=%llu bytes=%llu ms=%lld held=%llu rooms=%zu",
+        (unsigned long long)all.messages, (unsigned long long)j->size,
+        (long long)(clock_now_ms(CLOCK_MONOTONIC) - begin_ms), (unsigned long long)j->hub->messages,
+        j->hub->rooms.count);
 }

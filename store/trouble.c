@@ -7,46 +7,73 @@
 #include "store/trouble.h"
 
 #include "base/log.h"
+#include "base/print.h"
+#include "hub/room.h"
 #include "store/inside.h"
 
+#include <errno.h>
 #include <string.h>
 
-/* Returns a state's name for the log. */
-static const char *name_of(enum trouble trouble)
-{
-    return trouble == TROUBLE_FULL     ? "full"
-           : trouble == TROUBLE_BROKEN ? "sync failed"
-                                       : "write failed";
-}
+/* For each state, its name in the log, and its sentence before and after the reason. */
+static const struct {
+    const char *name, *before, *after;
+} states[] = {
+    [TROUBLE_FULL] = { "full", "The journal's disk is full",
+        "Messages are refused until there is space." },
+    [TROUBLE_WRITE] = { "write failed", "The journal cannot be written",
+        "Messages are refused until it can." },
+    [TROUBLE_STUCK] = { "sync stuck", "The journal's disk does not finish a sync",
+        "Messages are refused until it does." },
+    [TROUBLE_BROKEN] = { "sync failed", "The journal failed and is being rewritten",
+        "Messages are refused until that is done." },
+    [TROUBLE_GONE] = { "file gone", "The journal's file was changed and is being rewritten",
+        "Messages are refused until that is done." },
+};
 
 /* Delays the next attempt by TROUBLE_RETRY_MS after each failure, so a dead disk costs one attempt
- * per second, besides the attempts for the POSTs that arrive. */
-void trouble_set(struct journal *j, enum trouble trouble, int error)
+ * per second, besides the attempts for the POSTs that arrive. A rewrite that is needed for a new
+ * reason begins at once. */
+void trouble_set(struct journal *j, enum trouble trouble, const char *why)
 {
-    if (trouble != j->trouble && trouble != TROUBLE_NONE)
-        log_line(
-            LOG_ERROR, "journal trouble=\"%s\" reason=\"%s\"", name_of(trouble), strerror(error));
-    if (trouble == TROUBLE_NONE && j->trouble != TROUBLE_NONE)
-        log_line(LOG_INFO, "journal recovered=1");
-    if (trouble != TROUBLE_NONE)
-        j->retry_ms = j->mono_ms + TROUBLE_RETRY_MS;
-    if (trouble == TROUBLE_BROKEN) /* after a failed compaction it can be a minute away */
-        j->compact_ms = j->mono_ms + TROUBLE_RETRY_MS;
+    if (trouble != j->trouble)
+        log_line(LOG_ERROR, "journal trouble=\"%s\" reason=\"%s\" messages=%llu bytes=%llu",
+            states[trouble].name, why, (unsigned long long)j->hub->messages,
+            (unsigned long long)j->size);
+    print_into(j->sentence, sizeof j->sentence, "%s (%s). %s", states[trouble].before, why,
+        states[trouble].after);
+    j->retry_ms = j->mono_ms + TROUBLE_RETRY_MS;
+    if (trouble_needs_rewrite(trouble)) /* after a failed compaction it can be a minute away */
+        j->compact_ms = j->mono_ms + (trouble == TROUBLE_GONE ? 0 : TROUBLE_RETRY_MS);
     j->trouble = trouble;
 }
 
-const char *trouble_sentence(enum trouble trouble)
+void trouble_end(struct journal *j)
 {
-    switch (trouble) {
-    case TROUBLE_FULL:
-        return "The journal's disk is full. Messages are refused until there is space.";
-    case TROUBLE_WRITE:
-        return "The journal cannot be written. Messages are refused until it can.";
-    case TROUBLE_BROKEN:
-        return "The journal failed and is being rewritten. Messages are refused until that is "
-               "done.";
-    case TROUBLE_NONE:
-        break;
-    }
-    return NULL;
+    if (j->trouble != TROUBLE_NONE)
+        log_line(LOG_INFO, "journal recovered=1 messages=%llu bytes=%llu",
+            (unsigned long long)j->hub->messages, (unsigned long long)j->size);
+    j->trouble = TROUBLE_NONE;
+}
+
+/* Adds the cure for the most likely cause: a container that mounts only the file, which then
+ * cannot be replaced. */
+void trouble_warn(struct journal *j, const char *step, int error)
+{
+    print_into(j->warning, sizeof j->warning, "%s: %s%s", step, strerror(error),
+        error == EBUSY ? "; mount the journal's folder, not the file itself" : "");
+    log_line(LOG_WARN, "journal compacted=0 reason=\"%s\" bytes=%llu", j->warning,
+        (unsigned long long)j->size);
+    print_into(j->warning, sizeof j->warning,
+        "The journal cannot be rewritten (%s: %s), so its file grows%s.", step, strerror(error),
+        error == EBUSY ? "; mount the journal's folder, not the file itself" : "");
+}
+
+void trouble_end_warning(struct journal *j)
+{
+    j->warning[0] = '\0';
+}
+
+bool trouble_is_full(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }

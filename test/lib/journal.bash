@@ -162,6 +162,39 @@ injected_server() {
   start_under_strace "-f -e trace=${1%%:*} -e inject=$1" "${@:2}"
 }
 
+# Makes syncs fail until mend: fault_sync WHAT [CALL...], in strace's notation; each CALL fails too.
+# The kernel refuses to sync in the background, so from now on the server syncs in its loop.
+fault_sync() {
+  local calls=fdatasync call
+  for call in "${@:2}"; do
+    calls+=,$call
+  done
+  : >fault.log
+  strace -p "$SERVER_PID" -o fault.trace -e "trace=io_submit,$calls" -e inject=io_submit:error=EAGAIN \
+    -e "inject=$calls:$1" 2>fault.log 3>&- &
+  FAULT=$!
+  CLIENTS+=("$FAULT")
+  eventually "grep -q attached fault.log || { cat fault.log; false; }"
+}
+
+# Starts a server whose disk can be made slow or fail (tools/disk.c), on this test's journal.
+# disk NAME=VALUE... sets what happens.
+disk_server() {
+  local SSECHAT
+  SSECHAT=$(disk_build)
+  disk clock_ms="${CLOCK_MS:-0}"
+  DISK=$PWD/control journal_server "$@"
+}
+
+disk() {
+  "$TOOLS/disk_set" control "$@"
+}
+
+# Prints the path of the disk build that belongs to the build under test.
+disk_build() {
+  is_sanitized && echo "$ROOT/build/debug/disk/ssechat" || echo "$ROOT/build/disk/ssechat"
+}
+
 # Prints how often a system call occurs in the trace.
 calls() {
   grep -c "^$1(" trace || true

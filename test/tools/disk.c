@@ -109,6 +109,7 @@ static bool fails(struct disk_fault *fault)
     return true;
 }
 
+/* Returns the monotonic time. */
 static int64_t now_us(void)
 {
     struct timespec now;
@@ -123,6 +124,7 @@ static bool rest(int64_t us)
     return nanosleep(&time, NULL) == 0;
 }
 
+/* Reads a clock; the real-time clock is off by `clock_ms`. */
 int __wrap_clock_gettime(clockid_t id, struct timespec *time)
 {
     int64_t shift_ms = disk->clock_ms;
@@ -150,25 +152,31 @@ static void wait_for_sync(void)
         rest(POLL_US);
 }
 
-/* Returns what a sync reports whose real result this is. */
-static int end_sync(int result)
+/* Returns what a sync reports that began then and has this real result. */
+static int end_sync(int64_t begin_us, int result)
 {
     int error = errno;
+    disk->sync_us += now_us() - begin_us;
     wait_for_sync();
     errno = error;
     return fails(&disk->sync) ? -1 : result;
 }
 
+/* Syncs a file's content. The result comes late, or is an error. */
 int __wrap_fdatasync(int fd)
 {
-    return end_sync(__real_fdatasync(fd));
+    int64_t begin_us = now_us();
+    return end_sync(begin_us, __real_fdatasync(fd));
 }
 
+/* Syncs a file or a folder in the same way. */
 int __wrap_fsync(int fd)
 {
-    return end_sync(__real_fsync(fd));
+    int64_t begin_us = now_us();
+    return end_sync(begin_us, __real_fsync(fd));
 }
 
+/* Writes everything, about a half, or nothing. */
 ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset)
 {
     if (fails(&disk->pwrite))
@@ -178,37 +186,43 @@ ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset)
     return __real_pwrite(fd, bytes, len, offset);
 }
 
+/* Does the same under glibc's name. */
 ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset)
 {
     return __wrap_pwrite(fd, bytes, len, offset);
 }
 
+/* Truncates a file, or fails. */
 int __wrap_ftruncate(int fd, off_t size)
 {
     return fails(&disk->ftruncate) ? -1 : __real_ftruncate(fd, size);
 }
 
+/* Does the same under glibc's name. */
 int __wrap_ftruncate64(int fd, off_t size)
 {
     return __wrap_ftruncate(fd, size);
 }
 
+/* Renames a file, or fails. */
 int __wrap_rename(const char *from, const char *to)
 {
     return fails(&disk->rename) ? -1 : __real_rename(from, to);
 }
 
+/* Links a file, or fails. */
 int __wrap_link(const char *from, const char *to)
 {
     return fails(&disk->link) ? -1 : __real_link(from, to);
 }
 
+/* Removes a name, or fails. */
 int __wrap_unlink(const char *path)
 {
     return fails(&disk->unlink) ? -1 : __real_unlink(path);
 }
 
-/* Opens a file. Without O_CREAT and O_TMPFILE the mode does not matter. */
+/* Opens a file, or fails. */
 static int open_with(const char *path, int flags, mode_t mode)
 {
     if (strstr(path, "journal") != NULL && fails(&disk->open))
@@ -216,6 +230,7 @@ static int open_with(const char *path, int flags, mode_t mode)
     return __real_open(path, flags, mode);
 }
 
+/* Reads the mode, which is an argument only if a file may be created. */
 int __wrap_open(const char *path, int flags, ...)
 {
     va_list arguments;
@@ -225,6 +240,7 @@ int __wrap_open(const char *path, int flags, ...)
     return open_with(path, flags, mode);
 }
 
+/* Does the same under glibc's name. */
 int __wrap_open64(const char *path, int flags, ...)
 {
     va_list arguments;
@@ -266,7 +282,7 @@ struct request {
     unsigned long context;
     uint64_t data;
     int result_fd; /* the server's eventfd, or -1 */
-    int64_t due_us;
+    int64_t begin_us, due_us;
     struct io_event event; /* from FINISHED on */
 };
 
@@ -282,8 +298,10 @@ static void take_events(unsigned long context)
     long count = __real_syscall(SYS_io_getevents, context, 0L, (long)REQUESTS_MAX, events, NULL);
     for (long i = 0; i < count; i++) {
         struct request *r = &requests[events[i].data];
+        int64_t now = now_us();
+        disk->sync_us += now - r->begin_us;
         r->state = FINISHED;
-        r->due_us = now_us() + disk->sync_delay_us;
+        r->due_us = now + disk->sync_delay_us;
         r->event = events[i];
         r->event.data = r->data;
     }
@@ -349,6 +367,7 @@ static void start_thread(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* Returns a request that is not in use, or NULL. */
 static struct request *find_free(void)
 {
     for (int i = 0; i < REQUESTS_MAX; i++)
@@ -382,7 +401,8 @@ static bool submit_one(unsigned long context, struct iocb *iocb)
         *r = (struct request) { .state = SUBMITTED,
             .context = context,
             .data = before.data,
-            .result_fd = signals ? (int)before.result_fd : -1 };
+            .result_fd = signals ? (int)before.result_fd : -1,
+            .begin_us = now_us() };
         disk->asynchronous++;
     }
     pthread_mutex_unlock(&lock);

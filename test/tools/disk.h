@@ -31,6 +31,7 @@ struct disk {
     _Atomic int64_t pwrite_short;  /* one of so many pwrites writes only a part */
     _Atomic int64_t seed;          /* of the random decisions; every decision changes it */
     _Atomic int64_t asynchronous;  /* counts the syncs that were submitted with io_submit */
+    _Atomic int64_t sync_us;       /* the time of all syncs so far, without their delays */
     struct disk_fault sync;        /* fdatasync, fsync, and a sync of io_submit at its end */
     struct disk_fault pwrite, ftruncate, rename, link, unlink;
     struct disk_fault open;   /* only of a path that contains "journal" */
@@ -38,7 +39,7 @@ struct disk {
     struct disk_fault submit; /* io_submit; io_getevents reports what `sync` says */
 };
 
-#define DISK_MAGIC "disk 1\n" /* changes with the struct */
+#define DISK_MAGIC "disk 2\n" /* changes with the struct */
 
 /* Makes a file that was just created a control file. */
 static inline bool disk_format(int fd)

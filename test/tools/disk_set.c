@@ -30,8 +30,8 @@ static const struct {
     const char *name;
     size_t offset;
 } fields[] = { FIELD(sync_delay_us), FIELD(stuck), FIELD(clock_ms), FIELD(pwrite_short),
-    FIELD(seed), FIELD(asynchronous), FAULT(sync), FAULT(pwrite), FAULT(ftruncate), FAULT(rename),
-    FAULT(link), FAULT(unlink), FAULT(open), FAULT(setup), FAULT(submit) };
+    FIELD(seed), FIELD(asynchronous), FIELD(sync_us), FAULT(sync), FAULT(pwrite), FAULT(ftruncate),
+    FAULT(rename), FAULT(link), FAULT(unlink), FAULT(open), FAULT(setup), FAULT(submit) };
 
 enum { FIELD_COUNT = sizeof fields / sizeof *fields };
 
@@ -58,6 +58,7 @@ static void set(struct disk *disk, const char *argument)
     *value_at(disk, i) = value;
 }
 
+/* Sets the values of the arguments or, without any, prints all. */
 int main(int argc, char **argv)
 {
     struct disk *disk = argc > 1 ? disk_map(argv[1], true) : NULL;

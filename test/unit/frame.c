@@ -389,7 +389,7 @@ static void check_bound(const struct message *m)
     const struct id longest = { UINT64_MAX, UINT64_MAX };
     struct buffer body = { 0 }, frame = { 0 };
     frame_body(&body, m);
-    struct frame_content content = { m->kind, buffer_span(&body), m->key };
+    struct frame_content content = { m->kind, buffer_span(&body), m->key, m->author };
     add_frame_of(&frame, m, longest, UINT64_MAX);
     check(frame.len == frame_size_max(&content), "frame_size_max is the size with the longest id");
     buffer_free(&body);
@@ -514,6 +514,8 @@ static const char *check_rules(struct input *in)
         return compact_body(in);
     case MESSAGE_BINARY:
         return m->body.len > 0 ? NULL : "A binary message must not be empty.";
+    case MESSAGE_OTHER: /* never posted */
+        break;
     }
     return NULL;
 }

@@ -15,7 +15,7 @@ static inline void add_frame_of(
     struct buffer body = { 0 };
     size_t before = out->len;
     frame_body(&body, m);
-    struct frame_content content = { m->kind, buffer_span(&body), m->key };
+    struct frame_content content = { m->kind, buffer_span(&body), m->key, m->author };
     struct stamp stamp;
     stamp_make(&stamp, id, time_ms);
     frame_message(out, &content, &stamp, true);

@@ -29,6 +29,7 @@
 #include "base/print.h"
 #include "driver.h"
 #include "frames.h"
+#include "hub/room.h"
 #include "store/journal.h"
 #include "store/memory.h"
 
@@ -52,6 +53,10 @@ enum {
     KEYS = 6,
     SECOND_MS = 1000,
 };
+
+/* In the order of the command line's names. */
+enum which { MEMORY, JOURNAL, LATE };
+static enum which which;
 
 /* ==== Chance ================================================================================= */
 
@@ -119,13 +124,18 @@ ssize_t getrandom(void *to, size_t len, unsigned flags)
  *
  * A seat whose `at` is before its place's `first` has missed a message: its reader is overrun. */
 
-/* A message, kept from its POST to the end of the walk. */
+/* A message, kept from its POST to the end of the walk. In a batch it can also be the forgetting of
+ * a room, of which only m.room and `forgets` are set. */
 struct post {
     struct message m;
+    enum message_kind kind; /* as it is stored: that of `m`, or MESSAGE_OTHER with a note */
+    char note[8];
+    size_t note_len;
     struct id id; /* this and the next two are set when the message is numbered */
     uint64_t time_ms;
     struct buffer frame;
     size_t size_max;
+    bool forgets;
     bool entered;   /* it is or was in its place's history */
     bool keyless;   /* another message has taken its key */
     bool too_large; /* its place cannot hold it, so no reader gets it */
@@ -145,6 +155,7 @@ struct place {
     struct id lost;    /* the newest id that it may have lost */
     struct id dropped; /* the newest id that it has really dropped */
     bool exists;
+    bool has_dropped; /* since it was made */
     unsigned members, pending, online;
     unsigned named[NAMES]; /* streams per name; name 0 means no name */
     int64_t silent_ms;
@@ -322,17 +333,26 @@ static void make(struct place *place)
     if (place->exists)
         return;
     place->exists = true;
+    place->has_dropped = false;
     place->lost = w.lost;
     w.place_count++;
 }
 
-/* Drops the place's oldest post, because its history is too long. Readers that resume from before
- * the post have a gap. */
+/* Raises *id to `to` if that is later. */
+static void raise_id(struct id *id, struct id to)
+{
+    if (id_before(*id, to))
+        *id = to;
+}
+
+/* Drops the place's oldest post. Readers that resume from before the post have a gap. */
 static void drop(struct place *place)
 {
     const struct post *post = post_of(place, place->first++);
     place->held_bytes -= post->frame.len;
-    place->lost = place->dropped = post->id;
+    place->has_dropped = true;
+    raise_id(&place->lost, post->id);
+    raise_id(&place->dropped, post->id);
 }
 
 /* Removes a place with everything that it holds. The hub's `lost` inherits the place's. */
@@ -340,8 +360,7 @@ static void vanish(struct place *place)
 {
     while (oldest_of(place) != NULL)
         drop(place);
-    if (id_before(w.lost, place->lost))
-        w.lost = place->lost;
+    raise_id(&w.lost, place->lost);
     place->exists = false;
     w.place_count--;
 }
@@ -357,21 +376,24 @@ static void release(struct place *place)
         vanish(place);
 }
 
-/* Removes silent places after their time, as hub_tick does. */
-static void expire(void)
+/* Returns whether the place has been silent for too long. */
+static bool is_expired(const struct place *place)
+{
+    return place->exists && place->members == 0 && place->pending == 0 &&
+           place->silent_ms + (int64_t)w.settings.room_ttl_ms <= w.mono_ms;
+}
+
+static struct place *place_named(struct span name)
 {
     for (struct place *p = w.places; p < w.places + PLACES; p++)
-        if (p->exists && p->members == 0 && p->pending == 0 &&
-            p->silent_ms + (int64_t)w.settings.room_ttl_ms <= w.mono_ms)
-            vanish(p);
+        if (span_equal(name_of(p), name))
+            return p;
+    abort();
 }
 
 static struct place *place_of(const struct post *post)
 {
-    for (struct place *p = w.places; p < w.places + PLACES; p++)
-        if (span_equal(name_of(p), post->m.room))
-            return p;
-    abort();
+    return place_named(post->m.room);
 }
 
 /* Adds a safe message to its place, which first drops as many old ones as necessary to stay within
@@ -405,6 +427,23 @@ static bool ask_oldest(const struct place *place, struct id *id)
     return true;
 }
 
+/* Forgets a place's history. Its pending count shows that the hub has done so (is_forgotten). */
+static void forget_place(struct place *place)
+{
+    while (oldest_of(place) != NULL)
+        drop(place);
+    place->pending--;
+    release(place);
+}
+
+/* Returns whether the hub has settled the forgetting of this place, which is the next post. Its
+ * other pending messages come later. */
+static bool is_forgotten(const struct place *place)
+{
+    const struct room *room = room_find(w.hub, name_of(place));
+    return room == NULL || room->pending < place->pending;
+}
+
 /* Catches the model up with the hub in the middle of a settlement. Before a ring drops a message,
  * the hub serves the streams that have not been offered it, so our callbacks run when only some
  * messages of the batch have entered. The hub's newest id shows which posts have entered, and the
@@ -412,10 +451,18 @@ static bool ask_oldest(const struct place *place, struct id *id)
 static void sync_model(void)
 {
     struct id newest = hub_newest(w.hub), oldest;
-    while (w.entered < w.entering.count && !id_before(newest, w.entering.at[w.entered]->id))
-        enter(w.entering.at[w.entered++]);
+    while (w.entered < w.entering.count) {
+        struct post *post = w.entering.at[w.entered];
+        if (post->forgets ? !is_forgotten(place_of(post)) : id_before(newest, post->id))
+            break;
+        if (post->forgets)
+            forget_place(place_of(post));
+        else
+            enter(post);
+        w.entered++;
+    }
     check(id_equal(w.newest, newest), "hub_newest is the id of the newest message");
-    if (w.entered == w.entering.count)
+    if (w.entered == w.entering.count || w.entering.at[w.entered]->forgets)
         return;
     const struct post *next = w.entering.at[w.entered];
     struct place *place = place_of(next);
@@ -430,7 +477,7 @@ static void sync_model(void)
 /* ==== Messages in ============================================================================ */
 
 /* Returns the next id by the model's own rule: the greater of the clock and the last id + 1. */
-static struct id next_id(void)
+static struct id clock_id(void)
 {
     if (w.unix_ms > w.last.ms)
         w.last = (struct id) { w.unix_ms, 0 };
@@ -557,7 +604,8 @@ static size_t size_max_of(const struct message *m)
 {
     w.scratch.len = 0;
     frame_body(&w.scratch, m);
-    return frame_size_max(&(struct frame_content) { m->kind, buffer_span(&w.scratch), m->key });
+    return frame_size_max(
+        &(struct frame_content) { m->kind, buffer_span(&w.scratch), m->key, m->author });
 }
 
 /* Checks a POST with a new key or no key: it is accepted, unless its frame could be too large. */
@@ -566,7 +614,8 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     struct receipt receipt;
     struct post *post = calloc(1, sizeof *post);
     check(post != NULL, "the driver can allocate memory");
-    *post = (struct post) { .m = *m, .size_max = size_max_of(m) };
+    *post = (struct post) { .m = *m, .kind = frame_stored_kind(m->kind) };
+    post->size_max = size_max_of(m);
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
     if (post->size_max > w.settings.history / 2) {
         check(result == PUBLISH_TOO_LARGE,
@@ -589,7 +638,7 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
 static void publish(struct message m)
 {
     struct asker *a = free_asker();
-    struct place *place = place_of(&(struct post) { .m = m });
+    struct place *place = place_named(m.room);
     struct post *first = find_key(place, &m);
     if (a != NULL)
         a->waiter.done = done;
@@ -662,6 +711,7 @@ static struct message draw_message(void)
         m.event = span_of(events[draw(4)]);
     if (chance(3))
         m.key = span_of(keys[draw(KEYS)]);
+    m.author = (struct author) { (uint64_t)draw(5) << 60 | draw(5), chance(2) };
     m.body = draw_body(m.kind);
     return m;
 }
@@ -680,7 +730,10 @@ static void publish_again(void)
     size_t recent = posts->count < 50 ? posts->count : 50;
     if (recent == 0)
         return;
-    struct message m = posts->at[posts->count - 1 - draw((uint32_t)recent)]->m;
+    const struct post *post = posts->at[posts->count - 1 - draw((uint32_t)recent)];
+    if (post->forgets)
+        return;
+    struct message m = post->m;
     m.body = copy_of(m.body);
     if (chance(8))
         m.name = m.kind == MESSAGE_CHAT ? SPAN("somebody else") : m.name;
@@ -729,7 +782,8 @@ static const char *gap_of(const struct place *place, const struct start *start)
 static size_t begin_of(const struct place *place, const struct start *start)
 {
     size_t held = place->posts.count - place->first;
-    if (gap_of(place, start) != NULL)
+    const char *gap = gap_of(place, start);
+    if (gap != NULL && strcmp(gap, "unknown") == 0)
         return place->first;
     if (start->since == SINCE_ID)
         return after(place, start->id);
@@ -758,10 +812,10 @@ static void bounds_of(
 /* Requests a page and compares it byte for byte. Returns whether it has a message or a gap. */
 static bool check_page(const struct page_query *q)
 {
-    const struct place *place = place_of(&(struct post) { .m.room = q->room });
+    const struct place *place = place_named(q->room);
     struct buffer *page = &w.scratch, *out = &w.expected;
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
-    bool gap = gap_of(place, &q->start) != NULL;
+    bool gap = !q->from_oldest && gap_of(place, &q->start) != NULL;
     size_t from, to;
     bounds_of(place, q, forwards, &from, &to);
     out->len = 0;
@@ -778,7 +832,7 @@ static bool check_page(const struct page_query *q)
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
-    id_add_json(out, from < to ? &post_of(place, to - 1)->id : NULL);
+    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &w.newest : NULL);
     bool more = forwards ? to < place->posts.count : from > place->first;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     page->len = 0;
@@ -859,12 +913,16 @@ static void ask_page(void)
     struct page_query q = { .room = name_of(&w.places[draw(PLACES)]), .limit = 1 + draw(12) };
     if (chance(4))
         q.limit = HISTORY_MAX;
-    switch (draw(4)) {
+    switch (draw(5)) {
     case 0:
         break;
     case 1:
         q.has_before = true;
         q.before = draw_id();
+        break;
+    case 2:
+        q.start.since = SINCE_ID; /* with the id 0-0 */
+        q.from_oldest = true;
         break;
     default:
         q.start = (struct start) { .since = chance(8) ? SINCE_UNKNOWN : SINCE_ID, .id = draw_id() };
@@ -1393,6 +1451,7 @@ static void come(struct reader *r)
         return;
     }
     struct page_query q = { .room = name_of(&w.places[plan.places[0]]), .limit = 1 + draw(20) };
+    q.polls = true;
     q.start = (struct start) { .since = SINCE_ID, .id = chance(2) ? w.newest : draw_id() };
     plan.count = 1;
     plan.name = 0;
@@ -1469,12 +1528,15 @@ static void take_off(struct posts *posts)
 }
 
 /* Checks that a message is settled: its room has one fewer pending message, its waiters have their
- * results, and the streams that it has overrun were blocked. */
-static void check_settled(struct post *post)
+ * results, and the streams that it has overrun were blocked. A forgotten place has been released
+ * already. */
+static void check_settled(struct post *post, bool safe)
 {
     struct place *place = place_of(post);
-    place->pending--;
-    release(place);
+    if (!safe || !post->forgets) {
+        place->pending--;
+        release(place);
+    }
     for (const struct asker *a = w.askers; a < w.askers + ASKERS; a++)
         check(!a->waits || a->post != post, "no waiter is left when its message is settled");
     for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
@@ -1486,19 +1548,31 @@ static void check_settled(struct post *post)
  * none`). So the model numbers the complete batch beforehand, and catches up in the callbacks. */
 static void settle_at_once(void)
 {
+    struct pollfd watched = { .fd = w.keeper->watch, .events = POLLIN };
     struct posts empty = { 0 };
     w.entering = w.batch;
     w.batch = empty;
     w.entered = 0;
     for (size_t i = 0; i < w.entering.count; i++) {
-        struct id id = next_id();
-        number(w.entering.at[i], id, id.ms);
+        if (w.entering.at[i]->forgets)
+            continue;
+        struct id id = clock_id();
+        number(w.entering.at[i], id, w.unix_ms);
     }
     w.keeper->keep(w.keeper, hub_take_batch(w.hub));
     sync_model();
+    while (which == JOURNAL && w.entered < w.entering.count) { /* it replaces its file */
+        check(poll(&watched, 1, -1) == 1, "the end of a sync wakes the keeper");
+        w.keeper->ready(w.keeper);
+        w.keeper->keep(w.keeper, NULL);
+        sync_model();
+    }
     check(w.entered == w.entering.count, "every message of the batch is settled");
-    for (size_t i = 0; i < w.entering.count; i++)
-        check_settled(w.entering.at[i]);
+    for (size_t i = 0; i < w.entering.count; i++) {
+        check_settled(w.entering.at[i], true);
+        if (w.entering.at[i]->forgets)
+            post_free(w.entering.at[i]);
+    }
     free(w.entering.at);
     w.entering = empty;
     w.entered = 0;
@@ -1534,7 +1608,8 @@ static void late_keep(struct keeper *keeper, struct publication *batch)
         next = p->next;
         take_off(&w.batch);
         push(&w.kept, post);
-        if (late->early)
+        check(p->forgets == post->forgets, "a batch is in order");
+        if (late->early && !p->forgets)
             late_number(p, post);
         p->next = NULL;
         *late->end = p;
@@ -1572,7 +1647,7 @@ static void late_answer(enum settled settled)
     take_off(&w.kept);
     w.refusal = settled;
     if (settled == SETTLED_SAFE) {
-        if (!w.late.early)
+        if (!w.late.early && !post->forgets)
             late_number(p, post);
         enter_one(post);
         hub_safe(w.hub, p);
@@ -1580,9 +1655,9 @@ static void late_answer(enum settled settled)
     } else {
         hub_refused(w.hub, p, settled);
     }
-    check_settled(post);
+    check_settled(post, settled == SETTLED_SAFE);
     w.refusal = SETTLED_SAFE;
-    if (settled != SETTLED_SAFE)
+    if (settled != SETTLED_SAFE || post->forgets)
         post_free(post);
 }
 
@@ -1590,18 +1665,41 @@ static void late_answer(enum settled settled)
 static enum append append_post(const struct post *post)
 {
     struct span frame = buffer_span(&post->frame);
-    return hub_append(w.hub, post->m.room, post->id, post->time_ms, frame_stored_kind(post->m.kind),
-        post->m.key,
-        (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES });
+    struct stored m = { .room = post->m.room,
+        .payload = { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
+        .id = post->id,
+        .time_ms = post->time_ms,
+        .author = post->m.author,
+        .kind = post->kind };
+    if (!post->keyless)
+        m.key = post->m.key;
+    if (post->kind == MESSAGE_OTHER)
+        m.note = (struct span) { post->note, post->note_len };
+    return hub_append(w.hub, &m);
+}
+
+/* Draws a message that was not posted in this process. One JSON message in four is of a kind that
+ * only a newer version knows. */
+static struct post *draw_foreign(void)
+{
+    struct post *post = calloc(1, sizeof *post);
+    check(post != NULL, "the driver can allocate memory");
+    post->m = draw_message();
+    post->kind = frame_stored_kind(post->m.kind);
+    if (post->m.kind != MESSAGE_JSON || !chance(4))
+        return post;
+    post->kind = MESSAGE_OTHER;
+    post->note_len = draw(sizeof post->note + 1);
+    for (size_t i = 0; i < post->note_len; i++)
+        post->note[i] = (char)draw(256);
+    return post;
 }
 
 /* Brings a message that another process has published. If one of our own messages with the same key
  * is pending, it loses the key: the message that is safe first owns it. */
 static void bring(void)
 {
-    struct post *post = calloc(1, sizeof *post);
-    check(post != NULL, "the driver can allocate memory");
-    post->m = draw_message();
+    struct post *post = draw_foreign();
     struct place *place = place_of(post);
     struct post *first = find_key(place, &post->m);
     if (first != NULL && !first->entered)
@@ -1627,6 +1725,7 @@ static void bring_too_large(void)
     memset(text, 'x', size);
     post->m = (struct message) { .kind = MESSAGE_TEXT, .room = name_of(place) };
     post->m.body = (struct span) { text, size };
+    post->kind = MESSAGE_TEXT;
     post->too_large = true;
     number(post, late_id(), w.unix_ms);
     make(place);
@@ -1641,15 +1740,49 @@ static void bring_too_large(void)
     release(place);
 }
 
-/* Brings the newest message of a room again, as after a lost connection to a relay. This changes
- * nothing. */
+/* Returns what hub_append must do with a post. It appends a post that is newer than the newest one.
+ * Any other is a repetition if the place has the same post, or has lost everything up to that id;
+ * a reader that has not got it has a gap then. An empty place knows only what it has dropped. */
+static enum append result_of(const struct place *place, const struct post *post)
+{
+    const struct id *newest = place->exists ? newest_of(place) : NULL;
+    bool may_be_lost = place->exists && !id_before(place->lost, post->id);
+    if (newest == NULL && may_be_lost && place->has_dropped)
+        return APPEND_REPEATED;
+    if (newest == NULL || id_before(*newest, post->id))
+        return post->frame.len > w.settings.history ? APPEND_TOO_LARGE : APPENDED;
+    if (id_before(post->id, *oldest_of(place)))
+        return may_be_lost ? APPEND_REPEATED : APPEND_OLD;
+    for (size_t i = place->first; i < place->posts.count; i++) {
+        const struct post *held = post_of(place, i);
+        if (id_equal(held->id, post->id) && held->kind == post->kind &&
+            span_equal(buffer_span(&held->frame), buffer_span(&post->frame)))
+            return APPEND_REPEATED;
+    }
+    return APPEND_OLD;
+}
+
+/* Brings a message whose id is not new, as after a lost connection to a relay: one that came
+ * before, or a different one with its id, or with the id after it. This changes nothing. */
 static void bring_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
-    if (oldest_of(place) == NULL)
+    size_t recent = place->posts.count < 50 ? place->posts.count : 50;
+    if (recent == 0)
         return;
-    const struct post *post = post_of(place, place->posts.count - 1);
-    check(append_post(post) == APPEND_OLD, "a message whose id is not newer is not appended");
+    struct post post = *post_of(place, place->posts.count - 1 - draw((uint32_t)recent));
+    post.frame = (struct buffer) { 0 };
+    post.id.seq += chance(4);
+    add_frame_of(&post.frame, &post.m, post.id, post.time_ms);
+    if (chance(4))
+        post.kind = post.kind == MESSAGE_TEXT ? MESSAGE_JSON : MESSAGE_TEXT;
+    if (chance(4))
+        post.frame.at[FRAME_LEAD_BYTES + draw((uint32_t)(post.frame.len - FRAME_ENVELOPE_BYTES))]++;
+    enum append result = result_of(place, &post);
+    if (result == APPEND_REPEATED || result == APPEND_OLD)
+        check(append_post(&post) == result,
+            "a message whose id is not newer is a repetition, or different");
+    buffer_free(&post.frame);
 }
 
 /* Settles some messages with the late keeper, and brings messages from elsewhere. */
@@ -1701,12 +1834,35 @@ static void run(unsigned count)
     }
 }
 
+/* Compares the rooms that hub_tick has decided to forget, which are at the end of the batch, with
+ * the places that have been silent for too long. */
+static void expect_forgetting(void)
+{
+    const struct publication *p = w.hub->batch;
+    int64_t before = INT64_MIN;
+    for (size_t i = 0; i < w.batch.count; i++)
+        p = p->next;
+    for (; p != NULL; p = p->next) {
+        struct place *place = place_named(room_name(p->room));
+        check(p->forgets && is_expired(place), "only a silent room is forgotten, after its time");
+        check(place->silent_ms >= before, "the longest silent room is forgotten first");
+        before = place->silent_ms;
+        struct post *post = calloc(1, sizeof *post);
+        check(post != NULL, "the driver can allocate memory");
+        *post = (struct post) { .m.room = name_of(place), .forgets = true };
+        place->pending++;
+        push(&w.batch, post);
+    }
+    for (const struct place *place = w.places; place < w.places + PLACES; place++)
+        check(!is_expired(place), "a silent room is forgotten after its time");
+}
+
 /* Lets time pass for the hub, the model and the keeper. hub_next_ms must not be later than the
  * earliest time at which something is due. */
 static void tick(void)
 {
     hub_tick(w.hub);
-    expire();
+    expect_forgetting();
     w.keeper->tick(w.keeper, w.mono_ms);
     struct pollfd watched = { .fd = w.keeper->watch, .events = POLLIN };
     if (watched.fd >= 0 && poll(&watched, 1, 0) > 0)
@@ -1765,6 +1921,7 @@ static void check_refusal(void)
     forget_reader(r);
     pass_time(SECOND_MS + 1);
     tick();
+    settle();
     run(READERS);
     check(w.told == told, "a refused stream changes no room's presence");
 }
@@ -1800,6 +1957,7 @@ static void come_to_rest(void)
         }
         pass_time(SECOND_MS + 1);
         tick();
+        settle(); /* a room may have been silent for too long */
     }
     run(READERS);
     check(hub_next_ms(w.hub) > w.mono_ms, "the hub has nothing to do at rest");
@@ -1906,9 +2064,6 @@ static void late_close(struct keeper *keeper)
         "no message is pending when the keeper closes");
 }
 
-/* In the order of the command line's names. */
-enum which { MEMORY, JOURNAL, LATE };
-static enum which which;
 static char folder[64]; /* the journal's folder; empty if there is none */
 
 /* Opens the keeper. The journal is a new file in this process's own folder in memory (/dev/shm),
@@ -1917,7 +2072,8 @@ static void open_keeper(void)
 {
     static char path[128];
     w.late = (struct late) {
-        .keeper = { late_keep, late_tick, late_next_ms, -1, late_ready, late_trouble, late_close },
+        .keeper = { late_keep, late_tick, late_next_ms, -1, late_ready, late_trouble, late_trouble,
+            late_close },
         .end = &w.late.first,
         .early = chance(2),
     };
@@ -1983,7 +2139,9 @@ static void end(void)
     if (chance(2)) { /* otherwise hub_free has rooms to free */
         pass_time((int64_t)w.settings.room_ttl_ms);
         tick();
-        check(w.place_count == 0, "a silent room is dropped after its time");
+        w.calm = true;
+        settle();
+        check(w.place_count == 0, "a silent room is forgotten after its time");
         check_rooms();
         pass_time(SECOND_MS);
         tick();

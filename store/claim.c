@@ -1,0 +1,168 @@
+/* claim.c - opens and locks the journal's file at startup.
+ *
+ * Two processes that append to one file would overwrite each other's records. Two locks prevent
+ * that. One is on the file itself, which may have several names (hard links). The other is on
+ * PATH.lock, because compaction replaces the file, and a lock stays with the file that was locked.
+ *
+ * They are locks of the open file (F_OFD_SETLK, fcntl(2)). A plain record lock would go as soon as
+ * any descriptor of the file was closed, even one that was opened only to read it. The kernel drops
+ * the locks when the last copy of the descriptor is closed, however the process ends, so no lock is
+ * ever stale; no child keeps a copy (compact.c).
+ *
+ * Nothing is changed before it is certain that the file is ours: the name of another file, given by
+ * mistake, must not cost its owner that file. */
+
+#include "store/claim.h"
+
+#include "base/log.h"
+#include "base/print.h"
+#include "store/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    /* A predecessor that is just ending still has the lock, and service managers do not wait for
+     * every process of a service. */
+    LOCK_WAIT_MS = 5000,
+    LOCK_PAUSE_MS = 50,
+};
+
+void claim_refuse(const char *path, const char *why)
+{
+    log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
+}
+
+/* Returns PATH with a suffix, from malloc; the caller owns it. */
+static char *path_with(const char *path, const char *suffix)
+{
+    size_t len = strlen(path) + strlen(suffix) + 1;
+    char *with = malloc(len);
+    if (with == NULL)
+        claim_refuse(path, strerror(errno));
+    print_into(with, len, "%s%s", path, suffix);
+    return with;
+}
+
+/* Refuses a folder, a device or a FIFO before any file is created beside it. A new path is fine. */
+static void check_path(const char *path)
+{
+    struct stat st;
+    errno = 0;
+    if (stat(path, &st) < 0 ? errno != ENOENT : !S_ISREG(st.st_mode))
+        claim_refuse(path, errno != 0 ? strerror(errno) : "it is not a regular file");
+}
+
+/* Opens the file, which is created if it does not exist, and refuses one that is no journal. The
+ * file may be one that another server is writing. */
+static int open_file(const char *path, uint64_t *size)
+{
+    struct stat st;
+    struct reader r;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        claim_refuse(path, strerror(errno));
+    *size = (uint64_t)st.st_size;
+    reader_begin(&r, fd, *size);
+    bool ours = reader_is_journal(&r);
+    const char *error = reader_error(&r);
+    reader_end(&r);
+    if (!ours)
+        claim_refuse(path,
+            error != NULL ? error
+                          : "it is not a journal of ssechat, and is left as it is; choose another "
+                            "name, or move it away");
+    return fd;
+}
+
+/* Returns the path without symbolic links (from malloc), so that a journal has one name and one
+ * lock, and a compaction renames over the file itself, not over a link to it. */
+static char *real_path(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real == NULL)
+        claim_refuse(path, strerror(errno));
+    return real;
+}
+
+bool claim_lock(int fd)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+/* Returns whether a descriptor is of the file that the path refers to. */
+static bool is_at(int fd, const char *path)
+{
+    struct stat open_file, named;
+    return fstat(fd, &open_file) == 0 && stat(path, &named) == 0 &&
+           open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+}
+
+/* Takes both locks, and waits for them for a while. A predecessor may have replaced the file
+ * meanwhile, so the file is opened again if the path no longer refers to it. */
+static void take_locks(struct journal *j)
+{
+    const struct timespec pause = { 0, LOCK_PAUSE_MS * 1000000 };
+    j->lock = open(j->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (j->lock < 0)
+        claim_refuse(j->path, strerror(errno));
+    for (int waited_ms = 0;; waited_ms += LOCK_PAUSE_MS) {
+        bool locked = claim_lock(j->lock) && claim_lock(j->fd);
+        if (locked && is_at(j->fd, j->path))
+            return;
+        if (!locked && errno != EAGAIN && errno != EACCES)
+            claim_refuse(j->path, strerror(errno));
+        if (waited_ms >= LOCK_WAIT_MS)
+            claim_refuse(j->path, "another ssechat uses this journal; give each one its own");
+        nanosleep(&pause, NULL);
+        if (!is_at(j->fd, j->path)) {
+            close(j->fd);
+            j->fd = open_file(j->path, &j->size);
+        }
+    }
+}
+
+/* Warns if the file itself is a mount point, as in a container that was given only the file: it can
+ * be appended to, but not replaced. statx(2) is called by number, because older versions of musl
+ * lack it; the second word of its result has the attributes. */
+static void check_mount(const char *path)
+{
+#ifdef SYS_statx
+    const uint64_t mount_root = 0x2000; /* STATX_ATTR_MOUNT_ROOT, Linux 5.8 */
+    uint64_t result[64] = { 0 };
+    if (syscall(SYS_statx, AT_FDCWD, path, 0, 0, result) == 0 && (result[1] & mount_root) != 0)
+        log_line(LOG_WARN, "journal hint=\"only the file is mounted, so it cannot be rewritten and "
+                           "will grow; mount the journal's folder\"");
+#endif
+}
+
+/* Even an existing file gets mode 0600, because it contains what users wrote. The new file of an
+ * interrupted compaction is removed; it was never renamed, so the journal itself is still
+ * intact. */
+void claim_file(struct journal *j, const char *path)
+{
+    struct stat st;
+    check_path(path);
+    j->fd = open_file(path, &j->size);
+    j->path = real_path(path);
+    j->new_path = path_with(j->path, ".new");
+    j->lock_path = path_with(j->path, ".lock");
+    take_locks(j);
+    if (fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0)
+        claim_refuse(path, strerror(errno));
+    j->size = (uint64_t)st.st_size;
+    char *copy = path_with(j->path, ""); /* dirname(3) changes its argument */
+    j->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    if (j->folder < 0)
+        claim_refuse(path, strerror(errno));
+    unlink(j->new_path);
+    check_mount(j->path);
+}

@@ -1,0 +1,19 @@
+/* claim.h - inside store/: makes a file this process's journal, and no other's. */
+
+#ifndef CLAIM_H
+#define CLAIM_H
+
+#include "store/inside.h"
+
+/* Opens the file and its folder, sets their paths, and locks the file. Creates the file if it does
+ * not exist. On failure it writes one sentence to standard error and exits with EXIT_SYSTEM; a file
+ * that is no journal is left as it was. */
+void claim_file(struct journal *j, const char *path);
+
+/* Locks a file that will take the journal's name. Returns false if that is not possible. */
+bool claim_lock(int fd);
+
+/* Aborts the startup. Later, a failing journal is a state (trouble.h), not a reason to exit. */
+__attribute__((noreturn)) void claim_refuse(const char *path, const char *why);
+
+#endif

@@ -1,0 +1,30 @@
+/* sync.h - inside store/: syncs a file without blocking the loop. */
+
+#ifndef SYNC_H
+#define SYNC_H
+
+#include <stdbool.h>
+
+struct sync {
+    unsigned long context; /* of the kernel's AIO; 0 if there is none */
+    bool refused;          /* the kernel has refused it */
+    int event;             /* an eventfd, readable when a sync has ended; -1 if there is none */
+    int result;            /* the errno of a sync that was done at once */
+};
+
+/* Prepares for asynchronous syncs. If the kernel refuses them, all syncs block, and one line in the
+ * log says so. */
+void sync_open(struct sync *s);
+
+/* Waits for a sync in flight. */
+void sync_close(struct sync *s);
+
+/* Begins to sync a file: its bytes and its length or, unless `data` is set, all of its metadata
+ * too. Returns true if the sync is in flight; `event` is readable when it has ended. Returns false
+ * if it has ended already. In both cases sync_result returns how. */
+bool sync_start(struct sync *s, int fd, bool data);
+
+/* Returns -1 if the sync is still in flight, or its errno, 0 for success. */
+int sync_result(struct sync *s);
+
+#endif
