@@ -2,8 +2,9 @@
  *
  * The journal is an event stream: a record is some lines and an empty line, and a message has a
  * line `id: ...`. That much of the format is public (the manual shows it), and all that this file
- * knows; it checks no CRC. The server never sees a file of the tool's in its folder that it has not
- * put there on purpose: copies lie one folder up. */
+ * knows; it checks no CRC, and looks at nothing else but whether a snapshot is complete. The server
+ * never sees a file of the tool's in its folder that it has not put there on purpose: copies lie
+ * one folder up. */
 
 #include "test/tools/havoc/havoc.h"
 
@@ -125,6 +126,18 @@ static bool read_record(const char *at, const char *end, struct id *top, struct 
     return message;
 }
 
+/* Follows the records through the file's snapshots: returns whether a snapshot is open after this
+ * record. The records of a snapshot have no number; its last one is `snapshot`. */
+static bool is_in_snapshot(const char *at, bool before)
+{
+    const char *json = at[0] == ':' ? memchr(at, '{', 12) : NULL;
+    if (json == NULL)
+        return before;
+    if (strncmp(json, "{\"ssechat\":", 11) == 0 || strncmp(json, "{\"snapshot\":", 12) == 0)
+        return false;
+    return before || strncmp(json, "{\"n\":", 5) != 0;
+}
+
 /* Returns where a tail begins that cannot be told from a torn one, because a byte of the last two
  * records was flipped and no good record follows. `begins` are the offsets of the records. */
 static size_t tail_begins(const size_t *begins, size_t count, size_t len)
@@ -168,6 +181,7 @@ void file_scan(struct contents *contents)
         const char *next = i + 1 < count ? b.at + begins[i + 1] : at; /* a torn tail is left out */
         contents->count +=
             read_record(b.at + begins[i], next, &contents->top, &contents->ids[contents->count]);
+        contents->cut_snapshot = is_in_snapshot(b.at + begins[i], contents->cut_snapshot);
     }
     qsort(contents->ids, contents->count, sizeof *contents->ids, compare_two);
     free(begins);

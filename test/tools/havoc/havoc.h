@@ -235,6 +235,7 @@ struct contents {
     size_t count;
     struct id top;
     size_t bytes;
+    bool cut_snapshot; /* it ends within a snapshot, which the server notices (docs/journal.md) */
 };
 
 /* What the tool may do to the journal's file. Those that need a copy return false if there is none,
