@@ -177,6 +177,15 @@ static void tamper(bool done)
     tampered_us = turn_us;
 }
 
+/* Notes that the file was changed in place, while the server runs. A copy that is made before the
+ * server has written the file again has the damage, too. */
+static void tamper_in_place(bool done)
+{
+    tamper(done);
+    if (done)
+        file_set_damaged(true);
+}
+
 /* Notes that something else is in the journal's place, while the server runs. The server keeps it
  * aside, unless the next act or a failing disk is in the way. */
 static void tamper_by_replacing(bool done)
@@ -224,7 +233,8 @@ static void choose_options(void)
     life++;
 }
 
-/* Notes a breach if the file is not as the server left it; a torn tail is damage with --sync none.
+/* Notes a breach if the file is not as the server left it, or if damage is still in it, which each
+ * start finds again; a torn tail is damage with --sync none.
  * The clock is then set to a time after all that it has shown, and is not set back before a message
  * was accepted: ids of a lost future must not be given again, because no server could then tell
  * them apart. Otherwise the clock may step. */
@@ -232,11 +242,13 @@ static void settle_file(void)
 {
     bool no_sync = lives[life].no_sync || lives[life - 1].no_sync;
     must_refuse = is_empty = found_due = false;
-    if (tampered != 0 || (no_sync && file_is_torn())) {
+    if (tampered != 0 || file_is_damaged() || (no_sync && file_is_torn())) {
         struct contents contents;
         must_refuse = file_is_rubbish();
         file_scan(&contents);
         is_empty = contents.count == 0;
+        if (contents.cut_snapshot)
+            file_set_damaged(true);
         check_breach(&contents, (struct id) { clock_force(), 0 });
         settled = false;
     } else if (!settled) {
@@ -364,7 +376,7 @@ static void do_act(enum act act)
         tamper(file_remove(&rng));
         break;
     case ACT_CUT:
-        tamper(file_cut(&rng, true));
+        tamper_in_place(file_cut(&rng, true));
         break;
     case ACT_REPLACE:
         tamper_by_replacing(file_replace(&rng));
@@ -373,7 +385,7 @@ static void do_act(enum act act)
         tamper_by_replacing(file_put_older(&rng, true));
         break;
     case ACT_APPEND:
-        tamper(file_append(&rng));
+        tamper_in_place(file_append(&rng));
         break;
     default:
         disturb(act);
@@ -435,6 +447,7 @@ static void watch_compaction(void)
 {
     static bool before;
     bool now = file_is_compacted();
+    file_is_damaged(); /* notes it when the file has been written again */
     if (now && !before && chance(ACT_COMPACTING, 3)) {
         end_us = soon_us(0, 80);
         patient = false;

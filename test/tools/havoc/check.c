@@ -120,7 +120,7 @@ static bool was_stored(const struct entry *e, unsigned in_life)
 }
 
 /* Returns whether a replay begins with the oldest message of the room, and not only with what
- * follows `from`. After damage, an `expired` gap can have both. */
+ * follows `from`. After damage, a gap that is not `unknown` can have the oldest before `from`. */
 static bool is_from_oldest(const struct segment *s, unsigned room)
 {
     uint32_t bit = 1u << room;
@@ -179,7 +179,7 @@ void segment_gap(struct segment *s, unsigned room, const char *reason)
             (unsigned long long)ledger_bytes_after(room, s->from, ledger_life_of(s->from)),
             ledger_life_of(s->from));
     s->gaps |= 1u << room;
-    if (reason == NULL || !expired)
+    if (reason == NULL || strcmp(reason, "unknown") == 0)
         s->whole |= 1u << room;
 }
 

@@ -24,6 +24,9 @@ struct bytes {
 
 static off_t flips[FLIPS_MAX]; /* where bytes of the file were flipped */
 static unsigned flip_count;
+static bool damaged;        /* the file with this inode has damage in its middle, until a server */
+static ino_t damaged_inode; /* writes it again; each start on it finds the damage anew */
+static bool copy_damaged[COPIES];
 static bool replaced_rubbish; /* the tool has put something in its place that is no journal */
 
 /* ==== Whole files ============================================================================ */
@@ -76,17 +79,38 @@ static void write_file(const char *path, int flags, const char *bytes, size_t le
     close(fd);
 }
 
-/* Returns a random copy, or false if there is none. */
-static bool read_copy(uint64_t *random, struct bytes *b)
+/* Reads a random copy; returns false if there is none. */
+static bool read_copy(uint64_t *random, struct bytes *b, bool *is_damaged)
 {
-    unsigned first = below(random, COPIES);
-    for (unsigned i = 0; i < COPIES; i++)
-        if (read_file(own_path("copy", (first + i) % COPIES), b)) {
+    unsigned number = below(random, COPIES);
+    for (unsigned i = 0; i < COPIES; i++, number = (number + 1) % COPIES)
+        if (read_file(own_path("copy", number), b)) {
+            *is_damaged = copy_damaged[number];
             if (b->len > 0)
                 return true;
             free(b->at);
         }
     return false;
+}
+
+/* Returns the inode of the journal, or 0 if there is none. */
+static ino_t inode_of_journal(void)
+{
+    struct stat st;
+    return stat(journal_path, &st) == 0 ? st.st_ino : 0;
+}
+
+void file_set_damaged(bool is_damaged)
+{
+    damaged = is_damaged;
+    damaged_inode = inode_of_journal();
+}
+
+bool file_is_damaged(void)
+{
+    if (damaged && inode_of_journal() != damaged_inode)
+        damaged = false;
+    return damaged;
 }
 
 /* Puts bytes in the journal's place, as `mv` does. */
@@ -113,7 +137,9 @@ static bool read_record(const char *at, const char *end, struct id *top, struct 
         if (!isdigit((unsigned char)*c) || (c > at && isalnum((unsigned char)c[-1])))
             continue;
         size_t digits = strspn(c, "0123456789");
-        if (digits >= 12 && digits <= 16 && c[digits] == '-' && parse_id(c, &found)) {
+        if (digits >= 12 && digits <= 16 && c[digits] == '-' &&
+            isdigit((unsigned char)c[digits + 1])) {
+            found = (struct id) { strtoull(c, NULL, 10), strtoull(c + digits + 1, NULL, 10) };
             if (is_before(*top, found))
                 *top = found;
             if (c - at >= 4 && memcmp(c - 4, "id: ", 4) == 0 && (c - at == 4 || c[-5] == '\n')) {
@@ -197,6 +223,7 @@ bool file_copy(uint64_t *random)
     if (!read_file(journal_path, &b))
         return false;
     write_file(own_path("copy", number), O_TRUNC, b.at, b.len);
+    copy_damaged[number] = file_is_damaged();
     free(b.at);
     counts[COUNT_COPIED]++;
     note("copy %u of the journal (%zu bytes)", number, b.len);
@@ -206,8 +233,10 @@ bool file_copy(uint64_t *random)
 bool file_move(uint64_t *random)
 {
     unsigned number = below(random, COPIES);
+    bool is_damaged = file_is_damaged();
     if (rename(journal_path, own_path("copy", number)) < 0)
         return false;
+    copy_damaged[number] = is_damaged;
     counts[COUNT_MOVED]++;
     note("moved the journal away (now copy %u)", number);
     return true;
@@ -266,9 +295,11 @@ bool file_replace(uint64_t *random)
 bool file_put_older(uint64_t *random, bool while_it_runs)
 {
     struct bytes b;
-    if (!read_copy(random, &b))
+    bool is_damaged;
+    if (!read_copy(random, &b, &is_damaged))
         return false;
     put(b.at, b.len, false);
+    file_set_damaged(is_damaged);
     free(b.at);
     counts[while_it_runs ? COUNT_OLDER : COUNT_RESTORED]++;
     note("put an older copy in the journal's place (%zu bytes)", b.len);
@@ -280,7 +311,8 @@ bool file_append(uint64_t *random)
 {
     struct bytes b = { NULL, 0 };
     unsigned kind = below(random, 3);
-    if (access(journal_path, F_OK) < 0 || (kind > 0 && !read_copy(random, &b)))
+    bool is_damaged;
+    if (access(journal_path, F_OK) < 0 || (kind > 0 && !read_copy(random, &b, &is_damaged)))
         return false;
     if (kind == 0) {
         write_file(journal_path, O_APPEND, "a line of a log\n", below(random, 16) + 1);
@@ -317,6 +349,7 @@ bool file_flip(uint64_t *random)
         broken("%s: %s", journal_path, strerror(errno));
     close(fd);
     flips[flip_count++] = at;
+    file_set_damaged(true);
     counts[COUNT_FLIPPED]++;
     note("flipped a bit of byte %lld of %lld", (long long)at, (long long)st.st_size);
     return true;
@@ -326,10 +359,10 @@ bool file_flip(uint64_t *random)
 bool file_join(uint64_t *random)
 {
     struct bytes a, b;
-    bool copy_first = below(random, 2) == 0;
+    bool copy_first = below(random, 2) == 0, is_damaged;
     if (!read_file(journal_path, &a))
         return false;
-    if (!read_copy(random, &b)) {
+    if (!read_copy(random, &b, &is_damaged)) {
         free(a.at);
         return false;
     }
@@ -340,6 +373,7 @@ bool file_join(uint64_t *random)
         flips[i] += (off_t)b.len;
     if (!copy_first)
         flip_count = 0;
+    file_set_damaged(true); /* the first file can have a torn end */
     counts[COUNT_JOINED]++;
     note("joined the journal (%zu bytes) with a copy (%zu bytes), the copy %s", a.len, b.len,
         copy_first ? "first" : "last");
@@ -356,7 +390,7 @@ void file_add_rubbish(uint64_t *random)
     char path[4200];
     struct bytes b = { NULL, 0 };
     snprintf(path, sizeof path, "%s%s", journal_path, suffix);
-    bool copy = below(random, 2) == 0 && read_copy(random, &b);
+    bool is_damaged, copy = below(random, 2) == 0 && read_copy(random, &b, &is_damaged);
     write_file(path, O_TRUNC, copy ? b.at : "rubbish\n", copy ? b.len : 8);
     free(b.at);
     counts[COUNT_RUBBISH]++;

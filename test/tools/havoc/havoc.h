@@ -263,6 +263,10 @@ bool file_is_torn(void);
 /* Returns whether the file's bytes are not a journal's, and no record was ever in them. */
 bool file_is_rubbish(void);
 
+/* Returns whether the file has damage in its middle that no server has written out of it yet. */
+bool file_is_damaged(void);
+void file_set_damaged(bool is_damaged);
+
 /* Forgets which bytes were flipped or replaced, when a server has written the file again. */
 void file_trust(void);
 
@@ -282,6 +286,7 @@ struct message {
     bool event;      /* `event` and `data` instead of `message` */
     uint16_t pad;    /* characters after the number */
     unsigned posts;  /* how often it was sent */
+    unsigned open;   /* how many of these had no answer: the server may still be busy with one */
     unsigned life;   /* in which it was first sent */
     unsigned ended;  /* in which it was given up */
     unsigned copies; /* how many ids it has had: more than one only if it was lost in between */
@@ -356,9 +361,9 @@ struct segment {
     bool resumes;       /* it asked for what follows `from` */
     struct id from;
 
-    uint32_t gaps;           /* the rooms with a gap; a page from the oldest counts as one, too */
-    uint32_t whole;          /* of these, the rooms whose replay can begin before `from` */
-    uint32_t empty;          /* of these, the rooms that hold nothing */
+    uint32_t gaps;  /* the rooms with a gap; a page from the oldest counts as one, too */
+    uint32_t whole; /* of these, the rooms whose replay begins with the oldest message held */
+    uint32_t empty; /* of these, the rooms that hold nothing */
     struct id oldest[ROOMS]; /* the oldest message held, in the other rooms with a gap */
 
     uint32_t begun; /* the rooms of which a message has come */

@@ -71,6 +71,7 @@ size_t ledger_post(unsigned number, char *out, size_t size)
     if ((size_t)len >= size)
         broken("a POST is too long");
     m->posts++;
+    m->open++;
     return (size_t)len;
 }
 
@@ -201,27 +202,29 @@ static const char *find_near(const char *data, const char *text)
     return memmem(data, strnlen(data, NEAR_BYTES), text, strlen(text));
 }
 
-/* Reads a message's number from its text, and checks the rest of the text. */
+/* Reads a message's number from its text, and checks the rest of the text. Not with sscanf(3),
+ * which measures the whole page first. */
 static unsigned read_number(const char *reader, const char *data)
 {
-    const char *chat = find_near(data, "\"message\":\"m"), *event = find_near(data, "{\"m\":");
+    static const char in_chat[] = "\"message\":\"m", in_event[] = "{\"m\":";
+    const char *chat = find_near(data, in_chat), *event = find_near(data, in_event);
     bool is_event = chat == NULL || (event != NULL && event < chat);
-    const char *at = is_event ? event : chat;
-    unsigned number;
-    int len = 0;
-    if (at == NULL ||
-        sscanf(at, is_event ? "{\"m\":%u,\"pad\":\"%n" : "\"message\":\"m%u %n", &number, &len) !=
-            1 ||
-        len == 0 || number >= message_count || messages[number].event != is_event)
+    const char *at = is_event ? event : chat, *then = is_event ? ",\"pad\":\"" : " ";
+    char *end = NULL;
+    unsigned long number = 0;
+    if (at != NULL)
+        number = strtoul(at + strlen(is_event ? in_event : in_chat), &end, 10);
+    if (end == NULL || strncmp(end, then, strlen(then)) != 0 || number >= message_count ||
+        messages[number].event != is_event)
         broken("%s: a message that was not sent: %.300s", reader, data);
-    at += len;
+    at = end + strlen(then);
     for (unsigned i = 0; i < messages[number].pad; i++, at++)
-        if (*at != pad_of(number))
-            broken("%s: message %u has another text than was sent: %.300s", reader, number, data);
+        if (*at != pad_of((unsigned)number))
+            broken("%s: message %lu has another text than was sent: %.300s", reader, number, data);
     if (*at != '"')
         broken(
-            "%s: the text of message %u does not end where it should: %.300s", reader, number, at);
-    return number;
+            "%s: the text of message %lu does not end where it should: %.300s", reader, number, at);
+    return (unsigned)number;
 }
 
 /* Checks the fields of a message's data that the server adds: those of a chat message, and of each
