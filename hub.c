@@ -185,8 +185,7 @@ static void await(struct publication *p, struct waiter *waiter)
     p->waiters = waiter;
 }
 
-/* Adds a publication to the end of the batch, so that ids follow the order of the POSTs. hub_tick
- * must not forget a room with a pending message, so the room is no longer silent. */
+/* Adds a publication to the end of the batch. Its room is no longer one that hub_tick forgets. */
 static void enqueue(struct hub *hub, struct publication *p)
 {
     hub->pending++;
@@ -335,14 +334,14 @@ static void settle(struct hub *hub, struct publication *p, enum settled settled)
  * the POST reserved; after that check nothing can fail. */
 void hub_safe(struct hub *hub, struct publication *p)
 {
-    struct buffer *frame = &hub->frame;
-    struct entry entry = { p->id, p->time_ms, p->content.author.by, 0, p->key,
-        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token };
     if (p->forgets) {
         room_empty(hub, p->room);
         settle(hub, p, SETTLED_SAFE); /* frees the room, unless it is in use again */
         return;
     }
+    struct buffer *frame = &hub->frame;
+    struct entry entry = { p->id, p->time_ms, p->content.author.by, 0, p->key,
+        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token };
     buffer_clear(frame);
     frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);

@@ -69,8 +69,7 @@ void hub_forget(struct waiter *waiter);
 struct publication *hub_take_batch(struct hub *hub);
 
 /* Makes the next id, for a keeper without its own ids: the greater of the clock and the last id
- * plus one. The id is used up, whatever becomes of the message. hub_time returns the clock's time,
- * which differs from the id's if the clock was set back. */
+ * plus one. The id is used up, whatever becomes of the message. hub_time is the clock's time. */
 struct id hub_next_id(struct hub *hub);
 uint64_t hub_time(const struct hub *hub);
 

@@ -321,7 +321,7 @@ static const char *read_page_query(
     if (*wait_seconds > 0 && before.at != NULL)
         return "`wait` cannot be combined with `before`: new messages come later; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
-    q->from_oldest = span_equal(after, SPAN("0-0"));
+    q->from_oldest = after.at != NULL && id_equal(q->start.id, (struct id) { 0, 0 });
     q->polls = *wait_seconds > 0;
     return NULL;
 }

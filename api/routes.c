@@ -28,6 +28,8 @@
 
 enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path allows OPTIONS */
 
+enum { HEALTH_DETAIL_BYTES = 1200 }; /* the keeper's two sentences */
+
 /* `get` and `post` answer the request or make it wait. `token` is valid only during the call, and
  * is filled in only if `guarded` is set. */
 struct route {
@@ -82,7 +84,10 @@ static void get_health(struct client *c, const struct token *token)
     struct buffer body = { 0 };
     (void)token;
     if (trouble != NULL) {
-        answer_problem(c, 503, trouble);
+        char detail[HEALTH_DETAIL_BYTES];
+        print_into(detail, sizeof detail, "%s%s%s", trouble, warning != NULL ? " " : "",
+            warning != NULL ? warning : "");
+        answer_problem(c, 503, detail);
         return;
     }
     buffer_add(&body, SPAN("{\"status\":\"ok\""));

@@ -27,7 +27,7 @@ struct publication {
     struct stamp stamp;           /* id and time as text */
     size_t size_max;              /* reserved for its frame: the length with the longest id */
     struct frame_content content; /* its spans point into `bytes` */
-    size_t capacity; /* the size of `bytes` */
+    size_t capacity;              /* the size of `bytes` */
     char bytes[];
 };
 

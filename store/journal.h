@@ -3,13 +3,12 @@
  * The journal is itself an event stream. Each record is a comment line and, if it is a message, the
  * lines of its event as streams get them; then an empty line:
  *
- *      :5d41402a {"room":"lobby","kind":"chat","key":"abc"}
+ *      :5d41402a {"n":17,"room":"lobby","kind":"chat","key":"abc"}
  *      id: 1760000000000-0
  *      data: {"id":"1760000000000-0","room":"lobby", ... }
  *
  * The eight digits are the CRC-32 of everything after them in the record, including the empty line.
- * Records without an event keep what the rings do not contain: {"start","last","lost"} for the hub,
- * {"room","lost"} for a room. */
+ * docs/journal.md describes all records to the byte. */
 
 #ifndef JOURNAL_H
 #define JOURNAL_H
@@ -26,8 +25,9 @@ struct journal_settings {
 
 /* Opens the journal (created with mode 0600 if it does not exist), locks it against other
  * processes, and loads it into the hub, which must be new and must outlive the keeper. On failure
- * it writes one sentence to standard error and exits with EXIT_SYSTEM. A full disk is not a
- * failure: the server starts, and reading works. */
+ * it writes one sentence to standard error and exits with EXIT_SYSTEM; a file that is no journal,
+ * or of a newer version, stays as it is. A full disk is not a failure: the server starts, and
+ * reading works. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub);
 
 #endif

@@ -4,7 +4,8 @@
  * The loop hands each turn's batch to `keep`. The keeper numbers every message (hub_number) and
  * settles each with hub_safe or hub_refused: inside `keep`, or later, from `tick` or `ready`. Until
  * then no stream and no page sees the message, and its POST is not answered. Ids only grow, in the
- * order of the hub_safe calls. Several batches can be pending at a time. */
+ * order of the hub_safe calls. Several batches can be pending at a time. A publication that forgets
+ * a room gets no number, but must be settled in its turn like a message. */
 
 #ifndef KEEPER_H
 #define KEEPER_H

@@ -55,6 +55,8 @@ const char *reader_error(const struct reader *r)
 /* Returns the bytes in the window from the next piece on. */
 static struct span rest_of(const struct reader *r)
 {
+    if (r->window.at == NULL) /* nothing was read yet */
+        return SPAN("");
     return span_skip(buffer_span(&r->window), (size_t)(r->offset - r->base));
 }
 

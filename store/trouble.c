@@ -55,17 +55,19 @@ void trouble_end(struct journal *j)
     j->trouble = TROUBLE_NONE;
 }
 
-/* Adds the cure for the most likely cause: a container that mounts only the file, which then
- * cannot be replaced. */
+/* Adds the cure for the most likely cause: a container that mounts only the file, which then cannot
+ * be replaced. Logs the warning only if it is new, because a file that must be rewritten is tried
+ * again every second. */
 void trouble_warn(struct journal *j, const char *step, int error)
 {
-    print_into(j->warning, sizeof j->warning, "%s: %s%s", step, strerror(error),
-        error == EBUSY ? "; mount the journal's folder, not the file itself" : "");
-    log_line(LOG_WARN, "journal compacted=0 reason=\"%s\" bytes=%llu", j->warning,
-        (unsigned long long)j->size);
+    char before[sizeof j->warning];
+    memcpy(before, j->warning, sizeof before);
     print_into(j->warning, sizeof j->warning,
         "The journal cannot be rewritten (%s: %s), so its file grows%s.", step, strerror(error),
         error == EBUSY ? "; mount the journal's folder, not the file itself" : "");
+    if (strcmp(before, j->warning) != 0)
+        log_line(LOG_WARN, "journal compacted=0 reason=\"%s\" bytes=%llu", j->warning,
+            (unsigned long long)j->size);
 }
 
 void trouble_end_warning(struct journal *j)

@@ -374,6 +374,9 @@ posts_waiting() {
   mend
   restart_server
   same "$(texts)" 'one two'
+  # The refused messages have left no hole in the numbers of the records.
+  "$SSECHAT" journal check "$JOURNAL" >facts
+  same "$(sed -n 's/^missing //p' facts)" 0
 }
 
 @test "on a full disk, messages are refused and the error is reported; once there is space, all works again" {
