@@ -98,6 +98,7 @@ static bool must_refuse; /* the file is no journal */
 static bool is_empty;    /* the file has no whole record */
 static int signal_sent;
 static int64_t signal_us;
+static bool starting; /* the signal was sent, if at all, before the server listened */
 
 /* The file. */
 static uint64_t tampered; /* the order of the last act on it that the server has not mended; or 0 */
@@ -268,10 +269,12 @@ static void start(void)
     if (chance(ACT_START_IO, 10))
         disk_break(&rng, false);
     may_refuse = disk_is_broken();
+    disk_begin_life();
     server_start();
     started_us = turn_us;
     end_us = chance(ACT_EARLY, 6) ? soon_us(0, 200) : INT64_MAX;
     signal_sent = 0;
+    starting = true;
     state = STARTING;
 }
 
@@ -299,6 +302,7 @@ static void plan(void)
         broken("expected the server to refuse a file that is no journal, but it serves");
     note("serving after %lld ms", (long long)(turn_us - started_us) / 1000);
     state = SERVING;
+    starting = false;
     serving_us = turn_us;
     file_acts = below(&rng, 5) < 3;
     patient = below(&rng, 3) != 0;
@@ -517,9 +521,10 @@ void acts_tick(void)
 {
     int status;
     if (state != DOWN && server_has_ended(&status)) {
-        if (state == ENDING)
+        bool refused = starting && WIFEXITED(status); /* before it was killed */
+        if (state == ENDING && !refused)
             take_end(status);
-        else if (state == STARTING)
+        else if (refused || state == STARTING)
             take_refusal(status);
         else
             broken("the server ended by itself, with status %x", (unsigned)status);

@@ -14,8 +14,9 @@ static struct disk_fault *fault;           /* the call that fails now; NULL if n
 static int64_t fault_until_us, fault_most; /* and until how many calls have failed */
 static int64_t short_until_us, slow_until_us, stuck_until_us; /* 0: not now */
 static int64_t stuck_since_us, mended_us;
-static int64_t ahead_ms;  /* of the server's clock */
-static uint64_t shown_ms; /* the latest time that its clock has shown, before the last step */
+static int64_t refused_before; /* background syncs that were refused before this life */
+static int64_t ahead_ms;       /* of the server's clock */
+static uint64_t shown_ms;      /* the latest time that its clock has shown, before the last step */
 
 /* The calls that can fail, and the errors that they can have. */
 static const struct {
@@ -146,6 +147,26 @@ void disk_mend(void)
     slow_until_us = slow_until_us != 0;
     stuck_until_us = stuck_until_us != 0;
     disk_tick();
+}
+
+/* Returns how many background syncs, or preparations for them, were refused so far. */
+static int64_t count_refused(void)
+{
+    return disk->setup.failed + disk->submit.failed;
+}
+
+void disk_begin_life(void)
+{
+    refused_before = count_refused();
+}
+
+int64_t disk_blocked_us(int64_t since_us)
+{
+    if (count_refused() == refused_before)
+        return since_us;
+    if (stuck_since_us != 0)
+        return now_us();
+    return mended_us > since_us ? mended_us : since_us;
 }
 
 /* A slow disk or a short write is no reason to refuse anything. */

@@ -212,6 +212,12 @@ void disk_stick(int64_t until_us);
 void disk_mend(void);
 void disk_tick(void);
 
+/* Call disk_begin_life before a start. Returns from when on a client may expect an answer to what
+ * it has waited for since a time: later if the kernel has refused to sync in the background in this
+ * life. Then all clients wait for the disk, as documented. */
+void disk_begin_life(void);
+int64_t disk_blocked_us(int64_t since_us);
+
 /* Returns whether something is wrong with the disk now, since when syncs are stuck (0: they are
  * not), and when the disk was last mended. */
 bool disk_is_broken(void);

@@ -244,7 +244,7 @@ static void check_answer(const struct publisher *p)
     int64_t stuck_us = disk_stuck_since_us(), since_us = p->sent_us;
     bool is_new = messages[p->post.message].open == 1;
     if (stuck_us != 0 && is_new && since_us > stuck_us + STUCK_MS * 1000 &&
-        turn_us > since_us + STUCK_ANSWER_MS * 1000)
+        turn_us > disk_blocked_us(since_us) + STUCK_ANSWER_MS * 1000)
         broken(
             "the POST of message %u has waited %d ms for its answer; syncs are stuck, so it must "
             "be refused at once",

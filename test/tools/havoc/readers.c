@@ -284,7 +284,7 @@ static void check_late(const struct reader *r)
     for (size_t i = ledger_after(r->now.last); i < entry_count; i++) {
         const struct entry *e = &entries[i];
         if ((r->rooms & 1u << messages[e->message].room) != 0 && e->acked > r->now.requested &&
-            e->life == life && e->acked_us < turn_us - LATE_MS * 1000)
+            e->life == life && turn_us > disk_blocked_us(e->acked_us) + LATE_MS * 1000)
             broken("%s: message %u, acknowledged as %llu-%llu, has not come within %d s", r->name,
                 e->message, (unsigned long long)e->id.ms, (unsigned long long)e->id.seq,
                 LATE_MS / 1000);
@@ -302,7 +302,7 @@ void readers_check(void)
             continue;
         if (r->now.ready)
             check_late(r);
-        if (r->heard_us < turn_us - SILENT_MS * 1000)
+        if (turn_us > disk_blocked_us(r->heard_us) + SILENT_MS * 1000)
             broken(
                 "%s: nothing has come for %d s, not even a heartbeat", r->name, SILENT_MS / 1000);
     }
