@@ -19,7 +19,8 @@ enum {
     GRACE_MS = 2000,  /* after a fault, refusals can still be on their way */
 };
 
-/* What can go wrong: while the server runs (by weight), and at other times. */
+/* What can go wrong. The names are for --acts. An act with a weight is done while the server runs,
+ * as often as its weight says. */
 enum act {
     ACT_KILL,
     ACT_TERM,
@@ -33,8 +34,8 @@ enum act {
     ACT_FLIP,
     ACT_JOIN,
     ACT_RESTORE,
-    ACT_START_IO, /* as `io`, but from before a start */
-    ACT_VOLUME,   /* from here on: while it runs */
+    ACT_START_IO,
+    ACT_VOLUME,
     ACT_COPY,
     ACT_CLOCK,
     ACT_IO,
@@ -42,7 +43,7 @@ enum act {
     ACT_SHORT,
     ACT_SLOW,
     ACT_STUCK,
-    ACT_MOVE, /* from here on: to the file */
+    ACT_MOVE, /* from here on: to the file, while the server runs */
     ACT_REMOVE,
     ACT_CUT,
     ACT_REPLACE,
@@ -53,35 +54,35 @@ enum act {
 
 static const struct {
     const char *name;
-    unsigned weight; /* while it runs */
+    unsigned weight;
 } acts[ACT_COUNT] = {
-    [ACT_KILL] = { "kill", 0 },
-    [ACT_TERM] = { "term", 0 },
-    [ACT_EARLY] = { "early", 0 },
-    [ACT_COMPACTING] = { "compacting", 0 },
-    [ACT_LIMITS] = { "limits", 0 },
-    [ACT_FORGET] = { "forget", 0 },
-    [ACT_NO_SYNC] = { "nosync", 0 },
-    [ACT_RUBBISH] = { "rubbish", 0 },
-    [ACT_TRUNCATE] = { "truncate", 0 },
-    [ACT_FLIP] = { "flip", 0 },
-    [ACT_JOIN] = { "join", 0 },
-    [ACT_RESTORE] = { "restore", 0 },
-    [ACT_START_IO] = { "startio", 0 },
-    [ACT_VOLUME] = { "volume", 2 },
-    [ACT_COPY] = { "copy", 2 },
-    [ACT_CLOCK] = { "clock", 2 },
-    [ACT_IO] = { "io", 4 },
-    [ACT_FULL] = { "full", 1 },
-    [ACT_SHORT] = { "short", 1 },
-    [ACT_SLOW] = { "slow", 2 },
-    [ACT_STUCK] = { "stuck", 1 },
-    [ACT_MOVE] = { "move", 1 },
-    [ACT_REMOVE] = { "remove", 1 },
-    [ACT_CUT] = { "cut", 2 },
-    [ACT_REPLACE] = { "replace", 1 },
-    [ACT_OLDER] = { "older", 2 },
-    [ACT_APPEND] = { "append", 2 },
+    [ACT_KILL] = { "kill", 0 },             /* lives end with SIGKILL */
+    [ACT_TERM] = { "term", 0 },             /* lives end with SIGTERM */
+    [ACT_EARLY] = { "early", 0 },           /* or with SIGKILL before the server listens */
+    [ACT_COMPACTING] = { "compacting", 0 }, /* or during or just after a compaction */
+    [ACT_LIMITS] = { "limits", 0 },         /* other --history and --max-rooms at some starts */
+    [ACT_FORGET] = { "forget", 0 },         /* --room-ttl 1s at some starts */
+    [ACT_NO_SYNC] = { "nosync", 0 },        /* --sync none at some starts */
+    [ACT_RUBBISH] = { "rubbish", 0 },       /* before a start: other files beside the journal */
+    [ACT_TRUNCATE] = { "truncate", 0 },     /* before a start: the journal is cut */
+    [ACT_FLIP] = { "flip", 0 },             /* before a start: one bit of some bytes is flipped */
+    [ACT_JOIN] = { "join", 0 },             /* before a start: joined with a copy */
+    [ACT_RESTORE] = { "restore", 0 },       /* before a start: an older copy is put back */
+    [ACT_START_IO] = { "startio", 0 },      /* as `io`, but from before a start */
+    [ACT_VOLUME] = { "volume", 2 },         /* large messages without pauses, for compactions */
+    [ACT_COPY] = { "copy", 2 },             /* the journal is copied */
+    [ACT_CLOCK] = { "clock", 2 },           /* the clock steps, also between two lives */
+    [ACT_IO] = { "io", 4 },                 /* calls to the disk fail */
+    [ACT_FULL] = { "full", 1 },             /* the disk is full */
+    [ACT_SHORT] = { "short", 1 },           /* writes are short */
+    [ACT_SLOW] = { "slow", 2 },             /* syncs are slow */
+    [ACT_STUCK] = { "stuck", 1 },           /* syncs do not end for a while, seldom a long one */
+    [ACT_MOVE] = { "move", 1 },             /* the journal is moved away */
+    [ACT_REMOVE] = { "remove", 1 },         /* removed */
+    [ACT_CUT] = { "cut", 2 },               /* cut */
+    [ACT_REPLACE] = { "replace", 1 },       /* replaced by bytes that are no journal */
+    [ACT_OLDER] = { "older", 2 },           /* replaced by an older copy */
+    [ACT_APPEND] = { "append", 2 },         /* another program appends to it */
 };
 
 static bool allowed[ACT_COUNT];

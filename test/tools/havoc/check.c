@@ -208,13 +208,16 @@ static bool has_come(const struct segment *s, struct id id)
     return s->count > 0 && bsearch(&id, s->ids, s->count, sizeof *s->ids, compare_two) != NULL;
 }
 
-/* Handles an entry that has not come: excuses it, or fails. */
+/* Handles an entry that has not come: excuses it, or fails. If a gap told of it, a pager asks once
+ * more, from the id just before it, and must be told again. */
 static void handle_missing(const struct segment *s, const struct entry *e, bool replay)
 {
     unsigned room = messages[e->message].room;
     bool told = (s->gaps & 1u << room) != 0 || !s->resumes;
     if (told ? was_breached(e->id, s->life) : is_lost_unnoticed(s->from, e->id, s->life)) {
         counts[COUNT_EXCUSED] += !told && replay;
+        if (told && e > entries)
+            pages_probe(room, e[-1].id);
         return;
     }
     broken(

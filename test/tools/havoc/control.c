@@ -35,7 +35,8 @@ static const struct {
     { "submit", offsetof(struct disk, submit), { EAGAIN, EIO, EINVAL } },
 };
 
-enum { CALL_COUNT = sizeof calls / sizeof *calls };
+/* The first calls are those that a journal needs all the time. */
+enum { CALL_PWRITE = 1, CALL_FREQUENT = 4, CALL_COUNT = sizeof calls / sizeof *calls };
 
 /* Returns a call's part of the control file. */
 static struct disk_fault *fault_of(size_t call)
@@ -63,9 +64,11 @@ static int64_t soon_us(uint64_t *random, unsigned most_ms)
 /* Lets a few calls fail, or one in a few, or all of them for a while. */
 void disk_break(uint64_t *random, bool full)
 {
-    size_t call = full ? 1 : below(random, 4) != 0 ? below(random, 4) : below(random, CALL_COUNT);
+    size_t call = below(random, below(random, 4) != 0 ? CALL_FREQUENT : CALL_COUNT);
     unsigned pattern = full ? 2 : below(random, 3);
     int error = full ? ENOSPC : calls[call].errors[below(random, 3)];
+    if (full)
+        call = CALL_PWRITE;
     if (fault != NULL)
         fault->one_in = 0;
     fault = fault_of(call);
@@ -113,22 +116,17 @@ static void end(_Atomic int64_t *value, int64_t *until_us, const char *what)
 {
     *value = 0;
     *until_us = 0;
-    mended_us = now_us();
     note("%s end", what);
-}
-
-/* Ends the errors of a call. */
-static void end_fault(void)
-{
-    end(&fault->one_in, &fault_until_us, "errors");
-    fault = NULL;
 }
 
 void disk_tick(void)
 {
     int64_t now = now_us();
-    if (fault != NULL && (now >= fault_until_us || fault->failed >= fault_most))
-        end_fault();
+    if (fault != NULL && (now >= fault_until_us || fault->failed >= fault_most)) {
+        end(&fault->one_in, &fault_until_us, "errors");
+        fault = NULL;
+        mended_us = now;
+    }
     if (short_until_us != 0 && now >= short_until_us)
         end(&disk->pwrite_short, &short_until_us, "short writes");
     if (slow_until_us != 0 && now >= slow_until_us)
@@ -136,13 +134,14 @@ void disk_tick(void)
     if (stuck_until_us != 0 && now >= stuck_until_us) {
         end(&disk->stuck, &stuck_until_us, "stuck syncs");
         stuck_since_us = 0;
+        mended_us = now;
     }
 }
 
+/* Lets the time of each fault that is present be over: 1 is long ago. */
 void disk_mend(void)
 {
-    if (fault != NULL)
-        fault_until_us = 1;
+    fault_until_us = fault_until_us != 0;
     short_until_us = short_until_us != 0;
     slow_until_us = slow_until_us != 0;
     stuck_until_us = stuck_until_us != 0;

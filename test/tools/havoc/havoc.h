@@ -428,8 +428,9 @@ void readers_check_all(void); /* all connections of the run, again */
 void pages_begin(uint64_t *random);
 bool pages_are_done(void); /* each room was read from its beginning since pages_again */
 void pages_again(void);
-void pages_describe(void);   /* notes how far they are */
-void pages_check(void);      /* pages come in time, whatever the disk does */
+void pages_probe(unsigned room, struct id from); /* lets a pager read on from an id */
+void pages_describe(void);                       /* notes how far they are */
+void pages_check(void);                          /* pages come in time, whatever the disk does */
 int64_t health_bad_us(void); /* when /healthz last said that something is wrong */
 
 /* ---- acts.c ---- */

@@ -10,6 +10,7 @@ enum {
     PAGERS = 5,
     CENSUS_FROM = 3,       /* the pagers from here on take the census */
     HEALTH_US = 200000,    /* between two looks at /healthz */
+    REACH = 1500,          /* messages back from the newest, for half of the ids to begin from */
     TRIES = 3,             /* of a census to read a room that drops messages meanwhile */
     PAGE_ANSWER_MS = 5000, /* the longest wait for a page that does not wait for messages */
 };
@@ -31,6 +32,12 @@ struct pager {
 
 static struct pager pagers[PAGERS];
 
+static struct {
+    unsigned room;
+    struct id from;
+    bool is_set;
+} probe; /* where the next pager that moves on begins */
+
 /* The client of /healthz. */
 static struct {
     struct actor actor;
@@ -43,14 +50,32 @@ static struct {
 
 /* ==== Pages ================================================================================== */
 
-/* Moves on to another room: from its oldest message on, or from an id that is known. */
+void pages_probe(unsigned room, struct id from)
+{
+    probe.room = room;
+    probe.from = from;
+    probe.is_set = true;
+}
+
+/* Chooses an id that a client has got, from the latest or from all. */
+static struct id choose_id(struct pager *p)
+{
+    size_t reach = below(&p->random, 2) == 0 && entry_count > REACH ? REACH : entry_count;
+    return entries[entry_count - 1 - below(&p->random, (unsigned)reach)].id;
+}
+
+/* Moves on to another room: from its oldest message on, or from any id that a client has got. */
 static void next_room(struct pager *p)
 {
-    p->room = p->census ? (p->room + 1) % ROOMS : below(&p->random, ROOMS);
     p->tries = 0;
-    p->from_oldest = p->census || p->from.ms == 0;
-    if (p->from_oldest)
-        p->from = no_id;
+    p->room = p->census ? (p->room + 1) % ROOMS : below(&p->random, ROOMS);
+    p->from_oldest = p->census || entry_count == 0 || below(&p->random, 8) == 0;
+    p->from = p->from_oldest ? no_id : choose_id(p);
+    if (p->census || !probe.is_set)
+        return;
+    p->room = probe.room;
+    p->from = probe.from;
+    p->from_oldest = probe.is_set = false;
 }
 
 /* Checks a page's messages, and adds them to the segment. Returns what follows them. */
@@ -155,7 +180,7 @@ static void take_page(struct pager *p)
     p->rooms_read += p->census && !more;
     if (!more || !p->census)
         forget(p);
-    if (p->census ? !more : below(&p->random, 30) == 0)
+    if (p->census ? !more : below(&p->random, more ? 30 : 4) == 0)
         next_room(p);
 }
 

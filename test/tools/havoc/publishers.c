@@ -14,6 +14,7 @@ enum {
     UNWELL_MS = 1000, /* /healthz tells of refusals at the latest after this */
     STUCK_MS = 6000,  /* from then on a stuck sync must not keep a POST waiting */
     STUCK_ANSWER_MS = 2000,
+    IMPATIENT = 3, /* publishers that do not wait for a stuck sync, but post something new */
     POST_MAX = 6000,
 };
 
@@ -255,12 +256,30 @@ static void check_answer(const struct publisher *p)
             "the POST of message %u has waited %d ms for its answer", p->post.message, ANSWER_MS);
 }
 
+/* Lets the first publishers give up what waits for a stuck sync, so that new POSTs are made, too.
+ */
+static void be_impatient(void)
+{
+    int64_t stuck_us = disk_stuck_since_us();
+    for (unsigned i = 0; i < IMPATIENT && stuck_us != 0; i++) {
+        struct publisher *p = &publishers[i];
+        if (!p->sent || finishing || turn_us < stuck_us + STUCK_MS * 1000 ||
+            p->sent_us > stuck_us + STUCK_MS * 1000)
+            continue;
+        if (p->own)
+            ledger_give_up(p->post.message);
+        p->pending = p->sent = false;
+        actor_hang_up(&p->actor, 0);
+    }
+}
+
 /* Checks the answers that are due, and that /healthz tells of refusals that go on. */
 void publishers_check(void)
 {
     for (unsigned i = 0; i < PUBLISHERS; i++)
         if (publishers[i].sent && server_pid != 0 && publishers[i].post.life == life)
             check_answer(&publishers[i]);
+    be_impatient();
     if (refused_from_us != 0 && turn_us - refused_from_us > UNWELL_MS * 1000 &&
         turn_us - refused_us < 500000 && health_bad_us() < refused_from_us)
         broken("POSTs have been refused for %lld ms, but /healthz says that all is well",

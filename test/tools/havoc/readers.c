@@ -121,10 +121,13 @@ __attribute__((noreturn)) static void take_broken(
 
 /* ==== Connections ============================================================================ */
 
-/* Goes back to an id that the reader really got before, on one of its latest connections. */
+/* Goes back to an id that the reader really got before, on one of its latest connections or on any.
+ */
 static void go_back(struct reader *r)
 {
-    unsigned reach = r->past_count < REACH ? (unsigned)r->past_count : REACH;
+    unsigned reach = (unsigned)r->past_count;
+    if (below(&r->random, 2) == 0 && reach > REACH)
+        reach = REACH;
     const struct segment *s = &r->past[r->past_count - 1 - below(&r->random, reach)];
     if (s->count > 0)
         r->last = s->ids[below(&r->random, (unsigned)s->count)];
@@ -144,7 +147,7 @@ static size_t write_request(struct reader *r, char *out, size_t size)
                 : commas ? ","
                          : "&room=",
                 room);
-    if (r->has_last && !finishing && below(&r->random, 10) == 0 && r->past_count > 0)
+    if (r->has_last && !finishing && below(&r->random, 6) == 0 && r->past_count > 0)
         go_back(r);
     if (!finishing && below(&r->random, 16) == 0)
         r->has_last = false;
