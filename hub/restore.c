@@ -32,6 +32,7 @@ void restore_state(struct hub *hub, struct id start, struct id last, struct id l
     struct id none = { 0, 0 };
     if (id_equal(hub->start, none) || id_before(start, hub->start))
         hub->start = start;
+    hub->lost_before = hub->lost;
     id_raise(&hub->lost, lost);
     id_raise(&hub->last, last);
     hub->unused_count = 0;
@@ -55,14 +56,21 @@ void restore_history(struct hub *hub, uint64_t bytes)
         CONTAINER(n, struct room, node)->ring.limit = hub->limit;
 }
 
+/* A room that has such a record was there before others were freed, so it does not begin with the
+ * hub's `lost`: that would be a false gap for each of its readers. It does begin with what was lost
+ * in a journal before this one, in the same file. */
 bool restore_room(struct hub *hub, struct span name, struct id lost)
 {
     struct room *room = room_find(hub, name);
-    if (room == NULL)
+    if (room == NULL) {
         room = room_new(hub, name);
-    if (room != NULL)
-        id_raise(&room->lost, lost);
-    return room != NULL;
+        if (room == NULL)
+            return false;
+        room->lost = hub->lost_before;
+    }
+    id_raise(&room->lost, lost);
+    id_raise(&hub->last, lost);
+    return true;
 }
 
 void restore_forgotten(struct hub *hub, struct span name, struct id lost)
@@ -106,7 +114,6 @@ static void restore_past(struct hub *hub)
         restore_unused(hub, loaded, first);
     if (hub->damage)
         hub->lost = first;
-    id_raise(&hub->newest, hub->lost); /* the id in `ready` must not be before a gap */
 }
 
 /* Drops what exceeds --history. Returns false if out of memory. */
@@ -168,6 +175,7 @@ bool restore_end(struct hub *hub, struct restore_excess *excess)
     now_ms = now_ms < hub->unix_ms ? now_ms : hub->unix_ms;
     for (i = 0; i < count && fits; i++) /* the last `max` rooms stay */
         fits = settle_room(hub, rooms[i], max == 0 || count - i <= max, now_ms, excess);
+    id_raise(&hub->newest, hub->lost); /* the id in `ready` must not be before a gap */
     free(rooms);
     return fits;
 }

@@ -91,6 +91,7 @@ struct hub {
     struct id last;   /* the newest id given to any message, safe or not */
     struct id newest; /* the newest id of a safe message */
     struct id lost;   /* the newest id that any freed room had lost: a new room begins with it */
+    struct id lost_before; /* while restoring: `lost` before the last state was restored */
 
     /* Ids up to `last` that no message here has or had. A reader with one of them got it from
      * messages that are not in the journal, such as those after a backup was made. */
