@@ -44,7 +44,7 @@ SOURCES := $(filter-out test/%,$(wildcard *.c */*.c))
 OBJECTS := $(SOURCES:%.c=$B/%.o) $B/www/www.o
 PAGE    := $(patsubst %,build/%.gz,$(filter-out www/www.S,$(wildcard www/*)))
 UNITS   := $(basename $(notdir $(wildcard test/unit/*.c)))
-TOOLS   := $(filter-out disk faults,$(basename $(notdir $(wildcard test/tools/*.c))))
+TOOLS   := $(filter-out disk faults,$(basename $(notdir $(wildcard test/tools/*.c)))) havoc
 
 all: ssechat
 
@@ -109,6 +109,12 @@ TOOL = $(DEBUG_CC) $(OURS) -O2 -g $(DEPFLAGS) -pthread
 build/tools/%: test/tools/%.c
 	@mkdir -p $(@D)
 	$(TOOL) -o $@ $<
+
+# havoc has a folder of files, and is compiled as a whole.
+HAVOC := $(wildcard test/tools/havoc/*.c)
+build/tools/havoc: $(HAVOC) $(wildcard test/tools/*.h test/tools/havoc/*.h)
+	@mkdir -p $(@D)
+	$(filter-out $(DEPFLAGS),$(TOOL)) -o $@ $(HAVOC)
 
 build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
@@ -222,7 +228,7 @@ bench-instructions: ssechat build/bench/load
 
 # ==== Checks of the source =======================================================================
 
-ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch])
+ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch] test/*/*/*.[ch])
 SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test) $(wildcard test/lib/*.bash)
 
 # gcc's analyzer reports an object as leaked if the program keeps only a pointer to a member inside

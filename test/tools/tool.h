@@ -88,6 +88,26 @@ static inline unsigned below(uint64_t *state, unsigned limit)
 
 /* ---- A server as a child ---- */
 
+/* Finds a free port below the range for outgoing connections, so that none of those takes it while
+ * the server is down. The port stays the same over all restarts, so that clients can reconnect. */
+static inline int find_port(uint64_t *random)
+{
+    /* SO_REUSEADDR, as in the server: connections in TIME_WAIT do not make a port busy. */
+    for (int tries = 0; tries < 1000; tries++) {
+        struct sockaddr_in address = { .sin_family = AF_INET };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+        int port = 10000 + (int)below(random, 20000);
+        address.sin_port = htons((uint16_t)port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+        close(fd);
+        if (is_free)
+            return port;
+    }
+    fail("no port is free");
+}
+
 /* Starts a program with `log` as its standard error. PR_SET_PDEATHSIG kills the program when the
  * thread that started it ends, so that a killed tool leaves no server running. */
 static inline pid_t spawn(const char *const *argv, int log)

@@ -27,6 +27,7 @@
  * of threads. Power loss is not tested: a killed process leaves the kernel's cache intact, so a
  * missing fsync does not show here. journal.bats tests the order of writes and syncs. */
 
+#include "sse.h"
 #include "tool.h"
 
 #include <getopt.h>
@@ -39,7 +40,6 @@ enum {
     SUBSCRIBERS_MAX = 64,
     MESSAGES_MAX = 1 << 20, /* per publisher */
     PAD_MAX = 600,          /* the most padding in a message, in characters */
-    EVENT_MAX = 16384,      /* bytes of a line, and of an event's data */
     SERVER_ARGUMENTS_MAX = 64,
 };
 
@@ -66,7 +66,7 @@ struct publisher {
     unsigned long long pending_at; /* `acknowledged` when its last message began */
 };
 
-/* A thread with one stream at a time, the parser of that stream, and all messages it has seen. */
+/* A thread with one stream at a time, and all messages it has seen. */
 struct subscriber {
     pthread_t thread;
     unsigned number, rooms; /* rooms: one bit per room */
@@ -79,13 +79,8 @@ struct subscriber {
 
     /* The current connection. */
     int fd;
-    enum { IN_HEAD, IN_SIZE, IN_DATA, IN_DATA_END, IN_END, IN_PLAIN, ENDED } state;
-    size_t left;         /* bytes left of the chunk */
-    unsigned digits;     /* digits read of a chunk's size, or bytes of a line end */
-    bool ready, skip_lf; /* state of the event parser */
-    char line[EVENT_MAX], data[EVENT_MAX], event[128], id[64];
-    size_t line_len, data_len;
-    bool has_data, has_id;
+    bool ready;
+    struct sse sse; /* the parser of its stream */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects messages and counters */
@@ -314,7 +309,7 @@ static void move_on(struct subscriber *s, struct id id, bool strictly, const cha
 {
     if (s->has_last && compare_ids(s->last, id) >= (strictly ? 0 : 1))
         fail("subscriber %u: the id of a %s is too old: %s came after %llu-%llu", s->number, what,
-            s->id, (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
+            s->sse.id, (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
     s->last = id;
     s->has_last = true;
 }
@@ -326,22 +321,23 @@ static void take_message(struct subscriber *s, struct id id)
     unsigned room, publisher, number;
     char text[64], key[64], wanted[64];
     /* First check the event itself: its id, room, text and key. Then check that it is new. */
-    if (!text_after(s->data, "{\"id\":\"", text, sizeof text) || strcmp(text, s->id) != 0)
+    if (!text_after(s->sse.data, "{\"id\":\"", text, sizeof text) || strcmp(text, s->sse.id) != 0)
         fail("subscriber %u: the event's id differs from the id in its data: %s with %s", s->number,
-            s->id, s->data);
-    if (!text_after(s->data, "\"room\":\"r", text, sizeof text) || sscanf(text, "%u", &room) != 1 ||
-        room >= ROOMS || (s->rooms & 1u << room) == 0)
-        fail("subscriber %u: a message of a room that it does not read: %s", s->number, s->data);
-    const char *message = strstr(s->data, "\"message\":\"");
+            s->sse.id, s->sse.data);
+    if (!text_after(s->sse.data, "\"room\":\"r", text, sizeof text) ||
+        sscanf(text, "%u", &room) != 1 || room >= ROOMS || (s->rooms & 1u << room) == 0)
+        fail(
+            "subscriber %u: a message of a room that it does not read: %s", s->number, s->sse.data);
+    const char *message = strstr(s->sse.data, "\"message\":\"");
     if (message == NULL || sscanf(message + 11, "%u.%u ", &publisher, &number) != 2 ||
         publisher >= publisher_count || number >= publishers[publisher].count)
-        fail("subscriber %u: a message that no publisher sent: %s", s->number, s->data);
+        fail("subscriber %u: a message that no publisher sent: %s", s->number, s->sse.data);
     snprintf(wanted, sizeof wanted, "key-%u-%u", publisher, number);
-    if (!text_after(s->data, "\"key\":\"", key, sizeof key) || strcmp(key, wanted) != 0)
-        fail("subscriber %u: a message without its key: %s", s->number, s->data);
+    if (!text_after(s->sse.data, "\"key\":\"", key, sizeof key) || strcmp(key, wanted) != 0)
+        fail("subscriber %u: a message without its key: %s", s->number, s->sse.data);
     if (s->seen[publisher][number] != 0)
         fail("subscriber %u: message %u.%u came twice, now with id %s", s->number, publisher,
-            number, s->id);
+            number, s->sse.id);
     s->seen[publisher][number] = 1;
 
     /* The message may arrive before or after the answer to its POST, so both sides compare. */
@@ -351,30 +347,28 @@ static void take_message(struct subscriber *s, struct id id)
         fail("message %u.%u came in the wrong room, r%u", publisher, number, room);
     if (!is_none(m->delivered) && compare_ids(m->delivered, id) != 0)
         fail("message %u.%u was delivered with two ids, %llu-%llu and %s", publisher, number,
-            (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq, s->id);
+            (unsigned long long)m->delivered.ms, (unsigned long long)m->delivered.seq, s->sse.id);
     if (!is_none(m->acknowledged) && compare_ids(m->acknowledged, id) != 0)
         fail("message %u.%u was acknowledged with id %llu-%llu but delivered with %s", publisher,
             number, (unsigned long long)m->acknowledged.ms, (unsigned long long)m->acknowledged.seq,
-            s->id);
+            s->sse.id);
     m->delivered = id;
     m->readers++;
     deliveries++;
     pthread_mutex_unlock(&lock);
 }
 
-/* At an empty line, handles the collected lines as an event (HTML Standard, 9.2.6). A `gap` or an
- * unknown event is a failure. */
-static void dispatch(struct subscriber *s)
+/* Handles an event. A `gap` or an unknown event is a failure. */
+static void dispatch(struct sse *sse)
 {
+    struct subscriber *s = sse->owner;
     struct id id = { 0, 0 };
-    if (s->has_id && !parse_id(s->id, &id))
-        fail("subscriber %u: expected an id, got: %s", s->number, s->id);
-    if (!s->has_data) {
-        /* A block with only a retry is not an event. */
-    } else if (s->event[0] == '\0') {
+    if (s->sse.has_id && !parse_id(s->sse.id, &id))
+        fail("subscriber %u: expected an id, got: %s", s->number, s->sse.id);
+    if (s->sse.event[0] == '\0') {
         move_on(s, id, true, "message");
         take_message(s, id);
-    } else if (strcmp(s->event, "ready") == 0) {
+    } else if (strcmp(s->sse.event, "ready") == 0) {
         if (s->ready)
             fail("subscriber %u: expected one `ready` on a stream, got two", s->number);
         pthread_mutex_lock(&lock);
@@ -382,121 +376,23 @@ static void dispatch(struct subscriber *s)
         pthread_mutex_unlock(&lock);
         s->ready = true;
         move_on(s, id, false, "ready");
-    } else if (strcmp(s->event, "presence") != 0 && strcmp(s->event, "heartbeat") != 0 &&
-               strcmp(s->event, "busy") != 0) {
-        fail("subscriber %u: an unexpected event %s: %s (last id %llu-%llu)", s->number, s->event,
-            s->data, (unsigned long long)s->last.ms, (unsigned long long)s->last.seq);
-    }
-    s->event[0] = s->id[0] = s->data[0] = '\0';
-    s->data_len = 0;
-    s->has_data = s->has_id = false;
-}
-
-/* Takes one line of the stream, without its line end. */
-static void take_line(struct subscriber *s)
-{
-    s->line[s->line_len] = '\0';
-    char *value = strchr(s->line, ':');
-    size_t name_len = value != NULL ? (size_t)(value - s->line) : s->line_len;
-    if (s->line_len == 0) {
-        dispatch(s);
-        return;
-    }
-    value = value == NULL ? s->line + s->line_len : value[1] == ' ' ? value + 2 : value + 1;
-    if (name_len == 5 && memcmp(s->line, "event", 5) == 0) {
-        snprintf(s->event, sizeof s->event, "%s", value);
-    } else if (name_len == 2 && memcmp(s->line, "id", 2) == 0) {
-        snprintf(s->id, sizeof s->id, "%s", value);
-        s->has_id = true;
-    } else if (name_len == 4 && memcmp(s->line, "data", 4) == 0) {
-        int n = snprintf(s->data + s->data_len, sizeof s->data - s->data_len, "%s%s",
-            s->has_data ? "\n" : "", value);
-        s->data_len += (size_t)n;
-        s->has_data = true;
-        if (s->data_len >= sizeof s->data)
-            fail("subscriber %u: an event is longer than any that was sent", s->number);
-    } else if (name_len != 0 && !(name_len == 5 && memcmp(s->line, "retry", 5) == 0)) {
-        fail(
-            "subscriber %u: a line that is not a field of an event stream: %s", s->number, s->line);
+    } else if (strcmp(s->sse.event, "presence") != 0 && strcmp(s->sse.event, "heartbeat") != 0 &&
+               strcmp(s->sse.event, "busy") != 0) {
+        fail("subscriber %u: an unexpected event %s: %s (last id %llu-%llu)", s->number,
+            s->sse.event, s->sse.data, (unsigned long long)s->last.ms,
+            (unsigned long long)s->last.seq);
     }
 }
 
-/* Splits the stream, which comes in pieces of any size, into lines that end with CR, LF or CRLF. */
-static void take_text(struct subscriber *s, const char *bytes, size_t len)
+/* Ends the run because of invalid framing. */
+__attribute__((noreturn)) static void break_off(
+    struct sse *sse, const char *what, const char *bytes)
 {
-    for (size_t i = 0; i < len; i++) {
-        bool skip = s->skip_lf && bytes[i] == '\n';
-        s->skip_lf = bytes[i] == '\r';
-        if (skip)
-            continue;
-        if (bytes[i] == '\r' || bytes[i] == '\n') {
-            take_line(s);
-            s->line_len = 0;
-            continue;
-        }
-        if (s->line_len + 1 >= sizeof s->line)
-            fail("subscriber %u: a line is longer than any that was sent", s->number);
-        s->line[s->line_len++] = bytes[i];
-    }
+    const struct subscriber *s = sse->owner;
+    fail("subscriber %u: %s: %s", s->number, what, bytes);
 }
 
 /* ==== Subscribers: connections =============================================================== */
-
-/* Takes one byte of the head, of a chunk's size, or of a line end after a chunk. */
-static void take_frame_byte(struct subscriber *s, char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *digit = c != '\0' ? strchr(digits, c) : NULL;
-    /* The head is kept in `line`, which no event needs until the head is complete. */
-    if (s->state == IN_HEAD) {
-        if (s->line_len + 1 >= sizeof s->line)
-            fail("subscriber %u: the answer's head does not end", s->number);
-        s->line[s->line_len++] = c;
-        s->line[s->line_len] = '\0';
-        if (s->line_len < 4 || strcmp(s->line + s->line_len - 4, "\r\n\r\n") != 0)
-            return;
-        bool chunked = strcasestr(s->line, "\r\nTransfer-Encoding: chunked\r\n") != NULL;
-        if (strncmp(s->line, "HTTP/1.1 200 ", 13) != 0 || chunked == s->http10)
-            fail("subscriber %u: expected a 200, with chunks only for HTTP/1.1, got: %s", s->number,
-                s->line);
-        s->state = chunked ? IN_SIZE : IN_PLAIN;
-        s->line_len = 0;
-        s->digits = 0;
-    } else if (s->state == IN_SIZE && digit != NULL && s->digits < 8) {
-        s->left = (s->digits++ == 0 ? 0 : s->left * 16) + (size_t)(digit - digits);
-    } else if (s->state == IN_SIZE && c == '\n' && s->digits > 0) {
-        s->state = s->left > 0 ? IN_DATA : IN_END;
-        s->digits = 0;
-    } else if (s->state == IN_DATA_END || s->state == IN_END) {
-        if (c != "\r\n"[s->digits])
-            fail("subscriber %u: expected CR LF after a chunk, got something else", s->number);
-        if (++s->digits == 2) {
-            s->state = s->state == IN_END ? ENDED : IN_SIZE;
-            s->digits = 0;
-        }
-    } else if (s->state != IN_SIZE || c != '\r' || s->digits == 0) {
-        fail("subscriber %u: expected a chunk size, got something else", s->number);
-    }
-}
-
-/* Removes the HTTP framing: a head, then chunks or, for HTTP/1.0, bytes until the connection ends.
- * A stream may end anywhere, because the server is killed, but invalid framing is a failure. */
-static void take_bytes(struct subscriber *s, const char *bytes, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        size_t n = 1;
-        if (s->state == IN_DATA || s->state == IN_PLAIN) {
-            n = s->state == IN_PLAIN || len - at < s->left ? len - at : s->left;
-            take_text(s, bytes + at, n);
-            s->left -= s->state == IN_DATA ? n : 0;
-            if (s->state == IN_DATA && s->left == 0)
-                s->state = IN_DATA_END;
-        } else {
-            take_frame_byte(s, bytes[at]);
-        }
-        at += n;
-    }
-}
 
 /* Requests the stream from the last id on. Sends this id in the header or the URL, at random. */
 static bool send_stream_request(struct subscriber *s)
@@ -519,10 +415,8 @@ static bool send_stream_request(struct subscriber *s)
 static void read_stream(struct subscriber *s)
 {
     static __thread char bytes[65536];
-    s->state = IN_HEAD;
-    s->ready = s->skip_lf = s->has_data = s->has_id = false;
-    s->line_len = s->data_len = 0;
-    s->event[0] = s->id[0] = s->data[0] = '\0';
+    s->ready = false;
+    sse_begin(&s->sse, s->http10);
     while (!done) {
         struct pollfd readable = { .fd = s->fd, .events = POLLIN };
         if (poll(&readable, 1, 100) <= 0)
@@ -531,7 +425,7 @@ static void read_stream(struct subscriber *s)
         ssize_t n = recv(s->fd, bytes, 1 + below(&s->random, sizeof bytes), 0);
         if (n <= 0)
             return;
-        take_bytes(s, bytes, (size_t)n);
+        sse_take(&s->sse, bytes, (size_t)n);
         if (s->restless && below(&s->random, 100) == 0)
             return;
     }
@@ -559,26 +453,6 @@ static void *run_subscriber(void *argument)
 }
 
 /* ==== The server ============================================================================= */
-
-/* Finds a free port below the range for outgoing connections, so that none of those takes it while
- * the server is down. The port stays the same over all restarts, so that clients can reconnect. */
-static void find_port(uint64_t *random)
-{
-    /* SO_REUSEADDR, as in the server: connections in TIME_WAIT do not make a port busy. */
-    for (int tries = 0; tries < 1000; tries++) {
-        struct sockaddr_in address = { .sin_family = AF_INET };
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-        port = 10000 + (int)below(random, 20000);
-        address.sin_port = htons((uint16_t)port);
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        bool is_free = bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
-        close(fd);
-        if (is_free)
-            return;
-    }
-    fail("no port is free");
-}
 
 /* Starts a server. All servers of a run share one log and one journal. */
 static pid_t start_server(void)
@@ -868,6 +742,9 @@ static void prepare_people(uint64_t *random)
         s->rooms = i % 2 == 0 ? 7 : 1u << i / 2 % ROOMS; /* 7: all three */
         s->restless = i % 4 < 2;
         s->http10 = i % 5 == 4;
+        s->sse.owner = s;
+        s->sse.take = dispatch;
+        s->sse.broken = break_off;
         for (unsigned room = 0; room < ROOMS; room++)
             readers_of[room] += (s->rooms & 1u << room) != 0;
         for (unsigned n = 0; n < publisher_count; n++) {
@@ -997,7 +874,7 @@ int main(int argc, char **argv)
     }
     snprintf(log_path, sizeof log_path, "%s/log", folder);
     snprintf(journal_path, sizeof journal_path, "%s/journal", folder);
-    find_port(&random);
+    port = find_port(&random);
     printf("torture: seed %llu, port %d, folder %s\n", seed, port, folder);
 
     static char address[64];
