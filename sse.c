@@ -8,8 +8,8 @@
  *      read       what clients have sent: requests are parsed and answered, messages join this
  *                 turn's batch
  *
- *      keep       the keeper takes the batch, numbers it and makes it safe; then its messages
- *                 enter the rings, its POSTs are answered, its rooms' streams become due
+ *      keep       the keeper takes the batch and makes it safe, perhaps in a later turn; then its
+ *                 messages enter the rings, its POSTs are answered, its streams become due
  *
  *      tick       periodic work of the hub and the keeper: presence, compaction
  *
@@ -135,8 +135,7 @@ static void read_clocks(struct server *s)
     hub_set_clock(s->hub, clock_mono_ms(), clock_unix_ms());
 }
 
-/* Hands this turn's messages to the keeper. The memory keeper makes them safe before it returns,
- * the journal after one write and one fdatasync for the whole batch. */
+/* Hands this turn's messages to the keeper, which settles them now or in a later turn. */
 static void keep(struct server *s)
 {
     s->keeper->keep(s->keeper, hub_take_batch(s->hub));

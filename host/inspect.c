@@ -2,8 +2,8 @@
  *
  * A journal says in its order what happened: a room that was forgotten can have messages again, a
  * file that was joined with another can repeat messages. So the file is read twice: the first pass
- * notes up to where each room is forgotten, the second takes the messages that are left. Memory is
- * needed for the rooms, not for the messages. */
+ * notes up to which message each room is forgotten, the second takes the messages that are left.
+ * Memory is needed for the rooms, not for the messages. */
 
 #include "host/inspect.h"
 
@@ -25,7 +25,7 @@ enum { FLUSH_BYTES = 65536 }; /* how much is printed at a time */
 /* A room of the file. */
 struct seen {
     struct node node;
-    uint64_t forgotten; /* messages before this offset are forgotten */
+    struct id forgotten; /* messages up to this one are forgotten */
     bool has_messages;
     struct id newest; /* of the messages that were taken so far; 0-0 if none */
     size_t len;
@@ -38,13 +38,13 @@ struct inspection {
     int fd;
     uint64_t size;
     struct table rooms;
-    uint64_t version, records, messages, repeated, missing, rooms_used;
+    uint64_t version, records, messages, older, missing, rooms_used;
     uint64_t damaged, stretches, first_damage, torn;
     struct id first, last; /* the smallest and the greatest id of a message */
 };
 
 /* Ends the command. */
-__attribute__((noreturn)) static void fail(const struct inspection *all, const char *why)
+__attribute__((noreturn)) static void refuse(const struct inspection *all, const char *why)
 {
     log_exit(EXIT_SYSTEM, "%s: %s", all->path, why);
 }
@@ -62,11 +62,11 @@ static struct seen *room_of(struct inspection *all, struct span name)
     }
     struct seen *room = malloc(sizeof *room + name.len);
     if (room == NULL)
-        fail(all, strerror(errno));
+        refuse(all, strerror(errno));
     *room = (struct seen) { .node.hash = table_hash(name, 0), .len = name.len };
     memcpy(room->name, name.at, name.len);
     if (!table_add(&all->rooms, &room->node))
-        fail(all, strerror(errno));
+        refuse(all, strerror(errno));
     return room;
 }
 
@@ -89,17 +89,17 @@ static void open_journal(struct inspection *all, const char *path)
     *all = (struct inspection) { .path = path, .version = 1 };
     all->fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* does not wait for a FIFO's writer */
     if (all->fd < 0 || fstat(all->fd, &st) < 0)
-        fail(all, strerror(errno));
+        refuse(all, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        fail(all, "it is not a regular file");
+        refuse(all, "it is not a regular file");
     all->size = (uint64_t)st.st_size;
     reader_begin(&r, all->fd, all->size);
     bool ours = reader_is_journal(&r);
     if (reader_error(&r) != NULL)
-        fail(all, reader_error(&r));
+        refuse(all, reader_error(&r));
     reader_end(&r);
     if (!ours)
-        fail(all, "it is not a journal of ssechat");
+        refuse(all, "it is not a journal of ssechat");
 }
 
 /* Notes the first pass' facts of a record. */
@@ -110,9 +110,9 @@ static void note_record(struct inspection *all, const struct piece *piece)
     if (record->type == RECORD_FIRST && record->version > all->version)
         all->version = record->version;
     if (record->type == RECORD_OTHER || all->version > RECORD_VERSION)
-        fail(all, "a newer version of ssechat wrote it; use that version");
+        refuse(all, "a newer version of ssechat wrote it; use that version");
     if (record->type == RECORD_FORGOTTEN)
-        room_of(all, record->message.room)->forgotten = piece->offset;
+        id_raise(&room_of(all, record->message.room)->forgotten, record->lost);
 }
 
 static void note_damage(struct inspection *all, const struct piece *piece)
@@ -139,7 +139,7 @@ static void first_pass(struct inspection *all)
     }
     all->missing += piece.missing;
     if (reader_error(&r) != NULL)
-        fail(all, reader_error(&r));
+        refuse(all, reader_error(&r));
     reader_end(&r);
 }
 
@@ -149,10 +149,10 @@ static bool is_left(struct inspection *all, const struct piece *piece)
 {
     struct seen *room = room_of(all, piece->record.message.room);
     struct id id = piece->record.message.id;
-    if (piece->offset < room->forgotten)
+    if (!id_before(room->forgotten, id))
         return false;
     if (!id_before(room->newest, id)) {
-        all->repeated++;
+        all->older++;
         return false;
     }
     all->rooms_used += !room->has_messages;
@@ -177,54 +177,17 @@ static void second_pass(struct inspection *all,
             is_left(all, &piece) && take != NULL)
             take(all, &piece.record.message, context);
     if (reader_error(&r) != NULL)
-        fail(all, reader_error(&r));
+        refuse(all, reader_error(&r));
     reader_end(&r);
 }
 
-static void end(struct inspection *all)
+static void close_journal(struct inspection *all)
 {
     free_rooms(all);
     close(all->fd);
 }
 
 /* ==== The commands =========================================================================== */
-
-/* Prints a line for each fact: a word, then its value. */
-static void print_facts(const struct inspection *all)
-{
-    struct buffer out = { 0 };
-    const struct {
-        const char *name;
-        uint64_t value;
-    } facts[] = { { "version", all->version }, { "bytes", all->size }, { "records", all->records },
-        { "rooms", all->rooms_used }, { "messages", all->messages }, { "repeated", all->repeated },
-        { "missing", all->missing }, { "damaged", all->damaged }, { "torn", all->torn } };
-    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
-        print_line(STDOUT_FILENO, "%s %llu\n", facts[i].name, (unsigned long long)facts[i].value);
-        if (strcmp(facts[i].name, "messages") != 0 || all->messages == 0)
-            continue;
-        id_add(&out, all->first);
-        buffer_add(&out, SPAN("\nlast "));
-        id_add(&out, all->last);
-        print_line(STDOUT_FILENO, "first %.*s\n", (int)out.len, out.at);
-    }
-    if (all->stretches > 0)
-        print_line(STDOUT_FILENO, "damage begins at byte %llu, in %llu places\n",
-            (unsigned long long)all->first_damage, (unsigned long long)all->stretches);
-    buffer_free(&out);
-}
-
-/* A torn end is normal after a crash, and while a server writes, so it is no damage. */
-int inspect_check(const char *path)
-{
-    struct inspection all;
-    open_journal(&all, path);
-    first_pass(&all);
-    second_pass(&all, NULL, NULL);
-    print_facts(&all);
-    end(&all);
-    return all.damaged > 0 || all.missing > 0 ? EXIT_SYSTEM : 0;
-}
 
 /* Prints what was collected. */
 static void flush(struct buffer *out)
@@ -239,6 +202,54 @@ static void flush(struct buffer *out)
         rest.len -= (size_t)n;
     }
     buffer_clear(out);
+}
+
+/* Appends a line: a word, then its value. */
+static void add_fact(struct buffer *out, const char *name, uint64_t value)
+{
+    buffer_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void add_id(struct buffer *out, const char *name, struct id id)
+{
+    buffer_printf(out, "%s ", name);
+    id_add(out, id);
+    buffer_add(out, SPAN("\n"));
+}
+
+static void print_facts(const struct inspection *all)
+{
+    struct buffer out = { 0 };
+    add_fact(&out, "version", all->version);
+    add_fact(&out, "bytes", all->size);
+    add_fact(&out, "records", all->records);
+    add_fact(&out, "rooms", all->rooms_used);
+    add_fact(&out, "messages", all->messages);
+    if (all->messages > 0) {
+        add_id(&out, "first", all->first);
+        add_id(&out, "last", all->last);
+    }
+    add_fact(&out, "older", all->older);
+    add_fact(&out, "missing", all->missing);
+    add_fact(&out, "damaged", all->damaged);
+    add_fact(&out, "torn", all->torn);
+    if (all->stretches > 0)
+        buffer_printf(&out, "damage begins at byte %llu, in %llu places\n",
+            (unsigned long long)all->first_damage, (unsigned long long)all->stretches);
+    flush(&out);
+    buffer_free(&out);
+}
+
+/* A torn end is normal after a crash, and while a server writes, so it is no damage. */
+int inspect_check(const char *path)
+{
+    struct inspection all;
+    open_journal(&all, path);
+    first_pass(&all);
+    second_pass(&all, NULL, NULL);
+    print_facts(&all);
+    close_journal(&all);
+    return all.damaged > 0 || all.missing > 0 ? EXIT_SYSTEM : 0;
 }
 
 /* What inspect_export prints. */
@@ -269,6 +280,6 @@ int inspect_export(const char *path, const char *room)
     second_pass(&all, export_message, &e);
     flush(&e.out);
     buffer_free(&e.out);
-    end(&all);
+    close_journal(&all);
     return 0;
 }

@@ -27,15 +27,18 @@ void restore_damage(struct hub *hub)
 }
 
 /* Never lowers an id. If journals were joined into one file, the earliest start counts. */
-void restore_state(struct hub *hub, struct id start, struct id last, struct id lost)
+bool restore_state(struct hub *hub, struct id start, struct id last, struct id lost)
 {
     struct id none = { 0, 0 };
     if (id_equal(hub->start, none) || id_before(start, hub->start))
         hub->start = start;
     hub->lost_before = hub->lost;
     id_raise(&hub->lost, lost);
-    id_raise(&hub->last, last);
+    if (id_before(last, hub->last))
+        return false;
+    hub->last = last;
     hub->unused_count = 0;
+    return true;
 }
 
 void restore_unused(struct hub *hub, struct id after, struct id before)
@@ -73,10 +76,16 @@ bool restore_room(struct hub *hub, struct span name, struct id lost)
     return true;
 }
 
+/* Keeps messages after `lost`: the record may be repeated. */
 void restore_forgotten(struct hub *hub, struct span name, struct id lost)
 {
     struct room *room = room_find(hub, name);
+    while (room != NULL && !ring_empty(&room->ring) &&
+           !id_before(lost, ring_entry(&room->ring, room->ring.first)->id))
+        room_drop_oldest(hub, room);
     if (room != NULL)
+        id_raise(&room->lost, lost);
+    if (room != NULL && ring_empty(&room->ring))
         room_free(hub, room);
     id_raise(&hub->lost, lost);
     id_raise(&hub->last, lost);
@@ -99,6 +108,19 @@ static int compare_age(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
+/* Adds an interval, or extends the last one if a start without a message separates them: no reader
+ * has got the first id of that start, unless it is a watermark. So the few intervals last for as
+ * many losses. */
+static void add_unused(struct hub *hub, struct id after, struct id before)
+{
+    struct interval *last = hub->unused_count > 0 ? &hub->unused[hub->unused_count - 1] : NULL;
+    if (last != NULL && id_equal(last->before, after) && !id_equal(hub->lost, after) &&
+        !id_equal(hub->start, after))
+        last->before = before;
+    else
+        restore_unused(hub, after, before);
+}
+
 /* Completes the hub's own ids once all messages are restored. The ids of this process begin with a
  * new one, `first`; whatever lies between it and the newest id in the journal was given to messages
  * that are not here, or to none. If the journal contains no state, because it was damaged or is
@@ -111,7 +133,7 @@ static void restore_past(struct hub *hub)
     if (id_equal(hub->start, none))
         hub->start = hub->lost = first;
     else if (loaded.ms != first.ms || loaded.seq + 1 < first.seq)
-        restore_unused(hub, loaded, first);
+        add_unused(hub, loaded, first);
     if (hub->damage)
         hub->lost = first;
 }

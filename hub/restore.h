@@ -19,8 +19,9 @@ void restore_begin(struct hub *hub);
 void restore_damage(struct hub *hub);
 
 /* Sets what the hub itself remembers: where its memory begins, the newest id given, and the newest
- * id that a dropped room lost. Forgets the unused ids; those that are still known follow. */
-void restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
+ * id that a dropped room lost. Forgets the unused ids and returns true: those that are still known
+ * follow. Returns false if this state is older than what was restored before. */
+bool restore_state(struct hub *hub, struct id start, struct id last, struct id lost);
 
 /* Notes that no message here has an id between these two. The oldest interval gives way when there
  * are more than UNUSED_MAX. */
@@ -33,7 +34,7 @@ void restore_history(struct hub *hub, uint64_t bytes);
 /* Sets what a room has lost, and makes the room if needed. Returns false if out of memory. */
 bool restore_room(struct hub *hub, struct span name, struct id lost);
 
-/* Forgets a room and its messages up to now. `lost` is the newest of them. */
+/* Forgets a room and its messages up to `lost`. */
 void restore_forgotten(struct hub *hub, struct span name, struct id lost);
 
 /* What restore_end dropped because it exceeds the settings. */

@@ -39,6 +39,19 @@ void claim_refuse(const char *path, const char *why)
     log_exit(EXIT_SYSTEM, "--journal %s: %s", path, why);
 }
 
+void claim_refuse_newer(const char *path, uint64_t version)
+{
+    log_exit(EXIT_SYSTEM,
+        "--journal %s: the file has version %llu of the format, and this ssechat reads versions up "
+        "to %d; start the version of ssechat that wrote it, or a newer one",
+        path, (unsigned long long)version, RECORD_VERSION);
+}
+
+bool claim_is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 /* Returns PATH with a suffix, from malloc; the caller owns it. */
 static char *path_with(const char *path, const char *suffix)
 {
@@ -73,6 +86,8 @@ static int open_file(const char *path, uint64_t *size)
     bool ours = reader_is_journal(&r);
     const char *error = reader_error(&r);
     reader_end(&r);
+    if (r.version > RECORD_VERSION)
+        claim_refuse_newer(path, r.version);
     if (!ours)
         claim_refuse(path,
             error != NULL ? error
@@ -102,7 +117,7 @@ static bool is_at(int fd, const char *path)
 {
     struct stat open_file, named;
     return fstat(fd, &open_file) == 0 && stat(path, &named) == 0 &&
-           open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino;
+           claim_is_same(&open_file, &named);
 }
 
 /* Takes both locks, and waits for them for a while. A predecessor may have replaced the file
@@ -143,9 +158,17 @@ static void check_mount(const char *path)
 #endif
 }
 
-/* Even an existing file gets mode 0600, because it contains what users wrote. The new file of an
- * interrupted compaction is removed; it was never renamed, so the journal itself is still
- * intact. */
+int claim_folder(struct journal *j)
+{
+    int folder = open(j->folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return errno;
+    if (j->folder >= 0)
+        close(j->folder);
+    j->folder = folder;
+    return 0;
+}
+
 void claim_file(struct journal *j, const char *path)
 {
     struct stat st;
@@ -155,14 +178,12 @@ void claim_file(struct journal *j, const char *path)
     j->new_path = path_with(j->path, ".new");
     j->lock_path = path_with(j->path, ".lock");
     take_locks(j);
-    if (fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0)
-        claim_refuse(path, strerror(errno));
-    j->size = (uint64_t)st.st_size;
     char *copy = path_with(j->path, ""); /* dirname(3) changes its argument */
-    j->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    j->folder_path = path_with(dirname(copy), "");
     free(copy);
-    if (j->folder < 0)
-        claim_refuse(path, strerror(errno));
-    unlink(j->new_path);
+    int error = fstat(j->fd, &st) < 0 ? errno : claim_folder(j);
+    if (error != 0)
+        claim_refuse(path, strerror(error));
+    j->size = (uint64_t)st.st_size;
     check_mount(j->path);
 }

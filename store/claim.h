@@ -7,8 +7,18 @@
 
 /* Opens the file and its folder, sets their paths, and locks the file. Creates the file if it does
  * not exist. On failure it writes one sentence to standard error and exits with EXIT_SYSTEM; a file
- * that is no journal is left as it was. */
+ * that is no journal, or of a newer version, is left as it was. */
 void claim_file(struct journal *j, const char *path);
+
+/* Returns whether two names or descriptors are of the same file. */
+struct stat;
+bool claim_is_same(const struct stat *a, const struct stat *b);
+
+/* Opens the journal's folder again, which may have been replaced. Returns 0 or an errno. */
+int claim_folder(struct journal *j);
+
+/* Aborts the startup, because a newer version wrote the file. */
+__attribute__((noreturn)) void claim_refuse_newer(const char *path, uint64_t version);
 
 /* Locks a file that will take the journal's name. Returns false if that is not possible. */
 bool claim_lock(int fd);

@@ -58,7 +58,7 @@ enum { COMPACT_MIN_BYTES = 2 << 20, SHORT_MIN_BYTES = 65536 };
 #endif
 
 enum {
-    /* The most that the parent copies and syncs at the end, in the loop's thread. */
+    /* The most that the parent copies at the end, in the loop's thread. */
     REMAINDER_BYTES = 256 << 10,
 
     /* A child syncs after each MiB. With one large sync at the end, the parent's own syncs would
@@ -186,6 +186,8 @@ static void become_child(pid_t parent, int journal, int file, int alive)
         _exit(EXIT_SYSTEM);
     if (journal >= 0)
         dup2(journal, CHILD_JOURNAL);
+    else
+        close(CHILD_JOURNAL);
     dup2(file, CHILD_FILE);
     dup2(alive, CHILD_ALIVE);
     if (syscall(SYS_close_range, CHILD_ALIVE + 1U, ~0U, 0U) < 0)
@@ -228,8 +230,8 @@ static int open_again(const struct journal *j)
     struct stat ours, named;
     int fd = open(j->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     int copy = fd >= 0 ? copy_for_child(fd) : -1;
-    if (copy >= 0 && (fstat(j->fd, &ours) < 0 || fstat(fd, &named) < 0 ||
-                         ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)) {
+    if (copy >= 0 &&
+        (fstat(j->fd, &ours) < 0 || fstat(fd, &named) < 0 || !claim_is_same(&ours, &named))) {
         close(copy);
         copy = -1;
         errno = ESTALE;
@@ -356,6 +358,7 @@ static int give_up(struct journal *j, const char *step, int error)
 
 void compact_start(struct journal *j)
 {
+    j->from_rings = trouble_needs_rewrite(j->trouble);
     int error = start_child(j, false);
     if (error != 0)
         give_up(j, "starting the process that writes the new file", error);
@@ -379,14 +382,34 @@ bool compact_is_written(const struct journal *j)
     return j->written;
 }
 
+/* Returns whether the new file may replace the old one. If the old one must be rewritten, or
+ * another program has just changed it, what was copied from it since the fork is not to be trusted:
+ * only a child that was started after that has everything. */
+static bool is_usable(struct journal *j)
+{
+    if (!trouble_needs_rewrite(j->trouble))
+        trouble_look(j, j->size + j->tail);
+    return !trouble_needs_rewrite(j->trouble) || j->from_rings;
+}
+
+/* Drops the new file, and starts again at once. */
+static int start_again(struct journal *j)
+{
+    compact_stop(j);
+    j->compact_ms = j->mono_ms;
+    return -1;
+}
+
 /* Appends what the children have not copied. The new file gets its lock before its name, and its
  * sync even with --sync none, because the old one may have been on the disk for a long time. */
 int compact_finish(struct journal *j)
 {
     size_t len = (size_t)(j->size - j->copied);
     struct buffer rest = { 0 };
-    char *to = buffer_reserve(&rest, len + 1);
     int error = ENOMEM;
+    if (!is_usable(j))
+        return start_again(j);
+    char *to = buffer_reserve(&rest, len + 1);
     j->written = false;
     j->new_fd = open(j->new_path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     off_t end = j->new_fd >= 0 && to != NULL ? lseek(j->new_fd, 0, SEEK_END) : -1;
@@ -413,8 +436,7 @@ static int keep_beside(struct journal *j)
     struct stat ours, named;
     char path[ASIDE_PATH_BYTES], quoted[ASIDE_PATH_BYTES + 64];
     bool there = lstat(j->path, &named) == 0, gone = j->trouble == TROUBLE_GONE;
-    bool own = there && fstat(j->fd, &ours) == 0 && ours.st_dev == named.st_dev &&
-               ours.st_ino == named.st_ino;
+    bool own = there && fstat(j->fd, &ours) == 0 && claim_is_same(&ours, &named);
     if (!there || (own && !gone && !j->keep_old))
         return 0;
     const char *word = own && !gone ? "old" : "found";
@@ -433,6 +455,10 @@ int compact_replace(struct journal *j, int error)
 {
     if (error != 0)
         return give_up(j, "syncing the new file", error);
+    if (!is_usable(j))
+        return start_again(j);
+    if ((error = claim_folder(j)) != 0)
+        return give_up(j, "opening the folder", error);
     if ((error = keep_beside(j)) != 0)
         return give_up(j, "keeping the old file beside the new one", error);
     if (rename(j->new_path, j->path) < 0)
@@ -444,7 +470,8 @@ int compact_replace(struct journal *j, int error)
     j->fd = j->new_fd;
     j->new_fd = -1;
     j->size = j->compacted = j->new_size;
-    j->damaged = j->keep_old = false;
+    j->damaged = j->keep_old = j->state_due = false;
+    j->tail = 0;
     return j->folder;
 }
 
@@ -463,15 +490,17 @@ void compact_end(struct journal *j, int error)
 
 /* ==== When =================================================================================== */
 
-/* Returns whether the file takes up space that is short. A rewrite needs as much space as the rings
- * hold, so it must come before that is gone. What is saved must be worth the work. */
+/* Returns whether the file takes up space that is short. A rewrite needs about as much space as the
+ * last one, or as the rings hold, so it must come before that is gone. What is saved must be worth
+ * the work. */
 static bool is_short(const struct journal *j)
 {
-    uint64_t held = j->hub->held + j->hub->messages * COMMENT_BYTES;
-    uint64_t saved = j->size > held ? j->size - held : 0;
-    uint64_t slack = held / 4 > SHORT_MIN_BYTES ? held / 4 : SHORT_MIN_BYTES;
-    return saved > SHORT_MIN_BYTES && saved > held / 16 && j->space >= j->hub->held &&
-           j->space < held + slack;
+    uint64_t needed = j->hub->held + j->hub->messages * COMMENT_BYTES;
+    needed = needed > j->compacted ? needed : j->compacted;
+    uint64_t saved = j->size > needed ? j->size - needed : 0;
+    uint64_t slack = needed / 4 > SHORT_MIN_BYTES ? needed / 4 : SHORT_MIN_BYTES;
+    return saved > SHORT_MIN_BYTES && saved > needed / 16 && j->space >= needed &&
+           j->space < needed + slack;
 }
 
 /* Returns true if the file is more than twice as large as what the rings hold: at least half of it

@@ -36,6 +36,7 @@ struct journal {
     struct keeper keeper;
     struct hub *hub;                   /* borrowed */
     char *path, *new_path, *lock_path; /* owned; `path` has no symbolic links in it */
+    char *folder_path;                 /* owned */
     int fd, lock, folder;              /* `folder`: to sync the names in it */
     bool sync_always;                  /* --sync always */
     struct sync sync;
@@ -46,8 +47,10 @@ struct journal {
     struct queue gathering, settling; /* not written yet; written, but not safe yet */
     struct buffer batch;              /* the records that are being written */
     uint64_t size, n;                 /* the file is good up to here, where record n ends */
-    uint64_t batch_n;                 /* the number of the last record in `batch` */
-    uint64_t forgot_rooms, forgot;    /* rooms that the batch forgets, and their messages */
+    uint64_t tail;    /* bytes after `size` that the next batch replaces; 0 but after a start */
+    bool state_due;   /* the state could not be written at startup: it precedes the next batch */
+    uint64_t batch_n; /* the number of the last record in `batch` */
+    uint64_t forgot_rooms, forgot; /* rooms that the batch forgets, and their messages */
 
     enum trouble trouble;
     char sentence[512]; /* why it is in trouble, for struct keeper's `trouble` */
@@ -58,11 +61,12 @@ struct journal {
 
     uint64_t compacted; /* the file's size after the last compaction; 0 before the first */
     uint64_t space;  /* bytes that are free on the disk: at the last look, less what was appended */
-    bool damaged;    /* replay.c set something aside: the file is due for a rewrite */
+    bool damaged;    /* the file had damage, or records were missing: it is due for a rewrite */
     bool keep_old;   /* the file has what the rings do not: keep it beside the new one */
     pid_t child;     /* writes the new file; 0 if there is none */
     int child_ended; /* the read end of a pipe, which reports the end of the child */
     bool written;    /* the children are done */
+    bool from_rings; /* the first child was started because the file is not to be trusted */
     int new_fd;      /* the new file while it replaces the old one; -1 otherwise */
     uint64_t new_size;
     uint64_t copied;    /* the new file has everything up to here once the child is done */

@@ -89,32 +89,6 @@ static void settle_all(struct journal *j, struct queue *q, enum settled settled)
 
 /* ==== Trouble ================================================================================ */
 
-/* Returns NULL if the file is as this process left it, `size` bytes long and under its name, or
- * what another program has done to it. The two calls cost about a microsecond each. */
-static const char *what_happened(const struct journal *j, uint64_t size)
-{
-    struct stat ours, named;
-    if (fstat(j->fd, &ours) < 0)
-        return strerror(errno);
-    if (lstat(j->path, &named) < 0)
-        return errno == ENOENT ? "it was removed or moved away" : strerror(errno);
-    if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino)
-        return "another file has taken its name";
-    if ((uint64_t)ours.st_size != size)
-        return (uint64_t)ours.st_size < size ? "it was cut off" : "something was appended to it";
-    return NULL;
-}
-
-/* Looks at the file, which must be `size` bytes long. If another program has changed it, the
- * journal is in trouble, and false is returned. */
-static bool look(struct journal *j, uint64_t size)
-{
-    const char *what = what_happened(j, size);
-    if (what != NULL)
-        trouble_set(j, TROUBLE_GONE, what);
-    return what == NULL;
-}
-
 /* Truncates the file to what is good, and enters the state that follows from the error. A failed
  * sync is worse than a failed write. The kernel reports the error once and marks the pages clean,
  * so a second sync has nothing to write and returns 0 although the data is lost (PostgreSQL met
@@ -122,10 +96,15 @@ static bool look(struct journal *j, uint64_t size)
  * otherwise a restart before the repair would replay the refused messages.
  *
  * The truncation itself is not synced: if the machine loses power before the next successful
- * append, a refused message can still reappear. */
-static void fail(struct journal *j, int error, bool cut_suffices)
+ * append, a refused message can still reappear. If another program has changed the file, what it
+ * has written is left alone. */
+static void cut_back(struct journal *j, int error, bool cut_suffices)
 {
-    int cut_error = ftruncate(j->fd, (off_t)j->size) < 0 ? errno : 0;
+    struct stat st;
+    bool ours = j->trouble != TROUBLE_GONE ||
+                (fstat(j->fd, &st) == 0 && (uint64_t)st.st_size == j->size + j->batch.len);
+    int cut_error = ours && ftruncate(j->fd, (off_t)(j->size + j->tail)) < 0 ? errno : 0;
+    j->forgot_rooms = 0;
     if (j->trouble == TROUBLE_GONE)
         return;
     if (!cut_suffices || cut_error != 0)
@@ -155,14 +134,15 @@ static const char *warning(const struct keeper *keeper)
  * found. */
 static void settle(struct journal *j, int error)
 {
-    if (error != 0 || !look(j, j->size + j->batch.len)) {
-        fail(j, error, false);
+    if (error != 0 || !trouble_look(j, j->size + j->batch.len)) {
+        cut_back(j, error, false);
         settle_all(j, &j->settling, SETTLED_FAILED);
         return;
     }
     j->size += j->batch.len;
     j->space -= j->space > j->batch.len ? j->batch.len : j->space;
     j->n = j->batch_n;
+    j->state_due = false;
     trouble_end(j);
     if (j->forgot_rooms > 0)
         log_line(LOG_INFO, "journal forgot=%llu rooms=%llu", (unsigned long long)j->forgot,
@@ -180,7 +160,7 @@ static void end_sync(struct journal *j, int error)
 {
     enum phase phase = j->phase;
     j->phase = PHASE_IDLE;
-    if (j->trouble == TROUBLE_STUCK)
+    if (j->trouble == TROUBLE_STUCK && error == 0)
         trouble_end(j);
     if (phase == PHASE_SETTLE)
         settle(j, error);
@@ -204,15 +184,35 @@ static void begin_sync(struct journal *j, int fd, enum phase phase)
 
 /* ==== Appending ============================================================================== */
 
-/* Makes the records of all messages that have gathered, and numbers them: first the ids, because
- * they are part of the records. A payload is formatted here without the chunk envelope, and again
- * with it in hub_safe, which is cheap compared with a sync. */
-static void make_records(struct journal *j)
+/* Makes records of the hub's state, which no message contains: at startup, and as a small write
+ * that shows whether a failing disk works again. A new file begins with its first record. After
+ * damage, what each room has lost follows: the damaged end of a file is cut off at startup, so
+ * without these records the next start would not know of the gap; a rewritten file has them. */
+static void make_state(struct journal *j)
 {
-    struct buffer *out = &j->batch, payload = { 0 };
+    struct buffer *out = &j->batch;
     buffer_clear(out);
     j->batch_n = j->n;
     j->forgot_rooms = j->forgot = 0;
+    if (j->size == 0)
+        record_first(out);
+    record_hub(out, ++j->batch_n, j->hub);
+    for (struct node *n = NULL; j->hub->damage && (n = table_walk(&j->hub->rooms, n)) != NULL;)
+        record_room(out, ++j->batch_n, CONTAINER(n, struct room, node));
+}
+
+/* Makes the records of all messages that have gathered, and numbers them: first the ids, because
+ * they are part of the records. The state comes first if it could not be written at startup. A
+ * payload is formatted here without the chunk envelope, and again with it in hub_safe, which is
+ * cheap compared with a sync. */
+static void make_records(struct journal *j)
+{
+    struct buffer *out = &j->batch, payload = { 0 };
+    make_state(j);
+    if (!j->state_due) {
+        buffer_clear(out);
+        j->batch_n = j->n;
+    }
     for (struct publication *p = j->gathering.first; p != NULL; p = p->next) {
         if (p->forgets) {
             record_forgotten(out, ++j->batch_n, p->room);
@@ -242,8 +242,12 @@ static void make_records(struct journal *j)
 static void write_batch(struct journal *j)
 {
     int error = record_write(j->fd, buffer_span(&j->batch), j->size);
+    if (error == 0 && j->tail > 0) {
+        error = ftruncate(j->fd, (off_t)(j->size + j->batch.len)) < 0 ? errno : 0;
+        j->tail = error == 0 ? 0 : j->tail;
+    }
     if (error != 0) {
-        fail(j, error, true);
+        cut_back(j, error, true);
         settle_all(j, &j->settling, trouble_is_full(error) ? SETTLED_FULL : SETTLED_FAILED);
     } else if (j->sync_always) {
         begin_sync(j, j->fd, PHASE_SETTLE);
@@ -273,7 +277,8 @@ static void advance(struct journal *j)
     bool waits = j->gathering.first != NULL;
     if (j->phase == PHASE_IDLE && compact_is_written(j))
         begin_sync(j, compact_finish(j), PHASE_SYNC_NEW);
-    if (j->phase == PHASE_IDLE && waits && !trouble_needs_rewrite(j->trouble) && look(j, j->size))
+    if (j->phase == PHASE_IDLE && waits && !trouble_needs_rewrite(j->trouble) &&
+        trouble_look(j, j->size + j->tail))
         store(j);
     if (trouble_needs_rewrite(j->trouble) || j->trouble == TROUBLE_STUCK)
         settle_all(j, &j->gathering, SETTLED_FAILED);
@@ -292,22 +297,6 @@ static void keep(struct keeper *keeper, struct publication *batch)
 }
 
 /* ==== Time =================================================================================== */
-
-/* Makes records of the hub's state, which no message contains: at startup, and as a small write
- * that shows whether a failing disk works again. A new file begins with its first record. After
- * damage, what each room has lost follows: the damaged end of a file is cut off at startup, so
- * without these records the next start would not know of the gap; a rewritten file has them. */
-static void make_state(struct journal *j)
-{
-    struct buffer *out = &j->batch;
-    buffer_clear(out);
-    j->batch_n = j->n;
-    if (j->size == 0)
-        record_first(out);
-    record_hub(out, ++j->batch_n, j->hub);
-    for (struct node *n = NULL; j->hub->damage && (n = table_walk(&j->hub->rooms, n)) != NULL;)
-        record_room(out, ++j->batch_n, CONTAINER(n, struct room, node));
-}
 
 /* Returns whether a successful append would end the trouble. */
 static bool is_probing(const struct journal *j)
@@ -347,7 +336,7 @@ static void watch(struct journal *j)
     struct statvfs fs;
     j->watch_ms = j->mono_ms + WATCH_MS;
     if (!trouble_needs_rewrite(j->trouble))
-        look(j, j->size);
+        trouble_look(j, j->size + j->tail);
     j->space = UINT64_MAX;
     if (fstatvfs(j->fd, &fs) == 0)
         j->space = (uint64_t)fs.f_bavail * fs.f_frsize;
@@ -398,13 +387,37 @@ static void ready(struct keeper *keeper)
 
 /* ==== The keeper ============================================================================= */
 
+/* Writes the file again, if another program has changed it or it is not to be trusted: at the end,
+ * when nothing else has to go on. Says so if that fails, because then messages are lost. */
+static void rewrite_at_end(struct journal *j)
+{
+    if (!trouble_needs_rewrite(j->trouble))
+        trouble_look(j, j->size + j->tail);
+    if (!trouble_needs_rewrite(j->trouble))
+        return;
+    compact_start(j);
+    if (j->child != 0)
+        compact_continue(j); /* waits for the child */
+    int fd = compact_is_written(j) ? compact_finish(j) : -1;
+    if (fd >= 0)
+        fd = compact_replace(j, fdatasync(fd) < 0 ? errno : 0);
+    if (fd >= 0)
+        compact_end(j, fsync(fd) < 0 ? errno : 0);
+    if (j->trouble != TROUBLE_NONE)
+        log_line(LOG_ERROR, "journal lost messages=%llu bytes=%llu reason=\"%s\"",
+            (unsigned long long)j->hub->messages, (unsigned long long)j->hub->held, j->warning);
+}
+
 /* Appends nothing, because every acknowledged message is in the file: a killed server loses no more
- * than one that ends here. */
+ * than one that ends here, unless the file must be rewritten. */
 static void journal_close(struct keeper *keeper)
 {
     struct journal *j = CONTAINER(keeper, struct journal, keeper);
     compact_stop(j);
     sync_close(&j->sync);
+    if (j->phase == PHASE_SETTLE && ftruncate(j->fd, (off_t)j->size) < 0)
+        trouble_set(j, TROUBLE_BROKEN, strerror(errno));
+    rewrite_at_end(j);
     settle_all(j, &j->settling, SETTLED_FAILED);
     settle_all(j, &j->gathering, SETTLED_FAILED);
     close(j->keeper.watch);
@@ -414,31 +427,42 @@ static void journal_close(struct keeper *keeper)
     free(j->path);
     free(j->new_path);
     free(j->lock_path);
+    free(j->folder_path);
     buffer_free(&j->batch);
     free(j);
 }
 
-/* Cuts off a torn end, and appends the state. The sync blocks, because the server does not serve
- * yet. The folder is synced too; otherwise a power cut could remove the name of a new file, with
- * every message that was acknowledged. If the state cannot be written, the server starts with that
- * trouble. */
+/* Appends the state, and cuts off a torn end, which the state overwrites: so the end of the file is
+ * gone only when the state says what that means for readers. The syncs block, because the server
+ * does not serve yet. The folder is synced too; otherwise a power cut could remove the name of a
+ * new file, with every message that was acknowledged. If the state cannot be written, the server
+ * starts with that trouble; the end of the file stays, and the state precedes the next batch. */
 static void begin_file(struct journal *j)
 {
-    if (ftruncate(j->fd, (off_t)j->size) < 0 || fsync(j->folder) < 0)
+    struct stat st;
+    unlink(j->new_path); /* of an interrupted compaction, which was never renamed */
+    if (fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0 || fsync(j->folder) < 0)
         claim_refuse(j->path, strerror(errno));
+    j->tail = (uint64_t)st.st_size - j->size;
+    j->state_due = true;
     make_state(j);
     if (j->batch.failed)
         claim_refuse(j->path, "there is not enough memory");
     int error = record_write(j->fd, buffer_span(&j->batch), j->size);
-    bool cut_suffices = error != 0;
-    if (error == 0 && j->sync_always && fdatasync(j->fd) < 0)
-        error = errno;
     if (error != 0) {
-        fail(j, error, cut_suffices);
+        cut_back(j, error, true);
+        return;
+    }
+    if (ftruncate(j->fd, (off_t)(j->size + j->batch.len)) < 0)
+        claim_refuse(j->path, strerror(errno));
+    j->tail = 0;
+    if (j->sync_always && fdatasync(j->fd) < 0) {
+        cut_back(j, errno, false);
         return;
     }
     j->size += j->batch.len;
     j->n = j->batch_n;
+    j->state_due = false;
 }
 
 /* The keeper's `watch` is its own epoll descriptor inside the loop's, because a child's pipe comes
@@ -449,7 +473,7 @@ struct keeper *journal_open(const struct journal_settings *settings, struct hub 
     struct journal *j = malloc(sizeof *j);
     if (j == NULL)
         claim_refuse(settings->path, strerror(errno));
-    *j = (struct journal) { .hub = hub, .sync_always = settings->sync, .new_fd = -1 };
+    *j = (struct journal) { .hub = hub, .sync_always = settings->sync, .folder = -1, .new_fd = -1 };
     j->keeper = (struct keeper) { keep, tick, next_ms, epoll_create1(EPOLL_CLOEXEC), ready, trouble,
         warning, journal_close };
     make_empty(&j->gathering);

@@ -15,7 +15,7 @@
  *
  * Files that were joined are fine, because a first record starts the numbers again. A number that
  * came before belongs to a repeated record; whether the repetition is exact, only the hub can tell.
- * Version 1 had neither a first record nor numbers: there, nothing is counted.
+ * Version 1 had neither a first record nor numbers; what this version appends to it begins with 1.
  *
  * The file is read in pieces, not mapped, so that an error of the disk, or a program that cuts the
  * file meanwhile, gives an error message, and not a signal. The window on the file is as long as
@@ -31,13 +31,16 @@
 enum {
     READ_BYTES = 256 << 10, /* the least that is read at a time */
 
+    /* The longest record: the largest body of a POST, each byte of which is a line end. */
+    RECORD_MAX_BYTES = 512 << 20,
+
     /* A file that grew when the machine crashed can have zeros in place of its first write. */
     ZEROS_MAX = 4096,
 };
 
 void reader_begin(struct reader *r, int fd, uint64_t size)
 {
-    *r = (struct reader) { .fd = fd, .size = size, .next = 1 };
+    *r = (struct reader) { .fd = fd, .size = size, .next = 1, .is_counting = true };
 }
 
 void reader_end(struct reader *r)
@@ -96,8 +99,8 @@ static size_t whole_at(struct reader *r, size_t skip, bool *torn)
         struct span rest = rest_of(r);
         bool more = rest.len < skip;
         size_t len = more ? 0 : record_whole(span_skip(rest, skip), &more);
-        if (len > 0 || !more || !read_more(r)) {
-            *torn = more;
+        if (len > 0 || !more || rest.len > RECORD_MAX_BYTES || !read_more(r)) {
+            *torn = more && rest.len <= RECORD_MAX_BYTES;
             return len;
         }
     }
@@ -153,6 +156,8 @@ static uint64_t count_record(struct reader *r, const struct record *record)
 {
     uint64_t missing = 0;
     if (record->type == RECORD_FIRST) {
+        if (record->version > r->version)
+            r->version = record->version;
         missing = is_cut_off(r); /* the file that was joined before this one */
         r->in_snapshot = r->is_counting = true;
         r->counted = 0;

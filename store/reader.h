@@ -33,6 +33,7 @@ struct reader {
     struct buffer window; /* the bytes of the file from `base` on; owned */
     uint64_t base;
     const char *error;
+    uint64_t version; /* the highest in a first record so far; 0 if there was none */
     uint64_t next;    /* the number of the next record */
     uint64_t counted; /* the records of the snapshot so far */
     bool in_snapshot; /* between the first record and the first one with a number */

@@ -143,16 +143,17 @@ void record_snapshot(struct buffer *out, uint64_t count, uint64_t n)
 /* ==== Whole records ========================================================================== */
 
 /* Finds the two LFs that end the record at `s`, and returns the first, or NULL if there are none;
- * `*more` is then set if they could follow later. Only the first line of a record begins with a
- * colon, so the search ends at the next such line. Otherwise, in a file of lines that look like
- * records, but without empty lines, each line would cause a search to the end of the file. */
+ * `*more` is then set if they could follow later. No line of a record but the first has
+ * a colon as its first or second byte, so the search ends at the next such line. Otherwise, in a
+ * file of lines that look like records, but without empty lines, each line would cause a search to
+ * the end of the file. */
 static const char *end_of(struct span s, bool *more)
 {
     const char *at = s.at, *last = s.at + s.len - 1;
     while (at < last && (at = memchr(at, '\n', (size_t)(last - at))) != NULL) {
         if (at[1] == '\n')
             return at;
-        if (at[1] == ':')
+        if (at[1] == ':' || (at + 1 < last && at[2] == ':'))
             return NULL;
         at++;
     }

@@ -24,6 +24,7 @@
 #include "hub/restore.h"
 #include "hub/room.h"
 #include "store/aside.h"
+#include "store/claim.h"
 #include "store/reader.h"
 
 #include <errno.h>
@@ -37,17 +38,12 @@ enum { TORN_MAX_BYTES = 1 << 20 };
 struct replay {
     struct journal *j;
     uint64_t messages;
-    uint64_t missing; /* records that were taken out */
-    uint64_t damaged; /* bytes of all stretches */
+    uint64_t repeated; /* messages that the rooms had, or had dropped, already */
+    uint64_t missing;  /* records that were taken out */
+    uint64_t damaged;  /* bytes of all stretches */
     struct stretch *stretches;
     size_t count, capacity;
 };
-
-/* Aborts the startup, because continuing would lose messages that are in the file. */
-__attribute__((noreturn)) static void refuse_file(const struct journal *j, const char *why)
-{
-    log_exit(EXIT_SYSTEM, "--journal %s: %s", j->path, why);
-}
 
 static const char no_memory[] = "there is not enough memory for its contents";
 
@@ -58,9 +54,9 @@ static void restore_hub(struct hub *hub, const struct record *r)
 {
     struct interval interval;
     struct span unused = r->unused;
-    restore_state(hub, r->start, r->last, r->lost);
+    bool newest = restore_state(hub, r->start, r->last, r->lost);
     restore_history(hub, r->history);
-    while (record_next_unused(&unused, &interval))
+    while (newest && record_next_unused(&unused, &interval))
         restore_unused(hub, interval.after, interval.before);
 }
 
@@ -71,24 +67,19 @@ static bool restore_message(struct replay *all, const struct record *r)
 {
     enum append result = hub_append(all->j->hub, &r->message);
     if (result == APPEND_NO_MEMORY)
-        refuse_file(all->j, no_memory);
+        claim_refuse(all->j->path, no_memory);
     all->messages += result == APPENDED || result == APPEND_TOO_LARGE;
+    all->repeated += result == APPEND_REPEATED;
     return result != APPEND_OLD;
 }
 
-/* Ends the program, because a newer version wrote the file. */
-__attribute__((noreturn)) static void refuse_newer(
-    const struct journal *j, const struct piece *piece)
+/* Ends the program at a record that only a newer version knows. */
+__attribute__((noreturn)) static void refuse_record(const struct journal *j, uint64_t offset)
 {
-    if (piece->record.type == RECORD_FIRST)
-        log_exit(EXIT_SYSTEM,
-            "--journal %s: the file has version %llu of the format, and this ssechat reads "
-            "versions up to %d; start the version of ssechat that wrote it, or a newer one",
-            j->path, (unsigned long long)piece->record.version, RECORD_VERSION);
     log_exit(EXIT_SYSTEM,
         "--journal %s: this ssechat does not know the type of the record at byte %llu; start the "
         "version of ssechat that wrote it, or a newer one",
-        j->path, (unsigned long long)piece->offset);
+        j->path, (unsigned long long)offset);
 }
 
 /* Gives an intact record to the hub. Returns false if it counts as damage. */
@@ -99,7 +90,7 @@ static bool restore_record(struct replay *all, const struct piece *piece)
     switch (r->type) {
     case RECORD_FIRST:
         if (r->version > RECORD_VERSION)
-            refuse_newer(all->j, piece);
+            claim_refuse_newer(all->j->path, r->version);
         break;
     case RECORD_SNAPSHOT:
         break;
@@ -108,7 +99,7 @@ static bool restore_record(struct replay *all, const struct piece *piece)
         break;
     case RECORD_ROOM:
         if (!restore_room(hub, r->message.room, r->lost))
-            refuse_file(all->j, no_memory);
+            claim_refuse(all->j->path, no_memory);
         break;
     case RECORD_FORGOTTEN:
         restore_forgotten(hub, r->message.room, r->lost);
@@ -116,7 +107,7 @@ static bool restore_record(struct replay *all, const struct piece *piece)
     case RECORD_MESSAGE:
         return restore_message(all, r);
     case RECORD_OTHER:
-        refuse_newer(all->j, piece);
+        refuse_record(all->j, piece->offset);
     }
     return true;
 }
@@ -136,7 +127,7 @@ static void add_stretch(struct replay *all, const struct piece *piece)
         all->capacity = all->capacity > 0 ? 2 * all->capacity : 16;
         all->stretches = realloc(all->stretches, all->capacity * sizeof *all->stretches);
         if (all->stretches == NULL)
-            refuse_file(all->j, no_memory);
+            claim_refuse(all->j->path, no_memory);
     }
     all->stretches[all->count++] = (struct stretch) { piece->offset, piece->len };
 }
@@ -195,12 +186,13 @@ static void report_excess(struct journal *j, const struct restore_excess *excess
 {
     if (excess->messages > 0)
         log_line(LOG_WARN,
-            "journal dropped=%llu bytes=%llu hint=\"--history was larger before; the first rewrite "
+            "journal dropped=%llu bytes=%llu hint=\"they do not fit into --history; the first "
+            "rewrite "
             "keeps the old file beside the new one\"",
             (unsigned long long)excess->messages, (unsigned long long)excess->bytes);
     if (excess->rooms > 0)
         log_line(LOG_WARN,
-            "journal dropped=%llu rooms=%llu hint=\"--max-rooms was larger before; the first "
+            "journal dropped=%llu rooms=%llu hint=\"they are more than --max-rooms; the first "
             "rewrite keeps the old file beside the new one\"",
             (unsigned long long)excess->room_messages, (unsigned long long)excess->rooms);
     j->keep_old |= excess->messages > 0 || excess->rooms > 0;
@@ -214,6 +206,8 @@ static uint64_t read_pieces(struct replay *all, struct reader *r)
     uint64_t good = 0;
     while (reader_next(r, &piece) != PIECE_ERROR) {
         all->missing += piece.missing;
+        if (piece.offset == 0 && r->version == 0) /* version 1 does not say what was held */
+            restore_history(all->j->hub, r->size);
         bool fine = piece.type == PIECE_RECORD && restore_record(all, &piece);
         if (piece.type == PIECE_TORN)
             cut_off(all, &piece);
@@ -224,7 +218,7 @@ static uint64_t read_pieces(struct replay *all, struct reader *r)
         good = fine ? r->offset : good;
     }
     if (reader_error(r) != NULL)
-        refuse_file(all->j, reader_error(r));
+        claim_refuse(all->j->path, reader_error(r));
     all->j->n = r->next - 1;
     const struct stretch *last = all->count > 0 ? &all->stretches[all->count - 1] : NULL;
     bool at_end = last != NULL && last->offset + last->len >= good;
@@ -244,8 +238,9 @@ void replay_load(struct journal *j)
     j->size = read_pieces(&all, &r);
     reader_end(&r);
     free(all.stretches);
+    j->keep_old |= all.repeated > 0; /* some may be older messages of another journal */
     if (!restore_end(j->hub, &excess))
-        refuse_file(j, no_memory);
+        claim_refuse(j->path, no_memory);
     report_excess(j, &excess);
     log_line(LOG_INFO, "journal messages=%llu bytes=%llu ms=%lld held=%llu rooms=%zu",
         (unsigned long long)all.messages, (unsigned long long)j->size,

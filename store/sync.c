@@ -62,7 +62,8 @@ static void give_up(struct sync *s, const char *call, int error)
 void sync_open(struct sync *s)
 {
     *s = (struct sync) { .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-    s->refused = s->event < 0;
+    if (s->event < 0)
+        give_up(s, "eventfd", errno);
 }
 
 /* Makes the context at the first sync, for one request at a time. Returns false if the kernel
@@ -103,11 +104,11 @@ static bool submit(const struct sync *s, int fd, bool data)
 
 bool sync_start(struct sync *s, int fd, bool data)
 {
-    if (has_context(s)) {
-        if (submit(s, fd, data))
-            return true;
+    s->in_flight = has_context(s) && submit(s, fd, data);
+    if (s->in_flight)
+        return true;
+    if (s->context != 0 && errno != EAGAIN) /* which may pass: then only this sync blocks */
         give_up(s, "io_submit", errno);
-    }
     s->result = (data ? fdatasync(fd) : fsync(fd)) < 0 ? errno : 0;
     return false;
 }
@@ -118,7 +119,7 @@ int sync_result(struct sync *s)
 {
     struct io_event event;
     uint64_t count;
-    if (s->context == 0)
+    if (!s->in_flight)
         return s->result;
     if (read(s->event, &count, sizeof count) < 0 ||
         syscall(SYS_io_getevents, s->context, 0L, 1L, &event, NULL) != 1)

@@ -9,7 +9,8 @@ struct sync {
     unsigned long context; /* of the kernel's AIO; 0 if there is none */
     bool refused;          /* the kernel has refused it */
     int event;             /* an eventfd, readable when a sync has ended; -1 if there is none */
-    int result;            /* the errno of a sync that was done at once */
+    bool in_flight;        /* the last sync was not done at once */
+    int result;            /* the errno of one that was */
 };
 
 /* Prepares for asynchronous syncs. If the kernel refuses them, all syncs block, and one line in the

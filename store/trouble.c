@@ -9,10 +9,12 @@
 #include "base/log.h"
 #include "base/print.h"
 #include "hub/room.h"
+#include "store/claim.h"
 #include "store/inside.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* For each state, its name in the log, and its sentence before and after the reason. */
 static const struct {
@@ -26,7 +28,7 @@ static const struct {
         "Messages are refused until it does." },
     [TROUBLE_BROKEN] = { "sync failed", "The journal failed and is being rewritten",
         "Messages are refused until that is done." },
-    [TROUBLE_GONE] = { "file gone", "The journal's file was changed and is being rewritten",
+    [TROUBLE_GONE] = { "file changed", "The journal's file was changed and is being rewritten",
         "Messages are refused until that is done." },
 };
 
@@ -45,6 +47,29 @@ void trouble_set(struct journal *j, enum trouble trouble, const char *why)
     if (trouble_needs_rewrite(trouble)) /* after a failed compaction it can be a minute away */
         j->compact_ms = j->mono_ms + (trouble == TROUBLE_GONE ? 0 : TROUBLE_RETRY_MS);
     j->trouble = trouble;
+}
+
+/* Returns NULL if the file is as this process left it, or what another program has done to it. */
+static const char *what_happened(const struct journal *j, uint64_t size)
+{
+    struct stat ours, named;
+    if (fstat(j->fd, &ours) < 0)
+        return strerror(errno);
+    if (lstat(j->path, &named) < 0)
+        return errno == ENOENT ? "it was removed or moved away" : strerror(errno);
+    if (!claim_is_same(&ours, &named))
+        return "another file has taken its name";
+    if ((uint64_t)ours.st_size != size)
+        return (uint64_t)ours.st_size < size ? "it was cut off" : "something was appended to it";
+    return NULL;
+}
+
+bool trouble_look(struct journal *j, uint64_t size)
+{
+    const char *what = what_happened(j, size);
+    if (what != NULL)
+        trouble_set(j, TROUBLE_GONE, what);
+    return what == NULL;
 }
 
 void trouble_end(struct journal *j)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct journal;
 
@@ -37,6 +38,10 @@ static inline bool trouble_needs_rewrite(enum trouble trouble)
 /* Enters a state, logs the change if there is one, and sets the time of the next attempt. `why`
  * says what happened: strerror(3), or words of our own. */
 void trouble_set(struct journal *j, enum trouble trouble, const char *why);
+
+/* Looks at the file, which must be `size` bytes long and have the journal's name. If another
+ * program has changed that, the journal is in trouble, and false is returned. Two system calls. */
+bool trouble_look(struct journal *j, uint64_t size);
 
 /* Ends the trouble, if there is any. */
 void trouble_end(struct journal *j);

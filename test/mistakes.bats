@@ -637,7 +637,7 @@ written_again() {
   before="$(sum "$JOURNAL") $(ls)"
   "$SSECHAT" journal check "$JOURNAL" >../facts
   same "$(paste -sd ' ' ../facts | sed 's/ [0-9]*-0/ ID/g')" \
-    "version 2 bytes $(stat -c %s "$JOURNAL") records 4 rooms 2 messages 2 first ID last ID repeated 0 missing 0 damaged 0 torn 0"
+    "version 2 bytes $(stat -c %s "$JOURNAL") records 4 rooms 2 messages 2 first ID last ID older 0 missing 0 damaged 0 torn 0"
   same "$("$SSECHAT" journal export "$JOURNAL" | jq -c '[.room, .message // .data]' | paste -sd ' ')" \
     '["lobby","one"] ["other",{"a":1}]'
   same "$("$SSECHAT" journal export "$JOURNAL" --room other | jq -c .data)" '{"a":1}'

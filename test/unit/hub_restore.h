@@ -147,7 +147,9 @@ static void add_unused(struct id after, struct id before)
 static void replay_hub(const struct past *past)
 {
     struct id none = { 0, 0 };
-    restore_state(w.hub, past->start, past->last, past->lost);
+    bool newest = !id_before(past->last, w.last);
+    check(restore_state(w.hub, past->start, past->last, past->lost) == newest,
+        "restore_state tells an old state from a new one");
     restore_history(w.hub, past->history);
     w.lost_before = w.lost;
     w.excuse_before = w.excuse;
@@ -156,8 +158,8 @@ static void replay_hub(const struct past *past)
     raise_id(&w.last, past->last);
     raise_id(&w.lost, past->lost);
     raise_id(&w.excuse, past->excuse);
-    w.unused_count = 0;
-    for (unsigned i = 0; i < past->unused_count; i++) {
+    w.unused_count = newest ? 0 : w.unused_count;
+    for (unsigned i = 0; newest && i < past->unused_count; i++) {
         restore_unused(w.hub, past->unused[i].after, past->unused[i].before);
         add_unused(past->unused[i].after, past->unused[i].before);
     }
@@ -198,9 +200,14 @@ static void replay_message(struct post *post)
 
 static void replay_forgotten(const struct item *i)
 {
-    restore_forgotten(w.hub, name_of(i->place), i->lost);
-    if (i->place->exists)
-        vanish(i->place);
+    struct place *place = i->place;
+    restore_forgotten(w.hub, name_of(place), i->lost);
+    while (place->exists && oldest_of(place) != NULL && !id_before(i->lost, *oldest_of(place)))
+        drop(place);
+    if (place->exists)
+        raise_id(&place->lost, i->lost);
+    if (place->exists && oldest_of(place) == NULL)
+        vanish(place);
     raise_id(&w.lost, i->lost);
     raise_id(&w.last, i->lost);
     raise_id(&w.excuse, w.last);
@@ -314,6 +321,17 @@ static struct restore_excess settle_places(void)
     return excess;
 }
 
+/* Notes an interval. If no message and no watermark separates it from the last one, they are one.
+ */
+static void add_or_extend(struct id after, struct id before)
+{
+    if (w.unused_count > 0 && id_equal(w.unused[w.unused_count - 1].before, after) &&
+        !id_equal(after, w.lost) && !id_equal(after, w.start))
+        w.unused[w.unused_count - 1].before = before;
+    else
+        add_unused(after, before);
+}
+
 /* Ends restoring. The first id of this run is a new one: whatever lies between it and the newest id
  * of the log is unused. After damage, everything before it may be lost. */
 static void restore_rest(void)
@@ -324,7 +342,7 @@ static void restore_rest(void)
     if (id_equal(w.start, none))
         w.start = w.lost = w.excuse = first;
     else if (first.ms != loaded.ms || first.seq != loaded.seq + 1)
-        add_unused(loaded, first);
+        add_or_extend(loaded, first);
     if (w.damage)
         w.lost = w.excuse = first;
     w.limit = w.settings.history;
