@@ -29,6 +29,7 @@
 #include "store/compact.h"
 
 #include "base/log.h"
+#include "base/scan.h"
 #include "hub/room.h"
 #include "store/aside.h"
 #include "store/claim.h"
@@ -392,6 +393,17 @@ static bool is_usable(struct journal *j)
     return !trouble_needs_rewrite(j->trouble) || j->from_rings;
 }
 
+/* Returns whether bytes of the old file are records, and not what another program has written over
+ * them. */
+static bool are_records(struct span bytes)
+{
+    size_t len = 1;
+    bool more;
+    for (; len > 0 && bytes.len > 0; scan_skip(&bytes, len))
+        len = record_whole(bytes, &more);
+    return bytes.len == 0;
+}
+
 /* Drops the new file, and starts again at once. */
 static int start_again(struct journal *j)
 {
@@ -418,8 +430,13 @@ int compact_finish(struct journal *j)
         error = errno;
     else if ((size_t)n < len)
         error = EIO;
-    else
+    else if (!are_records((struct span) { to, len })) {
+        buffer_free(&rest);
+        trouble_set(j, TROUBLE_GONE, "another program has written over its records");
+        return start_again(j);
+    } else {
         error = record_write(j->new_fd, (struct span) { to, len }, (uint64_t)end);
+    }
     buffer_free(&rest);
     if (error != 0)
         return give_up(j, "finishing the new file", error);

@@ -883,6 +883,7 @@ clock() {
 @test "lines that look like records do not slow down startup" {
   "$TOOLS/journal_probe" large "$JOURNAL" 1
   yes ':00000000 {' | head -c 4000000 >>"$JOURNAL"
+  yes 'X:00000000 {' | head -c 4000000 >>"$JOURNAL"
   journal_server
   ask /healthz
   same "$STATUS" 200

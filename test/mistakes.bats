@@ -119,10 +119,13 @@ make_other_files() {
 :00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
 
 END
+  chmod 640 "$JOURNAL"
+  echo rubbish >"$JOURNAL.new"
   before=$(sum "$JOURNAL")
   refuses_to_start --journal "$JOURNAL"
   contains "$OUTPUT" 'version 3'
-  same "$(sum "$JOURNAL")" "$before"
+  same "$(sum "$JOURNAL") $(stat -c %a "$JOURNAL") $(echo journal*)" "$before 640 journal journal.new"
+  rm "$JOURNAL.new"
   "$TOOLS/journal_probe" sign >"$JOURNAL" <<'END'
 :00000000 {"ssechat":"journal","version":2}
 
@@ -174,6 +177,16 @@ END
   same "$(served | tail -n 2 | jq -r .message | paste -sd ' ')" 'new newer'
 }
 
+@test "a journal of version 1 with more than --history holds is reported, and kept beside the new one" {
+  "$TOOLS/journal_probe" large "$JOURNAL" 4
+  cp "$JOURNAL" before
+  journal_server --history 64K
+  contains "$(<"$SERVER_LOG")" 'journal dropped='
+  compacted
+  same "$(kept old | wc -l)" 1
+  head -c "$(stat -c %s before)" "$(kept old)" | cmp - before
+}
+
 # ---- Numbers ------------------------------------------------------------------------------------
 
 # Removes the record that contains a text from the journal: take_out TEXT.
@@ -200,6 +213,26 @@ take_out() {
   compacted
   restart_server
   lacks "$(<"$SERVER_LOG")" 'missing='
+}
+
+@test "records that were taken out at the beginning are noticed" {
+  local i first
+  journal_server
+  for i in 1 2 3 4; do
+    say "number $i"
+    [ "$i" != 1 ] || first=$ID
+  done
+  restart_server
+  say 'number 5'
+  crash_server
+  sed -n '/"n":5,/,$p' "$JOURNAL" >rest
+  [ -s rest ]
+  mv rest "$JOURNAL"
+  "$SSECHAT" journal check "$JOURNAL" >facts || true
+  same "$(sed -n 's/^missing //p' facts)" 4
+  journal_server
+  ask "/messages?after=$first"
+  same "$(jq .gap <<<"$BODY")" true
 }
 
 @test "a record that was taken out of a rewritten journal is noticed" {
@@ -243,6 +276,51 @@ take_out() {
   same "$(texts) $(texts other)" 'one three four two'
   lacks "$(<"$SERVER_LOG")" damaged=
   same "$(kept damaged)" ''
+}
+
+@test "joined with the older journal last, a file is kept beside the new one before anything is dropped" {
+  journal_server
+  say older
+  crash_server
+  mv "$JOURNAL" older
+  journal_server
+  say newer
+  crash_server
+  cat "$JOURNAL" older >both
+  cp both "$JOURNAL"
+  journal_server --history 16K
+  local i
+  for ((i = 0; i < 400; i++)); do
+    bulk 7000
+    ! grep -q compacted=1 "$SERVER_LOG" || break
+  done
+  compacted
+  [ -n "$(kept old)" ] || [ -n "$(kept damaged)" ]
+  contains "$(cat "$(kept old)" $(kept damaged))" '"message":"older"'
+}
+
+@test "a forgotten record that is there twice forgets no later message" {
+  "$TOOLS/journal_probe" sign >"$JOURNAL" <<'END'
+:00000000 {"ssechat":"journal","version":2}
+
+:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
+
+:00000000 {"n":2,"room":"lobby","kind":"text"}
+id: 1600000000001-0
+data: one
+
+:00000000 {"n":3,"room":"lobby","forgotten":"1600000000001-0"}
+
+:00000000 {"n":4,"room":"lobby","kind":"text"}
+id: 1600000000002-0
+data: two
+
+:00000000 {"n":3,"room":"lobby","forgotten":"1600000000001-0"}
+
+END
+  same "$("$SSECHAT" journal export "$JOURNAL" | jq -r .data)" two
+  journal_server --room-ttl 36500d
+  same "$(texts)" two
 }
 
 @test "many damaged records cost one file and one line in the log" {
@@ -303,6 +381,11 @@ take_out() {
   restart_server
   resume lobby "$seen"
   same "$REASON" unknown
+  # However often the server starts without a message.
+  local n
+  for n in {1..17}; do
+    restart_server
+  done
   ask "/messages?after=$seen"
   same "$(jq .gap <<<"$BODY")" true
   resume lobby "$ID"
@@ -407,6 +490,13 @@ take_out() {
   crash_server
   journal_server
   same "$(texts r1)" 1
+  restart_server --max-rooms 4 --history 16K
+  for ((i = 0; i < 400; i++)); do
+    bulk 7000 r9
+    ! grep -q compacted=1 "$SERVER_LOG" || break
+  done
+  compacted
+  contains "$(<"$(kept old)")" '"room":"r1"'
 }
 
 # ---- The file's name ----------------------------------------------------------------------------
@@ -488,6 +578,70 @@ written_again() {
   same "$(kept found | wc -l)" 2
 }
 
+@test "a journal that is overwritten while it is being rewritten is written again from memory" {
+  local n
+  "$TOOLS/journal_probe" large "$JOURNAL" 8 broken
+  injected_server close_range:signal=STOP --journal "$JOURNAL" --history 32M
+  eventually "grep -q 'stopped by SIGSTOP' trace"
+  local child
+  child=$(pgrep -P "$SERVER_PID")
+  for n in 1 2 3; do
+    say "while it stands $n"
+  done
+  n=$(stat -c %s "$JOURNAL")
+  : >"$JOURNAL"
+  truncate -s "$n" "$JOURNAL"
+  kill -s CONT "$child"
+  # The first child is not used; the next one stops, too.
+  eventually 'p=$(pgrep -P "$SERVER_PID") && [ "$p" != "$child" ] || grep -q compacted=1 "$SERVER_LOG"'
+  for n in {1..50}; do
+    ! child=$(pgrep -P "$SERVER_PID") || kill -s CONT $child || true
+    ! grep -q compacted=1 "$SERVER_LOG" || break
+    sleep 0.1
+  done
+  compacted
+  eventually is_well
+  restart_server --history 32M
+  same "$(served | tail -n 3 | jq -r .message | paste -sd ,)" 'while it stands 1,while it stands 2,while it stands 3'
+}
+
+@test "a server that ends while its journal is gone writes it again first" {
+  journal_server
+  say one
+  rm "$JOURNAL"
+  stop_server
+  journal_server
+  same "$(texts)" one
+}
+
+@test "a server that starts on a full disk writes its state before the first message" {
+  local seen
+  journal_server
+  say one
+  cp "$JOURNAL" copy
+  say two
+  seen=$ID
+  crash_server
+  cp copy "$JOURNAL"
+  disk pwrite_error=28 pwrite_one_in=1
+  disk_server
+  is_unwell full
+  disk pwrite_one_in=0
+  say three
+  restart_server
+  ask "/messages?after=$seen"
+  same "$(jq .gap <<<"$BODY")" true
+  crash_server
+  # A new journal begins with its first record.
+  rm "$JOURNAL"
+  disk pwrite_one_in=1
+  disk_server
+  disk pwrite_one_in=0
+  say four
+  crash_server
+  same "$(head -n 1 "$JOURNAL" | cut -c 11-)" '{"ssechat":"journal","version":2}'
+}
+
 @test "a journal whose folder is moved away is refused until the folder is back" {
   mkdir place
   JOURNAL=$PWD/place/journal
@@ -549,6 +703,21 @@ written_again() {
   is_well
   restart_server --history 256K
   between "$(served | wc -l)" 34 38
+}
+
+@test "on a disk that is short, a journal that cannot become smaller is not rewritten all the time" {
+  local i
+  small_disk 3m
+  journal_server --history 1M
+  for i in {1..120}; do
+    bulk 7000 lobby -H "Idempotency-Key: a-long-key-of-many-characters-for-this-message-$i"
+  done
+  head -c $((3145728 - $(du -b --summarize "$DISK" | cut -f 1) - 1000000)) /dev/zero >"$DISK/filler"
+  for i in {1..40}; do
+    post '{"message":"short"}' -H "Idempotency-Key: another-key-of-many-characters-for-this-message-$i"
+  done
+  sleep 2
+  between "$(grep -c compacted=1 "$SERVER_LOG")" 0 6
 }
 
 # ---- Clocks -------------------------------------------------------------------------------------
