@@ -29,6 +29,7 @@
 #include "base/print.h"
 #include "driver.h"
 #include "frames.h"
+#include "hub/restore.h"
 #include "hub/room.h"
 #include "store/inside.h"
 #include "store/journal.h"
@@ -58,6 +59,7 @@ enum {
 /* In the order of the command line's names. */
 enum which { MEMORY, JOURNAL, LATE };
 static enum which which;
+static char folder[64]; /* the journal's folder; empty if there is none */
 
 /* ==== Chance ================================================================================= */
 
@@ -136,10 +138,13 @@ struct post {
     uint64_t time_ms;
     struct buffer frame;
     size_t size_max;
+    uint64_t order; /* of its item in the log */
     bool forgets;
     bool entered;   /* it is or was in its place's history */
     bool keyless;   /* another message has taken its key */
     bool too_large; /* its place cannot hold it, so no reader gets it */
+    bool undone;    /* the hub has been restored from a log that never had it */
+    bool marked;    /* for recount and free_bodies */
 };
 
 struct posts {
@@ -149,12 +154,14 @@ struct posts {
 
 /* A room. `lost` is the newest id that the hub must assume to be lost: a new room starts with the
  * hub's `lost`, because it cannot know what an earlier room of this name had. `dropped` is what the
- * room really dropped, and is never newer than `lost`. */
+ * room really dropped, and is never newer than `lost`. A gap for an id that is neither before
+ * `dropped` nor before `excuse` is false. */
 struct place {
     struct posts posts;
     size_t first, held_bytes;
     struct id lost;    /* the newest id that it may have lost */
     struct id dropped; /* the newest id that it has really dropped */
+    struct id excuse;  /* the newest id when a room was last removed before it was made */
     bool exists;
     bool has_dropped; /* since it was made */
     unsigned members, pending, online;
@@ -208,13 +215,62 @@ struct late {
     bool early;
 };
 
+/* What the hub itself remembers, apart from its rooms. */
+struct past {
+    struct id start, last, lost, excuse;
+    struct interval unused[UNUSED_MAX];
+    unsigned unused_count;
+    uint64_t history;
+    struct past *next; /* all that were made, so that end() can free them */
+};
+
+/* One record of a journal. Items are numbered, also across restarts. ITEM_DAMAGE is an item that
+ * cannot be read any more. */
+struct item {
+    enum { ITEM_HUB, ITEM_ROOM, ITEM_MESSAGE, ITEM_FORGOTTEN, ITEM_DAMAGE } type;
+    uint64_t order;
+    const struct past *past; /* ITEM_HUB */
+    struct place *place;     /* ITEM_ROOM, ITEM_FORGOTTEN */
+    struct id lost, excuse;  /* the same */
+    struct post *post;       /* ITEM_MESSAGE */
+};
+
+/* A journal. The first `fixed` items are on the disk: a crash can lose only those after them. */
+struct log {
+    struct item *at;
+    size_t count, capacity, fixed;
+};
+
+/* An id that a reader has got and may resume from. */
+struct seen {
+    struct id id;
+    uint64_t order;   /* the number of items in the log at that time */
+    unsigned restart; /* the restart that forgot it */
+};
+
+enum { SEEN_MAX = 64 };
+
 /* The complete state of one walk, so that a fuzzer's next input begins from nothing. */
 static struct world {
     struct hub_settings settings;
     struct hub *hub;
     int64_t mono_ms;
-    uint64_t unix_ms;
-    struct id start, last, newest, lost;
+    uint64_t unix_ms, real_ms; /* the system's clock, which can be wrong, and the right time */
+    struct id start, last, newest, lost, excuse;
+    struct interval unused[UNUSED_MAX];
+    unsigned unused_count;
+    uint64_t limit;   /* bytes per room: --history, or more while the hub is restored */
+    struct posts all; /* every post that has entered its place or a log; owns them */
+    struct log log, backup;
+    struct past *pasts;
+    uint64_t order; /* of the last item */
+    uint64_t cut_from,
+        cut_to; /* the items after `cut_from`, up to `cut_to`, were lost before this run */
+    unsigned restarts;
+    bool damage;
+    struct id lost_before, excuse_before; /* `lost` and `excuse` before the last ITEM_HUB */
+    struct seen readies[SEEN_MAX], undone[SEEN_MAX]; /* ids of `ready`; ids of undone posts */
+    unsigned ready_count, undone_count;
     struct place places[PLACES];
     unsigned place_count;
     struct reader readers[READERS];
@@ -287,11 +343,17 @@ static void push(struct posts *posts, struct post *post)
     posts->at[posts->count++] = post;
 }
 
-/* Frees a post with its body and its frame. */
-static void post_free(struct post *post)
+/* Frees a post's body and frame. */
+static void body_free(struct post *post)
 {
     free((void *)(uintptr_t)post->m.body.at);
+    post->m.body = (struct span) { NULL, 0 };
     buffer_free(&post->frame);
+}
+
+static void post_free(struct post *post)
+{
+    body_free(post);
     free(post);
 }
 
@@ -336,6 +398,7 @@ static void make(struct place *place)
     place->exists = true;
     place->has_dropped = false;
     place->lost = w.lost;
+    place->excuse = w.excuse;
     w.place_count++;
 }
 
@@ -362,6 +425,7 @@ static void vanish(struct place *place)
     while (oldest_of(place) != NULL)
         drop(place);
     raise_id(&w.lost, place->lost);
+    raise_id(&w.excuse, w.last);
     place->exists = false;
     w.place_count--;
 }
@@ -402,13 +466,135 @@ static struct place *place_of(const struct post *post)
 static void enter(struct post *post)
 {
     struct place *place = place_of(post);
-    while (place->held_bytes + post->frame.len > w.settings.history)
+    while (place->held_bytes + post->frame.len > w.limit)
         drop(place);
     push(&place->posts, post);
     place->held_bytes += post->frame.len;
     post->entered = true;
-    w.newest = post->id;
+    post->too_large = false;
+    raise_id(&w.newest, post->id);
 }
+
+/* The same for a message that is larger than the history: its place drops everything. */
+static void pass(struct post *post)
+{
+    struct place *place = place_of(post);
+    push(&place->posts, post);
+    place->held_bytes += post->frame.len;
+    post->entered = post->too_large = true;
+    while (oldest_of(place) != NULL)
+        drop(place);
+    raise_id(&w.newest, post->id);
+}
+
+/* ---- The log ---- */
+
+/* The model also keeps the log that a keeper with a disk would have written. A restart (restart)
+ * restores the hub from it. The journal keeper has its own file, so its walks keep no log. */
+
+static void log_add(struct log *log, struct item item)
+{
+    if (which == JOURNAL)
+        return;
+    if (log->count == log->capacity) {
+        log->capacity = log->capacity > 0 ? 2 * log->capacity : 16;
+        log->at = realloc(log->at, log->capacity * sizeof *log->at);
+        check(log->at != NULL, "the driver can allocate memory");
+    }
+    item.order = ++w.order;
+    log->at[log->count++] = item;
+}
+
+/* Adds a message that has entered its place. The model owns it from now on. */
+static void log_message(struct post *post)
+{
+    push(&w.all, post);
+    log_add(&w.log, (struct item) { .type = ITEM_MESSAGE, .post = post });
+    post->order = w.order;
+}
+
+static void log_room(struct place *place)
+{
+    log_add(&w.log,
+        (struct item) {
+            .type = ITEM_ROOM, .place = place, .lost = place->lost, .excuse = place->excuse });
+}
+
+/* Adds the forgetting of a place, which still has its messages. */
+static void log_forgotten(struct place *place)
+{
+    const struct id *newest = newest_of(place);
+    log_add(&w.log,
+        (struct item) {
+            .type = ITEM_FORGOTTEN, .place = place, .lost = newest ? *newest : place->lost });
+}
+
+/* Adds what the hub itself remembers, as a keeper does at each start. An older version did not note
+ * the length of the history. */
+static void log_hub(void)
+{
+    struct past *past = malloc(sizeof *past);
+    check(past != NULL, "the driver can allocate memory");
+    *past = (struct past) { .start = w.start,
+        .last = w.last,
+        .lost = w.lost,
+        .excuse = w.excuse,
+        .unused_count = w.unused_count,
+        .history = chance(8) ? 0 : w.settings.history,
+        .next = w.pasts };
+    memcpy(past->unused, w.unused, sizeof w.unused);
+    w.pasts = past;
+    log_add(&w.log, (struct item) { .type = ITEM_HUB, .past = past });
+}
+
+/* Returns the place whose next post has the smallest id, or NULL if there is none. `next` has the
+ * number of each place's next post. */
+static struct place *earliest(const size_t *next)
+{
+    struct place *best = NULL;
+    for (struct place *p = w.places; p < w.places + PLACES; p++)
+        if (next[number_of(p)] < p->posts.count &&
+            (best == NULL || id_before(post_of(p, next[number_of(p)])->id,
+                                 post_of(best, next[number_of(best)])->id)))
+            best = p;
+    return best;
+}
+
+/* Writes the log again from the places, as a compaction does: room by room in any order, or first
+ * all rooms and then all messages by their ids. */
+static void compact(void)
+{
+    unsigned first = draw(PLACES), stride = 1 + 2 * draw(PLACES / 2);
+    bool by_id = chance(2);
+    size_t next[PLACES];
+    w.log.count = 0;
+    log_hub();
+    for (unsigned i = 0; i < PLACES; i++) {
+        struct place *place = &w.places[(first + i * stride) % PLACES];
+        next[number_of(place)] = place->first;
+        if (place->exists)
+            log_room(place);
+        for (size_t at = place->first; !by_id && at < place->posts.count; at++)
+            log_add(&w.log, (struct item) { .type = ITEM_MESSAGE, .post = post_of(place, at) });
+    }
+    for (struct place *p; by_id && (p = earliest(next)) != NULL;)
+        log_add(&w.log,
+            (struct item) { .type = ITEM_MESSAGE, .post = post_of(p, next[number_of(p)]++) });
+    w.log.fixed = w.log.count;
+}
+
+/* Copies the log, as an operator who makes a backup does. */
+static void back_up(void)
+{
+    w.backup.count = 0;
+    for (size_t i = 0; i < w.log.count; i++) {
+        log_add(&w.backup, w.log.at[i]);
+        w.backup.at[i].order = w.log.at[i].order;
+    }
+    w.backup.fixed = w.log.fixed;
+}
+
+/* ---- In step with the hub ---- */
 
 /* Gets the id of a room's oldest message from the hub: it is the first on the page after an
  * unreadable id. Returns false if the room is empty. */
@@ -456,10 +642,13 @@ static void sync_model(void)
         struct post *post = w.entering.at[w.entered];
         if (post->forgets ? !is_forgotten(place_of(post)) : id_before(newest, post->id))
             break;
-        if (post->forgets)
+        if (post->forgets) {
+            log_forgotten(place_of(post));
             forget_place(place_of(post));
-        else
+        } else {
             enter(post);
+            log_message(post);
+        }
         w.entered++;
     }
     check(id_equal(w.newest, newest), "hub_newest is the id of the newest message");
@@ -469,7 +658,7 @@ static void sync_model(void)
     struct place *place = place_of(next);
     bool any = ask_oldest(place, &oldest);
     while (oldest_of(place) != NULL && !(any && id_equal(*oldest_of(place), oldest))) {
-        check(place->held_bytes + next->frame.len > w.settings.history,
+        check(place->held_bytes + next->frame.len > w.limit,
             "a message is dropped only to make space for the next one");
         drop(place);
     }
@@ -513,6 +702,13 @@ static struct post *find_key(const struct place *place, const struct message *m)
     if (m->key.len > 0 && post == NULL)
         post = find_in(&w.batch, 0, m);
     return post;
+}
+
+/* Notes an id that a reader has got. Beyond SEEN_MAX it replaces another one. */
+static void see(struct seen *list, unsigned *count, struct id id)
+{
+    unsigned i = *count < SEEN_MAX ? (*count)++ : draw(SEEN_MAX);
+    list[i] = (struct seen) { id, w.order, w.restarts };
 }
 
 /* Returns an asker that does not wait, or NULL if all wait. */
@@ -760,6 +956,15 @@ static void forget_one(void)
 
 /* ==== What readers can read ================================================================== */
 
+/* Returns whether the id is known to be that of no message here. */
+static bool is_unused(struct id id)
+{
+    bool unused = false;
+    for (unsigned i = 0; i < w.unused_count; i++)
+        unused |= id_before(w.unused[i].after, id) && id_before(id, w.unused[i].before);
+    return unused;
+}
+
 /* Returns the reason for the gap that a reader with this start must get, or NULL. The hub may
  * report a gap where nothing is missing (in a room that was dropped and made again), but must
  * report one where a message is missing. */
@@ -769,7 +974,7 @@ static const char *gap_of(const struct place *place, const struct start *start)
         return "unknown";
     if (start->since != SINCE_ID)
         return NULL;
-    if (id_before(w.last, start->id))
+    if (id_before(w.last, start->id) || is_unused(start->id))
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
     check(gap || !id_before(start->id, place->dropped),
@@ -779,7 +984,9 @@ static const char *gap_of(const struct place *place, const struct start *start)
     return id_before(start->id, w.start) ? "restarted" : "expired";
 }
 
-/* Returns the number of the first post that a reader with this start gets. */
+/* Returns the number of the first post that a reader with this start gets. After a gap these are
+ * usually all held posts; but a reader that has already got some of them, and may have missed
+ * others elsewhere because of damage, gets those after its id. */
 static size_t begin_of(const struct place *place, const struct start *start)
 {
     size_t held = place->posts.count - place->first;
@@ -890,7 +1097,7 @@ static void add_presence(struct buffer *out, const struct place *place)
 static struct id draw_id(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
-    uint32_t kind = draw(10);
+    uint32_t kind = draw(11);
     struct id id = w.newest;
     if (kind < 7 && place->posts.count > 0) {
         size_t most = chance(3) ? place->posts.count : place->posts.count - place->first;
@@ -905,6 +1112,8 @@ static struct id draw_id(void)
         id = (struct id) { w.start.ms - draw(2), draw(3) };
     if (kind == 8)
         id = (struct id) { draw(2) > 0 ? UINT64_MAX : 0, UINT64_MAX };
+    if (kind == 9 && w.undone_count > 0)
+        id = w.undone[draw(w.undone_count)].id;
     return id;
 }
 
@@ -979,6 +1188,7 @@ static void get_private(struct reader *r, struct span payload, const struct even
     for (unsigned i = 0; i < r->count; i++)
         check(r->seats[i].at == r->seats[i].limit, "the replay is complete before `ready`");
     check(id_parse(event->id, &r->ready), "`ready` has an id");
+    see(w.readies, &w.ready_count, r->ready);
     check(!id_before(r->ready, r->last), "no replayed message is newer than `ready`");
     r->live = true;
 }
@@ -1362,6 +1572,7 @@ static bool expect_seek(struct reader *r, const struct start *start)
 /* Notes the `ready` and the presence after it that the model expects now. */
 static void expect_ready(struct reader *r)
 {
+    const struct start start = { .since = SINCE_ID, .id = w.newest };
     buffer_add(&r->expected, SPAN("id: "));
     id_add(&r->expected, w.newest);
     buffer_add(&r->expected, SPAN("\nevent: ready\ndata: {\"rooms\":["));
@@ -1370,6 +1581,8 @@ static void expect_ready(struct reader *r)
             json_of(r->seats[i].place), r->seats[i].place->online);
     buffer_add(&r->expected, SPAN("]}\n\n"));
     for (unsigned i = 0; i < r->count; i++) {
+        check(gap_of(r->seats[i].place, &start) == NULL,
+            "a reader that resumes from the id of its `ready` at once gets no gap");
         add_presence(&r->expected, r->seats[i].place);
         add_presence(&r->seats[i].presence, r->seats[i].place);
     }
@@ -1679,7 +1892,7 @@ static enum append append_post(const struct post *post)
     return hub_append(w.hub, &m);
 }
 
-/* Draws a message that was not posted in this process. One JSON message in four is of a kind that
+/* Draws a message that was not posted in this process. One JSON message in two is of a kind that
  * only a newer version knows. */
 static struct post *draw_foreign(void)
 {
@@ -1687,7 +1900,7 @@ static struct post *draw_foreign(void)
     check(post != NULL, "the driver can allocate memory");
     post->m = draw_message();
     post->kind = frame_stored_kind(post->m.kind);
-    if (post->m.kind != MESSAGE_JSON || !chance(4))
+    if (post->m.kind != MESSAGE_JSON || !chance(2))
         return post;
     post->kind = MESSAGE_OTHER;
     post->note_len = draw(sizeof post->note + 1);
@@ -1707,9 +1920,11 @@ static void bring(void)
         first->keyless = true;
     number(post, late_id(), w.unix_ms);
     make(place);
+    place->pending++; /* its streams may leave meanwhile */
     enter_one(post);
     check(append_post(post) == APPENDED, "a message from another process enters its room");
     check_entered();
+    place->pending--;
     release(place);
 }
 
@@ -1727,17 +1942,14 @@ static void bring_too_large(void)
     post->m = (struct message) { .kind = MESSAGE_TEXT, .room = name_of(place) };
     post->m.body = (struct span) { text, size };
     post->kind = MESSAGE_TEXT;
-    post->too_large = true;
     number(post, late_id(), w.unix_ms);
     make(place);
+    place->pending++;
     check(append_post(post) == APPEND_TOO_LARGE,
         "a message that is larger than the history is not appended");
-    push(&place->posts, post);
-    place->held_bytes += post->frame.len;
-    post->entered = true;
-    while (oldest_of(place) != NULL)
-        drop(place);
-    w.newest = post->id;
+    pass(post);
+    log_message(post);
+    place->pending--;
     release(place);
 }
 
@@ -1751,7 +1963,7 @@ static enum append result_of(const struct place *place, const struct post *post)
     if (newest == NULL && may_be_lost && place->has_dropped)
         return APPEND_REPEATED;
     if (newest == NULL || id_before(*newest, post->id))
-        return post->frame.len > w.settings.history ? APPEND_TOO_LARGE : APPENDED;
+        return post->frame.len > w.limit ? APPEND_TOO_LARGE : APPENDED;
     if (id_before(post->id, *oldest_of(place)))
         return may_be_lost ? APPEND_REPEATED : APPEND_OLD;
     for (size_t i = place->first; i < place->posts.count; i++) {
@@ -1763,15 +1975,12 @@ static enum append result_of(const struct place *place, const struct post *post)
     return APPEND_OLD;
 }
 
-/* Brings a message whose id is not new, as after a lost connection to a relay: one that came
- * before, or a different one with its id, or with the id after it. This changes nothing. */
-static void bring_again(void)
+/* Hands the hub a message that has come before, or a different one with its id, or with the id
+ * after it. If the id is not new, this changes nothing; otherwise does nothing. */
+static void append_again(const struct post *original)
 {
-    const struct place *place = &w.places[draw(PLACES)];
-    size_t recent = place->posts.count < 50 ? place->posts.count : 50;
-    if (recent == 0)
-        return;
-    struct post post = *post_of(place, place->posts.count - 1 - draw((uint32_t)recent));
+    const struct place *place = place_of(original);
+    struct post post = *original;
     post.frame = (struct buffer) { 0 };
     post.id.seq += chance(4);
     add_frame_of(&post.frame, &post.m, post.id, post.time_ms);
@@ -1784,6 +1993,15 @@ static void bring_again(void)
         check(append_post(&post) == result,
             "a message whose id is not newer is a repetition, or different");
     buffer_free(&post.frame);
+}
+
+/* Brings a recent message of a room again, as after a lost connection to a relay. */
+static void bring_again(void)
+{
+    const struct place *place = &w.places[draw(PLACES)];
+    size_t recent = place->posts.count < 50 ? place->posts.count : 50;
+    if (recent > 0)
+        append_again(post_of(place, place->posts.count - 1 - draw((uint32_t)recent)));
 }
 
 /* Settles some messages with the late keeper, and brings messages from elsewhere. */
@@ -1895,6 +2113,7 @@ static void pass_time(int64_t ms)
 {
     w.mono_ms += ms;
     w.unix_ms += (uint64_t)ms;
+    w.real_ms += (uint64_t)ms;
     hub_set_clock(w.hub, w.mono_ms, w.unix_ms);
 }
 
@@ -1903,10 +2122,13 @@ static void pass_time(int64_t ms)
 static void set_clock(void)
 {
     static const uint32_t most[] = { 2, 30, 300, 3000 };
-    if (chance(8))
+    if (chance(8) && w.unix_ms > 20000)
         w.unix_ms -= draw(10000);
-    if (chance(50))
-        w.unix_ms += draw(10000000);
+    if (chance(50)) {
+        uint32_t ahead = draw(10000000);
+        w.unix_ms += ahead;
+        w.real_ms += chance(4) ? 0 : ahead; /* or it was behind before */
+    }
     pass_time(draw(most[draw(4)]));
     if (chance(60))
         pass_time((int64_t)w.settings.room_ttl_ms);
@@ -1938,6 +2160,8 @@ static void check_refusal(void)
     run(READERS);
     check(w.told == told, "a refused stream changes no room's presence");
 }
+
+#include "hub_restore.h"
 
 /* Lets every reader take everything, with enough time. Then all readers must have all messages and
  * the latest presence, and the hub must be idle. A lost message or wake-up shows here. */
@@ -1988,8 +2212,151 @@ static void come_to_rest(void)
         }
     }
     check_rooms();
+    check_state();
     check_refusal();
     w.calm = false;
+}
+
+/* ==== Restarts =============================================================================== */
+
+/* The rest of the late keeper, which has no timer and no descriptor, and reports no trouble. */
+
+static void late_tick(struct keeper *keeper, int64_t mono_ms)
+{
+    (void)keeper;
+    (void)mono_ms;
+}
+
+static int64_t late_next_ms(const struct keeper *keeper)
+{
+    (void)keeper;
+    return INT64_MAX;
+}
+
+static void late_ready(struct keeper *keeper)
+{
+    (void)keeper;
+}
+
+static const char *late_trouble(const struct keeper *keeper)
+{
+    (void)keeper;
+    return NULL;
+}
+
+static void late_close(struct keeper *keeper)
+{
+    check(CONTAINER(keeper, struct late, keeper)->first == NULL,
+        "no message is pending when the keeper closes");
+}
+
+/* Opens the keeper. The journal is a new file in this process's own folder in memory (/dev/shm),
+ * because a walk makes many small writes. */
+static void open_keeper(void)
+{
+    static char path[128];
+    w.late = (struct late) {
+        .keeper = { late_keep, late_tick, late_next_ms, -1, late_ready, late_trouble, late_trouble,
+            late_close },
+        .end = &w.late.first,
+        .early = chance(2),
+    };
+    w.keeper = which == LATE ? &w.late.keeper : which == MEMORY ? memory_open(w.hub) : NULL;
+    if (which != JOURNAL)
+        return;
+    snprintf(folder, sizeof folder, "/dev/shm/ssechat-hub-%d", (int)getpid());
+    check(mkdir(folder, 0700) == 0, "the driver can make a folder for the journal");
+    snprintf(path, sizeof path, "%s/journal", folder);
+    w.keeper = journal_open(&(struct journal_settings) { .path = path }, w.hub);
+    w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
+}
+
+/* Closes the hub and its keeper, as at the end of the program. All readers must have left. */
+static void close_hub(void)
+{
+    w.keeper->close(w.keeper);
+    hub_free(w.hub);
+    memset(w.askers, 0, sizeof w.askers);
+}
+
+/* Draws the options: histories as short as allowed, and few rooms, so that limits are reached. */
+static void draw_settings(void)
+{
+    static const size_t histories[] = { 16384, 16384, 32768, 262144 };
+    static const unsigned max_rooms[] = { 0, 3, 6, PLACES };
+    w.settings = (struct hub_settings) {
+        .history = histories[draw(4)],
+        .max_rooms = max_rooms[draw(4)],
+        .room_ttl_ms = chance(2) ? 3000 : 60000,
+    };
+}
+
+/* Lets a reader join while the hub forgets the rooms that have no readers. The reader keeps its
+ * rooms, although they are empty then. */
+static void forget_while_joining(void)
+{
+    struct reader *r = draw_reader();
+    pass_time((int64_t)w.settings.room_ttl_ms);
+    tick();
+    if (!r->joined)
+        come(r);
+    w.calm = true;
+    settle();
+    w.calm = false;
+}
+
+/* Ends the hub, and restores another one from the log, after whatever may happen to a journal, to
+ * the options and to the clock in the meantime. The model is restored from the same log, and the
+ * two are compared at once; the walk then goes on with them. A walk with the journal, which has its
+ * own log, only comes to rest. */
+static void restart(void)
+{
+    come_to_rest();
+    if (which == JOURNAL)
+        return;
+    if (chance(4))
+        forget_while_joining();
+    if (chance(3))
+        compact(); /* with rooms that only readers keep */
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
+        if (r->joined)
+            leave(r);
+    close_hub();
+    draw_settings();
+    start_clock();
+    change_log();
+    w.hub = hub_new(&w.settings, &(struct stream_owner) { serve, overrun }, w.mono_ms, w.unix_ms);
+    check(w.hub != NULL, "the driver can allocate memory");
+    w.restarts++;
+    restore();
+    open_keeper();
+    check_rooms();
+    check_state();
+}
+
+/* ==== The walk =============================================================================== */
+
+/* Makes an operation that costs as much as many others, or that changes much. */
+static void walk_far(void)
+{
+    switch (draw(16)) {
+    case 0:
+        come_to_rest();
+        break;
+    case 1:
+    case 2:
+        restart();
+        break;
+    case 3:
+    case 4:
+        compact();
+        break;
+    case 5:
+        back_up();
+        break;
+    default:
+        break;
+    }
 }
 
 /* Makes one step, which is one operation; the numbers are percentages. Publishing is most likely,
@@ -2027,8 +2394,8 @@ static void walk(void)
         forget_one();
     else if (what < 98)
         check_rooms();
-    else if (what < 99 && chance(8))
-        come_to_rest();
+    else if (what < 99)
+        walk_far();
     else if (w.reader_count > READERS_FEW && chance(16))
         crowd();
 }
@@ -2046,60 +2413,6 @@ static void check_allowed(void)
     check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
 }
 
-/* The rest of the late keeper, which has no timer and no descriptor, and reports no trouble. */
-
-static void late_tick(struct keeper *keeper, int64_t mono_ms)
-{
-    (void)keeper;
-    (void)mono_ms;
-}
-
-static int64_t late_next_ms(const struct keeper *keeper)
-{
-    (void)keeper;
-    return INT64_MAX;
-}
-
-static void late_ready(struct keeper *keeper)
-{
-    (void)keeper;
-}
-
-static const char *late_trouble(const struct keeper *keeper)
-{
-    (void)keeper;
-    return NULL;
-}
-
-static void late_close(struct keeper *keeper)
-{
-    check(CONTAINER(keeper, struct late, keeper)->first == NULL,
-        "no message is pending when the keeper closes");
-}
-
-static char folder[64]; /* the journal's folder; empty if there is none */
-
-/* Opens the keeper. The journal is a new file in this process's own folder in memory (/dev/shm),
- * because a walk makes many small writes. */
-static void open_keeper(void)
-{
-    static char path[128];
-    w.late = (struct late) {
-        .keeper = { late_keep, late_tick, late_next_ms, -1, late_ready, late_trouble, late_trouble,
-            late_close },
-        .end = &w.late.first,
-        .early = chance(2),
-    };
-    w.keeper = which == LATE ? &w.late.keeper : which == MEMORY ? memory_open(w.hub) : NULL;
-    if (which != JOURNAL)
-        return;
-    snprintf(folder, sizeof folder, "/dev/shm/ssechat-hub-%d", (int)getpid());
-    check(mkdir(folder, 0700) == 0, "the driver can make a folder for the journal");
-    snprintf(path, sizeof path, "%s/journal", folder);
-    w.keeper = journal_open(&(struct journal_settings) { .path = path }, w.hub);
-    w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
-}
-
 /* Removes the folder of the journal, even after a failure (die). */
 static void remove_folder(void)
 {
@@ -2112,24 +2425,21 @@ static void remove_folder(void)
     rmdir(folder);
 }
 
-/* Makes a new hub and an empty model, with drawn settings: histories as short as allowed, and few
- * rooms, so that limits are reached. */
+/* Makes a new hub and an empty model. */
 static void begin(void)
 {
-    static const size_t histories[] = { 16384, 16384, 32768, 262144 };
-    static const unsigned max_rooms[] = { 0, 3, 6, PLACES };
     w = (struct world) { .mono_ms = 1 + draw(1000), .unix_ms = 1760000000000 };
-    w.settings = (struct hub_settings) {
-        .history = histories[draw(4)],
-        .max_rooms = max_rooms[draw(4)],
-        .room_ttl_ms = chance(2) ? 3000 : 60000,
-    };
+    w.real_ms = w.unix_ms;
+    draw_settings();
     w.pressed = chance(2);
     w.reader_count = chance(8) ? READERS : 2 + draw(READERS_FEW - 1);
-    w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
+    w.limit = w.settings.history;
+    w.start = w.last = w.newest = w.lost = w.excuse = (struct id) { w.unix_ms, 0 };
     w.hub = hub_new(&w.settings, &(struct stream_owner) { serve, overrun }, w.mono_ms, w.unix_ms);
     check(w.hub != NULL, "the driver can allocate memory");
     open_keeper();
+    log_hub();
+    w.log.fixed = w.log.count;
     check_allowed();
 }
 
@@ -2144,6 +2454,8 @@ static void free_posts(struct posts *posts)
  * for leaks. */
 static void end(void)
 {
+    for (uint32_t count = chance(2) ? 0 : 1 + draw(3); count > 0; count--)
+        restart();
     come_to_rest();
     for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
         if (r->joined)
@@ -2160,14 +2472,20 @@ static void end(void)
         tick();
         check(hub_next_ms(w.hub) == INT64_MAX, "an empty hub waits for nothing");
     }
-    w.keeper->close(w.keeper);
-    hub_free(w.hub);
+    close_hub();
     remove_folder();
     for (struct place *p = w.places; p < w.places + PLACES; p++)
-        free_posts(&p->posts);
+        free(p->posts.at);
+    free_posts(&w.all);
     free_posts(&w.batch);
     free_posts(&w.kept);
     free(w.entering.at);
+    free(w.log.at);
+    free(w.backup.at);
+    for (struct past *m; (m = w.pasts) != NULL;) {
+        w.pasts = m->next;
+        free(m);
+    }
     buffer_free(&w.scratch);
     buffer_free(&w.expected);
 }
