@@ -204,33 +204,44 @@ unsigned server_count_log(const char *text);
 /* Maps the control file of the server's disk. */
 void disk_prepare(void);
 
-/* Sets the disk's errors for a while: `disk_tick` ends them. */
+/* Lets one kind of call fail for a while, in a random way; `full`: writes fail with ENOSPC. */
 void disk_break(uint64_t *random, bool full);
+
+/* Let writes be short, syncs be slow, and syncs not end, until a time. */
 void disk_write_short(int64_t until_us);
 void disk_slow(int64_t delay_us, int64_t until_us);
 void disk_stick(int64_t until_us);
-void disk_mend(void);
+
+/* End the faults whose time is over, and all faults. */
 void disk_tick(void);
+void disk_mend(void);
 
-/* Call disk_begin_life before a start. Returns from when on a client may expect an answer to what
- * it has waited for since a time: later if the kernel has refused to sync in the background in this
- * life. Then all clients wait for the disk, as documented. */
-void disk_begin_life(void);
-int64_t disk_blocked_us(int64_t since_us);
-
-/* Returns whether something is wrong with the disk now, since when syncs are stuck (0: they are
- * not), and when the disk was last mended. */
+/* Returns whether calls fail now, or syncs are stuck. */
 bool disk_is_broken(void);
+
+/* Returns since when syncs are stuck, or 0. */
 int64_t disk_stuck_since_us(void);
+
+/* Returns when the disk was last mended. */
 int64_t disk_mended_us(void);
 
-/* Sets the server's clock, in milliseconds ahead of this machine's. */
+/* Notes that a life begins: for disk_blocked_us. */
+void disk_begin_life(void);
+
+/* Returns from when on a client may expect an answer that it has waited for since a time. That is
+ * later if the kernel has refused to sync in the background in this life: then all clients wait for
+ * the disk, as documented. */
+int64_t disk_blocked_us(int64_t since_us);
+
+/* Prints how many calls failed. */
+void disk_report(void);
+
+/* Sets the server's clock, in milliseconds ahead of this machine's; clock_ahead_ms returns that. */
 void clock_step(int64_t ahead_ms);
+int64_t clock_ahead_ms(void);
 
 /* Sets the server's clock to a time after all times that it has shown, and returns it. */
 uint64_t clock_force(void);
-int64_t clock_ahead_ms(void);
-void disk_report(void);
 
 /* ---- files.c ---- */
 
@@ -244,8 +255,8 @@ struct contents {
     bool cut_snapshot; /* it ends within a snapshot, which the server notices (docs/journal.md) */
 };
 
-/* What the tool may do to the journal's file. Those that need a copy return false if there is none,
- * and all return false if there is no journal. Each notes what it did. */
+/* Do to the journal what users, other programs and bad disks do, and note it. Each returns false if
+ * there is no journal, or no copy if it needs one; then it has done nothing. */
 bool file_copy(uint64_t *random);
 bool file_move(uint64_t *random);
 bool file_remove(uint64_t *random);
@@ -255,6 +266,8 @@ bool file_put_older(uint64_t *random, bool while_it_runs);
 bool file_append(uint64_t *random);
 bool file_flip(uint64_t *random);
 bool file_join(uint64_t *random);
+
+/* Puts another file beside the journal. */
 void file_add_rubbish(uint64_t *random);
 
 /* Reads the ids in the journal; without the last records if a byte of those was flipped. */
@@ -271,6 +284,8 @@ bool file_is_rubbish(void);
 
 /* Returns whether the file has damage in its middle that no server has written out of it yet. */
 bool file_is_damaged(void);
+
+/* Notes that the file is damaged in its middle, or not. */
 void file_set_damaged(bool is_damaged);
 
 /* Forgets which bytes were flipped or replaced, when a server has written the file again. */
@@ -279,8 +294,9 @@ void file_trust(void);
 /* Checks that what replaced the journal while the server ran was kept beside it. */
 void file_check_found(void);
 
-/* Checks that only the server's files lie beside the journal; removes those that it set aside. */
-void file_check_folder(bool clean);
+/* Checks that only the server's files lie beside the journal. Removes those that it set aside, if
+ * `removes`. */
+void file_check_folder(bool removes);
 
 /* ---- ledger.c ---- */
 
@@ -339,10 +355,13 @@ void ledger_give_up(unsigned message);
 unsigned ledger_deliver(
     const char *reader, unsigned in_life, struct id id, const char *event, const char *data);
 
-/* Returns the greatest id known, the first entry after an id, and the entry with an id (or NULL).
- */
+/* Returns the greatest id known. */
 struct id ledger_newest(void);
+
+/* Returns the index of the first entry after an id. */
 size_t ledger_after(struct id id);
+
+/* Returns the entry with an id, or NULL. */
 struct entry *ledger_find(struct id id);
 
 /* Returns the earliest life that can have given an id. */
@@ -412,34 +431,50 @@ void check_forgotten(const struct segment *s, unsigned room, struct id id);
 extern uint32_t silent_rooms; /* publishers leave these alone */
 extern bool volume;           /* publishers send large messages, without pauses */
 
+/* Begin: register the clients with the loop. */
 void publishers_begin(uint64_t *random);
-bool publishers_are_done(void);
+void readers_begin(uint64_t *random);
+void pages_begin(uint64_t *random);
 
-/* Returns when a POST that was sent at least that late was accepted: its order and time. */
+/* Return whether they are done at the end of a run: each message is answered; each reader has
+ * resumed once more and caught up; each room was read from its beginning since pages_again. */
+bool publishers_are_done(void);
+bool readers_are_done(void);
+bool pages_are_done(void);
+void pages_again(void);
+
+/* Check what no single event shows: answers come in time, refusals have a reason, live readers get
+ * what is acknowledged. */
+void publishers_check(void);
+void readers_check(void);
+void pages_check(void);
+
+/* Checks all connections of the run again, when all ids are known. */
+void readers_check_all(void);
+
+/* Returns the order of the latest POST that got a 201; publishers_accepted_us, when its answer
+ * came. */
 uint64_t publishers_accepted(void);
 int64_t publishers_accepted_us(void);
-void publishers_check(void); /* refusals only while there is a reason */
 
-void readers_begin(uint64_t *random);
-bool readers_are_done(void);  /* each has caught up since `finishing` */
-void readers_check(void);     /* live readers get what is acknowledged */
-void readers_check_all(void); /* all connections of the run, again */
+/* Lets a pager read a room from an id on. */
+void pages_probe(unsigned room, struct id from);
 
-void pages_begin(uint64_t *random);
-bool pages_are_done(void); /* each room was read from its beginning since pages_again */
-void pages_again(void);
-void pages_probe(unsigned room, struct id from); /* lets a pager read on from an id */
-void pages_describe(void);                       /* notes how far they are */
-void pages_check(void);                          /* pages come in time, whatever the disk does */
-int64_t health_bad_us(void); /* when /healthz last said that something is wrong */
+/* Notes how far the pagers are. */
+void pages_describe(void);
+
+/* Returns when /healthz last said that something is wrong. */
+int64_t health_bad_us(void);
 
 /* ---- acts.c ---- */
 
 /* Sets which acts are allowed, from a comma-separated list. */
 bool acts_choose(const char *list);
 
-/* Begins; call acts_tick in every turn. */
+/* Begins. */
 void acts_begin(uint64_t *random);
+
+/* Does what is due. Call this in every turn. */
 void acts_tick(void);
 
 /* Ends all faults, and keeps the server running. Returns whether it is. */
