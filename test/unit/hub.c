@@ -21,6 +21,15 @@
  * messages, and brings messages from other processes, as a relay would. With a journal, the seed
  * does not determine the moment at which a compaction's child ends.
  *
+ * Now and then the walk restarts: it frees the hub and restores a new one from the log that a
+ * keeper with a disk would have written, and that the model keeps (not with the journal, which has
+ * its own). Before that, the log can lose its end, be replaced by an older copy or by an empty one,
+ * be damaged, and get messages from elsewhere, with ids from the future or of an unknown kind; it
+ * can be in the file twice; --history and --max-rooms can change; and the clock can be behind or
+ * far ahead. Afterwards the model must predict every gap, page, `ready`, key and author, and when
+ * each room is forgotten. Whatever has happened, a reader that has missed a message must get a gap,
+ * and one that has missed nothing must get none (hub_restore.h).
+ *
  * With -DFUZZ the fuzzer's bytes replace the seed. The walk leaves out sockets, the real clock, and
  * running out of memory, which test/tools/starve.c covers. */
 
@@ -161,9 +170,8 @@ struct place {
     size_t first, held_bytes;
     struct id lost;    /* the newest id that it may have lost */
     struct id dropped; /* the newest id that it has really dropped */
-    struct id excuse;  /* the newest id when a room was last removed before it was made */
-    bool exists;
-    bool has_dropped; /* since it was made */
+    struct id excuse;  /* the newest id when a room was removed, the last time before it was made */
+    bool exists, has_dropped; /* the second: since it was made */
     unsigned members, pending, online;
     unsigned named[NAMES]; /* streams per name; name 0 means no name */
     int64_t silent_ms;
@@ -217,11 +225,11 @@ struct late {
 
 /* What the hub itself remembers, apart from its rooms. */
 struct past {
+    struct past *next; /* the one made before it, so that end() can free all */
     struct id start, last, lost, excuse;
     struct interval unused[UNUSED_MAX];
     unsigned unused_count;
     uint64_t history;
-    struct past *next; /* all that were made, so that end() can free them */
 };
 
 /* One record of a journal. Items are numbered, also across restarts. ITEM_DAMAGE is an item that
@@ -235,17 +243,18 @@ struct item {
     struct post *post;       /* ITEM_MESSAGE */
 };
 
-/* A journal. The first `fixed` items are on the disk: a crash can lose only those after them. */
+/* A journal. Its first `fixed` items are from a compaction or from a start: a crash can lose only
+ * those after them. */
 struct log {
     struct item *at;
     size_t count, capacity, fixed;
 };
 
-/* An id that a reader has got and may resume from. */
+/* An id that a reader has got, and may resume from: after which item, and in which run. */
 struct seen {
     struct id id;
-    uint64_t order;   /* the number of items in the log at that time */
-    unsigned restart; /* the restart that forgot it */
+    uint64_t order;
+    unsigned restart;
 };
 
 enum { SEEN_MAX = 64 };
@@ -259,18 +268,7 @@ static struct world {
     struct id start, last, newest, lost, excuse;
     struct interval unused[UNUSED_MAX];
     unsigned unused_count;
-    uint64_t limit;   /* bytes per room: --history, or more while the hub is restored */
-    struct posts all; /* every post that has entered its place or a log; owns them */
-    struct log log, backup;
-    struct past *pasts;
-    uint64_t order; /* of the last item */
-    uint64_t cut_from,
-        cut_to; /* the items after `cut_from`, up to `cut_to`, were lost before this run */
-    unsigned restarts;
-    bool damage;
-    struct id lost_before, excuse_before; /* `lost` and `excuse` before the last ITEM_HUB */
-    struct seen readies[SEEN_MAX], undone[SEEN_MAX]; /* ids of `ready`; ids of undone posts */
-    unsigned ready_count, undone_count;
+    uint64_t limit; /* bytes per room: --history, or more while the hub is restored */
     struct place places[PLACES];
     unsigned place_count;
     struct reader readers[READERS];
@@ -288,6 +286,18 @@ static struct world {
     unsigned served;      /* streams in this turn_run */
     uint64_t told;        /* presence events that all readers received */
     struct buffer scratch, expected;
+
+    /* For restarts (hub_restore.h). */
+    struct posts all; /* every post that has entered its place or the log; owns them */
+    struct log log, backup;
+    struct past *pasts;
+    uint64_t order;            /* of the last item */
+    uint64_t cut_from, cut_to; /* items after the first, up to the second, were cut off */
+    unsigned restarts;
+    bool damage, joined; /* the log had damage; it was joined with another one, or with itself */
+    struct id lost_before, excuse_before; /* `lost` and `excuse` before the last ITEM_HUB */
+    struct seen readies[SEEN_MAX], undone[SEEN_MAX]; /* ids of `ready`, and of undone posts */
+    unsigned ready_count, undone_count;
 } w;
 
 /* The rooms' names in byte order, as GET /rooms lists them, and the same names in JSON. Some need
@@ -529,9 +539,9 @@ static void log_forgotten(struct place *place)
             .type = ITEM_FORGOTTEN, .place = place, .lost = newest ? *newest : place->lost });
 }
 
-/* Adds what the hub itself remembers, as a keeper does at each start. An older version did not note
- * the length of the history. */
-static void log_hub(void)
+/* Returns what the hub itself remembers now. Sometimes it lacks --history, which an older version
+ * did not write. */
+static struct past *past_new(void)
 {
     struct past *past = malloc(sizeof *past);
     check(past != NULL, "the driver can allocate memory");
@@ -544,7 +554,13 @@ static void log_hub(void)
         .next = w.pasts };
     memcpy(past->unused, w.unused, sizeof w.unused);
     w.pasts = past;
-    log_add(&w.log, (struct item) { .type = ITEM_HUB, .past = past });
+    return past;
+}
+
+/* Adds that, as a keeper does at each start. */
+static void log_hub(void)
+{
+    log_add(&w.log, (struct item) { .type = ITEM_HUB, .past = past_new() });
 }
 
 /* Returns the place whose next post has the smallest id, or NULL if there is none. `next` has the
@@ -2163,6 +2179,24 @@ static void check_refusal(void)
 
 #include "hub_restore.h"
 
+/* Checks that each stream has everything. Call this at rest. */
+static void check_readers(void)
+{
+    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
+        if (!r->joined || r->poll)
+            continue;
+        check(!r->blocked && r->live && has_all(r), "every stream has all messages at rest");
+        check(r->out.len == 0 && r->in.len == 0 && r->expected_at == r->expected.len,
+            "every stream has all its private events at rest");
+        for (unsigned i = 0; i < r->count; i++) {
+            w.expected.len = 0;
+            add_presence(&w.expected, r->seats[i].place);
+            check(span_equal(buffer_span(&w.expected), buffer_span(&r->seats[i].presence)),
+                "every stream has the latest presence at rest");
+        }
+    }
+}
+
 /* Lets every reader take everything, with enough time. Then all readers must have all messages and
  * the latest presence, and the hub must be idle. A lost message or wake-up shows here. */
 static void come_to_rest(void)
@@ -2198,19 +2232,7 @@ static void come_to_rest(void)
     }
     run(READERS);
     check(hub_next_ms(w.hub) > w.mono_ms, "the hub has nothing to do at rest");
-    for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
-        if (!r->joined || r->poll)
-            continue;
-        check(!r->blocked && r->live && has_all(r), "every stream has all messages at rest");
-        check(r->out.len == 0 && r->in.len == 0 && r->expected_at == r->expected.len,
-            "every stream has all its private events at rest");
-        for (unsigned i = 0; i < r->count; i++) {
-            w.expected.len = 0;
-            add_presence(&w.expected, r->seats[i].place);
-            check(span_equal(buffer_span(&w.expected), buffer_span(&r->seats[i].presence)),
-                "every stream has the latest presence at rest");
-        }
-    }
+    check_readers();
     check_rooms();
     check_state();
     check_refusal();
@@ -2314,7 +2336,7 @@ static void restart(void)
     come_to_rest();
     if (which == JOURNAL)
         return;
-    if (chance(4))
+    if (chance(2))
         forget_while_joining();
     if (chance(3))
         compact(); /* with rooms that only readers keep */
@@ -2332,6 +2354,7 @@ static void restart(void)
     open_keeper();
     check_rooms();
     check_state();
+    come(draw_reader());
 }
 
 /* ==== The walk =============================================================================== */
@@ -2345,7 +2368,9 @@ static void walk_far(void)
         break;
     case 1:
     case 2:
-        restart();
+        do
+            restart();
+        while (chance(4));
         break;
     case 3:
     case 4:
