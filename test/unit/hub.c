@@ -972,13 +972,13 @@ static void forget_one(void)
 
 /* ==== What readers can read ================================================================== */
 
-/* Returns whether the id is known to be that of no message here. */
-static bool is_unused(struct id id)
+/* Returns whether the id is in one of the intervals. */
+static bool is_between(struct id id, const struct interval *intervals, unsigned count)
 {
-    bool unused = false;
-    for (unsigned i = 0; i < w.unused_count; i++)
-        unused |= id_before(w.unused[i].after, id) && id_before(id, w.unused[i].before);
-    return unused;
+    bool between = false;
+    for (unsigned i = 0; i < count; i++)
+        between |= id_before(intervals[i].after, id) && id_before(id, intervals[i].before);
+    return between;
 }
 
 /* Returns the reason for the gap that a reader with this start must get, or NULL. The hub may
@@ -990,7 +990,7 @@ static const char *gap_of(const struct place *place, const struct start *start)
         return "unknown";
     if (start->since != SINCE_ID)
         return NULL;
-    if (id_before(w.last, start->id) || is_unused(start->id))
+    if (id_before(w.last, start->id) || is_between(start->id, w.unused, w.unused_count))
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
     check(gap || !id_before(start->id, place->dropped),

@@ -91,16 +91,27 @@ static void turn_log(size_t at)
     free(items);
 }
 
+/* Returns whether the log says that the id is that of no message. */
+static bool is_unused_in_log(struct id id)
+{
+    bool unused = false;
+    for (const struct item *i = w.log.at; i < w.log.at + w.log.count; i++)
+        unused |= i->type == ITEM_HUB && is_between(id, i->past->unused, i->past->unused_count);
+    return unused;
+}
+
 /* Puts another server's log before this one, as when journals are joined. It has a room with a few
  * messages, which come between two of this log, and forgets the room. */
 static void join_log(void)
 {
     const size_t count = w.log.count;
     const struct post *near = w.all.count > 0 ? w.all.at[draw((uint32_t)w.all.count)] : NULL;
-    if (near == NULL || count == 0 || is_unused((struct id) { near->id.ms, 1000000 }))
+    if (near == NULL || count == 0)
         return;
     struct place *place = &w.places[draw(PLACES)];
-    struct id last = { near->id.ms, 1000000 };
+    struct id last = { near->id.ms, 1000000 }, end = { near->id.ms, 1000005 };
+    if (is_unused_in_log(last) || is_unused_in_log(end))
+        return;
     struct past *past = past_new();
     past->last = last;
     past->start = past->lost = past->excuse = (struct id) { last.ms - draw(2000000), 0 };
