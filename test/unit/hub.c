@@ -44,13 +44,13 @@
 #include "store/journal.h"
 #include "store/memory.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Few rooms and keys, so that the walk uses the same ones again and again. */
@@ -2286,8 +2286,8 @@ static void open_keeper(void)
     w.keeper = which == LATE ? &w.late.keeper : which == MEMORY ? memory_open(w.hub) : NULL;
     if (which != JOURNAL)
         return;
-    snprintf(folder, sizeof folder, "/dev/shm/ssechat-hub-%d", (int)getpid());
-    check(mkdir(folder, 0700) == 0, "the driver can make a folder for the journal");
+    snprintf(folder, sizeof folder, "/dev/shm/ssechat-hub-XXXXXX");
+    check(mkdtemp(folder) != NULL, "the driver can make a folder for the journal");
     snprintf(path, sizeof path, "%s/journal", folder);
     w.keeper = journal_open(&(struct journal_settings) { .path = path }, w.hub);
     w.start = w.last = w.newest = w.lost = (struct id) { w.unix_ms, 0 };
@@ -2438,16 +2438,18 @@ static void check_allowed(void)
     check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
 }
 
-/* Removes the folder of the journal, even after a failure (die). */
-static void remove_folder(void)
+/* Removes the folder of the journal with all that is in it, even after a failure (die): the file of
+ * its lock, and what a restore kept beside the journal. Reports whether the folder is gone. */
+static bool remove_folder(void)
 {
-    static const char *const names[] = { "journal", "journal.lock", "journal.new" };
-    char path[128];
-    for (size_t i = 0; folder[0] != '\0' && i < sizeof names / sizeof names[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    rmdir(folder);
+    if (folder[0] == '\0')
+        return true;
+    DIR *dir = opendir(folder);
+    for (const struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir != NULL)
+        closedir(dir);
+    return rmdir(folder) == 0;
 }
 
 /* Makes a new hub and an empty model. */
@@ -2498,7 +2500,7 @@ static void end(void)
         check(hub_next_ms(w.hub) == INT64_MAX, "an empty hub waits for nothing");
     }
     close_hub();
-    remove_folder();
+    check(remove_folder(), "nothing is left of the journal's folder");
     for (struct place *p = w.places; p < w.places + PLACES; p++)
         free(p->posts.at);
     free_posts(&w.all);
@@ -2543,7 +2545,7 @@ static void say_where(void)
 static void die(int signal_number)
 {
     (void)signal_number;
-    remove_folder();
+    (void)remove_folder();
     say_where();
     _exit(1);
 }
