@@ -5,8 +5,10 @@
  *
  *      wait       for sockets, or until the next deadline; not at all while streams are due
  *
- *      read       what clients have sent: requests are parsed and answered, messages join this
- *                 turn's batch
+ *      read       what clients have sent, and parse it
+ *
+ *      handle     complete requests, by address in rotation, for at most 5 ms: they are answered, or
+ *                 their messages join this turn's batch; the other requests wait for the next turn
  *
  *      keep       the keeper takes the batch and makes it safe, perhaps in a later turn; then its
  *                 messages enter the rings, its POSTs are answered, its streams become due
@@ -15,7 +17,7 @@
  *
  *      flush      serves a bounded number of due streams; the next turns serve the rest
  *
- *      expire     parses requests that wait in buffers; deadlines, heartbeats, expired tokens
+ *      expire     deadlines, heartbeats, expired tokens
  *
  *      reap       frees the clients that were closed in this turn
  *
@@ -159,6 +161,7 @@ static void run(struct server *s)
         read_clocks(s);
         for (int i = 0; i < count; i++)
             dispatch(s, &events[i]);
+        client_handle();
         keep(s);
         hub_tick(s->hub);
         s->keeper->tick(s->keeper, clock_mono_ms());

@@ -259,6 +259,8 @@ static bool identify(struct client *c)
 {
     struct address address = { 0 };
     struct peer *peer = NULL;
+    if (!exchange_is_proxied(c))
+        return true;
     enum forwarded forwarded = forwarded_client(exchange_request(c), exchange_bytes(c),
         settings->trusted, settings->trusted_count, &address);
     if (forwarded != FORWARDED_KNOWN)
@@ -274,14 +276,12 @@ static bool identify(struct client *c)
 }
 
 /* Checks a complete head. Returns true if the body can be read. The checks go from the connection
- * to the request: address, Host, method and path, and for a POST those of admit_post. accept.c has
+ * to the request: Host, method and path, and for a POST those of admit_post. accept.c has
  * counted the connections of direct clients, so the 429 is for clients behind a proxy; their
  * streams get `busy` from events.c instead, because an HTTP error ends an EventSource for good. */
 static bool admit(struct client *c)
 {
     const struct route *route = find_route(c);
-    if (exchange_is_proxied(c) && !identify(c))
-        return false;
     if (!route->streams && limits_is_crowded(exchange_peer(c))) {
         exchange_set_closing(c);
         answer_problem(
@@ -307,6 +307,6 @@ static void handle(struct client *c)
         route->get(c, &token);
 }
 
-/* The handlers that net/ calls. The third one answers requests that could not be parsed, or did not
+/* The handlers that net/ calls. The last one answers requests that could not be parsed, or did not
  * arrive in time. */
-const struct handlers routes_handlers = { admit, handle, answer_unreadable };
+const struct handlers routes_handlers = { identify, admit, handle, answer_unreadable };

@@ -39,9 +39,9 @@ void deadline_start(int64_t heartbeat_ms)
         [DEADLINE_IDLE] = 60 * SECOND_MS,
         [DEADLINE_LINGER] = SECOND_MS,
         [DEADLINE_STALLED] = 60 * SECOND_MS,
-        [DEADLINE_READY] = 0,
     };
     memcpy(timeouts_ms, given, sizeof given);
+    timeouts_ms[DEADLINE_READY] = never_ms;
     timeouts_ms[DEADLINE_NONE] = never_ms;
     timeouts_ms[DEADLINE_STREAM] = heartbeat_ms > 0 ? heartbeat_ms : never_ms;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
@@ -92,13 +92,12 @@ static int next_queue(int kind)
     return DEADLINE_COUNT;
 }
 
-/* Reads the head again in each round, because `expire` removes the client and may remove others.
- * DEADLINE_READY is skipped, because client.c empties that queue. */
+/* Reads the head again in each round, because `expire` removes the client and may remove others. */
 void deadline_expire(void (*expire)(struct client *))
 {
     int64_t now_ms = clock_mono_ms();
     for (int kind = 0; (kind = next_queue(kind)) < DEADLINE_COUNT; kind++) {
-        int left = kind != DEADLINE_READY ? EXPIRED_PER_TURN : 0;
+        int left = EXPIRED_PER_TURN;
         for (struct client *c; left > 0 && (c = deadline_first((enum deadline)kind)) != NULL;
              left--) {
             if (c->due_ms > now_ms)
@@ -124,15 +123,8 @@ int64_t deadline_next_ms(void)
     return next;
 }
 
-/* Makes a list that the caller can walk while its clients get new deadlines: those clients return
- * to the queues, and the walk does not meet them again. */
-void deadline_take(enum deadline kind, struct link *all)
-{
-    list_splice(&queues[kind], all);
-}
-
 void deadline_take_all(struct link *all)
 {
     for (int kind = 0; kind < DEADLINE_COUNT; kind++)
-        deadline_take((enum deadline)kind, all);
+        list_splice(&queues[kind], all);
 }

@@ -3,7 +3,7 @@
  * The table must not grow with the number of addresses ever seen: an attacker may have very many.
  * So a peer is freed with its last connection if its posts are paid for. If not, it is kept, so
  * that a client cannot post without limit by reconnecting each time. At most PEERS_IDLE_MAX such
- * idle peers are kept; beyond that the peer that left first is forgiven. A record is 72 bytes on a
+ * idle peers are kept; beyond that the peer that left first is forgiven. A record is 104 bytes on a
  * 64-bit machine.
  *
  * The table (table.h) has a keyed hash, so that attackers cannot choose colliding addresses. */
@@ -12,7 +12,7 @@
 
 #include <stdlib.h>
 
-enum { PEERS_IDLE_MAX = 16384, SECOND_US = 1000000 }; /* about a megabyte of idle records */
+enum { PEERS_IDLE_MAX = 16384, SECOND_US = 1000000 }; /* under two megabytes of idle records */
 
 static struct table peers;
 static struct link idle;
@@ -68,6 +68,8 @@ static struct peer *add_peer(const struct address *address, uint64_t hash)
     peer->address = *address;
     peer->node.hash = hash;
     list_init(&peer->idle);
+    list_init(&peer->waiting.clients);
+    list_init(&peer->waiting.turn);
     if (!table_add(&peers, &peer->node)) {
         free(peer);
         return NULL;
@@ -99,6 +101,7 @@ void peers_leave(struct peer *peer, int64_t now_us)
 {
     if (--peer->connections > 0)
         return;
+    list_remove(&peer->waiting.turn);
     list_append(&idle, &peer->idle);
     idle_count++;
     if (peer->posts_until_us <= now_us)

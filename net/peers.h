@@ -10,8 +10,15 @@
 #include "base/table.h"
 #include "net/address.h"
 
+/* The clients of one address whose requests are complete: see rotation.h. */
+struct waiting {
+    struct link clients; /* the first to be handled comes first */
+    struct link turn;    /* in the rotation of the addresses */
+};
+
 struct peer {
     struct node node;
+    struct waiting waiting;
     struct link idle;       /* in the list of idle peers, the longest idle first */
     struct address address; /* the prefix of its addresses: see address_prefix */
     unsigned connections, streams;
