@@ -7,15 +7,15 @@
  *
  *      read       what clients have sent, and parse it
  *
- *      handle     complete requests, by address in rotation, for at most 5 ms: they are answered, or
- *                 their messages join this turn's batch; the other requests wait for the next turn
+ *      handle     complete requests, by address in rotation, for at most 5 ms: they are answered,
+ *                 or their messages join this turn's batch; the next turns handle the rest
  *
  *      keep       the keeper takes the batch and makes it safe, perhaps in a later turn; then its
  *                 messages enter the rings, its POSTs are answered, its streams become due
  *
  *      tick       periodic work of the hub and the keeper: presence, compaction
  *
- *      flush      serves a bounded number of due streams; the next turns serve the rest
+ *      flush      serves due streams, 64 at most, for at most 5 ms; the next turns serve the rest
  *
  *      expire     deadlines, heartbeats, expired tokens
  *
@@ -57,6 +57,10 @@ enum { EVENTS_PER_TURN = 256 };
  * 1.0 and 2.5 for 256, 1.8 and over 5 for 512. A check costs about a tenth of a send. For 64
  * streams that is 0.2 % of the sends between two checks; for fewer, the share is larger. */
 enum { FLUSHES_PER_TURN = 64 };
+
+/* Sends that take long, of large messages or long backlogs, end the turn earlier. The time is
+ * checked after FLUSHES_AT_ONCE streams. */
+enum { FLUSHES_AT_ONCE = 8, FLUSH_US = 5000 };
 
 /* Everything that the program itself owns. The layers below get what they need from it at startup;
  * none of them knows this struct. */
@@ -143,6 +147,16 @@ static void keep(struct server *s)
     s->keeper->keep(s->keeper, hub_take_batch(s->hub));
 }
 
+/* Serves due streams. */
+static void flush(struct server *s)
+{
+    int64_t until_us = clock_now_us(CLOCK_MONOTONIC) + FLUSH_US;
+    int left = FLUSHES_PER_TURN;
+    while (turn_run(s->hub, FLUSHES_AT_ONCE) && (left -= FLUSHES_AT_ONCE) > 0 &&
+           clock_now_us(CLOCK_MONOTONIC) < until_us)
+        ;
+}
+
 /* Returns whether the drain has ended: no client is left, or the time of --drain has passed. */
 static bool is_over(const struct server *s)
 {
@@ -165,7 +179,7 @@ static void run(struct server *s)
         keep(s);
         hub_tick(s->hub);
         s->keeper->tick(s->keeper, clock_mono_ms());
-        turn_run(s->hub, FLUSHES_PER_TURN);
+        flush(s);
         client_expire();
         accept_tick();
         client_reap();

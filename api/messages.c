@@ -200,9 +200,11 @@ static bool read_message(struct client *c, const struct token *token, struct mes
 static void publish(struct client *c, const struct message *m)
 {
     struct receipt receipt;
-    exchange_waiter(c)->done = published;
-    switch (hub_publish(hub, m, exchange_waiter(c), &receipt)) {
+    struct waiter *waiter = exchange_waiter(c);
+    waiter->done = published;
+    switch (hub_publish(hub, m, waiter, &receipt)) {
     case PUBLISH_WAIT:
+        limits_post_more(exchange_peer(c), exchange_body(c).len, waiter->publication->size_max);
         client_wait(c);
         return;
     case PUBLISH_REPEATED:
@@ -232,7 +234,9 @@ static void publish(struct client *c, const struct message *m)
  * of a JSON message, and must precede hub_publish, which creates a missing room. */
 void messages_post(struct client *c, const struct token *token)
 {
+    const struct http_request *r = exchange_request(c);
     struct message m;
+    limits_post_more(exchange_peer(c), r->chunked ? 0 : r->content_length, r->body_len);
     if (read_message(c, token, &m) && !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
         publish(c, &m);
 }
@@ -363,7 +367,7 @@ void messages_get(struct client *c, const struct token *token)
     if (wait > 0 && q->start.since == SINCE_NOW)
         q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(hub) };
     struct buffer page = { 0 };
-    bool answer = read_page(c, &page) || wait == 0 || answer_is_head(c) || client_is_draining();
+    bool answer = answer_is_head(c) || read_page(c, &page) || wait == 0 || client_is_draining();
     if (answer)
         answer_json(c, 200, &page);
     buffer_free(&page);

@@ -68,9 +68,11 @@ static bool shows_room(const void *token, struct span room)
 static void get_rooms(struct client *c, const struct token *token)
 {
     struct buffer body = { 0 };
-    buffer_add(&body, SPAN("{\"rooms\":["));
-    history_rooms(hub, shows_room, token, &body);
-    buffer_add(&body, SPAN("]}\n"));
+    if (!answer_is_head(c)) {
+        buffer_add(&body, SPAN("{\"rooms\":["));
+        history_rooms(hub, shows_room, token, &body);
+        buffer_add(&body, SPAN("]}\n"));
+    }
     answer_json(c, 200, &body);
     buffer_free(&body);
 }
@@ -183,10 +185,12 @@ static bool admit_post(struct client *c)
         answer_problem(c, status, why);
         return false;
     }
-    if (limits_post(exchange_peer(c)))
-        return true;
-    answer_problem(c, 429, "Your address sends messages too fast; wait a second and try again.");
-    return false;
+    unsigned seconds = limits_post(exchange_peer(c), exchange_request(c)->content_length);
+    if (seconds > 0)
+        answer_too_fast(c, seconds,
+            "Your address sends messages too fast, or too large ones: 4 KiB of a message count as "
+            "one; wait as long as Retry-After says.");
+    return seconds == 0;
 }
 
 /* Answers 405, for a method that the server knows but the path does not support (RFC 9110 15.5.6).

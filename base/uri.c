@@ -10,6 +10,17 @@
 
 #include "base/scan.h"
 
+/* Skips empty parameters first, because a query can consist of thousands of them. */
+bool uri_parameter(struct span *query, struct span *name, struct span *value)
+{
+    while (scan_take(query, '&'))
+        ;
+    if (query->len == 0)
+        return false;
+    span_split(query, '&', value);
+    return span_split(value, '=', name);
+}
+
 /* Sets bit 5, which makes ASCII letters lower-case and turns no other character into a letter. The
  * unsigned difference tests both bounds in one comparison. */
 static bool is_alphanumeric(char c)

@@ -65,31 +65,35 @@ uint64_t history_seek(const struct hub *hub, const struct room *room, const stru
     return ring->next - (held < start->count ? held : start->count);
 }
 
-/* Finds the entries of a page, from *first to before *end. The page grows from one end, message by
- * message, until it reaches its limit or exceeds HISTORY_PAGE_BYTES. The bytes are checked before
- * each message is added, so that a page always gets at least one message. */
-static void page_bounds(const struct hub *hub, const struct room *room, const struct page_query *q,
-    uint64_t *first, uint64_t *end)
+/* The elements of a page as JSON, in the order in which they are read: backwards, the newest comes
+ * first. */
+struct elements {
+    struct buffer text;
+    size_t ends[HISTORY_MAX]; /* where each element ends in `text` */
+    unsigned count;
+};
+
+/* Returns whether a page begins with an id and is read forwards. Other pages end with an id or with
+ * the newest message, and are read backwards. */
+static bool reads_forwards(const struct page_query *q)
+{
+    return q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
+}
+
+/* Returns the number of the entry from which a page grows: forwards, it is the first one of the
+ * page; backwards, the one after the last. */
+static uint64_t page_start(
+    const struct hub *hub, const struct room *room, const struct page_query *q)
 {
     const struct ring *ring = &room->ring;
-    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
-    if (forwards) {
-        *first = *end = history_seek(hub, room, &q->start);
-    } else {
-        /* After the last entry up to `before`, which is `before` itself if that is still held. */
-        *end = q->has_before ? ring_after(ring, q->before) : ring->next;
-        if (q->has_before && *end > ring->first &&
-            id_equal(ring_entry(ring, *end - 1)->id, q->before))
-            --*end;
-        *first = *end;
-    }
-    uint64_t bytes = 0;
-    for (unsigned count = 0; count < q->limit && bytes <= HISTORY_PAGE_BYTES; count++) {
-        if (forwards ? *end == ring->next : *first == ring->first)
-            return;
-        uint64_t number = forwards ? (*end)++ : --*first;
-        bytes += ring_end(ring, number) - ring_entry(ring, number)->offset;
-    }
+    if (reads_forwards(q))
+        return history_seek(hub, room, &q->start);
+    if (!q->has_before)
+        return ring->next;
+    /* After the last entry up to `before`, which is `before` itself if that is still held. */
+    uint64_t end = ring_after(ring, q->before);
+    bool held = end > ring->first && id_equal(ring_entry(ring, end - 1)->id, q->before);
+    return held ? end - 1 : end;
 }
 
 /* Appends one element. The frame may wrap around in the ring, so it is copied to `payload` first,
@@ -107,30 +111,63 @@ static void add_entry(
     out->failed |= payload->failed;
 }
 
+/* Reads a page's entries, from *first to before *end, until its limit, or until one more element
+ * would make it longer than HISTORY_PAGE_BYTES: what counts is what is written, because escapes can
+ * make an element six times as long as its frame. One element always goes. */
+static void read_page(const struct room *room, const struct page_query *q, uint64_t *first,
+    uint64_t *end, struct elements *page)
+{
+    const struct ring *ring = &room->ring;
+    bool forwards = reads_forwards(q);
+    struct buffer payload = { 0 };
+    while (page->count < q->limit && (forwards ? *end < ring->next : *first > ring->first)) {
+        size_t len = page->text.len;
+        add_entry(&page->text, room, forwards ? *end : *first - 1, &payload);
+        if (page->count > 0 && page->text.len + page->count > HISTORY_PAGE_BYTES) {
+            page->text.len = len;
+            break;
+        }
+        page->ends[page->count++] = page->text.len;
+        if (forwards)
+            ++*end;
+        else
+            --*first;
+    }
+    buffer_free(&payload);
+}
+
+/* Appends the elements in the order of their ids, separated by commas. */
+static void add_elements(struct buffer *out, const struct elements *page, bool forwards)
+{
+    out->failed |= page->text.failed;
+    for (unsigned i = 0; i < page->count; i++) {
+        unsigned n = forwards ? i : page->count - 1 - i;
+        size_t begin = n > 0 ? page->ends[n - 1] : 0;
+        if (i > 0)
+            buffer_add(out, SPAN(","));
+        buffer_add(out, (struct span) { page->text.at + begin, page->ends[n] - begin });
+    }
+}
+
 /* In an empty page of a poll, writes the hub's newest id as `newest`. This room has no message
  * between the requested id and that id, so the client can continue from there. */
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out)
 {
     const struct room *room = room_find(hub, q->room);
     const struct ring *ring = room != NULL ? &room->ring : NULL;
-    uint64_t first = 0, end = 0;
+    uint64_t first = room != NULL ? page_start(hub, room, q) : 0, end = first;
+    struct elements page = { .count = 0 };
     if (room != NULL)
-        page_bounds(hub, room, q, &first, &end);
-    struct buffer payload = { 0 };
+        read_page(room, q, &first, &end, &page);
     buffer_add(out, SPAN("{\"messages\":["));
-    for (uint64_t number = first; number < end; number++) {
-        if (number > first)
-            buffer_add(out, SPAN(","));
-        add_entry(out, room, number, &payload);
-    }
-    buffer_free(&payload);
+    add_elements(out, &page, reads_forwards(q));
+    buffer_free(&page.text);
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, first < end ? &ring_entry(ring, first)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
     const struct id *newest = q->polls ? &hub->newest : NULL;
     id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : newest);
-    bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
-    bool more = room != NULL && (forwards ? end < ring->next : first > ring->first);
+    bool more = room != NULL && (reads_forwards(q) ? end < ring->next : first > ring->first);
     bool gap = !q->from_oldest && history_gap(hub, room, &q->start) != NULL;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     return first < end || gap;

@@ -53,6 +53,7 @@ struct stream {
 enum served {
     SERVED_ALL,     /* it has everything, and is idle until there is more */
     SERVED_BLOCKED, /* it could not take everything: the owner calls turn_wake when it can */
+    SERVED_MORE,    /* it has had its share of this turn, and could take more */
     SERVED_GONE,    /* the owner has called stream_leave, and may have freed the stream */
 };
 

@@ -35,13 +35,15 @@ void turn_serve(struct hub *hub, struct stream *stream)
     enum served served = hub->owner.serve(stream);
     if (served == SERVED_GONE)
         return;
-    stream->blocked = served == SERVED_BLOCKED;
+    stream->blocked = served != SERVED_ALL;
     hub->blocked += stream->blocked;
     for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_append(stream->blocked ? &m->room->blocked : &m->room->idle, &m->link);
+    if (served == SERVED_MORE)
+        turn_wake(hub, stream);
 }
 
-/* Terminates, because each stream that is served leaves `due`. */
+/* Terminates, because each stream that is served leaves `due` or gets closer to the head. */
 void turn_serve_before(struct hub *hub, struct room *room, uint64_t end)
 {
     while (!list_empty(&room->due)) {
@@ -64,7 +66,7 @@ static void prefetch(const struct link *next)
 /* Moves a room to the end of the queue after each of its streams, not after all of them, because a
  * room with ten thousand streams must not delay a room with two. Lists are read again each time,
  * because serving may free streams and rooms. */
-void turn_run(struct hub *hub, unsigned count)
+bool turn_run(struct hub *hub, unsigned count)
 {
     while (!list_empty(&hub->due_rooms)) {
         struct room *room = CONTAINER(hub->due_rooms.next, struct room, due_rooms);
@@ -77,8 +79,9 @@ void turn_run(struct hub *hub, unsigned count)
             list_append(&hub->due_rooms, &room->due_rooms);
         }
         if (count-- == 0)
-            return;
+            return true;
         prefetch(room->due.next->next);
         turn_serve(hub, CONTAINER(room->due.next, struct member, link)->stream);
     }
+    return false;
 }

@@ -28,7 +28,7 @@ void turn_serve(struct hub *hub, struct stream *stream);
 void turn_serve_before(struct hub *hub, struct room *room, uint64_t end);
 
 /* Serves at most `count` due streams, so that the loop looks at its sockets again soon; rooms take
- * turns. */
-void turn_run(struct hub *hub, unsigned count);
+ * turns. Returns whether more streams are due. */
+bool turn_run(struct hub *hub, unsigned count);
 
 #endif

@@ -84,8 +84,8 @@ static void reset_at_close(const struct client *c, enum outcome why)
 }
 
 /* Closes a connection in any state; a second call does nothing. client_set_peer, which may free the
- * peer, follows whatever needs the peer: its queue and its count of streams. close(2) also removes the
- * socket from epoll, because no other process has it open (a forked child closes its copies:
+ * peer, follows whatever needs the peer: its queue and its counts. close(2) also removes
+ * the socket from epoll, because no other process has it open (a forked child closes its copies:
  * compact.c). The client enters the list `dead` by its link `deadline`, so closing needs no memory
  * and cannot fail. */
 static void close_client(struct client *c, enum outcome why)
@@ -96,9 +96,9 @@ static void close_client(struct client *c, enum outcome why)
     reset_at_close(c, why);
     list_remove(&c->deadline);
     client_leave(c);
-    client_set_peer(c, NULL);
     input_free(c);
     output_free(c);
+    client_set_peer(c, NULL);
     close(c->fd);
     c->state = CLIENT_CLOSED;
     list_append(&dead, &c->deadline);
@@ -257,13 +257,15 @@ static void finish_answer(struct client *c)
     }
 }
 
-/* Waits for room in the socket. EPOLLOUT is armed only while bytes wait, because an idle socket is
- * writable in every turn. EPOLLIN is disarmed meanwhile (back-pressure): a client that does not
- * read its answers could otherwise make the server work for nothing. */
+/* Waits for room in the socket. A client that takes an answer too slowly is closed, because it
+ * holds memory. EPOLLOUT is armed only while bytes wait, because an idle socket is writable in
+ * every turn. EPOLLIN is disarmed meanwhile (back-pressure): a client that does not read its
+ * answers could otherwise make the server work for nothing. */
 static void await_output(struct client *c)
 {
+    if (c->state != CLIENT_ANSWERING || output_takes_progress(c))
+        deadline_set(c, DEADLINE_ANSWER);
     c->state = CLIENT_ANSWERING;
-    deadline_set(c, DEADLINE_ANSWER);
     watch(c, EPOLLOUT);
 }
 
@@ -273,7 +275,7 @@ static void go_on(struct client *c, enum outcome outcome)
     if (outcome == SENT_ALL)
         finish_answer(c);
     else if (outcome == SENT_SOME)
-        await_output(c); /* the client has read something, so its time starts again */
+        await_output(c);
     else
         close_client(c, outcome);
 }
@@ -410,12 +412,11 @@ static enum served serve(struct stream *stream)
         end_stream(c, drain_spread_ms);
         return SERVED_GONE;
     }
-    bool all = outcome == SENT_ALL;
-    deadline_set(c, all ? DEADLINE_STREAM : DEADLINE_STALLED);
-    watch(c, all ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    deadline_set(c, outcome == SENT_ALL ? DEADLINE_STREAM : DEADLINE_STALLED);
+    watch(c, outcome == SENT_SOME ? EPOLLIN | EPOLLOUT : EPOLLIN);
     if (c->state == CLIENT_CLOSED) /* by `watch` */
         return SERVED_GONE;
-    return all ? SERVED_ALL : SERVED_BLOCKED;
+    return outcome == SENT_ALL ? SERVED_ALL : outcome == SENT_SOME ? SERVED_BLOCKED : SERVED_MORE;
 }
 
 /* Closes an overrun stream, which the hub has found: a stalled socket reports no event. */

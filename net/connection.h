@@ -31,7 +31,8 @@ enum client_state {
  * connection must be closed; only client.c closes it. */
 enum outcome {
     SENT_ALL,
-    SENT_SOME, /* the socket is full, or a file has used its share of the turn; the rest is kept */
+    SENT_SOME,  /* the socket is full, or a file has used its share of the turn; the rest is kept */
+    SENT_SHARE, /* the stream has used its share of the turn */
     READ_SOME,
     READ_NONE,
     READ_OVER_LIMIT, /* too much memory is in use for requests: this one may not grow now */
@@ -78,6 +79,7 @@ struct input {
  * bytes (its beginning, a heartbeat, a snapshot). */
 struct output {
     size_t len, sent;
+    size_t progress;  /* sent since the deadline was set: see output_takes_progress */
     size_t hold;      /* in a stream, the bytes from here on follow the replay; otherwise `len` */
     struct span rest; /* borrowed bytes to send after `bytes`; may be empty */
     int file;         /* owned, to send after `rest`; -1 if none */

@@ -17,6 +17,10 @@
 
 #include <sys/socket.h>
 
+/* A stream whose frames must be merged gets about this much in one turn, because merging takes time
+ * even if the socket is never full. */
+enum { SHARE_BYTES = 65536 };
+
 /* Sends all gathered frames in one system call. A short write can end in the middle of a frame; the
  * cursor then points there. */
 static enum outcome send_frames(struct client *c, struct gather *g)
@@ -39,7 +43,7 @@ enum outcome serve_stream(struct client *c)
     struct gather g;
     struct span snapshot;
     enum outcome outcome;
-    for (;;) {
+    for (size_t sent = 0;; sent += g.bytes) {
         if (c->out != NULL && (outcome = output_flush(c)) != SENT_ALL)
             return outcome;
         if (stream_is_overrun(stream))
@@ -47,6 +51,8 @@ enum outcome serve_stream(struct client *c)
         stream_gather(stream, &g);
         if (g.bytes > 0 && (outcome = send_frames(c, &g)) != SENT_ALL)
             return outcome;
+        if (!g.all && sent > SHARE_BYTES)
+            return SENT_SHARE;
         if (!g.all) /* a merge stops after GATHER_PIECES pieces */
             continue;
         if (stream_is_replaying(stream)) {

@@ -1016,21 +1016,36 @@ static size_t begin_of(const struct place *place, const struct start *start)
     return place->posts.count - (held < start->count ? held : start->count);
 }
 
-/* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, of
- * which only the last may pass the page's bound in bytes. */
+/* Appends a post as an element of a page. The server's frame_to_json is trusted here, because
+ * frame.c (the driver) tests it. */
+static void add_element(struct buffer *out, const struct post *post, struct span room)
+{
+    struct span frame = buffer_span(&post->frame);
+    frame_to_json(out,
+        (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
+        post->m.kind, room, post->id, post->time_ms);
+}
+
+/* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, and
+ * as many as fit into the page's bound in bytes, but at least one. */
 static void bounds_of(
     const struct place *place, const struct page_query *q, bool forwards, size_t *from, size_t *to)
 {
-    size_t total = 0;
+    struct buffer text = { 0 };
     *from = *to = forwards ? begin_of(place, &q->start) : place->posts.count;
     while (!forwards && q->has_before && *from > place->first &&
            !id_before(post_of(place, *from - 1)->id, q->before))
         *from = *to = *from - 1;
-    for (unsigned i = 0; i < q->limit && total <= HISTORY_PAGE_BYTES; i++) {
+    for (unsigned i = 0; i < q->limit; i++) {
         if (forwards ? *to == place->posts.count : *from == place->first)
-            return;
-        total += post_of(place, forwards ? (*to)++ : --*from)->frame.len;
+            break;
+        add_element(&text, post_of(place, forwards ? *to : *from - 1), q->room);
+        if (i > 0 && text.len + i > HISTORY_PAGE_BYTES)
+            break;
+        *to += forwards;
+        *from -= !forwards;
     }
+    buffer_free(&text);
 }
 
 /* Requests a page and compares it byte for byte. Returns whether it has a message or a gap. */
@@ -1045,13 +1060,8 @@ static bool check_page(const struct page_query *q)
     out->len = 0;
     buffer_add(out, SPAN("{\"messages\":["));
     for (size_t i = from; i < to; i++) {
-        /* The server's frame_to_json is trusted here, because frame.c (the driver) tests it. */
-        const struct post *post = post_of(place, i);
-        struct span frame = buffer_span(&post->frame);
         buffer_add_string(out, i > from ? "," : "");
-        frame_to_json(out,
-            (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
-            post->m.kind, q->room, post->id, post->time_ms);
+        add_element(out, post_of(place, i), q->room);
     }
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
@@ -1445,7 +1455,7 @@ static void check_excuse(const struct reader *r, bool was_blocked, bool was_woke
 
 /* Does what an owner does in its stream's turn: sends private bytes first, then the bytes of the
  * rings (up to the end of the replay, if there is one), then `ready` and what follows it. Sends
- * presence only when nothing else is left. */
+ * presence only when nothing else is left. Sometimes stops although it could take more. */
 static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)
 {
     struct span snapshot;
@@ -1460,6 +1470,8 @@ static enum served serve_stream(struct reader *r, bool was_blocked, bool was_wok
         }
         if (!send_rings(r, &offered))
             return SERVED_BLOCKED;
+        if (offered > 0 && chance(16))
+            return SERVED_MORE;
         if (offered > 0)
             continue;
         if (stream_is_replaying(&r->stream)) {
@@ -1495,8 +1507,9 @@ static enum served serve(struct stream *stream)
         return SERVED_GONE;
     }
     enum served served = serve_stream(r, was_blocked, was_woken);
-    if (served == SERVED_BLOCKED)
-        r->blocked = true;
+    r->blocked = served == SERVED_BLOCKED || served == SERVED_MORE;
+    r->woken = served == SERVED_MORE;
+    r->lost_before_woken = false;
     return served;
 }
 
