@@ -44,7 +44,8 @@ void answer_json(struct client *c, int status, const struct buffer *body);
 void answer_problem(struct client *c, int status, const char *detail);
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail);
 
-/* Sends an error to a client that has reached its own limit, and may try again after some seconds. */
+/* Sends an error to a client that has reached its own limit, and may try again after some seconds.
+ */
 void answer_too_fast(struct client *c, unsigned seconds, const char *detail);
 
 /* Sends a refusal and returns true, or returns false if `refusal` is NULL. */

@@ -74,7 +74,8 @@ static const struct option server_options[] = {
         "(64); its limit for connections is 32 higher" },
     { "post-rate", "N", KIND_COUNT, FIELD(net.post_rate), 5, 1, 1000000, true, 0,
         "messages per second that one address may post (5); after\n"
-        "a pause it may post four times as many at once" },
+        "a pause it may post four times as many at once; a large\n"
+        "message counts as one for every 4 KiB" },
     { "max-body", "SIZE", KIND_SIZE, FIELD(net.max_body), 64 * KIB, 1, 64 * MIB, false, 0,
         "the largest body of a POST (64K)" },
     { "heartbeat", "TIME", KIND_TIME, FIELD(net.heartbeat_ms), 15 * SECOND, SECOND, DAY, true,
