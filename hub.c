@@ -78,6 +78,7 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
         .batch_end = &hub->batch,
     };
     list_init(&hub->due_rooms);
+    list_init(&hub->behind);
     list_init(&hub->changed_rooms);
     list_init(&hub->silent_rooms);
     return hub;
@@ -592,7 +593,7 @@ void hub_tick(struct hub *hub)
 /* Returns the hub's current time if a batch waits or a stream is due. */
 int64_t hub_next_ms(const struct hub *hub)
 {
-    if (hub->batch != NULL || !list_empty(&hub->due_rooms))
+    if (hub->batch != NULL || !list_empty(&hub->due_rooms) || !list_empty(&hub->behind))
         return hub->mono_ms;
     const struct room *room = longest_silent(hub);
     int64_t next = hub->presence_ms;

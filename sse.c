@@ -7,7 +7,7 @@
  *
  *      read       what clients have sent, and parse it
  *
- *      handle     complete requests, by address in rotation, for at most 5 ms: they are answered,
+ *      handle     complete requests, by address in rotation, for at most 2 ms: they are answered,
  *                 or their messages join this turn's batch; the next turns handle the rest
  *
  *      keep       the keeper takes the batch and makes it safe, perhaps in a later turn; then its
@@ -15,7 +15,7 @@
  *
  *      tick       periodic work of the hub and the keeper: presence, compaction
  *
- *      flush      serves due streams, 64 at most, for at most 5 ms; the next turns serve the rest
+ *      flush      serves due streams, 64 at most, for at most 2 ms; the next turns serve the rest
  *
  *      expire     deadlines, heartbeats, expired tokens
  *
@@ -60,7 +60,7 @@ enum { FLUSHES_PER_TURN = 64 };
 
 /* Sends that take long, of large messages or long backlogs, end the turn earlier. The time is
  * checked after FLUSHES_AT_ONCE streams. */
-enum { FLUSHES_AT_ONCE = 8, FLUSH_US = 5000 };
+enum { FLUSHES_AT_ONCE = 4, FLUSH_US = 2000 };
 
 /* Everything that the program itself owns. The layers below get what they need from it at startup;
  * none of them knows this struct. */

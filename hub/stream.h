@@ -83,7 +83,7 @@ void stream_add_online(const struct stream *stream, struct buffer *out);
 void stream_add_presence(struct stream *stream, struct buffer *out);
 
 /* What to send next, as pieces of the rings: valid until a message enters one of the rings. */
-enum { GATHER_PIECES = 64 };
+enum { GATHER_PIECES = 256 };
 struct gather {
     struct iovec pieces[GATHER_PIECES];
     struct {

@@ -257,15 +257,14 @@ static void finish_answer(struct client *c)
     }
 }
 
-/* Waits for room in the socket. A client that takes an answer too slowly is closed, because it
- * holds memory. EPOLLOUT is armed only while bytes wait, because an idle socket is writable in
- * every turn. EPOLLIN is disarmed meanwhile (back-pressure): a client that does not read its
- * answers could otherwise make the server work for nothing. */
+/* Waits for room in the socket. EPOLLOUT is armed only while bytes wait, because an idle socket is
+ * writable in every turn. EPOLLIN is disarmed meanwhile (back-pressure): a client that does not
+ * read its answers could otherwise make the server work for nothing. The kernel reports room only
+ * when much of what it has is sent (listen.c), so the deadline is also a least rate. */
 static void await_output(struct client *c)
 {
-    if (c->state != CLIENT_ANSWERING || output_takes_progress(c))
-        deadline_set(c, DEADLINE_ANSWER);
     c->state = CLIENT_ANSWERING;
+    deadline_set(c, DEADLINE_ANSWER);
     watch(c, EPOLLOUT);
 }
 
@@ -499,9 +498,12 @@ static void handle_head(struct client *c)
     }
 }
 
+/* Does what has been waiting for its turn. */
 static void handle(struct client *c)
 {
-    if (c->state == CLIENT_BODY)
+    if (c->state == CLIENT_ANSWERING)
+        go_on(c, output_flush(c));
+    else if (c->state == CLIENT_BODY)
         known_handlers[c->handlers]->handle(c);
     else
         handle_head(c);
@@ -550,10 +552,12 @@ void client_ready(struct client *c, uint32_t events)
         return;
     case CLIENT_HEAD:
     case CLIENT_BODY:
-        if (c->deadline_kind == DEADLINE_READY) /* the request in the buffer is answered first */
-            watch(c, 0);
-        else
+        if (c->deadline_kind != DEADLINE_READY)
             read_request(c);
+        else if (events & EPOLLERR) /* reset: the answer would not arrive */
+            close_client(c, GONE_RESET);
+        else
+            watch(c, 0); /* the request in the buffer is answered first */
         return;
     case CLIENT_WAITING: /* a half-close ends a poll; a POST is still answered */
         if (events & (broken | EPOLLRDHUP))
@@ -562,7 +566,10 @@ void client_ready(struct client *c, uint32_t events)
             watch(c, 0); /* a pipelined request stays in the kernel */
         return;
     case CLIENT_ANSWERING:
-        go_on(c, output_flush(c));
+        if (c->deadline_kind != DEADLINE_READY)
+            rotation_add(c);
+        else
+            watch(c, 0);
         return;
     case CLIENT_STREAMING:
         if (events & (broken | EPOLLIN))

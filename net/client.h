@@ -21,7 +21,7 @@
  *     BODY        EPOLLIN             the body is complete     30 s: 408
  *     WAITING     EPOLLIN, then none  the message is settled   none: the keeper always settles
  *       a poll    EPOLLRDHUP          a message arrives        as requested: an empty page
- *     ANSWERING   EPOLLOUT            the rest is sent         30 s for each 16 KiB: CLOSED
+ *     ANSWERING   EPOLLOUT            the rest is sent         30 s without progress: CLOSED
  *     STREAMING   EPOLLIN             a message arrives        heartbeat due: a heartbeat
  *       blocked   EPOLLIN, EPOLLOUT   the socket has room      60 s without progress: CLOSED
  *     LINGERING   EPOLLIN             the client closes        1 s: CLOSED

@@ -79,7 +79,6 @@ struct input {
  * bytes (its beginning, a heartbeat, a snapshot). */
 struct output {
     size_t len, sent;
-    size_t progress;  /* sent since the deadline was set: see output_takes_progress */
     size_t hold;      /* in a stream, the bytes from here on follow the replay; otherwise `len` */
     struct span rest; /* borrowed bytes to send after `bytes`; may be empty */
     int file;         /* owned, to send after `rest`; -1 if none */

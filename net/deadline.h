@@ -22,7 +22,7 @@ struct link;
 enum deadline {
     DEADLINE_HEAD,
     DEADLINE_BODY,
-    DEADLINE_ANSWER, /* since the socket accepted the last 16 KiB of an answer */
+    DEADLINE_ANSWER, /* since the socket last accepted a part of an answer */
     DEADLINE_IDLE,   /* between requests */
     DEADLINE_LINGER,
     DEADLINE_STREAM,  /* until the next heartbeat */

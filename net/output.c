@@ -26,9 +26,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A client that has taken this much of an answer gets more time for the rest: see client.h. */
-enum { PROGRESS_BYTES = 16384 };
-
 static unsigned files_closed;
 
 static enum outcome flush_file(struct client *c);
@@ -180,7 +177,6 @@ enum outcome output_flush(struct client *c)
             shrink(c);
             return SENT_SOME;
         }
-        out->progress += (size_t)sent;
         size_t taken = take(&held, (size_t)sent);
         out->sent += taken;
         take(&out->rest, (size_t)sent - taken);
@@ -217,7 +213,6 @@ static enum outcome flush_file(struct client *c)
         return SENT_SOME;
     if (sent <= 0) /* the file became shorter: only closing can tell the client */
         return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
-    out->progress += (size_t)sent;
     out->file_at = (uint64_t)at;
     out->file_left -= (uint64_t)sent;
     return out->file_left == 0 ? SENT_ALL : SENT_SOME;
@@ -235,14 +230,6 @@ enum outcome output_file(struct client *c, struct span head, int file, uint64_t 
     c->out->file = file;
     c->out->file_left = left;
     return output_flush(c);
-}
-
-bool output_takes_progress(struct client *c)
-{
-    bool enough = c->out->progress >= PROGRESS_BYTES;
-    if (enough)
-        c->out->progress = 0;
-    return enough;
 }
 
 unsigned output_files_closed(void)

@@ -32,10 +32,6 @@ enum outcome output_piece(struct client *c, struct span bytes);
 /* Sends the kept bytes; c->out must not be NULL. */
 enum outcome output_flush(struct client *c);
 
-/* Returns whether the client has taken 16 KiB of its answer since the last time that this function
- * returned true; c->out must not be NULL. */
-bool output_takes_progress(struct client *c);
-
 /* Returns the number of files closed so far; each of them freed a descriptor. */
 unsigned output_files_closed(void);
 

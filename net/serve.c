@@ -19,7 +19,7 @@
 
 /* A stream whose frames must be merged gets about this much in one turn, because merging takes time
  * even if the socket is never full. */
-enum { SHARE_BYTES = 65536 };
+enum { SHARE_BYTES = 16384 };
 
 /* Sends all gathered frames in one system call. A short write can end in the middle of a frame; the
  * cursor then points there. */

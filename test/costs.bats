@@ -232,7 +232,7 @@ fill_with_controls() { # COUNT
   for _ in {1..8}; do
     accepts "$(<body)"
   done
-  "$TOOLS/slow" "$PORT" sip '/messages?limit=1' 330 >slow.out 2>&1 3>&- &
+  "$TOOLS/slow" "$PORT" sip '/messages?limit=1' 150 >slow.out 2>&1 3>&- &
   CLIENTS+=("$!")
   "$TOOLS/slow" "$PORT" sip '/messages?limit=1' 4000 >steady.out 2>&1 3>&- &
   CLIENTS+=("$!")
