@@ -89,11 +89,6 @@ void hub_set_clock(struct hub *hub, int64_t mono_ms, uint64_t unix_ms)
     hub->unix_ms = unix_ms;
 }
 
-struct id hub_newest(const struct hub *hub)
-{
-    return hub->newest;
-}
-
 /* Searches linearly, because rooms given with --room are written by hand and therefore few. */
 bool hub_allows(const struct hub *hub, struct span room)
 {

@@ -912,6 +912,150 @@ names_in() {
   accepts '{"event":"message","data":1}'
 }
 
+# ---- What ids tell ------------------------------------------------------------------------------
+
+# Opens a stream, prints the id of its `ready`, and ends the stream.
+ready_id() { # TOKEN QUERY [LAST-EVENT-ID]
+  listen ready "$2" -H "$(bearer "$1")" ${3:+-H "Last-Event-ID: $3"}
+  kill "$CLIENT_PID"
+  events_of ready ready .id | jq -r .
+}
+
+# Prints the `newest` of a long poll of room a that gets nothing.
+poll_id() { # TOKEN [PARAMETERS]
+  ask "/messages?room=a&wait=1$2" -H "$(bearer "$1")"
+  jq -r 'select(.messages == []) | .newest' <<<"$BODY"
+}
+
+# Prints whether a page of room a that begins after this id reports a gap.
+gap_after() { # TOKEN ID
+  ask "/messages?room=a&after=$2" -H "$(bearer "$1")"
+  jq -r .gap <<<"$BODY"
+}
+
+# Resumes a stream, and prints the reasons of its gaps and the texts of its replay.
+replay() { # TOKEN QUERY LAST-EVENT-ID
+  ready_id "$@" >ready.id
+  printf '%s' "$(events_of ready gap .data.reason | jq -r . | paste -sd ' '):$(said ready)"
+}
+
+@test "the ids that a client gets with a token for one room tell nothing of other rooms" {
+  local all token first next ms
+  start_server --key key
+  all=$(everything)
+  token=$(hour '"rooms":["a"]')
+  first=$(ready_id "$token" room=a)
+  say "$all" b 1
+  ms=${ID%-*}
+  same "$(ready_id "$token" room=a)" "$first"
+  same "$(poll_id "$token")" "$first"
+  same "$(poll_id "$token" "&after=$first")" "$first"
+  same "$(poll_id "$token" "&after=$((ms - 1))-0")" "$((ms - 1))-0"
+  say "$all" b 2
+  same "$(ready_id "$token" room=a)" "$first"
+  same "$(poll_id "$token")" "$first"
+  # Nor does a gap tell whether an id is that of the newest message of all rooms.
+  eventually "[ \$(now_ms) -gt ${ID%-*} ]"
+  same "$(gap_after "$token" "$ID") $(gap_after "$token" "${ID%-*}-9")" 'false false'
+  same "$(gap_after "$token" "$((${ID%-*} + 1))-0")" false
+  same "$(gap_after "$token" 9999999999999-0)" true
+
+  say "$all" a 3
+  next=$ID
+  say "$all" b 4
+  same "$(ready_id "$token" room=a)" "$next"
+  same "$(ready_id "$token" 'room=a&history=9')" "$next"
+  same "$(poll_id "$token")" "$next"
+  same "$(poll_id "$token" "&after=$next")" "$next"
+  same "$(ready_id "$all" room=a,b)" "$ID"
+  same "$(ready_id "$all" room=c)" "$first"
+}
+
+@test "without --key, ready and an empty long poll have the id of the newest message of all rooms" {
+  start_server
+  accepts '{"room":"b","message":"x"}'
+  same "$(ready_id '' room=a)" "$ID"
+  same "$(poll_id '')" "$ID"
+  same "$(poll_id '' '&after=1-0')" "$ID"
+}
+
+@test "a client with a token misses nothing and gets nothing twice when it resumes from such an id" {
+  local all ready poll
+  start_server --key key
+  all=$(everything)
+  # A room without messages, and one that does not exist.
+  ready=$(ready_id "$all" room=a)
+  poll=$(poll_id "$all")
+  say "$all" b 1
+  say "$all" a 2
+  same "$(replay "$all" room=a "$ready")" ':2'
+  same "$(<ready.id)" "$ID"
+  same "$(replay "$all" room=a "$(<ready.id)")" ':'
+  ask "/messages?room=a&wait=1&after=$poll" -H "$(bearer "$all")"
+  same "$(jq -c '[.gap, .messages[].message]' <<<"$BODY")" '[false,"2"]'
+  # A poll without an id waits for new messages of its own room only.
+  watch_end poll '/messages?room=a&wait=30' -H "$(bearer "$all")"
+  await_polls 1
+  say "$all" b 3
+  say "$all" a 4
+  eventually '[ -e poll.end ]'
+  same "$(jq -c '[.messages[].message]' poll)" '["4"]'
+  # A client that leaves a room and comes back does not get that room's messages again.
+  say "$all" b 5
+  same "$(replay "$all" room=a "$ID")" ':'
+  same "$(<ready.id)" "$ID"
+  same "$(replay "$all" room=a,b "$(<ready.id)")" ':'
+  # A client without a place in time gets one.
+  same "$(replay "$all" room=c nonsense)" 'unknown:'
+  same "$(replay "$all" room=c "$(<ready.id)")" ':'
+  ask '/messages?room=c&wait=1&after=9999999999999-0' -H "$(bearer "$all")"
+  same "$(jq -c '[.gap, .messages, .newest]' <<<"$BODY")" "[true,[],\"$(<ready.id)\"]"
+}
+
+@test "a client with a token resumes from such an id after its room was forgotten" {
+  local all ready
+  start_server --key key --room-ttl 1s
+  all=$(everything)
+  say "$all" a 1
+  ready=$(ready_id "$all" room=a)
+  same "$ready" "$ID"
+  eventually 'ask /rooms -H "$(bearer "$(everything)")"; [ "$BODY" = "{\"rooms\":[]}" ]'
+  same "$(poll_id "$all" "&after=$ready")" "$ready"
+  same "$(gap_after "$all" "$ready")" false
+  same "$(replay "$all" room=a "$ready")" ':'
+  same "$(<ready.id)" "$ready"
+  listen keeper room=a -H "$(bearer "$all")" # with a stream, the room stays
+  say "$all" a 2
+  same "$(replay "$all" room=a "$ready")" ':2'
+  same "$(replay "$all" room=a 1-0)" 'restarted:2'
+}
+
+@test "a client with a token resumes from such an id after a restart" {
+  local all used unused
+  start_server --key key --journal journal
+  all=$(everything)
+  unused=$(ready_id "$all" room=c)
+  say "$all" a 1
+  used=$(ready_id "$all" room=a)
+  say "$all" b 2
+  stop_server
+  start_server --key key --journal journal
+  same "$(replay "$all" room=a "$used") $(<ready.id)" ": $used"
+  same "$(replay "$all" room=c "$unused") $(<ready.id)" ": $unused"
+  same "$(gap_after "$all" "$used")" false
+  say "$all" a 3
+  say "$all" c 4
+  same "$(replay "$all" room=a "$used")" ':3'
+  same "$(replay "$all" room=c "$unused")" ':4'
+  stop_server
+  # Without the journal, everything before the start may be lost.
+  start_server --key key
+  same "$(replay "$all" room=a "$ID")" 'restarted:'
+  used=$(<ready.id)
+  say "$all" a 5
+  same "$(replay "$all" room=a "$used")" ':5'
+}
+
 # ---- When a token expires -----------------------------------------------------------------------
 
 @test "a stream ends when its token expires, and resumes with a new token" {

@@ -653,7 +653,7 @@ static bool is_forgotten(const struct place *place)
  * oldest id of the next post's room shows how many posts were dropped for it. */
 static void sync_model(void)
 {
-    struct id newest = hub_newest(w.hub), oldest;
+    struct id newest = w.hub->newest, oldest;
     while (w.entered < w.entering.count) {
         struct post *post = w.entering.at[w.entered];
         if (post->forgets ? !is_forgotten(place_of(post)) : id_before(newest, post->id))
@@ -667,7 +667,7 @@ static void sync_model(void)
         }
         w.entered++;
     }
-    check(id_equal(w.newest, newest), "hub_newest is the id of the newest message");
+    check(id_equal(w.newest, newest), "the hub knows the id of the newest message");
     if (w.entered == w.entering.count || w.entering.at[w.entered]->forgets)
         return;
     const struct post *next = w.entering.at[w.entered];
@@ -981,6 +981,14 @@ static bool is_between(struct id id, const struct interval *intervals, unsigned 
     return between;
 }
 
+/* Returns whether the id is later than all that the hub takes for known. A scoped reader must not
+ * be able to find out which is the newest one. */
+static bool is_later(const struct start *start)
+{
+    bool past_clock = start->id.ms > w.unix_ms;
+    return id_before(w.last, start->id) && (past_clock || !start->scoped);
+}
+
 /* Returns the reason for the gap that a reader with this start must get, or NULL. The hub may
  * report a gap where nothing is missing (in a room that was dropped and made again), but must
  * report one where a message is missing. */
@@ -990,7 +998,7 @@ static const char *gap_of(const struct place *place, const struct start *start)
         return "unknown";
     if (start->since != SINCE_ID)
         return NULL;
-    if (id_before(w.last, start->id) || is_between(start->id, w.unused, w.unused_count))
+    if (is_later(start) || is_between(start->id, w.unused, w.unused_count))
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
     check(gap || !id_before(start->id, place->dropped),
@@ -1016,6 +1024,24 @@ static size_t begin_of(const struct place *place, const struct start *start)
     return place->posts.count - (held < start->count ? held : start->count);
 }
 
+/* Returns the id from which a reader with this start continues when it has everything in these
+ * places: the newest of all, or, if it is scoped, the newest that it can know of. */
+static struct id newest_for(const struct start *start, struct place *const *places, unsigned count)
+{
+    struct id newest = { 0, 0 };
+    if (!start->scoped)
+        return w.newest;
+    if (start->since == SINCE_ID && !is_later(start) &&
+        !is_between(start->id, w.unused, w.unused_count))
+        newest = start->id;
+    for (unsigned i = 0; i < count; i++) {
+        raise_id(&newest, places[i]->exists ? places[i]->lost : w.lost);
+        if (newest_of(places[i]) != NULL)
+            raise_id(&newest, *newest_of(places[i]));
+    }
+    return newest;
+}
+
 /* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, of
  * which only the last may pass the page's bound in bytes. */
 static void bounds_of(
@@ -1036,8 +1062,9 @@ static void bounds_of(
 /* Requests a page and compares it byte for byte. Returns whether it has a message or a gap. */
 static bool check_page(const struct page_query *q)
 {
-    const struct place *place = place_named(q->room);
+    struct place *place = place_named(q->room);
     struct buffer *page = &w.scratch, *out = &w.expected;
+    struct id newest = newest_for(&q->start, &place, 1);
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     bool gap = !q->from_oldest && gap_of(place, &q->start) != NULL;
     size_t from, to;
@@ -1056,7 +1083,7 @@ static bool check_page(const struct page_query *q)
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
-    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &w.newest : NULL);
+    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &newest : NULL);
     bool more = forwards ? to < place->posts.count : from > place->first;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     page->len = 0;
@@ -1153,6 +1180,7 @@ static void ask_page(void)
     default:
         q.start = (struct start) { .since = chance(8) ? SINCE_UNKNOWN : SINCE_ID, .id = draw_id() };
     }
+    q.start.scoped = chance(2);
     check_page(&q);
 }
 
@@ -1586,11 +1614,14 @@ static bool expect_seek(struct reader *r, const struct start *start)
 }
 
 /* Notes the `ready` and the presence after it that the model expects now. */
-static void expect_ready(struct reader *r)
+static void expect_ready(struct reader *r, const struct start *from)
 {
-    const struct start start = { .since = SINCE_ID, .id = w.newest };
+    struct place *places[SEATS];
+    for (unsigned i = 0; i < r->count; i++)
+        places[i] = r->seats[i].place;
+    const struct start start = { .since = SINCE_ID, .id = newest_for(from, places, r->count) };
     buffer_add(&r->expected, SPAN("id: "));
-    id_add(&r->expected, w.newest);
+    id_add(&r->expected, start.id);
     buffer_add(&r->expected, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     for (unsigned i = 0; i < r->count; i++)
         buffer_printf(&r->expected, "%s{\"room\":%s,\"online\":%u}", i > 0 ? "," : "",
@@ -1609,13 +1640,16 @@ static void expect_ready(struct reader *r)
 static void start_stream(struct reader *r, const struct start *start)
 {
     bool replay = expect_seek(r, start), chunked = r->stream.chunked;
-    expect_ready(r);
+    struct span rooms[SEATS];
+    for (unsigned i = 0; i < r->count; i++)
+        rooms[i] = name_of(r->seats[i].place);
+    expect_ready(r, start);
     check(stream_seek(w.hub, &r->stream, start, &r->out) == replay,
         "stream_seek returns whether there is a replay");
     r->hold = r->out.len;
     size_t begin = frame_begin(&r->out, chunked);
     buffer_add(&r->out, SPAN("id: "));
-    id_add(&r->out, hub_newest(w.hub));
+    id_add(&r->out, history_newest(w.hub, start, rooms, r->count));
     buffer_add(&r->out, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     stream_add_online(&r->stream, &r->out);
     buffer_add(&r->out, SPAN("]}\n"));
@@ -1638,7 +1672,8 @@ static struct reader *draw_reader(void)
     return &w.readers[draw(w.reader_count)];
 }
 
-/* Draws where a reader starts: now, at the last few messages, or after an id. */
+/* Draws where a reader starts: now, at the last few messages, or after an id. A scoped reader with
+ * an id that was never given would continue from it, and miss what gets an earlier one. */
 static struct start draw_start(void)
 {
     struct start start = { .id = draw_id() };
@@ -1658,6 +1693,7 @@ static struct start draw_start(void)
     default:
         start.since = SINCE_ID;
     }
+    start.scoped = chance(2) && !id_before(w.last, start.id);
     return start;
 }
 
@@ -1682,7 +1718,10 @@ static void come(struct reader *r)
     }
     struct page_query q = { .room = name_of(&w.places[plan.places[0]]), .limit = 1 + draw(20) };
     q.polls = true;
-    q.start = (struct start) { .since = SINCE_ID, .id = chance(2) ? w.newest : draw_id() };
+    q.start = (struct start) { .since = SINCE_ID, .scoped = chance(2) };
+    q.start.id = chance(2) ? newest_for(&(struct start) { .scoped = q.start.scoped },
+                                 &(struct place *) { &w.places[plan.places[0]] }, 1)
+                           : draw_id();
     plan.count = 1;
     plan.name = 0;
     if (check_page(&q))
