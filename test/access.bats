@@ -852,6 +852,7 @@ names_in() {
   post '{"name":"eve","message":"5"}' -H "$(bearer "$ann")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
   # If the token leaves the name to the client, a repeated POST must have the same name.
+  accepts '{"name":"ann","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
   post '{"name":"ann","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
   same "$STATUS" 200
   post '{"name":"bob","message":"5"}' -H "$(bearer "$(everything)")" -H 'Idempotency-Key: k'
@@ -910,6 +911,119 @@ names_in() {
   accepts '{"data":{"x":1}}'
   accepts '{"data":"text"}'
   accepts '{"event":"message","data":1}'
+}
+
+# ---- Idempotency keys ---------------------------------------------------------------------------
+
+# Prints a token for the lobby that allows publishing, made by ssechat token.
+token_of() { # [NAME]
+  "$SSECHAT" token --key key ${1:+--sub "$1"} --rooms lobby --publish
+}
+
+# Posts `data` with the key order-1, as an event that has no name.
+order() { # TOKEN DATA
+  post "{\"event\":\"sold\",\"data\":$2}" -H "$(bearer "$1")" -H 'Idempotency-Key: order-1'
+}
+
+# Checks that a repeated POST with the key order-1 has the id of the first one.
+orders_again() { # TOKEN DATA ID
+  order "$1" "$2"
+  same "$STATUS $(jq -r .id <<<"$BODY")" "200 $3"
+}
+
+@test "a user cannot use up or take over another user's idempotency key" {
+  local eve shop of_eve of_shop
+  start_server --key key
+  eve=$(token_of eve)
+  shop=$(token_of shop)
+  order "$eve" 1
+  same "$STATUS" 201
+  of_eve=$(jq -r .id <<<"$BODY")
+  order "$shop" 2
+  same "$STATUS" 201
+  of_shop=$(jq -r .id <<<"$BODY")
+  orders_again "$eve" 1 "$of_eve"
+  orders_again "$shop" 2 "$of_shop"
+  order "$shop" 1
+  is_problem 422
+  # The same message of two users is two messages. Each token of a user has the same keys.
+  order "$eve" 2
+  is_problem 422
+  order "$(token_of bob)" 2
+  same "$STATUS" 201
+  orders_again "$(hour '"sub":"shop","rooms":["lobby"],"publish":true')" 2 "$of_shop"
+  ask /messages -H "$(bearer "$eve")"
+  same "$(jq -c '[.messages[].data]' <<<"$BODY")" '[1,2,2]'
+}
+
+@test "tokens without a sub share their idempotency keys, but not those of users" {
+  local all first
+  start_server --key key --trust-proxy 127.0.0.1
+  order "$(token_of ann)" 1
+  same "$STATUS" 201
+  all=$(token_of)
+  order "$all" 2
+  same "$STATUS" 201
+  first=$(jq -r .id <<<"$BODY")
+  orders_again "$(everything)" 2 "$first"
+  # The address of a client can change between two tries.
+  post '{"event":"sold","data":2}' -H "$(bearer "$all")" -H 'Idempotency-Key: order-1' \
+    -H 'X-Forwarded-For: 192.0.2.1'
+  same "$STATUS $(jq -r .id <<<"$BODY")" "200 $first"
+  order "$all" 1
+  is_problem 422
+}
+
+@test "POSTs of two users with the same idempotency key at the same time are two messages" {
+  local i body connections=() tokens
+  start_server --key key --journal journal
+  tokens=("$(token_of eve)" "$(token_of shop)")
+  kill -s STOP "$SERVER_PID"
+  for i in {0..3}; do
+    body="{\"event\":\"sold\",\"data\":$((i % 2))}"
+    exec {connections[i]}<>"/dev/tcp/127.0.0.1/$PORT"
+    printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nConnection: close\r\n%s\r\nContent-Length: %s\r\n\r\n%s' \
+      "$(bearer "${tokens[i % 2]}")" "${#body}" "$body" >&"${connections[i]}"
+  done
+  kill -s CONT "$SERVER_PID"
+  for i in {0..3}; do
+    timeout 20 cat <&"${connections[i]}" >"answer.$i"
+    exec {connections[i]}>&-
+  done
+  same "$(head -qn 1 answer.? | cut -d ' ' -f 2 | sort | paste -sd ' ')" '200 200 201 201'
+  same "$(tail -qn 1 answer.0 answer.2 | jq -r .id | uniq | wc -l)" 1
+  same "$(tail -qn 1 answer.1 answer.3 | jq -r .id | uniq | wc -l)" 1
+  ask /messages -H "$(bearer "${tokens[0]}")"
+  same "$(jq -c '[.messages[].data] | sort' <<<"$BODY")" '[0,1]'
+}
+
+@test "after a restart, each user still has its own idempotency keys, unless the first key has changed" {
+  local eve shop all of_eve of_shop of_all
+  key_file newer "$KEY, but another one"
+  start_server --key key --journal journal
+  eve=$(token_of eve)
+  shop=$(token_of shop)
+  all=$(token_of)
+  order "$eve" 1
+  of_eve=$(jq -r .id <<<"$BODY")
+  order "$all" 3
+  of_all=$(jq -r .id <<<"$BODY")
+  order "$shop" 2
+  same "$STATUS" 201
+  of_shop=$(jq -r .id <<<"$BODY")
+  stop_server
+  start_server --key key --key newer --journal journal
+  orders_again "$eve" 1 "$of_eve"
+  orders_again "$shop" 2 "$of_shop"
+  orders_again "$all" 3 "$of_all"
+  order "$shop" 1
+  is_problem 422
+  stop_server
+  # The pseudonym of a user depends on the first key.
+  start_server --key newer --key key --journal journal
+  order "$shop" 2
+  same "$STATUS" 201
+  orders_again "$all" 3 "$of_all"
 }
 
 # ---- What ids tell ------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ enum {
     READERS_FEW = 20, /* the most in any other walk */
     ASKERS = 40,      /* POSTs that can wait for a result at the same time */
     KEYS = 6,
+    USERS = 6, /* pseudonyms of authors; 0 is one of them */
     SECOND_MS = 1000,
 };
 
@@ -692,13 +693,22 @@ static struct id clock_id(void)
     return w.last;
 }
 
+/* Returns whether two messages of a room have the same key: only those of one user, or those of
+ * no user. */
+static bool is_same_key(const struct message *a, const struct message *b)
+{
+    uint64_t of_a = a->author.by_user ? a->author.by : 0;
+    uint64_t of_b = b->author.by_user ? b->author.by : 0;
+    return span_equal(a->key, b->key) && of_a == of_b;
+}
+
 /* Returns the newest post that has the key. Searches from the end, because if two messages from
  * other processes have the same key, the later one owns it. */
 static struct post *find_in(const struct posts *posts, size_t from, const struct message *m)
 {
     for (size_t i = posts->count; i > from; i--) {
         struct post *post = posts->at[i - 1];
-        if (!post->keyless && span_equal(post->m.key, m->key) && span_equal(post->m.room, m->room))
+        if (!post->keyless && is_same_key(&post->m, m) && span_equal(post->m.room, m->room))
             return post;
     }
     return NULL;
@@ -911,6 +921,13 @@ static struct span draw_body(enum message_kind kind)
     return buffer_span(&body);
 }
 
+/* Draws an author; one in three is a user. */
+static struct author draw_author(void)
+{
+    uint64_t by = draw(USERS);
+    return (struct author) { by << 60 | by, chance(2), chance(3) };
+}
+
 static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
@@ -924,7 +941,7 @@ static struct message draw_message(void)
         m.event = span_of(events[draw(4)]);
     if (chance(3))
         m.key = span_of(keys[draw(KEYS)]);
-    m.author = (struct author) { (uint64_t)draw(5) << 60 | draw(5), chance(2) };
+    m.author = draw_author();
     m.body = draw_body(m.kind);
     return m;
 }
@@ -935,7 +952,8 @@ static void publish_new(void)
 }
 
 /* Repeats a POST, a moment or a long time after the first one. One chat message in eight has
- * another name, which makes it a conflict. */
+ * another name, which makes it a conflict; one message in eight has another author, whose key may
+ * be a different one. */
 static void publish_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -950,6 +968,8 @@ static void publish_again(void)
     m.body = copy_of(m.body);
     if (chance(8))
         m.name = m.kind == MESSAGE_CHAT ? SPAN("somebody else") : m.name;
+    if (chance(8))
+        m.author = draw_author();
     publish(m);
 }
 
