@@ -2,9 +2,9 @@
 # --key: which requests need a token, what a token allows and for how long, and how the server
 # refuses all other requests. openssl makes the tokens (lib/token.bash), because the server's own
 # code would agree with its own mistakes; `ssechat token` is tested at the end.
-# shellcheck disable=SC2154,SC2016,SC2094,SC2153
+# shellcheck disable=SC2154,SC2016,SC2094,SC2153,SC2093,SC1083
 #
-# seconds: 75
+# seconds: 90
 
 bats_require_minimum_version 1.5.0
 load lib/helper
