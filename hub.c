@@ -90,11 +90,6 @@ void hub_set_clock(struct hub *hub, int64_t mono_ms, uint64_t unix_ms)
     hub->unix_ms = unix_ms;
 }
 
-struct id hub_newest(const struct hub *hub)
-{
-    return hub->newest;
-}
-
 /* Searches linearly, because rooms given with --room are written by hand and therefore few. */
 bool hub_allows(const struct hub *hub, struct span room)
 {
@@ -168,7 +163,7 @@ static struct publication *prepare(
     if (content->key.len == 0)
         return p;
     p->content.key.at = memcpy(p->bytes + body.len, content->key.at, content->key.len);
-    p->key = room_add_key(hub, room, content->key);
+    p->key = room_add_key(hub, room, content->key, content->author);
     if (p->key == NULL) {
         publication_free(hub, p);
         return NULL;
@@ -232,7 +227,7 @@ enum publish hub_publish(
     buffer_clear(&hub->body); /* scratch: prepare copies what is accepted */
     frame_body(&hub->body, m);
     struct frame_content content = { m->kind, buffer_span(&hub->body), m->key, m->author };
-    struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key) : NULL;
+    struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key, m->author) : NULL;
     if (key != NULL)
         return hub->body.failed ? PUBLISH_NO_MEMORY : repeat(&content, key, waiter, receipt);
     enum publish result = PUBLISH_NO_MEMORY;
@@ -342,7 +337,8 @@ void hub_safe(struct hub *hub, struct publication *p)
     }
     struct buffer *frame = &hub->frame;
     struct entry entry = { p->id, p->time_ms, p->content.author.by, 0, p->key,
-        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token };
+        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token,
+        p->content.author.by_user };
     buffer_clear(frame);
     frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);
@@ -366,17 +362,17 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why)
  * room had dropped the first one before the second was posted, so the second gets the key. A safe
  * message takes the key from a pending one, because the pending one may still be refused. Returns
  * false if out of memory. */
-static bool take_key(struct hub *hub, struct room *room, struct span bytes, struct key **key)
+static bool take_key(struct hub *hub, struct room *room, const struct stored *m, struct key **key)
 {
     *key = NULL;
-    if (bytes.len == 0)
+    if (m->key.len == 0)
         return true;
-    struct key *known = room_find_key(hub, room, bytes);
+    struct key *known = room_find_key(hub, room, m->key, m->author);
     if (known != NULL && known->pending != NULL)
         known->pending->key = NULL;
     else if (known != NULL)
         ring_entry(&room->ring, known->number)->key = NULL;
-    *key = known != NULL ? known : room_add_key(hub, room, bytes);
+    *key = known != NULL ? known : room_add_key(hub, room, m->key, m->author);
     return *key != NULL;
 }
 
@@ -441,7 +437,8 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
         .time_ms = m->time_ms,
         .by = m->author.by,
         .kind = (uint8_t)m->kind,
-        .with_token = m->author.with_token };
+        .with_token = m->author.with_token,
+        .by_user = m->author.by_user };
     struct ring *ring = &room->ring;
     if (is_old(room, m->id))
         return compare_old(room, m);
@@ -456,7 +453,7 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
     if (!ring_prepare(ring, room->pending, room->pending_bytes + len))
         return APPEND_NO_MEMORY;
     make_space(hub, room);
-    if (!take_key(hub, room, m->key, &entry.key) ||
+    if (!take_key(hub, room, m, &entry.key) ||
         (m->kind == MESSAGE_OTHER && !room_add_note(room, m->note)))
         return APPEND_NO_MEMORY;
     append(hub, room, &entry);

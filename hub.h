@@ -37,10 +37,6 @@ void hub_set_clock(struct hub *hub, int64_t mono_ms, uint64_t unix_ms);
 /* Returns whether the operator allows a room of this name (--room). */
 bool hub_allows(const struct hub *hub, struct span room);
 
-/* Returns the id of the newest safe message, or the hub's start if there is none. A reader that has
- * seen no message resumes from this id, which `ready` contains, so that it misses nothing. */
-struct id hub_newest(const struct hub *hub);
-
 /* ---- Messages in ---- */
 
 enum publish {

@@ -325,6 +325,7 @@ static const char *read_page_query(
     if (*wait_seconds > 0 && before.at != NULL)
         return "`wait` cannot be combined with `before`: new messages come later; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
+    q->start.scoped = access_wants_token();
     q->from_oldest = after.at != NULL && id_equal(q->start.id, (struct id) { 0, 0 });
     q->polls = *wait_seconds > 0;
     return NULL;
@@ -364,8 +365,10 @@ void messages_get(struct client *c, const struct token *token)
     }
     if (answer_refusal(c, access_rooms(hub, token, &q->room, 1)))
         return;
-    if (wait > 0 && q->start.since == SINCE_NOW)
-        q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(hub) };
+    if (wait > 0 && q->start.since == SINCE_NOW) {
+        q->start.id = history_newest(hub, &q->start, &q->room, 1);
+        q->start.since = SINCE_ID;
+    }
     struct buffer page = { 0 };
     bool answer = answer_is_head(c) || read_page(c, &page) || wait == 0 || client_is_draining();
     if (answer)

@@ -277,7 +277,7 @@ struct author access_author(const struct token *token, const struct peer *peer)
 {
     unsigned char digest[SHA256_BYTES];
     char text[ADDRESS_TEXT_BYTES] = "";
-    struct author author = { 0, access_wants_token() };
+    struct author author = { 0, access_wants_token(), token->name.at != NULL };
     struct span name = token->name;
     if (name.at == NULL && peer != NULL) {
         address_print(&peer->address, text);

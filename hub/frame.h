@@ -100,7 +100,15 @@ static inline enum message_kind frame_stored_kind(enum message_kind kind)
 struct author {
     uint64_t by;     /* a pseudonym of the user or the address (access_author); 0 if unknown */
     bool with_token; /* the message was posted with a token */
+    bool by_user;    /* `by` is that of the token's user, not of an address */
 };
+
+/* Returns whose idempotency keys an author uses: each user has its own, and all other authors share
+ * theirs, because the address of a client can change between two tries of a POST. */
+static inline uint64_t author_scope(struct author author)
+{
+    return author.by_user ? author.by : 0;
+}
 
 /* An incoming message. Its fields follow the rules of rules.h and are UTF-8, except for a binary
  * body. `event` and `key` are empty if not given; only chat and binary messages have a `name`. All

@@ -27,14 +27,20 @@
 /* ==== Reading back =========================================================================== */
 
 /* Returns whether no message here has or had the id, or one like it: it is malformed, newer than
- * all ids given, or from messages that were lost with their journal. */
+ * all ids given, or from messages that were lost with their journal. For a scoped reader, every id
+ * up to the clock is known: with the newest id given as the limit, it could ask whether any room
+ * has got a message since then. The price: if the clock was set back at a restart, an id from
+ * before is known once the clock has reached it, instead of once a newer message has. */
 static bool is_unknown(const struct hub *hub, const struct start *start)
 {
     bool unknown = start->since == SINCE_UNKNOWN;
+    struct id last = hub->last;
+    if (start->scoped)
+        id_raise(&last, (struct id) { hub->unix_ms, UINT64_MAX });
     for (unsigned i = 0; start->since == SINCE_ID && i < hub->unused_count; i++)
         unknown |= id_before(hub->unused[i].after, start->id) &&
                    id_before(start->id, hub->unused[i].before);
-    return unknown || (start->since == SINCE_ID && id_before(hub->last, start->id));
+    return unknown || (start->since == SINCE_ID && id_before(last, start->id));
 }
 
 /* Uses the hub's `lost` for a missing room, which may have been dropped with its messages. */
@@ -47,6 +53,26 @@ const char *history_gap(const struct hub *hub, const struct room *room, const st
     if (!id_before(start->id, room != NULL ? room->lost : hub->lost))
         return NULL;
     return id_before(start->id, hub->start) ? "restarted" : "expired";
+}
+
+/* Includes the id of a scoped reader, so that a reader that leaves one of its rooms does not go
+ * back to an earlier id. Includes `lost`, of the hub for a missing room, because a reader with an
+ * earlier id has a gap. */
+struct id history_newest(
+    const struct hub *hub, const struct start *start, const struct span *rooms, size_t count)
+{
+    struct id newest = { 0, 0 };
+    if (!start->scoped)
+        return hub->newest;
+    if (start->since == SINCE_ID && !is_unknown(hub, start))
+        newest = start->id;
+    for (size_t i = 0; i < count; i++) {
+        const struct room *room = room_find(hub, rooms[i]);
+        id_raise(&newest, room != NULL ? room->lost : hub->lost);
+        if (room != NULL && !ring_empty(&room->ring))
+            id_raise(&newest, ring_entry(&room->ring, room->ring.next - 1)->id);
+    }
+    return newest;
 }
 
 /* Gives a reader with an unknown id all held messages, because it may have missed any of them. A
@@ -149,8 +175,8 @@ static void add_elements(struct buffer *out, const struct elements *page, bool f
     }
 }
 
-/* In an empty page of a poll, writes the hub's newest id as `newest`. This room has no message
- * between the requested id and that id, so the client can continue from there. */
+/* In an empty page of a poll, writes as `newest` the id to continue from. This room has no message
+ * between the requested id and that id. */
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out)
 {
     const struct room *room = room_find(hub, q->room);
@@ -165,8 +191,9 @@ bool history_page(const struct hub *hub, const struct page_query *q, struct buff
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, first < end ? &ring_entry(ring, first)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
-    const struct id *newest = q->polls ? &hub->newest : NULL;
-    id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : newest);
+    struct id newest = history_newest(hub, &q->start, &q->room, 1);
+    const struct id *next = q->polls ? &newest : NULL;
+    id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : next);
     bool more = room != NULL && (reads_forwards(q) ? end < ring->next : first > ring->first);
     bool gap = !q->from_oldest && history_gap(hub, room, &q->start) != NULL;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");

@@ -21,11 +21,19 @@ struct start {
     enum since since;
     struct id id;   /* SINCE_ID: begin after this id */
     unsigned count; /* SINCE_LAST: this many messages per room */
+    bool scoped;    /* the reader must not learn when other rooms get messages */
 };
 
 /* Returns NULL if a room still has all messages after `start`, otherwise the reason for the gap:
  * "expired", "restarted" or "unknown". `room` is NULL for a room that does not exist. */
 const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start);
+
+/* Returns the id to continue from for a reader that began at `start` and has got everything in
+ * these rooms, so that it misses nothing even if it has seen no message. It is that of the newest
+ * message of all rooms, or the hub's start if there is none. If scoped, it depends only on `start`
+ * and on what these rooms have or have lost. */
+struct id history_newest(
+    const struct hub *hub, const struct start *start, const struct span *rooms, size_t count);
 
 /* Returns the number of the first entry to read, or the ring's `next` if there is none yet. */
 uint64_t history_seek(const struct hub *hub, const struct room *room, const struct start *start);

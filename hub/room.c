@@ -72,26 +72,37 @@ struct room *room_make(struct hub *hub, struct span name, enum join *join)
 
 /* ==== Keys =================================================================================== */
 
-/* Searches the one table that all rooms share. The room's address is the seed of the hash, so that
- * a key that a client uses in many rooms does not make one long chain. */
-struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes)
+/* Uses the room's address and the scope as the seed, so that a key that a client uses in many
+ * rooms, or that many users have in one, does not make one long chain. */
+static uint64_t hash_key(const struct room *room, struct span bytes, uint64_t scope)
 {
-    struct node *n = table_find(&hub->keys, table_hash(bytes, (uintptr_t)room));
+    return table_hash(bytes, (uintptr_t)room ^ scope);
+}
+
+/* Searches the one table that all rooms share. */
+struct key *room_find_key(
+    const struct hub *hub, const struct room *room, struct span bytes, struct author author)
+{
+    uint64_t scope = author_scope(author);
+    struct node *n = table_find(&hub->keys, hash_key(room, bytes, scope));
     for (; n != NULL; n = table_find_next(n)) {
         struct key *key = CONTAINER(n, struct key, node);
-        if (key->room == room && span_equal((struct span) { key->bytes, key->len }, bytes))
+        if (key->room == room && key->scope == scope &&
+            span_equal((struct span) { key->bytes, key->len }, bytes))
             return key;
     }
     return NULL;
 }
 
-struct key *room_add_key(struct hub *hub, struct room *room, struct span bytes)
+struct key *room_add_key(
+    struct hub *hub, struct room *room, struct span bytes, struct author author)
 {
+    uint64_t scope = author_scope(author);
     struct key *key = malloc(sizeof *key + bytes.len);
     if (key == NULL)
         return NULL;
     *key = (struct key) {
-        .node.hash = table_hash(bytes, (uintptr_t)room), .room = room, .len = bytes.len
+        .node.hash = hash_key(room, bytes, scope), .room = room, .scope = scope, .len = bytes.len
     };
     memcpy(key->bytes, bytes.at, bytes.len);
     if (!table_add(&hub->keys, &key->node)) {

@@ -23,7 +23,8 @@
 #include "hub/settings.h"
 #include "hub/stream.h"
 
-/* An idempotency key. It lives as long as its message:
+/* An idempotency key, which is known by its room, its scope and its bytes. It lives as long as its
+ * message:
  *
  *      hub_publish ── pending ──► hub_safe ── number ──► the ring drops the entry: forgotten
  *                         └─────► hub_refused: forgotten
@@ -33,6 +34,7 @@ struct key {
     struct room *room;
     struct publication *pending; /* its message; NULL once it is in the ring */
     uint64_t number;             /* the message's entry, once it is in the ring */
+    uint64_t scope;              /* whose key it is: see author_scope */
     size_t len;
     char bytes[];
 };
@@ -170,12 +172,14 @@ int64_t room_presence_due(const struct room *room);
  * the clock steps back. */
 struct id next_id(struct hub *hub);
 
-/* Finds the key with these bytes in a room. Returns NULL if there is none. */
-struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes);
+/* Finds the author's key with these bytes in a room. Returns NULL if there is none. */
+struct key *room_find_key(
+    const struct hub *hub, const struct room *room, struct span bytes, struct author author);
 
 /* Adds a key that room_find_key does not find. Returns NULL if out of memory. room_forget_key frees
  * it; the caller removes its address from the entry or publication. */
-struct key *room_add_key(struct hub *hub, struct room *room, struct span bytes);
+struct key *room_add_key(
+    struct hub *hub, struct room *room, struct span bytes, struct author author);
 void room_forget_key(struct hub *hub, struct key *key);
 
 #endif

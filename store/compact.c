@@ -124,7 +124,7 @@ static void write_room(struct writer *w, const struct room *room)
             .payload = buffer_span(&payload),
             .id = e->id,
             .time_ms = e->time_ms,
-            .author = { e->by, e->with_token },
+            .author = { e->by, e->with_token, e->by_user },
             .kind = (enum message_kind)e->kind };
         if (e->key != NULL)
             m.key = (struct span) { e->key->bytes, e->key->len };

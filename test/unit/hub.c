@@ -62,6 +62,7 @@ enum {
     READERS_FEW = 20, /* the most in any other walk */
     ASKERS = 40,      /* POSTs that can wait for a result at the same time */
     KEYS = 6,
+    USERS = 6, /* pseudonyms of authors; 0 is one of them */
     SECOND_MS = 1000,
 };
 
@@ -653,7 +654,7 @@ static bool is_forgotten(const struct place *place)
  * oldest id of the next post's room shows how many posts were dropped for it. */
 static void sync_model(void)
 {
-    struct id newest = hub_newest(w.hub), oldest;
+    struct id newest = w.hub->newest, oldest;
     while (w.entered < w.entering.count) {
         struct post *post = w.entering.at[w.entered];
         if (post->forgets ? !is_forgotten(place_of(post)) : id_before(newest, post->id))
@@ -667,7 +668,7 @@ static void sync_model(void)
         }
         w.entered++;
     }
-    check(id_equal(w.newest, newest), "hub_newest is the id of the newest message");
+    check(id_equal(w.newest, newest), "the hub knows the id of the newest message");
     if (w.entered == w.entering.count || w.entering.at[w.entered]->forgets)
         return;
     const struct post *next = w.entering.at[w.entered];
@@ -692,13 +693,22 @@ static struct id clock_id(void)
     return w.last;
 }
 
+/* Returns whether two messages of a room have the same key: only those of one user, or those of
+ * no user. */
+static bool is_same_key(const struct message *a, const struct message *b)
+{
+    uint64_t of_a = a->author.by_user ? a->author.by : 0;
+    uint64_t of_b = b->author.by_user ? b->author.by : 0;
+    return span_equal(a->key, b->key) && of_a == of_b;
+}
+
 /* Returns the newest post that has the key. Searches from the end, because if two messages from
  * other processes have the same key, the later one owns it. */
 static struct post *find_in(const struct posts *posts, size_t from, const struct message *m)
 {
     for (size_t i = posts->count; i > from; i--) {
         struct post *post = posts->at[i - 1];
-        if (!post->keyless && span_equal(post->m.key, m->key) && span_equal(post->m.room, m->room))
+        if (!post->keyless && is_same_key(&post->m, m) && span_equal(post->m.room, m->room))
             return post;
     }
     return NULL;
@@ -911,6 +921,13 @@ static struct span draw_body(enum message_kind kind)
     return buffer_span(&body);
 }
 
+/* Draws an author; one in three is a user. */
+static struct author draw_author(void)
+{
+    uint64_t by = draw(USERS);
+    return (struct author) { by << 60 | by, chance(2), chance(3) };
+}
+
 static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
@@ -924,7 +941,7 @@ static struct message draw_message(void)
         m.event = span_of(events[draw(4)]);
     if (chance(3))
         m.key = span_of(keys[draw(KEYS)]);
-    m.author = (struct author) { (uint64_t)draw(5) << 60 | draw(5), chance(2) };
+    m.author = draw_author();
     m.body = draw_body(m.kind);
     return m;
 }
@@ -935,7 +952,8 @@ static void publish_new(void)
 }
 
 /* Repeats a POST, a moment or a long time after the first one. One chat message in eight has
- * another name, which makes it a conflict. */
+ * another name, which makes it a conflict; one message in eight has another author, whose key may
+ * be a different one. */
 static void publish_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -950,6 +968,8 @@ static void publish_again(void)
     m.body = copy_of(m.body);
     if (chance(8))
         m.name = m.kind == MESSAGE_CHAT ? SPAN("somebody else") : m.name;
+    if (chance(8))
+        m.author = draw_author();
     publish(m);
 }
 
@@ -981,6 +1001,14 @@ static bool is_between(struct id id, const struct interval *intervals, unsigned 
     return between;
 }
 
+/* Returns whether the id is later than all that the hub takes for known. A scoped reader must not
+ * be able to find out which is the newest one. */
+static bool is_later(const struct start *start)
+{
+    bool past_clock = start->id.ms > w.unix_ms;
+    return id_before(w.last, start->id) && (past_clock || !start->scoped);
+}
+
 /* Returns the reason for the gap that a reader with this start must get, or NULL. The hub may
  * report a gap where nothing is missing (in a room that was dropped and made again), but must
  * report one where a message is missing. */
@@ -990,7 +1018,7 @@ static const char *gap_of(const struct place *place, const struct start *start)
         return "unknown";
     if (start->since != SINCE_ID)
         return NULL;
-    if (id_before(w.last, start->id) || is_between(start->id, w.unused, w.unused_count))
+    if (is_later(start) || is_between(start->id, w.unused, w.unused_count))
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
     check(gap || !id_before(start->id, place->dropped),
@@ -1026,6 +1054,24 @@ static void add_element(struct buffer *out, const struct post *post, struct span
         post->m.kind, room, post->id, post->time_ms);
 }
 
+/* Returns the id from which a reader with this start continues when it has everything in these
+ * places: the newest of all, or, if it is scoped, the newest that it can know of. */
+static struct id newest_for(const struct start *start, struct place *const *places, unsigned count)
+{
+    struct id newest = { 0, 0 };
+    if (!start->scoped)
+        return w.newest;
+    if (start->since == SINCE_ID && !is_later(start) &&
+        !is_between(start->id, w.unused, w.unused_count))
+        newest = start->id;
+    for (unsigned i = 0; i < count; i++) {
+        raise_id(&newest, places[i]->exists ? places[i]->lost : w.lost);
+        if (newest_of(places[i]) != NULL)
+            raise_id(&newest, *newest_of(places[i]));
+    }
+    return newest;
+}
+
 /* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, and
  * as many as fit into the page's bound in bytes, but at least one. */
 static void bounds_of(
@@ -1051,8 +1097,9 @@ static void bounds_of(
 /* Requests a page and compares it byte for byte. Returns whether it has a message or a gap. */
 static bool check_page(const struct page_query *q)
 {
-    const struct place *place = place_named(q->room);
+    struct place *place = place_named(q->room);
     struct buffer *page = &w.scratch, *out = &w.expected;
+    struct id newest = newest_for(&q->start, &place, 1);
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     bool gap = !q->from_oldest && gap_of(place, &q->start) != NULL;
     size_t from, to;
@@ -1066,7 +1113,7 @@ static bool check_page(const struct page_query *q)
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
-    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &w.newest : NULL);
+    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &newest : NULL);
     bool more = forwards ? to < place->posts.count : from > place->first;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     page->len = 0;
@@ -1163,6 +1210,7 @@ static void ask_page(void)
     default:
         q.start = (struct start) { .since = chance(8) ? SINCE_UNKNOWN : SINCE_ID, .id = draw_id() };
     }
+    q.start.scoped = chance(2);
     check_page(&q);
 }
 
@@ -1599,11 +1647,14 @@ static bool expect_seek(struct reader *r, const struct start *start)
 }
 
 /* Notes the `ready` and the presence after it that the model expects now. */
-static void expect_ready(struct reader *r)
+static void expect_ready(struct reader *r, const struct start *from)
 {
-    const struct start start = { .since = SINCE_ID, .id = w.newest };
+    struct place *places[SEATS];
+    for (unsigned i = 0; i < r->count; i++)
+        places[i] = r->seats[i].place;
+    const struct start start = { .since = SINCE_ID, .id = newest_for(from, places, r->count) };
     buffer_add(&r->expected, SPAN("id: "));
-    id_add(&r->expected, w.newest);
+    id_add(&r->expected, start.id);
     buffer_add(&r->expected, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     for (unsigned i = 0; i < r->count; i++)
         buffer_printf(&r->expected, "%s{\"room\":%s,\"online\":%u}", i > 0 ? "," : "",
@@ -1622,13 +1673,16 @@ static void expect_ready(struct reader *r)
 static void start_stream(struct reader *r, const struct start *start)
 {
     bool replay = expect_seek(r, start), chunked = r->stream.chunked;
-    expect_ready(r);
+    struct span rooms[SEATS];
+    for (unsigned i = 0; i < r->count; i++)
+        rooms[i] = name_of(r->seats[i].place);
+    expect_ready(r, start);
     check(stream_seek(w.hub, &r->stream, start, &r->out) == replay,
         "stream_seek returns whether there is a replay");
     r->hold = r->out.len;
     size_t begin = frame_begin(&r->out, chunked);
     buffer_add(&r->out, SPAN("id: "));
-    id_add(&r->out, hub_newest(w.hub));
+    id_add(&r->out, history_newest(w.hub, start, rooms, r->count));
     buffer_add(&r->out, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     stream_add_online(&r->stream, &r->out);
     buffer_add(&r->out, SPAN("]}\n"));
@@ -1651,7 +1705,8 @@ static struct reader *draw_reader(void)
     return &w.readers[draw(w.reader_count)];
 }
 
-/* Draws where a reader starts: now, at the last few messages, or after an id. */
+/* Draws where a reader starts: now, at the last few messages, or after an id. A scoped reader with
+ * an id that was never given would continue from it, and miss what gets an earlier one. */
 static struct start draw_start(void)
 {
     struct start start = { .id = draw_id() };
@@ -1671,6 +1726,7 @@ static struct start draw_start(void)
     default:
         start.since = SINCE_ID;
     }
+    start.scoped = chance(2) && !id_before(w.last, start.id);
     return start;
 }
 
@@ -1695,7 +1751,10 @@ static void come(struct reader *r)
     }
     struct page_query q = { .room = name_of(&w.places[plan.places[0]]), .limit = 1 + draw(20) };
     q.polls = true;
-    q.start = (struct start) { .since = SINCE_ID, .id = chance(2) ? w.newest : draw_id() };
+    q.start = (struct start) { .since = SINCE_ID, .scoped = chance(2) };
+    q.start.id = chance(2) ? newest_for(&(struct start) { .scoped = q.start.scoped },
+                                 &(struct place *) { &w.places[plan.places[0]] }, 1)
+                           : draw_id();
     plan.count = 1;
     plan.name = 0;
     if (check_page(&q))
