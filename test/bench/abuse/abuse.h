@@ -33,6 +33,10 @@ extern const char *server_path;
 /* Enters a network of its own, in which all of 10.0.0.0/8 is local. Call this first. */
 void machine_prepare(void);
 
+/* Returns whether that worked. Otherwise all addresses are loopback addresses, to which a server
+ * may make exceptions. */
+bool machine_has_network(void);
+
 /* Returns an IPv4 address in host order; `net` and `host` are its second and its last two bytes. */
 uint32_t machine_address(unsigned net, unsigned host);
 
@@ -148,6 +152,7 @@ void costs_run(const struct plan *plan);
     X(POSTS, "large POSTs")                             \
     X(GARBAGE, "garbage into streams")                  \
     X(NAMES, "streams with long names, and many rooms") \
+    X(CHURN, "new connections")                         \
     X(UNREAD, "unread answers")                         \
     X(EVERYTHING, "everything at once")
 

@@ -31,6 +31,7 @@ enum part {
     ASK_FLOOD,
     POST_LARGE,
     UNREAD_PAGE,
+    ASK_ONCE,
     REPLAY,
     SPEAK,
     SHOW_NAME,
@@ -48,6 +49,7 @@ static const uint8_t casts[ATTACK_COUNT][PARTS] = {
     [POSTS] = { [POST_LARGE] = 20 },
     [GARBAGE] = { [SPEAK] = 64 },
     [NAMES] = { [SHOW_NAME] = 48, [TAKE_ROOMS] = 16 },
+    [CHURN] = { [ASK_ONCE] = 96 },
     [UNREAD] = { [UNREAD_PAGE] = 32, [UNREAD_REPLAY] = 64 },
     [EVERYTHING] = { [ASK_PAGE] = 10,
         [ASK_HEAD] = 10,
@@ -77,6 +79,7 @@ static const struct request forms[] = {
     { "head", "HEAD /messages?room=c1&limit=500", NULL, NULL },
     { "head", "HEAD /messages?room=<64:%22>&limit=500", NULL, NULL },
     { "head", "HEAD /rooms", NULL, NULL },
+    { "once", "HEAD /healthz", "Connection: close\r\n", NULL },
     { "flood", "GET /messages?room=none<7900:&>", NULL, NULL },
     { "flood", "GET /messages?room=none&<3900:a&>", NULL, NULL },
     { "flood", "GET /messages?room=<230:a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,>a", NULL, NULL },
@@ -95,7 +98,8 @@ static const char *const part_forms[PARTS] = { [ASK_PAGE] = "page",
     [ASK_HEAD] = "head",
     [ASK_FLOOD] = "flood",
     [POST_LARGE] = "post",
-    [UNREAD_PAGE] = "page" };
+    [UNREAD_PAGE] = "page",
+    [ASK_ONCE] = "once" };
 
 static void write_scripts(void)
 {
@@ -210,6 +214,8 @@ static void ask_stream(struct foe *f)
 /* Sends the next bytes of the script. */
 static void send_script(struct foe *f)
 {
+    if (f->part == ASK_ONCE)
+        watch(f, EPOLLIN);
     const struct text *script = &scripts[f->part];
     ssize_t n = send(f->fd, script->at + f->sent, script->len - f->sent, MSG_NOSIGNAL);
     f->sent += n > 0 ? (size_t)n : 0;
@@ -241,7 +247,7 @@ static void take(struct foe *f)
     ssize_t n = waits ? find_ready(f) : recv(f->fd, NULL, 1 << 20, MSG_TRUNC);
     if (n == 0 || (n < 0 && errno != EAGAIN)) {
         end(f, PAUSE_US);
-    } else if (waits && f->ready && f->part == REPLAY) {
+    } else if ((waits && f->ready && f->part == REPLAY) || (n > 0 && f->part == ASK_ONCE)) {
         end(f, 0);
     } else if (waits && f->ready && f->part == SPEAK) {
         watch(f, EPOLLIN | EPOLLOUT);
@@ -270,6 +276,8 @@ static void cast(void)
     for (unsigned address = 1; address <= assault->addresses; address++)
         for (enum part part = 0; part < PARTS; part++)
             for (unsigned i = 0; i < casts[assault->attack][part]; i++) {
+                if (part == TAKE_ROOMS && !machine_has_network())
+                    continue;
                 struct foe *f = &foes[foe_count++];
                 *f = (struct foe) { .fd = -1, .part = part };
                 f->address = machine_address(assault->net, address);

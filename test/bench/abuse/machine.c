@@ -7,8 +7,8 @@
  * bystander's times then include the time that it waits for the core.
  *
  * The addresses are 10.x.x.x in a network namespace of this program. Addresses in 127.0.0.0/8 would
- * need no right, but a server may treat loopback as a proxy or as its operator; they are used only
- * if there can be no namespace. */
+ * need no right, but a server may take loopback for a proxy, whose clients share rooms; they are
+ * used only if there can be no namespace, and then no attack takes rooms. */
 
 #include "test/bench/abuse/abuse.h"
 
@@ -55,6 +55,11 @@ void machine_prepare(void)
     }
     first_byte = 127;
     fputs("No network namespace, so all addresses are loopback addresses.\n", stderr);
+}
+
+bool machine_has_network(void)
+{
+    return first_byte != 127;
 }
 
 uint32_t machine_address(unsigned net, unsigned host)
