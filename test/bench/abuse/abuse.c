@@ -5,7 +5,7 @@
  *
  * 1. The server's CPU time for each URL's cheapest and dearest request.
  * 2. One, three and ten hostile addresses attack in ten ways, each within its limits, while a
- *    bystander with an address of its own measures GET /healthz, the delivery of its messages, and
+ *    bystander with addresses of its own measures GET /healthz, the delivery of its messages, and
  *    the opening of streams and pages, and watches its 50 streams.
  * 3. A rested address posts twenty large messages at once to a room with 4,000 readers.
  *
