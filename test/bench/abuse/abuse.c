@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = { { "server", 1, NULL, 's' }, { "runs", 1, NULL, 'r' },
         { "seconds", 1, NULL, 't' }, { "part", 1, NULL, 'p' }, { "quick", 0, NULL, 'q' }, { 0 } };
-    struct plan plan = { .runs = 3, .cost_us = 50000, .attack_us = 1500000, .readers = READERS };
+    struct plan plan = { .runs = 3, .cost_us = 30000, .attack_us = 1500000, .readers = READERS };
     int part = 0;
     bool good = true;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {

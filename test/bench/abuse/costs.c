@@ -21,7 +21,8 @@ struct cost {
     double heads[RUNS_MAX]; /* the same as a multiple of HEAD /healthz, measured just before */
     size_t sent, got;
     int status;
-    bool connects; /* each request needs a connection */
+    bool connects;  /* each request needs a connection */
+    bool is_single; /* a page with one message at most, which may be of any length */
 };
 
 static struct cost costs[ROWS_MAX];
@@ -92,6 +93,8 @@ static void measure(pid_t pid, size_t base, size_t row, int run, int64_t us)
     cost->sent = request.len;
     cost->got = lines[0].answer.len;
     cost->status = lines[0].status;
+    const char *first = strstr(lines[0].answer.at, "{\"id\":");
+    cost->is_single = first == NULL || strstr(first + 1, "{\"id\":") == NULL;
     free(request.at);
 }
 
@@ -182,15 +185,15 @@ static void print_goal(
         heads <= most ? "pass" : "**MISS**");
 }
 
-/* Prints the goal about the longest page. */
+/* Prints the goal about the longest page of several messages. */
 static void print_page_goal(void)
 {
     size_t longest = 0;
     for (size_t i = 0; i < row_count; i++)
-        if (strncmp(rows[i].request.target, "GET /messages", 13) == 0 &&
+        if (strncmp(rows[i].request.target, "GET /messages", 13) == 0 && !costs[i].is_single &&
             costs[i].got > costs[longest].got)
             longest = i;
-    printf("- a page, at most 70 KB: %zu bytes (%s): %s\n", costs[longest].got,
+    printf("- a page of several messages, at most 70 KB: %zu bytes (%s): %s\n", costs[longest].got,
         rows[longest].request.name, costs[longest].got <= PAGE_BYTES ? "pass" : "**MISS**");
 }
 
