@@ -120,7 +120,7 @@ static int wait_ms(const struct server *s)
     const int64_t longest = 3600000;
     int64_t next = earlier(client_next_ms(), hub_next_ms(s->hub));
     next = earlier(next, s->keeper->next_ms(s->keeper));
-    next = earlier(next, accept_next_ms());
+    next = earlier(next, earlier(accept_next_ms(), log_next_ms()));
     if (s->draining)
         next = earlier(next, s->drain_until_ms);
     int64_t wait = next - clock_mono_ms();
@@ -165,6 +165,7 @@ static void run(struct server *s)
         turn_run(s->hub, FLUSHES_PER_TURN);
         client_expire();
         accept_tick();
+        log_tick();
         client_reap();
     }
 }
@@ -282,5 +283,6 @@ int main(int argc, char **argv)
     server.keeper->close(server.keeper);
     hub_free(server.hub);
     peers_free();
+    log_end();
     return 0;
 }

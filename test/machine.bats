@@ -1,0 +1,152 @@
+#!/usr/bin/env bats
+# What the server needs from the machine, and does to it: a log that is not read, descriptors that
+# are closed or few, signals and children, memory.
+#
+# Tests that enter namespaces or a control group must run as root.
+# shellcheck disable=SC1083,SC2001,SC2004,SC2016,SC2030,SC2031,SC2034,SC2094,SC2153,SC2154
+#
+# seconds: 40
+
+bats_require_minimum_version 1.5.0
+load lib/helper
+load lib/journal
+
+# ---- Servers ----
+
+# Starts a server on the unix socket `socket`, with its standard error in a file, or on a descriptor of
+# this shell: start_quiet FILE|FD COMMAND... The command is the server, or a program that executes it.
+start_quiet() {
+  local error=$1
+  shift
+  if [[ $error == [0-9]* ]]; then
+    "$@" --listen "unix:$PWD/socket" </dev/null >/dev/null 2>&"$error" 3>&- &
+  else
+    "$@" --listen "unix:$PWD/socket" </dev/null >/dev/null 2>"$error" 3>&- &
+  fi
+  SERVER_PID=$!
+  SERVERS[$SERVER_PID]=/dev/null
+  URL=http://localhost
+  eventually 'curl -sf --unix-socket socket http://localhost/healthz'
+}
+
+# Sends COUNT requests, each over its own connection, so that each makes a debug line; checks that
+# all are answered.
+requests() {
+  curl -sS -m 20 --unix-socket socket -H 'Connection: close' -o /dev/null -w '%{http_code}\n' \
+    "http://localhost/healthz?[1-$1]" >answers
+  same "$(sort answers | uniq -c | xargs)" "$1 200"
+}
+
+# Opens a pipe that is not read until read_pipe; sets PIPE.
+open_pipe() {
+  mkfifo pipe
+  exec {PIPE}<>pipe
+}
+
+# Reads the pipe from now on, into the file `seen`.
+read_pipe() {
+  cat <&"$PIPE" >seen 3>&- &
+  CLIENTS+=("$!")
+}
+
+# Succeeds if a descriptor of this shell is in non-blocking mode, which all processes that share the
+# open file see.
+is_nonblocking() {
+  (($(awk '/^flags:/ { print 0 $2 }' "/proc/$$/fdinfo/$1") & 04000))
+}
+
+# Checks that the file `seen` contains or counts the debug lines of COUNT connections.
+complete() { # COUNT
+  same "$(($(grep -c '^debug: close .*"$' seen) + $(sed -n 's/^warn: log dropped=//p' seen | awk '{ n += $1 } END { print n + 0 }')))" "$1"
+}
+
+# ---- The log ----
+
+@test "with a full pipe as standard error, 10,000 requests are answered, and SIGTERM ends the server" {
+  open_pipe
+  start_quiet "$PIPE" "$SSECHAT" --log-level debug
+  requests 10000
+  SECONDS=0
+  stop_server
+  between "$SECONDS" 0 4
+}
+
+@test "once the pipe is read again, the log says how many lines were dropped" {
+  open_pipe
+  start_quiet "$PIPE" "$SSECHAT" --log-level debug
+  requests 3000
+  run ! is_nonblocking "$PIPE"
+  read_pipe
+  eventually 'complete 3001' # without another line
+  requests 10
+  eventually 'complete 3011'
+  same "$(grep -cvE '^((debug|info|warn): [ -~]+|listening on unix:.*)$' seen)" 0
+  stop_server
+}
+
+@test "a pipe that cannot be opened again, because there is no /proc, does not block either" {
+  open_pipe
+  # Without /proc, the leak checker of a sanitizer build fails.
+  ASAN_OPTIONS=detect_leaks=0 start_quiet "$PIPE" unshare --mount sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$SSECHAT" --log-level debug
+  requests 3000
+  run ! is_nonblocking "$PIPE"
+  read_pipe
+  eventually 'complete 3001'
+  stop_server
+}
+
+@test "a pipe that is full at the start or at the end does not block, and the end tells the rest" {
+  open_pipe
+  head -c 65536 /dev/zero >&"$PIPE"
+  start_quiet "$PIPE" "$SSECHAT"
+  stop_server
+  start_quiet "$PIPE" "$SSECHAT"
+  head -c 65536 <&"$PIPE" >/dev/null
+  stop_server
+  read_pipe
+  eventually 'grep -q "^warn: log dropped=[3-9]" seen'
+}
+
+@test "a socket as standard error, whose peer does not read, does not block" {
+  # The server also has the other end, and nothing reads from it.
+  start_quiet /dev/null perl -MSocket -e '
+    $^F = 100;
+    socketpair(my $other, my $error, AF_UNIX, SOCK_STREAM, 0) or die;
+    open(STDERR, ">&", $error) or die;
+    exec @ARGV' "$SSECHAT" --log-level debug
+  requests 3000
+  stop_server
+}
+
+@test "after Ctrl-S on its terminal the server goes on, and after Ctrl-Q the log tells what is missing" {
+  local keys
+  mkfifo keys
+  exec {keys}<>keys
+  printf '#!/bin/sh\necho $$ >pid\nexec %q --log-level debug --listen unix:%q\n' "$SSECHAT" "$PWD/socket" >start
+  chmod +x start
+  script -qfec ./start seen <&"$keys" >/dev/null 2>&1 3>&- &
+  CLIENTS+=("$!")
+  eventually 'curl -sf --unix-socket socket http://localhost/healthz'
+  printf '\023' >&"$keys"
+  eventually 'before=$(wc -c <seen); requests 1; [ "$before" = "$(wc -c <seen)" ]'
+  requests 1000
+  printf '\021' >&"$keys"
+  eventually 'tr -d "\r" <seen | grep -q "^warn: log dropped=[1-9]"'
+  kill -s TERM "$(<pid)"
+  await_end "$!"
+  same "$CLIENT_STATUS" 0
+}
+
+@test "when a log file is on a full disk, the count of dropped lines follows once there is space" {
+  DISK=$PWD/disk
+  mkdir "$DISK"
+  mount -t tmpfs -o size=64k none "$DISK"
+  start_quiet "$DISK/log" "$SSECHAT" --log-level debug
+  requests 2000
+  mount -o remount,size=4m "$DISK"
+  requests 10
+  eventually 'grep -q "^warn: log dropped=[1-9]" "$DISK/log"'
+  cp "$DISK/log" seen
+  complete 2011
+  stop_server
+}
