@@ -28,6 +28,7 @@
 #include "api/page.h"
 #include "api/routes.h"
 #include "auth/access.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "host/commands.h"
@@ -69,8 +70,8 @@ struct server {
 
 /* ==== The end ================================================================================ */
 
-/* Starts a graceful shutdown, on SIGTERM or SIGINT: refuses new connections, answers pending
- * requests, and tells each stream when to reconnect. A second signal ends the wait. */
+/* Starts a graceful shutdown, on SIGTERM, SIGINT or SIGHUP: refuses new connections, answers
+ * pending requests, and tells each stream when to reconnect. A second signal ends the wait. */
 static void start_drain(struct server *s)
 {
     if (s->draining) { /* The second signal. */
@@ -84,13 +85,16 @@ static void start_drain(struct server *s)
     client_drain_all();
 }
 
-/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), like everything else, so
- * no handler interrupts the program between two instructions. */
+/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), so no handler interrupts
+ * the program between two instructions. When a terminal closes, SIGHUP can come twice. */
 static void read_signals(struct server *s)
 {
     struct signalfd_siginfo info;
     while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info)
-        start_drain(s);
+        if (info.ssi_signo == SIGCHLD)
+            child_reap();
+        else if (info.ssi_signo != SIGHUP || !s->draining)
+            start_drain(s);
 }
 
 /* ==== The loop =============================================================================== */
@@ -199,17 +203,23 @@ static void watch(const struct server *s, int fd, void *data)
         fail("epoll");
 }
 
-/* Makes the epoll instance, and the descriptor through which signals arrive. */
+/* Makes the epoll instance, and the descriptor through which signals arrive. Under nohup(1) SIGHUP
+ * is ignored, and must remain so: a signal that is blocked would arrive nevertheless. */
 static void open_loop(struct server *s)
 {
     sigset_t set;
+    struct sigaction hangup;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGCHLD, SIG_DFL); /* If inherited as ignored, it would hide a child's exit status. */
     signal(SIGPIPE, SIG_IGN); /* Sending to a closed connection then fails with EPIPE instead. */
     signal(SIGXFSZ, SIG_IGN); /* Writing past the file size limit then fails with EFBIG instead. */
+    child_reap();             /* those that ended before */
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->signals < 0 || s->epoll < 0)

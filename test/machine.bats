@@ -150,3 +150,117 @@ complete() { # COUNT
   complete 2011
   stop_server
 }
+
+# ---- Descriptors ----
+
+# Starts a server, makes system calls fail, and makes the server write its journal again, in a child;
+# prints how often that child has closed a descriptor: closes LIMIT [strace options].
+closes() {
+  start_limited "$1" --journal journal
+  accepts '{"message":"kept"}'
+  strace -f -p "$SERVER_PID" -o trace -e trace=close,close_range,getdents64,prlimit64,exit_group \
+    -e inject=close_range:error=ENOSYS "${@:2}" 2>tracing 3>&- &
+  CLIENTS+=("$!")
+  eventually 'grep -q attached tracing'
+  rm journal
+  eventually 'grep -q "exit_group(.*" trace'
+  CHILD=$(sed -n 's/ exit_group(.*//p' trace | head -n 1)
+  CLOSES=$(grep -cE "^$CHILD +close\\(" trace)
+}
+
+@test "without close_range, a compaction closes what is open, not every number up to the limit" {
+  closes "$(ulimit -Hn)"
+  between "$CLOSES" 1 60
+  eventually 'grep -q "^info: journal recovered=1" "$SERVER_LOG" || grep -q "recovered=1" "$SERVER_LOG"'
+  ask '/messages'
+  contains "$BODY" kept
+}
+
+@test "without close_range and /proc, a compaction tries every number up to a small limit" {
+  closes 500 -e inject=getdents64:error=EPERM
+  between "$CLOSES" 480 540
+  eventually 'grep -q recovered=1 "$SERVER_LOG"'
+}
+
+@test "without close_range and /proc, a compaction fails at once if the limit is huge" {
+  closes 500 -e inject=getdents64:error=EPERM -e 'inject=prlimit64:poke_exit=@arg4=0000004000000000'
+  between "$CLOSES" 1 60
+  eventually 'grep "compacted=0" "$SERVER_LOG"'
+}
+
+# ---- Signals and children ----
+
+@test "as process 1 the server reaps every orphan, and its own child still reports to it" {
+  local parent
+  unshare --fork --pid --mount-proc --kill-child "$SSECHAT" --journal journal --listen "unix:$PWD/socket" \
+    </dev/null >/dev/null 2>log 3>&- &
+  parent=$!
+  CLIENTS+=("$parent")
+  eventually 'curl -sf --unix-socket socket http://localhost/healthz'
+  SERVER_PID=$(pgrep -P "$parent")
+  URL=http://localhost
+  post '{"message":"kept"}' --unix-socket socket
+  same "$STATUS" 201
+  for _ in {1..5}; do
+    nsenter --target "$SERVER_PID" --pid sh -c '(for _ in 1 2 3; do sleep 0.1 & done) 3>&- &'
+    rm journal
+    eventually '[ -e journal ]'
+  done
+  eventually '[ "$(grep -c recovered=1 log)" = 5 ]'
+  eventually '[ -z "$(pgrep -P "$SERVER_PID")" ]'
+  same "$(grep -c compacted=0 log)" 0
+  kill -s TERM "$SERVER_PID"
+  await_end "$parent"
+  same "$CLIENT_STATUS" 0
+}
+
+@test "a child that the server had before it was executed is reaped" {
+  start_through 'sleep 0.1 & sleep 0.1 & exec'
+  eventually '[ -z "$(pgrep -P "$SERVER_PID")" ]'
+}
+
+@test "SIGHUP drains as SIGTERM does, and a second SIGHUP does not end the drain" {
+  local slow
+  start_server --drain 60
+  listen stream ''
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n' >&"$slow"
+  ask /healthz # the server has read the half request before this
+  kill -s HUP "$SERVER_PID"
+  await_end "$CLIENT_PID"
+  same "$CLIENT_STATUS" 0
+  tail -n 2 stream | grep -q '^retry: '
+  kill -s HUP "$SERVER_PID"
+  printf '\r\n' >&"$slow"
+  contains "$(timeout 20 cat <&"$slow")" '"ok"'
+  exec {slow}>&-
+  stop_server HUP
+}
+
+@test "when its terminal is closed, the server drains" {
+  local keys terminal
+  printf '#!/bin/sh\necho $$ >pid\nexec %q --listen unix:%q 2>log\n' "$SSECHAT" "$PWD/socket" >start
+  chmod +x start
+  mkfifo keys
+  exec {keys}<>keys
+  script -qfec ./start /dev/null <&"$keys" >/dev/null 2>&1 3>&- &
+  terminal=$!
+  CLIENTS+=("$terminal")
+  eventually 'curl -sf --unix-socket socket http://localhost/healthz'
+  URL=http://localhost
+  listen stream '' --unix-socket socket
+  kill -s KILL "$terminal"
+  await_end "$CLIENT_PID"
+  same "$CLIENT_STATUS" 0
+  tail -n 2 stream | grep -q '^retry: '
+  eventually '! kill -0 "$(<pid)"'
+  contains "$(<log)" 'drain streams=1'
+}
+
+@test "under nohup, SIGHUP is ignored" {
+  start_through "trap '' HUP; exec"
+  kill -s HUP "$SERVER_PID"
+  ask /healthz
+  same "$STATUS" 200
+  lacks "$(<"$SERVER_LOG")" drain
+}
