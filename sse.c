@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "host/commands.h"
+#include "host/descriptors.h"
 #include "host/options.h"
 #include "net/accept.h"
 #include "net/limits.h"
@@ -42,7 +43,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -182,19 +182,6 @@ __attribute__((noreturn)) static void fail(const char *what)
     log_exit(EXIT_SYSTEM, "%s: %s", what, strerror(errno));
 }
 
-/* Raises the soft limit for descriptors to the hard limit, and returns the new limit. Each stream
- * uses one descriptor; the usual soft limit of 1,024 exists for programs that use select(2). */
-static unsigned raise_limit(void)
-{
-    struct rlimit limit;
-    if (prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0)
-        fail("the descriptor limit");
-    limit.rlim_cur = limit.rlim_max;
-    prlimit(0, RLIMIT_NOFILE, &limit, NULL);
-    prlimit(0, RLIMIT_NOFILE, NULL, &limit); /* The granted limit. */
-    return limit.rlim_cur < 1u << 30 ? (unsigned)limit.rlim_cur : 1u << 30;
-}
-
 /* Adds a descriptor to the loop. It is level-triggered: the next turn reports unread data again. */
 static void watch(const struct server *s, int fd, void *data)
 {
@@ -253,7 +240,7 @@ static void open_hub(struct server *s)
 
 /* Opens the listeners last, because from here on clients can connect. The limits are set before the
  * first client is accepted. */
-static void open_listeners(struct server *s)
+static void open_listeners(struct server *s, unsigned descriptors)
 {
     const struct options *o = &s->options;
     peers_start();
@@ -262,7 +249,7 @@ static void open_listeners(struct server *s)
     routes_start(&o->net, s->hub, s->keeper);
     for (size_t i = 0; i < o->listen.count; i++)
         accept_open(o->listen.items[i].at, &routes_handlers);
-    limits_start(&o->net, raise_limit());
+    limits_start(&o->net, descriptors);
     if (!accept_begin())
         fail("epoll");
 }
@@ -274,9 +261,11 @@ int main(int argc, char **argv)
     static struct server server;
     const struct options *o = &server.options;
     int status;
+    descriptors_fill();
     if (commands_run(argc, argv, &status))
         return status;
     options_read(&server.options, argc, argv);
+    unsigned descriptors = descriptors_raise();
     log_start(o->log_level);
     page_start(o->www);
     access_start(&o->access);
@@ -285,7 +274,7 @@ int main(int argc, char **argv)
         return 0;
     open_loop(&server);
     open_hub(&server);
-    open_listeners(&server);
+    open_listeners(&server, descriptors);
     run(&server);
     keep(&server); /* The messages of the last turn. */
     client_close_all();

@@ -153,6 +153,49 @@ complete() { # COUNT
 
 # ---- Descriptors ----
 
+@test "with standard descriptors closed, no log line gets into the journal, and writing to them fails" {
+  local closed
+  for closed in '2>&-' '0<&- 1>&- 2>&-' '0<&-'; do
+    eval '"$SSECHAT" --journal journal --log-level debug --listen "unix:$PWD/socket" 3>&-' "$closed" '&'
+    SERVER_PID=$!
+    SERVERS[$SERVER_PID]=/dev/null
+    eventually 'curl -sf --unix-socket socket http://localhost/healthz'
+    requests 10
+    # None of the server's own files has got one of these numbers.
+    same "$(readlink "/proc/$SERVER_PID/fd/"[0-2] | grep -cE 'journal|socket|anon_inode')" 0
+    stop_server
+    same "$(wc -c <journal.lock)" 0
+    run -0 "$SSECHAT" journal check journal
+    contains "$output" 'damaged 0'
+  done
+  openssl rand -hex 32 >key
+  chmod 600 key
+  run -1 bash -c '"$1" token --key key --rooms a >&-' bash "$SSECHAT"
+  contains "$output" 'standard output: '
+  run -1 bash -c '"$1" journal check journal >&-' bash "$SSECHAT"
+  contains "$output" 'standard output: '
+  run -0 bash -c '"$1" --check 0<&- 1>&- 2>&-' bash "$SSECHAT"
+  run -2 bash -c '"$1" --check --history 1 0<&- 1>&- 2>&-' bash "$SSECHAT"
+}
+
+@test "a limit of descriptors that is too small is refused in one sentence" {
+  local limit
+  for limit in 9 63; do
+    printf '#!/bin/sh\nulimit -n %s && exec %q "$@"\n' "$limit" "$SSECHAT" >limited
+    chmod +x limited
+    SSECHAT=$PWD/limited refused 1 --listen 127.0.0.1:0 --journal journal
+    contains "$(<err)" "is $limit, "
+    contains "$(<err)" 'ulimit -n'
+    contains "$(<err)" LimitNOFILE=
+    [ ! -e journal ]
+    SSECHAT=$PWD/limited refused 1 --check
+  done
+  start_limited 64 --journal journal
+  listen stream ''
+  accepts '{"message":"served"}'
+  await_text stream served
+}
+
 # Starts a server, makes system calls fail, and makes the server write its journal again, in a child;
 # prints how often that child has closed a descriptor: closes LIMIT [strace options].
 closes() {
