@@ -31,9 +31,9 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "host/budget.h"
 #include "host/commands.h"
 #include "host/descriptors.h"
-#include "host/options.h"
 #include "net/accept.h"
 #include "net/limits.h"
 #include "net/listen.h"
@@ -249,6 +249,7 @@ static void open_listeners(struct server *s, unsigned descriptors)
     routes_start(&o->net, s->hub, s->keeper);
     for (size_t i = 0; i < o->listen.count; i++)
         accept_open(o->listen.items[i].at, &routes_handlers);
+    budget_log(o, descriptors);
     limits_start(&o->net, descriptors);
     if (!accept_begin())
         fail("epoll");
@@ -270,8 +271,10 @@ int main(int argc, char **argv)
     page_start(o->www);
     access_start(&o->access);
     check_listeners(&o->listen);
-    if (o->check)
+    if (o->check) {
+        budget_log(o, descriptors);
         return 0;
+    }
     open_loop(&server);
     open_hub(&server);
     open_listeners(&server, descriptors);

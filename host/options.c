@@ -104,7 +104,8 @@ static const struct option server_options[] = {
         "how long a graceful shutdown may take (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
-    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0, "check the options, then exit" },
+    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0,
+        "check the options and what they allow, then exit" },
     { "version", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print the version, then exit" },
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
 };

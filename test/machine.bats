@@ -307,3 +307,105 @@ closes() {
   same "$STATUS" 200
   lacks "$(<"$SERVER_LOG")" drain
 }
+
+# ---- Memory ----
+
+# Prints what --check says, and sets nothing else: says [options].
+says() {
+  "$SSECHAT" --check --listen 127.0.0.1:0 "$@" 2>&1
+}
+
+@test "at the start the log says how much memory the settings allow, and warns about no default" {
+  local streams line
+  "$SSECHAT" --listen 127.0.0.1:0 2>log 3>&- &
+  CLIENTS+=("$!")
+  eventually 'grep -q ^listening log'
+  streams=$(sed -n 's/.*limits descriptors=.* streams=//p' log)
+  streams=$(((streams * 5 + 1023) / 1024))
+  line=$(grep memory log)
+  contains "$line" " rooms=128M buffers=129M streams=${streams}M "
+  between "$(sed 's/.* most=\([0-9]*\)M .*/\1/' <<<"$line")" $((256 + streams)) $((257 + streams))
+  lacks "$(<log)" warn:
+  same "$(says)" "$line"
+  same "$(says --log-level warn)" ''
+}
+
+@test "the memory of rooms, buffers and streams follows from the settings" {
+  contains "$(says --history 1M --max-rooms 10 --max-streams 2048 --max-body 1M)" \
+    'memory most=174M rooms=20M buffers=144M streams=10M machine='
+  contains "$(says --history 1M --room a --room b)" ' rooms=4M '
+  contains "$(says --max-rooms 0)" 'memory most=unlimited rooms=unlimited buffers=129M '
+}
+
+@test "settings that allow over three quarters of the machine's memory get a warning that says what to change" {
+  contains "$(says --history 1024M --max-rooms 1000)" \
+    'warn: memory hint="these settings allow more than three quarters of the memory of this machine; lower --history '
+  contains "$(says --max-rooms 0)" 'warn: memory hint="these settings allow more than three quarters of the memory of this machine; set --max-rooms'
+  start_server --history 1024M --max-rooms 1000
+  grep -q '^warn: memory hint=' "$SERVER_LOG"
+}
+
+# Runs --check in a control group whose parent has this memory.max; its own has none. The files are in
+# a mount namespace, because not every machine lets a test limit memory.
+in_group() { # LIMIT [options]
+  unshare --mount sh -c '
+    mount -t tmpfs none /sys/fs/cgroup
+    mkdir -p /sys/fs/cgroup/a/b
+    echo "$1" >/sys/fs/cgroup/a/memory.max
+    echo max >/sys/fs/cgroup/a/b/memory.max
+    printf "2:cpu:/x\n0::/a/b\n" >groups
+    mount --bind groups "/proc/$$/cgroup"
+    shift
+    exec "$@" 2>&1' sh "$1" "$SSECHAT" --check "${@:2}"
+}
+
+# Runs --check in a real control group with this memory.max, if the machine has such groups.
+in_real_group() { # LIMIT [options]
+  local group=/sys/fs/cgroup/ssechat-test-$$ status=0
+  mkdir "$group"
+  echo "$1" >"$group/memory.max"
+  sh -c 'echo $$ >"$1/cgroup.procs" && shift && exec "$@" 2>&1' sh "$group" "$SSECHAT" --check "${@:2}" || status=$?
+  rmdir "$group"
+  return "$status"
+}
+
+@test "a control group's limit counts if it is less than the machine's memory" {
+  local in
+  for in in in_group in_real_group; do
+    [ "$in" = in_group ] || grep -qw memory /sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || continue
+    contains "$("$in" 1073741824 --max-streams 1000)" ' cgroup=1024M'
+    lacks "$("$in" 1073741824 --max-streams 1000)" warn:
+    contains "$("$in" 1073741824 --max-streams 1000 --history 1M)" ' cgroup=1024M'
+    lacks "$("$in" 1073741824 --max-streams 1000 --history 1M)" warn:
+    contains "$("$in" 1073741824 --max-streams 1000 --history 2M)" \
+      'warn: memory hint="these settings allow more than three quarters of the memory of this control group (memory.max); lower --history'
+    contains "$("$in" 268435456 --max-streams 100000 --max-rooms 10 --max-body 32M)" '; lower --max-body"'
+  done
+  contains "$(in_group max)" ' machine='
+}
+
+@test "streams that only the limit of descriptors bounds are mentioned, and are no mistake" {
+  local streams limit seen
+  streams=$(($(says --max-rooms 1 | sed -n 's/.* streams=\([0-9]*\)M .*/\1/p')))
+  limit=$(((130 + streams / 2) * 4 / 3 << 20)) # enough for all but the streams
+  seen=$(in_group "$limit" --max-rooms 1)
+  contains "$seen" 'info: memory hint='
+  contains "$seen" '; set --max-streams"'
+  lacks "$seen" warn:
+}
+
+@test "a burst of one address that could push out half of a room's history gets a warning" {
+  local hint='; lower --post-rate or --max-body, or raise --history"'
+  contains "$(says --history 128K)" "warn: posts burst=80K history=128K hint=\"one address may post over half of a room's history at once, before others can read it$hint"
+  contains "$(says --post-rate 9)" "warn: posts burst=144K history=256K "
+  lacks "$(says --post-rate 8)" warn:
+  contains "$(says --max-body 129K)" "warn: posts burst=129K "
+  lacks "$(says --max-body 128K)" warn:
+  lacks "$(says --post-rate 50 --history 2M)" warn:
+  contains "$(says --post-rate 0)" 'warn: posts burst=unlimited history=256K '
+  contains "$(says --post-rate 0)" '; set --post-rate"'
+  start_server
+  lacks "$(<"$SERVER_LOG")" 'posts burst'
+  start_server --post-rate 9
+  contains "$(<"$SERVER_LOG")" 'warn: posts burst=144K '
+}
