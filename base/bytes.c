@@ -200,9 +200,11 @@ void buffer_free(struct buffer *b)
 }
 
 /* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. This
- * ends all streams, but a server that continued could send one client's bytes to another. */
+ * ends all streams, but a server that continued could send one client's bytes to another. It must
+ * not wait for standard error, or it would hang instead. */
 void must_fail(const char *what, const char *file, int line)
 {
-    print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);
+    if (print_can(STDERR_FILENO, 0))
+        print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);
     abort();
 }

@@ -14,6 +14,7 @@
 
 #include "base/scan.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 enum { DIGITS_MAX = 24 }; /* a sign and 20 digits, rounded up */
@@ -240,6 +241,12 @@ void print_line(int fd, const char *format, ...)
     }
     if (write(fd, line, len) < 0)
         return; /* The reader is gone, so there is nowhere to report that. */
+}
+
+bool print_can(int fd, int wait_ms)
+{
+    struct pollfd ready = { .fd = fd, .events = POLLOUT };
+    return poll(&ready, 1, wait_ms) > 0;
 }
 
 /* Formats directly into the free space of the buffer. If the text does not fit, reserves its

@@ -32,4 +32,8 @@ size_t print_list(char *out, size_t size, const char *format, va_list list);
  * bytes is cut, and its last byte is then a newline. */
 __attribute__((format(printf, 2, 3))) void print_line(int fd, const char *format, ...);
 
+/* Returns whether a line can be written to a descriptor without waiting, or becomes so within
+ * `wait_ms`. It cannot while a pipe is full, or a terminal is stopped. */
+bool print_can(int fd, int wait_ms);
+
 #endif

@@ -105,7 +105,8 @@ static const struct option server_options[] = {
         "how long a graceful shutdown may take (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
-    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0, "check the options, then exit" },
+    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0,
+        "check the options and what they allow, then exit" },
     { "version", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print the version, then exit" },
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
 };
@@ -161,8 +162,8 @@ static const struct command server_command = {
     "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
     "takes a comma-separated list. The command line takes precedence.\n"
     "\n"
-    "Exit codes: 0 after SIGTERM or SIGINT, 1 if the system refuses something (a\n"
-    "port, a file, memory), 2 for a wrong option.",
+    "Exit codes: 0 after SIGTERM, SIGINT or SIGHUP, 1 if the system refuses something\n"
+    "(a port, a file, memory), 2 for a wrong option.",
 };
 
 static const struct command token_command = {
@@ -407,8 +408,7 @@ static void read_environment(struct options *o)
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
             /* Other programs set such names too: Kubernetes does, for a service called ssechat. */
-            print_line(STDERR_FILENO, "ssechat: %s: this variable names no option and is ignored\n",
-                source);
+            log_plain("ssechat: %s: this variable names no option and is ignored\n", source);
             continue;
         }
         if (option->kind == KIND_FLAG)

@@ -43,15 +43,31 @@ static size_t buffered[BUFFERED_KINDS]; /* bytes in buffers of more than BUFFER_
 /* Limits the streams, so that they do not use up all descriptors. One descriptor in 32 (at least
  * RESERVED_DESCRIPTORS, but no more than half) is left for requests, and for telling further
  * streams that the server is full. */
-void limits_start(const struct net_settings *given, unsigned descriptors)
+unsigned limits_max_streams(const struct net_settings *given, unsigned descriptors)
 {
     unsigned reserve = descriptors / 32;
-    settings = given;
     if (reserve < RESERVED_DESCRIPTORS)
         reserve = RESERVED_DESCRIPTORS;
-    max_streams = descriptors > 2 * reserve ? descriptors - reserve : descriptors / 2;
-    if (settings->max_streams > 0 && settings->max_streams < max_streams)
-        max_streams = (unsigned)settings->max_streams;
+    unsigned most = descriptors > 2 * reserve ? descriptors - reserve : descriptors / 2;
+    return given->max_streams > 0 && given->max_streams < most ? (unsigned)given->max_streams
+                                                               : most;
+}
+
+/* Returns the limit for each kind of buffer. */
+static uint64_t max_buffered(const struct net_settings *given)
+{
+    return BUFFERED_MAX_BYTES + BUFFERED_LARGEST * given->max_body;
+}
+
+uint64_t limits_max_buffers(const struct net_settings *given)
+{
+    return BUFFERED_KINDS * max_buffered(given);
+}
+
+void limits_start(const struct net_settings *given, unsigned descriptors)
+{
+    settings = given;
+    max_streams = limits_max_streams(given, descriptors);
     log_line(LOG_INFO, "limits descriptors=%u streams=%u", descriptors, max_streams);
 }
 
@@ -191,7 +207,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
     size_t largest = (size_t)settings->max_body, more = counted(size) - counted(old);
     if (counted(size) == 0)
         return true;
-    bool fits = buffered[kind] + more <= BUFFERED_MAX_BYTES + BUFFERED_LARGEST * largest;
+    bool fits = buffered[kind] + more <= max_buffered(settings);
     if (peer != NULL && settings->max_streams_per_ip > 0)
         fits &= peer->buffered[kind] + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
     if (!fits)

@@ -14,6 +14,15 @@
  * limit: some are reserved for requests, the rest are for streams. `settings` must stay valid. */
 void limits_start(const struct net_settings *settings, unsigned descriptors);
 
+/* Return what limits_start would allow: streams with this many descriptors, and bytes in buffers of
+ * requests and answers. */
+unsigned limits_max_streams(const struct net_settings *settings, unsigned descriptors);
+uint64_t limits_max_buffers(const struct net_settings *settings);
+
+/* With fewer descriptors than this, half of them would be too few for the listeners, the journal
+ * and requests. */
+enum { LIMITS_DESCRIPTORS_MIN = 64 };
+
 /* Count connections and streams: 1 when one begins, -1 when it ends. */
 void limits_count_connections(int more);
 void limits_count_streams(struct peer *peer, int more);
