@@ -565,6 +565,8 @@ static void check_memory(const struct place *place, const struct room *room)
     check(room->pending > 0 ||
               ring->entry_capacity <= 2 * (place->posts.count - place->first) + LEAST_BYTES / 64,
         "a ring gives back the entries that it no longer needs");
+    check(room->presence.capacity <= 4 || room->presence.count >= room->presence.capacity / 4,
+        "presence gives back the places that it no longer needs");
 }
 
 /* Compares what the hub says of a reader that resumes from this id in each room with the model. If
