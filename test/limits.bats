@@ -421,10 +421,9 @@ fill() { # COUNT SIZE [MARK]
 
 # Prints the ids of the messages that the lobby holds, one per line.
 held() {
-  connect
-  printf 'GET /events?last_event_id=0-0 HTTP/1.0\r\n\r\n' >&"$CONNECTION"
-  awk '/^id: / { id = $2 } /^event: ready/ { exit } /^data: *$/ { print id }' <&"$CONNECTION"
-  exec {CONNECTION}>&-
+  listen replay 'last_event_id=0-0'
+  awk '/^id: / { id = $2 } /^event: ready/ { exit } /^data: *$/ { print id }' replay
+  kill "$CLIENT_PID"
 }
 
 # Prints how much memory the server uses, in KB.
