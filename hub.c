@@ -276,14 +276,14 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
     id_raise(&hub->last, id);
 }
 
-/* Drops the oldest frames until the new one in hub->frame fits. Before a frame is dropped, the due
- * streams that have not been offered it are served, however many there are, so that publishers that
- * are faster than turn_run can overrun only blocked streams. The price is that one call may send to
+/* Drops the oldest frames until the new one in hub->frame fits, with its key and note (`extra`).
+ * Before that, the due streams that have not been offered a frame are served, however many, so that
+ * publishers that are faster than turn_run can overrun only blocked streams. The price is a send to
  * a whole room. Meanwhile a stream's owner may publish, which may move hub->frame. */
-static void make_space(struct hub *hub, struct room *room)
+static void make_space(struct hub *hub, struct room *room, size_t extra)
 {
     struct ring *ring = &room->ring;
-    while (!ring_fits(ring, hub->frame.len)) {
+    while (!ring_fits(ring, hub->frame.len, extra)) {
         turn_serve_before(hub, room, ring_end(ring, ring->first));
         room_drop_oldest(hub, room);
     }
@@ -298,6 +298,7 @@ static void append(struct hub *hub, struct room *room, const struct entry *entry
     if (entry->key != NULL) {
         entry->key->pending = NULL;
         entry->key->number = room->ring.next;
+        room->ring.extra += key_weight(entry->key->len);
     }
     ring_append(&room->ring, entry, buffer_span(&hub->frame));
     hub->held += hub->frame.len;
@@ -342,7 +343,7 @@ void hub_safe(struct hub *hub, struct publication *p)
     buffer_clear(frame);
     frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);
-    make_space(hub, p->room);
+    make_space(hub, p->room, p->key != NULL ? key_weight(p->key->len) : 0);
     append(hub, p->room, &entry);
     /* The POST is answered before any stream gets the frame: streams are served in turn_run. */
     settle(hub, p, SETTLED_SAFE);
@@ -368,10 +369,12 @@ static bool take_key(struct hub *hub, struct room *room, const struct stored *m,
     if (m->key.len == 0)
         return true;
     struct key *known = room_find_key(hub, room, m->key, m->author);
-    if (known != NULL && known->pending != NULL)
+    if (known != NULL && known->pending != NULL) {
         known->pending->key = NULL;
-    else if (known != NULL)
+    } else if (known != NULL) {
         ring_entry(&room->ring, known->number)->key = NULL;
+        room->ring.extra -= key_weight(known->len);
+    }
     *key = known != NULL ? known : room_add_key(hub, room, m->key, m->author);
     return *key != NULL;
 }
@@ -430,7 +433,8 @@ static enum append compare_old(const struct room *room, const struct stored *m)
 }
 
 /* Looks up the key after make_space, which may drop the message that has the key, and the key with
- * it. Pending messages keep their reserved space (ring_prepare), because hub_safe must not fail. */
+ * it. Pending messages keep their reserved space (ring_prepare), because hub_safe must not fail;
+ * until this message is in the ring, it counts as pending. */
 static enum append append_payload(struct hub *hub, struct room *room, const struct stored *m)
 {
     struct entry entry = { .id = m->id,
@@ -450,10 +454,13 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
         pass_over(hub, room, m->id, len);
         return APPEND_TOO_LARGE;
     }
-    if (!ring_prepare(ring, room->pending, room->pending_bytes + len))
-        return APPEND_NO_MEMORY;
-    make_space(hub, room);
-    if (!take_key(hub, room, m, &entry.key) ||
+    size_t note = m->kind == MESSAGE_OTHER ? note_weight(m->note.len) : 0;
+    room->pending_bytes += len;
+    bool prepared = ring_prepare(ring, room->pending, room->pending_bytes);
+    if (prepared)
+        make_space(hub, room, key_weight(m->key.len) + note);
+    room->pending_bytes -= len;
+    if (!prepared || !take_key(hub, room, m, &entry.key) ||
         (m->kind == MESSAGE_OTHER && !room_add_note(room, m->note)))
         return APPEND_NO_MEMORY;
     append(hub, room, &entry);
@@ -569,7 +576,8 @@ static void forget(struct hub *hub, struct room *room)
     enqueue(hub, p);
 }
 
-/* Keeps hub->frame while a message is pending, because its POST has reserved that space. */
+/* Keeps hub->frame while a message is pending, because its POST has reserved that space. The tables
+ * shrink here, where nothing walks over them. */
 void hub_tick(struct hub *hub)
 {
     /* The loop serves streams after this, so what becomes due here is sent in the same turn. */
@@ -581,6 +589,9 @@ void hub_tick(struct hub *hub)
     /* A room in this list has no streams and no pending messages. */
     while ((room = longest_silent(hub)) != NULL && silent_until(hub, room) <= hub->mono_ms)
         forget(hub, room);
+    table_trim(&hub->rooms);
+    table_trim(&hub->names);
+    table_trim(&hub->keys);
     if (hub->body.capacity > SCRATCH_KEPT_BYTES)
         buffer_free(&hub->body);
     if (hub->frame.capacity > SCRATCH_KEPT_BYTES && hub->pending == 0)

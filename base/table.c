@@ -6,7 +6,7 @@
  * because a table needs less strength than a signature.
  *
  * The table grows all at once: a table_add that doubles it moves all n nodes, but the next doubling
- * comes n adds later. It never shrinks, because other limits bound the number of nodes. */
+ * comes n adds later. It shrinks the same way, but only when its owner says so (table_trim). */
 
 #include "base/table.h"
 
@@ -70,8 +70,8 @@ uint64_t table_hash(struct span s, uint64_t seed)
 }
 
 /* Moves all nodes into `capacity` chains. The lowest bits of a hash are the index of its chain, so
- * doubling divides each chain into two and reverses its order. If memory runs out, the table stays
- * as it is, slower but correct, and the next table_add tries again. */
+ * doubling divides each chain into two and reverses its order; halving joins two. If memory runs
+ * out, the table stays as it is, slower but correct, and the next table_add tries again. */
 static void resize(struct table *t, size_t capacity)
 {
     struct node **chains = calloc(capacity, sizeof *chains);
@@ -103,6 +103,16 @@ bool table_add(struct table *t, struct node *node)
     *chain = node;
     t->count++;
     return true;
+}
+
+/* Leaves more than twice as many chains as nodes, so that they grow again only after many adds. */
+void table_trim(struct table *t)
+{
+    size_t capacity = t->capacity;
+    while (capacity > CHAINS_MIN && t->count < capacity / 4)
+        capacity /= 2;
+    if (capacity < t->capacity)
+        resize(t, capacity);
 }
 
 /* Searches for the link to the node: one step on average, because there are at least as many chains

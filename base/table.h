@@ -40,6 +40,9 @@ bool table_add(struct table *t, struct node *node);
 /* Removes a node, which must be in the table. The owner then frees it. */
 void table_remove(struct table *t, struct node *node);
 
+/* Gives back chains if there are over four times as many as nodes. Call this only between walks. */
+void table_trim(struct table *t);
+
 /* Return the first node with this hash, and the next node with the same hash as `node`; NULL if
  * there is none. The caller compares the keys, because two keys can have the same hash. */
 struct node *table_find(const struct table *t, uint64_t hash);

@@ -56,8 +56,9 @@ static const struct option server_options[] = {
         "serve this folder instead of the chat page" },
     { "history", "SIZE", KIND_SIZE, FIELD(hub.history), 256 * KIB, 16 * KIB, 1024ull * MIB, false,
         0,
-        "memory for the latest messages of each room, rounded up\n"
-        "to a power of two (256K)" },
+        "what the latest messages of each room may take, with 56\n"
+        "bytes each and their keys, rounded up to a power of two\n"
+        "(256K); a room takes at most twice as much memory" },
     { "max-rooms", "N", KIND_COUNT, FIELD(hub.max_rooms), 256, 1, 10000000, true, 0,
         "the most rooms at a time (256)" },
     { "room", "NAME", KIND_LIST, FIELD(hub.allowed), 0, 0, 0, false, 0,

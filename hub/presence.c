@@ -102,18 +102,24 @@ static void move_up(struct present *names, size_t place, size_t count)
     }
 }
 
-/* Inserts a name at its place. The array doubles when it is full, and keeps its memory until the
- * room is freed. */
+enum { PRESENT_MIN = 4 };
+
+/* Moves the array to a new capacity. Returns false if out of memory; then nothing has changed. */
+static bool resize(struct presence *p, size_t capacity)
+{
+    struct present *names = realloc(p->names, capacity * sizeof *names);
+    if (names == NULL)
+        return false;
+    p->names = names;
+    p->capacity = capacity;
+    return true;
+}
+
+/* Inserts a name at its place. The array doubles when it is full. */
 static bool insert(struct presence *p, size_t place, struct name *name)
 {
-    if (p->count == p->capacity) {
-        size_t capacity = p->capacity > 0 ? p->capacity * 2 : 4;
-        struct present *names = realloc(p->names, capacity * sizeof *names);
-        if (names == NULL)
-            return false;
-        p->names = names;
-        p->capacity = capacity;
-    }
+    if (p->count == p->capacity && !resize(p, p->capacity > 0 ? p->capacity * 2 : PRESENT_MIN))
+        return false;
     move_up(p->names, place, p->count);
     p->names[place] = (struct present) { name, 1 };
     p->count++;
@@ -136,7 +142,8 @@ bool presence_join(struct presence *p, struct name *name)
     return true;
 }
 
-/* Never fails. memmove(3) is fast in this direction, so it needs no pieces. */
+/* Never fails: an array that cannot shrink stays as it is. memmove(3) is fast in this direction, so
+ * it needs no pieces. */
 void presence_leave(struct presence *p, struct name *name)
 {
     must(p->online > 0);
@@ -150,6 +157,8 @@ void presence_leave(struct presence *p, struct name *name)
         return;
     p->count--;
     memmove(&p->names[place], &p->names[place + 1], (p->count - place) * sizeof *p->names);
+    if (p->capacity > PRESENT_MIN && p->count < p->capacity / 4)
+        resize(p, p->capacity / 2);
 }
 
 /* Writes no id, so that the event does not move a client's Last-Event-ID. Writes the whole state,

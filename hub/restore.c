@@ -138,11 +138,19 @@ static void restore_past(struct hub *hub)
         hub->lost = first;
 }
 
-/* Drops what exceeds --history. Returns false if out of memory. */
+/* Returns whether a ring holds more than `limit`. A single message does only by its frame. */
+static bool is_over(const struct ring *ring, size_t limit)
+{
+    bool several = ring->next - ring->first > 1;
+    return (several ? ring_weight(ring) : ring->head - ring->tail) > limit;
+}
+
+/* Drops what exceeds --history, as a ring does that gets the same messages with that limit. Returns
+ * false if out of memory. */
 static bool fit(struct hub *hub, struct room *room, struct restore_excess *excess)
 {
     struct ring *ring = &room->ring;
-    while (ring->head - ring->tail > hub->limit) {
+    while (is_over(ring, hub->limit)) {
         excess->messages++;
         excess->bytes += ring_end(ring, ring->first) - ring_entry(ring, ring->first)->offset;
         room_drop_oldest(hub, room);

@@ -27,8 +27,8 @@ bool restore_state(struct hub *hub, struct id start, struct id last, struct id l
  * are more than UNUSED_MAX. */
 void restore_unused(struct hub *hub, struct id after, struct id before);
 
-/* Notes how many bytes of each room the server held when it wrote what is being restored, so that
- * restore_end can tell what no longer fits from what had been dropped before. */
+/* Notes the --history of the server that wrote what is being restored, so that restore_end can tell
+ * what no longer fits from what had been dropped before. */
 void restore_history(struct hub *hub, uint64_t bytes);
 
 /* Sets what a room has lost, and makes the room if needed. Returns false if out of memory. */

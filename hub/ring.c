@@ -2,9 +2,9 @@
  *
  * Offsets are taken modulo the capacity only on access. A full ring can therefore be told from an
  * empty one without a spare byte, the ring holds head - tail bytes, and it can grow without
- * changing a cursor. It starts small because most rooms stay quiet, grows by doubling, and shrinks
- * only at startup, if the limit was higher before. Mapping the memory twice, back to back, would
- * make every span contiguous; without that, a span has at most two pieces, which sendmsg(2)
+ * changing a cursor. It starts small because most rooms stay quiet, grows by doubling, and shrinks,
+ * so that it takes at most twice its limit (ring_trim). Mapping the memory twice, back to back,
+ * would make every span contiguous; without that, a span has at most two pieces, which sendmsg(2)
  * accepts.
  *
  * Appending copies a frame, dropping is O(1), and binary search finds an id or offset. */
@@ -15,9 +15,9 @@
 
 /* The debug build begins with almost nothing, so that growth and wrap-around are frequent. */
 #ifdef DEBUG
-enum { RING_MIN_BYTES = 16, ENTRIES_MIN = 1 };
+enum { RING_MIN_BYTES = 16, ENTRIES_SPARE = 1 };
 #else
-enum { RING_MIN_BYTES = 1024, ENTRIES_MIN = 8 };
+enum { RING_MIN_BYTES = 1024, ENTRIES_SPARE = 8 };
 #endif
 
 void ring_init(struct ring *r, size_t limit)
@@ -83,20 +83,30 @@ static bool move_bytes(struct ring *r, size_t capacity)
     return true;
 }
 
-/* Doubles the array of entries and moves each entry to the slot of its number. The array needs no
- * limit of its own, because the ring's bytes bound the number of entries. */
-static bool grow_entries(struct ring *r)
+/* Moves the entries to a new array, the oldest first. A failure changes nothing. */
+static bool move_entries(struct ring *r, size_t capacity)
 {
-    size_t capacity = r->entry_capacity > 0 ? r->entry_capacity * 2 : ENTRIES_MIN;
     struct entry *entries = malloc(capacity * sizeof *entries);
     if (entries == NULL)
         return false;
     for (uint64_t n = r->first; n < r->next; n++)
-        entries[n & (capacity - 1)] = *ring_entry(r, n);
+        entries[n - r->first] = *ring_entry(r, n);
     free(r->entries);
     r->entries = entries;
     r->entry_capacity = capacity;
+    r->place = 0;
     return true;
+}
+
+/* Adds only a quarter, because entries are much of what short messages take. */
+static size_t with_spare(uint64_t entries)
+{
+    return (size_t)(entries + entries / 4) + ENTRIES_SPARE;
+}
+
+static bool reach_entries(struct ring *r, uint64_t needed)
+{
+    return needed <= r->entry_capacity || move_entries(r, with_spare(needed));
 }
 
 /* Doubles the capacity until `needed` bytes fit. Returns false if they exceed the limit, or memory
@@ -111,24 +121,28 @@ static bool reach(struct ring *r, uint64_t needed)
     return capacity >= needed && move_bytes(r, capacity);
 }
 
-/* Expects totals for all messages pending for this ring, because two that each fit alone must also
- * fit together. Never needs more than the limit: beyond it, the oldest frames are dropped. */
-bool ring_prepare(struct ring *r, size_t count, size_t len)
+/* Returns the bytes that are needed for `len` more. Beyond the limit, frames are dropped. */
+static uint64_t bytes_with(const struct ring *r, size_t len)
 {
     uint64_t needed = r->head - r->tail + len;
-    while (r->next - r->first + count > r->entry_capacity)
-        if (!grow_entries(r))
-            return false;
-    return reach(r, needed < r->limit ? needed : r->limit);
+    return needed < r->limit ? needed : r->limit;
+}
+
+/* Expects totals for all messages pending for this ring, because two that each fit alone must also
+ * fit together. */
+bool ring_prepare(struct ring *r, size_t count, size_t len)
+{
+    return reach_entries(r, r->next - r->first + count) && reach(r, bytes_with(r, len));
 }
 
 /* Also returns false if memory is short. The caller then drops the oldest frame, so the history
- * becomes shorter, but no message is refused. */
-bool ring_fits(struct ring *r, size_t len)
+ * becomes shorter, but no message is refused. An empty ring fits any frame that ring_prepare
+ * expects, so this ends. */
+bool ring_fits(struct ring *r, size_t len, size_t extra)
 {
-    if (r->next - r->first >= r->entry_capacity && !grow_entries(r))
+    if (!ring_empty(r) && ring_weight(r) + sizeof(struct entry) + len + extra > r->limit)
         return false;
-    return reach(r, r->head - r->tail + len);
+    return reach_entries(r, r->next - r->first + 1) && reach(r, r->head - r->tail + len);
 }
 
 /* Checks the order of the ids, because binary search and merging rely on it. */
@@ -148,6 +162,7 @@ void ring_drop(struct ring *r)
 {
     must(!ring_empty(r));
     r->tail = ring_end(r, r->first);
+    r->place = r->place + 1 < r->entry_capacity ? r->place + 1 : 0;
     r->first++;
 }
 
@@ -156,15 +171,6 @@ void ring_pass(struct ring *r, size_t len)
     must(ring_empty(r));
     r->head += len;
     r->tail = r->head;
-}
-
-bool ring_shrink(struct ring *r, size_t limit)
-{
-    must(r->head - r->tail <= limit);
-    if (r->capacity > limit && !move_bytes(r, limit))
-        return false;
-    r->limit = limit;
-    return true;
 }
 
 /* ==== Looking into it ========================================================================= */
@@ -216,4 +222,37 @@ uint64_t ring_at(const struct ring *r, uint64_t offset)
             low = middle + 1;
     }
     return low;
+}
+
+/* ==== Giving memory back ====================================================================== */
+
+/* Messages of another kind can displace those that the ring has grown for: large ones, or short
+ * ones without keys. The bytes are kept if more than 3/8 of them are used, and so are entries if
+ * more than 5/8 are. Thus what weighs at most the limit never takes more than twice the limit:
+ *
+ *      bytes      the limit, of which 3/8 are used       that leaves 5/8 of the limit
+ *      entries    8/5 of those 5/8: the limit again
+ *
+ * A fifth of what is used must come or go between two moves, so the average cost is constant. If
+ * out of memory, keeps what it has. */
+void ring_trim(struct ring *r, size_t count, size_t len)
+{
+    uint64_t bytes = bytes_with(r, len), entries = r->next - r->first + count;
+    size_t capacity = r->capacity;
+    while (capacity > RING_MIN_BYTES && bytes <= capacity / 8 * 3)
+        capacity /= 2;
+    if (capacity < r->capacity)
+        move_bytes(r, capacity);
+    if (r->entry_capacity > with_spare(with_spare(entries)))
+        move_entries(r, with_spare(entries));
+}
+
+bool ring_shrink(struct ring *r, size_t limit)
+{
+    must(r->head - r->tail <= limit);
+    if (r->capacity > limit && !move_bytes(r, limit))
+        return false;
+    r->limit = limit;
+    ring_trim(r, 0, 0);
+    return true;
 }

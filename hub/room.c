@@ -127,10 +127,13 @@ void room_forget_key(struct hub *hub, struct key *key)
 void room_drop_oldest(struct hub *hub, struct room *room)
 {
     struct entry *oldest = ring_entry(&room->ring, room->ring.first);
-    if (oldest->key != NULL)
+    if (oldest->key != NULL) {
+        room->ring.extra -= key_weight(oldest->key->len);
         room_forget_key(hub, oldest->key);
+    }
     if (oldest->kind == MESSAGE_OTHER) {
         struct note *note = CONTAINER(room->notes.next, struct note, link);
+        room->ring.extra -= note_weight(note->len);
         list_remove(&note->link);
         free(note);
     }
@@ -155,6 +158,7 @@ bool room_add_note(struct room *room, struct span bytes)
     note->len = bytes.len;
     memcpy(note->bytes, bytes.at, bytes.len);
     list_append(&room->notes, &note->link);
+    room->ring.extra += note_weight(bytes.len);
     return true;
 }
 
@@ -173,10 +177,12 @@ void room_free(struct hub *hub, struct room *room)
     free(room);
 }
 
-/* Costs little, because most calls return at once. A silent room is appended to the list with the
- * current time, so that the list stays in the order of silent_ms. */
+/* Costs little, because most calls return at once. Each settled message comes here, so the ring
+ * also gives back what it no longer needs. A silent room is appended to the list with the current
+ * time, so that the list stays in the order of silent_ms. */
 void room_release(struct hub *hub, struct room *room)
 {
+    ring_trim(&room->ring, room->pending, room->pending_bytes);
     if (room->members > 0 || room->pending > 0)
         return;
     if (ring_empty(&room->ring)) {

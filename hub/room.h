@@ -47,6 +47,21 @@ struct note {
     char bytes[];
 };
 
+/* What the heap adds to an allocation: its own header, and rounding up. */
+enum { HEAP_BYTES = 16 };
+
+/* Return what a key and a note weigh in the ring: all the memory that they take. A key has up to
+ * two chains in its table. `len` is 0 for no key. */
+static inline size_t key_weight(size_t len)
+{
+    return len > 0 ? sizeof(struct key) + 2 * sizeof(struct node *) + HEAP_BYTES + len : 0;
+}
+
+static inline size_t note_weight(size_t len)
+{
+    return sizeof(struct note) + HEAP_BYTES + len;
+}
+
 struct room {
     struct node node;
     struct ring ring;

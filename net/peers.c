@@ -31,6 +31,7 @@ static void forget(struct peer *peer)
     list_remove(&peer->idle);
     idle_count--;
     table_remove(&peers, &peer->node);
+    table_trim(&peers);
     free(peer);
 }
 

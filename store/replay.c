@@ -34,6 +34,9 @@
  * case the file is not what it seems. */
 enum { TORN_MAX_BYTES = 1 << 20 };
 
+/* A message counts towards --history for at most three times the size of its record. */
+enum { MEMORY_PER_BYTE = 3 };
+
 /* What was found so far. */
 struct replay {
     struct journal *j;
@@ -207,7 +210,7 @@ static uint64_t read_pieces(struct replay *all, struct reader *r)
     while (reader_next(r, &piece) != PIECE_ERROR) {
         all->missing += piece.missing;
         if (piece.offset == 0 && r->version == 0) /* version 1 does not say what was held */
-            restore_history(all->j->hub, r->size);
+            restore_history(all->j->hub, r->size * MEMORY_PER_BYTE);
         bool fine = piece.type == PIECE_RECORD && restore_record(all, &piece);
         if (piece.type == PIECE_TORN)
             cut_off(all, &piece);

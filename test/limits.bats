@@ -399,6 +399,85 @@ END
   same "$(posts 4 | paste -sd ' ')" '201 201 201 201'
 }
 
+# ---- The memory of a room ----
+
+# Posts COUNT messages with `data` of SIZE bytes on one connection, as fast as possible. If MARK is
+# given, each has a key of 64 bytes that begins with it.
+fill() { # COUNT SIZE [MARK]
+  awk -v count="$1" -v size="$2" -v mark="${3:-}" 'BEGIN {
+    body = sprintf("{\"data\":\"%" size "s\"}", "")
+    for (n = 1; n <= count; n++)
+      printf "POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n%s",
+        mark != "" ? sprintf("Idempotency-Key: %s%0" 64 - length(mark) "d\r\n", mark, n) : "", length(body), body
+    printf "GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+  }' >requests
+  connect
+  cat requests >&"$CONNECTION" 3>&- &
+  CLIENTS+=($!)
+  timeout 120 cat <&"$CONNECTION" >answers
+  exec {CONNECTION}>&-
+  same "$(grep -ac '^HTTP/1.1 201 ' answers)" "$1"
+}
+
+# Prints the ids of the messages that the lobby holds, one per line.
+held() {
+  listen replay 'last_event_id=0-0'
+  awk '/^id: / { id = $2 } /^event: ready/ { exit } /^data: *$/ { print id }' replay
+  kill "$CLIENT_PID"
+}
+
+# Prints how much memory the server uses, in KB.
+memory() {
+  awk '/^VmRSS/ { print $2 }' "/proc/$SERVER_PID/status"
+}
+
+@test "entries and keys count towards --history, and a room takes at most twice as much memory" {
+  local before count=60000
+  ! is_sanitized || count=20000
+  start_server --history 4M
+  fill 1 0 w
+  before=$(memory)
+  # A frame has 25 bytes besides its id, an entry 56, a key 80 besides its 64. Ids have 15 to 18 bytes.
+  fill "$count" 0 a
+  between "$(held | wc -l)" $((4 * 1024 * 1024 / (25 + 18 + 56 + 144))) $((4 * 1024 * 1024 / (25 + 15 + 56 + 144)))
+  ! is_sanitized || return 0 # sanitizers need memory of their own
+  between $(($(memory) - before)) 3000 8192
+  fill 100000 0
+  between "$(held | wc -l)" $((4 * 1024 * 1024 / (25 + 18 + 56))) $((4 * 1024 * 1024 / (25 + 15 + 56)))
+  between $(($(memory) - before)) 3000 8192
+}
+
+@test "a room gives back the memory that its messages no longer need" {
+  ! is_sanitized || return 0 # sanitizers keep freed memory
+  local before
+  start_server --history 4M
+  fill 1 0 w
+  before=$(memory)
+  fill 2000 5000
+  fill 100000 0
+  fill 60000 0 a
+  between $(($(memory) - before)) 3000 5500
+  fill 2000 5000
+  between $(($(memory) - before)) 3000 5500
+}
+
+@test "a restart keeps all that a full room holds, with its keys" {
+  local i
+  start_server --history 64K --journal chat.journal --sync none
+  fill 500 0 a
+  fill 200 300
+  fill 100 0 b
+  held >before
+  for i in 1 2; do
+    stop_server
+    start_server --history 64K --journal chat.journal --sync none
+    held | cmp - before
+    lacks "$(<"$SERVER_LOG")" dropped=
+  done
+  post '{"data":""}' -H "Idempotency-Key: $(printf 'b%063d' 100)"
+  same "$STATUS $(jq -r .id <<<"$BODY")" "200 $(tail -n 1 before)"
+}
+
 # ---- Behind a proxy ----
 
 # Prints the field in which a proxy reports these addresses.

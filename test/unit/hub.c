@@ -151,7 +151,8 @@ struct post {
     uint64_t order; /* of its item in the log */
     bool forgets;
     bool entered;   /* it is or was in its place's history */
-    bool keyless;   /* another message has taken its key */
+    bool keyless;   /* another message has taken its key while it was pending */
+    bool robbed;    /* a later message in its place has taken its key */
     bool too_large; /* its place cannot hold it, so no reader gets it */
     bool undone;    /* the hub has been restored from a log that never had it */
     bool marked;    /* for recount and free_bodies */
@@ -168,10 +169,10 @@ struct posts {
  * `dropped` nor before `excuse` is false. */
 struct place {
     struct posts posts;
-    size_t first, held_bytes;
-    struct id lost;    /* the newest id that it may have lost */
-    struct id dropped; /* the newest id that it has really dropped */
-    struct id excuse;  /* the newest id when a room was removed, the last time before it was made */
+    size_t first, held_bytes, weight; /* bytes of the held frames; all that counts for --history */
+    struct id lost;                   /* the newest id that it may have lost */
+    struct id dropped;                /* the newest id that it has really dropped */
+    struct id excuse; /* the newest id when a room was removed, the last time before it was made */
     bool exists, has_dropped; /* the second: since it was made */
     unsigned members, pending, online;
     unsigned named[NAMES]; /* streams per name; name 0 means no name */
@@ -420,11 +421,29 @@ static void raise_id(struct id *id, struct id to)
         *id = to;
 }
 
+/* Returns what a post counts for --history: its frame, its entry, its key and its note. */
+static size_t weight_of(const struct post *post)
+{
+    size_t weight = post->frame.len + sizeof(struct entry);
+    if (post->m.key.len > 0 && !post->keyless && !post->robbed)
+        weight += sizeof(struct key) + 2 * sizeof(void *) + 16 + post->m.key.len;
+    if (post->kind == MESSAGE_OTHER)
+        weight += sizeof(struct note) + 16 + post->note_len;
+    return weight;
+}
+
+/* Returns whether a place must drop its oldest post before this one enters. */
+static bool is_full(const struct place *place, const struct post *post)
+{
+    return oldest_of(place) != NULL && place->weight + weight_of(post) > w.limit;
+}
+
 /* Drops the place's oldest post. Readers that resume from before the post have a gap. */
 static void drop(struct place *place)
 {
     const struct post *post = post_of(place, place->first++);
     place->held_bytes -= post->frame.len;
+    place->weight -= weight_of(post);
     place->has_dropped = true;
     raise_id(&place->lost, post->id);
     raise_id(&place->dropped, post->id);
@@ -472,15 +491,40 @@ static struct place *place_of(const struct post *post)
     return place_named(post->m.room);
 }
 
+/* Returns whether two messages of a room have the same key: only those of one user, or those of
+ * no user. */
+static bool is_same_key(const struct message *a, const struct message *b)
+{
+    uint64_t of_a = a->author.by_user ? a->author.by : 0;
+    uint64_t of_b = b->author.by_user ? b->author.by : 0;
+    return span_equal(a->key, b->key) && of_a == of_b;
+}
+
+/* Takes the key of a post that enters from the held post that has it. */
+static void take_key(struct place *place, const struct post *entering)
+{
+    for (size_t at = place->first; !entering->keyless && at < place->posts.count; at++) {
+        struct post *post = post_of(place, at);
+        if (post->m.key.len == 0 || post->keyless || !is_same_key(&post->m, &entering->m))
+            continue;
+        place->weight -= weight_of(post);
+        post->robbed = true;
+        place->weight += weight_of(post);
+    }
+}
+
 /* Adds a safe message to its place, which first drops as many old ones as necessary to stay within
  * its history. */
 static void enter(struct post *post)
 {
     struct place *place = place_of(post);
-    while (place->held_bytes + post->frame.len > w.limit)
+    post->robbed = false; /* it may have been, before a restart */
+    while (is_full(place, post))
         drop(place);
+    take_key(place, post);
     push(&place->posts, post);
     place->held_bytes += post->frame.len;
+    place->weight += weight_of(post);
     post->entered = true;
     post->too_large = false;
     raise_id(&w.newest, post->id);
@@ -492,6 +536,7 @@ static void pass(struct post *post)
     struct place *place = place_of(post);
     push(&place->posts, post);
     place->held_bytes += post->frame.len;
+    place->weight += weight_of(post);
     post->entered = post->too_large = true;
     while (oldest_of(place) != NULL)
         drop(place);
@@ -675,8 +720,7 @@ static void sync_model(void)
     struct place *place = place_of(next);
     bool any = ask_oldest(place, &oldest);
     while (oldest_of(place) != NULL && !(any && id_equal(*oldest_of(place), oldest))) {
-        check(place->held_bytes + next->frame.len > w.limit,
-            "a message is dropped only to make space for the next one");
+        check(is_full(place, next), "a message is dropped only to make space for the next one");
         drop(place);
     }
 }
@@ -691,15 +735,6 @@ static struct id clock_id(void)
     else
         w.last.seq++;
     return w.last;
-}
-
-/* Returns whether two messages of a room have the same key: only those of one user, or those of
- * no user. */
-static bool is_same_key(const struct message *a, const struct message *b)
-{
-    uint64_t of_a = a->author.by_user ? a->author.by : 0;
-    uint64_t of_b = b->author.by_user ? b->author.by : 0;
-    return span_equal(a->key, b->key) && of_a == of_b;
 }
 
 /* Returns the newest post that has the key. Searches from the end, because if two messages from
@@ -931,7 +966,8 @@ static struct author draw_author(void)
 static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
-    static const char *const keys[KEYS] = { "k", "k1", "k2", "key-3", "key-4", "key-5" };
+    static const char *const keys[KEYS] = { "k", "k1", "k2", "key-3", "key-4",
+        "the-longest-key-has-sixty-four-bytes-and-weighs-more-than-others" };
     /* Half of the messages enter one room, so that its history is always full. */
     const struct place *place = &w.places[chance(2) ? 3 : draw(PLACES)];
     struct message m = { .kind = (enum message_kind)draw(4), .room = name_of(place) };
@@ -1997,16 +2033,10 @@ static struct post *draw_foreign(void)
     return post;
 }
 
-/* Brings a message that another process has published. If one of our own messages with the same key
- * is pending, it loses the key: the message that is safe first owns it. */
-static void bring(void)
+/* Brings a numbered message, which its room can hold. */
+static void bring_post(struct post *post)
 {
-    struct post *post = draw_foreign();
     struct place *place = place_of(post);
-    struct post *first = find_key(place, &post->m);
-    if (first != NULL && !first->entered)
-        first->keyless = true;
-    number(post, late_id(), w.unix_ms);
     make(place);
     place->pending++; /* its streams may leave meanwhile */
     enter_one(post);
@@ -2016,10 +2046,23 @@ static void bring(void)
     release(place);
 }
 
+/* Brings a message that another process has published. If one of our own messages with the same key
+ * is pending, it loses the key: the message that is safe first owns it. */
+static void bring(void)
+{
+    struct post *post = draw_foreign();
+    struct post *first = find_key(place_of(post), &post->m);
+    if (first != NULL && !first->entered)
+        first->keyless = true;
+    number(post, late_id(), w.unix_ms);
+    bring_post(post);
+}
+
 /* Brings a message that is larger than the history. Its room cannot hold it, and drops all earlier
  * messages after offering them to the streams. Every reader of the room has then missed a message,
- * and is overrun. */
-static void bring_too_large(void)
+ * and is overrun. Or brings one that fills the history, so that it weighs more with its entry: a
+ * room holds one such message. */
+static void bring_large(void)
 {
     struct place *place = &w.places[draw(PLACES)];
     const size_t size = (size_t)w.settings.history;
@@ -2031,6 +2074,12 @@ static void bring_too_large(void)
     post->m.body = (struct span) { text, size };
     post->kind = MESSAGE_TEXT;
     number(post, late_id(), w.unix_ms);
+    if (chance(2)) {
+        post->m.body.len -= post->frame.len - size + draw(80);
+        number(post, post->id, post->time_ms);
+        bring_post(post);
+        return;
+    }
     make(place);
     place->pending++;
     check(append_post(post) == APPEND_TOO_LARGE,
@@ -2107,7 +2156,7 @@ static void settle_late(void)
     if (chance(8))
         bring_again();
     if (chance(20))
-        bring_too_large();
+        bring_large();
 }
 
 /* Ends a turn: hands the batch to the keeper. */
@@ -2269,6 +2318,15 @@ static void check_readers(void)
     }
 }
 
+/* Checks that the tables are in proportion to what is in them after a tick. */
+static void check_tables(void)
+{
+    const struct table *tables[] = { &w.hub->rooms, &w.hub->names, &w.hub->keys };
+    for (size_t i = 0; i < 3; i++)
+        check(tables[i]->capacity <= 16 || tables[i]->count >= tables[i]->capacity / 4,
+            "a table gives back the chains that it no longer needs");
+}
+
 /* Lets every reader take everything, with enough time. Then all readers must have all messages and
  * the latest presence, and the hub must be idle. A lost message or wake-up shows here. */
 static void come_to_rest(void)
@@ -2300,6 +2358,7 @@ static void come_to_rest(void)
         }
         pass_time(SECOND_MS + 1);
         tick();
+        check_tables();
         settle(); /* a room may have been silent for too long */
     }
     run(READERS);

@@ -338,7 +338,8 @@ static void settle_place(
         excess->rooms++;
         excess->room_messages += place->posts.count - place->first;
     }
-    while (!goes && place->held_bytes > w.limit) {
+    while (!goes &&
+           (place->posts.count - place->first > 1 ? place->weight : place->held_bytes) > w.limit) {
         excess->messages++;
         excess->bytes += post_of(place, place->first)->frame.len;
         drop(place);
@@ -550,6 +551,25 @@ static void check_entries(const struct place *place, const struct room *room)
     check(link->prev == &room->notes, "a note is dropped with its message");
 }
 
+/* Checks that a room's memory, as the heap gives it, is in proportion to its history. The debug
+ * build's arrays begin smaller, but none of the bounds is so small. */
+static void check_memory(const struct place *place, const struct room *room)
+{
+    enum { LEAST_BYTES = 2048 };
+    const struct ring *ring = &room->ring;
+    check(ring_weight(ring) == place->weight, "a room weighs as much as its place");
+    check(ring->capacity + ring->entry_capacity * sizeof(struct entry) + ring->extra <=
+              2 * w.limit + LEAST_BYTES,
+        "a room takes at most twice its history");
+    check(room->pending > 0 || ring->capacity <= 1024 || ring->capacity / 4 < place->held_bytes,
+        "a ring gives back the bytes that it no longer needs");
+    check(room->pending > 0 ||
+              ring->entry_capacity <= 2 * (place->posts.count - place->first) + LEAST_BYTES / 64,
+        "a ring gives back the entries that it no longer needs");
+    check(room->presence.capacity <= 4 || room->presence.count >= room->presence.capacity / 4,
+        "presence gives back the places that it no longer needs");
+}
+
 /* Compares what the hub says of a reader that resumes from this id in each room with the model. If
  * the reader has really got it (`seen`), a gap must have a reason: a missing message, or a room
  * that was removed since. If it has got it from messages that were undone, there must be one. */
@@ -600,8 +620,10 @@ static void check_state(void)
         const struct room *room = room_find(w.hub, name_of(p));
         check_page(&(struct page_query) { .room = name_of(p), .limit = HISTORY_MAX });
         check((room != NULL) == p->exists, "a room exists when its place does");
-        if (room != NULL)
+        if (room != NULL) {
             check_entries(p, room);
+            check_memory(p, room);
+        }
         held += p->held_bytes;
         messages += p->posts.count - p->first;
     }
