@@ -27,8 +27,7 @@
  *                        several rooms, a look at each room for each frame
  *
  *      presence          at most one snapshot per room per second, and a send for each stream; a
- *                        look at each room that waits for a snapshot, 50 times a second and
- *                        whenever a quiet room changes
+ *                        look at each room that waits for a snapshot, at most 50 times a second
  *
  *      overrun check     all rooms and blocked streams, once a second while any stream is blocked
  *
@@ -45,10 +44,6 @@
 enum {
     /* Overrun streams can wait to be ended, because their ring does not wait for them. */
     OVERRUN_CHECK_MS = 1000,
-
-    /* The time between two walks over the rooms that wait for a snapshot. When many rooms change,
-     * each is due at its own time, and one walk per room would take quadratic time. */
-    PRESENCE_SCAN_MS = 20,
 
     /* A scratch buffer that a rare large message has grown beyond this size is freed. */
     SCRATCH_KEPT_BYTES = 65536,
@@ -74,6 +69,7 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
         .lost = start,
         .limit = (size_t)settings->history,
         .presence_ms = INT64_MAX,
+        .presence_at_ms = INT64_MIN / 2, /* never yet */
         .overrun_ms = mono_ms,
         .batch_end = &hub->batch,
     };
@@ -493,6 +489,7 @@ uint64_t hub_time(const struct hub *hub)
 static void tell_presence(struct hub *hub)
 {
     int64_t earliest = INT64_MAX;
+    hub->presence_at_ms = hub->mono_ms;
     for (struct link *l = hub->changed_rooms.next, *next; l != &hub->changed_rooms; l = next) {
         next = l->next;
         struct room *room = CONTAINER(l, struct room, changed_rooms);

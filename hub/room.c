@@ -203,22 +203,28 @@ void room_wake(struct hub *hub, struct room *room)
     room_mark_due(hub, room);
 }
 
-/* Returns a later time for a room with more streams, because a snapshot costs one send per stream.
- * So presence never costs a room more than 1,000 sends per second. */
+/* Returns a later time for a room with more streams, because a snapshot costs one send per stream,
+ * and for long snapshots. So presence never costs a room more than 1,000 sends or 1 MB per second,
+ * although a client can change it for free, by opening and closing one stream. */
 int64_t room_presence_due(const struct room *room)
 {
-    int64_t wait = room->presence.online;
+    int64_t bytes = (int64_t)room->presence.snapshot.len;
+    int64_t wait = room->presence.online * (bytes > 1024 ? bytes : 1024) / 1024;
     return room->told_ms + (wait > PRESENCE_MIN_MS ? wait : PRESENCE_MIN_MS);
 }
 
-/* Only notes the change: a hundred joins in a second need just one snapshot. */
+/* Only notes the change: a hundred joins in a second need just one snapshot. A room that was quiet
+ * may have been due long ago; that means now, or as soon as the hub may look again. */
 void room_changed(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->changed_rooms))
         return;
     list_append(&hub->changed_rooms, &room->changed_rooms);
-    if (room_presence_due(room) < hub->presence_ms)
-        hub->presence_ms = room_presence_due(room);
+    int64_t due = room_presence_due(room), earliest = hub->presence_at_ms + PRESENCE_SCAN_MS;
+    due = due > hub->mono_ms ? due : hub->mono_ms;
+    due = due > earliest ? due : earliest;
+    if (due < hub->presence_ms)
+        hub->presence_ms = due;
 }
 
 /* Warns once if the ids are far ahead of the clock. Either the clock is wrong now, or it was ahead

@@ -112,6 +112,7 @@ struct hub {
     struct link changed_rooms;
     struct link silent_rooms; /* the longest silent first */
     int64_t presence_ms;      /* when to look at changed_rooms next */
+    int64_t presence_at_ms;   /* when that was last done */
     int64_t overrun_ms;       /* when to look at the blocked streams next */
     unsigned blocked;         /* number of blocked streams */
     struct buffer body;       /* scratch: the body of the message that is being published */
@@ -161,7 +162,10 @@ void room_wake(struct hub *hub, struct room *room);
 void room_mark_due(struct hub *hub, struct room *room);
 
 /* Notes that presence has changed, so that a snapshot is due: at most one per max(1 s, 1 ms per
- * stream). room_presence_due returns when, in monotonic milliseconds. */
+ * stream and KiB of the last snapshot). room_presence_due returns when, in monotonic
+ * milliseconds. The hub looks for rooms that are due at most once per PRESENCE_SCAN_MS: when many
+ * rooms change, each at its own time, one look per room would take quadratic time. */
+enum { PRESENCE_SCAN_MS = 20 };
 void room_changed(struct hub *hub, struct room *room);
 int64_t room_presence_due(const struct room *room);
 

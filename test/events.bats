@@ -546,6 +546,26 @@ END
     '[100,"n0000","n0099"]'
 }
 
+# Opens a stream and waits until another one is told; sets NOW to the time in milliseconds.
+told() { # ONLINE
+  listen "s$1" ''
+  eventually "[ \"\$(events_of stream presence .data.online | tail -n 1)\" = $1 ]"
+  NOW=$(($(date +%s%N) / 1000000))
+}
+
+@test "in a room of 300 streams, snapshots of 13 KB come less often than every 3 seconds" {
+  local long before
+  long=$(times 28 %F0%9F%90%88)
+  start_server
+  listen stream ''
+  crowd 300 "/events?name=#$long"
+  told 302
+  told 303
+  before=$NOW
+  told 304
+  between $((NOW - before)) 2500 60000
+}
+
 # ---- Streams that are refused or cut off ----
 
 # Checks that the last answer is a stream refused because of a limit: 200, a retry of 10 to 30

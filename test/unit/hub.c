@@ -1544,10 +1544,12 @@ static bool join(struct reader *r, const struct plan *plan)
     r->budget = r->slow ? draw(2000) : SIZE_MAX;
     r->stream.chunked = !chance(3);
     bool fits = plan_fits(plan);
+    bool was_quiet = w.hub->presence_ms == INT64_MAX;
     enum join result =
         stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
     check(result == (fits ? JOIN_OK : JOIN_NO_ROOM),
         "a stream joins unless it needs a room beyond the limit");
+    check(!was_quiet || w.hub->presence_ms >= w.mono_ms, "a snapshot is not due in the past");
     if (!fits)
         return false;
     r->joined = true;
