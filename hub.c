@@ -76,6 +76,7 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
     list_init(&hub->due_rooms);
     list_init(&hub->changed_rooms);
     list_init(&hub->silent_rooms);
+    list_init(&hub->used_rooms);
     return hub;
 }
 
@@ -220,19 +221,21 @@ static enum publish accept_new(
 enum publish hub_publish(
     struct hub *hub, const struct message *m, struct waiter *waiter, struct receipt *receipt)
 {
-    enum join join = JOIN_OK;
-    struct room *room = room_make(hub, m->room, &join);
+    static const enum publish refused[] = { [JOIN_NO_ROOM] = PUBLISH_NO_ROOM,
+        [JOIN_NO_SHARE] = PUBLISH_NO_SHARE,
+        [JOIN_NO_MEMORY] = PUBLISH_NO_MEMORY };
+    enum join join;
+    struct room *room = room_open(hub, m->room, m->source, true, &join);
     if (room == NULL)
-        return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
+        return refused[join];
     buffer_clear(&hub->body); /* scratch: prepare copies what is accepted */
     frame_body(&hub->body, m);
     struct frame_content content = { m->kind, buffer_span(&hub->body), m->key, m->author };
     struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key) : NULL;
     if (key != NULL)
         return hub->body.failed ? PUBLISH_NO_MEMORY : repeat(&content, key, waiter, receipt);
-    enum publish result = PUBLISH_NO_MEMORY;
-    if (!hub->body.failed)
-        result = accept_new(hub, room, &content, waiter);
+    enum publish result =
+        hub->body.failed ? PUBLISH_NO_MEMORY : accept_new(hub, room, &content, waiter);
     if (result != PUBLISH_WAIT)
         room_release(hub, room);
     return result;
@@ -470,6 +473,8 @@ enum append hub_append(struct hub *hub, const struct stored *m)
     room->pending++; /* keeps the room while its streams are served */
     enum append result = append_payload(hub, room, m);
     room->pending--;
+    if (result == APPENDED)
+        room_use(hub, room, 0);
     /* restore_end looks at all rooms; an old message changes nothing. */
     if (!hub->restoring && result != APPEND_OLD && result != APPEND_REPEATED)
         room_release(hub, room);
@@ -610,6 +615,7 @@ void hub_free(struct hub *hub)
     table_free(&hub->rooms);
     table_free(&hub->names);
     table_free(&hub->keys);
+    table_free(&hub->shares);
     buffer_free(&hub->body);
     buffer_free(&hub->frame);
     free(hub);

@@ -39,6 +39,7 @@ struct room *room_new(struct hub *hub, struct span name)
         .node.hash = table_hash(name, 0),
         .lost = hub->lost,
         .told_ms = INT64_MIN / 2, /* long ago: the first snapshot is due at once */
+        .exempt = share_exempts(hub, name),
         .name_len = (uint8_t)name.len,
     };
     memcpy(room->name, name.at, name.len);
@@ -54,20 +55,50 @@ struct room *room_new(struct hub *hub, struct span name)
     list_init(&room->due_rooms);
     list_init(&room->changed_rooms);
     list_init(&room->silent_rooms);
+    list_init(&room->used_rooms);
     return room;
 }
 
-/* Enforces the limit to bound memory, because each room can use up to --history bytes. */
-struct room *room_make(struct hub *hub, struct span name, enum join *join)
+bool room_use(struct hub *hub, struct room *room, uint64_t source)
 {
-    struct room *room = room_find(hub, name);
-    uint64_t max = hub->settings->max_rooms;
-    *join = JOIN_NO_ROOM;
-    if (room == NULL && (max == 0 || hub->rooms.count < max)) {
-        *join = JOIN_NO_MEMORY;
-        room = room_new(hub, name);
-    }
-    return room;
+    if (!list_empty(&room->used_rooms))
+        return true;
+    if (!share_assign(hub, room, source))
+        return false;
+    list_append(&hub->used_rooms, &room->used_rooms);
+    hub->counted += !room->exempt;
+    return true;
+}
+
+/* Ends what room_use began. */
+static void unuse(struct hub *hub, struct room *room)
+{
+    if (list_empty(&room->used_rooms))
+        return;
+    list_remove(&room->used_rooms);
+    hub->counted -= !room->exempt;
+}
+
+/* Returns at once if the room exists and, for a message, is used: the usual case. */
+struct room *room_open(
+    struct hub *hub, struct span name, uint64_t source, bool posts, enum join *join)
+{
+    struct room *room = room_find(hub, name), *made = NULL;
+    *join = JOIN_OK;
+    if (room != NULL && (!posts || !list_empty(&room->used_rooms)))
+        return room;
+    if (!share_exempts(hub, name))
+        *join = share_check(hub, room, source);
+    if (*join != JOIN_OK)
+        return NULL;
+    if (room == NULL)
+        room = made = room_new(hub, name);
+    if (room != NULL && (posts ? room_use(hub, room, source) : share_assign(hub, room, source)))
+        return room;
+    *join = JOIN_NO_MEMORY;
+    if (made != NULL)
+        room_free(hub, made);
+    return NULL;
 }
 
 /* ==== Keys =================================================================================== */
@@ -157,6 +188,8 @@ void room_free(struct hub *hub, struct room *room)
     list_remove(&room->due_rooms);
     list_remove(&room->changed_rooms);
     list_remove(&room->silent_rooms);
+    unuse(hub, room);
+    share_assign(hub, room, 0);
     presence_free(&room->presence);
     ring_free(&room->ring);
     free(room);
@@ -166,6 +199,8 @@ void room_free(struct hub *hub, struct room *room)
  * current time, so that the list stays in the order of silent_ms. */
 void room_release(struct hub *hub, struct room *room)
 {
+    if (room->pending == 0 && ring_empty(&room->ring))
+        unuse(hub, room);
     if (room->members > 0 || room->pending > 0)
         return;
     if (ring_empty(&room->ring)) {

@@ -147,6 +147,15 @@ enum limit limits_stream(const struct peer *peer)
     return LIMIT_ADDRESS;
 }
 
+/* Uses the keyed hash: it is different for each address, and it fits into a name. */
+uint64_t limits_source(const struct peer *peer)
+{
+    if (peer == NULL || settings->max_streams_per_ip == 0)
+        return 0;
+    return settings->trusted_count > 0 || !address_is_loopback(&peer->address) ? peer->node.hash
+                                                                               : 0;
+}
+
 /* Uses the peer's bucket: see peers_may_post. The turn's clock is exact enough. */
 bool limits_post(struct peer *peer)
 {

@@ -30,6 +30,11 @@ bool limits_is_crowded(const struct peer *peer);
 enum limit { LIMIT_NONE, LIMIT_SERVER, LIMIT_ADDRESS };
 enum limit limits_stream(const struct peer *peer);
 
+/* Returns the number by which the hub knows the address (hub/share.h): 0 if no limit per address
+ * applies to it. Those of rooms and names also exempt loopback unless a proxy is trusted, because
+ * the addresses of a proxy's clients are then unknown. */
+uint64_t limits_source(const struct peer *peer);
+
 /* Returns whether this address may post another message now, and counts the message if so. */
 bool limits_post(struct peer *peer);
 
