@@ -31,7 +31,7 @@
  *
  *      overrun check     all rooms and blocked streams, once a second while any stream is blocked
  *
- *      GET /rooms        all rooms, sorted
+ *      GET /rooms        a look at each room; those with messages and at most 500 others, sorted
  */
 
 #include "hub.h"

@@ -618,7 +618,7 @@ is_busy() {
   ask /rooms
   same "$(jq -c '.rooms[0].online' <<<"$BODY")" 1
   kill "$CLIENT_PID"
-  eventually 'ask /rooms; [ "$BODY" = "{\"rooms\":[]}" ]'
+  eventually 'ask /rooms; [ "$BODY" = "{\"rooms\":[],\"more\":false}" ]'
   listen stream ''
 }
 

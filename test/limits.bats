@@ -796,6 +796,61 @@ rooms() {
   accepts '{"room":"b","message":"x"}' -H "$(by 192.0.2.1)"
 }
 
+@test "rooms of a journal that --room does not allow do not count, are not listed, and stay" {
+  local token
+  start_server --journal journal
+  curl -sS -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/octet-stream' \
+    --data-raw x "$URL/messages?room=r[1-256]" >statuses
+  same "$(sort statuses | uniq -c | xargs)" '256 201'
+  refuses 503 '{"room":"news","message":"x"}'
+  stop_server
+  head -c 32 /dev/zero | tr '\0' k >key_file
+  chmod 600 key_file
+  start_server --journal journal --room lobby --room news --room r7
+  accepts '{"message":"x"}'
+  accepts '{"room":"news","message":"x"}'
+  same "$(rooms)" 'lobby news r7'
+  ask '/messages?room=r1'
+  is_problem 403
+  ask '/events?room=r1'
+  is_problem 403
+  stop_server
+  start_server --journal journal --room lobby --key key_file
+  token=$("$SSECHAT" token --key key_file --rooms '*')
+  same "$(rooms -H "Authorization: Bearer $token")" lobby
+  stop_server
+  start_server --journal journal --max-rooms 300
+  same "$(rooms | wc -w)" 258
+  stop_server
+  # The rooms of --room never count, however many there are.
+  start_server --journal journal --max-rooms 1 --room lobby --room news --room r7 --room r8
+  lacks "$(<"$SERVER_LOG")" dropped=
+  accepts '{"room":"r8","message":"x"}'
+  same "$(rooms)" 'lobby news r7 r8'
+}
+
+@test "GET /rooms leaves out rooms without messages if it would list more than 500" {
+  start_server
+  accepts '{"room":"news","message":"x"}'
+  read_rooms 496
+  await rooms480 ready
+  listen four 'room=y1,y2,y3'
+  same "$(rooms | wc -w)" 500
+  listen five 'room=~unlisted'
+  same "$(rooms | wc -w)" 500
+  ask /rooms
+  same "$(jq .more <<<"$BODY")" false
+  listen one 'room=y4'
+  same "$(rooms)" news
+  ask /rooms
+  same "$(jq .more <<<"$BODY")" true
+  accepts '{"room":"y4","message":"x"}'
+  same "$(rooms)" 'news y4'
+  kill "$CLIENT_PID"
+  accepts '{"room":"y1","message":"x"}'
+  same "$(rooms)" 'news y1 y4'
+}
+
 # ---- Behind nginx ----
 
 @test "a stream through nginx arrives without delay, and a page behind nginx may post" {
