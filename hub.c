@@ -27,12 +27,11 @@
  *                        several rooms, a look at each room for each frame
  *
  *      presence          at most one snapshot per room per second, and a send for each stream; a
- *                        look at each room that waits for a snapshot, 50 times a second and
- *                        whenever a quiet room changes
+ *                        look at each room that waits for a snapshot, at most 50 times a second
  *
  *      overrun check     all rooms and blocked streams, once a second while any stream is blocked
  *
- *      GET /rooms        all rooms, sorted
+ *      GET /rooms        a look at each room; those with messages and at most 500 others, sorted
  */
 
 #include "hub.h"
@@ -45,10 +44,6 @@
 enum {
     /* Overrun streams can wait to be ended, because their ring does not wait for them. */
     OVERRUN_CHECK_MS = 1000,
-
-    /* The time between two walks over the rooms that wait for a snapshot. When many rooms change,
-     * each is due at its own time, and one walk per room would take quadratic time. */
-    PRESENCE_SCAN_MS = 20,
 
     /* A scratch buffer that a rare large message has grown beyond this size is freed. */
     SCRATCH_KEPT_BYTES = 65536,
@@ -74,6 +69,7 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
         .lost = start,
         .limit = (size_t)settings->history,
         .presence_ms = INT64_MAX,
+        .presence_at_ms = INT64_MIN / 2, /* never yet */
         .overrun_ms = mono_ms,
         .batch_end = &hub->batch,
     };
@@ -81,6 +77,7 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
     list_init(&hub->behind);
     list_init(&hub->changed_rooms);
     list_init(&hub->silent_rooms);
+    list_init(&hub->used_rooms);
     return hub;
 }
 
@@ -220,19 +217,21 @@ static enum publish accept_new(
 enum publish hub_publish(
     struct hub *hub, const struct message *m, struct waiter *waiter, struct receipt *receipt)
 {
-    enum join join = JOIN_OK;
-    struct room *room = room_make(hub, m->room, &join);
+    static const enum publish refused[] = { [JOIN_NO_ROOM] = PUBLISH_NO_ROOM,
+        [JOIN_NO_SHARE] = PUBLISH_NO_SHARE,
+        [JOIN_NO_MEMORY] = PUBLISH_NO_MEMORY };
+    enum join join;
+    struct room *room = room_open(hub, m->room, m->source, true, &join);
     if (room == NULL)
-        return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
+        return refused[join];
     buffer_clear(&hub->body); /* scratch: prepare copies what is accepted */
     frame_body(&hub->body, m);
     struct frame_content content = { m->kind, buffer_span(&hub->body), m->key, m->author };
     struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key, m->author) : NULL;
     if (key != NULL)
         return hub->body.failed ? PUBLISH_NO_MEMORY : repeat(&content, key, waiter, receipt);
-    enum publish result = PUBLISH_NO_MEMORY;
-    if (!hub->body.failed)
-        result = accept_new(hub, room, &content, waiter);
+    enum publish result =
+        hub->body.failed ? PUBLISH_NO_MEMORY : accept_new(hub, room, &content, waiter);
     if (result != PUBLISH_WAIT)
         room_release(hub, room);
     return result;
@@ -479,6 +478,8 @@ enum append hub_append(struct hub *hub, const struct stored *m)
     room->pending++; /* keeps the room while its streams are served */
     enum append result = append_payload(hub, room, m);
     room->pending--;
+    if (result == APPENDED)
+        room_use(hub, room, 0);
     /* restore_end looks at all rooms; an old message changes nothing. */
     if (!hub->restoring && result != APPEND_OLD && result != APPEND_REPEATED)
         room_release(hub, room);
@@ -498,6 +499,7 @@ uint64_t hub_time(const struct hub *hub)
 static void tell_presence(struct hub *hub)
 {
     int64_t earliest = INT64_MAX;
+    hub->presence_at_ms = hub->mono_ms;
     for (struct link *l = hub->changed_rooms.next, *next; l != &hub->changed_rooms; l = next) {
         next = l->next;
         struct room *room = CONTAINER(l, struct room, changed_rooms);
@@ -622,6 +624,7 @@ void hub_free(struct hub *hub)
     table_free(&hub->rooms);
     table_free(&hub->names);
     table_free(&hub->keys);
+    table_free(&hub->shares);
     buffer_free(&hub->body);
     buffer_free(&hub->frame);
     free(hub);

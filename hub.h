@@ -44,7 +44,8 @@ enum publish {
     PUBLISH_REPEATED,  /* known key, same message: the receipt is that of the first POST */
     PUBLISH_CONFLICT,  /* known key, different message */
     PUBLISH_TOO_LARGE, /* with the longest id, its frame would exceed half of the history */
-    PUBLISH_NO_ROOM,   /* it needs a new room, but there are already --max-rooms */
+    PUBLISH_NO_ROOM,   /* its room would count, but --max-rooms already do (hub/share.h) */
+    PUBLISH_NO_SHARE,  /* its room would be one too many of this source */
     PUBLISH_NO_MEMORY,
 };
 

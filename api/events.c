@@ -133,6 +133,7 @@ static const char *join(struct client *c, const struct parameters *p, const stru
     case JOIN_OK:
         break;
     case JOIN_NO_ROOM:
+    case JOIN_NO_SHARE:
         limits_log(exchange_peer(c), LIMITS_ROOM);
         return "rooms";
     case JOIN_NO_MEMORY:

@@ -33,6 +33,34 @@ void messages_start(struct hub *streams)
     hub = streams;
 }
 
+/* ==== Refused messages ======================================================================= */
+
+/* Answers a POST that the hub has refused, with what the client can change. */
+static void refuse(struct client *c, enum publish why)
+{
+    static const struct {
+        int status;
+        const char *detail;
+    } answers[] = {
+        /* 422 as in the IETF's draft for the Idempotency-Key field. */
+        [PUBLISH_CONFLICT] = { 422,
+            "This Idempotency-Key was already used for another message; use a new key." },
+        [PUBLISH_TOO_LARGE] = { 413,
+            "The message is larger than half of a room's history (--history); send a shorter "
+            "one." },
+        [PUBLISH_NO_ROOM] = { 503,
+            "The server has reached its maximum number of rooms (--max-rooms); use an existing "
+            "room." },
+        [PUBLISH_NO_SHARE] = { 429,
+            "Your address has made as many rooms as one address may (a quarter of --max-rooms); "
+            "use an existing room, or wait until one of yours is empty and forgotten." },
+        [PUBLISH_NO_MEMORY] = { 503, "The server is out of memory; try again later." },
+    };
+    if (why == PUBLISH_NO_ROOM || why == PUBLISH_NO_SHARE)
+        limits_log(exchange_peer(c), LIMITS_ROOM);
+    answer_problem(c, answers[why].status, answers[why].detail);
+}
+
 /* ==== POST /messages ========================================================================= */
 
 /* The fields of a JSON body, in the order in which read_json looks for them. */
@@ -182,7 +210,8 @@ static bool read_message(struct client *c, const struct token *token, struct mes
 {
     const char *why = NULL;
     *m = (struct message) { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY),
-        .author = access_author(token, exchange_peer(c)) };
+        .author = access_author(token, exchange_peer(c)),
+        .source = limits_source(exchange_peer(c)) };
     if (!values_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
         why = read_json(exchange_body(c), m);
     else if (!read_binary(c, exchange_body(c), m))
@@ -196,37 +225,21 @@ static bool read_message(struct client *c, const struct token *token, struct mes
 
 /* Hands the message to the hub. After PUBLISH_WAIT, `published` sends the answer. The waiter is
  * part of the client's input buffer, so waiting allocates nothing. If the client leaves first, its
- * waiter is removed from the message, which is still published. Other results are answered here. */
+ * waiter is removed from the message, which is still published. */
 static void publish(struct client *c, const struct message *m)
 {
     struct receipt receipt;
     struct waiter *waiter = exchange_waiter(c);
     waiter->done = published;
-    switch (hub_publish(hub, m, waiter, &receipt)) {
-    case PUBLISH_WAIT:
-        limits_post_more(exchange_peer(c), exchange_body(c).len, waiter->publication->size_max);
+    enum publish result = hub_publish(hub, m, waiter, &receipt);
+    if (result == PUBLISH_WAIT) {
+        size_t len = waiter->publication->content.body.len; /* as in the frame */
+        limits_post_more(exchange_peer(c), exchange_body(c).len, len);
         client_wait(c);
-        return;
-    case PUBLISH_REPEATED:
+    } else if (result == PUBLISH_REPEATED) {
         answer_receipt(c, 200, &receipt);
-        return;
-    case PUBLISH_CONFLICT: /* 422 as in the IETF's draft for the Idempotency-Key field */
-        answer_problem(
-            c, 422, "This Idempotency-Key was already used for another message; use a new key.");
-        return;
-    case PUBLISH_TOO_LARGE:
-        answer_problem(c, 413,
-            "The message is larger than half of a room's history (--history); send a shorter one.");
-        return;
-    case PUBLISH_NO_ROOM:
-        limits_log(exchange_peer(c), LIMITS_ROOM);
-        answer_problem(c, 503,
-            "The server has reached its maximum number of rooms (--max-rooms); use an existing "
-            "room.");
-        return;
-    case PUBLISH_NO_MEMORY:
-        answer_problem(c, 503, "The server is out of memory; try again later.");
-        return;
+    } else {
+        refuse(c, result);
     }
 }
 

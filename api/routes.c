@@ -58,20 +58,21 @@ void routes_start(const struct net_settings *given, struct hub *streams, struct 
 /* ==== Small handlers ========================================================================= */
 
 /* Returns whether GET /rooms shows a room. The hub, which knows nothing about tokens, calls this
- * for each room: if --key is set, a client sees only the rooms of its token. */
+ * for each room: if --key is set, a client sees only the rooms of its token. A journal can have
+ * rooms that --room does not allow; no client can read them. */
 static bool shows_room(const void *token, struct span room)
 {
-    return token_has_room(token, room);
+    return hub_allows(hub, room) && token_has_room(token, room);
 }
 
-/* Answers GET /rooms, at the cost of a walk over all rooms and a sort (history.c). */
+/* Answers GET /rooms, at the cost of a look at all rooms and a sort (history.c). */
 static void get_rooms(struct client *c, const struct token *token)
 {
     struct buffer body = { 0 };
     if (!answer_is_head(c)) {
         buffer_add(&body, SPAN("{\"rooms\":["));
-        history_rooms(hub, shows_room, token, &body);
-        buffer_add(&body, SPAN("]}\n"));
+        bool more = history_rooms(hub, shows_room, token, &body);
+        buffer_printf(&body, "],\"more\":%s}\n", more ? "true" : "false");
     }
     answer_json(c, 200, &body);
     buffer_free(&body);

@@ -95,7 +95,8 @@ static uint64_t sum(uint64_t a, uint64_t b)
 
 static struct budget add_up(const struct options *o, unsigned descriptors)
 {
-    uint64_t rooms = o->hub.allowed.count > 0 ? o->hub.allowed.count : o->hub.max_rooms;
+    uint64_t rooms =
+        o->hub.allowed.count > 0 ? o->hub.allowed.count : o->hub.max_rooms + (o->hub.max_rooms > 0);
     return (struct budget) {
         .rooms = rooms > 0 ? rooms * 2 * o->hub.history : UINT64_MAX,
         .buffers = limits_max_buffers(&o->net),

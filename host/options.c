@@ -60,7 +60,8 @@ static const struct option server_options[] = {
         "bytes each and their keys, rounded up to a power of two\n"
         "(256K); a room takes at most twice as much memory" },
     { "max-rooms", "N", KIND_COUNT, FIELD(hub.max_rooms), 256, 1, 10000000, true, 0,
-        "the most rooms at a time (256)" },
+        "the most rooms with messages at a time (256), not counting\n"
+        "lobby; one address may have made a quarter of them" },
     { "room", "NAME", KIND_LIST, FIELD(hub.allowed), 0, 0, 0, false, 0,
         "allow this room and no others; may be repeated" },
     { "room-ttl", "TIME", KIND_TIME, FIELD(hub.room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY,
@@ -72,7 +73,8 @@ static const struct option server_options[] = {
     { "max-streams-per-ip", "N", KIND_COUNT, FIELD(net.max_streams_per_ip), 64, 1, 10000000, true,
         0,
         "the most streams from one address, or from one IPv6 /64\n"
-        "(64); its limit for connections is 32 higher" },
+        "(64); its limit for connections is 32 higher; 0 also ends\n"
+        "its limits for rooms and for names" },
     { "post-rate", "N", KIND_COUNT, FIELD(net.post_rate), 5, 1, 1000000, true, 0,
         "messages per second that one address may post (5); after\n"
         "a pause it may post four times as many at once; a large\n"

@@ -117,6 +117,7 @@ struct message {
     enum message_kind kind;
     struct span room, name, event, body, key;
     struct author author;
+    uint64_t source; /* the address that it comes from: see share.h */
 };
 
 /* A message that has no POST in this process: `payload` is its frame without the envelope. */

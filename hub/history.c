@@ -1,8 +1,8 @@
 /* history.c - reads from the hub: where a reader begins, pages of a room's history, the list of
  * rooms.
  *
- * Nothing here changes the hub. A page costs a binary search and its bytes. The list of rooms sorts
- * all rooms: it is for users, and not on the hot path.
+ * Nothing here changes the hub. A page costs a binary search and its bytes. The list of rooms looks
+ * at all rooms: it is for users, and not on the hot path.
  *
  * A reader gives its position as the id of the last message it got. The hub remembers no readers;
  * for each room it keeps only one dropped id, the newest: `lost`. The position of the reader's id
@@ -212,37 +212,56 @@ static int compare_rooms(const void *a, const void *b)
     return order != 0 ? order : left->name_len - right->name_len;
 }
 
-/* Returns the listed rooms (not '~...') that have streams or history and that `shows` lets the
- * reader see, sorted by name. The caller owns the array. Returns NULL if out of memory. */
-static const struct room **listed_rooms(const struct hub *hub,
-    bool (*shows)(const void *reader, struct span room), const void *reader, size_t *count)
+/* What the list of rooms is made for: the reader, and the rooms found so far. */
+struct listing {
+    bool (*shows)(const void *reader, struct span room);
+    const void *reader;
+    const struct room **rooms;
+    size_t count;
+};
+
+/* Adds a room if it is listed (not '~...'), has streams or history, and the reader may see it. */
+static void list_room(struct listing *l, const struct room *room)
+{
+    if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)) &&
+        l->shows(l->reader, room_name(room)))
+        l->rooms[l->count++] = room;
+}
+
+/* Finds the rooms, sorted by name: first those with messages, whose number --max-rooms limits, then
+ * the others, which clients can make just by asking for them. If there are too many, leaves out all
+ * of these, because some of them would be an arbitrary choice. Returns whether it has done so. */
+static bool find_rooms(const struct hub *hub, struct listing *l)
+{
+    struct node *node = NULL;
+    for (struct link *at = hub->used_rooms.next; at != &hub->used_rooms; at = at->next)
+        list_room(l, CONTAINER(at, struct room, used_rooms));
+    const size_t used = l->count;
+    bool more = false;
+    while (!more && (node = table_walk(&hub->rooms, node)) != NULL) {
+        const struct room *room = CONTAINER(node, struct room, node);
+        if (list_empty(&room->used_rooms))
+            list_room(l, room);
+        more = l->count > used && l->count > HISTORY_ROOMS_MAX;
+    }
+    if (more)
+        l->count = used;
+    qsort(l->rooms, l->count, sizeof *l->rooms, compare_rooms);
+    return more;
+}
+
+bool history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
+    const void *reader, struct buffer *out)
 {
     /* One more than needed, because malloc(0) may return NULL. */
     const struct room **rooms = malloc((hub->rooms.count + 1) * sizeof *rooms);
-    struct node *node = NULL;
-    *count = 0;
-    if (rooms == NULL)
-        return NULL;
-    while ((node = table_walk(&hub->rooms, node)) != NULL) {
-        const struct room *room = CONTAINER(node, struct room, node);
-        if (room->name[0] != '~' && (room->presence.online > 0 || !ring_empty(&room->ring)) &&
-            shows(reader, room_name(room)))
-            rooms[(*count)++] = room;
-    }
-    qsort(rooms, *count, sizeof *rooms, compare_rooms);
-    return rooms;
-}
-
-void history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
-    const void *reader, struct buffer *out)
-{
-    size_t count;
-    const struct room **rooms = listed_rooms(hub, shows, reader, &count);
+    struct listing listing = { shows, reader, rooms, 0 };
     if (rooms == NULL) {
         out->failed = true;
-        return;
+        return false;
     }
-    for (size_t i = 0; i < count; i++) {
+    bool more = find_rooms(hub, &listing);
+    for (size_t i = 0; i < listing.count; i++) {
         const struct ring *ring = &rooms[i]->ring;
         buffer_add_string(out, i > 0 ? ",{\"room\":" : "{\"room\":");
         json_string_add(out, room_name(rooms[i]));
@@ -251,4 +270,5 @@ void history_rooms(const struct hub *hub, bool (*shows)(const void *reader, stru
         buffer_add(out, SPAN("}"));
     }
     free(rooms);
+    return more;
 }

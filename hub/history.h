@@ -13,6 +13,7 @@ struct room;
 enum {
     HISTORY_MAX = 500,          /* the most messages in a stream's history or in a page */
     HISTORY_PAGE_BYTES = 65536, /* a page's elements are no longer than this, unless it has one */
+    HISTORY_ROOMS_MAX = 500,    /* a longer list of rooms has only those with messages */
 };
 
 /* Where a stream or a page begins to read. SINCE_UNKNOWN: the given id is malformed. */
@@ -54,8 +55,8 @@ struct page_query {
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out);
 
 /* Appends the elements of GET /rooms: the listed rooms for which `shows`, called with `reader`,
- * returns true. */
-void history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
+ * returns true. Returns whether it has left out rooms without messages. */
+bool history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
     const void *reader, struct buffer *out);
 
 #endif

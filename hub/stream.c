@@ -25,7 +25,7 @@
  * all older messages, until stream_seek moves it. On failure the members made so far remain, and
  * the last one may have no room; stream_leave removes them. */
 static enum join add_members(
-    struct hub *hub, struct stream *stream, const struct span *rooms, size_t count)
+    struct hub *hub, struct stream *stream, const struct span *rooms, size_t count, uint64_t source)
 {
     struct member *member = &stream->first;
     for (size_t i = 0; i < count; i++) {
@@ -38,7 +38,7 @@ static enum join add_members(
         }
         *member = (struct member) { .stream = stream };
         list_init(&member->link);
-        struct room *room = room_make(hub, rooms[i], &join);
+        struct room *room = room_open(hub, rooms[i], source, false, &join);
         if (room == NULL)
             return join;
         room->members++;
@@ -69,17 +69,17 @@ static bool appear(struct hub *hub, struct stream *stream)
 
 /* Holds the name until the stream leaves, because the rooms' presence only points to it. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
-    size_t count, struct span name, bool present)
+    size_t count, struct span name, bool present, uint64_t source)
 {
     must(count >= 1 && count <= STREAM_ROOMS_MAX);
     *stream = (struct stream) { .chunked = stream->chunked };
     list_init(&stream->first.link);
     if (present && name.len > 0) {
-        stream->name = name_hold(&hub->names, name);
+        stream->name = name_hold(&hub->names, name, source);
         if (stream->name == NULL)
             return JOIN_NO_MEMORY;
     }
-    enum join join = add_members(hub, stream, rooms, count);
+    enum join join = add_members(hub, stream, rooms, count, source);
     if (join == JOIN_OK && present && !appear(hub, stream))
         join = JOIN_NO_MEMORY;
     if (join != JOIN_OK)

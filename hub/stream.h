@@ -63,13 +63,13 @@ struct stream_owner {
     void (*overrun)(struct stream *); /* the ring has passed its cursor: the stream must leave */
 };
 
-enum join { JOIN_OK, JOIN_NO_ROOM, JOIN_NO_MEMORY };
+enum join { JOIN_OK, JOIN_NO_ROOM, JOIN_NO_SHARE, JOIN_NO_MEMORY };
 
 /* Puts the stream into `count` different rooms (1 to STREAM_ROOMS_MAX), after their newest
- * messages. If `present`, it counts in presence, under `name` unless that is empty. It gets nothing
- * before turn_serve. On failure nothing has changed. */
+ * messages. If `present`, it counts in presence, under `name` unless that is empty. `source` is its
+ * address (share.h). It gets nothing before turn_serve. On failure nothing has changed. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
-    size_t count, struct span name, bool present);
+    size_t count, struct span name, bool present, uint64_t source);
 
 void stream_leave(struct hub *hub, struct stream *stream);
 

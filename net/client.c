@@ -339,7 +339,7 @@ enum join client_join(struct client *c, const struct span *rooms, size_t count, 
     c->lease = expires != INT64_MAX ? lease_new(c, expires) : NULL;
     c->stream.chunked = !c->in->request.http10; /* HTTP/1.0 has no chunks */
     if (c->lease != NULL || expires == INT64_MAX)
-        join = stream_join(hub, &c->stream, rooms, count, name, present);
+        join = stream_join(hub, &c->stream, rooms, count, name, present, limits_source(c->peer));
     if (join != JOIN_OK) {
         lease_end(c->lease);
         c->lease = NULL;

@@ -166,6 +166,15 @@ enum limit limits_stream(const struct peer *peer)
     return LIMIT_ADDRESS;
 }
 
+/* Uses the keyed hash: it is different for each address, and it fits into a name. */
+uint64_t limits_source(const struct peer *peer)
+{
+    if (peer == NULL || settings->max_streams_per_ip == 0)
+        return 0;
+    return settings->trusted_count > 0 || !address_is_loopback(&peer->address) ? peer->node.hash
+                                                                               : 0;
+}
+
 /* Returns how long the allowance of an address takes to pay for a post of this many bytes. */
 static int64_t post_us(uint64_t bytes)
 {

@@ -48,6 +48,11 @@ unsigned limits_post(struct peer *peer, uint64_t bytes);
  * head, and a frame can be longer than the body of its post. The address may owe the difference. */
 void limits_post_more(struct peer *peer, uint64_t counted, uint64_t bytes);
 
+/* Returns the number by which the hub knows the address (hub/share.h): 0 if no limit per address
+ * applies to it. Those of rooms and names also exempt loopback unless a proxy is trusted, because
+ * the addresses of a proxy's clients are then unknown. */
+uint64_t limits_source(const struct peer *peer);
+
 /* Ten thousand clients, each with a large body half sent or a large answer half read, would use
  * gigabytes. So buffers of more than 4 KiB are counted, and their total is limited, for each
  * address (peers.h) and for all. */

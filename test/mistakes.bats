@@ -410,7 +410,7 @@ END
   say old k1 passing
   old=$ID
   say old k2 gone
-  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[]}"'
+  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[],\"more\":false}"'
   say new k3 passing
   eventually 'grep -q "\"forgotten\"" "$JOURNAL"'
   restart_server

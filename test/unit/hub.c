@@ -62,7 +62,8 @@ enum {
     READERS_FEW = 20, /* the most in any other walk */
     ASKERS = 40,      /* POSTs that can wait for a result at the same time */
     KEYS = 6,
-    USERS = 6, /* pseudonyms of authors; 0 is one of them */
+    USERS = 6,   /* pseudonyms of authors; 0 is one of them */
+    SOURCES = 4, /* 0 is the one without limits */
     SECOND_MS = 1000,
 };
 
@@ -174,8 +175,10 @@ struct place {
     struct id dropped;                /* the newest id that it has really dropped */
     struct id excuse; /* the newest id when a room was removed, the last time before it was made */
     bool exists, has_dropped; /* the second: since it was made */
+    bool used;                /* it has messages, held or pending */
+    unsigned maker;           /* the source that has made it, or first published in it */
     unsigned members, pending, online;
-    unsigned named[NAMES]; /* streams per name; name 0 means no name */
+    unsigned named[NAMES][SOURCES]; /* streams per name and source; name 0 means no name */
     int64_t silent_ms;
 };
 
@@ -197,6 +200,7 @@ struct reader {
     bool live;              /* it got its `ready` */
     size_t budget;          /* bytes it takes until it blocks */
     unsigned name, count;   /* the name, or 0 if none; the number of seats */
+    unsigned source;
     struct seat seats[SEATS];
     struct id last, ready; /* ids of the last message and of `ready` */
     int64_t joined_ms;
@@ -344,6 +348,18 @@ static struct span reader_name(unsigned number)
     return span_of(names[number]);
 }
 
+/* The numbers by which the hub knows the sources, in the order in which presence looks at equal
+ * names. */
+static const uint64_t sources[SOURCES] = { 0, 5, 1ull << 40, UINT64_MAX };
+
+static unsigned source_number(uint64_t source)
+{
+    unsigned number = 0;
+    while (sources[number] != source)
+        number++;
+    return number;
+}
+
 /* Appends a post, which the list does not own. */
 static void push(struct posts *posts, struct post *post)
 {
@@ -395,10 +411,31 @@ static size_t after(const struct place *place, struct id id)
     return number;
 }
 
-/* Returns whether the limit on rooms allows the place to exist. */
-static bool may_make(const struct place *place)
+/* Returns whether a place can count towards the limit on rooms: not the lobby, and with --room
+ * none. */
+static bool can_count(const struct place *place)
 {
-    return place->exists || w.settings.max_rooms == 0 || w.place_count < w.settings.max_rooms;
+    return w.settings.max_rooms > 0 && w.settings.allowed.count == 0 &&
+           !span_equal(name_of(place), SPAN("lobby"));
+}
+
+/* Returns whether this source may make the place, or (`posts`) be the first to publish in it:
+ * JOIN_NO_ROOM if as many places as allowed have messages, JOIN_NO_SHARE if a quarter of that
+ * number is already of this source. */
+static enum join may_open(const struct place *place, unsigned source, bool posts)
+{
+    unsigned counted = 0, own = 0;
+    if (!can_count(place) || (place->exists && (!posts || place->used)))
+        return JOIN_OK;
+    for (const struct place *p = w.places; p < w.places + PLACES; p++) {
+        counted += p->exists && p->used && can_count(p);
+        own += p->exists && p->maker == source && p != place;
+    }
+    if (counted >= w.settings.max_rooms)
+        return JOIN_NO_ROOM;
+    bool is_own = place->exists && place->maker == source;
+    return source == 0 || is_own || own == 0 || own < w.settings.max_rooms / 4 ? JOIN_OK
+                                                                               : JOIN_NO_SHARE;
 }
 
 /* Makes a place. It inherits the hub's `lost`, because the lost messages could have been its
@@ -408,10 +445,21 @@ static void make(struct place *place)
     if (place->exists)
         return;
     place->exists = true;
-    place->has_dropped = false;
+    place->used = place->has_dropped = false;
+    place->maker = 0;
     place->lost = w.lost;
     place->excuse = w.excuse;
     w.place_count++;
+}
+
+/* Makes a place for a reader or a message of this source, which may_open allows. */
+static void open_place(struct place *place, unsigned source, bool posts)
+{
+    bool first = !place->exists || (posts && !place->used);
+    make(place);
+    place->used |= posts;
+    if (first)
+        place->maker = can_count(place) ? source : 0;
 }
 
 /* Raises *id to `to` if that is later. */
@@ -464,6 +512,8 @@ static void vanish(struct place *place)
  * messages is silent from now on, or is removed at once if it holds nothing. */
 static void release(struct place *place)
 {
+    if (place->pending == 0 && oldest_of(place) == NULL)
+        place->used = false;
     if (!place->exists || place->members > 0 || place->pending > 0)
         return;
     place->silent_ms = w.mono_ms;
@@ -523,6 +573,7 @@ static void enter(struct post *post)
         drop(place);
     take_key(place, post);
     push(&place->posts, post);
+    open_place(place, 0, true); /* unless it was published here, and so is used already */
     place->held_bytes += post->frame.len;
     place->weight += weight_of(post);
     post->entered = true;
@@ -874,6 +925,7 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     check(post != NULL, "the driver can allocate memory");
     *post = (struct post) { .m = *m, .kind = frame_stored_kind(m->kind) };
     post->size_max = size_max_of(m);
+    open_place(place, source_number(m->source), true);
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
     if (post->size_max > w.settings.history / 2) {
         check(result == PUBLISH_TOO_LARGE,
@@ -883,7 +935,6 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
         return;
     }
     check(result == PUBLISH_WAIT, "a new message is accepted");
-    make(place);
     place->pending++;
     push(&w.batch, post);
     a->post = post;
@@ -900,10 +951,12 @@ static void publish(struct message m)
     struct post *first = find_key(place, &m);
     if (a != NULL)
         a->waiter.done = done;
-    if (a != NULL && !may_make(place)) {
+    enum join join = may_open(place, source_number(m.source), true);
+    if (a != NULL && join != JOIN_OK) {
         struct receipt receipt;
-        check(hub_publish(w.hub, &m, &a->waiter, &receipt) == PUBLISH_NO_ROOM,
-            "a message does not make a room beyond the limit");
+        check(hub_publish(w.hub, &m, &a->waiter, &receipt) ==
+                  (join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_SHARE),
+            "a message does not make a room beyond the limits");
     } else if (a != NULL && first != NULL) {
         check_first(&m, a, first);
     } else if (a != NULL) {
@@ -978,6 +1031,7 @@ static struct message draw_message(void)
     if (chance(3))
         m.key = span_of(keys[draw(KEYS)]);
     m.author = draw_author();
+    m.source = sources[draw(SOURCES)];
     m.body = draw_body(m.kind);
     return m;
 }
@@ -1186,14 +1240,26 @@ static void check_rooms(void)
         "the list of rooms has exactly the rooms that exist");
 }
 
+/* Returns whether presence shows a name: if one of the sources that show it has fewer than 16 names
+ * among those shown so far. */
+static bool shows_name(const unsigned *named, unsigned *shown)
+{
+    for (unsigned s = 0; s < SOURCES; s++)
+        if (named[s] > 0 && (s == 0 || shown[s] < 16)) {
+            shown[s]++;
+            return true;
+        }
+    return false;
+}
+
 /* Appends the presence event that a place would send now. */
 static void add_presence(struct buffer *out, const struct place *place)
 {
-    unsigned shown = 0;
+    unsigned shown = 0, shown_of[SOURCES] = { 0 };
     buffer_printf(out, "event: presence\ndata: {\"room\":%s,\"online\":%u,\"names\":[",
         json_of(place), place->online);
     for (unsigned i = 1; i < NAMES && shown < 100; i++)
-        if (place->named[i] > 0) {
+        if (shows_name(place->named[i], shown_of)) {
             buffer_add_string(out, shown++ > 0 ? ",\"" : "\"");
             buffer_add(out, reader_name(i));
             buffer_add(out, SPAN("\""));
@@ -1436,7 +1502,7 @@ static void leave(struct reader *r)
         struct place *place = r->seats[i].place;
         place->members--;
         place->online -= !r->poll;
-        place->named[r->name] -= !r->poll;
+        place->named[r->name][r->source] -= !r->poll;
         release(place);
     }
     forget_reader(r);
@@ -1610,42 +1676,49 @@ static void overrun(struct stream *stream)
 
 /* What a new reader wants: its rooms, its name, and where to start. */
 struct plan {
-    unsigned places[SEATS], count, name;
+    unsigned places[SEATS], count, name, source;
     bool poll;
     struct start start;
 };
 
-/* Makes the places one by one: the model's side of stream_join. If a place would exceed the limit
- * on rooms, releases the places before it and returns false. */
-static bool plan_fits(const struct plan *plan)
+/* Makes the places one by one: the model's side of stream_join. If a place would exceed the limits
+ * on rooms, releases the places before it and returns why. */
+static enum join plan_fits(const struct plan *plan)
 {
-    unsigned i = 0;
-    for (; i < plan->count && may_make(&w.places[plan->places[i]]); i++)
-        make(&w.places[plan->places[i]]);
-    if (i == plan->count)
-        return true;
-    for (unsigned j = 0; j < i; j++)
-        release(&w.places[plan->places[j]]);
-    return false;
+    for (unsigned i = 0; i < plan->count; i++) {
+        struct place *place = &w.places[plan->places[i]];
+        enum join join = may_open(place, plan->source, false);
+        if (join == JOIN_OK) {
+            open_place(place, plan->source, false);
+            continue;
+        }
+        while (i > 0)
+            release(&w.places[plan->places[--i]]);
+        return join;
+    }
+    return JOIN_OK;
 }
 
-/* Adds a reader to the hub and to the model; returns false if it would exceed the limit on rooms.
+/* Adds a reader to the hub and to the model; returns false if it would exceed the limits on rooms.
  * One in two is slow; one in three gets no chunks, like an HTTP/1.0 client. */
 static bool join(struct reader *r, const struct plan *plan)
 {
     struct span rooms[SEATS];
     for (unsigned i = 0; i < plan->count; i++)
         rooms[i] = name_of(&w.places[plan->places[i]]);
-    *r = (struct reader) { .poll = plan->poll, .name = plan->name, .joined_ms = w.mono_ms };
+    *r = (struct reader) {
+        .poll = plan->poll, .name = plan->name, .source = plan->source, .joined_ms = w.mono_ms
+    };
     r->slow = chance(2);
     r->budget = r->slow ? draw(2000) : SIZE_MAX;
     r->stream.chunked = !chance(3);
-    bool fits = plan_fits(plan);
-    enum join result =
-        stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
-    check(result == (fits ? JOIN_OK : JOIN_NO_ROOM),
-        "a stream joins unless it needs a room beyond the limit");
-    if (!fits)
+    enum join expected = plan_fits(plan);
+    bool was_quiet = w.hub->presence_ms == INT64_MAX;
+    check(stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll,
+              sources[plan->source]) == expected,
+        "a stream joins unless it needs a room beyond the limits");
+    check(!was_quiet || w.hub->presence_ms >= w.mono_ms, "a snapshot is not due in the past");
+    if (expected != JOIN_OK)
         return false;
     r->joined = true;
     r->count = plan->count;
@@ -1654,7 +1727,7 @@ static bool join(struct reader *r, const struct plan *plan)
         r->seats[i] = (struct seat) { .place = place, .at = place->posts.count };
         place->members++;
         place->online += !plan->poll;
-        place->named[plan->name] += !plan->poll;
+        place->named[plan->name][plan->source] += !plan->poll;
     }
     return true;
 }
@@ -1771,6 +1844,7 @@ static struct start draw_start(void)
 static void come(struct reader *r)
 {
     struct plan plan = { .count = chance(2) ? 1 + draw(SEATS) : 1, .name = draw(12) };
+    plan.source = draw(SOURCES);
     unsigned first = draw(PLACES), stride = 1 + 2 * draw(PLACES / 2); /* so that all differ */
     for (unsigned i = 0; i < plan.count; i++)
         plan.places[i] = (first + i * stride) % PLACES;
@@ -1838,6 +1912,7 @@ static void crowd(void)
 {
     for (unsigned i = 0; i < w.reader_count; i++) {
         struct plan plan = { .places = { 3 }, .count = 1, .name = i % NAMES };
+        plan.source = draw(SOURCES);
         if (!w.readers[i].joined) {
             if (join(&w.readers[i], &plan))
                 start_stream(&w.readers[i], &plan.start);
@@ -2282,11 +2357,11 @@ static void check_refusal(void)
     for (unsigned i = 0; i < PLACES; i++) {
         if (w.places[i].online > 0)
             plan.places[0] = i;
-        if (!may_make(&w.places[i]))
+        if (may_open(&w.places[i], 0, false) != JOIN_OK)
             plan.places[1] = i;
     }
     if (r == w.readers + w.reader_count || w.places[plan.places[0]].online == 0 ||
-        may_make(&w.places[plan.places[1]]))
+        may_open(&w.places[plan.places[1]], 0, false) == JOIN_OK)
         return;
     uint64_t told = w.told;
     check(!join(r, &plan), "a stream does not make a room beyond the limit");
@@ -2435,6 +2510,7 @@ static void close_hub(void)
 /* Draws the options: histories as short as allowed, and few rooms, so that limits are reached. */
 static void draw_settings(void)
 {
+    static struct span only[] = { SPAN_INIT("lobby"), SPAN_INIT("ab") };
     static const size_t histories[] = { 16384, 16384, 32768, 262144 };
     static const unsigned max_rooms[] = { 0, 3, 6, PLACES };
     w.settings = (struct hub_settings) {
@@ -2442,6 +2518,8 @@ static void draw_settings(void)
         .max_rooms = max_rooms[draw(4)],
         .room_ttl_ms = chance(2) ? 3000 : 60000,
     };
+    if (chance(8)) /* the hub leaves it to its caller to refuse other rooms; a log can have them */
+        w.settings.allowed = (struct spans) { only, 2 };
 }
 
 /* Lets a reader join while the hub forgets the rooms that have no readers. The reader keeps its
@@ -2561,12 +2639,14 @@ static void walk(void)
 /* Checks --room only once, because it does not change during a walk. */
 static void check_allowed(void)
 {
+    const struct spans drawn = w.settings.allowed;
     struct span only[] = { SPAN("lobby"), SPAN("news") };
     w.settings.allowed = (struct spans) { only, 2 };
     check(hub_allows(w.hub, SPAN("news")), "a room that --room names is allowed");
     check(!hub_allows(w.hub, SPAN("new")), "a room that --room does not name is refused");
     w.settings.allowed = (struct spans) { NULL, 0 };
     check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
+    w.settings.allowed = drawn;
 }
 
 /* Removes the folder of the journal with all that is in it, even after a failure (die): the file of

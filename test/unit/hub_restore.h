@@ -302,13 +302,13 @@ static uint64_t newest_time(const struct place *place)
     return oldest_of(place) != NULL ? post_of(place, place->posts.count - 1)->time_ms : 0;
 }
 
-/* Returns how many places with messages exceed the limit on rooms. Those without any do not stay.
- */
+/* Returns how many places that count exceed the limit on rooms. Those without any do not
+ * stay. */
 static unsigned count_excess(void)
 {
     unsigned count = 0;
     for (const struct place *p = w.places; p < w.places + PLACES; p++)
-        count += oldest_of(p) != NULL;
+        count += oldest_of(p) != NULL && can_count(p);
     if (w.settings.max_rooms == 0 || count <= w.settings.max_rooms)
         return 0;
     return count - (unsigned)w.settings.max_rooms;
@@ -320,6 +320,8 @@ static bool is_excess(const struct place *place, unsigned excess)
 {
     unsigned before = 0, equal = 0;
     for (const struct place *p = w.places; p < w.places + PLACES; p++) {
+        if (!can_count(p))
+            continue;
         before += oldest_of(p) != NULL && newest_time(p) < newest_time(place);
         equal += oldest_of(p) != NULL && newest_time(p) == newest_time(place);
     }
@@ -365,7 +367,7 @@ static struct restore_excess settle_places(bool *sure)
     bool goes[PLACES];
     unsigned going = 0, count = count_excess();
     for (struct place *p = w.places; p < w.places + PLACES; p++) {
-        goes[number_of(p)] = oldest_of(p) != NULL && is_excess(p, count);
+        goes[number_of(p)] = can_count(p) && oldest_of(p) != NULL && is_excess(p, count);
         going += goes[number_of(p)];
         now_ms = newest_time(p) > now_ms ? newest_time(p) : now_ms;
     }
