@@ -1485,7 +1485,7 @@ refuses_key() { # FILE WORDS
   contains "$(<err)" nothing
   refused_quietly 2 --check --key ''
   refused_quietly 2 --check --key
-  run -0 "$SSECHAT" --check --key key --key key
+  run -0 "$SSECHAT" --check --log-level warn --key key --key key
   same "$output" ''
 }
 
@@ -1496,12 +1496,12 @@ refuses_key() { # FILE WORDS
   done
   for mode in 600 400 700; do
     chmod "$mode" key
-    run -0 "$SSECHAT" --check --key key
+    run -0 "$SSECHAT" --check --log-level warn --key key
     same "$output" ''
   done
   # The mode of the file counts, not the mode of a link to it.
   ln -s key link
-  run -0 "$SSECHAT" --check --key link
+  run -0 "$SSECHAT" --check --log-level warn --key link
   chmod 644 key
   refuses_key link 'chmod 600'
 }
