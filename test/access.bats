@@ -1133,7 +1133,7 @@ replay() { # TOKEN QUERY LAST-EVENT-ID
   say "$all" a 1
   ready=$(ready_id "$all" room=a)
   same "$ready" "$ID"
-  eventually 'ask /rooms -H "$(bearer "$(everything)")"; [ "$BODY" = "{\"rooms\":[]}" ]'
+  eventually 'ask /rooms -H "$(bearer "$(everything)")"; [ "$BODY" = "{\"rooms\":[],\"more\":false}" ]'
   same "$(poll_id "$all" "&after=$ready")" "$ready"
   same "$(gap_after "$all" "$ready")" false
   same "$(replay "$all" room=a "$ready")" ':'

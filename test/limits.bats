@@ -437,9 +437,9 @@ memory() {
   start_server --history 4M
   fill 1 0 w
   before=$(memory)
-  # A frame has 25 bytes besides its id, an entry 56, a key 80 besides its 64. Ids have 15 to 18 bytes.
+  # A frame has 25 bytes besides its id, an entry 56, a key 88 besides its 64. Ids have 15 to 18 bytes.
   fill "$count" 0 a
-  between "$(held | wc -l)" $((4 * 1024 * 1024 / (25 + 18 + 56 + 144))) $((4 * 1024 * 1024 / (25 + 15 + 56 + 144)))
+  between "$(held | wc -l)" $((4 * 1024 * 1024 / (25 + 18 + 56 + 152))) $((4 * 1024 * 1024 / (25 + 15 + 56 + 152)))
   ! is_sanitized || return 0 # sanitizers need memory of their own
   between $(($(memory) - before)) 3000 8192
   fill 100000 0

@@ -325,8 +325,8 @@ says() {
   streams=$(sed -n 's/.*limits descriptors=.* streams=//p' log)
   streams=$(((streams * 5 + 1023) / 1024))
   line=$(grep memory log)
-  contains "$line" " rooms=128M buffers=129M streams=${streams}M "
-  between "$(sed 's/.* most=\([0-9]*\)M .*/\1/' <<<"$line")" $((256 + streams)) $((257 + streams))
+  contains "$line" " rooms=129M buffers=129M streams=${streams}M "
+  between "$(sed 's/.* most=\([0-9]*\)M .*/\1/' <<<"$line")" $((257 + streams)) $((258 + streams))
   lacks "$(<log)" warn:
   same "$(says)" "$line"
   same "$(says --log-level warn)" ''
@@ -334,7 +334,7 @@ says() {
 
 @test "the memory of rooms, buffers and streams follows from the settings" {
   contains "$(says --history 1M --max-rooms 10 --max-streams 2048 --max-body 1M)" \
-    'memory most=174M rooms=20M buffers=144M streams=10M machine='
+    'memory most=176M rooms=22M buffers=144M streams=10M machine='
   contains "$(says --history 1M --room a --room b)" ' rooms=4M '
   contains "$(says --max-rooms 0)" 'memory most=unlimited rooms=unlimited buffers=129M '
 }
