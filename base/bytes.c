@@ -52,10 +52,12 @@ bool bytes_equal(const char *a, const char *b, size_t len)
  * by their highest bits; a byte that is not ASCII has that bit already and is no letter. */
 static bool are_equal_nocase(uint64_t a, uint64_t b)
 {
-    uint64_t lower = a | ones * 0x20, low = lower & ~highs;
+    uint64_t differ = a ^ b, lower = a | ones * 0x20, low = lower & ~highs;
+    if (differ == 0 || (differ & ~(ones * 0x20)) != 0) /* nearly always */
+        return differ == 0;
     uint64_t from_a = low + ones * (0x80 - 'a'), after_z = low + ones * (0x80 - 'z' - 1);
     uint64_t letters = from_a & ~after_z & ~lower & highs;
-    return ((a ^ b) & ~(letters >> 2)) == 0;
+    return (differ & ~(letters >> 2)) == 0;
 }
 
 /* Walks like bytes_equal. */
