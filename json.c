@@ -336,7 +336,7 @@ static const char *step_value(struct walk *w)
 static const char *find_wanted(struct walk *w, struct span name)
 {
     struct span plain = inside(name);
-    bool is_plain = text_plain(plain) == plain.len; /* No escapes, only ASCII: nearly always. */
+    bool is_plain = span_find(plain, '\\') == plain.len; /* No escapes: nearly always. */
     w->wanted = NULL;
     for (size_t i = 0; i < w->count; i++) {
         struct span wanted = w->fields[i].name;
@@ -427,20 +427,21 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
 
 /* ---- What was found ----------------------------------------------------------------------- */
 
-/* Copies each plain stretch in one piece; escapes and non-ASCII bytes are handled one by one. It
- * uses memmove, because `out` may be raw.at. */
+/* Copies each stretch without a backslash in one piece. A text without any is not even copied if it
+ * is in its place already. memmove, because the places can overlap. */
 size_t json_decode(struct span raw, char *out)
 {
     size_t len = 0;
-    for (struct span rest = inside(raw); rest.len > 0;) {
-        size_t plain = text_plain(rest);
-        memmove(out + len, rest.at, plain);
+    for (struct span rest = inside(raw);;) {
+        size_t plain = span_find(rest, '\\');
+        if (out + len != rest.at)
+            memmove(out + len, rest.at, plain);
         len += plain;
         scan_skip(&rest, plain);
-        if (rest.len > 0)
-            len += decode_next(&rest, out + len);
+        if (rest.len == 0)
+            return len;
+        len += decode_next(&rest, out + len);
     }
-    return len;
 }
 
 /* Keeps white space inside strings. The result is one line, because RFC 8259 allows a line end only

@@ -34,7 +34,8 @@ struct json_field {
 const char *json_find(struct span text, struct json_field *fields, size_t count);
 
 /* Decodes to UTF-8 a string that json_find accepted, given with its quotes. `out` needs room for
- * raw.len bytes and may be raw.at, because a decoded string is never longer. Returns the length. */
+ * raw.len bytes and may be raw.at or raw.at + 1, because a decoded string is never longer; with
+ * raw.at + 1 a string without escapes is not moved. Returns the length. */
 size_t json_decode(struct span raw, char *out);
 
 /* Compacts a value that json_find accepted to one line, without the white space between its tokens.

@@ -76,7 +76,7 @@ static const char *read_text(struct json_field *field, struct span *text)
     if (field->type != JSON_STRING)
         return "The fields message, event, room and name must be JSON strings; write them in "
                "quotes.";
-    char *at = span_bytes(field->raw);
+    char *at = span_bytes(field->raw) + 1; /* after the quote */
     *text = (struct span) { at, json_decode(field->raw, at) };
     return NULL;
 }
@@ -86,8 +86,8 @@ static const char *read_text(struct json_field *field, struct span *text)
  * converted. */
 static void read_data(struct json_field *field, struct message *m)
 {
-    char *at = span_bytes(field->raw);
     bool text = field->type == JSON_STRING;
+    char *at = span_bytes(field->raw) + text; /* after the quote of a text */
     m->kind = text ? MESSAGE_TEXT : MESSAGE_JSON;
     m->body.at = at;
     m->body.len = text ? json_decode(field->raw, at) : json_compact(field->raw, at);
