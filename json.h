@@ -51,6 +51,9 @@ int json_next_string(struct span *rest, struct span *raw);
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);
 
+/* Does the same, but writes no quotes. */
+size_t json_escape_inside(struct span text, char *out);
+
 /* Appends `text`, which is UTF-8, as a JSON string with its quotes. */
 void json_string_add(struct buffer *out, struct span text);
 
