@@ -176,12 +176,15 @@ no_memory:
     return NULL;
 }
 
-/* Copies up to 32 bytes. A memcpy of a constant size compiles to a load and a store, and two
- * overlapping copies cover every length from that size to twice that size. A call to memcpy would
- * cost more than such a short copy. */
-static void copy_short(char *to, struct span s)
+/* Copies up to 32 bytes without a call. A memcpy of a constant size compiles to a load and a store,
+ * and two overlapping copies cover every length from that size to twice that size. A call to memcpy
+ * would cost more than such a short copy. The address of an empty span can be NULL, which memcpy
+ * does not allow. */
+static inline void copy(char *to, struct span s)
 {
-    if (s.len >= 16) {
+    if (s.len > 32) {
+        memcpy(to, s.at, s.len);
+    } else if (s.len >= 16) {
         memcpy(to, s.at, 16);
         memcpy(to + s.len - 16, s.at + s.len - 16, 16);
     } else if (s.len >= 8) {
@@ -196,27 +199,19 @@ static void copy_short(char *to, struct span s)
     }
 }
 
-/* Appends a piece of any length. The address of an empty piece can be NULL, which memcpy does not
- * allow. */
-static void add_any(struct buffer *b, struct span s)
+void span_copy(char *to, struct span s)
 {
-    char *to = buffer_reserve(b, s.len);
-    if (to == NULL || s.len == 0)
-        return;
-    memcpy(to, s.at, s.len);
-    b->len += s.len;
+    copy(to, s);
 }
 
-/* Copies a short piece on the fast path if it fits, and calls add_any for any other piece. Nearly
- * every piece of a frame or an answer is short. */
+/* Calls buffer_reserve only if there is not enough room, or no memory yet: even an empty piece
+ * gives the buffer an address. */
 void buffer_add(struct buffer *b, struct span s)
 {
-    if (s.len == 0 || s.len > 32 || b->capacity - b->len < s.len) {
-        add_any(b, s);
-    } else {
-        copy_short(b->at + b->len, s);
-        b->len += s.len;
-    }
+    if ((b->capacity - b->len < s.len || b->at == NULL) && buffer_reserve(b, s.len) == NULL)
+        return;
+    copy(b->at + b->len, s);
+    b->len += s.len;
 }
 
 void buffer_add_string(struct buffer *b, const char *string)

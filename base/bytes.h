@@ -85,6 +85,20 @@ static inline uint64_t span_word(struct span s)
     return word;
 }
 
+/* Copies `s` to `to`, where there must be room for it. */
+void span_copy(char *to, struct span s);
+
+/* Writes `s` to `to`, where there must be room for it, and returns the address after it: for a
+ * sequence of pieces whose room was reserved at once. A literal becomes a few stores. */
+static inline char *span_put(char *to, struct span s)
+{
+    if (__builtin_constant_p(s.len))
+        memcpy(to, s.at, s.len);
+    else
+        span_copy(to, s);
+    return to + s.len;
+}
+
 /* Returns the offset of the first `byte`, or the span's length if there is none. Replaces memchr(3)
  * for texts of a few bytes. */
 size_t span_find(struct span s, char byte);
