@@ -24,7 +24,10 @@
 #include "json.h"
 #include "net/limits.h"
 
-enum { LIMIT_DEFAULT = 50 }; /* messages on a page if the URL has no `limit` */
+enum {
+    LIMIT_DEFAULT = 50, /* messages on a page if the URL has no `limit` */
+    RECEIPT_BYTES = 160 /* more than a receipt can have without its room */
+};
 
 static struct hub *hub; /* borrowed from sse.c */
 
@@ -175,15 +178,18 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
 {
     static struct buffer body;
     buffer_clear(&body);
-    buffer_add(&body, SPAN("{\"id\":\""));
-    buffer_add(&body, stamp_id(&receipt->stamp));
-    buffer_add(&body, SPAN("\",\"room\":"));
-    json_string_add(&body, receipt->room);
-    buffer_add(&body, SPAN(",\"time\":\""));
-    buffer_add(&body, stamp_time(&receipt->stamp));
-    buffer_add(&body, SPAN("\",\"online\":"));
-    buffer_add_number(&body, receipt->online);
-    buffer_add(&body, SPAN("}\n"));
+    char *begin = buffer_reserve(&body, RECEIPT_BYTES + JSON_ESCAPED_MAX(receipt->room.len));
+    if (begin != NULL) {
+        char *to = span_put(begin, SPAN("{\"id\":\""));
+        to = span_put(to, stamp_id(&receipt->stamp));
+        to = span_put(to, SPAN("\",\"room\":"));
+        to += json_escape(receipt->room, to);
+        to = span_put(to, SPAN(",\"time\":\""));
+        to = span_put(to, stamp_time(&receipt->stamp));
+        to = span_put(to, SPAN("\",\"online\":"));
+        to = print_put(to, receipt->online);
+        body.len = (size_t)(span_put(to, SPAN("}\n")) - begin);
+    }
     answer_json(c, status, &body);
 }
 
