@@ -118,7 +118,7 @@ static enum publish repeat(const struct frame_content *content, const struct key
     const struct ring *ring = &key->room->ring;
     const struct entry *first = ring_entry(ring, key->number);
     struct buffer frame = { 0 };
-    struct stamp stamp;
+    struct stamp stamp = { 0 };
     stamp_make(&stamp, first->id, first->time_ms);
     frame_message(&frame, content, &stamp, true);
     size_t len = (size_t)(ring_end(ring, key->number) - first->offset);
@@ -269,7 +269,8 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
 {
     p->id = id;
     p->time_ms = time_ms;
-    stamp_make(&p->stamp, id, time_ms);
+    stamp_make(&hub->stamp, id, time_ms);
+    p->stamp = hub->stamp;
     id_raise(&hub->last, id);
 }
 

@@ -65,10 +65,14 @@ void id_add(struct buffer *out, struct id id)
 /* Makes the digits once; frame, journal and receipt copy them. */
 void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms)
 {
+    if (stamp->id_len == 0)
+        date_rfc3339(time_ms, stamp->time);
+    else
+        date_rfc3339_change(stamp->time_ms, time_ms, stamp->time);
+    stamp->time_ms = time_ms;
     char text[ID_MAX_BYTES], *end = text + sizeof text, *at = print_id(end, id);
     stamp->id_len = (uint8_t)(end - at);
-    memcpy(stamp->id, at, stamp->id_len);
-    date_rfc3339(time_ms, stamp->time);
+    span_copy(stamp->id, (struct span) { at, stamp->id_len });
 }
 
 void id_add_json(struct buffer *out, const struct id *id)

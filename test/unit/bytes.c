@@ -176,6 +176,16 @@ static void compare_date(uint64_t seconds)
         "date_of gives the date that gmtime_r gives");
 }
 
+/* Compares a changed text of a time with a new one. */
+static void compare_change(uint64_t from_ms, uint64_t ms)
+{
+    char changed[DATE_RFC3339_BYTES], made[DATE_RFC3339_BYTES];
+    date_rfc3339(from_ms, changed);
+    date_rfc3339_change(from_ms, ms, changed);
+    date_rfc3339(ms, made);
+    check(memcmp(changed, made, sizeof made) == 0, "a changed time is the same as a new one");
+}
+
 static const uint64_t end_of_time = 253402300800; /* the first second of the year 10000 */
 
 #ifdef FUZZ
@@ -193,6 +203,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     compare(data[sizeof number] % TEXT_MAX_BYTES, number, text, data[sizeof number + 1]);
     compare_hex(number, data[sizeof number] % 17);
     compare_date(number % end_of_time);
+    compare_change(number, number + (unsigned char)text[0] * 8u);
     compare_find((const char *)data, size, (char)data[sizeof number]);
     compare_equal((const char *)data, (const char *)data + size / 2, size / 2);
     compare_text((const char *)data, size);
@@ -255,6 +266,12 @@ static void check_dates(void)
     later = date_of(UINT64_MAX);
     check(memcmp(&last, &later, sizeof last) == 0,
         "the largest time gives the last second of the year 9999");
+    for (uint64_t ms = 0; ms < 3000; ms += 7)
+        for (uint64_t from_ms = 0; from_ms < 3000; from_ms += 13) {
+            compare_change(from_ms, ms);
+            compare_change(end_of_time * 1000 - from_ms, end_of_time * 1000 - ms);
+            compare_change(end_of_time * 1000 + from_ms, end_of_time * 1000 + ms);
+        }
 }
 
 /* Checks span_find, which reads a word at a time. The other bytes are easy to confuse in such

@@ -839,7 +839,7 @@ static void publish_anew(void);
 /* Returns whether the hub's text for an id and a time matches the post. */
 static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
 {
-    struct stamp expected;
+    struct stamp expected = { 0 };
     stamp_make(&expected, post->id, post->time_ms);
     return span_equal(stamp_id(stamp), stamp_id(&expected)) &&
            span_equal(stamp_time(stamp), stamp_time(&expected));
