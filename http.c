@@ -67,7 +67,7 @@ static struct http_part part_of(struct span s, const char *bytes)
 bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
     unsigned *cursor, struct span *value)
 {
-    unsigned i = http_has(r, name) ? *cursor : r->field_count;
+    unsigned i = *cursor;
     while (i < r->field_count && r->fields[i].name != name)
         i++;
     *cursor = i + 1;
@@ -77,11 +77,23 @@ bool http_next(const struct http_request *r, enum http_field name, const char *b
     return true;
 }
 
+struct span http_find(const struct http_request *r, enum http_field name, const char *bytes)
+{
+    unsigned i = 0;
+    if (!http_has(r, name))
+        return (struct span) { NULL, 0 };
+    while (r->fields[i].name != name)
+        i++;
+    return http_span(r->fields[i].value, bytes);
+}
+
 /* Returns empty items too. A reader of lists should ignore them (RFC 9110 5.6.1.2), but that is the
  * caller's decision, because in a Content-Length or a Transfer-Encoding an empty item is a reason
  * to refuse the request. */
 bool http_next_item(struct http_list *list, struct span *item)
 {
+    if (!http_has(list->request, list->name))
+        return false;
     while (!span_split(&list->rest, ',', item))
         if (!http_next(list->request, list->name, list->bytes, &list->cursor, &list->rest))
             return false;

@@ -143,14 +143,7 @@ bool http_next(const struct http_request *r, enum http_field name, const char *b
 
 /* Returns the value of the first field `name`, or a span with `at` NULL if the request has none.
  * The parser has refused any request that repeats a field that is not a list (RFC 9110 5.3). */
-static inline struct span http_find(
-    const struct http_request *r, enum http_field name, const char *bytes)
-{
-    struct span value = { NULL, 0 };
-    if (http_has(r, name))
-        http_next(r, name, bytes, &(unsigned) { 0 }, &value);
-    return value;
-}
+struct span http_find(const struct http_request *r, enum http_field name, const char *bytes);
 
 /* A walk over the items of a list field, which can be split over several fields of the same name
  * (RFC 9110 5.3). To start, set the first three members; `cursor` and `rest` are 0. */
