@@ -103,8 +103,9 @@ bool text_is_control(int32_t character)
  * Unicode 6.3, removed U+180E. */
 bool text_is_space(int32_t character)
 {
+    if (character < 0x80)
+        return character == ' ' || (character >= '\t' && character <= '\r');
     switch (character) {
-    case ' ':
     case 0x85:   /* next line */
     case 0xa0:   /* no-break space */
     case 0x1680: /* ogham space mark */
@@ -115,7 +116,7 @@ bool text_is_space(int32_t character)
     case 0x3000: /* ideographic space */
         return true;
     }
-    return (character >= '\t' && character <= '\r') || (character >= 0x2000 && character <= 0x200a);
+    return character >= 0x2000 && character <= 0x200a;
 }
 
 /* Returns the last character of a non-empty text. The walk back steps over continuation bytes only,
