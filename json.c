@@ -50,12 +50,12 @@ struct walk {
 _Static_assert(JSON_DEPTH_MAX == 64, "one bit per level; a message below says 64");
 
 /* Returns whether a byte is one of JSON's four white space characters (RFC 8259 2). */
-static bool is_space(char byte)
+static inline bool is_space(char byte)
 {
-    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+    return byte <= ' ' && (byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r');
 }
 
-static void skip_space(struct span *rest)
+static inline void skip_space(struct span *rest)
 {
     while (rest->len > 0 && is_space(rest->at[0]))
         scan_skip(rest, 1);
@@ -135,29 +135,36 @@ static const char *take_escape(struct span *rest, int32_t *character)
     return "a string contains a backslash that does not begin a JSON escape; write it as \\\\";
 }
 
+/* Reads what is not plain in a string: an escape, or a character that is not ASCII. */
+static const char *take_character(struct span *rest)
+{
+    int32_t character;
+    if ((unsigned char)rest->at[0] < 0x20)
+        return "a string contains a raw control character; "
+               "write it as \\u00XX, a line end as \\n";
+    if (scan_take(rest, '\\'))
+        return take_escape(rest, &character);
+    if (text_next(rest) < 0)
+        return "a string is not UTF-8; send the whole document as UTF-8";
+    return NULL;
+}
+
 /* Reads a string with its quotes, and checks every byte of it. text_plain skips the harmless bytes
  * eight at a time; the loop looks only at what stops it: a quote, a backslash, a control character,
  * the first byte of a UTF-8 sequence. */
 static const char *take_string(struct span *rest)
 {
+    const char *problem = NULL;
     scan_skip(rest, 1);
-    for (scan_skip(rest, text_plain(*rest)); rest->len > 0; scan_skip(rest, text_plain(*rest))) {
-        unsigned char c = (unsigned char)rest->at[0];
-        const char *problem = NULL;
-        int32_t character;
+    while (problem == NULL) {
+        scan_skip(rest, text_plain(*rest));
+        if (rest->len == 0)
+            return unclosed;
         if (scan_take(rest, '"'))
             return NULL;
-        if (c < 0x20)
-            return "a string contains a raw control character; "
-                   "write it as \\u00XX, a line end as \\n";
-        if (scan_take(rest, '\\'))
-            problem = take_escape(rest, &character);
-        else if (text_next(rest) < 0)
-            problem = "a string is not UTF-8; send the whole document as UTF-8";
-        if (problem != NULL)
-            return problem;
+        problem = take_character(rest);
     }
-    return unclosed;
+    return problem;
 }
 
 /* Writes a character as one to four bytes of UTF-8 (RFC 3629 3), and returns their number. */
@@ -176,7 +183,7 @@ static size_t put_utf8(int32_t character, char *out)
 }
 
 /* Returns the bytes between the quotes. */
-static struct span inside(struct span raw)
+static inline struct span inside(struct span raw)
 {
     must(raw.len >= 2 && raw.at[0] == '"' && raw.at[raw.len - 1] == '"');
     return (struct span) { raw.at + 1, raw.len - 2 };
@@ -337,13 +344,12 @@ static const char *find_wanted(struct walk *w, struct span name)
 {
     struct span plain = inside(name);
     bool is_plain = span_find(plain, '\\') == plain.len; /* No escapes: nearly always. */
-    w->wanted = NULL;
-    for (size_t i = 0; i < w->count; i++) {
-        struct span wanted = w->fields[i].name;
-        if (is_plain ? span_equal(wanted, plain) : name_is(name, wanted))
-            w->wanted = &w->fields[i];
-    }
-    if (w->wanted != NULL && w->wanted->type != JSON_ABSENT)
+    struct json_field *found = NULL;
+    for (struct json_field *field = w->fields; field < w->fields + w->count; field++)
+        if (is_plain ? span_equal(field->name, plain) : name_is(name, field->name))
+            found = field;
+    w->wanted = found;
+    if (found != NULL && found->type != JSON_ABSENT)
         return "a field is given twice; send it once";
     return NULL;
 }
