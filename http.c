@@ -183,6 +183,7 @@ static int read_target(struct http_request *r, const char *bytes, size_t limit)
 static int read_version(struct http_request *r, const char *bytes, size_t limit)
 {
     static const char form[] = "HTTP/0.0\r\n"; /* 0 stands for any digit */
+    static const unsigned char above[] = { 0, 0, 0, 0, 0, 9, 0, 9, 0, 0 }; /* what is allowed */
     const char *version = bytes + r->position;
     size_t len = r->scanned - r->position, end = limit - r->position;
     for (; len < sizeof form - 1; len++) {
@@ -190,7 +191,7 @@ static int read_version(struct http_request *r, const char *bytes, size_t limit)
             r->scanned = limit;
             return 0;
         }
-        if (form[len] == '0' ? !scan_is_digit(version[len]) : version[len] != form[len])
+        if ((unsigned char)(version[len] - form[len]) > above[len])
             return -400;
     }
     if (version[5] != '1')
@@ -293,10 +294,11 @@ static int next_line(struct http_request *r, const char *bytes, size_t limit, st
  * folded line), ends the name too early, so neither needs its own rule (RFC 9112 5.1, 5.2). */
 static bool split_field(struct span line, struct span *name, struct span *value)
 {
-    *name = words_take_token(&line);
-    if (name->len == 0 || !scan_take(&line, ':'))
+    size_t colon = words_count(WORDS_TOKEN, line);
+    if (colon == 0 || colon == line.len || line.at[colon] != ':')
         return false;
-    *value = span_trim(line);
+    *name = (struct span) { line.at, colon };
+    *value = span_trim(span_skip(line, colon + 1));
     return words_are_text(*value);
 }
 
@@ -336,14 +338,15 @@ static const uint16_t KNOWN_BY_LENGTH[] = {
     [17] = 1 << HTTP_TRANSFER_ENCODING,
 };
 
-/* Returns which known field this is, or HTTP_OTHER_FIELD. Compares the name only with those of its
- * length, three at most. */
+/* Returns which known field this is, or HTTP_OTHER_FIELD. Looks only at the names of its length,
+ * three at most, and compares it with one that begins with its letter. */
 static unsigned find_known(struct span name)
 {
     bool short_enough = name.len < sizeof KNOWN_BY_LENGTH / sizeof KNOWN_BY_LENGTH[0];
     for (unsigned left = short_enough ? KNOWN_BY_LENGTH[name.len] : 0; left > 0; left &= left - 1) {
         unsigned known = (unsigned)__builtin_ctz(left);
-        if (span_equal_nocase(name, KNOWN_FIELDS[known].name))
+        struct span wanted = KNOWN_FIELDS[known].name;
+        if ((name.at[0] | 0x20) == (wanted.at[0] | 0x20) && span_equal_nocase(name, wanted))
             return known;
     }
     return HTTP_OTHER_FIELD;

@@ -133,8 +133,7 @@ bool span_split(struct span *rest, char separator, struct span *piece)
     return true;
 }
 
-/* Tests the limit before each step (n * 10 + digit <= max, solved for n), so that the number never
- * overflows, even with the greatest `max`. */
+/* Tests each step for overflow, so that the result is right even with the greatest `max`. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number)
 {
     unsigned long long n = 0;
@@ -143,10 +142,9 @@ bool span_number(struct span s, unsigned long long max, unsigned long long *numb
     for (size_t i = 0; i < s.len; i++) {
         if (!scan_is_digit(s.at[i]))
             return false;
-        unsigned digit = (unsigned)(s.at[i] - '0');
-        if (digit > max || n > (max - digit) / 10)
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, (unsigned)(s.at[i] - '0'), &n) || n > max)
             return false;
-        n = n * 10 + digit;
     }
     *number = n;
     return true;
