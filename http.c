@@ -276,7 +276,7 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
  *         |  searched      |  to search  |
  *         X - a : b        .  .  \r \n   .
  */
-static int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
+static inline int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
 {
     size_t end = r->scanned, start = r->position;
     end += span_find((struct span) { bytes + end, limit - end }, '\n');
@@ -292,7 +292,7 @@ static int next_line(struct http_request *r, const char *bytes, size_t limit, st
 
 /* Splits a field line into name and value. A space before the colon, or at the start of the line (a
  * folded line), ends the name too early, so neither needs its own rule (RFC 9112 5.1, 5.2). */
-static bool split_field(struct span line, struct span *name, struct span *value)
+static inline bool split_field(struct span line, struct span *name, struct span *value)
 {
     size_t colon = words_count(WORDS_TOKEN, line);
     if (colon == 0 || colon == line.len || line.at[colon] != ':')

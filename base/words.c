@@ -25,14 +25,6 @@ const uint8_t words_classes[256] = {
 
 /* clang-format on */
 
-size_t words_count(enum words_class class, struct span s)
-{
-    size_t len = 0;
-    while (len < s.len && words_is(class, s.at[len]))
-        len++;
-    return len;
-}
-
 /* Returns whether a field value or a quoted string may contain `c`. The comparison is unsigned,
  * because bytes from 0x80 on are allowed but negative where char is signed. */
 static bool is_text_char(char c)

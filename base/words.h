@@ -21,8 +21,15 @@ static inline bool words_is(enum words_class class, char c)
     return (words_classes[(unsigned char)c] & class) != 0;
 }
 
-/* Returns the number of characters of this class at the front of `s`. */
-size_t words_count(enum words_class class, struct span s);
+/* Returns the number of characters of this class at the front of `s`. Inline, so that the class is a
+ * constant in the loop. */
+static inline size_t words_count(enum words_class class, struct span s)
+{
+    size_t len = 0;
+    while (len < s.len && words_is(class, s.at[len]))
+        len++;
+    return len;
+}
 
 /* Returns whether `s` is valid as a field's value: no control byte except the tab. Bytes from 0x80
  * on are opaque and allowed (5.5). */
