@@ -488,10 +488,10 @@ static void handle_head(struct client *c)
     if (!known_handlers[c->handlers]->admit(c))
         return;
     c->state = CLIENT_BODY;
-    deadline_set(c, DEADLINE_BODY);
     if (parse_body(c)) {
         known_handlers[c->handlers]->handle(c);
     } else if (c->state == CLIENT_BODY) {
+        deadline_set(c, DEADLINE_BODY);
         if (c->in->request.expects_continue && c->in->len == c->in->end)
             say_continue(c);
         watch(c, EPOLLIN);
