@@ -51,12 +51,11 @@ void deadline_start(int64_t heartbeat_ms)
     }
 }
 
-/* Moves the client to the end of a queue. list_remove also removes it from a caller's list: see
+/* Moves the client to the end of a queue. list_move also removes it from a caller's list: see
  * deadline_take. */
 static inline void enter(struct client *c, unsigned kind)
 {
-    list_remove(&c->deadline);
-    list_append(&queues[kind], &c->deadline);
+    list_move(&queues[kind], &c->deadline);
     if (kind >= DEADLINE_POLL)
         used_polls |= 1ull << (kind - DEADLINE_POLL);
 }

@@ -34,8 +34,7 @@ void rotation_add(struct client *c)
 {
     struct waiting *queue = c->peer != NULL ? &c->peer->waiting : &others;
     c->deadline_kind = DEADLINE_READY;
-    list_remove(&c->deadline);
-    list_append(&queue->clients, &c->deadline);
+    list_move(&queue->clients, &c->deadline);
     if (list_empty(&queue->turn))
         list_append(&rotation, &queue->turn);
 }

@@ -1509,12 +1509,13 @@ static void leave(struct reader *r)
 }
 
 /* Returns whether the reader has missed a message; the hub and the model must agree. */
-static bool is_overrun(const struct reader *r)
+static bool is_overrun(struct reader *r)
 {
+    struct gather g;
     bool overrun = false;
     for (unsigned i = 0; i < r->count; i++)
         overrun |= r->seats[i].at < r->seats[i].place->first;
-    check(stream_is_overrun(&r->stream) == overrun,
+    check(stream_gather(&r->stream, &g) == !overrun,
         "a stream is overrun exactly when it has missed a message");
     return overrun;
 }
@@ -1564,7 +1565,7 @@ static bool send_rings(struct reader *r, size_t *offered)
         if (n < g.pieces[i].iov_len)
             break;
     }
-    stream_advance(&g, sent);
+    stream_advance(&r->stream, &g, sent);
     return sent == g.bytes;
 }
 
