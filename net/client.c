@@ -445,8 +445,7 @@ static void send_heartbeat(struct client *c)
 static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-    struct iovec piece = { span_bytes(line), line.len };
-    ssize_t sent = output_send(c, &piece, 1, 0);
+    ssize_t sent = output_send(c, line, 0);
     if (sent < (ssize_t)line.len)
         close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }

@@ -26,7 +26,9 @@ enum { SHARE_BYTES = 16384 };
 static enum outcome send_frames(struct client *c, struct gather *g)
 {
     int flags = stream_is_replaying(&c->stream) ? MSG_MORE : 0; /* `ready` follows */
-    ssize_t sent = output_send(c, g->pieces, g->count, flags);
+    struct span first = { g->pieces[0].iov_base, g->pieces[0].iov_len };
+    ssize_t sent = g->count == 1 ? output_send(c, first, flags)
+                                 : output_send_pieces(c, g->pieces, g->count, flags);
     if (sent < 0)
         return GONE_RESET;
     stream_advance(&c->stream, g, (size_t)sent);
