@@ -37,7 +37,6 @@
 #include "hub.h"
 
 #include "hub/room.h"
-#include "json.h"
 
 #include <stdlib.h>
 
@@ -119,7 +118,7 @@ static enum publish repeat(const struct frame_content *content, const struct key
     const struct ring *ring = &key->room->ring;
     const struct entry *first = ring_entry(ring, key->number);
     struct buffer frame = { 0 };
-    struct stamp stamp;
+    struct stamp stamp = { 0 };
     stamp_make(&stamp, first->id, first->time_ms);
     frame_message(&frame, content, &stamp, true);
     size_t len = (size_t)(ring_end(ring, key->number) - first->offset);
@@ -191,16 +190,15 @@ static void enqueue(struct hub *hub, struct publication *p)
 
 /* Accepts a message with a new key or none. A frame may fill at most half of the history, so that
  * any two messages fit into the ring together. hub_safe will make the frame in hub->frame, so
- * memory for it is reserved there now, with the worst case of escaping the key on top, because
- * json_string_add reserves that much before it writes. The counters change only after the last step
- * that can fail. */
+ * memory for it is reserved there now. The counters change only after the last step that can
+ * fail. */
 static enum publish accept_new(
     struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
 {
     size_t size = frame_size_max(content);
     if (size > hub->settings->history / 2)
         return PUBLISH_TOO_LARGE;
-    if (buffer_reserve(&hub->frame, size + JSON_ESCAPED_MAX(content->key.len)) == NULL) {
+    if (buffer_reserve(&hub->frame, size) == NULL) {
         hub->frame.failed = false; /* any frame that it holds is intact */
         return PUBLISH_NO_MEMORY;
     }
@@ -271,7 +269,8 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
 {
     p->id = id;
     p->time_ms = time_ms;
-    stamp_make(&p->stamp, id, time_ms);
+    stamp_make(&hub->stamp, id, time_ms);
+    p->stamp = hub->stamp;
     id_raise(&hub->last, id);
 }
 

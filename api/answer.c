@@ -117,18 +117,23 @@ void answer_stream(struct client *c, size_t hold)
  * no-store: an API answer is out of date as soon as it is sent. nosniff: browsers do not take JSON
  * for HTML. Cross-Origin-Resource-Policy: pages of other sites cannot load the answer as an image
  * or a script; --cors is not affected, because it concerns requests in CORS mode. */
-void answer_end(struct client *c, const char *type, const struct buffer *body)
+void answer_end(struct client *c, struct span type, const struct buffer *body)
 {
-    buffer_add(&head, SPAN("Content-Type: "));
-    buffer_add_string(&head, type);
-    if (body->len > 0) {
-        buffer_add(&head, SPAN("\r\nContent-Length: "));
-        buffer_add_number(&head, body->len);
+    struct span rest = SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                            "Cross-Origin-Resource-Policy: same-origin\r\n\r\n");
+    struct span copied = { body->at, answer_is_head(c) ? 0 : body->len };
+    char *begin = buffer_reserve(&head, sizeof "Content-Type: \r\nContent-Length: " + type.len +
+                                            PRINT_DECIMAL_BYTES + rest.len + copied.len);
+    if (begin != NULL) {
+        char *to = span_put(begin, SPAN("Content-Type: "));
+        to = span_put(to, type);
+        if (body->len > 0) {
+            to = span_put(to, SPAN("\r\nContent-Length: "));
+            to = print_put(to, body->len);
+        }
+        to = span_put(to, rest);
+        head.len += (size_t)(span_put(to, copied) - begin);
     }
-    buffer_add(&head, SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                           "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));
-    if (!answer_is_head(c))
-        buffer_add(&head, buffer_span(body));
     head.failed |= body->failed;
     answer_send(c, (struct span) { NULL, 0 });
 }
@@ -136,7 +141,7 @@ void answer_end(struct client *c, const char *type, const struct buffer *body)
 void answer_json(struct client *c, int status, const struct buffer *body)
 {
     answer_begin(c, status);
-    answer_end(c, "application/json", body);
+    answer_end(c, SPAN("application/json"), body);
 }
 
 /* Sets `title` to the reason phrase of the status, as RFC 9457 4.2.1 recommends for about:blank. A
@@ -156,7 +161,7 @@ static void problem(
     buffer_add_string(out, fields);
     if (retry_after > 0)
         buffer_printf(out, "Retry-After: %u\r\n", retry_after);
-    answer_end(c, "application/problem+json", &body);
+    answer_end(c, SPAN("application/problem+json"), &body);
 }
 
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)

@@ -34,7 +34,7 @@ void answer_stream(struct client *c, size_t hold);
 
 /* Ends the head that was begun, copies `body` after it, and sends both. HEAD gets only the head; if
  * `body` is empty then, the head does not give its length. */
-void answer_end(struct client *c, const char *type, const struct buffer *body);
+void answer_end(struct client *c, struct span type, const struct buffer *body);
 
 /* Sends a complete answer: the head and a JSON body, which is copied. */
 void answer_json(struct client *c, int status, const struct buffer *body);

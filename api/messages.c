@@ -24,7 +24,10 @@
 #include "json.h"
 #include "net/limits.h"
 
-enum { LIMIT_DEFAULT = 50 }; /* messages on a page if the URL has no `limit` */
+enum {
+    LIMIT_DEFAULT = 50, /* messages on a page if the URL has no `limit` */
+    RECEIPT_BYTES = 160 /* more than a receipt can have without its room */
+};
 
 static struct hub *hub; /* borrowed from sse.c */
 
@@ -76,7 +79,7 @@ static const char *read_text(struct json_field *field, struct span *text)
     if (field->type != JSON_STRING)
         return "The fields message, event, room and name must be JSON strings; write them in "
                "quotes.";
-    char *at = span_bytes(field->raw);
+    char *at = span_bytes(field->raw) + 1; /* after the quote */
     *text = (struct span) { at, json_decode(field->raw, at) };
     return NULL;
 }
@@ -86,8 +89,8 @@ static const char *read_text(struct json_field *field, struct span *text)
  * converted. */
 static void read_data(struct json_field *field, struct message *m)
 {
-    char *at = span_bytes(field->raw);
     bool text = field->type == JSON_STRING;
+    char *at = span_bytes(field->raw) + text; /* after the quote of a text */
     m->kind = text ? MESSAGE_TEXT : MESSAGE_JSON;
     m->body.at = at;
     m->body.len = text ? json_decode(field->raw, at) : json_compact(field->raw, at);
@@ -175,15 +178,18 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
 {
     static struct buffer body;
     buffer_clear(&body);
-    buffer_add(&body, SPAN("{\"id\":\""));
-    buffer_add(&body, stamp_id(&receipt->stamp));
-    buffer_add(&body, SPAN("\",\"room\":"));
-    json_string_add(&body, receipt->room);
-    buffer_add(&body, SPAN(",\"time\":\""));
-    buffer_add(&body, stamp_time(&receipt->stamp));
-    buffer_add(&body, SPAN("\",\"online\":"));
-    buffer_add_number(&body, receipt->online);
-    buffer_add(&body, SPAN("}\n"));
+    char *begin = buffer_reserve(&body, RECEIPT_BYTES + JSON_ESCAPED_MAX(receipt->room.len));
+    if (begin != NULL) {
+        char *to = span_put(begin, SPAN("{\"id\":\""));
+        to = span_put(to, stamp_id(&receipt->stamp));
+        to = span_put(to, SPAN("\",\"room\":"));
+        to += json_escape(receipt->room, to);
+        to = span_put(to, SPAN(",\"time\":\""));
+        to = span_put(to, stamp_time(&receipt->stamp));
+        to = span_put(to, SPAN("\",\"online\":"));
+        to = print_put(to, receipt->online);
+        body.len = (size_t)(span_put(to, SPAN("}\n")) - begin);
+    }
     answer_json(c, status, &body);
 }
 

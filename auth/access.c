@@ -276,15 +276,15 @@ struct span access_name(const struct token *token, struct span asked)
 struct author access_author(const struct token *token, const struct peer *peer)
 {
     unsigned char digest[SHA256_BYTES];
-    char text[ADDRESS_TEXT_BYTES] = "";
+    char text[ADDRESS_TEXT_BYTES];
     struct author author = { 0, access_wants_token(), token->name.at != NULL };
     struct span name = token->name;
-    if (name.at == NULL && peer != NULL) {
+    if (!author.with_token || (name.at == NULL && peer == NULL))
+        return author;
+    if (name.at == NULL) {
         address_print(&peer->address, text);
         name = span_of(text);
     }
-    if (!author.with_token || name.at == NULL)
-        return author;
     sha256_hmac((struct span) { keys[0].bytes, keys[0].len }, name, digest);
     for (size_t i = 0; i < sizeof author.by; i++)
         author.by = author.by << 8 | digest[i];

@@ -18,6 +18,10 @@
 enum { PRINT_DECIMAL_BYTES = 20 };
 char *print_decimal(char *end, unsigned long long number);
 
+/* Writes the decimal digits of a number to `to`, where there must be room for PRINT_DECIMAL_BYTES,
+ * and returns the address after them. */
+char *print_put(char *to, unsigned long long number);
+
 /* Append to a buffer. If memory runs out, both set `failed` and leave the buffer as it was. */
 void buffer_add_number(struct buffer *b, unsigned long long number);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);

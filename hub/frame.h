@@ -52,12 +52,14 @@ static inline void id_raise(struct id *id, struct id to)
 
 /* An id and a time as text: made once, because a message contains each in several places. */
 struct stamp {
-    uint8_t id_len;
+    uint64_t time_ms;
+    uint8_t id_len; /* 0 in a stamp of all zeros, which has not been made yet */
     char id[ID_MAX_BYTES];
     char time[DATE_RFC3339_BYTES];
 };
 
-/* Formats an id and a Unix time in milliseconds. */
+/* Formats an id and a Unix time in milliseconds. `stamp` is all zeros, or that of an earlier
+ * message: in the same second, most of its time stays the same. */
 void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms);
 
 static inline struct span stamp_id(const struct stamp *stamp)

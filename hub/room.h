@@ -141,6 +141,7 @@ struct hub {
     int64_t presence_at_ms; /* when that was last done */
     int64_t overrun_ms;     /* when to look at the blocked streams next */
     unsigned blocked;       /* number of blocked streams */
+    struct stamp stamp;     /* of the message that was numbered last */
     struct buffer body;     /* scratch: the body of the message that is being published */
     struct buffer frame;    /* scratch: a frame that enters a ring; large enough for any */
 };

@@ -89,27 +89,30 @@ struct gather {
     struct {
         struct member *member;
         uint64_t from, next; /* offsets: the first byte, and the cursor once the piece is sent */
-    } places[GATHER_PIECES];
+    } places[GATHER_PIECES]; /* only of merged pieces */
     int count;
     size_t bytes;
     bool all; /* false: gather again when these are sent, because there may be more */
 };
 
-/* Collects frames up to the limits, in the order of their ids; the stream must not be overrun. */
-void stream_gather(struct stream *stream, struct gather *g);
+/* Collects frames up to the limits, in the order of their ids. Returns false if the stream is
+ * overrun: a ring has dropped bytes that it has not been given. */
+bool stream_gather(struct stream *stream, struct gather *g);
 
 /* Moves the cursors past the first `sent` bytes of what was gathered. */
-void stream_advance(const struct gather *g, size_t sent);
+void stream_advance(struct stream *stream, const struct gather *g, size_t sent);
 
 /* Returns whether there is a message that the stream has not been given. */
 bool stream_is_behind(const struct stream *stream);
 
-/* Returns whether a ring has dropped bytes that the stream has not been given. */
-bool stream_is_overrun(const struct stream *stream);
-
 /* Returns whether the stream is still replaying. It gets nothing after the limits until
- * stream_go_live lifts them, because its `ready` comes between replay and live events. */
-bool stream_is_replaying(const struct stream *stream);
+ * stream_go_live lifts them, because its `ready` comes between replay and live events. All limits
+ * are set and lifted together. */
+static inline bool stream_is_replaying(const struct stream *stream)
+{
+    return stream->first.limit != UINT64_MAX;
+}
+
 void stream_go_live(struct stream *stream);
 
 /* Finds a presence snapshot that the stream has not been sent, and marks it as sent. Returns false

@@ -445,8 +445,7 @@ static void send_heartbeat(struct client *c)
 static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-    struct iovec piece = { span_bytes(line), line.len };
-    ssize_t sent = output_send(c, &piece, 1, 0);
+    ssize_t sent = output_send(c, line, 0);
     if (sent < (ssize_t)line.len)
         close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }
@@ -488,10 +487,10 @@ static void handle_head(struct client *c)
     if (!known_handlers[c->handlers]->admit(c))
         return;
     c->state = CLIENT_BODY;
-    deadline_set(c, DEADLINE_BODY);
     if (parse_body(c)) {
         known_handlers[c->handlers]->handle(c);
     } else if (c->state == CLIENT_BODY) {
+        deadline_set(c, DEADLINE_BODY);
         if (c->in->request.expects_continue && c->in->len == c->in->end)
             say_continue(c);
         watch(c, EPOLLIN);

@@ -51,14 +51,19 @@ void deadline_start(int64_t heartbeat_ms)
     }
 }
 
-/* Keeps `due_ms`. list_remove also removes the client from a caller's list: see deadline_take. */
-void deadline_put_back(struct client *c)
+/* Moves the client to the end of a queue. list_move also removes it from a caller's list: see
+ * deadline_take. */
+static inline void enter(struct client *c, unsigned kind)
 {
-    unsigned kind = c->deadline_kind;
-    list_remove(&c->deadline);
-    list_append(&queues[kind], &c->deadline);
+    list_move(&queues[kind], &c->deadline);
     if (kind >= DEADLINE_POLL)
         used_polls |= 1ull << (kind - DEADLINE_POLL);
+}
+
+/* Keeps `due_ms`. */
+void deadline_put_back(struct client *c)
+{
+    enter(c, c->deadline_kind);
 }
 
 /* Appends the client. The queue stays in order, because the clock is monotonic and the timeout is
@@ -67,7 +72,7 @@ void deadline_set(struct client *c, enum deadline kind)
 {
     c->deadline_kind = (uint8_t)kind;
     c->due_ms = clock_mono_ms() + timeouts_ms[kind];
-    deadline_put_back(c);
+    enter(c, kind);
 }
 
 struct client *deadline_first(enum deadline kind)

@@ -30,22 +30,25 @@ static unsigned files_closed;
 
 static enum outcome flush_file(struct client *c);
 
-/* Uses send(2) for a single piece, the usual case, so that the kernel need not copy and check a
- * msghdr. EPIPE is an error here, not a signal (MSG_NOSIGNAL). If the kernel is short of memory,
- * the socket counts as full, because the shortage may pass and the client can stay. */
-ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
+/* Reads the result of a send. If the kernel is short of memory, the socket counts as full, because
+ * the shortage may pass and the client can stay. */
+static ssize_t accepted(ssize_t sent)
 {
-    ssize_t sent;
-    flags |= MSG_NOSIGNAL;
-    if (count == 1) {
-        sent = send(c->fd, pieces->iov_base, pieces->iov_len, flags);
-    } else {
-        struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
-        sent = sendmsg(c->fd, &message, flags);
-    }
     if (sent >= 0)
         return sent;
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+}
+
+/* EPIPE is an error here, not a signal (MSG_NOSIGNAL). */
+ssize_t output_send(struct client *c, struct span bytes, int flags)
+{
+    return accepted(send(c->fd, bytes.at, bytes.len, flags | MSG_NOSIGNAL));
+}
+
+ssize_t output_send_pieces(struct client *c, struct iovec *pieces, int count, int flags)
+{
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
+    return accepted(sendmsg(c->fd, &message, flags | MSG_NOSIGNAL));
 }
 
 /* Removes up to `n` bytes from the front and returns how many, so that the result of send(2) can be
@@ -119,7 +122,7 @@ void output_free(struct client *c)
 enum outcome output_answer(struct client *c, struct span head, struct span body)
 {
     struct iovec pieces[2] = { { span_bytes(head), head.len }, { span_bytes(body), body.len } };
-    ssize_t sent = output_send(c, pieces, body.len > 0 ? 2 : 1, 0);
+    ssize_t sent = body.len > 0 ? output_send_pieces(c, pieces, 2, 0) : output_send(c, head, 0);
     if (sent < 0)
         return GONE_RESET;
     if ((size_t)sent == head.len + body.len)
@@ -133,8 +136,8 @@ enum outcome output_answer(struct client *c, struct span head, struct span body)
  * and the bytes from `hold` on; MSG_MORE joins all three. */
 enum outcome output_stream(struct client *c, struct span bytes, size_t hold)
 {
-    struct iovec piece = { span_bytes(bytes), hold };
-    ssize_t sent = output_send(c, &piece, 1, hold < bytes.len ? MSG_MORE : 0);
+    struct span now = { bytes.at, hold };
+    ssize_t sent = output_send(c, now, hold < bytes.len ? MSG_MORE : 0);
     if (sent < 0)
         return GONE_RESET;
     if ((size_t)sent == bytes.len)
@@ -170,7 +173,7 @@ enum outcome output_flush(struct client *c)
             { span_bytes(out->rest), out->rest.len },
         };
         bool more = out->hold < out->len || out->file_left > 0;
-        ssize_t sent = output_send(c, pieces, 2, more ? MSG_MORE : 0);
+        ssize_t sent = output_send_pieces(c, pieces, 2, more ? MSG_MORE : 0);
         if (sent < 0)
             return GONE_RESET;
         if (sent == 0) {

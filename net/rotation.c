@@ -28,14 +28,13 @@ void rotation_start(void)
     list_init(&others.turn);
 }
 
-/* Uses the client's link in the queues of deadline.h, because a client is in one queue at a time.
+/* Moves the client's link from its queue of deadline.h, because a client is in one queue at a time.
  * An address that already waits keeps its place. */
 void rotation_add(struct client *c)
 {
     struct waiting *queue = c->peer != NULL ? &c->peer->waiting : &others;
-    deadline_set(c, DEADLINE_READY);
-    list_remove(&c->deadline);
-    list_append(&queue->clients, &c->deadline);
+    c->deadline_kind = DEADLINE_READY;
+    list_move(&queue->clients, &c->deadline);
     if (list_empty(&queue->turn))
         list_append(&rotation, &queue->turn);
 }

@@ -32,7 +32,7 @@ static enum served serve(struct stream *stream)
 {
     struct gather g;
     stream_gather(stream, &g);
-    stream_advance(&g, g.bytes);
+    stream_advance(stream, &g, g.bytes);
     sent_bytes += g.bytes;
     served_count++;
     return SERVED_ALL;

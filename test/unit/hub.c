@@ -839,7 +839,7 @@ static void publish_anew(void);
 /* Returns whether the hub's text for an id and a time matches the post. */
 static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
 {
-    struct stamp expected;
+    struct stamp expected = { 0 };
     stamp_make(&expected, post->id, post->time_ms);
     return span_equal(stamp_id(stamp), stamp_id(&expected)) &&
            span_equal(stamp_time(stamp), stamp_time(&expected));
@@ -1509,12 +1509,13 @@ static void leave(struct reader *r)
 }
 
 /* Returns whether the reader has missed a message; the hub and the model must agree. */
-static bool is_overrun(const struct reader *r)
+static bool is_overrun(struct reader *r)
 {
+    struct gather g;
     bool overrun = false;
     for (unsigned i = 0; i < r->count; i++)
         overrun |= r->seats[i].at < r->seats[i].place->first;
-    check(stream_is_overrun(&r->stream) == overrun,
+    check(stream_gather(&r->stream, &g) == !overrun,
         "a stream is overrun exactly when it has missed a message");
     return overrun;
 }
@@ -1564,7 +1565,7 @@ static bool send_rings(struct reader *r, size_t *offered)
         if (n < g.pieces[i].iov_len)
             break;
     }
-    stream_advance(&g, sent);
+    stream_advance(&r->stream, &g, sent);
     return sent == g.bytes;
 }
 
