@@ -47,33 +47,6 @@ static struct stream *stream_at(struct link *link)
     return CONTAINER(link, struct member, link)->stream;
 }
 
-/* Returns whether the stream has not been offered the bytes of `room` before `end`. */
-static bool misses(const struct stream *stream, const struct room *room, uint64_t end)
-{
-    for (const struct member *m = &stream->first; m != NULL; m = m->also)
-        if (m->room == room && m->cursor < end)
-            return true;
-    return false;
-}
-
-/* Walks `behind` again from its front after each stream, because serving may remove others.
- * Terminates, because each stream that is served leaves its list or moves its cursors. */
-void turn_serve_before(struct hub *hub, struct room *room, uint64_t end)
-{
-    for (struct link *l = hub->behind.next; l != &hub->behind;) {
-        bool serves = misses(stream_at(l), room, end);
-        if (serves)
-            turn_serve(hub, stream_at(l));
-        l = serves ? hub->behind.next : l->next;
-    }
-    while (!list_empty(&room->due)) {
-        struct member *m = CONTAINER(room->due.next, struct member, link);
-        if (m->cursor >= end) /* they are in the order of their cursors */
-            return;
-        turn_serve(hub, m->stream);
-    }
-}
-
 /* Fetches the memory of the next stream while the kernel sends to this one, because with thousands
  * of streams that memory is rarely in a cache. Three cache lines contain what a delivery needs from
  * the owner's struct. A prefetch at the end of the list, where there is no stream, is harmless. */
@@ -117,4 +90,33 @@ bool turn_run(struct hub *hub, unsigned count)
         turn_serve(hub, stream != NULL ? stream : stream_at(hub->behind.next));
     }
     return !list_empty(&hub->behind) || !list_empty(&hub->due_rooms);
+}
+
+/* ==== Before frames are dropped =============================================================== */
+
+/* Returns whether the stream has not been offered the bytes of `room` before `end`. */
+static bool misses(const struct stream *stream, const struct room *room, uint64_t end)
+{
+    for (const struct member *m = &stream->first; m != NULL; m = m->also)
+        if (m->room == room && m->cursor < end)
+            return true;
+    return false;
+}
+
+/* Walks `behind` again from its front after each stream, because serving may remove others.
+ * Terminates, because each stream that is served leaves its list or moves its cursors. */
+void turn_serve_before(struct hub *hub, struct room *room, uint64_t end)
+{
+    for (struct link *l = hub->behind.next; l != &hub->behind;) {
+        bool serves = misses(stream_at(l), room, end);
+        if (serves)
+            turn_serve(hub, stream_at(l));
+        l = serves ? hub->behind.next : l->next;
+    }
+    while (!list_empty(&room->due)) {
+        struct member *m = CONTAINER(room->due.next, struct member, link);
+        if (m->cursor >= end) /* they are in the order of their cursors */
+            return;
+        turn_serve(hub, m->stream);
+    }
 }

@@ -306,6 +306,16 @@ void client_wait(struct client *c)
     deadline_set(c, DEADLINE_NONE);
 }
 
+/* Refuses an unreadable request and ends the connection, because the next one cannot be found. */
+static void refuse(struct client *c, int status)
+{
+    input_restart(c);
+    c->close = true;
+    known_handlers[c->handlers]->refuse(c, status);
+}
+
+/* ==== Long polls ============================================================================== */
+
 /* Watches a long poll only for its peer's close (EPOLLRDHUP): the poll can wait for a minute, and
  * its place in the limits must be freed when the client disconnects. The first turn puts the stream
  * into the idle lists of its rooms, where messages find it. */
@@ -318,14 +328,6 @@ void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client 
     watch(c, EPOLLRDHUP);
     if (c->state == CLIENT_WAITING)
         turn_serve(hub, &c->stream);
-}
-
-/* Refuses an unreadable request and ends the connection, because the next one cannot be found. */
-static void refuse(struct client *c, int status)
-{
-    input_restart(c);
-    c->close = true;
-    known_handlers[c->handlers]->refuse(c, status);
 }
 
 /* ==== Streams ================================================================================ */
@@ -450,9 +452,8 @@ static void say_continue(struct client *c)
         close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }
 
-/* Parses a head. A complete one waits until it is the turn of its address. The deadline is not
- * extended for each byte: a head has ten seconds in all, a body thirty. That stops clients that
- * send a byte now and then to hold a connection (slowloris). */
+/* Parses a head. A complete one waits for the turn of its address. The deadline is not extended for
+ * each byte, so a byte now and then does not hold a connection (slowloris). */
 static void parse_head(struct client *c)
 {
     struct input *in = c->in;
@@ -479,9 +480,9 @@ static bool parse_body(struct client *c)
     return n > 0;
 }
 
-/* Handles a head that has been waiting for its turn, and the body too if it arrived with the head.
- * A handler can close the client or free its input, so the state is checked before either is used
- * again. `100 Continue` is skipped if the body has begun to arrive. */
+/* Handles a head, and the body too if it has arrived. A handler can close the client or free its
+ * input, so the state is checked before either is used again. `100 Continue` is skipped if the body
+ * has begun to arrive. */
 static void handle_head(struct client *c)
 {
     if (!known_handlers[c->handlers]->admit(c))
@@ -491,13 +492,12 @@ static void handle_head(struct client *c)
         known_handlers[c->handlers]->handle(c);
     } else if (c->state == CLIENT_BODY) {
         deadline_set(c, DEADLINE_BODY);
-        if (c->in->request.expects_continue && c->in->len == c->in->end)
-            say_continue(c);
         watch(c, EPOLLIN);
+        if (c->state == CLIENT_BODY && c->in->request.expects_continue && c->in->len == c->in->end)
+            say_continue(c);
     }
 }
 
-/* Does what has been waiting for its turn. */
 static void handle(struct client *c)
 {
     if (c->state == CLIENT_ANSWERING)

@@ -64,6 +64,8 @@ static size_t take(struct span *bytes, size_t n)
     return n;
 }
 
+/* ==== Kept bytes ============================================================================== */
+
 /* Copies `bytes` to send them later, those from `hold` on only after the replay. Clients that
  * request a lot and read nothing could fill the memory with such copies, so limits_buffer must
  * allow each copy; if it does not, the client is closed. Each address has a share, so that the
@@ -116,6 +118,8 @@ void output_free(struct client *c)
     free(c->out);
     c->out = NULL;
 }
+
+/* ==== Sending ================================================================================= */
 
 /* Sends head and body in one system call, so that they share packets. After a short write only the
  * rest of the head is copied; for the rest of the body a pointer is kept. */
