@@ -5,14 +5,13 @@
  * - Only close_client ends a connection; each caller gives a reason. close_client frees what the
  *   client owns, but keeps the struct as CLIENT_CLOSED until client_reap, at the end of the turn.
  *   The events of a turn are fetched together: a later event, or a pointer further up the call
- *   stack, may belong to a client that an earlier event has closed, so freeing the struct at once
- *   would cause a use-after-free. The price: after a call that can close, check the state again.
+ *   stack, may belong to a closed client, so freeing the struct at once would cause a
+ *   use-after-free. The price: after a call that can close, check the state again.
  * - One request is handled at a time: nothing is read while an answer is unknown or not completely
  *   sent. Pipelined requests (RFC 9112 9.3.2) wait in the kernel and use no memory here.
  * - Each client gets one bounded step at a time: one recv(2), one request, one piece of a file, one
  *   piece of a backlog. Level-triggered epoll reports the rest.
- * - Every client that is not closed is in exactly one queue of deadline.h or rotation.h. These
- *   queues are also the only list of all clients.
+ * - Every open client is in exactly one queue of deadline.h or rotation.h: the only lists of all.
  * - input.c, output.c and serve.c move bytes and report an outcome; this file decides what follows
  *   from the outcome. */
 
@@ -199,7 +198,6 @@ void client_set_peer(struct client *c, struct peer *peer)
     limits_count_buffer(BUFFERED_REQUESTS, c->peer, 0, bytes);
 }
 
-/* Closes the head of the queue, which has been idle longest, because clients join at the end. */
 bool client_close_idle(void)
 {
     struct client *idle = deadline_first(DEADLINE_IDLE);
@@ -208,7 +206,6 @@ bool client_close_idle(void)
     return idle != NULL;
 }
 
-/* Returns a count instead of calling back: accept.c compares it once per turn. */
 unsigned client_released(void)
 {
     return released + output_files_closed();
@@ -532,7 +529,6 @@ static void read_request(struct client *c)
     }
 }
 
-/* Drops bytes that mean nothing and returns how many; closes a client that is gone. */
 static size_t discard(struct client *c)
 {
     size_t bytes;
