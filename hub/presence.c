@@ -6,8 +6,8 @@
  * sorts nothing. A tree would move less but use more memory per name.
  *
  * A name is kept for each address that shows it, but listed once. Of one address a snapshot lists
- * at most 16 names, so that a client with many streams cannot fill it. This is decided anew in each
- * snapshot: when a listed name leaves, one that was left out takes its place.
+ * at most 16 names, so that a client with many streams cannot fill it. Each snapshot chooses again:
+ * when a listed name leaves, one that was left out takes its place.
  *
  *      the hub's names          a room's names              its snapshot
  *
