@@ -24,7 +24,6 @@ enum {
     MIB = 1024 * 1024,
     AMOUNT_BYTES = 24,
     STREAM_BYTES = 5 * KIB,
-    POST_BYTES = 4096,     /* a POST of this size counts as one of --post-rate, a larger one more */
     TEXT_MAX_BYTES = 4096, /* a path, and the files of the kernel that are read here */
 };
 
@@ -168,7 +167,7 @@ static void log_burst(const struct options *o)
 {
     char burst[AMOUNT_BYTES] = "unlimited";
     const char *hint = "lower --post-rate or --max-body, or raise --history";
-    uint64_t bytes = o->net.post_rate * PEERS_BURST_SECONDS * POST_BYTES;
+    uint64_t bytes = o->net.post_rate * PEERS_BURST_SECONDS * LIMITS_POST_BYTES;
     if (bytes < o->net.max_body)
         bytes = o->net.max_body;
     if (o->net.post_rate == 0 ? !o->check : bytes <= o->hub.history / 2)

@@ -30,9 +30,6 @@ enum {
     BUFFERED_LARGEST = 8,
     BUFFER_FREE_BYTES = 4096, /* buffers up to this size are not counted */
 
-    /* A post costs one message for each POST_UNIT_BYTES of it, and at least one. */
-    POST_UNIT_BYTES = 4096,
-
     LOG_PAUSE_MS = 10000,
 };
 
@@ -179,8 +176,8 @@ uint64_t limits_source(const struct peer *peer)
 static int64_t post_us(uint64_t bytes)
 {
     const uint64_t second_us = 1000000;
-    uint64_t units = bytes / POST_UNIT_BYTES, rest = bytes % POST_UNIT_BYTES;
-    uint64_t us = (units * second_us + rest * second_us / POST_UNIT_BYTES) / settings->post_rate;
+    uint64_t units = bytes / LIMITS_POST_BYTES, rest = bytes % LIMITS_POST_BYTES;
+    uint64_t us = (units * second_us + rest * second_us / LIMITS_POST_BYTES) / settings->post_rate;
     uint64_t least = second_us / settings->post_rate;
     return (int64_t)(us > least ? us : least);
 }

@@ -39,9 +39,11 @@ bool limits_is_crowded(const struct peer *peer);
 enum limit { LIMIT_NONE, LIMIT_SERVER, LIMIT_ADDRESS };
 enum limit limits_stream(const struct peer *peer);
 
-/* Counts a post with a body of this many bytes against the allowance of its address (--post-rate).
- * Returns 0 if the address may make it now; otherwise nothing is counted, and the result is how
- * many seconds the address must wait. A large post costs as much as several small ones. */
+/* Counts a post with a body of this many bytes against the allowance of its address (--post-rate):
+ * as one message for each LIMITS_POST_BYTES, and at least as one. Returns 0 if the address may make
+ * it now; otherwise nothing is counted, and the result is how many seconds the address must wait.
+ */
+enum { LIMITS_POST_BYTES = 4096 };
 unsigned limits_post(struct peer *peer, uint64_t bytes);
 
 /* Counts a post that was counted as `counted` bytes as `bytes`: a chunked body has no length in its
