@@ -100,7 +100,7 @@ $B/flags: FORCE
 	@echo $(now) | cmp -s - $@ || echo $(now) > $@
 
 units: $(UNITS:%=$B/unit/%)
-tools: $(TOOLS:%=build/tools/%)
+tools: $(TOOLS:%=build/tools/%) build/bench/abuse
 
 # Programs for tests and benchmarks, one file each. They need the kernel's headers, which Debian's
 # musl package does not contain.
@@ -115,6 +115,12 @@ HAVOC := $(wildcard test/tools/havoc/*.c)
 build/tools/havoc: $(HAVOC) $(wildcard test/tools/*.h test/tools/havoc/*.h)
 	@mkdir -p $(@D)
 	$(filter-out $(DEPFLAGS),$(TOOL)) -o $@ $(HAVOC)
+
+# So has the abuse benchmark.
+ABUSE := $(wildcard test/bench/abuse/*.c)
+build/bench/abuse: $(ABUSE) test/bench/abuse/abuse.h test/bench/figures.h test/tools/tool.h
+	@mkdir -p $(@D)
+	$(filter-out $(DEPFLAGS),$(TOOL)) -o $@ $(ABUSE)
 
 build/bench/%: test/bench/%.c
 	@mkdir -p $(@D)
@@ -223,6 +229,10 @@ bench-journal: ssechat build/bench/journal
 bench-slow: build/disk/ssechat build/bench/slow
 	build/bench/slow --server $(or $(SERVER),build/disk/ssechat) --folder $(BENCH_FOLDER)
 
+# SERVER=PATH names another build of the server.
+bench-abuse: ssechat build/bench/abuse
+	build/bench/abuse --server $(or $(SERVER),./ssechat)
+
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
 
@@ -290,10 +300,11 @@ help:
 	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
 	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
 	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
+	@echo '                  bench-abuse: what requests cost, and what others notice of hostile clients'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-instructions lint format run \
+        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-instructions lint format run \
         install uninstall clean help FORCE
 .SECONDARY:
 

@@ -62,13 +62,38 @@ static struct http_part part_of(struct span s, const char *bytes)
     return (struct http_part) { (uint16_t)(s.at - bytes), (uint16_t)s.len };
 }
 
-/* ---- Lists in fields ------------------------------------------------------------------------- */
+/* ---- Fields and lists in fields -------------------------------------------------------------- */
+
+bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
+    unsigned *cursor, struct span *value)
+{
+    unsigned i = *cursor;
+    while (i < r->field_count && r->fields[i].name != name)
+        i++;
+    *cursor = i + 1;
+    if (i >= r->field_count)
+        return false;
+    *value = http_span(r->fields[i].value, bytes);
+    return true;
+}
+
+struct span http_find(const struct http_request *r, enum http_field name, const char *bytes)
+{
+    unsigned i = 0;
+    if (!http_has(r, name))
+        return (struct span) { NULL, 0 };
+    while (r->fields[i].name != name)
+        i++;
+    return http_span(r->fields[i].value, bytes);
+}
 
 /* Returns empty items too. A reader of lists should ignore them (RFC 9110 5.6.1.2), but that is the
  * caller's decision, because in a Content-Length or a Transfer-Encoding an empty item is a reason
  * to refuse the request. */
 bool http_next_item(struct http_list *list, struct span *item)
 {
+    if (!http_has(list->request, list->name))
+        return false;
     while (!span_split(&list->rest, ',', item))
         if (!http_next(list->request, list->name, list->bytes, &list->cursor, &list->rest))
             return false;
@@ -84,7 +109,7 @@ static int skip_empty_lines(struct http_request *r, const char *bytes, size_t li
 {
     for (; r->scanned < limit; r->scanned++) {
         char c = bytes[r->scanned];
-        if (r->state == EMPTY && words_is_token_char(c)) {
+        if (r->state == EMPTY && words_is(WORDS_TOKEN, c)) {
             r->position = r->scanned;
             r->state = METHOD;
             return 1;
@@ -101,14 +126,15 @@ static int skip_empty_lines(struct http_request *r, const char *bytes, size_t li
 static enum http_method method_of(struct span name)
 {
     static const struct {
-        const char *name;
+        struct span name;
         enum http_method method;
-    } methods[] = { { "GET", HTTP_GET }, { "HEAD", HTTP_HEAD }, { "POST", HTTP_POST },
-        { "OPTIONS", HTTP_OPTIONS }, { "PUT", HTTP_KNOWN_METHOD }, { "DELETE", HTTP_KNOWN_METHOD },
-        { "CONNECT", HTTP_KNOWN_METHOD }, { "TRACE", HTTP_KNOWN_METHOD },
-        { "PATCH", HTTP_KNOWN_METHOD } };
+    } methods[] = { { SPAN_INIT("GET"), HTTP_GET }, { SPAN_INIT("HEAD"), HTTP_HEAD },
+        { SPAN_INIT("POST"), HTTP_POST }, { SPAN_INIT("OPTIONS"), HTTP_OPTIONS },
+        { SPAN_INIT("PUT"), HTTP_KNOWN_METHOD }, { SPAN_INIT("DELETE"), HTTP_KNOWN_METHOD },
+        { SPAN_INIT("CONNECT"), HTTP_KNOWN_METHOD }, { SPAN_INIT("TRACE"), HTTP_KNOWN_METHOD },
+        { SPAN_INIT("PATCH"), HTTP_KNOWN_METHOD } };
     for (unsigned i = 0; i < sizeof methods / sizeof methods[0]; i++)
-        if (span_equal(name, span_of(methods[i].name)))
+        if (span_equal(name, methods[i].name))
             return methods[i].method;
     return HTTP_UNKNOWN_METHOD;
 }
@@ -117,17 +143,16 @@ static enum http_method method_of(struct span name)
 static int read_method(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
-    while (at < limit && words_is_token_char(bytes[at]))
-        at++;
+    at += words_count(WORDS_TOKEN, (struct span) { bytes + at, limit - at });
     r->scanned = at;
     if (at == limit)
         return 0;
     if (bytes[at] != ' ')
         return -400;
-    struct span name = { bytes + r->position, r->scanned - r->position };
+    struct span name = { bytes + r->position, at - r->position };
     r->method = method_of(name);
     r->authority_form = span_equal(name, SPAN("CONNECT"));
-    r->position = ++r->scanned;
+    r->position = r->scanned = at + 1;
     r->state = TARGET;
     return 1;
 }
@@ -138,8 +163,7 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
 static int read_target(struct http_request *r, const char *bytes, size_t limit)
 {
     size_t at = r->scanned;
-    while (at < limit && bytes[at] > ' ' && bytes[at] <= '~' && bytes[at] != '#')
-        at++;
+    at += words_count(WORDS_TARGET, (struct span) { bytes + at, limit - at });
     r->scanned = at;
     if (at - r->position > HTTP_TARGET_MAX_BYTES)
         return -414;
@@ -149,7 +173,7 @@ static int read_target(struct http_request *r, const char *bytes, size_t limit)
     if (bytes[at] != ' ' || target.len == 0)
         return -400;
     r->path = part_of(target, bytes);
-    r->position = ++r->scanned;
+    r->position = r->scanned = at + 1;
     r->state = VERSION;
     return 1;
 }
@@ -159,18 +183,21 @@ static int read_target(struct http_request *r, const char *bytes, size_t limit)
 static int read_version(struct http_request *r, const char *bytes, size_t limit)
 {
     static const char form[] = "HTTP/0.0\r\n"; /* 0 stands for any digit */
-    while (r->scanned < r->position + sizeof form - 1) {
-        if (r->scanned == limit)
+    static const unsigned char above[] = { 0, 0, 0, 0, 0, 9, 0, 9, 0, 0 }; /* what is allowed */
+    const char *version = bytes + r->position;
+    size_t len = r->scanned - r->position, end = limit - r->position;
+    for (; len < sizeof form - 1; len++) {
+        if (len == end) {
+            r->scanned = limit;
             return 0;
-        char wanted = form[r->scanned - r->position], c = bytes[r->scanned];
-        if (wanted == '0' ? !scan_is_digit(c) : c != wanted)
+        }
+        if ((unsigned char)(version[len] - form[len]) > above[len])
             return -400;
-        r->scanned++;
     }
-    if (bytes[r->position + 5] != '1')
+    if (version[5] != '1')
         return -505;
-    r->http10 = bytes[r->position + 7] == '0';
-    r->position = r->scanned;
+    r->http10 = version[7] == '0';
+    r->position = r->scanned = r->position + len;
     r->state = FIELDS;
     return 1;
 }
@@ -249,7 +276,7 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
  *         |  searched      |  to search  |
  *         X - a : b        .  .  \r \n   .
  */
-static int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
+static inline int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
 {
     size_t end = r->scanned, start = r->position;
     end += span_find((struct span) { bytes + end, limit - end }, '\n');
@@ -265,12 +292,13 @@ static int next_line(struct http_request *r, const char *bytes, size_t limit, st
 
 /* Splits a field line into name and value. A space before the colon, or at the start of the line (a
  * folded line), ends the name too early, so neither needs its own rule (RFC 9112 5.1, 5.2). */
-static bool split_field(struct span line, struct span *name, struct span *value)
+static inline bool split_field(struct span line, struct span *name, struct span *value)
 {
-    *name = words_take_token(&line);
-    if (name->len == 0 || !scan_take(&line, ':'))
+    size_t colon = words_count(WORDS_TOKEN, line);
+    if (colon == 0 || colon == line.len || line.at[colon] != ':')
         return false;
-    *value = span_trim(line);
+    *name = (struct span) { line.at, colon };
+    *value = span_trim(span_skip(line, colon + 1));
     return words_are_text(*value);
 }
 
@@ -297,15 +325,31 @@ static const struct {
     [HTTP_X_FORWARDED_FOR] = { SPAN_INIT("X-Forwarded-For"), false },
 };
 
-/* Returns which known field this is, or HTTP_OTHER_FIELD. The search is linear over 15 names, but a
- * name of a different length costs only one comparison. */
+/* The known fields by the length of their names, one bit each. */
+static const uint16_t KNOWN_BY_LENGTH[] = {
+    [4] = 1 << HTTP_HOST,
+    [6] = 1 << HTTP_COOKIE | 1 << HTTP_EXPECT | 1 << HTTP_ORIGIN,
+    [9] = 1 << HTTP_FORWARDED,
+    [10] = 1 << HTTP_CONNECTION,
+    [12] = 1 << HTTP_CONTENT_TYPE,
+    [13] = 1 << HTTP_AUTHORIZATION | 1 << HTTP_IF_NONE_MATCH | 1 << HTTP_LAST_EVENT_ID,
+    [14] = 1 << HTTP_CONTENT_LENGTH,
+    [15] = 1 << HTTP_ACCEPT_ENCODING | 1 << HTTP_IDEMPOTENCY_KEY | 1 << HTTP_X_FORWARDED_FOR,
+    [17] = 1 << HTTP_TRANSFER_ENCODING,
+};
+
+/* Returns which known field this is, or HTTP_OTHER_FIELD. Looks only at the names of its length,
+ * three at most, and compares it with one that begins with its letter. */
 static unsigned find_known(struct span name)
 {
-    unsigned known = 0;
-    while (known < HTTP_OTHER_FIELD && (name.len != KNOWN_FIELDS[known].name.len ||
-                                           !span_equal_nocase(name, KNOWN_FIELDS[known].name)))
-        known++;
-    return known;
+    bool short_enough = name.len < sizeof KNOWN_BY_LENGTH / sizeof KNOWN_BY_LENGTH[0];
+    for (unsigned left = short_enough ? KNOWN_BY_LENGTH[name.len] : 0; left > 0; left &= left - 1) {
+        unsigned known = (unsigned)__builtin_ctz(left);
+        struct span wanted = KNOWN_FIELDS[known].name;
+        if ((name.at[0] | 0x20) == (wanted.at[0] | 0x20) && span_equal_nocase(name, wanted))
+            return known;
+    }
+    return HTTP_OTHER_FIELD;
 }
 
 /* Checks a field line and, if a part of the server reads that field, keeps the place of its value.
@@ -318,8 +362,9 @@ static int keep_field(struct http_request *r, const char *bytes, struct span lin
     unsigned known = find_known(name);
     if (known == HTTP_OTHER_FIELD)
         return 1;
-    if (KNOWN_FIELDS[known].once && http_find(r, (enum http_field)known, bytes).at != NULL)
+    if (KNOWN_FIELDS[known].once && http_has(r, (enum http_field)known))
         return -400;
+    r->known |= (uint16_t)(1 << known);
     r->fields[r->field_count].name = (uint8_t)known;
     r->fields[r->field_count].value = part_of(value, bytes);
     r->field_count++;
@@ -349,7 +394,7 @@ static int read_fields(struct http_request *r, const char *bytes, size_t limit)
 static int read_host(struct http_request *r, const char *bytes)
 {
     struct span host = http_find(r, HTTP_HOST, bytes);
-    if (host.at == NULL)
+    if (!http_has(r, HTTP_HOST))
         return r->http10 ? 1 : -400;
     if (host.len > 0 && !uri_is_authority(host))
         return -400;
@@ -384,7 +429,7 @@ static int read_transfer_coding(struct http_request *r, const char *bytes)
     struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
     struct span item;
     bool others = false;
-    if (http_find(r, HTTP_TRANSFER_ENCODING, bytes).at == NULL)
+    if (!http_has(r, HTTP_TRANSFER_ENCODING))
         return 1;
     if (r->http10 || r->has_length)
         return -400;

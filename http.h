@@ -78,6 +78,7 @@ struct http_request {
 
     /* The known fields, in the order of arrival. */
     uint8_t field_count;
+    uint16_t known; /* One bit for each enum http_field that is among them. */
     struct {
         struct http_part value;
         uint8_t name; /* enum http_field */
@@ -130,29 +131,19 @@ static inline struct span http_span(struct http_part part, const char *bytes)
     return (struct span) { bytes + part.start, part.len };
 }
 
-/* Gets the next field `name`; `*cursor` starts at 0. Returns false at the end. */
-static inline bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
-    unsigned *cursor, struct span *value)
+/* Returns whether the request has a field `name`. */
+static inline bool http_has(const struct http_request *r, enum http_field name)
 {
-    while (*cursor < r->field_count) {
-        unsigned i = (*cursor)++;
-        if (r->fields[i].name == name) {
-            *value = http_span(r->fields[i].value, bytes);
-            return true;
-        }
-    }
-    return false;
+    return r->known >> name & 1;
 }
+
+/* Gets the next field `name`; `*cursor` starts at 0. Returns false at the end. */
+bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
+    unsigned *cursor, struct span *value);
 
 /* Returns the value of the first field `name`, or a span with `at` NULL if the request has none.
  * The parser has refused any request that repeats a field that is not a list (RFC 9110 5.3). */
-static inline struct span http_find(
-    const struct http_request *r, enum http_field name, const char *bytes)
-{
-    struct span value = { NULL, 0 };
-    http_next(r, name, bytes, &(unsigned) { 0 }, &value);
-    return value;
-}
+struct span http_find(const struct http_request *r, enum http_field name, const char *bytes);
 
 /* A walk over the items of a list field, which can be split over several fields of the same name
  * (RFC 9110 5.3). To start, set the first three members; `cursor` and `rest` are 0. */

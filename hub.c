@@ -27,28 +27,22 @@
  *                        several rooms, a look at each room for each frame
  *
  *      presence          at most one snapshot per room per second, and a send for each stream; a
- *                        look at each room that waits for a snapshot, 50 times a second and
- *                        whenever a quiet room changes
+ *                        look at each room that waits for a snapshot, at most 50 times a second
  *
  *      overrun check     all rooms and blocked streams, once a second while any stream is blocked
  *
- *      GET /rooms        all rooms, sorted
+ *      GET /rooms        a look at each room; those with messages and at most 500 others, sorted
  */
 
 #include "hub.h"
 
 #include "hub/room.h"
-#include "json.h"
 
 #include <stdlib.h>
 
 enum {
     /* Overrun streams can wait to be ended, because their ring does not wait for them. */
     OVERRUN_CHECK_MS = 1000,
-
-    /* The time between two walks over the rooms that wait for a snapshot. When many rooms change,
-     * each is due at its own time, and one walk per room would take quadratic time. */
-    PRESENCE_SCAN_MS = 20,
 
     /* A scratch buffer that a rare large message has grown beyond this size is freed. */
     SCRATCH_KEPT_BYTES = 65536,
@@ -74,12 +68,15 @@ struct hub *hub_new(const struct hub_settings *settings, const struct stream_own
         .lost = start,
         .limit = (size_t)settings->history,
         .presence_ms = INT64_MAX,
+        .presence_at_ms = INT64_MIN / 2, /* never yet */
         .overrun_ms = mono_ms,
         .batch_end = &hub->batch,
     };
     list_init(&hub->due_rooms);
+    list_init(&hub->behind);
     list_init(&hub->changed_rooms);
     list_init(&hub->silent_rooms);
+    list_init(&hub->used_rooms);
     return hub;
 }
 
@@ -87,11 +84,6 @@ void hub_set_clock(struct hub *hub, int64_t mono_ms, uint64_t unix_ms)
 {
     hub->mono_ms = mono_ms;
     hub->unix_ms = unix_ms;
-}
-
-struct id hub_newest(const struct hub *hub)
-{
-    return hub->newest;
 }
 
 /* Searches linearly, because rooms given with --room are written by hand and therefore few. */
@@ -126,7 +118,7 @@ static enum publish repeat(const struct frame_content *content, const struct key
     const struct ring *ring = &key->room->ring;
     const struct entry *first = ring_entry(ring, key->number);
     struct buffer frame = { 0 };
-    struct stamp stamp;
+    struct stamp stamp = { 0 };
     stamp_make(&stamp, first->id, first->time_ms);
     frame_message(&frame, content, &stamp, true);
     size_t len = (size_t)(ring_end(ring, key->number) - first->offset);
@@ -167,7 +159,7 @@ static struct publication *prepare(
     if (content->key.len == 0)
         return p;
     p->content.key.at = memcpy(p->bytes + body.len, content->key.at, content->key.len);
-    p->key = room_add_key(hub, room, content->key);
+    p->key = room_add_key(hub, room, content->key, content->author);
     if (p->key == NULL) {
         publication_free(hub, p);
         return NULL;
@@ -198,16 +190,15 @@ static void enqueue(struct hub *hub, struct publication *p)
 
 /* Accepts a message with a new key or none. A frame may fill at most half of the history, so that
  * any two messages fit into the ring together. hub_safe will make the frame in hub->frame, so
- * memory for it is reserved there now, with the worst case of escaping the key on top, because
- * json_string_add reserves that much before it writes. The counters change only after the last step
- * that can fail. */
+ * memory for it is reserved there now. The counters change only after the last step that can
+ * fail. */
 static enum publish accept_new(
     struct hub *hub, struct room *room, const struct frame_content *content, struct waiter *waiter)
 {
     size_t size = frame_size_max(content);
     if (size > hub->settings->history / 2)
         return PUBLISH_TOO_LARGE;
-    if (buffer_reserve(&hub->frame, size + JSON_ESCAPED_MAX(content->key.len)) == NULL) {
+    if (buffer_reserve(&hub->frame, size) == NULL) {
         hub->frame.failed = false; /* any frame that it holds is intact */
         return PUBLISH_NO_MEMORY;
     }
@@ -224,19 +215,21 @@ static enum publish accept_new(
 enum publish hub_publish(
     struct hub *hub, const struct message *m, struct waiter *waiter, struct receipt *receipt)
 {
-    enum join join = JOIN_OK;
-    struct room *room = room_make(hub, m->room, &join);
+    static const enum publish refused[] = { [JOIN_NO_ROOM] = PUBLISH_NO_ROOM,
+        [JOIN_NO_SHARE] = PUBLISH_NO_SHARE,
+        [JOIN_NO_MEMORY] = PUBLISH_NO_MEMORY };
+    enum join join;
+    struct room *room = room_open(hub, m->room, m->source, true, &join);
     if (room == NULL)
-        return join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_MEMORY;
+        return refused[join];
     buffer_clear(&hub->body); /* scratch: prepare copies what is accepted */
     frame_body(&hub->body, m);
     struct frame_content content = { m->kind, buffer_span(&hub->body), m->key, m->author };
-    struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key) : NULL;
+    struct key *key = m->key.len > 0 ? room_find_key(hub, room, m->key, m->author) : NULL;
     if (key != NULL)
         return hub->body.failed ? PUBLISH_NO_MEMORY : repeat(&content, key, waiter, receipt);
-    enum publish result = PUBLISH_NO_MEMORY;
-    if (!hub->body.failed)
-        result = accept_new(hub, room, &content, waiter);
+    enum publish result =
+        hub->body.failed ? PUBLISH_NO_MEMORY : accept_new(hub, room, &content, waiter);
     if (result != PUBLISH_WAIT)
         room_release(hub, room);
     return result;
@@ -276,7 +269,8 @@ void hub_number(struct hub *hub, struct publication *p, struct id id, uint64_t t
 {
     p->id = id;
     p->time_ms = time_ms;
-    stamp_make(&p->stamp, id, time_ms);
+    stamp_make(&hub->stamp, id, time_ms);
+    p->stamp = hub->stamp;
     id_raise(&hub->last, id);
 }
 
@@ -342,7 +336,8 @@ void hub_safe(struct hub *hub, struct publication *p)
     }
     struct buffer *frame = &hub->frame;
     struct entry entry = { p->id, p->time_ms, p->content.author.by, 0, p->key,
-        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token };
+        (uint8_t)frame_stored_kind(p->content.kind), p->content.author.with_token,
+        p->content.author.by_user };
     buffer_clear(frame);
     frame_message(frame, &p->content, &p->stamp, true);
     must(!frame->failed && frame->len <= p->size_max);
@@ -366,19 +361,19 @@ void hub_refused(struct hub *hub, struct publication *p, enum settled why)
  * room had dropped the first one before the second was posted, so the second gets the key. A safe
  * message takes the key from a pending one, because the pending one may still be refused. Returns
  * false if out of memory. */
-static bool take_key(struct hub *hub, struct room *room, struct span bytes, struct key **key)
+static bool take_key(struct hub *hub, struct room *room, const struct stored *m, struct key **key)
 {
     *key = NULL;
-    if (bytes.len == 0)
+    if (m->key.len == 0)
         return true;
-    struct key *known = room_find_key(hub, room, bytes);
+    struct key *known = room_find_key(hub, room, m->key, m->author);
     if (known != NULL && known->pending != NULL) {
         known->pending->key = NULL;
     } else if (known != NULL) {
         ring_entry(&room->ring, known->number)->key = NULL;
         room->ring.extra -= key_weight(known->len);
     }
-    *key = known != NULL ? known : room_add_key(hub, room, bytes);
+    *key = known != NULL ? known : room_add_key(hub, room, m->key, m->author);
     return *key != NULL;
 }
 
@@ -444,7 +439,8 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
         .time_ms = m->time_ms,
         .by = m->author.by,
         .kind = (uint8_t)m->kind,
-        .with_token = m->author.with_token };
+        .with_token = m->author.with_token,
+        .by_user = m->author.by_user };
     struct ring *ring = &room->ring;
     if (is_old(room, m->id))
         return compare_old(room, m);
@@ -462,7 +458,7 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
     if (prepared)
         make_space(hub, room, key_weight(m->key.len) + note);
     room->pending_bytes -= len;
-    if (!prepared || !take_key(hub, room, m->key, &entry.key) ||
+    if (!prepared || !take_key(hub, room, m, &entry.key) ||
         (m->kind == MESSAGE_OTHER && !room_add_note(room, m->note)))
         return APPEND_NO_MEMORY;
     append(hub, room, &entry);
@@ -481,6 +477,8 @@ enum append hub_append(struct hub *hub, const struct stored *m)
     room->pending++; /* keeps the room while its streams are served */
     enum append result = append_payload(hub, room, m);
     room->pending--;
+    if (result == APPENDED)
+        room_use(hub, room, 0);
     /* restore_end looks at all rooms; an old message changes nothing. */
     if (!hub->restoring && result != APPEND_OLD && result != APPEND_REPEATED)
         room_release(hub, room);
@@ -500,6 +498,7 @@ uint64_t hub_time(const struct hub *hub)
 static void tell_presence(struct hub *hub)
 {
     int64_t earliest = INT64_MAX;
+    hub->presence_at_ms = hub->mono_ms;
     for (struct link *l = hub->changed_rooms.next, *next; l != &hub->changed_rooms; l = next) {
         next = l->next;
         struct room *room = CONTAINER(l, struct room, changed_rooms);
@@ -603,7 +602,7 @@ void hub_tick(struct hub *hub)
 /* Returns the hub's current time if a batch waits or a stream is due. */
 int64_t hub_next_ms(const struct hub *hub)
 {
-    if (hub->batch != NULL || !list_empty(&hub->due_rooms))
+    if (hub->batch != NULL || !list_empty(&hub->due_rooms) || !list_empty(&hub->behind))
         return hub->mono_ms;
     const struct room *room = longest_silent(hub);
     int64_t next = hub->presence_ms;
@@ -624,6 +623,7 @@ void hub_free(struct hub *hub)
     table_free(&hub->rooms);
     table_free(&hub->names);
     table_free(&hub->keys);
+    table_free(&hub->shares);
     buffer_free(&hub->body);
     buffer_free(&hub->frame);
     free(hub);

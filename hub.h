@@ -37,10 +37,6 @@ void hub_set_clock(struct hub *hub, int64_t mono_ms, uint64_t unix_ms);
 /* Returns whether the operator allows a room of this name (--room). */
 bool hub_allows(const struct hub *hub, struct span room);
 
-/* Returns the id of the newest safe message, or the hub's start if there is none. A reader that has
- * seen no message resumes from this id, which `ready` contains, so that it misses nothing. */
-struct id hub_newest(const struct hub *hub);
-
 /* ---- Messages in ---- */
 
 enum publish {
@@ -48,7 +44,8 @@ enum publish {
     PUBLISH_REPEATED,  /* known key, same message: the receipt is that of the first POST */
     PUBLISH_CONFLICT,  /* known key, different message */
     PUBLISH_TOO_LARGE, /* with the longest id, its frame would exceed half of the history */
-    PUBLISH_NO_ROOM,   /* it needs a new room, but there are already --max-rooms */
+    PUBLISH_NO_ROOM,   /* its room would count, but --max-rooms already do (hub/share.h) */
+    PUBLISH_NO_SHARE,  /* its room would be one too many of this source */
     PUBLISH_NO_MEMORY,
 };
 

@@ -50,12 +50,12 @@ struct walk {
 _Static_assert(JSON_DEPTH_MAX == 64, "one bit per level; a message below says 64");
 
 /* Returns whether a byte is one of JSON's four white space characters (RFC 8259 2). */
-static bool is_space(char byte)
+static inline bool is_space(char byte)
 {
-    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+    return byte <= ' ' && (byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r');
 }
 
-static void skip_space(struct span *rest)
+static inline void skip_space(struct span *rest)
 {
     while (rest->len > 0 && is_space(rest->at[0]))
         scan_skip(rest, 1);
@@ -135,29 +135,36 @@ static const char *take_escape(struct span *rest, int32_t *character)
     return "a string contains a backslash that does not begin a JSON escape; write it as \\\\";
 }
 
+/* Reads what is not plain in a string: an escape, or a character that is not ASCII. */
+static const char *take_character(struct span *rest)
+{
+    int32_t character;
+    if ((unsigned char)rest->at[0] < 0x20)
+        return "a string contains a raw control character; "
+               "write it as \\u00XX, a line end as \\n";
+    if (scan_take(rest, '\\'))
+        return take_escape(rest, &character);
+    if (text_next(rest) < 0)
+        return "a string is not UTF-8; send the whole document as UTF-8";
+    return NULL;
+}
+
 /* Reads a string with its quotes, and checks every byte of it. text_plain skips the harmless bytes
  * eight at a time; the loop looks only at what stops it: a quote, a backslash, a control character,
  * the first byte of a UTF-8 sequence. */
 static const char *take_string(struct span *rest)
 {
+    const char *problem = NULL;
     scan_skip(rest, 1);
-    for (scan_skip(rest, text_plain(*rest)); rest->len > 0; scan_skip(rest, text_plain(*rest))) {
-        unsigned char c = (unsigned char)rest->at[0];
-        const char *problem = NULL;
-        int32_t character;
+    while (problem == NULL) {
+        scan_skip(rest, text_plain(*rest));
+        if (rest->len == 0)
+            return unclosed;
         if (scan_take(rest, '"'))
             return NULL;
-        if (c < 0x20)
-            return "a string contains a raw control character; "
-                   "write it as \\u00XX, a line end as \\n";
-        if (scan_take(rest, '\\'))
-            problem = take_escape(rest, &character);
-        else if (text_next(rest) < 0)
-            problem = "a string is not UTF-8; send the whole document as UTF-8";
-        if (problem != NULL)
-            return problem;
+        problem = take_character(rest);
     }
-    return unclosed;
+    return problem;
 }
 
 /* Writes a character as one to four bytes of UTF-8 (RFC 3629 3), and returns their number. */
@@ -176,7 +183,7 @@ static size_t put_utf8(int32_t character, char *out)
 }
 
 /* Returns the bytes between the quotes. */
-static struct span inside(struct span raw)
+static inline struct span inside(struct span raw)
 {
     must(raw.len >= 2 && raw.at[0] == '"' && raw.at[raw.len - 1] == '"');
     return (struct span) { raw.at + 1, raw.len - 2 };
@@ -336,14 +343,13 @@ static const char *step_value(struct walk *w)
 static const char *find_wanted(struct walk *w, struct span name)
 {
     struct span plain = inside(name);
-    bool is_plain = text_plain(plain) == plain.len; /* No escapes, only ASCII: nearly always. */
-    w->wanted = NULL;
-    for (size_t i = 0; i < w->count; i++) {
-        struct span wanted = w->fields[i].name;
-        if (is_plain ? span_equal(wanted, plain) : name_is(name, wanted))
-            w->wanted = &w->fields[i];
-    }
-    if (w->wanted != NULL && w->wanted->type != JSON_ABSENT)
+    bool is_plain = span_find(plain, '\\') == plain.len; /* No escapes: nearly always. */
+    struct json_field *found = NULL;
+    for (struct json_field *field = w->fields; field < w->fields + w->count; field++)
+        if (is_plain ? span_equal(field->name, plain) : name_is(name, field->name))
+            found = field;
+    w->wanted = found;
+    if (found != NULL && found->type != JSON_ABSENT)
         return "a field is given twice; send it once";
     return NULL;
 }
@@ -427,20 +433,21 @@ const char *json_find(struct span text, struct json_field *fields, size_t count)
 
 /* ---- What was found ----------------------------------------------------------------------- */
 
-/* Copies each plain stretch in one piece; escapes and non-ASCII bytes are handled one by one. It
- * uses memmove, because `out` may be raw.at. */
+/* Copies each stretch without a backslash in one piece. A text without any is not even copied if it
+ * is in its place already. memmove, because the places can overlap. */
 size_t json_decode(struct span raw, char *out)
 {
     size_t len = 0;
-    for (struct span rest = inside(raw); rest.len > 0;) {
-        size_t plain = text_plain(rest);
-        memmove(out + len, rest.at, plain);
+    for (struct span rest = inside(raw);;) {
+        size_t plain = span_find(rest, '\\');
+        if (out + len != rest.at)
+            memmove(out + len, rest.at, plain);
         len += plain;
         scan_skip(&rest, plain);
-        if (rest.len > 0)
-            len += decode_next(&rest, out + len);
+        if (rest.len == 0)
+            return len;
+        len += decode_next(&rest, out + len);
     }
-    return len;
 }
 
 /* Keeps white space inside strings. The result is one line, because RFC 8259 allows a line end only
@@ -488,66 +495,70 @@ int json_next_string(struct span *rest, struct span *raw)
     return 1;
 }
 
-/* Returns the letter of a byte's short escape, or '\0' if it has none. */
-static char short_escape(char byte)
+/* What to write for a byte in a string: 0 the byte itself, 'u' its number in hexadecimal, LINE a
+ * look at the bytes after it, anything else a backslash and that letter. Escapes only what RFC 8259
+ * 7 requires, and U+2028 and U+2029 (e2 80 a8, e2 80 a9): before ECMAScript 2019, these two ended a
+ * line in JavaScript and broke a script that contained such JSON. */
+enum { LINE = 'l' };
+static const char escapes[256] = { 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f',
+    'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
+    'u', ['"'] = '"', ['\\'] = '\\', [0xe2] = LINE };
+
+/* Writes the byte at the front of `*text` as `letter` says. Returns the address after it. */
+static inline char *put_escape(struct span *text, char letter, char *out)
 {
-    switch (byte) {
-    case '"':
-    case '\\':
-        return byte;
-    case '\b':
-        return 'b';
-    case '\f':
-        return 'f';
-    case '\n':
-        return 'n';
-    case '\r':
-        return 'r';
-    case '\t':
-        return 't';
+    unsigned number = (unsigned char)text->at[0];
+    if (letter == LINE) {
+        if (text->len < 3 || text->at[1] != '\x80' || (text->at[2] & '\xfe') != '\xa8') {
+            out[0] = text->at[0];
+            scan_skip(text, 1);
+            return out + 1;
+        }
+        number = 0x2000 | (text->at[2] & 0x2fu);
+        letter = 'u';
+        scan_skip(text, 2);
     }
-    return '\0';
-}
-
-static size_t put_unicode_escape(int32_t unit, char *out)
-{
+    scan_skip(text, 1);
     out[0] = '\\';
-    out[1] = 'u';
-    scan_put_hex(out + 2, 4, (uint64_t)unit);
-    return 6;
+    out[1] = letter;
+    if (letter != 'u')
+        return out + 2;
+    scan_put_hex(out + 2, 4, number);
+    return out + 6;
 }
 
-/* Escapes only what RFC 8259 7 requires, and U+2028 and U+2029: before ECMAScript 2019, these two
- * ended a line in JavaScript and broke a script that contained such JSON. */
+/* Copies eight plain bytes at a time. If one of the eight is not plain, looks all of them up in the
+ * table, so that a text of nothing but escapes costs little more than one without. */
+size_t json_escape_inside(struct span text, char *out)
+{
+    char *to = out;
+    while (text.len > 0) {
+        uint64_t word = span_word(text);
+        if (text_marks(word) == 0) {
+            memcpy(to, text.at, sizeof word);
+            to += sizeof word;
+            scan_skip(&text, sizeof word);
+            continue;
+        }
+        const char *stop = text.at + (text.len < sizeof word ? text.len : sizeof word);
+        while (text.at < stop) {
+            char letter = escapes[(unsigned char)text.at[0]];
+            if (letter != '\0') {
+                to = put_escape(&text, letter, to);
+            } else {
+                *to++ = text.at[0];
+                scan_skip(&text, 1);
+            }
+        }
+    }
+    return (size_t)(to - out);
+}
+
 size_t json_escape(struct span text, char *out)
 {
-    size_t len = 0;
-    out[len++] = '"';
-    for (;;) {
-        size_t plain = text_plain(text);
-        if (plain > 0)
-            memcpy(out + len, text.at, plain);
-        len += plain;
-        scan_skip(&text, plain);
-        if (text.len == 0)
-            break;
-        char letter = short_escape(text.at[0]);
-        if (letter != '\0') {
-            out[len++] = '\\';
-            out[len++] = letter;
-        } else if ((unsigned char)text.at[0] < 0x20) {
-            len += put_unicode_escape(text.at[0], out + len);
-        } else if (text.len >= 3 && memcmp(text.at, "\xe2\x80", 2) == 0 &&
-                   ((unsigned char)text.at[2] & 0xfe) == 0xa8) {
-            len += put_unicode_escape(text.at[2] == '\xa8' ? 0x2028 : 0x2029, out + len);
-            scan_skip(&text, 2);
-        } else {
-            out[len++] = text.at[0];
-        }
-        scan_skip(&text, 1);
-    }
-    out[len++] = '"';
-    return len;
+    size_t len = json_escape_inside(text, out + 1);
+    out[0] = out[len + 1] = '"';
+    return len + 2;
 }
 
 void json_string_add(struct buffer *out, struct span text)

@@ -34,7 +34,8 @@ struct json_field {
 const char *json_find(struct span text, struct json_field *fields, size_t count);
 
 /* Decodes to UTF-8 a string that json_find accepted, given with its quotes. `out` needs room for
- * raw.len bytes and may be raw.at, because a decoded string is never longer. Returns the length. */
+ * raw.len bytes and may be raw.at or raw.at + 1, because a decoded string is never longer; with
+ * raw.at + 1 a string without escapes is not moved. Returns the length. */
 size_t json_decode(struct span raw, char *out);
 
 /* Compacts a value that json_find accepted to one line, without the white space between its tokens.
@@ -49,6 +50,9 @@ int json_next_string(struct span *rest, struct span *raw);
  * JSON_ESCAPED_MAX(text.len) bytes. Returns the length. */
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);
+
+/* Does the same, but writes no quotes. */
+size_t json_escape_inside(struct span text, char *out);
 
 /* Appends `text`, which is UTF-8, as a JSON string with its quotes. */
 void json_string_add(struct buffer *out, struct span text);

@@ -5,17 +5,19 @@
  *
  *      wait       for sockets, or until the next deadline; not at all while streams are due
  *
- *      read       what clients have sent: requests are parsed and answered, messages join this
- *                 turn's batch
+ *      read       what clients have sent, and parse it
+ *
+ *      handle     complete requests, by address in rotation, for at most 2 ms: they are answered,
+ *                 or their messages join this turn's batch; the next turns handle the rest
  *
  *      keep       the keeper takes the batch and makes it safe, perhaps in a later turn; then its
  *                 messages enter the rings, its POSTs are answered, its streams become due
  *
  *      tick       periodic work of the hub and the keeper: presence, compaction
  *
- *      flush      serves a bounded number of due streams; the next turns serve the rest
+ *      flush      serves due streams, 64 at most, for at most 2 ms; the next turns serve the rest
  *
- *      expire     parses requests that wait in buffers; deadlines, heartbeats, expired tokens
+ *      expire     deadlines, heartbeats, expired tokens
  *
  *      reap       frees the clients that were closed in this turn
  *
@@ -28,10 +30,12 @@
 #include "api/page.h"
 #include "api/routes.h"
 #include "auth/access.h"
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "host/budget.h"
 #include "host/commands.h"
-#include "host/options.h"
+#include "host/descriptors.h"
 #include "net/accept.h"
 #include "net/limits.h"
 #include "net/listen.h"
@@ -41,7 +45,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -56,6 +59,10 @@ enum { EVENTS_PER_TURN = 256 };
  * streams that is 0.2 % of the sends between two checks; for fewer, the share is larger. */
 enum { FLUSHES_PER_TURN = 64 };
 
+/* Sends that take long, of large messages or long backlogs, end the turn earlier. The time is
+ * checked after FLUSHES_AT_ONCE streams: more often would cost 16 instructions a send. */
+enum { FLUSHES_AT_ONCE = 16, FLUSH_US = 2000 };
+
 /* Everything that the program itself owns. The layers below get what they need from it at startup;
  * none of them knows this struct. */
 struct server {
@@ -69,8 +76,8 @@ struct server {
 
 /* ==== The end ================================================================================ */
 
-/* Starts a graceful shutdown, on SIGTERM or SIGINT: refuses new connections, answers pending
- * requests, and tells each stream when to reconnect. A second signal ends the wait. */
+/* Starts a graceful shutdown, on SIGTERM, SIGINT or SIGHUP: refuses new connections, answers
+ * pending requests, and tells each stream when to reconnect. A second signal ends the wait. */
 static void start_drain(struct server *s)
 {
     if (s->draining) { /* The second signal. */
@@ -84,13 +91,16 @@ static void start_drain(struct server *s)
     client_drain_all();
 }
 
-/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), like everything else, so
- * no handler interrupts the program between two instructions. */
+/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), so no handler interrupts
+ * the program between two instructions. When a terminal closes, SIGHUP can come twice. */
 static void read_signals(struct server *s)
 {
     struct signalfd_siginfo info;
     while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info)
-        start_drain(s);
+        if (info.ssi_signo == SIGCHLD)
+            child_reap();
+        else if (info.ssi_signo != SIGHUP || !s->draining)
+            start_drain(s);
 }
 
 /* ==== The loop =============================================================================== */
@@ -120,7 +130,7 @@ static int wait_ms(const struct server *s)
     const int64_t longest = 3600000;
     int64_t next = earlier(client_next_ms(), hub_next_ms(s->hub));
     next = earlier(next, s->keeper->next_ms(s->keeper));
-    next = earlier(next, accept_next_ms());
+    next = earlier(next, earlier(accept_next_ms(), log_next_ms()));
     if (s->draining)
         next = earlier(next, s->drain_until_ms);
     int64_t wait = next - clock_mono_ms();
@@ -141,6 +151,16 @@ static void keep(struct server *s)
     s->keeper->keep(s->keeper, hub_take_batch(s->hub));
 }
 
+/* Serves due streams. */
+static void flush(struct server *s)
+{
+    int64_t until_us = clock_now_us(CLOCK_MONOTONIC) + FLUSH_US;
+    int left = FLUSHES_PER_TURN;
+    while (turn_run(s->hub, FLUSHES_AT_ONCE) && (left -= FLUSHES_AT_ONCE) > 0 &&
+           clock_now_us(CLOCK_MONOTONIC) < until_us)
+        ;
+}
+
 /* Returns whether the drain has ended: no client is left, or the time of --drain has passed. */
 static bool is_over(const struct server *s)
 {
@@ -159,12 +179,14 @@ static void run(struct server *s)
         read_clocks(s);
         for (int i = 0; i < count; i++)
             dispatch(s, &events[i]);
+        client_handle();
         keep(s);
         hub_tick(s->hub);
         s->keeper->tick(s->keeper, clock_mono_ms());
-        turn_run(s->hub, FLUSHES_PER_TURN);
+        flush(s);
         client_expire();
         accept_tick();
+        log_tick();
         client_reap();
     }
 }
@@ -177,19 +199,6 @@ __attribute__((noreturn)) static void fail(const char *what)
     log_exit(EXIT_SYSTEM, "%s: %s", what, strerror(errno));
 }
 
-/* Raises the soft limit for descriptors to the hard limit, and returns the new limit. Each stream
- * uses one descriptor; the usual soft limit of 1,024 exists for programs that use select(2). */
-static unsigned raise_limit(void)
-{
-    struct rlimit limit;
-    if (prlimit(0, RLIMIT_NOFILE, NULL, &limit) < 0)
-        fail("the descriptor limit");
-    limit.rlim_cur = limit.rlim_max;
-    prlimit(0, RLIMIT_NOFILE, &limit, NULL);
-    prlimit(0, RLIMIT_NOFILE, NULL, &limit); /* The granted limit. */
-    return limit.rlim_cur < 1u << 30 ? (unsigned)limit.rlim_cur : 1u << 30;
-}
-
 /* Adds a descriptor to the loop. It is level-triggered: the next turn reports unread data again. */
 static void watch(const struct server *s, int fd, void *data)
 {
@@ -198,17 +207,23 @@ static void watch(const struct server *s, int fd, void *data)
         fail("epoll");
 }
 
-/* Makes the epoll instance, and the descriptor through which signals arrive. */
+/* Makes the epoll instance, and the descriptor through which signals arrive. Under nohup(1) SIGHUP
+ * is ignored, and must remain so: a signal that is blocked would arrive nevertheless. */
 static void open_loop(struct server *s)
 {
     sigset_t set;
+    struct sigaction hangup;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaddset(&set, SIGHUP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     signal(SIGCHLD, SIG_DFL); /* If inherited as ignored, it would hide a child's exit status. */
     signal(SIGPIPE, SIG_IGN); /* Sending to a closed connection then fails with EPIPE instead. */
     signal(SIGXFSZ, SIG_IGN); /* Writing past the file size limit then fails with EFBIG instead. */
+    child_reap();             /* those that ended before */
     s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->signals < 0 || s->epoll < 0)
@@ -242,7 +257,7 @@ static void open_hub(struct server *s)
 
 /* Opens the listeners last, because from here on clients can connect. The limits are set before the
  * first client is accepted. */
-static void open_listeners(struct server *s)
+static void open_listeners(struct server *s, unsigned descriptors)
 {
     const struct options *o = &s->options;
     peers_start();
@@ -251,7 +266,8 @@ static void open_listeners(struct server *s)
     routes_start(&o->net, s->hub, s->keeper);
     for (size_t i = 0; i < o->listen.count; i++)
         accept_open(o->listen.items[i].at, &routes_handlers);
-    limits_start(&o->net, raise_limit());
+    budget_log(o, descriptors);
+    limits_start(&o->net, descriptors);
     if (!accept_begin())
         fail("epoll");
 }
@@ -263,18 +279,22 @@ int main(int argc, char **argv)
     static struct server server;
     const struct options *o = &server.options;
     int status;
+    descriptors_fill();
     if (commands_run(argc, argv, &status))
         return status;
     options_read(&server.options, argc, argv);
+    unsigned descriptors = descriptors_raise();
     log_start(o->log_level);
     page_start(o->www);
     access_start(&o->access);
     check_listeners(&o->listen);
-    if (o->check)
+    if (o->check) {
+        budget_log(o, descriptors);
         return 0;
+    }
     open_loop(&server);
     open_hub(&server);
-    open_listeners(&server);
+    open_listeners(&server, descriptors);
     run(&server);
     keep(&server); /* The messages of the last turn. */
     client_close_all();
@@ -282,5 +302,6 @@ int main(int argc, char **argv)
     server.keeper->close(server.keeper);
     hub_free(server.hub);
     peers_free();
+    log_end();
     return 0;
 }

@@ -20,8 +20,9 @@
 
 #include <unistd.h>
 
-/* Retry-After is 1 s if a client has reached its own limit (any --post-rate allows another message
- * by then), and 5 s if the server is short of a resource, which affects all clients at once. */
+/* Retry-After is 1 s if a client has reached its own limit, unless the limit says more exactly when
+ * it allows more, and 5 s if the server is short of a resource, which affects all clients at once.
+ */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
 /* A body can be a large page of history; a buffer that grew beyond this size is freed after use. */
@@ -110,21 +111,29 @@ void answer_stream(struct client *c, size_t hold)
 }
 
 /* Copies the body after the head, so that one send is enough and the caller need not keep the body.
- * HEAD gets the same Content-Length as GET (RFC 9110 9.3.2), so its body is made but not sent.
+ * For HEAD, whose body is never sent, a caller can leave out a body that is costly to make: then
+ * the head has no Content-Length either, which RFC 9110 8.6 allows.
  *
  * no-store: an API answer is out of date as soon as it is sent. nosniff: browsers do not take JSON
  * for HTML. Cross-Origin-Resource-Policy: pages of other sites cannot load the answer as an image
  * or a script; --cors is not affected, because it concerns requests in CORS mode. */
-void answer_end(struct client *c, const char *type, const struct buffer *body)
+void answer_end(struct client *c, struct span type, const struct buffer *body)
 {
-    buffer_add(&head, SPAN("Content-Type: "));
-    buffer_add_string(&head, type);
-    buffer_add(&head, SPAN("\r\nContent-Length: "));
-    buffer_add_number(&head, body->len);
-    buffer_add(&head, SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                           "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));
-    if (!answer_is_head(c))
-        buffer_add(&head, buffer_span(body));
+    struct span rest = SPAN("\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                            "Cross-Origin-Resource-Policy: same-origin\r\n\r\n");
+    struct span copied = { body->at, answer_is_head(c) ? 0 : body->len };
+    char *begin = buffer_reserve(&head, sizeof "Content-Type: \r\nContent-Length: " + type.len +
+                                            PRINT_DECIMAL_BYTES + rest.len + copied.len);
+    if (begin != NULL) {
+        char *to = span_put(begin, SPAN("Content-Type: "));
+        to = span_put(to, type);
+        if (body->len > 0) {
+            to = span_put(to, SPAN("\r\nContent-Length: "));
+            to = print_put(to, body->len);
+        }
+        to = span_put(to, rest);
+        head.len += (size_t)(span_put(to, copied) - begin);
+    }
     head.failed |= body->failed;
     answer_send(c, (struct span) { NULL, 0 });
 }
@@ -132,12 +141,13 @@ void answer_end(struct client *c, const char *type, const struct buffer *body)
 void answer_json(struct client *c, int status, const struct buffer *body)
 {
     answer_begin(c, status);
-    answer_end(c, "application/json", body);
+    answer_end(c, SPAN("application/json"), body);
 }
 
 /* Sets `title` to the reason phrase of the status, as RFC 9457 4.2.1 recommends for about:blank. A
  * 429 or a shortage also says when to try again (RFC 9110 10.2.3). */
-void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)
+static void problem(
+    struct client *c, int status, const char *fields, unsigned retry_after, const char *detail)
 {
     static struct buffer body;
     struct span title = reply_reason(status);
@@ -149,10 +159,24 @@ void answer_problem_with(struct client *c, int status, const char *fields, const
     buffer_add(&body, SPAN("}\n"));
     struct buffer *out = answer_begin(c, status);
     buffer_add_string(out, fields);
-    if (status == 429 || status == 503 || status == 507)
-        buffer_printf(out, "Retry-After: %d\r\n",
-            status == 429 ? RETRY_AFTER_OWN_SECONDS : RETRY_AFTER_SECONDS);
-    answer_end(c, "application/problem+json", &body);
+    if (retry_after > 0)
+        buffer_printf(out, "Retry-After: %u\r\n", retry_after);
+    answer_end(c, SPAN("application/problem+json"), &body);
+}
+
+void answer_problem_with(struct client *c, int status, const char *fields, const char *detail)
+{
+    unsigned retry_after = 0;
+    if (status == 429)
+        retry_after = RETRY_AFTER_OWN_SECONDS;
+    else if (status == 503 || status == 507)
+        retry_after = RETRY_AFTER_SECONDS;
+    problem(c, status, fields, retry_after, detail);
+}
+
+void answer_too_fast(struct client *c, unsigned seconds, const char *detail)
+{
+    problem(c, 429, "", seconds, detail);
 }
 
 void answer_problem(struct client *c, int status, const char *detail)

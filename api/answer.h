@@ -32,8 +32,9 @@ void answer_send_file(struct client *c, int file, uint64_t left);
  * rooms. The bytes from `hold` on are sent only after the replay. */
 void answer_stream(struct client *c, size_t hold);
 
-/* Ends the head that was begun, copies `body` after it, and sends both. HEAD gets only the head. */
-void answer_end(struct client *c, const char *type, const struct buffer *body);
+/* Ends the head that was begun, copies `body` after it, and sends both. HEAD gets only the head; if
+ * `body` is empty then, the head does not give its length. */
+void answer_end(struct client *c, struct span type, const struct buffer *body);
 
 /* Sends a complete answer: the head and a JSON body, which is copied. */
 void answer_json(struct client *c, int status, const struct buffer *body);
@@ -42,6 +43,10 @@ void answer_json(struct client *c, int status, const struct buffer *body);
  * `fields` are additional lines of the head, each with its line end. */
 void answer_problem(struct client *c, int status, const char *detail);
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail);
+
+/* Sends an error to a client that has reached its own limit, and may try again after some seconds.
+ */
+void answer_too_fast(struct client *c, unsigned seconds, const char *detail);
 
 /* Sends a refusal and returns true, or returns false if `refusal` is NULL. */
 bool answer_refusal(struct client *c, const struct refusal *refusal);

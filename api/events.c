@@ -7,7 +7,7 @@
  *      retry: N                    begin: 1 to 1.5 times --retry, at random
  *      gap, for some rooms         stream_seek: messages were lost             none
  *      the replay                  the rooms' rings, up to now                 each its own
- *      ready                       add_ready: the replay is over               the newest of all
+ *      ready                       add_ready: the replay is over               the newest
  *      presence, for each room     add_ready: the current state                none
  *      live events                 the rooms' rings, from now on               each its own
  *
@@ -80,15 +80,15 @@ static void busy(struct client *c, const char *reason)
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* Writes `ready` and the presence of each room. The id of `ready` is the newest in any room, so
- * even a client that is cut off before its first message can resume. `heartbeat` is the number of
- * seconds of silence after which a heartbeat comes (0: never): a client that hears nothing for much
- * longer can consider its connection dead. */
-static void add_ready(struct buffer *out, struct stream *stream)
+/* Writes `ready`, with the id `newest`, and the presence of each room. With that id even a client
+ * that is cut off before its first message can resume. `heartbeat` is the number of seconds of
+ * silence after which a heartbeat comes (0: never): a client that hears nothing for much longer can
+ * consider its connection dead. */
+static void add_ready(struct buffer *out, struct stream *stream, struct id newest)
 {
     size_t frame = frame_begin(out, stream->chunked);
     buffer_add(out, SPAN("id: "));
-    id_add(out, hub_newest(hub));
+    id_add(out, newest);
     buffer_add(out, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     stream_add_online(stream, out);
     buffer_add(out, SPAN("],\"time\":\""));
@@ -107,7 +107,7 @@ static void add_ready(struct buffer *out, struct stream *stream)
 static bool read_start(struct client *c, const struct parameters *p, struct start *start)
 {
     struct span id = answer_field(c, HTTP_LAST_EVENT_ID);
-    *start = (struct start) { 0 };
+    *start = (struct start) { .scoped = access_wants_token() };
     if (id.len == 0)
         id = p->values[PARAM_LAST_EVENT_ID];
     if (!parameters_count(p->values[PARAM_HISTORY], 0, HISTORY_MAX, &start->count)) {
@@ -133,6 +133,7 @@ static const char *join(struct client *c, const struct parameters *p, const stru
     case JOIN_OK:
         break;
     case JOIN_NO_ROOM:
+    case JOIN_NO_SHARE:
         limits_log(exchange_peer(c), LIMITS_ROOM);
         return "rooms";
     case JOIN_NO_MEMORY:
@@ -149,14 +150,14 @@ static const char *join(struct client *c, const struct parameters *p, const stru
  *
  * If there is a replay, the bytes from `hold` on wait until it is sent. Without a replay, all bytes
  * leave in one send. */
-static void begin(struct client *c, const struct start *start)
+static void begin(struct client *c, const struct parameters *p, const struct start *start)
 {
     struct stream *stream = exchange_reader(c);
     struct buffer *out = begin_stream(c);
     frame_retry(out, random_spread(settings->retry_ms, settings->retry_ms / 2), stream->chunked);
     bool replay = stream_seek(hub, stream, start, out);
     size_t hold = out->len;
-    add_ready(out, stream);
+    add_ready(out, stream, history_newest(hub, start, p->rooms, p->room_count));
     answer_stream(c, replay ? hold : out->len);
 }
 
@@ -178,5 +179,5 @@ void events_get(struct client *c, const struct token *token)
     if (why != NULL)
         busy(c, why);
     else
-        begin(c, &start);
+        begin(c, &p, &start);
 }

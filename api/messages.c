@@ -24,13 +24,44 @@
 #include "json.h"
 #include "net/limits.h"
 
-enum { LIMIT_DEFAULT = 50 }; /* messages on a page if the URL has no `limit` */
+enum {
+    LIMIT_DEFAULT = 50, /* messages on a page if the URL has no `limit` */
+    RECEIPT_BYTES = 160 /* more than a receipt can have without its room */
+};
 
 static struct hub *hub; /* borrowed from sse.c */
 
 void messages_start(struct hub *streams)
 {
     hub = streams;
+}
+
+/* ==== Refused messages ======================================================================= */
+
+/* Answers a POST that the hub has refused, with what the client can change. */
+static void refuse(struct client *c, enum publish why)
+{
+    static const struct {
+        int status;
+        const char *detail;
+    } answers[] = {
+        /* 422 as in the IETF's draft for the Idempotency-Key field. */
+        [PUBLISH_CONFLICT] = { 422,
+            "This Idempotency-Key was already used for another message; use a new key." },
+        [PUBLISH_TOO_LARGE] = { 413,
+            "The message is larger than half of a room's history (--history); send a shorter "
+            "one." },
+        [PUBLISH_NO_ROOM] = { 503,
+            "The server has reached its maximum number of rooms (--max-rooms); use an existing "
+            "room." },
+        [PUBLISH_NO_SHARE] = { 429,
+            "Your address has made as many rooms as one address may (a quarter of --max-rooms); "
+            "use an existing room, or wait until one of yours is empty and forgotten." },
+        [PUBLISH_NO_MEMORY] = { 503, "The server is out of memory; try again later." },
+    };
+    if (why == PUBLISH_NO_ROOM || why == PUBLISH_NO_SHARE)
+        limits_log(exchange_peer(c), LIMITS_ROOM);
+    answer_problem(c, answers[why].status, answers[why].detail);
 }
 
 /* ==== POST /messages ========================================================================= */
@@ -48,7 +79,7 @@ static const char *read_text(struct json_field *field, struct span *text)
     if (field->type != JSON_STRING)
         return "The fields message, event, room and name must be JSON strings; write them in "
                "quotes.";
-    char *at = span_bytes(field->raw);
+    char *at = span_bytes(field->raw) + 1; /* after the quote */
     *text = (struct span) { at, json_decode(field->raw, at) };
     return NULL;
 }
@@ -58,8 +89,8 @@ static const char *read_text(struct json_field *field, struct span *text)
  * converted. */
 static void read_data(struct json_field *field, struct message *m)
 {
-    char *at = span_bytes(field->raw);
     bool text = field->type == JSON_STRING;
+    char *at = span_bytes(field->raw) + text; /* after the quote of a text */
     m->kind = text ? MESSAGE_TEXT : MESSAGE_JSON;
     m->body.at = at;
     m->body.len = text ? json_decode(field->raw, at) : json_compact(field->raw, at);
@@ -147,15 +178,18 @@ static void answer_receipt(struct client *c, int status, const struct receipt *r
 {
     static struct buffer body;
     buffer_clear(&body);
-    buffer_add(&body, SPAN("{\"id\":\""));
-    buffer_add(&body, stamp_id(&receipt->stamp));
-    buffer_add(&body, SPAN("\",\"room\":"));
-    json_string_add(&body, receipt->room);
-    buffer_add(&body, SPAN(",\"time\":\""));
-    buffer_add(&body, stamp_time(&receipt->stamp));
-    buffer_add(&body, SPAN("\",\"online\":"));
-    buffer_add_number(&body, receipt->online);
-    buffer_add(&body, SPAN("}\n"));
+    char *begin = buffer_reserve(&body, RECEIPT_BYTES + JSON_ESCAPED_MAX(receipt->room.len));
+    if (begin != NULL) {
+        char *to = span_put(begin, SPAN("{\"id\":\""));
+        to = span_put(to, stamp_id(&receipt->stamp));
+        to = span_put(to, SPAN("\",\"room\":"));
+        to += json_escape(receipt->room, to);
+        to = span_put(to, SPAN(",\"time\":\""));
+        to = span_put(to, stamp_time(&receipt->stamp));
+        to = span_put(to, SPAN("\",\"online\":"));
+        to = print_put(to, receipt->online);
+        body.len = (size_t)(span_put(to, SPAN("}\n")) - begin);
+    }
     answer_json(c, status, &body);
 }
 
@@ -182,7 +216,8 @@ static bool read_message(struct client *c, const struct token *token, struct mes
 {
     const char *why = NULL;
     *m = (struct message) { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY),
-        .author = access_author(token, exchange_peer(c)) };
+        .author = access_author(token, exchange_peer(c)),
+        .source = limits_source(exchange_peer(c)) };
     if (!values_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
         why = read_json(exchange_body(c), m);
     else if (!read_binary(c, exchange_body(c), m))
@@ -196,35 +231,21 @@ static bool read_message(struct client *c, const struct token *token, struct mes
 
 /* Hands the message to the hub. After PUBLISH_WAIT, `published` sends the answer. The waiter is
  * part of the client's input buffer, so waiting allocates nothing. If the client leaves first, its
- * waiter is removed from the message, which is still published. Other results are answered here. */
+ * waiter is removed from the message, which is still published. */
 static void publish(struct client *c, const struct message *m)
 {
     struct receipt receipt;
-    exchange_waiter(c)->done = published;
-    switch (hub_publish(hub, m, exchange_waiter(c), &receipt)) {
-    case PUBLISH_WAIT:
+    struct waiter *waiter = exchange_waiter(c);
+    waiter->done = published;
+    enum publish result = hub_publish(hub, m, waiter, &receipt);
+    if (result == PUBLISH_WAIT) {
+        size_t len = waiter->publication->content.body.len; /* as in the frame */
+        limits_post_more(exchange_peer(c), exchange_body(c).len, len);
         client_wait(c);
-        return;
-    case PUBLISH_REPEATED:
+    } else if (result == PUBLISH_REPEATED) {
         answer_receipt(c, 200, &receipt);
-        return;
-    case PUBLISH_CONFLICT: /* 422 as in the IETF's draft for the Idempotency-Key field */
-        answer_problem(
-            c, 422, "This Idempotency-Key was already used for another message; use a new key.");
-        return;
-    case PUBLISH_TOO_LARGE:
-        answer_problem(c, 413,
-            "The message is larger than half of a room's history (--history); send a shorter one.");
-        return;
-    case PUBLISH_NO_ROOM:
-        limits_log(exchange_peer(c), LIMITS_ROOM);
-        answer_problem(c, 503,
-            "The server has reached its maximum number of rooms (--max-rooms); use an existing "
-            "room.");
-        return;
-    case PUBLISH_NO_MEMORY:
-        answer_problem(c, 503, "The server is out of memory; try again later.");
-        return;
+    } else {
+        refuse(c, result);
     }
 }
 
@@ -232,7 +253,9 @@ static void publish(struct client *c, const struct message *m)
  * of a JSON message, and must precede hub_publish, which creates a missing room. */
 void messages_post(struct client *c, const struct token *token)
 {
+    const struct http_request *r = exchange_request(c);
     struct message m;
+    limits_post_more(exchange_peer(c), r->chunked ? 0 : r->content_length, r->body_len);
     if (read_message(c, token, &m) && !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
         publish(c, &m);
 }
@@ -321,6 +344,7 @@ static const char *read_page_query(
     if (*wait_seconds > 0 && before.at != NULL)
         return "`wait` cannot be combined with `before`: new messages come later; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;
+    q->start.scoped = access_wants_token();
     q->from_oldest = after.at != NULL && id_equal(q->start.id, (struct id) { 0, 0 });
     q->polls = *wait_seconds > 0;
     return NULL;
@@ -360,10 +384,12 @@ void messages_get(struct client *c, const struct token *token)
     }
     if (answer_refusal(c, access_rooms(hub, token, &q->room, 1)))
         return;
-    if (wait > 0 && q->start.since == SINCE_NOW)
-        q->start = (struct start) { .since = SINCE_ID, .id = hub_newest(hub) };
+    if (wait > 0 && q->start.since == SINCE_NOW) {
+        q->start.id = history_newest(hub, &q->start, &q->room, 1);
+        q->start.since = SINCE_ID;
+    }
     struct buffer page = { 0 };
-    bool answer = read_page(c, &page) || wait == 0 || answer_is_head(c) || client_is_draining();
+    bool answer = answer_is_head(c) || read_page(c, &page) || wait == 0 || client_is_draining();
     if (answer)
         answer_json(c, 200, &page);
     buffer_free(&page);

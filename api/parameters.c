@@ -15,6 +15,10 @@
 #include "base/uri.h"
 #include "hub/rules.h"
 
+/* The most names of rooms, with those that are named again, so that a URL which consists of
+ * thousands of them costs no more than any other. */
+enum { NAMES_MAX = 64 };
+
 /* Adds the rooms of one `room` parameter, a comma-separated list; the parameter can be repeated. A
  * room that is named twice counts once, because a stream has one place in a room. Compares each
  * room with all others, which is fine for 16. Returns NULL or an error message, as does
@@ -23,6 +27,8 @@ static const char *add_rooms(struct parameters *p, struct span list)
 {
     struct span room;
     while (span_split(&list, ',', &room)) {
+        if (++p->room_names > NAMES_MAX)
+            return "The URL names more than 64 rooms; a stream can have at most 16.";
         const char *why = rule_room(room);
         if (why != NULL)
             return why;
@@ -75,12 +81,14 @@ bool parameters_read(struct client *c, struct parameters *p)
 {
     struct span query = http_span(exchange_request(c)->query, exchange_bytes(c)), name, value;
     const char *why = NULL;
+    unsigned count = 0;
     *p = (struct parameters) { 0 };
-    while (why == NULL && span_split(&query, '&', &value)) {
-        span_split(&value, '=', &name);
+    while (why == NULL && uri_parameter(&query, &name, &value)) {
         if (value.at == NULL) /* "room" means "room=" */
             value = (struct span) { name.at + name.len, 0 };
-        if (!parameters_decode(&name, true) || !parameters_decode(&value, true))
+        if (++count > URI_PARAMETERS_MAX)
+            why = "The URL has more than 64 parameters; leave out those that are not needed.";
+        else if (!parameters_decode(&name, true) || !parameters_decode(&value, true))
             why = "A % in the URL must be followed by two hexadecimal digits; write %25 for a % "
                   "itself.";
         else

@@ -24,6 +24,7 @@ struct parameters {
     struct span values[PARAM_COUNT];
     struct span rooms[STREAM_ROOMS_MAX];
     size_t room_count;
+    unsigned room_names; /* with those that were named again */
 };
 
 /* Reads the query of the client's request and decodes it in place; call this once per request.

@@ -58,19 +58,22 @@ void routes_start(const struct net_settings *given, struct hub *streams, struct 
 /* ==== Small handlers ========================================================================= */
 
 /* Returns whether GET /rooms shows a room. The hub, which knows nothing about tokens, calls this
- * for each room: if --key is set, a client sees only the rooms of its token. */
+ * for each room: if --key is set, a client sees only the rooms of its token. A journal can have
+ * rooms that --room does not allow; no client can read them. */
 static bool shows_room(const void *token, struct span room)
 {
-    return token_has_room(token, room);
+    return hub_allows(hub, room) && token_has_room(token, room);
 }
 
-/* Answers GET /rooms, at the cost of a walk over all rooms and a sort (history.c). */
+/* Answers GET /rooms, at the cost of a look at all rooms and a sort (history.c). */
 static void get_rooms(struct client *c, const struct token *token)
 {
     struct buffer body = { 0 };
-    buffer_add(&body, SPAN("{\"rooms\":["));
-    history_rooms(hub, shows_room, token, &body);
-    buffer_add(&body, SPAN("]}\n"));
+    if (!answer_is_head(c)) {
+        buffer_add(&body, SPAN("{\"rooms\":["));
+        bool more = history_rooms(hub, shows_room, token, &body);
+        buffer_printf(&body, "],\"more\":%s}\n", more ? "true" : "false");
+    }
     answer_json(c, 200, &body);
     buffer_free(&body);
 }
@@ -183,10 +186,12 @@ static bool admit_post(struct client *c)
         answer_problem(c, status, why);
         return false;
     }
-    if (limits_post(exchange_peer(c)))
-        return true;
-    answer_problem(c, 429, "Your address sends messages too fast; wait a second and try again.");
-    return false;
+    unsigned seconds = limits_post(exchange_peer(c), exchange_request(c)->content_length);
+    if (seconds > 0)
+        answer_too_fast(c, seconds,
+            "Your address sends messages too fast, or too large ones: 4 KiB of a message count as "
+            "one; wait as long as Retry-After says.");
+    return seconds == 0;
 }
 
 /* Answers 405, for a method that the server knows but the path does not support (RFC 9110 15.5.6).
@@ -259,6 +264,8 @@ static bool identify(struct client *c)
 {
     struct address address = { 0 };
     struct peer *peer = NULL;
+    if (!exchange_is_proxied(c))
+        return true;
     enum forwarded forwarded = forwarded_client(exchange_request(c), exchange_bytes(c),
         settings->trusted, settings->trusted_count, &address);
     if (forwarded != FORWARDED_KNOWN)
@@ -274,14 +281,12 @@ static bool identify(struct client *c)
 }
 
 /* Checks a complete head. Returns true if the body can be read. The checks go from the connection
- * to the request: address, Host, method and path, and for a POST those of admit_post. accept.c has
+ * to the request: Host, method and path, and for a POST those of admit_post. accept.c has
  * counted the connections of direct clients, so the 429 is for clients behind a proxy; their
  * streams get `busy` from events.c instead, because an HTTP error ends an EventSource for good. */
 static bool admit(struct client *c)
 {
     const struct route *route = find_route(c);
-    if (exchange_is_proxied(c) && !identify(c))
-        return false;
     if (!route->streams && limits_is_crowded(exchange_peer(c))) {
         exchange_set_closing(c);
         answer_problem(
@@ -307,6 +312,6 @@ static void handle(struct client *c)
         route->get(c, &token);
 }
 
-/* The handlers that net/ calls. The third one answers requests that could not be parsed, or did not
+/* The handlers that net/ calls. The last one answers requests that could not be parsed, or did not
  * arrive in time. */
-const struct handlers routes_handlers = { admit, handle, answer_unreadable };
+const struct handlers routes_handlers = { identify, admit, handle, answer_unreadable };

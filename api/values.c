@@ -9,12 +9,15 @@
 
 #include "base/scan.h"
 
-/* Ignores parameters such as charset: JSON is UTF-8 whatever they say (RFC 8259 8.1). */
+/* Ignores parameters such as charset: JSON is UTF-8 whatever they say (RFC 8259 8.1). The parser
+ * has trimmed the field, so the media type is at its front. */
 bool values_is_type(struct span content_type, struct span type)
 {
-    struct span media_type = { NULL, 0 };
-    span_split(&content_type, ';', &media_type);
-    return span_equal_nocase(span_trim(media_type), type);
+    if (content_type.len < type.len ||
+        !span_equal_nocase((struct span) { content_type.at, type.len }, type))
+        return false;
+    struct span parameters = span_trim(span_skip(content_type, type.len));
+    return parameters.len == 0 || parameters.at[0] == ';';
 }
 
 /* Returns whether a weight like "q=0.5" is above 0 (RFC 9110 12.4.2). A weight that breaks the

@@ -14,6 +14,7 @@
 
 #include "auth/sha256.h"
 #include "base/log.h"
+#include "base/uri.h"
 
 #include <stdlib.h>
 
@@ -160,21 +161,23 @@ static struct span find_bearer(const struct http_request *r, const char *bytes)
 static struct span find_parameter(const struct http_request *r, const char *bytes)
 {
     struct span query = http_span(r->query, bytes), value, name;
-    while (span_split(&query, '&', &value))
-        if (span_split(&value, '=', &name) && value.at != NULL &&
-            span_equal(name, SPAN("access_token")))
+    for (unsigned n = 0; n < URI_PARAMETERS_MAX && uri_parameter(&query, &name, &value); n++)
+        if (value.at != NULL && span_equal(name, SPAN("access_token")))
             return value;
     return (struct span) { NULL, 0 };
 }
 
-/* Finds the cookie `ssechat` (RFC 6265 4.2), the first if there are several with different
- * paths. */
+enum { COOKIES_MAX = 200 };
+
+/* Finds the cookie `ssechat` (RFC 6265 4.2), the first if there are several with different paths.
+ * Looks at the first cookies only: a browser sends at most 180 to a host. */
 static struct span find_cookie(const struct http_request *r, const char *bytes)
 {
     struct span cookies, value, name;
-    unsigned cursor = 0;
+    unsigned cursor = 0, left = COOKIES_MAX;
     while (http_next(r, HTTP_COOKIE, bytes, &cursor, &cookies)) {
-        while (span_split(&cookies, ';', &value)) {
+        while (left > 0 && span_split(&cookies, ';', &value)) {
+            left--;
             value = span_trim(value);
             if (span_split(&value, '=', &name) && value.at != NULL &&
                 span_equal(name, SPAN("ssechat")))
@@ -273,15 +276,15 @@ struct span access_name(const struct token *token, struct span asked)
 struct author access_author(const struct token *token, const struct peer *peer)
 {
     unsigned char digest[SHA256_BYTES];
-    char text[ADDRESS_TEXT_BYTES] = "";
-    struct author author = { 0, access_wants_token() };
+    char text[ADDRESS_TEXT_BYTES];
+    struct author author = { 0, access_wants_token(), token->name.at != NULL };
     struct span name = token->name;
-    if (name.at == NULL && peer != NULL) {
+    if (!author.with_token || (name.at == NULL && peer == NULL))
+        return author;
+    if (name.at == NULL) {
         address_print(&peer->address, text);
         name = span_of(text);
     }
-    if (!author.with_token || name.at == NULL)
-        return author;
     sha256_hmac((struct span) { keys[0].bytes, keys[0].len }, name, digest);
     for (size_t i = 0; i < sizeof author.by; i++)
         author.by = author.by << 8 | digest[i];

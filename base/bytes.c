@@ -24,22 +24,54 @@ enum { BUFFER_MIN_BYTES = 8 };
 enum { BUFFER_MIN_BYTES = 256 };
 #endif
 
-/* Replaces tolower(3), because a locale must not decide which names are equal in HTTP. */
-static char to_lower(char c)
+/* Every byte of a word is 1, or has only its highest bit set. */
+static const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+
+/* Returns the eight bytes at `at` as one number. */
+static inline uint64_t word_at(const char *at)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+    return span_word((struct span) { at, sizeof(uint64_t) });
 }
 
+/* Compares word by word; the last word ends with the texts, so it overlaps the word before it, as
+ * in span_find. */
+bool bytes_equal(const char *a, const char *b, size_t len)
+{
+    if (len <= sizeof(uint64_t))
+        return span_word((struct span) { a, len }) == span_word((struct span) { b, len });
+    const size_t last = len - sizeof(uint64_t);
+    for (size_t at = 0; at < last; at += sizeof(uint64_t))
+        if (word_at(a + at) != word_at(b + at))
+            return false;
+    return word_at(a + last) == word_at(b + last);
+}
+
+/* Returns whether two words differ only in the case of ASCII letters. The case is bit 5, so that no
+ * other bit may differ, and that one only in a letter: setting it makes a letter lower-case and
+ * turns no other byte into a letter. The additions find the bytes from 'a' on and those after 'z'
+ * by their highest bits; a byte that is not ASCII has that bit already and is no letter. */
+static bool are_equal_nocase(uint64_t a, uint64_t b)
+{
+    uint64_t differ = a ^ b, lower = a | ones * 0x20, low = lower & ~highs;
+    if (differ == 0 || (differ & ~(ones * 0x20)) != 0) /* nearly always */
+        return differ == 0;
+    uint64_t from_a = low + ones * (0x80 - 'a'), after_z = low + ones * (0x80 - 'z' - 1);
+    uint64_t letters = from_a & ~after_z & ~lower & highs;
+    return (differ & ~(letters >> 2)) == 0;
+}
+
+/* Walks like bytes_equal. */
 bool span_equal_nocase(struct span a, struct span b)
 {
-    if (span_equal(a, b)) /* The case is usually the same, and memcmp is faster. */
-        return true;
     if (a.len != b.len)
         return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (to_lower(a.at[i]) != to_lower(b.at[i]))
+    if (a.len <= sizeof(uint64_t))
+        return are_equal_nocase(span_word(a), span_word(b));
+    const size_t last = a.len - sizeof(uint64_t);
+    for (size_t at = 0; at < last; at += sizeof(uint64_t))
+        if (!are_equal_nocase(word_at(a.at + at), word_at(b.at + at)))
             return false;
-    return true;
+    return are_equal_nocase(word_at(a.at + last), word_at(b.at + last));
 }
 
 struct span span_trim(struct span s)
@@ -57,7 +89,6 @@ struct span span_trim(struct span s)
  * mark the next byte wrongly, but only the first mark is used, and it is right. */
 static inline size_t find_in_word(uint64_t word, char byte)
 {
-    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
     word ^= ones * (unsigned char)byte;
     uint64_t found = (word - ones) & ~word & highs;
     return found != 0 ? (size_t)__builtin_ctzll(found) / 8 : sizeof word;
@@ -82,7 +113,7 @@ size_t span_find(struct span s, char byte)
     }
     const size_t last = s.len - sizeof(uint64_t);
     for (size_t at = 0;; at = at + sizeof(uint64_t) < last ? at + sizeof(uint64_t) : last) {
-        size_t found = find_in_word(span_word((struct span) { s.at + at, sizeof(uint64_t) }), byte);
+        size_t found = find_in_word(word_at(s.at + at), byte);
         if (found < sizeof(uint64_t) || at == last)
             return at + found;
     }
@@ -102,8 +133,7 @@ bool span_split(struct span *rest, char separator, struct span *piece)
     return true;
 }
 
-/* Tests the limit before each step (n * 10 + digit <= max, solved for n), so that the number never
- * overflows, even with the greatest `max`. */
+/* Tests each step for overflow, so that the result is right even with the greatest `max`. */
 bool span_number(struct span s, unsigned long long max, unsigned long long *number)
 {
     unsigned long long n = 0;
@@ -112,10 +142,9 @@ bool span_number(struct span s, unsigned long long max, unsigned long long *numb
     for (size_t i = 0; i < s.len; i++) {
         if (!scan_is_digit(s.at[i]))
             return false;
-        unsigned digit = (unsigned)(s.at[i] - '0');
-        if (digit > max || n > (max - digit) / 10)
+        if (__builtin_mul_overflow(n, 10, &n) ||
+            __builtin_add_overflow(n, (unsigned)(s.at[i] - '0'), &n) || n > max)
             return false;
-        n = n * 10 + digit;
     }
     *number = n;
     return true;
@@ -145,12 +174,15 @@ no_memory:
     return NULL;
 }
 
-/* Copies up to 32 bytes. A memcpy of a constant size compiles to a load and a store, and two
- * overlapping copies cover every length from that size to twice that size. A call to memcpy would
- * cost more than such a short copy. */
-static void copy_short(char *to, struct span s)
+/* Copies up to 32 bytes without a call. A memcpy of a constant size compiles to a load and a store,
+ * and two overlapping copies cover every length from that size to twice that size. A call to memcpy
+ * would cost more than such a short copy. The address of an empty span can be NULL, which memcpy
+ * does not allow. */
+static inline void copy(char *to, struct span s)
 {
-    if (s.len >= 16) {
+    if (s.len > 32) {
+        memcpy(to, s.at, s.len);
+    } else if (s.len >= 16) {
         memcpy(to, s.at, 16);
         memcpy(to + s.len - 16, s.at + s.len - 16, 16);
     } else if (s.len >= 8) {
@@ -165,27 +197,19 @@ static void copy_short(char *to, struct span s)
     }
 }
 
-/* Appends a piece of any length. The address of an empty piece can be NULL, which memcpy does not
- * allow. */
-static void add_any(struct buffer *b, struct span s)
+void span_copy(char *to, struct span s)
 {
-    char *to = buffer_reserve(b, s.len);
-    if (to == NULL || s.len == 0)
-        return;
-    memcpy(to, s.at, s.len);
-    b->len += s.len;
+    copy(to, s);
 }
 
-/* Copies a short piece on the fast path if it fits, and calls add_any for any other piece. Nearly
- * every piece of a frame or an answer is short. */
+/* Calls buffer_reserve only if there is not enough room, or no memory yet: even an empty piece
+ * gives the buffer an address. */
 void buffer_add(struct buffer *b, struct span s)
 {
-    if (s.len == 0 || s.len > 32 || b->capacity - b->len < s.len) {
-        add_any(b, s);
-    } else {
-        copy_short(b->at + b->len, s);
-        b->len += s.len;
-    }
+    if ((b->capacity - b->len < s.len || b->at == NULL) && buffer_reserve(b, s.len) == NULL)
+        return;
+    copy(b->at + b->len, s);
+    b->len += s.len;
 }
 
 void buffer_add_string(struct buffer *b, const char *string)
@@ -200,9 +224,11 @@ void buffer_free(struct buffer *b)
 }
 
 /* Aborts instead of exiting, so that there is a core dump and the supervisor sees a crash. This
- * ends all streams, but a server that continued could send one client's bytes to another. */
+ * ends all streams, but a server that continued could send one client's bytes to another. It must
+ * not wait for standard error, or it would hang instead. */
 void must_fail(const char *what, const char *file, int line)
 {
-    print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);
+    if (print_can(STDERR_FILENO, 0))
+        print_line(STDERR_FILENO, "ssechat: %s:%d: assertion failed: %s\n", file, line, what);
     abort();
 }

@@ -17,11 +17,16 @@ static char date[DATE_HTTP_BYTES + 1];
 
 /* Aborts if clock_gettime(2) fails: this happens only when a 32-bit time_t overflows (in 2038), and
  * from then on every date would be wrong. */
-int64_t clock_now_ms(clockid_t id)
+int64_t clock_now_us(clockid_t id)
 {
     struct timespec now;
     must(clock_gettime(id, &now) == 0);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_now_ms(clockid_t id)
+{
+    return clock_now_us(id) / 1000;
 }
 
 /* Treats a time before 1970 as 1970, so that the milliseconds of an id are never negative. */

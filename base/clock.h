@@ -20,7 +20,9 @@ uint64_t clock_unix_ms(void);
  * valid until the next call. */
 const char *clock_http_date(void);
 
-/* Reads one clock now and returns milliseconds: for code outside the loop. */
+/* Read one clock now and return milliseconds or microseconds: for code outside the loop, and for
+ * measuring how long something takes. */
 int64_t clock_now_ms(clockid_t id);
+int64_t clock_now_us(clockid_t id);
 
 #endif

@@ -100,12 +100,19 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
     memcpy(out, " GMT", 5); /* including the NUL */
 }
 
-/* Clamps the milliseconds too: date_of clamps only the seconds, so the last second would otherwise
- * repeat its milliseconds forever. */
+/* Writes ".000Z". Clamps the milliseconds too: date_of clamps only the seconds, so the last second
+ * would otherwise repeat its milliseconds forever. */
+static void put_milliseconds(char *out, uint64_t ms)
+{
+    unsigned rest = ms > last_second * 1000 + 999 ? 999 : (unsigned)(ms % 1000);
+    *out++ = '.';
+    out = put_two(out, rest / 10);
+    *out++ = (char)('0' + rest % 10);
+    *out = 'Z';
+}
+
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES])
 {
-    if (ms > last_second * 1000 + 999)
-        ms = last_second * 1000 + 999;
     struct date date = date_of(ms / 1000);
     out = put_year(out, date.year);
     *out++ = '-';
@@ -113,9 +120,13 @@ void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES])
     *out++ = '-';
     out = put_two(out, date.day);
     *out++ = 'T';
-    out = put_time(out, &date);
-    *out++ = '.';
-    out = put_two(out, (unsigned)(ms % 1000 / 10));
-    *out++ = (char)('0' + ms % 10);
-    *out = 'Z';
+    put_milliseconds(put_time(out, &date), ms);
+}
+
+void date_rfc3339_change(uint64_t from_ms, uint64_t ms, char text[DATE_RFC3339_BYTES])
+{
+    if (from_ms / 1000 == ms / 1000)
+        put_milliseconds(text + DATE_RFC3339_BYTES - 5, ms);
+    else
+        date_rfc3339(ms, text);
 }

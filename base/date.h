@@ -27,4 +27,8 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1]);
 enum { DATE_RFC3339_BYTES = 24 };
 void date_rfc3339(uint64_t ms, char out[DATE_RFC3339_BYTES]);
 
+/* Changes what date_rfc3339 wrote for `from_ms` into what it writes for `ms`: far cheaper if both
+ * are in the same second. */
+void date_rfc3339_change(uint64_t from_ms, uint64_t ms, char text[DATE_RFC3339_BYTES]);
+
 #endif

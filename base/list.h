@@ -65,6 +65,14 @@ static inline void list_remove(struct link *link)
     list_init(link);
 }
 
+/* Moves a link from its list, if it is in one, to the end of `list`. */
+static inline void list_move(struct link *list, struct link *link)
+{
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+    list_append(list, link);
+}
+
 /* Moves all of `from` to the end of `to`, in constant time, and leaves `from` empty:
  *
  *      to ─ a ─ b      from ─ x ─ y ─ z      becomes      to ─ a ─ b ─ x ─ y ─ z      from */

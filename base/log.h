@@ -3,7 +3,10 @@
  * The server neither opens nor rotates log files: standard error belongs to the supervisor
  * (systemd, a container, a shell). The log is quiet when all is well; single requests and
  * connections appear only at debug level. Lines are written immediately, without a buffer, so the
- * last line before a crash is not lost. */
+ * last line before a crash is not lost.
+ *
+ * A log line never waits. A line that cannot be written (the pipe is full, the terminal is stopped)
+ * is dropped and counted; `log dropped=N` follows as soon as writing works again. */
 
 #ifndef LOG_H
 #define LOG_H
@@ -24,6 +27,17 @@ bool log_wants(enum log_level level);
  * pass through log_quote first, or a client could forge lines. */
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 
+/* Writes a line as it is, without a level; the format must end with a newline. */
+__attribute__((format(printf, 1, 2))) void log_plain(const char *format, ...);
+
+/* Reports dropped lines if they can be reported now. Call this once per turn; log_end, once more at
+ * the end. */
+void log_tick(void);
+void log_end(void);
+
+/* Returns when log_tick must be called, in monotonic milliseconds; INT64_MAX if no line waits. */
+int64_t log_next_ms(void);
+
 /* Writes `text` in quotes into `out`, then a NUL. Visible ASCII and spaces are copied; quotes,
  * backslashes and all other bytes become \xHH. Cuts the text to fit into `size`, which is at least
  * 3. Returns `out`. */
@@ -31,7 +45,8 @@ const char *log_quote(struct span text, char *out, size_t size);
 
 /* Writes one sentence for the operator, "ssechat: ...", to standard error and exits with `code`:
  * EXIT_USAGE if an option is wrong, EXIT_SYSTEM if a system call failed or a file is not usable.
- * This is for errors at startup; a running server never calls it. */
+ * This is for errors at startup; a running server never calls it. It waits at most a second for
+ * standard error. */
 enum { EXIT_SYSTEM = 1, EXIT_USAGE = 2 };
 __attribute__((noreturn, format(printf, 2, 3))) void log_exit(int code, const char *format, ...);
 

@@ -14,6 +14,7 @@
 
 #include "base/scan.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 enum { DIGITS_MAX = 24 }; /* a sign and 20 digits, rounded up */
@@ -42,13 +43,19 @@ static char *print_hex(char *end, unsigned long long number)
     return end;
 }
 
-/* Does the same as buffer_printf with %llu, without interpreting a format, because every frame and
- * answer contains a few numbers. */
-void buffer_add_number(struct buffer *b, unsigned long long number)
+char *print_put(char *to, unsigned long long number)
 {
     char digits[PRINT_DECIMAL_BYTES], *end = digits + sizeof digits;
     char *begin = print_decimal(end, number);
-    buffer_add(b, (struct span) { begin, (size_t)(end - begin) });
+    return span_put(to, (struct span) { begin, (size_t)(end - begin) });
+}
+
+/* Does the same as buffer_printf with %llu, without interpreting a format. */
+void buffer_add_number(struct buffer *b, unsigned long long number)
+{
+    char *to = buffer_reserve(b, PRINT_DECIMAL_BYTES);
+    if (to != NULL)
+        b->len += (size_t)(print_put(to, number) - to);
 }
 
 /* The length modifier of a conversion, which gives the type of its argument. */
@@ -240,6 +247,12 @@ void print_line(int fd, const char *format, ...)
     }
     if (write(fd, line, len) < 0)
         return; /* The reader is gone, so there is nowhere to report that. */
+}
+
+bool print_can(int fd, int wait_ms)
+{
+    struct pollfd ready = { .fd = fd, .events = POLLOUT };
+    return poll(&ready, 1, wait_ms) > 0;
 }
 
 /* Formats directly into the free space of the buffer. If the text does not fit, reserves its

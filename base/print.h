@@ -18,6 +18,10 @@
 enum { PRINT_DECIMAL_BYTES = 20 };
 char *print_decimal(char *end, unsigned long long number);
 
+/* Writes the decimal digits of a number to `to`, where there must be room for PRINT_DECIMAL_BYTES,
+ * and returns the address after them. */
+char *print_put(char *to, unsigned long long number);
+
 /* Append to a buffer. If memory runs out, both set `failed` and leave the buffer as it was. */
 void buffer_add_number(struct buffer *b, unsigned long long number);
 __attribute__((format(printf, 2, 3))) void buffer_printf(struct buffer *b, const char *format, ...);
@@ -31,5 +35,9 @@ size_t print_list(char *out, size_t size, const char *format, va_list list);
 /* Writes to a descriptor in one write(2). The format must end with a newline. A text over 4095
  * bytes is cut, and its last byte is then a newline. */
 __attribute__((format(printf, 2, 3))) void print_line(int fd, const char *format, ...);
+
+/* Returns whether a line can be written to a descriptor without waiting, or becomes so within
+ * `wait_ms`. It cannot while a pipe is full, or a terminal is stopped. */
+bool print_can(int fd, int wait_ms);
 
 #endif

@@ -72,31 +72,21 @@ int32_t text_next(struct span *rest)
     return character;
 }
 
-/* Counts the bytes of a word before the first byte that is not plain (SWAR, as in bytes.c). The
- * highest bit of a byte is set in `word` itself if the byte is not ASCII, and by a subtraction if
- * the byte is less than the subtracted value. XOR turns a wanted byte into 0, which is less than 1.
- * Only a marked byte causes a borrow, so everything up to the first mark is right. */
-static unsigned count_plain(uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
-    uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\'), del = word ^ (ones * 0x7f);
-    uint64_t found = word | (word - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones);
-    found &= highs;
-    return found == 0 ? sizeof word : (unsigned)__builtin_ctzll(found) / 8;
-}
-
-/* Counts word by word; the last word ends with the span and overlaps the word before it, as in
- * span_find. A span shorter than a word is padded with zeros, which are not plain. */
+/* Counts word by word; the last word ends with the text, so it overlaps the word before it, as in
+ * span_find. A text shorter than a word is filled up with zeros, which are not plain. */
 size_t text_plain(struct span text)
 {
+    uint64_t found;
     if (text.len < sizeof(uint64_t))
-        return count_plain(span_word(text));
-    const size_t last = text.len - sizeof(uint64_t);
-    for (size_t at = 0;; at = at + sizeof(uint64_t) < last ? at + sizeof(uint64_t) : last) {
-        unsigned plain = count_plain(span_word((struct span) { text.at + at, sizeof(uint64_t) }));
-        if (plain < sizeof(uint64_t) || at == last)
-            return at + plain;
+        return (size_t)__builtin_ctzll(text_marks(span_word(text))) / 8;
+    const char *last = text.at + text.len - sizeof(uint64_t), *at = text.at;
+    for (; at < last; at += sizeof(uint64_t)) {
+        found = text_marks(span_word((struct span) { at, sizeof(uint64_t) }));
+        if (found != 0)
+            return (size_t)(at - text.at) + (size_t)__builtin_ctzll(found) / 8;
     }
+    found = text_marks(span_word((struct span) { last, sizeof(uint64_t) }));
+    return found == 0 ? text.len : (size_t)(last - text.at) + (size_t)__builtin_ctzll(found) / 8;
 }
 
 /* Allows the lone bidirectional marks (U+200E, U+200F, U+061C): they change only the direction of
@@ -113,8 +103,9 @@ bool text_is_control(int32_t character)
  * Unicode 6.3, removed U+180E. */
 bool text_is_space(int32_t character)
 {
+    if (character < 0x80)
+        return character == ' ' || (character >= '\t' && character <= '\r');
     switch (character) {
-    case ' ':
     case 0x85:   /* next line */
     case 0xa0:   /* no-break space */
     case 0x1680: /* ogham space mark */
@@ -125,7 +116,7 @@ bool text_is_space(int32_t character)
     case 0x3000: /* ideographic space */
         return true;
     }
-    return (character >= '\t' && character <= '\r') || (character >= 0x2000 && character <= 0x200a);
+    return character >= 0x2000 && character <= 0x200a;
 }
 
 /* Returns the last character of a non-empty text. The walk back steps over continuation bytes only,

@@ -13,6 +13,21 @@
  * `*rest` stays as it was. */
 int32_t text_next(struct span *rest);
 
+/* Marks the bytes of a word that are not plain (see text_plain) by their highest bits. Only the
+ * lowest mark is exact: it can cause others. 0 means that all eight are plain.
+ *
+ * This is SWAR, as in bytes.c. The highest bit of a byte is set in `word` itself if the byte is not
+ * ASCII, by adding 1 if it is DEL, and by a subtraction if it is less than the subtracted value.
+ * XOR turns a wanted byte into 0, which is less than 1. Carries and borrows go up only, and come
+ * only from marked bytes, so everything up to the first mark is right. */
+static inline uint64_t text_marks(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
+    uint64_t quote = word ^ (ones * '"'), slash = word ^ (ones * '\\');
+    uint64_t found = word | (word + ones) | (word - ones * ' ') | (quote - ones) | (slash - ones);
+    return found & highs;
+}
+
 /* Returns the number of bytes at the front that are printable ASCII other than '"' and '\\'. Most
  * texts contain little else, and these bytes need neither a UTF-8 check nor a JSON escape. */
 size_t text_plain(struct span text);

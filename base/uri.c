@@ -9,26 +9,30 @@
 #include "base/uri.h"
 
 #include "base/scan.h"
+#include "base/words.h"
 
-/* Sets bit 5, which makes ASCII letters lower-case and turns no other character into a letter. The
- * unsigned difference tests both bounds in one comparison. */
-static bool is_alphanumeric(char c)
+/* Skips empty parameters first, because a query can consist of thousands of them. */
+bool uri_parameter(struct span *query, struct span *name, struct span *value)
 {
-    return (unsigned char)((c | 0x20) - 'a') < 26 || scan_is_digit(c);
+    while (scan_take(query, '&'))
+        ;
+    if (query->len == 0)
+        return false;
+    span_split(query, '&', value);
+    return span_split(value, '=', name);
 }
 
 /* Returns whether `s` is a registered name (RFC 3986 3.2.2): unreserved characters, sub-delimiters
  * and complete percent triplets. IPv4 addresses match too. Refusing '@' also refuses user names and
- * passwords. NUL needs its own test, because strchr(3) would find the NUL that ends the list. */
+ * passwords. */
 static bool is_host_name(struct span s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.at[i];
-        if (c == '%' && s.len - i > 2 && scan_hex(s.at[i + 1]) >= 0 && scan_hex(s.at[i + 2]) >= 0)
-            i += 2;
-        else if (!is_alphanumeric(c) && c != '.' &&
-                 (c == '\0' || strchr("-_~!$&'()*+,;=", c) == NULL))
+    size_t i = 0;
+    while ((i += words_count(WORDS_HOST, span_skip(s, i))) < s.len) {
+        if (s.at[i] != '%' || s.len - i < 3 || scan_hex(s.at[i + 1]) < 0 ||
+            scan_hex(s.at[i + 2]) < 0)
             return false;
+        i += 3;
     }
     return s.len > 0;
 }

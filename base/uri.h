@@ -14,6 +14,12 @@ bool uri_is_authority(struct span s);
  * or '?', or is empty. Returns false if either is missing or invalid; use neither span then. */
 bool uri_take_origin(struct span *uri, struct span *authority);
 
+/* Takes the next parameter that is not empty off the front of a query, "a=1&&b": its name and
+ * value, still encoded. `value->at` is NULL if there is no '='. Returns false at the end of the
+ * query. A query of thousands of parameters is no use; readers stop after URI_PARAMETERS_MAX. */
+enum { URI_PARAMETERS_MAX = 64 };
+bool uri_parameter(struct span *query, struct span *name, struct span *value);
+
 /* Decodes percent-encoding (RFC 3986 2.1) into `out`, which has room for `in.len` bytes and may be
  * the memory of `in`. If `plus` is set, a '+' becomes a space, as in the query of an HTML form.
  * Returns the length, or -1 if a '%' is not followed by two hexadecimal digits. The result can

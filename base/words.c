@@ -3,27 +3,27 @@
  * Strictness here is a defence. Most request smuggling begins with a byte that two servers on the
  * path read differently: a control character in a field, a space in a name, a line end hidden in a
  * quoted string. Whatever the grammar does not allow is refused, even if the value is not needed.
- * Characters are classified here instead of with <ctype.h>, because a locale must not decide what
- * is valid HTTP. */
+ */
 
 #include "base/words.h"
 
 #include "base/scan.h"
-#include "base/text.h"
 
-/* Looks up one of 256 bits, so that each character of a name costs a shift and a mask. The function
- * is inline for words_take_token; words_is_token_char is for the parser in http.c. */
-static inline bool is_token_char(char c)
-{
-    static const uint64_t bits[] = { 0x3ff6cfa00000000, 0x57ffffffc7fffffe, 0, 0 };
-    unsigned char at = (unsigned char)c;
-    return bits[at / 64] >> at % 64 & 1;
-}
+/* clang-format off */
 
-bool words_is_token_char(char c)
-{
-    return is_token_char(c);
-}
+/* The classes of each ASCII character, as a sum. All other bytes belong to no class. */
+const uint8_t words_classes[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 7, 2, 1, 7, 3, 7, 7, 6, 6, 7, 7, 6, 7, 7, 2, /*   ! " # $ % & ' ( ) * + , - . / */
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2, 6, 2, 6, 2, 2, /* 0 1 2 3 4 5 6 7 8 9 : ; < = > ? */
+    2, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, /* @ A B C D E F G H I J K L M N O */
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2, 2, 2, 3, 7, /* P Q R S T U V W X Y Z [ \ ] ^ _ */
+    3, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, /* ` a b c d e f g h i j k l m n o */
+    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 2, 3, 2, 7, 0, /* p q r s t u v w x y z { | } ~   */
+};
+
+/* clang-format on */
 
 /* Returns whether a field value or a quoted string may contain `c`. The comparison is unsigned,
  * because bytes from 0x80 on are allowed but negative where char is signed. */
@@ -32,14 +32,30 @@ static bool is_text_char(char c)
     return c == '\t' || (c != 0x7f && (unsigned char)c >= ' ');
 }
 
-/* Steps over plain text eight bytes at a time; most fields contain nothing else. text_plain stops
- * at '"' and '\\', which are allowed here, so the rest is read byte by byte. */
+/* Returns whether every byte of a word is a text character (SWAR, as in bytes.c). Without its
+ * highest bit a byte cannot carry into the next one, so each addition sets that bit exactly in the
+ * bytes that are not `\t`, not DEL, or not below ' '. Bytes from 0x80 on are text anyway. */
+static bool is_text_word(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
+    uint64_t low = word & ~highs;
+    uint64_t not_tab = (low ^ (ones * '\t')) + ~highs, not_del = (low ^ (ones * 0x7f)) + ~highs;
+    uint64_t graphic = low + ones * (0x80 - ' ');
+    return ((word | (not_del & (graphic | ~not_tab))) & highs) == highs;
+}
+
+/* Looks at eight bytes at a time. The last word ends with the text, so it overlaps the word before
+ * it; the end of a text shorter than a word is filled up with spaces. */
 bool words_are_text(struct span s)
 {
-    for (size_t i = text_plain(s); i < s.len; i++)
-        if (!is_text_char(s.at[i]))
+    const uint64_t spaces = 0x2020202020202020;
+    if (s.len < sizeof(uint64_t))
+        return is_text_word(span_word(s) | spaces << 8 * s.len);
+    const size_t last = s.len - sizeof(uint64_t);
+    for (size_t at = 0; at < last; at += sizeof(uint64_t))
+        if (!is_text_word(span_word((struct span) { s.at + at, sizeof(uint64_t) })))
             return false;
-    return true;
+    return is_text_word(span_word((struct span) { s.at + last, sizeof(uint64_t) }));
 }
 
 /* Skips BWS, white space that senders must avoid and recipients must accept (RFC 9110 5.6.3). */
@@ -51,10 +67,7 @@ static void skip_blanks(struct span *rest)
 
 struct span words_take_token(struct span *rest)
 {
-    const char *at = rest->at, *end = at + rest->len;
-    while (at < end && is_token_char(*at))
-        at++;
-    struct span token = { rest->at, (size_t)(at - rest->at) };
+    struct span token = { rest->at, words_count(WORDS_TOKEN, *rest) };
     scan_skip(rest, token.len);
     return token;
 }

@@ -6,8 +6,30 @@
 
 #include "base/bytes.h"
 
-/* Returns whether a token may contain `c` (5.6.2): a letter, a digit, or one of !#$%&'*+-.^_`|~. */
-bool words_is_token_char(char c);
+/* What a character can be part of. Characters are looked up in a table, not with <ctype.h>, because
+ * a locale must not decide what is valid HTTP, and because a lookup is faster than comparisons. */
+enum words_class {
+    WORDS_TOKEN = 1,  /* a token (5.6.2): a letter, a digit, or one of !#$%&'*+-.^_`|~ */
+    WORDS_TARGET = 2, /* a request target (RFC 9112 3.2): visible ASCII without '#' */
+    WORDS_HOST = 4,   /* a registered name (RFC 3986 3.2.2), apart from percent triplets */
+};
+
+extern const uint8_t words_classes[256];
+
+static inline bool words_is(enum words_class class, char c)
+{
+    return (words_classes[(unsigned char)c] & class) != 0;
+}
+
+/* Returns the number of characters of this class at the front of `s`. Inline, so that the class is a
+ * constant in the loop. */
+static inline size_t words_count(enum words_class class, struct span s)
+{
+    size_t len = 0;
+    while (len < s.len && words_is(class, s.at[len]))
+        len++;
+    return len;
+}
 
 /* Returns whether `s` is valid as a field's value: no control byte except the tab. Bytes from 0x80
  * on are opaque and allowed (5.5). */

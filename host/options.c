@@ -60,7 +60,8 @@ static const struct option server_options[] = {
         "bytes each and their keys, rounded up to a power of two\n"
         "(256K); a room takes at most twice as much memory" },
     { "max-rooms", "N", KIND_COUNT, FIELD(hub.max_rooms), 256, 1, 10000000, true, 0,
-        "the most rooms at a time (256)" },
+        "the most rooms with messages at a time (256), not counting\n"
+        "lobby; one address may have made a quarter of them" },
     { "room", "NAME", KIND_LIST, FIELD(hub.allowed), 0, 0, 0, false, 0,
         "allow this room and no others; may be repeated" },
     { "room-ttl", "TIME", KIND_TIME, FIELD(hub.room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY,
@@ -72,10 +73,12 @@ static const struct option server_options[] = {
     { "max-streams-per-ip", "N", KIND_COUNT, FIELD(net.max_streams_per_ip), 64, 1, 10000000, true,
         0,
         "the most streams from one address, or from one IPv6 /64\n"
-        "(64); its limit for connections is 32 higher" },
+        "(64); its limit for connections is 32 higher; 0 also ends\n"
+        "its limits for rooms and for names" },
     { "post-rate", "N", KIND_COUNT, FIELD(net.post_rate), 5, 1, 1000000, true, 0,
         "messages per second that one address may post (5); after\n"
-        "a pause it may post four times as many at once" },
+        "a pause it may post four times as many at once; a large\n"
+        "message counts as one for every 4 KiB" },
     { "max-body", "SIZE", KIND_SIZE, FIELD(net.max_body), 64 * KIB, 1, 64 * MIB, false, 0,
         "the largest body of a POST (64K)" },
     { "heartbeat", "TIME", KIND_TIME, FIELD(net.heartbeat_ms), 15 * SECOND, SECOND, DAY, true,
@@ -105,7 +108,8 @@ static const struct option server_options[] = {
         "how long a graceful shutdown may take (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
-    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0, "check the options, then exit" },
+    { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0,
+        "check the options and what they allow, then exit" },
     { "version", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print the version, then exit" },
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
 };
@@ -161,8 +165,8 @@ static const struct command server_command = {
     "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
     "takes a comma-separated list. The command line takes precedence.\n"
     "\n"
-    "Exit codes: 0 after SIGTERM or SIGINT, 1 if the system refuses something (a\n"
-    "port, a file, memory), 2 for a wrong option.",
+    "Exit codes: 0 after SIGTERM, SIGINT or SIGHUP, 1 if the system refuses something\n"
+    "(a port, a file, memory), 2 for a wrong option.",
 };
 
 static const struct command token_command = {
@@ -407,8 +411,7 @@ static void read_environment(struct options *o)
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
             /* Other programs set such names too: Kubernetes does, for a service called ssechat. */
-            print_line(STDERR_FILENO, "ssechat: %s: this variable names no option and is ignored\n",
-                source);
+            log_plain("ssechat: %s: this variable names no option and is ignored\n", source);
             continue;
         }
         if (option->kind == KIND_FLAG)

@@ -65,10 +65,14 @@ void id_add(struct buffer *out, struct id id)
 /* Makes the digits once; frame, journal and receipt copy them. */
 void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms)
 {
+    if (stamp->id_len == 0)
+        date_rfc3339(time_ms, stamp->time);
+    else
+        date_rfc3339_change(stamp->time_ms, time_ms, stamp->time);
+    stamp->time_ms = time_ms;
     char text[ID_MAX_BYTES], *end = text + sizeof text, *at = print_id(end, id);
     stamp->id_len = (uint8_t)(end - at);
-    memcpy(stamp->id, at, stamp->id_len);
-    date_rfc3339(time_ms, stamp->time);
+    span_copy(stamp->id, (struct span) { at, stamp->id_len });
 }
 
 void id_add_json(struct buffer *out, const struct id *id)
@@ -93,7 +97,7 @@ void time_add(struct buffer *out, uint64_t ms)
 
 /* ==== Writing ================================================================================ */
 
-/* Writes zeros for the chunk's size, which is not known yet; frame_end fills it in. */
+/* Leaves room for the lead, which frame_end fills in when it knows the chunk's size. */
 size_t frame_begin(struct buffer *out, bool chunked)
 {
     size_t begin = out->len;
@@ -102,17 +106,26 @@ size_t frame_begin(struct buffer *out, bool chunked)
     return begin;
 }
 
-/* Fills in the chunk's size, which counts the payload with its empty line, but not lead and trail
- * (RFC 9112 7.1). After a failed write the lead may be missing, so nothing is filled in. */
+/* Writes the empty line that ends the event. If `lead` is not NULL, also writes the envelope: the
+ * chunk's size counts the payload with its empty line, but not lead and trail (RFC 9112 7.1). */
+static char *put_end(char *to, char *lead)
+{
+    *to++ = '\n';
+    if (lead == NULL)
+        return to;
+    size_t size = (size_t)(to - lead) - FRAME_LEAD_BYTES;
+    must(size <= UINT32_MAX);
+    scan_put_hex(lead, 8, size);
+    memcpy(lead + 8, "\r\n", 2);
+    return span_put(to, SPAN("\r\n"));
+}
+
+/* After a failed write the lead may be missing, so nothing is filled in. */
 void frame_end(struct buffer *out, size_t begin, bool chunked)
 {
-    buffer_add(out, SPAN("\n"));
-    if (!chunked || out->failed)
-        return;
-    size_t size = out->len - begin - FRAME_LEAD_BYTES;
-    must(size <= UINT32_MAX);
-    scan_put_hex(out->at + begin, 8, size);
-    buffer_add(out, SPAN("\r\n"));
+    char *to = buffer_reserve(out, sizeof "\n\r\n" - 1);
+    if (!out->failed)
+        out->len += (size_t)(put_end(to, chunked ? out->at + begin : NULL) - to);
 }
 
 /* Appends one line "name: value". The value must not contain a line end: callers pass an event's
@@ -139,11 +152,11 @@ void frame_data(struct buffer *out, struct span text)
     }
 }
 
-/* Appends a member of a JSON object. `name` includes quotes, colon, and whatever precedes it. */
-static void member_add(struct buffer *out, struct span name, struct span value)
+/* Writes a member of a JSON object. `name` includes quotes, colon, and whatever precedes it. */
+static inline char *put_member(char *to, struct span name, struct span value)
 {
-    buffer_add(out, name);
-    json_string_add(out, value);
+    to = span_put(to, name);
+    return to + json_escape(value, to);
 }
 
 /* Takes the next line off `*rest` if that line begins with `name`, and puts the rest of the line
@@ -171,17 +184,23 @@ void frame_body(struct buffer *out, const struct message *m)
         frame_data(out, m->body);
         return;
     }
-    member_add(out, SPAN("\"room\":"), m->room);
-    member_add(out, SPAN(",\"name\":"), m->name);
-    if (m->kind == MESSAGE_CHAT) {
-        member_add(out, SPAN(",\"message\":"), m->body);
+    bool chat = m->kind == MESSAGE_CHAT;
+    size_t body = chat ? JSON_ESCAPED_MAX(m->body.len) : TEXT_BASE64_BYTES(m->body.len);
+    size_t names = JSON_ESCAPED_MAX(m->room.len) + JSON_ESCAPED_MAX(m->name.len);
+    char *begin =
+        buffer_reserve(out, sizeof "'room':,'name':,'encoding':'base64','data':''" + names + body);
+    if (begin == NULL)
         return;
+    char *to = put_member(begin, SPAN("\"room\":"), m->room);
+    to = put_member(to, SPAN(",\"name\":"), m->name);
+    if (chat) {
+        to = put_member(to, SPAN(",\"message\":"), m->body);
+    } else {
+        to = span_put(to, SPAN(",\"encoding\":\"base64\",\"data\":\""));
+        to += text_base64(m->body, to);
+        *to++ = '"';
     }
-    buffer_add(out, SPAN(",\"encoding\":\"base64\",\"data\":\""));
-    char *to = buffer_reserve(out, TEXT_BASE64_BYTES(m->body.len));
-    if (to != NULL)
-        out->len += text_base64(m->body, to);
-    buffer_add(out, SPAN("\""));
+    out->len += (size_t)(to - begin);
 }
 
 /* Puts the id, event and data lines together:
@@ -193,35 +212,35 @@ void frame_body(struct buffer *out, const struct message *m)
  *             ,"time":"...","key":"k"}                  objects only: the stamp, the key
  *
  * A body without an event begins with "data: " or with a quote, so no content can be mistaken for
- * an event line. */
+ * an event line. The longest possible frame is reserved first, so that nothing else can fail. */
 void frame_message(
     struct buffer *out, const struct frame_content *c, const struct stamp *stamp, bool chunked)
 {
     bool object = is_object(c->kind);
     struct span content = c->body, event;
-    size_t begin = frame_begin(out, chunked);
-    buffer_add(out, SPAN("id: "));
-    buffer_add(out, stamp_id(stamp));
-    buffer_add(out, SPAN("\n"));
+    char *begin = buffer_reserve(out, frame_size_max(c));
+    if (begin == NULL)
+        return;
+    char *to = span_put(chunked ? begin + FRAME_LEAD_BYTES : begin, SPAN("id: "));
+    to = span_put(to, stamp_id(stamp));
+    *to++ = '\n';
     if (take_line(&content, SPAN("event: "), &event)) /* the unchanged line with its LF */
-        buffer_add(out, (struct span) { c->body.at, c->body.len - content.len });
+        to = span_put(to, (struct span) { c->body.at, c->body.len - content.len });
     if (object) {
-        buffer_add(out, SPAN("data: {\"id\":\""));
-        buffer_add(out, stamp_id(stamp));
-        buffer_add(out, SPAN("\","));
+        to = span_put(to, SPAN("data: {\"id\":\""));
+        to = span_put(to, stamp_id(stamp));
+        to = span_put(to, SPAN("\","));
     }
-    buffer_add(out, content);
+    to = span_put(to, content);
     if (object) {
-        buffer_add(out, SPAN(",\"time\":\""));
-        buffer_add(out, stamp_time(stamp));
-        if (c->key.len > 0) {
-            member_add(out, SPAN("\",\"key\":"), c->key);
-            buffer_add(out, SPAN("}\n"));
-        } else {
-            buffer_add(out, SPAN("\"}\n"));
-        }
+        to = span_put(to, SPAN(",\"time\":\""));
+        to = span_put(to, stamp_time(stamp));
+        *to++ = '"';
+        if (c->key.len > 0)
+            to = put_member(to, SPAN(",\"key\":"), c->key);
+        to = span_put(to, SPAN("}\n"));
     }
-    frame_end(out, begin, chunked);
+    out->len += (size_t)(put_end(to, chunked ? begin : NULL) - begin);
 }
 
 /* Returns the length of a key in JSON. Only two visible ASCII characters are escaped. */
@@ -257,25 +276,23 @@ void frame_retry(struct buffer *out, uint64_t ms, bool chunked)
 
 /* ==== Reading back =========================================================================== */
 
-/* Joins the lines of a text with LF into one string, as a client would. */
+/* Joins the lines of a text with LF into one string, as a client would. Reserves for all lines at
+ * once: an escaped LF is shorter than the "data: " that it replaces. */
 static void text_to_json(struct buffer *out, struct span lines)
 {
     struct span line;
-    bool first = true;
-    buffer_add(out, SPAN("\""));
+    char *begin = buffer_reserve(out, JSON_ESCAPED_MAX(lines.len)), *to = begin;
+    if (begin == NULL)
+        return;
+    *to++ = '"';
     while (take_line(&lines, SPAN("data: "), &line)) {
-        if (!first)
-            buffer_add(out, SPAN("\\n"));
-        first = false;
-        char *to = buffer_reserve(out, JSON_ESCAPED_MAX(line.len));
-        if (to == NULL)
-            return;
-        /* json_escape adds quotes: the text moves over the first, and the last is not counted. */
-        size_t len = json_escape(line, to) - 2;
-        memmove(to, to + 1, len);
-        out->len += len;
+        to += json_escape_inside(line, to);
+        to = span_put(to, SPAN("\\n"));
     }
-    buffer_add(out, SPAN("\""));
+    if (to > begin + 1) /* no LF follows the last line */
+        to -= 2;
+    *to++ = '"';
+    out->len += (size_t)(to - begin);
 }
 
 /* Relies on the order in which frame_message wrote the payload's lines; missing lines are skipped.
@@ -293,8 +310,10 @@ void frame_to_json(struct buffer *out, struct span payload, enum message_kind ki
     }
     buffer_add(out, SPAN("{\"id\":\""));
     id_add(out, id);
-    member_add(out, SPAN("\",\"room\":"), room);
-    member_add(out, SPAN(",\"event\":"), event);
+    buffer_add(out, SPAN("\",\"room\":"));
+    json_string_add(out, room);
+    buffer_add(out, SPAN(",\"event\":"));
+    json_string_add(out, event);
     buffer_add(out, SPAN(",\"data\":"));
     if (kind == MESSAGE_TEXT) {
         text_to_json(out, rest);

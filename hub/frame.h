@@ -52,12 +52,14 @@ static inline void id_raise(struct id *id, struct id to)
 
 /* An id and a time as text: made once, because a message contains each in several places. */
 struct stamp {
-    uint8_t id_len;
+    uint64_t time_ms;
+    uint8_t id_len; /* 0 in a stamp of all zeros, which has not been made yet */
     char id[ID_MAX_BYTES];
     char time[DATE_RFC3339_BYTES];
 };
 
-/* Formats an id and a Unix time in milliseconds. */
+/* Formats an id and a Unix time in milliseconds. `stamp` is all zeros, or that of an earlier
+ * message: in the same second, most of its time stays the same. */
 void stamp_make(struct stamp *stamp, struct id id, uint64_t time_ms);
 
 static inline struct span stamp_id(const struct stamp *stamp)
@@ -100,7 +102,15 @@ static inline enum message_kind frame_stored_kind(enum message_kind kind)
 struct author {
     uint64_t by;     /* a pseudonym of the user or the address (access_author); 0 if unknown */
     bool with_token; /* the message was posted with a token */
+    bool by_user;    /* `by` is that of the token's user, not of an address */
 };
+
+/* Returns whose idempotency keys an author uses: each user has its own, and all other authors share
+ * theirs, because the address of a client can change between two tries of a POST. */
+static inline uint64_t author_scope(struct author author)
+{
+    return author.by_user ? author.by : 0;
+}
 
 /* An incoming message. Its fields follow the rules of rules.h and are UTF-8, except for a binary
  * body. `event` and `key` are empty if not given; only chat and binary messages have a `name`. All
@@ -109,6 +119,7 @@ struct message {
     enum message_kind kind;
     struct span room, name, event, body, key;
     struct author author;
+    uint64_t source; /* the address that it comes from: see share.h */
 };
 
 /* A message that has no POST in this process: `payload` is its frame without the envelope. */

@@ -12,7 +12,8 @@ struct room;
 
 enum {
     HISTORY_MAX = 500,          /* the most messages in a stream's history or in a page */
-    HISTORY_PAGE_BYTES = 65536, /* a page ends when its frames exceed this */
+    HISTORY_PAGE_BYTES = 65536, /* a page's elements are no longer than this, unless it has one */
+    HISTORY_ROOMS_MAX = 500,    /* a longer list of rooms has only those with messages */
 };
 
 /* Where a stream or a page begins to read. SINCE_UNKNOWN: the given id is malformed. */
@@ -21,11 +22,19 @@ struct start {
     enum since since;
     struct id id;   /* SINCE_ID: begin after this id */
     unsigned count; /* SINCE_LAST: this many messages per room */
+    bool scoped;    /* the reader must not learn when other rooms get messages */
 };
 
 /* Returns NULL if a room still has all messages after `start`, otherwise the reason for the gap:
  * "expired", "restarted" or "unknown". `room` is NULL for a room that does not exist. */
 const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start);
+
+/* Returns the id to continue from for a reader that began at `start` and has got everything in
+ * these rooms, so that it misses nothing even if it has seen no message. It is that of the newest
+ * message of all rooms, or the hub's start if there is none. If scoped, it depends only on `start`
+ * and on what these rooms have or have lost. */
+struct id history_newest(
+    const struct hub *hub, const struct start *start, const struct span *rooms, size_t count);
 
 /* Returns the number of the first entry to read, or the ring's `next` if there is none yet. */
 uint64_t history_seek(const struct hub *hub, const struct room *room, const struct start *start);
@@ -46,8 +55,8 @@ struct page_query {
 bool history_page(const struct hub *hub, const struct page_query *q, struct buffer *out);
 
 /* Appends the elements of GET /rooms: the listed rooms for which `shows`, called with `reader`,
- * returns true. */
-void history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
+ * returns true. Returns whether it has left out rooms without messages. */
+bool history_rooms(const struct hub *hub, bool (*shows)(const void *reader, struct span room),
     const void *reader, struct buffer *out);
 
 #endif

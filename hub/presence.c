@@ -5,6 +5,10 @@
  * connection. In return, the names of a snapshot are the front of the array, so taking a snapshot
  * sorts nothing. A tree would move less but use more memory per name.
  *
+ * A name is kept for each address that shows it, but listed once. Of one address a snapshot lists
+ * at most 16 names, so that a client with many streams cannot fill it. This is decided anew in each
+ * snapshot: when a listed name leaves, one that was left out takes its place.
+ *
  *      the hub's names          a room's names              its snapshot
  *
  *      "ann", 3 holders  ◄───── ann, 2 streams              event: presence
@@ -33,13 +37,13 @@ static struct span name_span(const struct name *name)
 
 /* Searches the one table that all rooms share. Names with the same hash are compared in full,
  * because two different names may share a hash. */
-struct name *name_hold(struct table *names, struct span bytes)
+struct name *name_hold(struct table *names, struct span bytes, uint64_t source)
 {
     must(bytes.len <= UINT8_MAX);
-    uint64_t hash = table_hash(bytes, 0);
+    uint64_t hash = table_hash(bytes, source);
     for (struct node *n = table_find(names, hash); n != NULL; n = table_find_next(n)) {
         struct name *name = CONTAINER(n, struct name, node);
-        if (span_equal(name_span(name), bytes)) {
+        if (name->source == source && span_equal(name_span(name), bytes)) {
             name->holders++;
             return name;
         }
@@ -47,7 +51,9 @@ struct name *name_hold(struct table *names, struct span bytes)
     struct name *name = malloc(sizeof *name + bytes.len);
     if (name == NULL)
         return NULL;
-    *name = (struct name) { .node.hash = hash, .holders = 1, .len = (uint8_t)bytes.len };
+    *name = (struct name) {
+        .node.hash = hash, .source = source, .holders = 1, .len = (uint8_t)bytes.len
+    };
     memcpy(name->bytes, bytes.at, bytes.len);
     if (!table_add(names, &name->node)) {
         free(name);
@@ -67,11 +73,14 @@ void name_drop(struct table *names, struct name *name)
 
 /* ==== The names in a room ==================================================================== */
 
-/* Compares bytes, which for UTF-8 gives the order of the code points; a prefix comes first. */
-static int compare(struct span a, struct span b)
+/* Compares bytes, which for UTF-8 gives the order of the code points; a prefix comes first. Orders
+ * equal names by their sources. */
+static int compare(const struct name *a, const struct name *b)
 {
-    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+    int order = memcmp(a->bytes, b->bytes, a->len < b->len ? a->len : b->len);
+    if (order == 0)
+        order = (a->len > b->len) - (a->len < b->len);
+    return order != 0 ? order : (a->source > b->source) - (a->source < b->source);
 }
 
 /* Returns where `name` is, or where it belongs: the lower bound, by binary search. */
@@ -80,7 +89,7 @@ static size_t place_of(const struct presence *p, const struct name *name)
     size_t low = 0, high = p->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare(name_span(p->names[middle].name), name_span(name)) < 0)
+        if (compare(p->names[middle].name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -161,19 +170,59 @@ void presence_leave(struct presence *p, struct name *name)
         resize(p, p->capacity / 2);
 }
 
+/* Returns the number of the first name after `place` that has other bytes: usually the next one,
+ * otherwise by binary search. */
+static size_t next_other(const struct presence *p, size_t place)
+{
+    struct span bytes = name_span(p->names[place].name);
+    size_t low = ++place, high = p->count;
+    if (low == high || !span_equal(name_span(p->names[low].name), bytes))
+        return low;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (span_equal(name_span(p->names[middle].name), bytes))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Returns whether PRESENCE_SOURCE_MAX of the listed names are already from this source. */
+static bool has_its_share(const uint64_t *listed, size_t count, uint64_t source)
+{
+    size_t same = 0;
+    for (size_t i = 0; i < count && source != 0; i++)
+        same += listed[i] == source;
+    return same >= PRESENCE_SOURCE_MAX;
+}
+
 /* Writes no id, so that the event does not move a client's Last-Event-ID. Writes the whole state,
  * so that a client can replace what it knew. The limit of 100 names of 32 characters bounds the
- * event to 13 KB; without it, each of n named streams would be sent n names. */
+ * event to 13 KB; without it, each of n named streams would be sent n names.
+ *
+ * However many names the room has, only a few are looked at and left out: those of the six
+ * addresses at most that can have a share each among 100 names, 48 of each with the default
+ * --max-streams-per-ip. Each costs a look at the sources of the listed names. */
 void presence_add(struct buffer *out, const struct presence *p, struct span room, bool chunked)
 {
     size_t begin = frame_begin(out, chunked);
     buffer_add(out, SPAN("event: presence\ndata: {\"room\":"));
     json_string_add(out, room);
     buffer_printf(out, ",\"online\":%u,\"names\":[", p->online);
-    for (size_t i = 0; i < p->count && i < PRESENCE_NAMES_MAX; i++) {
-        if (i > 0)
+    uint64_t listed[PRESENCE_NAMES_MAX]; /* the sources of the names in the event */
+    size_t count = 0, i = 0;
+    while (i < p->count && count < PRESENCE_NAMES_MAX) {
+        const struct name *name = p->names[i].name;
+        if (has_its_share(listed, count, name->source)) {
+            i++;
+            continue;
+        }
+        if (count > 0)
             buffer_add(out, SPAN(","));
-        json_string_add(out, name_span(p->names[i].name));
+        json_string_add(out, name_span(name));
+        listed[count++] = name->source;
+        i = next_other(p, i);
     }
     buffer_add(out, SPAN("]}\n"));
     frame_end(out, begin, chunked);

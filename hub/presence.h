@@ -14,21 +14,24 @@
 
 #include <stdint.h>
 
-/* The most names in a snapshot, which is sent to every stream; `online` counts all streams. */
-enum { PRESENCE_NAMES_MAX = 100 };
+/* The most names in a snapshot, which is sent to every stream, and the most of one address;
+ * `online` counts all streams. */
+enum { PRESENCE_NAMES_MAX = 100, PRESENCE_SOURCE_MAX = 16 };
 
-/* An interned name: it is stored once, however many streams and rooms show it, so that pointers can
- * be compared instead of names. */
+/* An interned name: it is stored once, however many streams of an address and rooms show it, so
+ * that pointers can be compared instead of names. */
 struct name {
     struct node node;
+    uint64_t source;  /* the address that shows it (share.h) */
     unsigned holders; /* streams */
     uint8_t len;
     char bytes[];
 };
 
-/* Finds or makes the name with these bytes (at most 255), and adds a holder. Returns NULL if out of
- * memory. name_drop removes a holder, and frees the name after the last one. */
-struct name *name_hold(struct table *names, struct span bytes);
+/* Finds or makes the name with these bytes (at most 255) and this source, and adds a holder.
+ * Returns NULL if out of memory. name_drop removes a holder, and frees the name after the last
+ * one. */
+struct name *name_hold(struct table *names, struct span bytes, uint64_t source);
 void name_drop(struct table *names, struct name *name);
 
 /* A name in a room, and how many of the room's streams show it. */
@@ -38,7 +41,7 @@ struct present {
 };
 
 struct presence {
-    struct present *names; /* in byte order */
+    struct present *names; /* in byte order, and equal ones in the order of their sources */
     size_t count, capacity;
     unsigned online;
     uint32_t change;          /* number of joins and leaves; wraps around */

@@ -191,7 +191,7 @@ bool restore_end(struct hub *hub, struct restore_excess *excess)
     size_t count = hub->rooms.count, i = 0;
     struct room **rooms = malloc((count + 1) * sizeof *rooms);
     uint64_t max = hub->settings->max_rooms, now_ms;
-    bool fits = true;
+    bool fits = true, stays;
     *excess = (struct restore_excess) { 0 };
     if (rooms == NULL)
         return false;
@@ -203,8 +203,10 @@ bool restore_end(struct hub *hub, struct restore_excess *excess)
     qsort(rooms, count, sizeof *rooms, compare_age);
     now_ms = count > 0 ? newest_ms(rooms[count - 1]) : 0;
     now_ms = now_ms < hub->unix_ms ? now_ms : hub->unix_ms;
-    for (i = 0; i < count && fits; i++) /* the last `max` rooms stay */
-        fits = settle_room(hub, rooms[i], max == 0 || count - i <= max, now_ms, excess);
+    for (i = 0; i < count && fits; i++) { /* the last `max` rooms that count stay */
+        stays = rooms[i]->exempt || hub->counted <= max;
+        fits = settle_room(hub, rooms[i], stays, now_ms, excess);
+    }
     id_raise(&hub->newest, hub->lost); /* the id in `ready` must not be before a gap */
     free(rooms);
     return fits;

@@ -12,7 +12,7 @@
 struct hub;
 
 /* Makes the hub forget the past that it was made with. Until restore_end, rooms may be empty, and
- * there may be more rooms than --max-rooms. */
+ * more rooms may count than --max-rooms. */
 void restore_begin(struct hub *hub);
 
 /* Notes that something stored cannot be read: every reader that resumes will get a gap. */

@@ -32,7 +32,7 @@ struct entry {
     uint64_t offset;  /* where the frame begins; it ends where the next one begins */
     struct key *key;  /* its idempotency key, or NULL; the hub owns it */
     uint8_t kind;     /* enum message_kind */
-    bool with_token;
+    bool with_token, by_user;
 };
 
 struct ring {

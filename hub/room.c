@@ -39,6 +39,7 @@ struct room *room_new(struct hub *hub, struct span name)
         .node.hash = table_hash(name, 0),
         .lost = hub->lost,
         .told_ms = INT64_MIN / 2, /* long ago: the first snapshot is due at once */
+        .exempt = share_exempts(hub, name),
         .name_len = (uint8_t)name.len,
     };
     memcpy(room->name, name.at, name.len);
@@ -54,44 +55,85 @@ struct room *room_new(struct hub *hub, struct span name)
     list_init(&room->due_rooms);
     list_init(&room->changed_rooms);
     list_init(&room->silent_rooms);
+    list_init(&room->used_rooms);
     return room;
 }
 
-/* Enforces the limit to bound memory, because each room can use up to --history bytes. */
-struct room *room_make(struct hub *hub, struct span name, enum join *join)
+bool room_use(struct hub *hub, struct room *room, uint64_t source)
 {
-    struct room *room = room_find(hub, name);
-    uint64_t max = hub->settings->max_rooms;
-    *join = JOIN_NO_ROOM;
-    if (room == NULL && (max == 0 || hub->rooms.count < max)) {
-        *join = JOIN_NO_MEMORY;
-        room = room_new(hub, name);
-    }
-    return room;
+    if (!list_empty(&room->used_rooms))
+        return true;
+    if (!share_assign(hub, room, source))
+        return false;
+    list_append(&hub->used_rooms, &room->used_rooms);
+    hub->counted += !room->exempt;
+    return true;
+}
+
+/* Ends what room_use began. */
+static void unuse(struct hub *hub, struct room *room)
+{
+    if (list_empty(&room->used_rooms))
+        return;
+    list_remove(&room->used_rooms);
+    hub->counted -= !room->exempt;
+}
+
+/* Returns at once if the room exists and, for a message, is used: the usual case. */
+struct room *room_open(
+    struct hub *hub, struct span name, uint64_t source, bool posts, enum join *join)
+{
+    struct room *room = room_find(hub, name), *made = NULL;
+    *join = JOIN_OK;
+    if (room != NULL && (!posts || !list_empty(&room->used_rooms)))
+        return room;
+    if (!share_exempts(hub, name))
+        *join = share_check(hub, room, source);
+    if (*join != JOIN_OK)
+        return NULL;
+    if (room == NULL)
+        room = made = room_new(hub, name);
+    if (room != NULL && (posts ? room_use(hub, room, source) : share_assign(hub, room, source)))
+        return room;
+    *join = JOIN_NO_MEMORY;
+    if (made != NULL)
+        room_free(hub, made);
+    return NULL;
 }
 
 /* ==== Keys =================================================================================== */
 
-/* Searches the one table that all rooms share. The room's address is the seed of the hash, so that
- * a key that a client uses in many rooms does not make one long chain. */
-struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes)
+/* Uses the room's address and the scope as the seed, so that a key that a client uses in many
+ * rooms, or that many users have in one, does not make one long chain. */
+static uint64_t hash_key(const struct room *room, struct span bytes, uint64_t scope)
 {
-    struct node *n = table_find(&hub->keys, table_hash(bytes, (uintptr_t)room));
+    return table_hash(bytes, (uintptr_t)room ^ scope);
+}
+
+/* Searches the one table that all rooms share. */
+struct key *room_find_key(
+    const struct hub *hub, const struct room *room, struct span bytes, struct author author)
+{
+    uint64_t scope = author_scope(author);
+    struct node *n = table_find(&hub->keys, hash_key(room, bytes, scope));
     for (; n != NULL; n = table_find_next(n)) {
         struct key *key = CONTAINER(n, struct key, node);
-        if (key->room == room && span_equal((struct span) { key->bytes, key->len }, bytes))
+        if (key->room == room && key->scope == scope &&
+            span_equal((struct span) { key->bytes, key->len }, bytes))
             return key;
     }
     return NULL;
 }
 
-struct key *room_add_key(struct hub *hub, struct room *room, struct span bytes)
+struct key *room_add_key(
+    struct hub *hub, struct room *room, struct span bytes, struct author author)
 {
+    uint64_t scope = author_scope(author);
     struct key *key = malloc(sizeof *key + bytes.len);
     if (key == NULL)
         return NULL;
     *key = (struct key) {
-        .node.hash = table_hash(bytes, (uintptr_t)room), .room = room, .len = bytes.len
+        .node.hash = hash_key(room, bytes, scope), .room = room, .scope = scope, .len = bytes.len
     };
     memcpy(key->bytes, bytes.at, bytes.len);
     if (!table_add(&hub->keys, &key->node)) {
@@ -161,6 +203,8 @@ void room_free(struct hub *hub, struct room *room)
     list_remove(&room->due_rooms);
     list_remove(&room->changed_rooms);
     list_remove(&room->silent_rooms);
+    unuse(hub, room);
+    share_assign(hub, room, 0);
     presence_free(&room->presence);
     ring_free(&room->ring);
     free(room);
@@ -172,6 +216,8 @@ void room_free(struct hub *hub, struct room *room)
 void room_release(struct hub *hub, struct room *room)
 {
     ring_trim(&room->ring, room->pending, room->pending_bytes);
+    if (room->pending == 0 && ring_empty(&room->ring))
+        unuse(hub, room);
     if (room->members > 0 || room->pending > 0)
         return;
     if (ring_empty(&room->ring)) {
@@ -209,22 +255,28 @@ void room_wake(struct hub *hub, struct room *room)
     room_mark_due(hub, room);
 }
 
-/* Returns a later time for a room with more streams, because a snapshot costs one send per stream.
- * So presence never costs a room more than 1,000 sends per second. */
+/* Returns a later time for a room with more streams, because a snapshot costs one send per stream,
+ * and for long snapshots. So presence never costs a room more than 1,000 sends or 1 MB per second,
+ * although a client can change it for free, by opening and closing one stream. */
 int64_t room_presence_due(const struct room *room)
 {
-    int64_t wait = room->presence.online;
+    int64_t bytes = (int64_t)room->presence.snapshot.len;
+    int64_t wait = room->presence.online * (bytes > 1024 ? bytes : 1024) / 1024;
     return room->told_ms + (wait > PRESENCE_MIN_MS ? wait : PRESENCE_MIN_MS);
 }
 
-/* Only notes the change: a hundred joins in a second need just one snapshot. */
+/* Only notes the change: a hundred joins in a second need just one snapshot. A room that was quiet
+ * may have been due long ago; that means now, or as soon as the hub may look again. */
 void room_changed(struct hub *hub, struct room *room)
 {
     if (!list_empty(&room->changed_rooms))
         return;
     list_append(&hub->changed_rooms, &room->changed_rooms);
-    if (room_presence_due(room) < hub->presence_ms)
-        hub->presence_ms = room_presence_due(room);
+    int64_t due = room_presence_due(room), earliest = hub->presence_at_ms + PRESENCE_SCAN_MS;
+    due = due > hub->mono_ms ? due : hub->mono_ms;
+    due = due > earliest ? due : earliest;
+    if (due < hub->presence_ms)
+        hub->presence_ms = due;
 }
 
 /* Warns once if the ids are far ahead of the clock. Either the clock is wrong now, or it was ahead

@@ -6,6 +6,7 @@
  *      hub ──► table of keys ───► key ───► its room, and the entry that has it
  *      hub ──► the batch: publications that wait for the keeper
  *      room ─► notes: what is stored with messages of kinds that only a newer version knows
+ *      hub ──► table of shares ─► share ◄─── room: the address that has made it
  *
  * Rooms, names and keys are found by hash and carry their own nodes and links (intrusive lists), so
  * that entering or leaving a list needs no memory and cannot fail. */
@@ -21,9 +22,11 @@
 #include "hub/publication.h"
 #include "hub/ring.h"
 #include "hub/settings.h"
+#include "hub/share.h"
 #include "hub/stream.h"
 
-/* An idempotency key. It lives as long as its message:
+/* An idempotency key, which is known by its room, its scope and its bytes. It lives as long as its
+ * message:
  *
  *      hub_publish ── pending ──► hub_safe ── number ──► the ring drops the entry: forgotten
  *                         └─────► hub_refused: forgotten
@@ -33,6 +36,7 @@ struct key {
     struct room *room;
     struct publication *pending; /* its message; NULL once it is in the ring */
     uint64_t number;             /* the message's entry, once it is in the ring */
+    uint64_t scope;              /* whose key it is: see author_scope */
     size_t len;
     char bytes[];
 };
@@ -80,6 +84,10 @@ struct room {
     struct link silent_rooms; /* in hub->silent_rooms, while it has history but no members */
     int64_t silent_ms; /* when it became silent, monotonic; can be negative after a restore */
 
+    struct link used_rooms; /* in hub->used_rooms, while it has messages, held or pending */
+    struct share *share;    /* the address that has made it, or NULL */
+    bool exempt;            /* never counts: see share.h */
+
     unsigned members;     /* including long polls, which presence does not count */
     unsigned pending;     /* number of pending messages */
     size_t pending_bytes; /* size of the pending messages' frames, with the longest ids */
@@ -98,7 +106,7 @@ struct interval {
 struct hub {
     const struct hub_settings *settings;
     struct stream_owner owner;
-    struct table rooms, names, keys;
+    struct table rooms, names, keys, shares;
     int64_t mono_ms;
     uint64_t unix_ms;
 
@@ -124,13 +132,18 @@ struct hub {
     bool clock_behind; /* it was logged that the clock is behind the ids */
     bool damage;       /* something that was stored could not be restored */
     struct link due_rooms;
+    struct link behind; /* streams that wait for their turn because they were blocked: turn.h */
     struct link changed_rooms;
     struct link silent_rooms; /* the longest silent first */
-    int64_t presence_ms;      /* when to look at changed_rooms next */
-    int64_t overrun_ms;       /* when to look at the blocked streams next */
-    unsigned blocked;         /* number of blocked streams */
-    struct buffer body;       /* scratch: the body of the message that is being published */
-    struct buffer frame;      /* scratch: a frame that enters a ring; large enough for any */
+    struct link used_rooms;
+    size_t counted;         /* used rooms that count towards --max-rooms */
+    int64_t presence_ms;    /* when to look at changed_rooms next */
+    int64_t presence_at_ms; /* when that was last done */
+    int64_t overrun_ms;     /* when to look at the blocked streams next */
+    unsigned blocked;       /* number of blocked streams */
+    struct stamp stamp;     /* of the message that was numbered last */
+    struct buffer body;     /* scratch: the body of the message that is being published */
+    struct buffer frame;    /* scratch: a frame that enters a ring; large enough for any */
 };
 
 static inline struct span room_name(const struct room *room)
@@ -150,8 +163,15 @@ struct room *room_find(const struct hub *hub, struct span name);
 /* Makes an empty room, regardless of limits. Returns NULL if out of memory. */
 struct room *room_new(struct hub *hub, struct span name);
 
-/* Finds a room, or makes it if --max-rooms allows. If it returns NULL, *join says why. */
-struct room *room_make(struct hub *hub, struct span name, enum join *join);
+/* Finds a room, or makes it if the limits allow it (share.h). If `posts`, the room is used from now
+ * on, which takes the same permission; room_release ends that if no message enters. If it returns
+ * NULL, *join says why. */
+struct room *room_open(
+    struct hub *hub, struct span name, uint64_t source, bool posts, enum join *join);
+
+/* Notes that the room has messages from now on, regardless of limits. Its first publisher is
+ * `source`. Returns false if out of memory, which cannot happen if that is 0. */
+bool room_use(struct hub *hub, struct room *room, uint64_t source);
 
 /* Call this when a room may have lost its last member or message. A room with neither is freed, so
  * the caller must not use it afterwards; a room with only history becomes silent. */
@@ -176,7 +196,10 @@ void room_wake(struct hub *hub, struct room *room);
 void room_mark_due(struct hub *hub, struct room *room);
 
 /* Notes that presence has changed, so that a snapshot is due: at most one per max(1 s, 1 ms per
- * stream). room_presence_due returns when, in monotonic milliseconds. */
+ * stream and KiB of the last snapshot). room_presence_due returns when, in monotonic
+ * milliseconds. The hub looks for rooms that are due at most once per PRESENCE_SCAN_MS: when many
+ * rooms change, each at its own time, one look per room would take quadratic time. */
+enum { PRESENCE_SCAN_MS = 20 };
 void room_changed(struct hub *hub, struct room *room);
 int64_t room_presence_due(const struct room *room);
 
@@ -184,12 +207,14 @@ int64_t room_presence_due(const struct room *room);
  * the clock steps back. */
 struct id next_id(struct hub *hub);
 
-/* Finds the key with these bytes in a room. Returns NULL if there is none. */
-struct key *room_find_key(const struct hub *hub, const struct room *room, struct span bytes);
+/* Finds the author's key with these bytes in a room. Returns NULL if there is none. */
+struct key *room_find_key(
+    const struct hub *hub, const struct room *room, struct span bytes, struct author author);
 
 /* Adds a key that room_find_key does not find. Returns NULL if out of memory. room_forget_key frees
  * it; the caller removes its address from the entry or publication. */
-struct key *room_add_key(struct hub *hub, struct room *room, struct span bytes);
+struct key *room_add_key(
+    struct hub *hub, struct room *room, struct span bytes, struct author author);
 void room_forget_key(struct hub *hub, struct key *key);
 
 #endif

@@ -40,14 +40,15 @@ const char *rule_room(struct span room)
     int32_t c = find_control(room, false);
     if (c == -1)
         return "The room name is not UTF-8; encode it as UTF-8.";
-    if (c >= 0 || memchr(room.at, ',', room.len) != NULL || memchr(room.at, '/', room.len) != NULL)
+    if (c >= 0 || span_find(room, ',') < room.len || span_find(room, '/') < room.len)
         return "The room name contains a control character, a comma or a slash; use other "
                "characters.";
     return NULL;
 }
 
 /* Looks for control characters before trimming, so that a tab or a line end at the end of a name is
- * refused, not trimmed; checks the length after trimming. */
+ * refused, not trimmed; checks the length after trimming. Counts characters only in a long name,
+ * because a text never has more characters than bytes. */
 const char *rule_name(struct span *name)
 {
     int32_t c = find_control(*name, false);
@@ -56,7 +57,8 @@ const char *rule_name(struct span *name)
     if (c >= 0)
         return "The name contains a control character; remove it.";
     *name = text_trim(*name);
-    if (name->len < 1 || text_length(*name) > NAME_MAX_CHARACTERS)
+    if (name->len < 1 ||
+        (name->len > NAME_MAX_CHARACTERS && text_length(*name) > NAME_MAX_CHARACTERS))
         return "The name must have 1 to 32 characters, not counting white space at its ends; leave "
                "it out to be anonymous.";
     return NULL;
@@ -82,7 +84,7 @@ const char *rule_event(struct span event)
     return NULL;
 }
 
-/* Counts characters only in long texts, because a text never has more characters than bytes. */
+/* Counts characters only in long texts, as rule_name does. */
 const char *rule_message(struct span message)
 {
     int32_t c = find_control(message, true);

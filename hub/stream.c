@@ -25,7 +25,7 @@
  * all older messages, until stream_seek moves it. On failure the members made so far remain, and
  * the last one may have no room; stream_leave removes them. */
 static enum join add_members(
-    struct hub *hub, struct stream *stream, const struct span *rooms, size_t count)
+    struct hub *hub, struct stream *stream, const struct span *rooms, size_t count, uint64_t source)
 {
     struct member *member = &stream->first;
     for (size_t i = 0; i < count; i++) {
@@ -38,7 +38,7 @@ static enum join add_members(
         }
         *member = (struct member) { .stream = stream };
         list_init(&member->link);
-        struct room *room = room_make(hub, rooms[i], &join);
+        struct room *room = room_open(hub, rooms[i], source, false, &join);
         if (room == NULL)
             return join;
         room->members++;
@@ -69,17 +69,17 @@ static bool appear(struct hub *hub, struct stream *stream)
 
 /* Holds the name until the stream leaves, because the rooms' presence only points to it. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
-    size_t count, struct span name, bool present)
+    size_t count, struct span name, bool present, uint64_t source)
 {
     must(count >= 1 && count <= STREAM_ROOMS_MAX);
     *stream = (struct stream) { .chunked = stream->chunked };
     list_init(&stream->first.link);
     if (present && name.len > 0) {
-        stream->name = name_hold(&hub->names, name);
+        stream->name = name_hold(&hub->names, name, source);
         if (stream->name == NULL)
             return JOIN_NO_MEMORY;
     }
-    enum join join = add_members(hub, stream, rooms, count);
+    enum join join = add_members(hub, stream, rooms, count, source);
     if (join == JOIN_OK && present && !appear(hub, stream))
         join = JOIN_NO_MEMORY;
     if (join != JOIN_OK)
@@ -179,38 +179,45 @@ void stream_add_presence(struct stream *stream, struct buffer *out)
  * So a replay is complete before live events begin, and presence, which is state, comes once the
  * stream has caught up. If the socket is full, the stream continues in its next turn. */
 
+/* Returns whether the stream gets the bytes of one ring as they are. Any other needs a merge. */
+static bool is_plain(const struct stream *stream)
+{
+    return stream->first.also == NULL && stream->chunked;
+}
+
 /* Gathers everything up to the limit, in one piece or two, without looking at frames: if a partial
  * write left the cursor in the middle of a frame, the rest of that frame simply comes next. */
-static void gather_span(struct member *m, struct gather *g)
+static void gather_span(const struct member *m, struct gather *g)
 {
-    uint64_t from = m->cursor;
-    g->count = ring_pieces(&m->room->ring, from, member_end(m), g->pieces);
-    g->bytes = 0;
-    for (int i = 0; i < g->count; i++) {
-        size_t len = g->pieces[i].iov_len;
-        g->places[i].member = m;
-        g->places[i].from = from;
-        g->places[i].next = from += len;
-        g->bytes += len;
-    }
+    uint64_t end = member_end(m);
+    g->bytes = (size_t)(end - m->cursor);
+    g->count = ring_pieces(&m->room->ring, m->cursor, end, g->pieces);
 }
 
-/* Sets `all` to true; merging sets it to false when no further piece fits. */
-void stream_gather(struct stream *stream, struct gather *g)
+/* Sets `all` to true; merging sets it to false when no further piece fits. Comparing cursors with
+ * tails is the only cost of slow clients. */
+bool stream_gather(struct stream *stream, struct gather *g)
 {
-    struct member *first = &stream->first;
+    for (const struct member *m = &stream->first; m != NULL; m = m->also)
+        if (m->cursor < m->room->ring.tail)
+            return false;
     g->all = true;
-    if (first->also == NULL && stream->chunked)
-        gather_span(first, g);
+    if (is_plain(stream))
+        gather_span(&stream->first, g);
     else
         merge_gather(stream, g);
+    return true;
 }
 
-/* Walks the pieces in the order in which they were sent. A complete piece moves its cursor to
+/* Walks merged pieces in the order in which they were sent. A complete piece moves its cursor to
  * `next`, which is after the envelope even if the envelope was left out. A partly sent piece moves
  * its cursor to the first unsent byte, and all pieces after it are unsent. */
-void stream_advance(const struct gather *g, size_t sent)
+void stream_advance(struct stream *stream, const struct gather *g, size_t sent)
 {
+    if (is_plain(stream)) {
+        stream->first.cursor += sent;
+        return;
+    }
     for (int i = 0; i < g->count && sent > 0; i++) {
         size_t len = g->pieces[i].iov_len;
         if (sent < len) {
@@ -230,21 +237,6 @@ bool stream_is_behind(const struct stream *stream)
         if (m->cursor < m->room->ring.head)
             return true;
     return false;
-}
-
-/* Compares cursors with tails, the only cost of slow clients. Call this before each gather. */
-bool stream_is_overrun(const struct stream *stream)
-{
-    for (const struct member *m = &stream->first; m != NULL; m = m->also)
-        if (m->cursor < m->room->ring.tail)
-            return true;
-    return false;
-}
-
-/* Checks only the first limit, because a stream's limits are all set and lifted together. */
-bool stream_is_replaying(const struct stream *stream)
-{
-    return stream->first.limit != UINT64_MAX;
 }
 
 void stream_go_live(struct stream *stream)

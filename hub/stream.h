@@ -53,6 +53,7 @@ struct stream {
 enum served {
     SERVED_ALL,     /* it has everything, and is idle until there is more */
     SERVED_BLOCKED, /* it could not take everything: the owner calls turn_wake when it can */
+    SERVED_MORE,    /* it has had its share of this turn, and could take more */
     SERVED_GONE,    /* the owner has called stream_leave, and may have freed the stream */
 };
 
@@ -62,13 +63,13 @@ struct stream_owner {
     void (*overrun)(struct stream *); /* the ring has passed its cursor: the stream must leave */
 };
 
-enum join { JOIN_OK, JOIN_NO_ROOM, JOIN_NO_MEMORY };
+enum join { JOIN_OK, JOIN_NO_ROOM, JOIN_NO_SHARE, JOIN_NO_MEMORY };
 
 /* Puts the stream into `count` different rooms (1 to STREAM_ROOMS_MAX), after their newest
- * messages. If `present`, it counts in presence, under `name` unless that is empty. It gets nothing
- * before turn_serve. On failure nothing has changed. */
+ * messages. If `present`, it counts in presence, under `name` unless that is empty. `source` is its
+ * address (share.h). It gets nothing before turn_serve. On failure nothing has changed. */
 enum join stream_join(struct hub *hub, struct stream *stream, const struct span *rooms,
-    size_t count, struct span name, bool present);
+    size_t count, struct span name, bool present, uint64_t source);
 
 void stream_leave(struct hub *hub, struct stream *stream);
 
@@ -82,33 +83,36 @@ void stream_add_online(const struct stream *stream, struct buffer *out);
 void stream_add_presence(struct stream *stream, struct buffer *out);
 
 /* What to send next, as pieces of the rings: valid until a message enters one of the rings. */
-enum { GATHER_PIECES = 64 };
+enum { GATHER_PIECES = 256 };
 struct gather {
     struct iovec pieces[GATHER_PIECES];
     struct {
         struct member *member;
         uint64_t from, next; /* offsets: the first byte, and the cursor once the piece is sent */
-    } places[GATHER_PIECES];
+    } places[GATHER_PIECES]; /* only of merged pieces */
     int count;
     size_t bytes;
     bool all; /* false: gather again when these are sent, because there may be more */
 };
 
-/* Collects frames up to the limits, in the order of their ids; the stream must not be overrun. */
-void stream_gather(struct stream *stream, struct gather *g);
+/* Collects frames up to the limits, in the order of their ids. Returns false if the stream is
+ * overrun: a ring has dropped bytes that it has not been given. */
+bool stream_gather(struct stream *stream, struct gather *g);
 
 /* Moves the cursors past the first `sent` bytes of what was gathered. */
-void stream_advance(const struct gather *g, size_t sent);
+void stream_advance(struct stream *stream, const struct gather *g, size_t sent);
 
 /* Returns whether there is a message that the stream has not been given. */
 bool stream_is_behind(const struct stream *stream);
 
-/* Returns whether a ring has dropped bytes that the stream has not been given. */
-bool stream_is_overrun(const struct stream *stream);
-
 /* Returns whether the stream is still replaying. It gets nothing after the limits until
- * stream_go_live lifts them, because its `ready` comes between replay and live events. */
-bool stream_is_replaying(const struct stream *stream);
+ * stream_go_live lifts them, because its `ready` comes between replay and live events. All limits
+ * are set and lifted together. */
+static inline bool stream_is_replaying(const struct stream *stream)
+{
+    return stream->first.limit != UINT64_MAX;
+}
+
 void stream_go_live(struct stream *stream);
 
 /* Finds a presence snapshot that the stream has not been sent, and marks it as sent. Returns false

@@ -5,21 +5,20 @@
  * Afterwards its members are all idle or all blocked.
  *
  * The order is fair by construction: a room's streams are served in the order in which they began
- * to wait, and rooms in rotation. No stream costs time before its room has something for it. */
+ * to wait, rooms in rotation, and streams that are far behind apart from the others. No stream
+ * costs time before its room has something for it. */
 
 #include "hub/turn.h"
 
 #include "hub/room.h"
 
-/* Puts the stream before those that are only due: it is usually further behind, and the ring may
- * soon pass its cursor. */
+/* Only the first member's link is in `behind`; the others are in no list, so that no room wakes the
+ * stream meanwhile. */
 void turn_wake(struct hub *hub, struct stream *stream)
 {
-    for (struct member *m = &stream->first; m != NULL; m = m->also) {
+    for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_remove(&m->link);
-        list_prepend(&m->room->due, &m->link);
-        room_mark_due(hub, m->room);
-    }
+    list_append(&hub->behind, &stream->first.link);
 }
 
 /* Keeps the stream out of all lists while it is being served. So its owner may take it out of the
@@ -35,19 +34,42 @@ void turn_serve(struct hub *hub, struct stream *stream)
     enum served served = hub->owner.serve(stream);
     if (served == SERVED_GONE)
         return;
-    stream->blocked = served == SERVED_BLOCKED;
+    stream->blocked = served != SERVED_ALL;
     hub->blocked += stream->blocked;
     for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_append(stream->blocked ? &m->room->blocked : &m->room->idle, &m->link);
+    if (served == SERVED_MORE)
+        turn_wake(hub, stream);
 }
 
-/* Terminates, because each stream that is served leaves `due`. */
+static struct stream *stream_at(struct link *link)
+{
+    return CONTAINER(link, struct member, link)->stream;
+}
+
+/* Returns whether the stream has not been offered the bytes of `room` before `end`. */
+static bool misses(const struct stream *stream, const struct room *room, uint64_t end)
+{
+    for (const struct member *m = &stream->first; m != NULL; m = m->also)
+        if (m->room == room && m->cursor < end)
+            return true;
+    return false;
+}
+
+/* Walks `behind` again from its front after each stream, because serving may remove others.
+ * Terminates, because each stream that is served leaves its list or moves its cursors. */
 void turn_serve_before(struct hub *hub, struct room *room, uint64_t end)
 {
+    for (struct link *l = hub->behind.next; l != &hub->behind;) {
+        bool serves = misses(stream_at(l), room, end);
+        if (serves)
+            turn_serve(hub, stream_at(l));
+        l = serves ? hub->behind.next : l->next;
+    }
     while (!list_empty(&room->due)) {
         struct member *m = CONTAINER(room->due.next, struct member, link);
-        if (m->cursor >= end && !m->stream->blocked)
-            return; /* woken streams are first and still marked blocked; the others are in order */
+        if (m->cursor >= end) /* they are in the order of their cursors */
+            return;
         turn_serve(hub, m->stream);
     }
 }
@@ -61,10 +83,10 @@ static void prefetch(const struct link *next)
         __builtin_prefetch((const char *)next + line);
 }
 
-/* Moves a room to the end of the queue after each of its streams, not after all of them, because a
- * room with ten thousand streams must not delay a room with two. Lists are read again each time,
- * because serving may free streams and rooms. */
-void turn_run(struct hub *hub, unsigned count)
+/* Returns the first due stream of the first due room, or NULL. Moves the room to the end of the
+ * queue after each of its streams, not after all of them, because a room with ten thousand streams
+ * must not delay a room with two. */
+static struct stream *next_due(struct hub *hub)
 {
     while (!list_empty(&hub->due_rooms)) {
         struct room *room = CONTAINER(hub->due_rooms.next, struct room, due_rooms);
@@ -76,9 +98,23 @@ void turn_run(struct hub *hub, unsigned count)
             list_remove(&room->due_rooms);
             list_append(&hub->due_rooms, &room->due_rooms);
         }
-        if (count-- == 0)
-            return;
         prefetch(room->due.next->next);
-        turn_serve(hub, CONTAINER(room->due.next, struct member, link)->stream);
+        return stream_at(room->due.next);
     }
+    return NULL;
+}
+
+/* One of BEHIND_ONE_OF streams that are served is one that is behind, if there are both kinds. The
+ * lists are read again each time, because serving may free streams and rooms. */
+bool turn_run(struct hub *hub, unsigned count)
+{
+    enum { BEHIND_ONE_OF = 4 };
+    for (; count > 0; count--) {
+        bool behind = !list_empty(&hub->behind) && count % BEHIND_ONE_OF == 0;
+        struct stream *stream = behind ? NULL : next_due(hub);
+        if (stream == NULL && list_empty(&hub->behind))
+            return false;
+        turn_serve(hub, stream != NULL ? stream : stream_at(hub->behind.next));
+    }
+    return !list_empty(&hub->behind) || !list_empty(&hub->due_rooms);
 }

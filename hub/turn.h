@@ -4,31 +4,33 @@
  * its idle streams to the list of due streams, in one step. turn_run then serves them one by one,
  * from the front, a bounded number per turn of the loop:
  *
- *      idle ──room_wake──► due ──turn_run──► served: all of it ──► idle (at the end)
- *                           ▲                served: not all ────► blocked
- *                           └──────────turn_wake─────────────────────┘
+ *      idle ──room_wake──► due ──┬─turn_run──► served: all of it ──► idle (at the end)
+ *                                │             served: not all ────► blocked
+ *      behind ◄──────────────────┼─ turn_wake ─────────────────────────┘
+ *         └──────────────────────┘
  *
- * So `due` is in the order of the cursors, except for streams that turn_wake puts first. */
+ * A room's due streams, which need only the latest messages, are in the order of their cursors.
+ * Streams that have been blocked, or that replay a lot, are in a queue of their own: they need more
+ * time, and get a part of it, so that the other streams do not wait for them. */
 
 #ifndef TURN_H
 #define TURN_H
 
 #include "hub/stream.h"
 
-/* Makes a blocked stream the next to be served, because it is usually furthest behind. Call this
- * when the stream can take more. */
+/* Lets a blocked stream wait for its turn. Call this when the stream can take more. */
 void turn_wake(struct hub *hub, struct stream *stream);
 
 /* Serves a stream at once. Call this for a new stream, or when a stream has its own bytes to send.
  * The stream may be gone afterwards. */
 void turn_serve(struct hub *hub, struct stream *stream);
 
-/* Serves the due streams of `room` that have not been offered the bytes before `end`, however many
- * there are, because those bytes are about to be dropped. */
+/* Serves the streams of `room` that wait for their turn and have not been offered the bytes before
+ * `end`, however many there are, because those bytes are about to be dropped. */
 void turn_serve_before(struct hub *hub, struct room *room, uint64_t end);
 
 /* Serves at most `count` due streams, so that the loop looks at its sockets again soon; rooms take
- * turns. */
-void turn_run(struct hub *hub, unsigned count);
+ * turns. Returns whether more streams are due. */
+bool turn_run(struct hub *hub, unsigned count);
 
 #endif

@@ -9,10 +9,10 @@
  *   would cause a use-after-free. The price: after a call that can close, check the state again.
  * - One request is handled at a time: nothing is read while an answer is unknown or not completely
  *   sent. Pipelined requests (RFC 9112 9.3.2) wait in the kernel and use no memory here.
- * - Each client gets one bounded step at a time: one recv(2), one request, one piece of a file, the
- *   frames that fit into its socket. Level-triggered epoll reports the rest.
- * - Every client that is not closed is in exactly one queue of deadline.h. These queues are also
- *   the only list of all clients.
+ * - Each client gets one bounded step at a time: one recv(2), one request, one piece of a file, one
+ *   piece of a backlog. Level-triggered epoll reports the rest.
+ * - Every client that is not closed is in exactly one queue of deadline.h or rotation.h. These
+ *   queues are also the only list of all clients.
  * - input.c, output.c and serve.c move bytes and report an outcome; this file decides what follows
  *   from the outcome. */
 
@@ -26,6 +26,7 @@
 #include "net/lease.h"
 #include "net/limits.h"
 #include "net/output.h"
+#include "net/rotation.h"
 #include "net/serve.h"
 
 #include <stdlib.h>
@@ -44,6 +45,8 @@ static unsigned released; /* see client_released; it may wrap around */
 static bool draining;
 static uint64_t drain_spread_ms; /* the time over which drained streams reconnect */
 
+static void parse_head(struct client *c);
+
 void client_start(const struct net_settings *given, struct hub *streams, int epoll_fd)
 {
     settings = given;
@@ -52,6 +55,7 @@ void client_start(const struct net_settings *given, struct hub *streams, int epo
     list_init(&dead);
     input_start((size_t)settings->max_body);
     deadline_start((int64_t)settings->heartbeat_ms);
+    rotation_start();
     lease_start();
 }
 
@@ -79,9 +83,9 @@ static void reset_at_close(const struct client *c, enum outcome why)
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
-/* Closes a connection in any state; a second call does nothing. client_leave precedes
- * client_set_peer, because client_leave decrements the peer's streams. close(2) also removes the
- * socket from epoll, because no other process has it open (a forked child closes its copies:
+/* Closes a connection in any state; a second call does nothing. client_set_peer, which may free the
+ * peer, follows whatever needs the peer: its queue and its counts. close(2) also removes
+ * the socket from epoll, because no other process has it open (a forked child closes its copies:
  * compact.c). The client enters the list `dead` by its link `deadline`, so closing needs no memory
  * and cannot fail. */
 static void close_client(struct client *c, enum outcome why)
@@ -90,13 +94,13 @@ static void close_client(struct client *c, enum outcome why)
         return;
     log_close(c, why);
     reset_at_close(c, why);
+    list_remove(&c->deadline);
     client_leave(c);
-    client_set_peer(c, NULL);
     input_free(c);
     output_free(c);
+    client_set_peer(c, NULL);
     close(c->fd);
     c->state = CLIENT_CLOSED;
-    list_remove(&c->deadline);
     list_append(&dead, &c->deadline);
     limits_count_connections(-1);
     released++;
@@ -230,9 +234,8 @@ static void linger(struct client *c)
 }
 
 /* Ends the connection after its answer, or makes it ready for the next request. If that request is
- * already in the buffer, process_ready parses it after the events of the other clients are handled.
- * Parsing it here would let a client that sends a hundred requests at once keep the others waiting,
- * and would nest a hundred calls. */
+ * already in the buffer, it is parsed now, and handled when it is the turn of its address: a client
+ * that sends a hundred requests at once does not keep the others waiting. */
 static void finish_answer(struct client *c)
 {
     if (c->close) {
@@ -242,18 +245,22 @@ static void finish_answer(struct client *c)
     if (c->proxied) /* the next request may be from a different client */
         client_set_peer(c, NULL);
     c->state = CLIENT_HEAD;
+    deadline_set(c, DEADLINE_IDLE);
+    watch(c, EPOLLIN);
+    if (c->state == CLIENT_CLOSED) /* by `watch` */
+        return;
     if (input_next(c)) {
-        deadline_set(c, DEADLINE_READY);
+        deadline_set(c, DEADLINE_HEAD);
+        parse_head(c);
     } else {
-        deadline_set(c, DEADLINE_IDLE);
         released++; /* client_close_idle can now close it for a new client */
     }
-    watch(c, EPOLLIN);
 }
 
 /* Waits for room in the socket. EPOLLOUT is armed only while bytes wait, because an idle socket is
  * writable in every turn. EPOLLIN is disarmed meanwhile (back-pressure): a client that does not
- * read its answers could otherwise make the server work for nothing. */
+ * read its answers could otherwise make the server work for nothing. The kernel reports room only
+ * when much of what it has is sent (listen.c), so the deadline is also a least rate. */
 static void await_output(struct client *c)
 {
     c->state = CLIENT_ANSWERING;
@@ -267,7 +274,7 @@ static void go_on(struct client *c, enum outcome outcome)
     if (outcome == SENT_ALL)
         finish_answer(c);
     else if (outcome == SENT_SOME)
-        await_output(c); /* the client has read something, so its time starts again */
+        await_output(c);
     else
         close_client(c, outcome);
 }
@@ -332,7 +339,7 @@ enum join client_join(struct client *c, const struct span *rooms, size_t count, 
     c->lease = expires != INT64_MAX ? lease_new(c, expires) : NULL;
     c->stream.chunked = !c->in->request.http10; /* HTTP/1.0 has no chunks */
     if (c->lease != NULL || expires == INT64_MAX)
-        join = stream_join(hub, &c->stream, rooms, count, name, present);
+        join = stream_join(hub, &c->stream, rooms, count, name, present, limits_source(c->peer));
     if (join != JOIN_OK) {
         lease_end(c->lease);
         c->lease = NULL;
@@ -404,12 +411,11 @@ static enum served serve(struct stream *stream)
         end_stream(c, drain_spread_ms);
         return SERVED_GONE;
     }
-    bool all = outcome == SENT_ALL;
-    deadline_set(c, all ? DEADLINE_STREAM : DEADLINE_STALLED);
-    watch(c, all ? EPOLLIN : EPOLLIN | EPOLLOUT);
+    deadline_set(c, outcome == SENT_ALL ? DEADLINE_STREAM : DEADLINE_STALLED);
+    watch(c, outcome == SENT_SOME ? EPOLLIN | EPOLLOUT : EPOLLIN);
     if (c->state == CLIENT_CLOSED) /* by `watch` */
         return SERVED_GONE;
-    return all ? SERVED_ALL : SERVED_BLOCKED;
+    return outcome == SENT_ALL ? SERVED_ALL : outcome == SENT_SOME ? SERVED_BLOCKED : SERVED_MORE;
 }
 
 /* Closes an overrun stream, which the hub has found: a stalled socket reports no event. */
@@ -439,15 +445,14 @@ static void send_heartbeat(struct client *c)
 static void say_continue(struct client *c)
 {
     struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-    struct iovec piece = { span_bytes(line), line.len };
-    ssize_t sent = output_send(c, &piece, 1, 0);
+    ssize_t sent = output_send(c, line, 0);
     if (sent < (ssize_t)line.len)
         close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
 }
 
-/* Parses a head. The deadline is not extended for each byte: a head has ten seconds in all, a body
- * thirty. That stops clients that send a byte now and then to hold a connection (slowloris). `100
- * Continue` is skipped if the body has begun to arrive. */
+/* Parses a head. A complete one waits until it is the turn of its address. The deadline is not
+ * extended for each byte: a head has ten seconds in all, a body thirty. That stops clients that
+ * send a byte now and then to hold a connection (slowloris). */
 static void parse_head(struct client *c)
 {
     struct input *in = c->in;
@@ -457,36 +462,55 @@ static void parse_head(struct client *c)
     if (n <= 0)
         return;
     in->end = (size_t)n;
-    if (!known_handlers[c->handlers]->admit(c))
-        return;
-    c->state = CLIENT_BODY;
-    deadline_set(c, DEADLINE_BODY);
-    if (in->request.expects_continue && in->len == (size_t)n)
-        say_continue(c);
+    if (known_handlers[c->handlers]->identify(c))
+        rotation_add(c);
 }
 
-/* Parses a body; a chunked body is decoded in place, which shrinks in->len. */
-static void parse_body(struct client *c)
+/* Parses a body; a chunked body is decoded in place, which shrinks in->len. Returns whether the
+ * request is complete. */
+static bool parse_body(struct client *c)
 {
     struct input *in = c->in;
     int n = http_parse_body(&in->request, in->bytes, &in->len);
     if (n < 0)
         refuse(c, -n);
-    if (n <= 0)
-        return;
-    in->end = (size_t)n;
-    known_handlers[c->handlers]->handle(c);
+    if (n > 0)
+        in->end = (size_t)n;
+    return n > 0;
 }
 
-/* Parses the bytes in the buffer, and lets a handler answer one request if it is complete; head and
- * body may have arrived together. A handler can close the client or free its input, so the state is
- * checked before either is used again. */
-static void process(struct client *c)
+/* Handles a head that has been waiting for its turn, and the body too if it arrived with the head.
+ * A handler can close the client or free its input, so the state is checked before either is used
+ * again. `100 Continue` is skipped if the body has begun to arrive. */
+static void handle_head(struct client *c)
 {
-    if (c->state == CLIENT_HEAD && c->in != NULL)
-        parse_head(c);
-    if (c->state == CLIENT_BODY)
-        parse_body(c);
+    if (!known_handlers[c->handlers]->admit(c))
+        return;
+    c->state = CLIENT_BODY;
+    if (parse_body(c)) {
+        known_handlers[c->handlers]->handle(c);
+    } else if (c->state == CLIENT_BODY) {
+        deadline_set(c, DEADLINE_BODY);
+        if (c->in->request.expects_continue && c->in->len == c->in->end)
+            say_continue(c);
+        watch(c, EPOLLIN);
+    }
+}
+
+/* Does what has been waiting for its turn. */
+static void handle(struct client *c)
+{
+    if (c->state == CLIENT_ANSWERING)
+        go_on(c, output_flush(c));
+    else if (c->state == CLIENT_BODY)
+        known_handlers[c->handlers]->handle(c);
+    else
+        handle_head(c);
+}
+
+void client_handle(void)
+{
+    rotation_run(handle);
 }
 
 /* Reads and parses. A request that the memory limits do not allow gets a 503. On a keep-alive
@@ -501,7 +525,10 @@ static void read_request(struct client *c)
     } else if (outcome == READ_SOME) {
         if (c->deadline_kind == DEADLINE_IDLE)
             deadline_set(c, DEADLINE_HEAD);
-        process(c);
+        if (c->state == CLIENT_HEAD)
+            parse_head(c);
+        else if (parse_body(c))
+            rotation_add(c);
     }
 }
 
@@ -524,8 +551,12 @@ void client_ready(struct client *c, uint32_t events)
         return;
     case CLIENT_HEAD:
     case CLIENT_BODY:
-        if (c->deadline_kind != DEADLINE_READY) /* the request in the buffer is answered first */
+        if (c->deadline_kind != DEADLINE_READY)
             read_request(c);
+        else if (events & EPOLLERR) /* reset: the answer would not arrive */
+            close_client(c, GONE_RESET);
+        else
+            watch(c, 0); /* the request in the buffer is answered first */
         return;
     case CLIENT_WAITING: /* a half-close ends a poll; a POST is still answered */
         if (events & (broken | EPOLLRDHUP))
@@ -534,7 +565,10 @@ void client_ready(struct client *c, uint32_t events)
             watch(c, 0); /* a pipelined request stays in the kernel */
         return;
     case CLIENT_ANSWERING:
-        go_on(c, output_flush(c));
+        if (c->deadline_kind != DEADLINE_READY)
+            rotation_add(c);
+        else
+            watch(c, 0);
         return;
     case CLIENT_STREAMING:
         if (events & (broken | EPOLLIN))
@@ -600,24 +634,8 @@ static void expire_token(struct client *c)
         end_stream(c, spread_ms());
 }
 
-/* Parses one request of each client whose next request is in its buffer. A client with yet another
- * request returns to the queue for the next turn, so the queue is first emptied into a list.
- * Clients are taken from the list's front, because closing a client removes it from the list. */
-static void process_ready(void)
-{
-    struct link ready;
-    list_init(&ready);
-    deadline_take(DEADLINE_READY, &ready);
-    while (!list_empty(&ready)) {
-        struct client *c = CONTAINER(ready.next, struct client, deadline);
-        deadline_set(c, DEADLINE_HEAD);
-        process(c);
-    }
-}
-
 void client_expire(void)
 {
-    process_ready();
     deadline_expire(expire);
     lease_expire(expire_token);
 }
@@ -625,6 +643,8 @@ void client_expire(void)
 int64_t client_next_ms(void)
 {
     int64_t next = deadline_next_ms(), lease_next = lease_next_ms();
+    if (rotation_waits())
+        return 0;
     return lease_next < next ? lease_next : next;
 }
 
@@ -648,7 +668,8 @@ static void drain(struct client *c)
 
 /* Empties the queues into a list first, because drain moves clients to queues that a walk would
  * reach later. A client that is put back after a client with a later deadline times out late, but
- * by at most one timeout; the drain's own time limit bounds that.
+ * by at most one timeout; the drain's own time limit bounds that. The requests in the queues of
+ * rotation.h are answered as usual.
  *
  * The time over which streams reconnect is fixed before the first stream ends, because that time
  * would shrink as streams end. */
@@ -677,6 +698,7 @@ void client_close_all(void)
     struct link all;
     list_init(&all);
     deadline_take_all(&all);
+    rotation_take_all(&all);
     while (!list_empty(&all))
         close_client(CONTAINER(all.next, struct client, deadline), GONE_DRAIN);
 }

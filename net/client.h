@@ -55,9 +55,12 @@ struct client;
 /* ---- What the loop calls ---- */
 
 /* The callbacks of the layer above, which decide what a request means. Each must end the request
- * with one of the functions below before it returns, unless it is `admit` and returns true. */
+ * with one of the functions below before it returns, unless it returns true. */
 struct handlers {
-    /* Called when the head is complete. Returns true to read the body; false if the request is
+    /* Called when the head is complete. Finds the address that the request counts against, which
+     * decides when the request is handled (rotation.h). */
+    bool (*identify)(struct client *);
+    /* Called when the head is handled. Returns true to read the body; false if the request is
      * already answered, because no body could make it valid. */
     bool (*admit)(struct client *);
     /* Called when the request is complete. */
@@ -79,12 +82,14 @@ void client_new(int fd, struct peer *peer, bool proxied, const struct handlers *
 /* Handles what epoll reports for a client, which may have been closed earlier in this turn. */
 void client_ready(struct client *c, uint32_t events);
 
-/* Parses requests that wait in buffers, one per client, and handles deadlines that have passed, a
- * bounded number per turn. */
+/* Handles complete requests, by address in rotation, for a bounded time. */
+void client_handle(void);
+
+/* Handles deadlines that have passed, a bounded number per turn. */
 void client_expire(void);
 
-/* Returns the time, in monotonic milliseconds, at which client_expire next has something to do; if
- * there is none, a time in the far future. */
+/* Returns the time, in monotonic milliseconds, at which client_handle or client_expire next has
+ * something to do; if there is none, a time in the far future. */
 int64_t client_next_ms(void);
 
 /* Frees the clients that were closed in this turn. Call this last in a turn, because events and

@@ -31,7 +31,8 @@ enum client_state {
  * connection must be closed; only client.c closes it. */
 enum outcome {
     SENT_ALL,
-    SENT_SOME, /* the socket is full, or a file has used its share of the turn; the rest is kept */
+    SENT_SOME,  /* the socket is full, or a file has used its share of the turn; the rest is kept */
+    SENT_SHARE, /* the stream has used its share of the turn */
     READ_SOME,
     READ_NONE,
     READ_OVER_LIMIT, /* too much memory is in use for requests: this one may not grow now */

@@ -39,9 +39,9 @@ void deadline_start(int64_t heartbeat_ms)
         [DEADLINE_IDLE] = 60 * SECOND_MS,
         [DEADLINE_LINGER] = SECOND_MS,
         [DEADLINE_STALLED] = 60 * SECOND_MS,
-        [DEADLINE_READY] = 0,
     };
     memcpy(timeouts_ms, given, sizeof given);
+    timeouts_ms[DEADLINE_READY] = never_ms;
     timeouts_ms[DEADLINE_NONE] = never_ms;
     timeouts_ms[DEADLINE_STREAM] = heartbeat_ms > 0 ? heartbeat_ms : never_ms;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++) {
@@ -51,14 +51,19 @@ void deadline_start(int64_t heartbeat_ms)
     }
 }
 
-/* Keeps `due_ms`. list_remove also removes the client from a caller's list: see deadline_take. */
-void deadline_put_back(struct client *c)
+/* Moves the client to the end of a queue. list_move also removes it from a caller's list: see
+ * deadline_take. */
+static inline void enter(struct client *c, unsigned kind)
 {
-    unsigned kind = c->deadline_kind;
-    list_remove(&c->deadline);
-    list_append(&queues[kind], &c->deadline);
+    list_move(&queues[kind], &c->deadline);
     if (kind >= DEADLINE_POLL)
         used_polls |= 1ull << (kind - DEADLINE_POLL);
+}
+
+/* Keeps `due_ms`. */
+void deadline_put_back(struct client *c)
+{
+    enter(c, c->deadline_kind);
 }
 
 /* Appends the client. The queue stays in order, because the clock is monotonic and the timeout is
@@ -67,7 +72,7 @@ void deadline_set(struct client *c, enum deadline kind)
 {
     c->deadline_kind = (uint8_t)kind;
     c->due_ms = clock_mono_ms() + timeouts_ms[kind];
-    deadline_put_back(c);
+    enter(c, kind);
 }
 
 struct client *deadline_first(enum deadline kind)
@@ -92,13 +97,12 @@ static int next_queue(int kind)
     return DEADLINE_COUNT;
 }
 
-/* Reads the head again in each round, because `expire` removes the client and may remove others.
- * DEADLINE_READY is skipped, because client.c empties that queue. */
+/* Reads the head again in each round, because `expire` removes the client and may remove others. */
 void deadline_expire(void (*expire)(struct client *))
 {
     int64_t now_ms = clock_mono_ms();
     for (int kind = 0; (kind = next_queue(kind)) < DEADLINE_COUNT; kind++) {
-        int left = kind != DEADLINE_READY ? EXPIRED_PER_TURN : 0;
+        int left = EXPIRED_PER_TURN;
         for (struct client *c; left > 0 && (c = deadline_first((enum deadline)kind)) != NULL;
              left--) {
             if (c->due_ms > now_ms)
@@ -124,15 +128,8 @@ int64_t deadline_next_ms(void)
     return next;
 }
 
-/* Makes a list that the caller can walk while its clients get new deadlines: those clients return
- * to the queues, and the walk does not meet them again. */
-void deadline_take(enum deadline kind, struct link *all)
-{
-    list_splice(&queues[kind], all);
-}
-
 void deadline_take_all(struct link *all)
 {
     for (int kind = 0; kind < DEADLINE_COUNT; kind++)
-        deadline_take((enum deadline)kind, all);
+        list_splice(&queues[kind], all);
 }

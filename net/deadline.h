@@ -27,7 +27,7 @@ enum deadline {
     DEADLINE_LINGER,
     DEADLINE_STREAM,  /* until the next heartbeat */
     DEADLINE_STALLED, /* since the socket last accepted a part of a stream */
-    DEADLINE_READY,   /* no deadline: the next request waits in the buffer to be parsed */
+    DEADLINE_READY,   /* no deadline: the request waits in the queue of its address: rotation.h */
     DEADLINE_NONE,    /* no deadline: the keeper ends the wait */
     DEADLINE_POLL,    /* long polls: one queue per length, 1 to CLIENT_POLL_MAX_SECONDS */
     DEADLINE_COUNT = DEADLINE_POLL + 60
@@ -50,9 +50,9 @@ int64_t deadline_next_ms(void);
 /* Returns the first client in a queue; NULL if the queue is empty. */
 struct client *deadline_first(enum deadline kind);
 
-/* Move all clients of one queue, or of all queues, to the end of the list `all`, which links the
- * clients through their `deadline` member. */
-void deadline_take(enum deadline kind, struct link *all);
+/* Moves all clients of all queues to the end of the list `all`, which links the clients through
+ * their `deadline` member. A caller can walk that list while its clients get new deadlines: those
+ * clients return to the queues, and the walk does not meet them again. */
 void deadline_take_all(struct link *all);
 
 /* Moves a taken client to the end of its queue again; its deadline stays the same. */

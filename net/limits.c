@@ -23,12 +23,15 @@ enum {
 
     /* All requests that are being read may use BUFFERED_MAX_BYTES, plus BUFFERED_LARGEST bodies of
      * --max-body. The requests of one address may use 1/BUFFERED_SHARE of BUFFERED_MAX_BYTES, plus
-     * one such body, so that every body that --max-body allows can be sent. Unsent answers may use
-     * as much as all requests. */
+     * one such body, so that every body that --max-body allows can be sent. The same limits apply
+     * to unsent answers. */
     BUFFERED_MAX_BYTES = 64 << 20,
     BUFFERED_SHARE = 16,
     BUFFERED_LARGEST = 8,
     BUFFER_FREE_BYTES = 4096, /* buffers up to this size are not counted */
+
+    /* A post costs one message for each POST_UNIT_BYTES of it, and at least one. */
+    POST_UNIT_BYTES = 4096,
 
     LOG_PAUSE_MS = 10000,
 };
@@ -40,15 +43,31 @@ static size_t buffered[BUFFERED_KINDS]; /* bytes in buffers of more than BUFFER_
 /* Limits the streams, so that they do not use up all descriptors. One descriptor in 32 (at least
  * RESERVED_DESCRIPTORS, but no more than half) is left for requests, and for telling further
  * streams that the server is full. */
-void limits_start(const struct net_settings *given, unsigned descriptors)
+unsigned limits_max_streams(const struct net_settings *given, unsigned descriptors)
 {
     unsigned reserve = descriptors / 32;
-    settings = given;
     if (reserve < RESERVED_DESCRIPTORS)
         reserve = RESERVED_DESCRIPTORS;
-    max_streams = descriptors > 2 * reserve ? descriptors - reserve : descriptors / 2;
-    if (settings->max_streams > 0 && settings->max_streams < max_streams)
-        max_streams = (unsigned)settings->max_streams;
+    unsigned most = descriptors > 2 * reserve ? descriptors - reserve : descriptors / 2;
+    return given->max_streams > 0 && given->max_streams < most ? (unsigned)given->max_streams
+                                                               : most;
+}
+
+/* Returns the limit for each kind of buffer. */
+static uint64_t max_buffered(const struct net_settings *given)
+{
+    return BUFFERED_MAX_BYTES + BUFFERED_LARGEST * given->max_body;
+}
+
+uint64_t limits_max_buffers(const struct net_settings *given)
+{
+    return BUFFERED_KINDS * max_buffered(given);
+}
+
+void limits_start(const struct net_settings *given, unsigned descriptors)
+{
+    settings = given;
+    max_streams = limits_max_streams(given, descriptors);
     log_line(LOG_INFO, "limits descriptors=%u streams=%u", descriptors, max_streams);
 }
 
@@ -147,14 +166,40 @@ enum limit limits_stream(const struct peer *peer)
     return LIMIT_ADDRESS;
 }
 
-/* Uses the peer's bucket: see peers_may_post. The turn's clock is exact enough. */
-bool limits_post(struct peer *peer)
+/* Uses the keyed hash: it is different for each address, and it fits into a name. */
+uint64_t limits_source(const struct peer *peer)
 {
-    uint64_t rate = settings->post_rate;
-    if (rate == 0 || peer == NULL || peers_may_post(peer, rate, clock_mono_us()))
-        return true;
-    limits_log(peer, LIMITS_POST);
-    return false;
+    if (peer == NULL || settings->max_streams_per_ip == 0)
+        return 0;
+    return settings->trusted_count > 0 || !address_is_loopback(&peer->address) ? peer->node.hash
+                                                                               : 0;
+}
+
+/* Returns how long the allowance of an address takes to pay for a post of this many bytes. */
+static int64_t post_us(uint64_t bytes)
+{
+    const uint64_t second_us = 1000000;
+    uint64_t units = bytes / POST_UNIT_BYTES, rest = bytes % POST_UNIT_BYTES;
+    uint64_t us = (units * second_us + rest * second_us / POST_UNIT_BYTES) / settings->post_rate;
+    uint64_t least = second_us / settings->post_rate;
+    return (int64_t)(us > least ? us : least);
+}
+
+/* Uses the peer's allowance: see peers_post. The turn's clock is exact enough. */
+unsigned limits_post(struct peer *peer, uint64_t bytes)
+{
+    if (settings->post_rate == 0 || peer == NULL)
+        return 0;
+    int64_t wait_us = peers_post(peer, post_us(bytes), clock_mono_us());
+    if (wait_us > 0)
+        limits_log(peer, LIMITS_POST);
+    return (unsigned)((wait_us + 999999) / 1000000);
+}
+
+void limits_post_more(struct peer *peer, uint64_t counted, uint64_t bytes)
+{
+    if (settings->post_rate > 0 && peer != NULL && bytes > counted)
+        peers_owe(peer, post_us(bytes) - post_us(counted), clock_mono_us());
 }
 
 /* ==== Memory ================================================================================= */
@@ -165,15 +210,15 @@ static size_t counted(size_t bytes)
     return bytes > BUFFER_FREE_BYTES ? bytes : 0;
 }
 
-/* Also limits requests, but not answers, per address, unless --max-streams-per-ip is 0. */
+/* Also limits both kinds per address, unless --max-streams-per-ip is 0. */
 bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size)
 {
     size_t largest = (size_t)settings->max_body, more = counted(size) - counted(old);
     if (counted(size) == 0)
         return true;
-    bool fits = buffered[kind] + more <= BUFFERED_MAX_BYTES + BUFFERED_LARGEST * largest;
-    if (kind == BUFFERED_REQUESTS && peer != NULL && settings->max_streams_per_ip > 0)
-        fits &= peer->buffered + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
+    bool fits = buffered[kind] + more <= max_buffered(settings);
+    if (peer != NULL && settings->max_streams_per_ip > 0)
+        fits &= peer->buffered[kind] + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
     if (!fits)
         limits_log(peer, LIMITS_BUFFER);
     return fits;
@@ -183,6 +228,6 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
 void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size)
 {
     buffered[kind] += counted(size) - counted(old);
-    if (kind == BUFFERED_REQUESTS && peer != NULL)
-        peer->buffered += counted(size) - counted(old);
+    if (peer != NULL)
+        peer->buffered[kind] += counted(size) - counted(old);
 }

@@ -14,6 +14,15 @@
  * limit: some are reserved for requests, the rest are for streams. `settings` must stay valid. */
 void limits_start(const struct net_settings *settings, unsigned descriptors);
 
+/* Return what limits_start would allow: streams with this many descriptors, and bytes in buffers of
+ * requests and answers. */
+unsigned limits_max_streams(const struct net_settings *settings, unsigned descriptors);
+uint64_t limits_max_buffers(const struct net_settings *settings);
+
+/* With fewer descriptors than this, half of them would be too few for the listeners, the journal
+ * and requests. */
+enum { LIMITS_DESCRIPTORS_MIN = 64 };
+
 /* Count connections and streams: 1 when one begins, -1 when it ends. */
 void limits_count_connections(int more);
 void limits_count_streams(struct peer *peer, int more);
@@ -30,12 +39,23 @@ bool limits_is_crowded(const struct peer *peer);
 enum limit { LIMIT_NONE, LIMIT_SERVER, LIMIT_ADDRESS };
 enum limit limits_stream(const struct peer *peer);
 
-/* Returns whether this address may post another message now, and counts the message if so. */
-bool limits_post(struct peer *peer);
+/* Counts a post with a body of this many bytes against the allowance of its address (--post-rate).
+ * Returns 0 if the address may make it now; otherwise nothing is counted, and the result is how
+ * many seconds the address must wait. A large post costs as much as several small ones. */
+unsigned limits_post(struct peer *peer, uint64_t bytes);
+
+/* Counts a post that was counted as `counted` bytes as `bytes`: a chunked body has no length in its
+ * head, and a frame can be longer than the body of its post. The address may owe the difference. */
+void limits_post_more(struct peer *peer, uint64_t counted, uint64_t bytes);
+
+/* Returns the number by which the hub knows the address (hub/share.h): 0 if no limit per address
+ * applies to it. Those of rooms and names also exempt loopback unless a proxy is trusted, because
+ * the addresses of a proxy's clients are then unknown. */
+uint64_t limits_source(const struct peer *peer);
 
 /* Ten thousand clients, each with a large body half sent or a large answer half read, would use
- * gigabytes. So buffers of more than 4 KiB are counted, and their total is limited. */
-enum buffered { BUFFERED_REQUESTS, BUFFERED_ANSWERS, BUFFERED_KINDS };
+ * gigabytes. So buffers of more than 4 KiB are counted, and their total is limited, for each
+ * address (peers.h) and for all. */
 
 /* Returns whether a buffer may grow from `old` to `size` bytes (0: no buffer yet). */
 bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size_t size);

@@ -186,14 +186,14 @@ void listen_announce(const struct listener *listener)
     if (getsockname(listener->fd, &socket.any, &len) < 0)
         return;
     if (!address_of(&socket.any, &address)) {
-        print_line(STDERR_FILENO, "listening on unix:%s\n", socket.local.sun_path);
+        log_plain("listening on unix:%s\n", socket.local.sun_path);
         return;
     }
     uint16_t port = socket.any.sa_family == AF_INET6 ? socket.v6.sin6_port : socket.v4.sin_port;
     address_print(&address, host);
     bool colons = strchr(host, ':') != NULL;
-    print_line(STDERR_FILENO, "listening on http://%s%s%s:%u\n", colons ? "[" : "", host,
-        colons ? "]" : "", ntohs(port));
+    log_plain(
+        "listening on http://%s%s%s:%u\n", colons ? "[" : "", host, colons ? "]" : "", ntohs(port));
 }
 
 /* Closes the listener, but keeps its file if a new server has replaced it during the drain. */

@@ -30,22 +30,25 @@ static unsigned files_closed;
 
 static enum outcome flush_file(struct client *c);
 
-/* Uses send(2) for a single piece, the usual case, so that the kernel need not copy and check a
- * msghdr. EPIPE is an error here, not a signal (MSG_NOSIGNAL). If the kernel is short of memory,
- * the socket counts as full, because the shortage may pass and the client can stay. */
-ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags)
+/* Reads the result of a send. If the kernel is short of memory, the socket counts as full, because
+ * the shortage may pass and the client can stay. */
+static ssize_t accepted(ssize_t sent)
 {
-    ssize_t sent;
-    flags |= MSG_NOSIGNAL;
-    if (count == 1) {
-        sent = send(c->fd, pieces->iov_base, pieces->iov_len, flags);
-    } else {
-        struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
-        sent = sendmsg(c->fd, &message, flags);
-    }
     if (sent >= 0)
         return sent;
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+}
+
+/* EPIPE is an error here, not a signal (MSG_NOSIGNAL). */
+ssize_t output_send(struct client *c, struct span bytes, int flags)
+{
+    return accepted(send(c->fd, bytes.at, bytes.len, flags | MSG_NOSIGNAL));
+}
+
+ssize_t output_send_pieces(struct client *c, struct iovec *pieces, int count, int flags)
+{
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
+    return accepted(sendmsg(c->fd, &message, flags | MSG_NOSIGNAL));
 }
 
 /* Removes up to `n` bytes from the front and returns how many, so that the result of send(2) can be
@@ -63,7 +66,8 @@ static size_t take(struct span *bytes, size_t n)
 
 /* Copies `bytes` to send them later, those from `hold` on only after the replay. Clients that
  * request a lot and read nothing could fill the memory with such copies, so limits_buffer must
- * allow each copy; if it does not, the client is closed. */
+ * allow each copy; if it does not, the client is closed. Each address has a share, so that the
+ * copies of one client do not close the connections of others. */
 static enum outcome keep(struct client *c, struct span bytes, size_t hold, struct span rest)
 {
     must(c->out == NULL);
@@ -78,6 +82,25 @@ static enum outcome keep(struct client *c, struct span bytes, size_t hold, struc
         memcpy(out->bytes, bytes.at, bytes.len);
     c->out = out;
     return SENT_SOME;
+}
+
+/* Gives back the memory of what has been sent, once that is half of it. So the memory that counts
+ * against the limits goes down as the client reads, and each byte is moved at most twice. If
+ * realloc(3) fails, the old block stays. */
+static void shrink(struct client *c)
+{
+    struct output *out = c->out;
+    size_t left = out->len - out->sent;
+    if (out->sent < left || out->sent == 0)
+        return;
+    limits_count_buffer(BUFFERED_ANSWERS, c->peer, out->len, left);
+    memmove(out->bytes, out->bytes + out->sent, left);
+    out->len = left;
+    out->hold -= out->sent;
+    out->sent = 0;
+    struct output *shrunk = realloc(out, sizeof *out + left);
+    if (shrunk != NULL)
+        c->out = shrunk;
 }
 
 /* Frees the kept bytes, and closes the file that is being sent, which belongs to the output. */
@@ -99,7 +122,7 @@ void output_free(struct client *c)
 enum outcome output_answer(struct client *c, struct span head, struct span body)
 {
     struct iovec pieces[2] = { { span_bytes(head), head.len }, { span_bytes(body), body.len } };
-    ssize_t sent = output_send(c, pieces, body.len > 0 ? 2 : 1, 0);
+    ssize_t sent = body.len > 0 ? output_send_pieces(c, pieces, 2, 0) : output_send(c, head, 0);
     if (sent < 0)
         return GONE_RESET;
     if ((size_t)sent == head.len + body.len)
@@ -108,19 +131,17 @@ enum outcome output_answer(struct client *c, struct span head, struct span body)
     return keep(c, head, head.len, body);
 }
 
-/* Sends nothing yet if a replay follows: the stream's first turn sends `bytes` up to `hold`, the
- * replay, and the bytes from `hold` on, joined by MSG_MORE. */
+/* Sends the bytes up to `hold` before memory is needed for the rest, so that a stream that must be
+ * closed for lack of memory has at least got its `retry:`. The stream's first turn sends the replay
+ * and the bytes from `hold` on; MSG_MORE joins all three. */
 enum outcome output_stream(struct client *c, struct span bytes, size_t hold)
 {
-    ssize_t sent = 0;
-    if (hold == bytes.len) { /* no replay: usually everything fits, and nothing is kept */
-        struct iovec piece = { span_bytes(bytes), bytes.len };
-        sent = output_send(c, &piece, 1, 0);
-        if (sent < 0)
-            return GONE_RESET;
-        if ((size_t)sent == bytes.len)
-            return SENT_ALL;
-    }
+    struct span now = { bytes.at, hold };
+    ssize_t sent = output_send(c, now, hold < bytes.len ? MSG_MORE : 0);
+    if (sent < 0)
+        return GONE_RESET;
+    if ((size_t)sent == bytes.len)
+        return SENT_ALL;
     take(&bytes, (size_t)sent);
     return keep(c, bytes, hold - (size_t)sent, (struct span) { NULL, 0 });
 }
@@ -152,9 +173,13 @@ enum outcome output_flush(struct client *c)
             { span_bytes(out->rest), out->rest.len },
         };
         bool more = out->hold < out->len || out->file_left > 0;
-        ssize_t sent = output_send(c, pieces, 2, more ? MSG_MORE : 0);
-        if (sent <= 0)
-            return sent < 0 ? GONE_RESET : SENT_SOME;
+        ssize_t sent = output_send_pieces(c, pieces, 2, more ? MSG_MORE : 0);
+        if (sent < 0)
+            return GONE_RESET;
+        if (sent == 0) {
+            shrink(c);
+            return SENT_SOME;
+        }
         size_t taken = take(&held, (size_t)sent);
         out->sent += taken;
         take(&out->rest, (size_t)sent - taken);
@@ -171,7 +196,7 @@ enum outcome output_flush(struct client *c)
 
 /* The most that one client gets of its file per turn. A reader on a fast network could otherwise
  * keep the loop in sendfile(2) until the end of the file. */
-enum { SENDFILE_BYTES = 256 << 10 };
+enum { SENDFILE_BYTES = 64 << 10 };
 
 /* Sends one bounded piece of the file that follows the head, without copying it to user space.
  * Returns SENT_SOME after a full piece: the socket is still writable, so level-triggered epoll

@@ -9,9 +9,11 @@
 
 #include "net/connection.h"
 
-/* Sends pieces without copying or keeping them. `flags` are those of send(2). Returns the number of
- * bytes sent, 0 if the socket is full, -1 if the connection is gone (GONE_RESET). */
-ssize_t output_send(struct client *c, struct iovec *pieces, int count, int flags);
+/* Send bytes without copying or keeping them: one piece, the usual case, costs the kernel less. The
+ * `flags` are those of send(2). Return the number of bytes sent, 0 if the socket is full, -1 if the
+ * connection is gone (GONE_RESET). */
+ssize_t output_send(struct client *c, struct span bytes, int flags);
+ssize_t output_send_pieces(struct client *c, struct iovec *pieces, int count, int flags);
 
 /* Sends an answer: `head`, which is copied if it does not fit, then `body`, which must stay valid
  * until it is sent. c->out must be NULL, here and in the other functions that send new bytes. */

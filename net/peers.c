@@ -3,7 +3,7 @@
  * The table must not grow with the number of addresses ever seen: an attacker may have very many.
  * So a peer is freed with its last connection if its posts are paid for. If not, it is kept, so
  * that a client cannot post without limit by reconnecting each time. At most PEERS_IDLE_MAX such
- * idle peers are kept; beyond that the peer that left first is forgiven. A record is 72 bytes on a
+ * idle peers are kept; beyond that the peer that left first is forgiven. A record is 112 bytes on a
  * 64-bit machine.
  *
  * The table (table.h) has a keyed hash, so that attackers cannot choose colliding addresses. */
@@ -12,7 +12,10 @@
 
 #include <stdlib.h>
 
-enum { PEERS_IDLE_MAX = 16384, SECOND_US = 1000000 }; /* about a megabyte of idle records */
+enum {
+    PEERS_IDLE_MAX = 16384, /* under two megabytes of idle records */
+    BURST_US = PEERS_BURST_SECONDS * 1000000,
+};
 
 static struct table peers;
 static struct link idle;
@@ -34,7 +37,7 @@ static void forget(struct peer *peer)
 
 /* Removes one idle peer whose posts are paid for. Runs at each arrival and each departure: a peer
  * that becomes idle has caused one of each, so more peers are removed than added, without a timer
- * or a long walk. Only the head is checked, because no peer owes more than PEERS_BURST_SECONDS. */
+ * or a long walk. Only the head is checked, because no peer owes more than a few bursts. */
 static void sweep(int64_t now_us)
 {
     if (list_empty(&idle))
@@ -69,6 +72,8 @@ static struct peer *add_peer(const struct address *address, uint64_t hash)
     peer->address = *address;
     peer->node.hash = hash;
     list_init(&peer->idle);
+    list_init(&peer->waiting.clients);
+    list_init(&peer->waiting.turn);
     if (!table_add(&peers, &peer->node)) {
         free(peer);
         return NULL;
@@ -100,6 +105,7 @@ void peers_leave(struct peer *peer, int64_t now_us)
 {
     if (--peer->connections > 0)
         return;
+    list_remove(&peer->waiting.turn);
     list_append(&idle, &peer->idle);
     idle_count++;
     if (peer->posts_until_us <= now_us)
@@ -107,23 +113,40 @@ void peers_leave(struct peer *peer, int64_t now_us)
     sweep(now_us);
 }
 
+/* Returns until when the peer's posts are paid for; now, if it has rested. */
+static int64_t until(const struct peer *peer, int64_t now_us)
+{
+    return peer->posts_until_us > now_us ? peer->posts_until_us : now_us;
+}
+
+static int64_t at_most_a_burst(int64_t cost_us)
+{
+    return cost_us < BURST_US ? cost_us : BURST_US;
+}
+
 /* Keeps a token bucket as one timestamp (the generic cell rate algorithm): each post moves
- * `posts_until_us` ahead by 1/rate seconds, and is refused if that would be further ahead of the
- * clock than the burst. The clock refills the bucket, without a timer. A peer that has rested
- * starts from now: it has the full burst, but no more, however long it rested.
+ * `posts_until_us` ahead by its cost, and is refused if that would be further ahead of the clock
+ * than the burst. The clock refills the bucket, without a timer. A peer that has rested starts from
+ * now: it has the full burst, but no more, however long it rested. No post costs more than a burst,
+ * so that every post which --max-body allows can be made.
  *
  *          now             posts_until
  *     ──────┼───────────────────┼────────────────► time
  *           └── at most burst ──┘
  */
-bool peers_may_post(struct peer *peer, uint64_t rate, int64_t now_us)
+int64_t peers_post(struct peer *peer, int64_t cost_us, int64_t now_us)
 {
-    int64_t until_us = peer->posts_until_us > now_us ? peer->posts_until_us : now_us;
-    until_us += (int64_t)(SECOND_US / rate);
-    if (until_us - now_us > PEERS_BURST_SECONDS * SECOND_US)
-        return false;
+    int64_t until_us = until(peer, now_us) + at_most_a_burst(cost_us);
+    int64_t wait_us = until_us - now_us - BURST_US;
+    if (wait_us > 0)
+        return wait_us;
     peer->posts_until_us = until_us;
-    return true;
+    return 0;
+}
+
+void peers_owe(struct peer *peer, int64_t cost_us, int64_t now_us)
+{
+    peer->posts_until_us = until(peer, now_us) + at_most_a_burst(cost_us);
 }
 
 void peers_free(void)

@@ -17,36 +17,42 @@
 
 #include <sys/socket.h>
 
+/* A stream whose frames must be merged gets about this much in one turn, because merging takes time
+ * even if the socket is never full. */
+enum { SHARE_BYTES = 16384 };
+
 /* Sends all gathered frames in one system call. A short write can end in the middle of a frame; the
  * cursor then points there. */
 static enum outcome send_frames(struct client *c, struct gather *g)
 {
     int flags = stream_is_replaying(&c->stream) ? MSG_MORE : 0; /* `ready` follows */
-    ssize_t sent = output_send(c, g->pieces, g->count, flags);
+    struct span first = { g->pieces[0].iov_base, g->pieces[0].iov_len };
+    ssize_t sent = g->count == 1 ? output_send(c, first, flags)
+                                 : output_send_pieces(c, g->pieces, g->count, flags);
     if (sent < 0)
         return GONE_RESET;
-    stream_advance(g, (size_t)sent);
+    stream_advance(&c->stream, g, (size_t)sent);
     return (size_t)sent == g->bytes ? SENT_ALL : SENT_SOME;
 }
 
 /* Works in rounds until the socket is full or nothing is left. A round sends the kept bytes and the
- * frames, and then either ends the replay or sends one snapshot. The cursor is checked before each
- * use, because an overrun cursor points to bytes that have been replaced. Snapshots come last
- * because they show the current state: a stream that lags skips all but the latest. */
+ * frames, and then either ends the replay or sends one snapshot. Snapshots come last because they
+ * show the current state: a stream that lags skips all but the latest. */
 enum outcome serve_stream(struct client *c)
 {
     struct stream *stream = &c->stream;
     struct gather g;
     struct span snapshot;
     enum outcome outcome;
-    for (;;) {
+    for (size_t sent = 0;; sent += g.bytes) {
         if (c->out != NULL && (outcome = output_flush(c)) != SENT_ALL)
             return outcome;
-        if (stream_is_overrun(stream))
+        if (!stream_gather(stream, &g))
             return GONE_OVERRUN;
-        stream_gather(stream, &g);
         if (g.bytes > 0 && (outcome = send_frames(c, &g)) != SENT_ALL)
             return outcome;
+        if (!g.all && sent > SHARE_BYTES)
+            return SENT_SHARE;
         if (!g.all) /* a merge stops after GATHER_PIECES pieces */
             continue;
         if (stream_is_replaying(stream)) {

@@ -7,7 +7,8 @@
 
 /* Sends everything that is due to a stream, or as much as its socket accepts: kept bytes, frames,
  * `ready` after a replay, presence. Returns SENT_ALL if the stream has caught up, SENT_SOME if the
- * socket is full, GONE_OVERRUN if the ring has passed the stream's cursor, or another reason. */
+ * socket is full, SENT_SHARE if it has had enough for this turn, GONE_OVERRUN if the ring has
+ * passed the stream's cursor, or another reason. */
 enum outcome serve_stream(struct client *c);
 
 /* Sends a heartbeat to a stream that is not blocked, unless bytes are kept for it. */

@@ -24,10 +24,11 @@
  * another name.
  *
  * A child has the only write end of a pipe. When the child exits, the kernel closes that end, and
- * the parent's loop finds the pipe readable, so no handler for SIGCHLD is needed. */
+ * the parent's loop finds the pipe readable, so this does not depend on SIGCHLD. */
 
 #include "store/compact.h"
 
+#include "base/child.h"
 #include "base/log.h"
 #include "base/scan.h"
 #include "hub/room.h"
@@ -43,13 +44,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#ifndef SYS_close_range
-#define SYS_close_range 436 /* the same on every architecture; for headers before Linux 5.9 */
-#endif
 
 /* A smaller file is not worth a fork and the syncs. A debug build compacts early, for its tests. */
 #ifdef DEBUG
@@ -124,7 +119,7 @@ static void write_room(struct writer *w, const struct room *room)
             .payload = buffer_span(&payload),
             .id = e->id,
             .time_ms = e->time_ms,
-            .author = { e->by, e->with_token },
+            .author = { e->by, e->with_token, e->by_user },
             .kind = (enum message_kind)e->kind };
         if (e->key != NULL)
             m.key = (struct span) { e->key->bytes, e->key->len };
@@ -178,8 +173,7 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
  *
  *      before   ... journal file alive ...     copies above 5, so that no dup2 closes one
  *      after    0 1 2 journal=3 file=4 alive=5
- *
- * Without close_range(2) (Linux 5.9) it tries every number, which is slow if the limit is high. */
+ */
 static void become_child(pid_t parent, int journal, int file, int alive)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -191,9 +185,9 @@ static void become_child(pid_t parent, int journal, int file, int alive)
         close(CHILD_JOURNAL);
     dup2(file, CHILD_FILE);
     dup2(alive, CHILD_ALIVE);
-    if (syscall(SYS_close_range, CHILD_ALIVE + 1U, ~0U, 0U) < 0)
-        for (int fd = CHILD_ALIVE + 1; fd < getdtablesize(); fd++)
-            close(fd);
+    int error = child_close_from(CHILD_ALIVE + 1);
+    if (error != 0)
+        _exit(error);
 }
 
 /* Does the child's work: writes the rings or, if `more`, appends the old journal's growth since the
@@ -273,17 +267,14 @@ static void await_closed(int pipe_end)
 }
 
 /* Reaps the child, so that no zombie remains. Returns 0 if its file is complete, or an errno. A
- * process that exits closes its pipe shortly before waitpid(2) can return, so this can block
+ * process that exits closes its pipe shortly before it can be reaped, so this can block
  * briefly. */
 static int end_child(struct journal *j)
 {
-    int status = 0;
-    pid_t ended;
-    while ((ended = waitpid(j->child, &status, 0)) < 0 && errno == EINTR)
-        continue;
+    int status = child_end();
     j->child = 0;
     close(j->child_ended);
-    return ended > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : ECANCELED;
+    return status >= 0 ? status : ECANCELED;
 }
 
 void compact_stop(struct journal *j)
@@ -327,7 +318,7 @@ static int start_child(struct journal *j, bool more)
     if (end >= 0)
         h = prepare_child(j, file, more);
     bool ready = end >= 0 && (!more || h.journal >= 0) && h.file >= 0 && h.alive >= 0;
-    pid_t parent = getpid(), child = ready ? fork() : -1;
+    pid_t parent = getpid(), child = ready ? child_fork() : -1;
     int error = errno;
     if (child == 0) {
         become_child(parent, h.journal, h.file, h.alive);

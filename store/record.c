@@ -125,7 +125,8 @@ void record_message(struct buffer *out, uint64_t n, const struct stored *m)
             buffer_printf(out, ",\"time\":%llu", (unsigned long long)m->time_ms);
         if (m->author.by != 0)
             buffer_printf(out, ",\"by\":\"%016llx\"", (unsigned long long)m->author.by);
-        buffer_add_string(out, m->author.with_token ? ",\"signed\":true}" : "}");
+        buffer_add_string(out, m->author.with_token ? ",\"signed\":true" : "");
+        buffer_add_string(out, m->author.by_user ? ",\"user\":true}" : "}");
     }
     buffer_add(out, SPAN("\n"));
     buffer_add(out, m->payload);
@@ -214,6 +215,7 @@ enum {
     TIME,
     BY,
     SIGNED,
+    USER,
     FIELD_COUNT
 };
 
@@ -254,6 +256,11 @@ static bool number_of(const struct json_field *field, uint64_t *number)
         return false;
     *number = value;
     return true;
+}
+
+static bool is_true(const struct json_field *field)
+{
+    return field->type == JSON_BOOLEAN && field->raw.at[0] == 't';
 }
 
 /* Takes the number off the front of a comment's JSON, after its brace: `"n":17,`. Returns 0 if
@@ -306,7 +313,8 @@ static bool read_message(
     m->time_ms = number_of(&f[TIME], &time_ms) && is_possible((struct id) { time_ms, 0 })
                      ? time_ms
                      : m->id.ms;
-    m->author.with_token = f[SIGNED].type == JSON_BOOLEAN && f[SIGNED].raw.at[0] == 't';
+    m->author.with_token = is_true(&f[SIGNED]);
+    m->author.by_user = is_true(&f[USER]);
     if (by.len != 2 * sizeof m->author.by || !scan_take_hex(&by, by.len, &m->author.by))
         m->author.by = 0;
     if (m->kind == MESSAGE_OTHER)
@@ -351,7 +359,7 @@ bool record_read(struct span bytes, struct record *r)
         { .name = SPAN("last") }, { .name = SPAN("lost") }, { .name = SPAN("history") },
         { .name = SPAN("unused") }, { .name = SPAN("room") }, { .name = SPAN("forgotten") },
         { .name = SPAN("kind") }, { .name = SPAN("key") }, { .name = SPAN("time") },
-        { .name = SPAN("by") }, { .name = SPAN("signed") } };
+        { .name = SPAN("by") }, { .name = SPAN("signed") }, { .name = SPAN("user") } };
     struct span comment, payload = bytes;
     span_split(&payload, '\n', &comment);
     comment = span_skip(comment, RECORD_JSON_AT);

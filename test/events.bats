@@ -67,7 +67,7 @@ said() {
   same "$STATUS $(field Content-Type)" '200 text/event-stream'
   same "$BODY" "$(<answer.body)"
   ask /rooms
-  same "$(jq -c . <<<"$BODY")" '{"rooms":[]}'
+  same "$(jq -c .rooms <<<"$BODY")" '[]'
 }
 
 @test "a stream begins with retry, gap, replay, ready and presence, in this order" {
@@ -546,6 +546,54 @@ END
     '[100,"n0000","n0099"]'
 }
 
+@test "a room shows at most 16 names of one address, and the next ones when they leave" {
+  local long
+  long=$(times 27 %F0%9F%90%88)
+  start_server --max-streams-per-ip 64 --trust-proxy 127.0.0.9
+  listen ann 'name=ann' --interface 127.0.0.2
+  listen zoe 'name=zoe' --interface 127.0.0.2
+  crowd 64 "/events?name=n#$long"
+  listen late '' --interface 127.0.0.2
+  same "$(events_of late presence '.data | [.online, (.names | length), .names[0], .names[1][:5], .names[16][:5], .names[17]]')" \
+    '[67,18,"ann","n0000","n0015","zoe"]'
+  eventually '[ "$(events_of ann presence .data.online | tail -n 1)" = 67 ]'
+  same "$(events_of ann presence '.data.names | length' | sort -un | tail -n 1)" 18
+  # The same name of another address is shown, and shown once.
+  listen other "name=n0063$long" --interface 127.0.0.2
+  same "$(events_of other presence '.data.names | [length, .[17][:5], .[18]]')" '[19,"n0063","zoe"]'
+  listen both "name=n0000$long" --interface 127.0.0.2
+  same "$(events_of both presence '.data.names | [length, .[1][:5], .[2][:5], .[17][:5]]')" '[20,"n0000","n0001","n0016"]'
+  tell 'leave 55'
+  eventually '[ "$(events_of late presence "[.data.online, (.data.names | length)]" | tail -n 1)" = "[14,12]" ]'
+}
+
+@test "loopback shows all its names without --trust-proxy" {
+  start_server --max-streams-per-ip 64
+  crowd 40 '/events?name=n#'
+  listen stream ''
+  same "$(events_of stream presence '.data.names | length')" 40
+}
+
+# Opens a stream and waits until another one is told; sets NOW to the time in milliseconds.
+told() { # ONLINE
+  listen "s$1" ''
+  eventually "[ \"\$(events_of stream presence .data.online | tail -n 1)\" = $1 ]"
+  NOW=$(($(date +%s%N) / 1000000))
+}
+
+@test "in a room of 300 streams, snapshots of 13 KB come less often than every 3 seconds" {
+  local long before
+  long=$(times 28 %F0%9F%90%88)
+  start_server
+  listen stream ''
+  crowd 300 "/events?name=#$long"
+  told 302
+  told 303
+  before=$NOW
+  told 304
+  between $((NOW - before)) 2500 60000
+}
+
 # ---- Streams that are refused or cut off ----
 
 # Checks that the last answer is a stream refused because of a limit: 200, a retry of 10 to 30
@@ -570,22 +618,23 @@ is_busy() {
   ask /rooms
   same "$(jq -c '.rooms[0].online' <<<"$BODY")" 1
   kill "$CLIENT_PID"
-  eventually 'ask /rooms; [ "$BODY" = "{\"rooms\":[]}" ]'
+  eventually 'ask /rooms; [ "$BODY" = "{\"rooms\":[],\"more\":false}" ]'
   listen stream ''
 }
 
 @test "a stream that needs a room over the limit gets busy, and a message for such a room gets 503" {
   start_server --max-rooms 1
   listen stream 'room=a'
+  say a hello
   ask '/events?room=b'
   is_busy rooms
   ask '/events?room=a,b'
   is_busy rooms
   ask /rooms
-  same "$(jq -c '.rooms' <<<"$BODY")" '[{"room":"a","online":1,"newest":null}]'
+  same "$(jq -c '[.rooms[] | [.room, .online]]' <<<"$BODY")" '[["a",1]]'
   refuses 503 '{"room":"b","message":"x"}'
   between "$(field Retry-After)" 1 60
-  say a hello
+  say a again
 }
 
 @test "a stream that the ring has overrun is cut off, and other streams lose nothing" {

@@ -33,7 +33,7 @@ page() {
   same "$STATUS $(field Content-Type)" '200 application/json'
   same "$BODY" '{"messages":[],"oldest":null,"newest":null,"more":false,"gap":false}'
   ask /rooms
-  same "$BODY" '{"rooms":[]}'
+  same "$BODY" '{"rooms":[],"more":false}'
 }
 
 @test "a page shows chat messages exactly as the stream does" {
@@ -300,7 +300,7 @@ poll() {
   listen stream 'room=a,~hidden,b&name=ann'
   ask /rooms
   same "$(field Content-Type)" application/json
-  same "$BODY" "{\"rooms\":[{\"room\":\"B\",\"online\":0,\"newest\":\"$ID\"},{\"room\":\"a\",\"online\":1,\"newest\":null},{\"room\":\"b\",\"online\":1,\"newest\":\"$b\"}]}"
+  same "$BODY" "{\"rooms\":[{\"room\":\"B\",\"online\":0,\"newest\":\"$ID\"},{\"room\":\"a\",\"online\":1,\"newest\":null},{\"room\":\"b\",\"online\":1,\"newest\":\"$b\"}],\"more\":false}"
   kill "$CLIENT_PID"
   eventually 'ask /rooms; [ "$(jq ".rooms | length" <<<"$BODY")" = 2 ]'
 }
@@ -310,7 +310,7 @@ poll() {
   start_server --room-ttl 1
   accepts '{"room":"a","message":"x"}' && id=$ID
   accepts '{"room":"a","message":"y"}'
-  eventually 'ask /rooms; [ "$BODY" = "{\"rooms\":[]}" ]'
+  eventually 'ask /rooms; [ "$BODY" = "{\"rooms\":[],\"more\":false}" ]'
   listen stream 'room=a' -H "Last-Event-ID: $id"
   same "$(events_of stream gap '[.data.reason, .data.oldest]')" '["expired",null]'
 }

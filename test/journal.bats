@@ -797,7 +797,7 @@ clock() {
   journal_server
   exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'GET /rooms HTTP/1.1\r\nHost: a\r\n\r\n' >&"$connection"
-  until [ "$line" = '{"rooms":[]}' ]; do
+  until [ "$line" = '{"rooms":[],"more":false}' ]; do
     read -r -t 10 line <&"$connection"
   done
   kill -s STOP "$SERVER_PID"
@@ -840,7 +840,7 @@ clock() {
   local i
   journal_server --room-ttl 1s
   accepts '{"message":"first"}' -H 'Idempotency-Key: K'
-  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[]}"'
+  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[],\"more\":false}"'
   accepts '{"message":"second"}' -H 'Idempotency-Key: K'
   local second=$ID
   for i in {1..40}; do

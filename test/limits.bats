@@ -437,9 +437,9 @@ memory() {
   start_server --history 4M
   fill 1 0 w
   before=$(memory)
-  # A frame has 25 bytes besides its id, an entry 56, a key 80 besides its 64. Ids have 15 to 18 bytes.
+  # A frame has 25 bytes besides its id, an entry 56, a key 88 besides its 64. Ids have 15 to 18 bytes.
   fill "$count" 0 a
-  between "$(held | wc -l)" $((4 * 1024 * 1024 / (25 + 18 + 56 + 144))) $((4 * 1024 * 1024 / (25 + 15 + 56 + 144)))
+  between "$(held | wc -l)" $((4 * 1024 * 1024 / (25 + 18 + 56 + 152))) $((4 * 1024 * 1024 / (25 + 15 + 56 + 152)))
   ! is_sanitized || return 0 # sanitizers need memory of their own
   between $(($(memory) - before)) 3000 8192
   fill 100000 0
@@ -664,6 +664,7 @@ by() {
 
 @test "refusals of different kinds do not hide each other in the log" {
   start_server --max-streams-per-ip 1 --post-rate 1 --max-rooms 1
+  accepts '{"room":"one","message":"x"}' --interface 127.0.0.2
   listen stream ''
   ask /events
   is_busy address
@@ -718,7 +719,7 @@ by() {
 @test "--trust-proxy accepts networks, addresses and the word unix, and nothing else" {
   local network
   for network in 10.0.0.0/8 0.0.0.0/0 192.0.2.1 192.0.2.1/32 2001:db8::/32 ::/0 ::1 2001:db8::1/128 ::ffff:10.0.0.0/104 unix; do
-    run -0 "$SSECHAT" --check --trust-proxy 127.0.0.1 --trust-proxy "$network"
+    run -0 "$SSECHAT" --check --log-level warn --trust-proxy 127.0.0.1 --trust-proxy "$network"
     same "$network $output" "$network "
   done
   SSECHAT_TRUST_PROXY='127.0.0.1, ::1, unix' run -0 "$SSECHAT" --check
@@ -727,6 +728,206 @@ by() {
     refused 2 --trust-proxy "$network"
   done
   SSECHAT_TRUST_PROXY=10.1.2.3/8 refused 2
+}
+
+# ---- Rooms of one address ----
+
+# Opens streams in 16 rooms each, until there are COUNT rooms: read_rooms COUNT [curl options].
+read_rooms() {
+  local i j rooms
+  for ((i = 0; i < $1; i += 16)); do
+    rooms=x$i
+    for ((j = i + 1; j < i + 16; j++)); do rooms+=,x$j; done
+    open_stream "rooms$i" "room=$rooms" "${@:2}"
+  done
+  for ((i = 0; i < $1; i += 16)); do
+    eventually "grep -qE '^event: (ready|busy)\$' rooms$i"
+  done
+}
+
+# Prints the names of the listed rooms.
+rooms() {
+  ask /rooms "$@"
+  jq -r '[.rooms[].room] | join(" ")' <<<"$BODY"
+}
+
+@test "streams make no room that counts: 256 rooms without messages keep no client from publishing" {
+  start_server
+  read_rooms 256
+  await rooms240 ready
+  listen lobby ''
+  accepts '{"message":"x"}'
+  accepts '{"room":"new","message":"x"}'
+  await_text lobby '"message":"x"'
+  listen more 'room=other'
+}
+
+@test "streams with read-only tokens make no room that counts" {
+  local eve ann
+  head -c 32 /dev/zero | tr '\0' k >key_file
+  chmod 600 key_file
+  start_server --key key_file
+  eve=$("$SSECHAT" token --key key_file --rooms '*')
+  ann=$("$SSECHAT" token --key key_file --rooms '*' --publish)
+  read_rooms 256 -H "Authorization: Bearer $eve"
+  await rooms240 ready
+  listen lobby '' -H "Authorization: Bearer $ann"
+  accepts '{"message":"x"}' -H "Authorization: Bearer $ann"
+  accepts '{"room":"new","message":"x"}' -H "Authorization: Bearer $ann"
+}
+
+@test "one address can make a quarter of --max-rooms, by reading or by posting" {
+  local eve bob detail
+  eve=$(by 192.0.2.1) bob=$(by 192.0.2.2)
+  start_server --max-streams-per-ip 64 --max-rooms 8 --trust-proxy 127.0.0.1
+  listen one 'room=a' -H "$eve"
+  accepts '{"room":"b","message":"x"}' -H "$eve"
+  ask '/events?room=c' -H "$eve"
+  is_busy rooms
+  ask '/events?room=lobby,c' -H "$eve"
+  is_busy rooms
+  post '{"room":"c","message":"x"}' -H "$eve"
+  is_too_much
+  detail=$(jq -r .detail <<<"$BODY")
+  contains "$detail" 'use an existing room'
+  contains "$detail" --max-rooms
+  log_has 1 '^warn: refused what=room address=192\.0\.2\.1 '
+  # What exists already, and the lobby, need no share.
+  listen lobby 'room=lobby,a,b' -H "$eve"
+  accepts '{"message":"x"}' -H "$eve"
+  accepts '{"room":"a","message":"x"}' -H "$eve"
+  accepts '{"room":"c","message":"x"}' -H "$bob"
+  accepts '{"room":"d","message":"x"}' -H "$bob"
+  listen existing 'room=c,d' -H "$eve"
+  accepts '{"room":"c","message":"x"}' -H "$eve"
+  post '{"room":"e","message":"x"}' -H "$bob"
+  is_too_much
+  # A client whose address the proxy does not name has no share.
+  accepts '{"room":"e","message":"x"}'
+}
+
+@test "all ways to ask for a room use the same share: 16 streams of 16 rooms get a quarter of 256" {
+  start_server --max-streams-per-ip 64 --trust-proxy 127.0.0.1
+  read_rooms 256 -H "$(by 192.0.2.1)"
+  same "$(cat rooms* | grep -cx 'event: ready')" 4
+  same "$(cat rooms* | grep -cx 'data: {"reason":"rooms"}')" 12
+  ask '/messages?room=x999&wait=1' -H "$(by 192.0.2.1)"
+  is_problem 503
+  listen lobby '' -H "$(by 192.0.2.1)"
+  listen other 'room=x999' -H "$(by 192.0.2.2)"
+  accepts '{"room":"new","message":"x"}' -H "$(by 192.0.2.2)"
+}
+
+@test "an empty room that its address has made is the share of the first address that posts there" {
+  local eve bob
+  eve=$(by 192.0.2.1) bob=$(by 192.0.2.2)
+  start_server --max-streams-per-ip 64 --max-rooms 4 --trust-proxy 127.0.0.1
+  listen one 'room=a' -H "$eve"
+  ask '/events?room=b' -H "$eve"
+  is_busy rooms
+  accepts '{"room":"a","message":"x"}' -H "$bob"
+  listen two 'room=b' -H "$eve"
+  post '{"room":"b","message":"x"}' -H "$bob"
+  is_too_much
+  accepts '{"room":"b","message":"x"}' -H "$eve"
+}
+
+@test "a share is free again when the room is gone" {
+  local eve
+  eve=$(by 192.0.2.1)
+  start_server --max-streams-per-ip 64 --max-rooms 4 --room-ttl 1 --trust-proxy 127.0.0.1
+  listen one 'room=a' -H "$eve"
+  ask '/events?room=b' -H "$eve"
+  is_busy rooms
+  kill "$CLIENT_PID"
+  eventually '[ "$(rooms)" = "" ]'
+  accepts '{"room":"b","message":"x"}' -H "$eve"
+  refuses 429 '{"room":"c","message":"x"}' -H "$eve"
+  eventually '[ "$(rooms)" = "" ]'
+  accepts '{"room":"c","message":"x"}' -H "$eve"
+}
+
+@test "a room stops counting when it holds no messages, even if it has streams" {
+  start_server --max-rooms 1 --room-ttl 1
+  accepts '{"room":"a","message":"x"}'
+  refuses 503 '{"room":"b","message":"x"}'
+  ask '/events?room=b'
+  is_busy rooms
+  eventually '[ "$(rooms)" = "" ]'
+  listen stream 'room=a'
+  accepts '{"room":"b","message":"x"}'
+  refuses 503 '{"room":"a","message":"x"}'
+  accepts '{"message":"the lobby never counts"}'
+}
+
+@test "loopback has no share without --trust-proxy, and --max-streams-per-ip 0 ends all shares" {
+  start_server --max-streams-per-ip 64 --max-rooms 4
+  listen one 'room=a,b,c,d,e'
+  accepts '{"room":"a","message":"x"}'
+  accepts '{"room":"b","message":"x"}'
+  start_server --max-streams-per-ip 0 --max-rooms 4 --trust-proxy 127.0.0.1
+  listen two 'room=a,b,c,d,e' -H "$(by 192.0.2.1)"
+  accepts '{"room":"a","message":"x"}' -H "$(by 192.0.2.1)"
+  accepts '{"room":"b","message":"x"}' -H "$(by 192.0.2.1)"
+  start_server --max-streams-per-ip 64 --max-rooms 0 --trust-proxy 127.0.0.1
+  listen three 'room=a,b,c,d,e' -H "$(by 192.0.2.1)"
+  accepts '{"room":"a","message":"x"}' -H "$(by 192.0.2.1)"
+  accepts '{"room":"b","message":"x"}' -H "$(by 192.0.2.1)"
+}
+
+@test "rooms of a journal that --room does not allow do not count, are not listed, and stay" {
+  local token
+  start_server --journal journal
+  curl -sS -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/octet-stream' \
+    --data-raw x "$URL/messages?room=r[1-256]" >statuses
+  same "$(sort statuses | uniq -c | xargs)" '256 201'
+  refuses 503 '{"room":"news","message":"x"}'
+  stop_server
+  head -c 32 /dev/zero | tr '\0' k >key_file
+  chmod 600 key_file
+  start_server --journal journal --room lobby --room news --room r7
+  accepts '{"message":"x"}'
+  accepts '{"room":"news","message":"x"}'
+  same "$(rooms)" 'lobby news r7'
+  ask '/messages?room=r1'
+  is_problem 403
+  ask '/events?room=r1'
+  is_problem 403
+  stop_server
+  start_server --journal journal --room lobby --key key_file
+  token=$("$SSECHAT" token --key key_file --rooms '*')
+  same "$(rooms -H "Authorization: Bearer $token")" lobby
+  stop_server
+  start_server --journal journal --max-rooms 300
+  same "$(rooms | wc -w)" 258
+  stop_server
+  # The rooms of --room never count, however many there are.
+  start_server --journal journal --max-rooms 1 --room lobby --room news --room r7 --room r8
+  lacks "$(<"$SERVER_LOG")" dropped=
+  accepts '{"room":"r8","message":"x"}'
+  same "$(rooms)" 'lobby news r7 r8'
+}
+
+@test "GET /rooms leaves out rooms without messages if it would list more than 500" {
+  start_server
+  accepts '{"room":"news","message":"x"}'
+  read_rooms 496
+  await rooms480 ready
+  listen four 'room=y1,y2,y3'
+  same "$(rooms | wc -w)" 500
+  listen five 'room=~unlisted'
+  same "$(rooms | wc -w)" 500
+  ask /rooms
+  same "$(jq .more <<<"$BODY")" false
+  listen one 'room=y4'
+  same "$(rooms)" news
+  ask /rooms
+  same "$(jq .more <<<"$BODY")" true
+  accepts '{"room":"y4","message":"x"}'
+  same "$(rooms)" 'news y4'
+  kill "$CLIENT_PID"
+  accepts '{"room":"y1","message":"x"}'
+  same "$(rooms)" 'news y1 y4'
 }
 
 # ---- Behind nginx ----

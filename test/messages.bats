@@ -482,7 +482,7 @@ END
 
 @test "a refused POST does not use up its idempotency key" {
   start_server --max-rooms 1
-  accepts '{"message":"x"}'
+  accepts '{"message":"x","room":"hall"}'
   refuses 400 '{"message":""}' -H 'Idempotency-Key: k1'
   refuses 503 '{"message":"x","room":"den"}' -H 'Idempotency-Key: k1'
   refuses 400 '{"message":"x","room":"a/b"}' -H 'Idempotency-Key: k1'

@@ -410,7 +410,7 @@ END
   say old k1 passing
   old=$ID
   say old k2 gone
-  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[]}"'
+  eventually 'ask /rooms; same "$BODY" "{\"rooms\":[],\"more\":false}"'
   say new k3 passing
   eventually 'grep -q "\"forgotten\"" "$JOURNAL"'
   restart_server
@@ -787,7 +787,7 @@ written_again() {
   token=$("$SSECHAT" token --key key --sub ann --rooms '*' --publish)
   accepts '{"message":"hello"}' -H "Authorization: Bearer $token"
   by=$(printf ann | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(tr -d '\n' <key | od -An -tx1 | tr -d ' \n')" | sed 's/.*= //' | cut -c 1-16)
-  same "$(grep -o '"kind".*' "$JOURNAL")" "\"kind\":\"chat\",\"by\":\"$by\",\"signed\":true}"
+  same "$(grep -o '"kind".*' "$JOURNAL")" "\"kind\":\"chat\",\"by\":\"$by\",\"signed\":true,\"user\":true}"
   token=$("$SSECHAT" token --key key --rooms '*' --publish)
   accepts '{"message":"hello"}' -H "Authorization: Bearer $token"
   by=$(printf 127.0.0.1 | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(tr -d '\n' <key | od -An -tx1 | tr -d ' \n')" | sed 's/.*= //' | cut -c 1-16)

@@ -25,9 +25,9 @@ load lib/helper
   same "${#lines[@]}" 1
 }
 
-@test "--check prints nothing when the options are right, and does not listen" {
+@test "--check warns about nothing when the options are right, and does not listen" {
   start_server
-  run -0 "$SSECHAT" --check --listen "127.0.0.1:$PORT" --history 1M --room a --cors https://a.example
+  run -0 "$SSECHAT" --check --listen "127.0.0.1:$PORT" --history 1M --room a --cors https://a.example --log-level warn
   same "$output" ''
   refused 2 --check --history 1
   refused 1 --check --www ./nothing
@@ -134,7 +134,7 @@ load lib/helper
 }
 
 @test "an unknown SSECHAT_ variable is reported by name and ignored" {
-  SSECHAT_SERVICE_PORT=1 run -0 "$SSECHAT" --check
+  SSECHAT_SERVICE_PORT=1 run -0 "$SSECHAT" --check --log-level warn
   same "${#lines[@]}" 1
   contains "$output" SSECHAT_SERVICE_PORT
 }

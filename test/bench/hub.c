@@ -32,7 +32,7 @@ static enum served serve(struct stream *stream)
 {
     struct gather g;
     stream_gather(stream, &g);
-    stream_advance(&g, g.bytes);
+    stream_advance(stream, &g, g.bytes);
     sent_bytes += g.bytes;
     served_count++;
     return SERVED_ALL;
@@ -104,7 +104,7 @@ static void measure(unsigned streams, unsigned rooms)
         char name[ROOM_NAME_BYTES];
         struct span room = name_room(i % rooms, name);
         all[i].chunked = true;
-        if (stream_join(hub, &all[i], &room, 1, (struct span) { NULL, 0 }, true) != JOIN_OK)
+        if (stream_join(hub, &all[i], &room, 1, (struct span) { NULL, 0 }, true, 0) != JOIN_OK)
             abort();
         turn_serve(hub, &all[i]);
     }
@@ -146,7 +146,7 @@ static void measure_names(unsigned streams)
         char name[32];
         unsigned scattered = i * 2654435761u;
         struct span shown = { name, (size_t)snprintf(name, sizeof name, "somebody %u", scattered) };
-        if (stream_join(hub, &all[i], &room, 1, shown, true) != JOIN_OK)
+        if (stream_join(hub, &all[i], &room, 1, shown, true, 0) != JOIN_OK)
             abort();
     }
     double joined = now_ns();

@@ -1,7 +1,8 @@
-/* slow.c - opens many connections that send a byte per second, and times messages meanwhile.
+/* slow.c - clients that send or read slowly, and one that times messages meanwhile.
  *
  *     slow PORT dribble COUNT
  *     slow PORT probe
+ *     slow PORT sip PATH RATE
  *
  * The first form is a Slowloris attack with COUNT connections. Each even connection sends a head
  * byte by byte; each odd one sends a complete head and then a body byte by byte. Each sends one
@@ -16,7 +17,13 @@
  *
  *     messages N median A p95 B worst C
  *
- * Neither form runs for longer than LIMIT_SECONDS. */
+ * The third form asks for a page again and again on one connection, whose receive buffer is as
+ * small as the kernel allows, and reads RATE bytes of the answers per second. It prints whether the
+ * server has closed the connection, and after how much:
+ *
+ *     closed after SECONDS s, BYTES bytes        or "open after ..."
+ *
+ * It stops after SIP_SECONDS. The other forms run for at most LIMIT_SECONDS. */
 
 #include "tool.h"
 
@@ -26,6 +33,9 @@ enum {
     COUNT_MAX = 20000,
     EVENTS_PER_TURN = 256,
     LIMIT_SECONDS = 120,
+    SIP_SECONDS = 60,
+    SIPS_PER_SECOND = 10,
+    SIP_REQUESTS = 100,
     SLICES = 50, /* parts of a second; each connection sends in one of them */
     SLICE_US = 1000000 / SLICES,
     PROBE_US = 50000, /* from one message to the next */
@@ -209,16 +219,60 @@ static void probe(void)
         (long long)times[n * 95 / 100], (long long)times[n - 1]);
 }
 
+/* ==== Reading slowly ========================================================================= */
+
+/* Sends the requests, which are short enough for the kernel to take them at once. */
+static int ask_for_pages(const char *path)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    char request[256];
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), smallest = 1;
+    int len = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n", path);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &smallest, sizeof smallest) < 0 ||
+        connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        fail("connect: %s", strerror(errno));
+    for (int i = 0; i < SIP_REQUESTS; i++)
+        if (!send_all(fd, request, (size_t)len))
+            fail("the server closed the connection before the requests were sent");
+    return fd;
+}
+
+static void sip(const char *path, int rate)
+{
+    char bytes[65536];
+    int fd = ask_for_pages(path);
+    size_t total = 0, most = (size_t)(rate / SIPS_PER_SECOND);
+    int64_t begin_us = now_us();
+    const char *state = "open";
+    while (now_us() < begin_us + 1000000 * (int64_t)SIP_SECONDS) {
+        ssize_t n = recv(fd, bytes, most < sizeof bytes ? most : sizeof bytes, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN)) {
+            state = "closed";
+            break;
+        }
+        total += n > 0 ? (size_t)n : 0;
+        sleep_us(1000000 / SIPS_PER_SECOND);
+    }
+    printf("%s after %d s, %zu bytes\n", state, (int)((now_us() - begin_us) / 1000000), total);
+}
+
 int main(int argc, char **argv)
 {
     port = argc > 1 ? atoi(argv[1]) : 0;
+    if (argc == 5 && strcmp(argv[2], "sip") == 0 && atoi(argv[4]) >= SIPS_PER_SECOND) {
+        sip(argv[3], atoi(argv[4]));
+        return 0;
+    }
     if (argc == 3 && strcmp(argv[2], "probe") == 0) {
         probe();
         return 0;
     }
     count = argc == 4 && strcmp(argv[2], "dribble") == 0 ? atoi(argv[3]) : 0;
     if (count < 2 || count > COUNT_MAX) {
-        fputs("usage: slow PORT dribble COUNT, or slow PORT probe\n", stderr);
+        fputs("usage: slow PORT dribble COUNT, slow PORT probe, or slow PORT sip PATH RATE\n",
+            stderr);
         return 2;
     }
     dribble();

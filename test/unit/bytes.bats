@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# bytes.c, print.c, scan.h and date.c, through their driver: the code that replaces larger parts of
-# libc, such as printf and the calendar. Each function is compared with its counterpart in libc.
+# bytes.c, words.c, print.c, scan.h and date.c, through their driver: the code that replaces larger
+# parts of libc, such as printf and the calendar. Each function is compared with its counterpart in
+# libc.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
@@ -36,6 +37,19 @@ same_as_libc() { # MODE
 
 @test "a byte is found where memchr finds it, whatever is beside it" {
   same_as_libc find
+}
+
+@test "texts are equal when memcmp and strncasecmp say so, whichever byte differs" {
+  same_as_libc equal
+}
+
+@test "a field's value is text without control characters, and each class has the characters of its RFC" {
+  run -0 "$UNIT/bytes" words
+  local letters=ABCDEFGHIJKLMNOPQRSTUVWXYZ small=abcdefghijklmnopqrstuvwxyz
+  same "${lines[0]}" "!#\$%&'*+-.0123456789$letters^_\`$small|~"
+  same "${lines[1]}" "!\"\$%&'()*+,-./0123456789:;<=>?@$letters[\\]^_\`$small{|}~"
+  same "${lines[2]}" "!\$&'()*+,-.0123456789;=${letters}_$small~"
+  same "${lines[3]}" ok
 }
 
 @test "a broken invariant ends the program with a line that every test looks for" {

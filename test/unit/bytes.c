@@ -1,5 +1,6 @@
-/* bytes.c - a driver for bytes.c, print.c, scan.h and date.c. It compares them with the functions
- * of libc that they replace: memchr(3), printf(3), isdigit(3), strtoull(3) and gmtime(3).
+/* bytes.c - a driver for bytes.c, words.c, print.c, scan.h and date.c. It compares them with the
+ * functions of libc that they replace: memchr(3), memcmp(3), strncasecmp(3), printf(3), isdigit(3),
+ * strtoull(3) and gmtime(3).
  *
  *     bytes print      formats texts with values, in places of every size
  *     bytes format F   formats one text: a conversion that print.h does not name calls abort
@@ -7,6 +8,8 @@
  *     bytes date       tries the first and the last second of each day from 1970 to 9999,
  *                      and later times
  *     bytes find       finds every byte, in texts of up to 40 bytes that end where memory ends
+ *     bytes equal      compares texts of up to 20 bytes that differ in one byte, in every way
+ *     bytes words      looks for every byte at every place of a field's value; lists the classes
  *
  *     bytes must       fails a must(), which prints a line and calls abort
  *
@@ -18,10 +21,12 @@
 #include "base/date.h"
 #include "base/print.h"
 #include "base/scan.h"
+#include "base/words.h"
 #include "driver.h"
 
 #include <ctype.h>
 #include <limits.h>
+#include <strings.h>
 #include <time.h>
 
 /* Compares the results of print_into and snprintf, both text and length. */
@@ -105,6 +110,38 @@ static void compare_find(const char *text, size_t len, char byte)
     span_free(s);
 }
 
+/* Compares two texts of the same length, in copies that end where their memory ends, and then the
+ * first one with a shorter one. */
+static void compare_equal(const char *left, const char *right, size_t len)
+{
+    struct span a = copy_of((struct span) { left, len });
+    struct span b = copy_of((struct span) { right, len });
+    check(span_equal(a, b) == (len == 0 || memcmp(a.at, b.at, len) == 0),
+        "span_equal agrees with memcmp");
+    bool same = true;
+    for (size_t i = 0; i < len; i++)
+        same &= a.at[i] == b.at[i] ||
+                (isascii(a.at[i]) && isascii(b.at[i]) && strncasecmp(a.at + i, b.at + i, 1) == 0);
+    check(span_equal_nocase(a, b) == same, "span_equal_nocase agrees with strncasecmp for ASCII");
+    if (len > 0)
+        check(!span_equal(a, (struct span) { a.at, len - 1 }) &&
+                  !span_equal_nocase(a, (struct span) { a.at, len - 1 }),
+            "texts of different lengths are not equal");
+    span_free(a);
+    span_free(b);
+}
+
+/* Compares words_are_text, which looks at a word at a time, with a loop over the bytes. */
+static void compare_text(const char *text, size_t len)
+{
+    struct span s = copy_of((struct span) { text, len });
+    bool is_text = true;
+    for (size_t i = 0; i < len; i++)
+        is_text &= text[i] == '\t' || !isascii(text[i]) || isprint(text[i]);
+    check(words_are_text(s) == is_text, "words_are_text refuses control characters but the tab");
+    span_free(s);
+}
+
 /* Writes a number with `digits` digits, and reads it back. Leading digits that do not fit are
  * dropped. */
 static void compare_hex(unsigned long long number, size_t digits)
@@ -139,6 +176,16 @@ static void compare_date(uint64_t seconds)
         "date_of gives the date that gmtime_r gives");
 }
 
+/* Compares a changed text of a time with a new one. */
+static void compare_change(uint64_t from_ms, uint64_t ms)
+{
+    char changed[DATE_RFC3339_BYTES], made[DATE_RFC3339_BYTES];
+    date_rfc3339(from_ms, changed);
+    date_rfc3339_change(from_ms, ms, changed);
+    date_rfc3339(ms, made);
+    check(memcmp(changed, made, sizeof made) == 0, "a changed time is the same as a new one");
+}
+
 static const uint64_t end_of_time = 253402300800; /* the first second of the year 10000 */
 
 #ifdef FUZZ
@@ -156,7 +203,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     compare(data[sizeof number] % TEXT_MAX_BYTES, number, text, data[sizeof number + 1]);
     compare_hex(number, data[sizeof number] % 17);
     compare_date(number % end_of_time);
+    compare_change(number, number + (unsigned char)text[0] * 8u);
     compare_find((const char *)data, size, (char)data[sizeof number]);
+    compare_equal((const char *)data, (const char *)data + size / 2, size / 2);
+    compare_text((const char *)data, size);
     return 0;
 }
 
@@ -216,6 +266,12 @@ static void check_dates(void)
     later = date_of(UINT64_MAX);
     check(memcmp(&last, &later, sizeof last) == 0,
         "the largest time gives the last second of the year 9999");
+    for (uint64_t ms = 0; ms < 3000; ms += 7)
+        for (uint64_t from_ms = 0; from_ms < 3000; from_ms += 13) {
+            compare_change(from_ms, ms);
+            compare_change(end_of_time * 1000 - from_ms, end_of_time * 1000 - ms);
+            compare_change(end_of_time * 1000 + from_ms, end_of_time * 1000 + ms);
+        }
 }
 
 /* Checks span_find, which reads a word at a time. The other bytes are easy to confuse in such
@@ -233,6 +289,45 @@ static void check_find(void)
             }
 }
 
+/* Checks texts that differ in one byte, at every place and by every pair of bytes. */
+static void check_equal(void)
+{
+    char left[20], right[20];
+    memset(left, 'k', sizeof left);
+    memset(right, 'k', sizeof right);
+    for (size_t len = 0; len <= sizeof left; len++)
+        for (size_t at = 0; at < len; at++)
+            for (unsigned pair = 0; pair<1 << 16; pair += len> 9 && at > 0 ? 7 : 1) {
+                left[at] = (char)(pair >> 8);
+                right[at] = (char)pair;
+                compare_equal(left, right, len);
+                left[at] = right[at] = 'k';
+            }
+}
+
+/* Checks words_are_text with every byte at every place between others, and prints the characters of
+ * each class. */
+static void check_words(void)
+{
+    static const char others[] = { ' ', '\t', '~', (char)0xff };
+    char text[20];
+    for (size_t other = 0; other < sizeof others; other++)
+        for (size_t len = 0; len <= sizeof text; len++)
+            for (size_t at = 0; at <= len; at++)
+                for (int byte = CHAR_MIN; byte <= CHAR_MAX; byte++) {
+                    memset(text, others[other], sizeof text);
+                    if (at < len)
+                        text[at] = (char)byte;
+                    compare_text(text, len);
+                }
+    for (unsigned class = WORDS_TOKEN; class <= WORDS_HOST; class *= 2) {
+        for (int byte = CHAR_MIN; byte <= CHAR_MAX; byte++)
+            if (words_is((enum words_class) class, (char)byte))
+                putchar(byte);
+        putchar('\n');
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "print") == 0)
@@ -245,6 +340,10 @@ int main(int argc, char **argv)
         check_dates();
     else if (argc == 2 && strcmp(argv[1], "find") == 0)
         check_find();
+    else if (argc == 2 && strcmp(argv[1], "equal") == 0)
+        check_equal();
+    else if (argc == 2 && strcmp(argv[1], "words") == 0)
+        check_words();
     else if (argc == 2 && strcmp(argv[1], "must") == 0)
         must(argc == 3);
     else

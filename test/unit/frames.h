@@ -16,7 +16,7 @@ static inline void add_frame_of(
     size_t before = out->len;
     frame_body(&body, m);
     struct frame_content content = { m->kind, buffer_span(&body), m->key, m->author };
-    struct stamp stamp;
+    struct stamp stamp = { 0 };
     stamp_make(&stamp, id, time_ms);
     frame_message(out, &content, &stamp, true);
     must(out->len - before <= frame_size_max(&content));

@@ -62,6 +62,8 @@ enum {
     READERS_FEW = 20, /* the most in any other walk */
     ASKERS = 40,      /* POSTs that can wait for a result at the same time */
     KEYS = 6,
+    USERS = 6,   /* pseudonyms of authors; 0 is one of them */
+    SOURCES = 4, /* 0 is the one without limits */
     SECOND_MS = 1000,
 };
 
@@ -173,8 +175,10 @@ struct place {
     struct id dropped;                /* the newest id that it has really dropped */
     struct id excuse; /* the newest id when a room was removed, the last time before it was made */
     bool exists, has_dropped; /* the second: since it was made */
+    bool used;                /* it has messages, held or pending */
+    unsigned maker;           /* the source that has made it, or first published in it */
     unsigned members, pending, online;
-    unsigned named[NAMES]; /* streams per name; name 0 means no name */
+    unsigned named[NAMES][SOURCES]; /* streams per name and source; name 0 means no name */
     int64_t silent_ms;
 };
 
@@ -196,6 +200,7 @@ struct reader {
     bool live;              /* it got its `ready` */
     size_t budget;          /* bytes it takes until it blocks */
     unsigned name, count;   /* the name, or 0 if none; the number of seats */
+    unsigned source;
     struct seat seats[SEATS];
     struct id last, ready; /* ids of the last message and of `ready` */
     int64_t joined_ms;
@@ -343,6 +348,18 @@ static struct span reader_name(unsigned number)
     return span_of(names[number]);
 }
 
+/* The numbers by which the hub knows the sources, in the order in which presence looks at equal
+ * names. */
+static const uint64_t sources[SOURCES] = { 0, 5, 1ull << 40, UINT64_MAX };
+
+static unsigned source_number(uint64_t source)
+{
+    unsigned number = 0;
+    while (sources[number] != source)
+        number++;
+    return number;
+}
+
 /* Appends a post, which the list does not own. */
 static void push(struct posts *posts, struct post *post)
 {
@@ -394,10 +411,31 @@ static size_t after(const struct place *place, struct id id)
     return number;
 }
 
-/* Returns whether the limit on rooms allows the place to exist. */
-static bool may_make(const struct place *place)
+/* Returns whether a place can count towards the limit on rooms: not the lobby, and with --room
+ * none. */
+static bool can_count(const struct place *place)
 {
-    return place->exists || w.settings.max_rooms == 0 || w.place_count < w.settings.max_rooms;
+    return w.settings.max_rooms > 0 && w.settings.allowed.count == 0 &&
+           !span_equal(name_of(place), SPAN("lobby"));
+}
+
+/* Returns whether this source may make the place, or (`posts`) be the first to publish in it:
+ * JOIN_NO_ROOM if as many places as allowed have messages, JOIN_NO_SHARE if a quarter of that
+ * number is already of this source. */
+static enum join may_open(const struct place *place, unsigned source, bool posts)
+{
+    unsigned counted = 0, own = 0;
+    if (!can_count(place) || (place->exists && (!posts || place->used)))
+        return JOIN_OK;
+    for (const struct place *p = w.places; p < w.places + PLACES; p++) {
+        counted += p->exists && p->used && can_count(p);
+        own += p->exists && p->maker == source && p != place;
+    }
+    if (counted >= w.settings.max_rooms)
+        return JOIN_NO_ROOM;
+    bool is_own = place->exists && place->maker == source;
+    return source == 0 || is_own || own == 0 || own < w.settings.max_rooms / 4 ? JOIN_OK
+                                                                               : JOIN_NO_SHARE;
 }
 
 /* Makes a place. It inherits the hub's `lost`, because the lost messages could have been its
@@ -407,10 +445,21 @@ static void make(struct place *place)
     if (place->exists)
         return;
     place->exists = true;
-    place->has_dropped = false;
+    place->used = place->has_dropped = false;
+    place->maker = 0;
     place->lost = w.lost;
     place->excuse = w.excuse;
     w.place_count++;
+}
+
+/* Makes a place for a reader or a message of this source, which may_open allows. */
+static void open_place(struct place *place, unsigned source, bool posts)
+{
+    bool first = !place->exists || (posts && !place->used);
+    make(place);
+    place->used |= posts;
+    if (first)
+        place->maker = can_count(place) ? source : 0;
 }
 
 /* Raises *id to `to` if that is later. */
@@ -463,6 +512,8 @@ static void vanish(struct place *place)
  * messages is silent from now on, or is removed at once if it holds nothing. */
 static void release(struct place *place)
 {
+    if (place->pending == 0 && oldest_of(place) == NULL)
+        place->used = false;
     if (!place->exists || place->members > 0 || place->pending > 0)
         return;
     place->silent_ms = w.mono_ms;
@@ -490,12 +541,21 @@ static struct place *place_of(const struct post *post)
     return place_named(post->m.room);
 }
 
+/* Returns whether two messages of a room have the same key: only those of one user, or those of
+ * no user. */
+static bool is_same_key(const struct message *a, const struct message *b)
+{
+    uint64_t of_a = a->author.by_user ? a->author.by : 0;
+    uint64_t of_b = b->author.by_user ? b->author.by : 0;
+    return span_equal(a->key, b->key) && of_a == of_b;
+}
+
 /* Takes the key of a post that enters from the held post that has it. */
 static void take_key(struct place *place, const struct post *entering)
 {
     for (size_t at = place->first; !entering->keyless && at < place->posts.count; at++) {
         struct post *post = post_of(place, at);
-        if (post->m.key.len == 0 || post->keyless || !span_equal(post->m.key, entering->m.key))
+        if (post->m.key.len == 0 || post->keyless || !is_same_key(&post->m, &entering->m))
             continue;
         place->weight -= weight_of(post);
         post->robbed = true;
@@ -513,6 +573,7 @@ static void enter(struct post *post)
         drop(place);
     take_key(place, post);
     push(&place->posts, post);
+    open_place(place, 0, true); /* unless it was published here, and so is used already */
     place->held_bytes += post->frame.len;
     place->weight += weight_of(post);
     post->entered = true;
@@ -689,7 +750,7 @@ static bool is_forgotten(const struct place *place)
  * oldest id of the next post's room shows how many posts were dropped for it. */
 static void sync_model(void)
 {
-    struct id newest = hub_newest(w.hub), oldest;
+    struct id newest = w.hub->newest, oldest;
     while (w.entered < w.entering.count) {
         struct post *post = w.entering.at[w.entered];
         if (post->forgets ? !is_forgotten(place_of(post)) : id_before(newest, post->id))
@@ -703,7 +764,7 @@ static void sync_model(void)
         }
         w.entered++;
     }
-    check(id_equal(w.newest, newest), "hub_newest is the id of the newest message");
+    check(id_equal(w.newest, newest), "the hub knows the id of the newest message");
     if (w.entered == w.entering.count || w.entering.at[w.entered]->forgets)
         return;
     const struct post *next = w.entering.at[w.entered];
@@ -733,7 +794,7 @@ static struct post *find_in(const struct posts *posts, size_t from, const struct
 {
     for (size_t i = posts->count; i > from; i--) {
         struct post *post = posts->at[i - 1];
-        if (!post->keyless && span_equal(post->m.key, m->key) && span_equal(post->m.room, m->room))
+        if (!post->keyless && is_same_key(&post->m, m) && span_equal(post->m.room, m->room))
             return post;
     }
     return NULL;
@@ -802,7 +863,7 @@ static void publish_anew(void);
 /* Returns whether the hub's text for an id and a time matches the post. */
 static bool is_stamp_of(const struct stamp *stamp, const struct post *post)
 {
-    struct stamp expected;
+    struct stamp expected = { 0 };
     stamp_make(&expected, post->id, post->time_ms);
     return span_equal(stamp_id(stamp), stamp_id(&expected)) &&
            span_equal(stamp_time(stamp), stamp_time(&expected));
@@ -888,6 +949,7 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     check(post != NULL, "the driver can allocate memory");
     *post = (struct post) { .m = *m, .kind = frame_stored_kind(m->kind) };
     post->size_max = size_max_of(m);
+    open_place(place, source_number(m->source), true);
     enum publish result = hub_publish(w.hub, m, &a->waiter, &receipt);
     if (post->size_max > w.settings.history / 2) {
         check(result == PUBLISH_TOO_LARGE,
@@ -897,7 +959,6 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
         return;
     }
     check(result == PUBLISH_WAIT, "a new message is accepted");
-    make(place);
     place->pending++;
     push(&w.batch, post);
     a->post = post;
@@ -915,10 +976,12 @@ static void publish(struct message m)
     struct post *first = find_key(place, &m);
     if (a != NULL)
         a->waiter.done = done;
-    if (a != NULL && !may_make(place)) {
+    enum join join = may_open(place, source_number(m.source), true);
+    if (a != NULL && join != JOIN_OK) {
         struct receipt receipt;
-        check(hub_publish(w.hub, &m, &a->waiter, &receipt) == PUBLISH_NO_ROOM,
-            "a message does not make a room beyond the limit");
+        check(hub_publish(w.hub, &m, &a->waiter, &receipt) ==
+                  (join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_SHARE),
+            "a message does not make a room beyond the limits");
     } else if (a != NULL && first != NULL) {
         check_first(&m, a, first);
     } else if (a != NULL) {
@@ -971,6 +1034,13 @@ static struct span draw_body(enum message_kind kind)
     return buffer_span(&body);
 }
 
+/* Draws an author; one in three is a user. */
+static struct author draw_author(void)
+{
+    uint64_t by = draw(USERS);
+    return (struct author) { by << 60 | by, chance(2), chance(3) };
+}
+
 static struct message draw_message(void)
 {
     static const char *const events[] = { "", "", "news", "a b" };
@@ -985,7 +1055,8 @@ static struct message draw_message(void)
         m.event = span_of(events[draw(4)]);
     if (chance(3))
         m.key = span_of(keys[draw(KEYS)]);
-    m.author = (struct author) { (uint64_t)draw(5) << 60 | draw(5), chance(2) };
+    m.author = draw_author();
+    m.source = sources[draw(SOURCES)];
     m.body = draw_body(m.kind);
     return m;
 }
@@ -996,7 +1067,8 @@ static void publish_new(void)
 }
 
 /* Repeats a POST, a moment or a long time after the first one. One chat message in eight has
- * another name, which makes it a conflict. */
+ * another name, which makes it a conflict; one message in eight has another author, whose key may
+ * be a different one. */
 static void publish_again(void)
 {
     const struct place *place = &w.places[draw(PLACES)];
@@ -1011,6 +1083,8 @@ static void publish_again(void)
     m.body = copy_of(m.body);
     if (chance(8))
         m.name = m.kind == MESSAGE_CHAT ? SPAN("somebody else") : m.name;
+    if (chance(8))
+        m.author = draw_author();
     publish(m);
 }
 
@@ -1042,6 +1116,14 @@ static bool is_between(struct id id, const struct interval *intervals, unsigned 
     return between;
 }
 
+/* Returns whether the id is later than all that the hub takes for known. A scoped reader must not
+ * be able to find out which is the newest one. */
+static bool is_later(const struct start *start)
+{
+    bool past_clock = start->id.ms > w.unix_ms;
+    return id_before(w.last, start->id) && (past_clock || !start->scoped);
+}
+
 /* Returns the reason for the gap that a reader with this start must get, or NULL. The hub may
  * report a gap where nothing is missing (in a room that was dropped and made again), but must
  * report one where a message is missing. */
@@ -1051,7 +1133,7 @@ static const char *gap_of(const struct place *place, const struct start *start)
         return "unknown";
     if (start->since != SINCE_ID)
         return NULL;
-    if (id_before(w.last, start->id) || is_between(start->id, w.unused, w.unused_count))
+    if (is_later(start) || is_between(start->id, w.unused, w.unused_count))
         return "unknown";
     bool gap = id_before(start->id, place->exists ? place->lost : w.lost);
     check(gap || !id_before(start->id, place->dropped),
@@ -1077,28 +1159,62 @@ static size_t begin_of(const struct place *place, const struct start *start)
     return place->posts.count - (held < start->count ? held : start->count);
 }
 
-/* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, of
- * which only the last may pass the page's bound in bytes. */
+/* Appends a post as an element of a page. The server's frame_to_json is trusted here, because
+ * frame.c (the driver) tests it. */
+static void add_element(struct buffer *out, const struct post *post, struct span room)
+{
+    struct span frame = buffer_span(&post->frame);
+    frame_to_json(out,
+        (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
+        post->m.kind, room, post->id, post->time_ms);
+}
+
+/* Returns the id from which a reader with this start continues when it has everything in these
+ * places: the newest of all, or, if it is scoped, the newest that it can know of. */
+static struct id newest_for(const struct start *start, struct place *const *places, unsigned count)
+{
+    struct id newest = { 0, 0 };
+    if (!start->scoped)
+        return w.newest;
+    if (start->since == SINCE_ID && !is_later(start) &&
+        !is_between(start->id, w.unused, w.unused_count))
+        newest = start->id;
+    for (unsigned i = 0; i < count; i++) {
+        raise_id(&newest, places[i]->exists ? places[i]->lost : w.lost);
+        if (newest_of(places[i]) != NULL)
+            raise_id(&newest, *newest_of(places[i]));
+    }
+    return newest;
+}
+
+/* Finds the posts of a page, from `*from` up to but not including `*to`: at most `limit` posts, and
+ * as many as fit into the page's bound in bytes, but at least one. */
 static void bounds_of(
     const struct place *place, const struct page_query *q, bool forwards, size_t *from, size_t *to)
 {
-    size_t total = 0;
+    struct buffer text = { 0 };
     *from = *to = forwards ? begin_of(place, &q->start) : place->posts.count;
     while (!forwards && q->has_before && *from > place->first &&
            !id_before(post_of(place, *from - 1)->id, q->before))
         *from = *to = *from - 1;
-    for (unsigned i = 0; i < q->limit && total <= HISTORY_PAGE_BYTES; i++) {
+    for (unsigned i = 0; i < q->limit; i++) {
         if (forwards ? *to == place->posts.count : *from == place->first)
-            return;
-        total += post_of(place, forwards ? (*to)++ : --*from)->frame.len;
+            break;
+        add_element(&text, post_of(place, forwards ? *to : *from - 1), q->room);
+        if (i > 0 && text.len + i > HISTORY_PAGE_BYTES)
+            break;
+        *to += forwards;
+        *from -= !forwards;
     }
+    buffer_free(&text);
 }
 
 /* Requests a page and compares it byte for byte. Returns whether it has a message or a gap. */
 static bool check_page(const struct page_query *q)
 {
-    const struct place *place = place_named(q->room);
+    struct place *place = place_named(q->room);
     struct buffer *page = &w.scratch, *out = &w.expected;
+    struct id newest = newest_for(&q->start, &place, 1);
     bool forwards = q->start.since == SINCE_ID || q->start.since == SINCE_UNKNOWN;
     bool gap = !q->from_oldest && gap_of(place, &q->start) != NULL;
     size_t from, to;
@@ -1106,18 +1222,13 @@ static bool check_page(const struct page_query *q)
     out->len = 0;
     buffer_add(out, SPAN("{\"messages\":["));
     for (size_t i = from; i < to; i++) {
-        /* The server's frame_to_json is trusted here, because frame.c (the driver) tests it. */
-        const struct post *post = post_of(place, i);
-        struct span frame = buffer_span(&post->frame);
         buffer_add_string(out, i > from ? "," : "");
-        frame_to_json(out,
-            (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
-            post->m.kind, q->room, post->id, post->time_ms);
+        add_element(out, post_of(place, i), q->room);
     }
     buffer_add(out, SPAN("],\"oldest\":"));
     id_add_json(out, from < to ? &post_of(place, from)->id : NULL);
     buffer_add(out, SPAN(",\"newest\":"));
-    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &w.newest : NULL);
+    id_add_json(out, from < to ? &post_of(place, to - 1)->id : q->polls ? &newest : NULL);
     bool more = forwards ? to < place->posts.count : from > place->first;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     page->len = 0;
@@ -1154,14 +1265,26 @@ static void check_rooms(void)
         "the list of rooms has exactly the rooms that exist");
 }
 
+/* Returns whether presence shows a name: if one of the sources that show it has fewer than 16 names
+ * among those shown so far. */
+static bool shows_name(const unsigned *named, unsigned *shown)
+{
+    for (unsigned s = 0; s < SOURCES; s++)
+        if (named[s] > 0 && (s == 0 || shown[s] < 16)) {
+            shown[s]++;
+            return true;
+        }
+    return false;
+}
+
 /* Appends the presence event that a place would send now. */
 static void add_presence(struct buffer *out, const struct place *place)
 {
-    unsigned shown = 0;
+    unsigned shown = 0, shown_of[SOURCES] = { 0 };
     buffer_printf(out, "event: presence\ndata: {\"room\":%s,\"online\":%u,\"names\":[",
         json_of(place), place->online);
     for (unsigned i = 1; i < NAMES && shown < 100; i++)
-        if (place->named[i] > 0) {
+        if (shows_name(place->named[i], shown_of)) {
             buffer_add_string(out, shown++ > 0 ? ",\"" : "\"");
             buffer_add(out, reader_name(i));
             buffer_add(out, SPAN("\""));
@@ -1214,6 +1337,7 @@ static void ask_page(void)
     default:
         q.start = (struct start) { .since = chance(8) ? SINCE_UNKNOWN : SINCE_ID, .id = draw_id() };
     }
+    q.start.scoped = chance(2);
     check_page(&q);
 }
 
@@ -1403,19 +1527,20 @@ static void leave(struct reader *r)
         struct place *place = r->seats[i].place;
         place->members--;
         place->online -= !r->poll;
-        place->named[r->name] -= !r->poll;
+        place->named[r->name][r->source] -= !r->poll;
         release(place);
     }
     forget_reader(r);
 }
 
 /* Returns whether the reader has missed a message; the hub and the model must agree. */
-static bool is_overrun(const struct reader *r)
+static bool is_overrun(struct reader *r)
 {
+    struct gather g;
     bool overrun = false;
     for (unsigned i = 0; i < r->count; i++)
         overrun |= r->seats[i].at < r->seats[i].place->first;
-    check(stream_is_overrun(&r->stream) == overrun,
+    check(stream_gather(&r->stream, &g) == !overrun,
         "a stream is overrun exactly when it has missed a message");
     return overrun;
 }
@@ -1465,7 +1590,7 @@ static bool send_rings(struct reader *r, size_t *offered)
         if (n < g.pieces[i].iov_len)
             break;
     }
-    stream_advance(&g, sent);
+    stream_advance(&r->stream, &g, sent);
     return sent == g.bytes;
 }
 
@@ -1506,7 +1631,7 @@ static void check_excuse(const struct reader *r, bool was_blocked, bool was_woke
 
 /* Does what an owner does in its stream's turn: sends private bytes first, then the bytes of the
  * rings (up to the end of the replay, if there is one), then `ready` and what follows it. Sends
- * presence only when nothing else is left. */
+ * presence only when nothing else is left. Sometimes stops although it could take more. */
 static enum served serve_stream(struct reader *r, bool was_blocked, bool was_woken)
 {
     struct span snapshot;
@@ -1521,6 +1646,8 @@ static enum served serve_stream(struct reader *r, bool was_blocked, bool was_wok
         }
         if (!send_rings(r, &offered))
             return SERVED_BLOCKED;
+        if (offered > 0 && chance(16))
+            return SERVED_MORE;
         if (offered > 0)
             continue;
         if (stream_is_replaying(&r->stream)) {
@@ -1556,8 +1683,9 @@ static enum served serve(struct stream *stream)
         return SERVED_GONE;
     }
     enum served served = serve_stream(r, was_blocked, was_woken);
-    if (served == SERVED_BLOCKED)
-        r->blocked = true;
+    r->blocked = served == SERVED_BLOCKED || served == SERVED_MORE;
+    r->woken = served == SERVED_MORE;
+    r->lost_before_woken = false;
     return served;
 }
 
@@ -1574,42 +1702,49 @@ static void overrun(struct stream *stream)
 
 /* What a new reader wants: its rooms, its name, and where to start. */
 struct plan {
-    unsigned places[SEATS], count, name;
+    unsigned places[SEATS], count, name, source;
     bool poll;
     struct start start;
 };
 
-/* Makes the places one by one: the model's side of stream_join. If a place would exceed the limit
- * on rooms, releases the places before it and returns false. */
-static bool plan_fits(const struct plan *plan)
+/* Makes the places one by one: the model's side of stream_join. If a place would exceed the limits
+ * on rooms, releases the places before it and returns why. */
+static enum join plan_fits(const struct plan *plan)
 {
-    unsigned i = 0;
-    for (; i < plan->count && may_make(&w.places[plan->places[i]]); i++)
-        make(&w.places[plan->places[i]]);
-    if (i == plan->count)
-        return true;
-    for (unsigned j = 0; j < i; j++)
-        release(&w.places[plan->places[j]]);
-    return false;
+    for (unsigned i = 0; i < plan->count; i++) {
+        struct place *place = &w.places[plan->places[i]];
+        enum join join = may_open(place, plan->source, false);
+        if (join == JOIN_OK) {
+            open_place(place, plan->source, false);
+            continue;
+        }
+        while (i > 0)
+            release(&w.places[plan->places[--i]]);
+        return join;
+    }
+    return JOIN_OK;
 }
 
-/* Adds a reader to the hub and to the model; returns false if it would exceed the limit on rooms.
+/* Adds a reader to the hub and to the model; returns false if it would exceed the limits on rooms.
  * One in two is slow; one in three gets no chunks, like an HTTP/1.0 client. */
 static bool join(struct reader *r, const struct plan *plan)
 {
     struct span rooms[SEATS];
     for (unsigned i = 0; i < plan->count; i++)
         rooms[i] = name_of(&w.places[plan->places[i]]);
-    *r = (struct reader) { .poll = plan->poll, .name = plan->name, .joined_ms = w.mono_ms };
+    *r = (struct reader) {
+        .poll = plan->poll, .name = plan->name, .source = plan->source, .joined_ms = w.mono_ms
+    };
     r->slow = chance(2);
     r->budget = r->slow ? draw(2000) : SIZE_MAX;
     r->stream.chunked = !chance(3);
-    bool fits = plan_fits(plan);
-    enum join result =
-        stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll);
-    check(result == (fits ? JOIN_OK : JOIN_NO_ROOM),
-        "a stream joins unless it needs a room beyond the limit");
-    if (!fits)
+    enum join expected = plan_fits(plan);
+    bool was_quiet = w.hub->presence_ms == INT64_MAX;
+    check(stream_join(w.hub, &r->stream, rooms, plan->count, reader_name(plan->name), !plan->poll,
+              sources[plan->source]) == expected,
+        "a stream joins unless it needs a room beyond the limits");
+    check(!was_quiet || w.hub->presence_ms >= w.mono_ms, "a snapshot is not due in the past");
+    if (expected != JOIN_OK)
         return false;
     r->joined = true;
     r->count = plan->count;
@@ -1618,7 +1753,7 @@ static bool join(struct reader *r, const struct plan *plan)
         r->seats[i] = (struct seat) { .place = place, .at = place->posts.count };
         place->members++;
         place->online += !plan->poll;
-        place->named[plan->name] += !plan->poll;
+        place->named[plan->name][plan->source] += !plan->poll;
     }
     return true;
 }
@@ -1647,11 +1782,14 @@ static bool expect_seek(struct reader *r, const struct start *start)
 }
 
 /* Notes the `ready` and the presence after it that the model expects now. */
-static void expect_ready(struct reader *r)
+static void expect_ready(struct reader *r, const struct start *from)
 {
-    const struct start start = { .since = SINCE_ID, .id = w.newest };
+    struct place *places[SEATS];
+    for (unsigned i = 0; i < r->count; i++)
+        places[i] = r->seats[i].place;
+    const struct start start = { .since = SINCE_ID, .id = newest_for(from, places, r->count) };
     buffer_add(&r->expected, SPAN("id: "));
-    id_add(&r->expected, w.newest);
+    id_add(&r->expected, start.id);
     buffer_add(&r->expected, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     for (unsigned i = 0; i < r->count; i++)
         buffer_printf(&r->expected, "%s{\"room\":%s,\"online\":%u}", i > 0 ? "," : "",
@@ -1670,13 +1808,16 @@ static void expect_ready(struct reader *r)
 static void start_stream(struct reader *r, const struct start *start)
 {
     bool replay = expect_seek(r, start), chunked = r->stream.chunked;
-    expect_ready(r);
+    struct span rooms[SEATS];
+    for (unsigned i = 0; i < r->count; i++)
+        rooms[i] = name_of(r->seats[i].place);
+    expect_ready(r, start);
     check(stream_seek(w.hub, &r->stream, start, &r->out) == replay,
         "stream_seek returns whether there is a replay");
     r->hold = r->out.len;
     size_t begin = frame_begin(&r->out, chunked);
     buffer_add(&r->out, SPAN("id: "));
-    id_add(&r->out, hub_newest(w.hub));
+    id_add(&r->out, history_newest(w.hub, start, rooms, r->count));
     buffer_add(&r->out, SPAN("\nevent: ready\ndata: {\"rooms\":["));
     stream_add_online(&r->stream, &r->out);
     buffer_add(&r->out, SPAN("]}\n"));
@@ -1699,7 +1840,8 @@ static struct reader *draw_reader(void)
     return &w.readers[draw(w.reader_count)];
 }
 
-/* Draws where a reader starts: now, at the last few messages, or after an id. */
+/* Draws where a reader starts: now, at the last few messages, or after an id. A scoped reader with
+ * an id that was never given would continue from it, and miss what gets an earlier one. */
 static struct start draw_start(void)
 {
     struct start start = { .id = draw_id() };
@@ -1719,6 +1861,7 @@ static struct start draw_start(void)
     default:
         start.since = SINCE_ID;
     }
+    start.scoped = chance(2) && !id_before(w.last, start.id);
     return start;
 }
 
@@ -1727,6 +1870,7 @@ static struct start draw_start(void)
 static void come(struct reader *r)
 {
     struct plan plan = { .count = chance(2) ? 1 + draw(SEATS) : 1, .name = draw(12) };
+    plan.source = draw(SOURCES);
     unsigned first = draw(PLACES), stride = 1 + 2 * draw(PLACES / 2); /* so that all differ */
     for (unsigned i = 0; i < plan.count; i++)
         plan.places[i] = (first + i * stride) % PLACES;
@@ -1743,7 +1887,10 @@ static void come(struct reader *r)
     }
     struct page_query q = { .room = name_of(&w.places[plan.places[0]]), .limit = 1 + draw(20) };
     q.polls = true;
-    q.start = (struct start) { .since = SINCE_ID, .id = chance(2) ? w.newest : draw_id() };
+    q.start = (struct start) { .since = SINCE_ID, .scoped = chance(2) };
+    q.start.id = chance(2) ? newest_for(&(struct start) { .scoped = q.start.scoped },
+                                 &(struct place *) { &w.places[plan.places[0]] }, 1)
+                           : draw_id();
     plan.count = 1;
     plan.name = 0;
     if (check_page(&q))
@@ -1791,6 +1938,7 @@ static void crowd(void)
 {
     for (unsigned i = 0; i < w.reader_count; i++) {
         struct plan plan = { .places = { 3 }, .count = 1, .name = i % NAMES };
+        plan.source = draw(SOURCES);
         if (!w.readers[i].joined) {
             if (join(&w.readers[i], &plan))
                 start_stream(&w.readers[i], &plan.start);
@@ -2236,11 +2384,11 @@ static void check_refusal(void)
     for (unsigned i = 0; i < PLACES; i++) {
         if (w.places[i].online > 0)
             plan.places[0] = i;
-        if (!may_make(&w.places[i]))
+        if (may_open(&w.places[i], 0, false) != JOIN_OK)
             plan.places[1] = i;
     }
     if (r == w.readers + w.reader_count || w.places[plan.places[0]].online == 0 ||
-        may_make(&w.places[plan.places[1]]))
+        may_open(&w.places[plan.places[1]], 0, false) == JOIN_OK)
         return;
     uint64_t told = w.told;
     check(!join(r, &plan), "a stream does not make a room beyond the limit");
@@ -2389,6 +2537,7 @@ static void close_hub(void)
 /* Draws the options: histories as short as allowed, and few rooms, so that limits are reached. */
 static void draw_settings(void)
 {
+    static struct span only[] = { SPAN_INIT("lobby"), SPAN_INIT("ab") };
     static const size_t histories[] = { 16384, 16384, 32768, 262144 };
     static const unsigned max_rooms[] = { 0, 3, 6, PLACES };
     w.settings = (struct hub_settings) {
@@ -2396,6 +2545,8 @@ static void draw_settings(void)
         .max_rooms = max_rooms[draw(4)],
         .room_ttl_ms = chance(2) ? 3000 : 60000,
     };
+    if (chance(8)) /* the hub leaves it to its caller to refuse other rooms; a log can have them */
+        w.settings.allowed = (struct spans) { only, 2 };
 }
 
 /* Lets a reader join while the hub forgets the rooms that have no readers. The reader keeps its
@@ -2515,12 +2666,14 @@ static void walk(void)
 /* Checks --room only once, because it does not change during a walk. */
 static void check_allowed(void)
 {
+    const struct spans drawn = w.settings.allowed;
     struct span only[] = { SPAN("lobby"), SPAN("news") };
     w.settings.allowed = (struct spans) { only, 2 };
     check(hub_allows(w.hub, SPAN("news")), "a room that --room names is allowed");
     check(!hub_allows(w.hub, SPAN("new")), "a room that --room does not name is refused");
     w.settings.allowed = (struct spans) { NULL, 0 };
     check(hub_allows(w.hub, SPAN("new")), "without --room every room is allowed");
+    w.settings.allowed = drawn;
 }
 
 /* Removes the folder of the journal with all that is in it, even after a failure (die): the file of

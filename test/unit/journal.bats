@@ -65,6 +65,20 @@ END
   same "${#lines[@]}" 3
 }
 
+@test "each user has its own keys; those of addresses, and of records that do not say, are shared" {
+  reads unsigned-users
+  diff - <<<"$(sed -E 's/ (text|other) [0-9a-f]{8}/ \1/' <<<"$output")" <(
+    cat <<'END'
+damaged
+"a" 1760000000001-0 text
+"a" 1760000000002-0 text "k" of fedcba9876543210
+"a" 1760000000003-0 text
+"a" 1760000000004-0 text "k"
+"a" 1760000000005-0 other "k" of 0123456789abcdef
+END
+  )
+}
+
 @test "a journal with any byte cut off, changed, zeroed, removed or doubled gives no new message" {
   local file
   for file in whole no-state changed-byte; do

@@ -262,8 +262,8 @@ static int compare_rooms(const void *a, const void *b)
     return order != 0 ? order : (left.len > right.len) - (left.len < right.len);
 }
 
-/* Appends a line per message: room, id, kind, the CRC of its frame, and its key. These lines are
- * printed and compared. */
+/* Appends a line per message: room, id, kind, the CRC of its frame, its key, and whose key that is.
+ * These lines are printed and compared. */
 static void add_room(struct buffer *out, const struct room *room)
 {
     static const char *const kinds[] = { "chat", "text", "json", "binary", "other" };
@@ -279,6 +279,8 @@ static void add_room(struct buffer *out, const struct room *room)
         if (e->key != NULL) {
             buffer_add(out, SPAN(" "));
             json_string_add(out, (struct span) { e->key->bytes, e->key->len });
+            if (e->key->scope != 0)
+                buffer_printf(out, " of %016llx", (unsigned long long)e->key->scope);
         }
         buffer_add(out, SPAN("\n"));
     }
