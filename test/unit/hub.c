@@ -832,6 +832,30 @@ static struct asker *free_asker(void)
     return NULL;
 }
 
+/* Returns how many posts of a list, from number `from` on, are messages for this place. */
+static size_t count_for(const struct posts *posts, size_t from, const struct place *place)
+{
+    size_t count = 0;
+    for (size_t i = from; i < posts->count; i++)
+        count += !posts->at[i]->forgets && place_of(posts->at[i]) == place;
+    return count;
+}
+
+/* Checks that a room has memory for all its pending messages, so that hub_safe cannot fail, not
+ * even after the room has given back some. */
+static void check_reserved(const struct place *place)
+{
+    const struct room *room = room_find(w.hub, name_of(place));
+    if (room == NULL)
+        return;
+    size_t pending = count_for(&w.batch, 0, place) + count_for(&w.kept, 0, place) +
+                     count_for(&w.entering, w.entered, place);
+    uint64_t bytes = room->ring.head - room->ring.tail + room->pending_bytes;
+    check(room->ring.capacity >= (bytes < w.limit ? bytes : w.limit) &&
+              room->ring.entry_capacity >= room->ring.next - room->ring.first + pending,
+        "a ring has space for all pending messages");
+}
+
 /* A waiter's callback can publish again, so these are declared before it. */
 static void publish(struct message m);
 static void publish_anew(void);
@@ -940,6 +964,7 @@ static void check_new(const struct message *m, struct asker *a, struct place *pl
     a->post = post;
     a->waits = true;
     a->repeated = false;
+    check_reserved(place);
 }
 
 /* Publishes `m` and checks the hub's answer; takes ownership of m.body. Does nothing if all askers
@@ -1953,6 +1978,7 @@ static void check_settled(struct post *post, bool safe)
     }
     for (const struct asker *a = w.askers; a < w.askers + ASKERS; a++)
         check(!a->waits || a->post != post, "no waiter is left when its message is settled");
+    check_reserved(place);
     for (struct reader *r = w.readers; r < w.readers + w.reader_count; r++)
         if (r->joined && !r->poll && is_overrun(r))
             check_excuse(r, r->blocked, r->woken);
