@@ -213,6 +213,8 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   limit_is http.h HTTP_HEAD_MAX_BYTES 16384 '16 KiB, 100 fields, 8,000 bytes of URL'
   limit_is http.h HTTP_FIELDS_MAX 100 '100 fields'
   limit_is http.h HTTP_TARGET_MAX_BYTES 8000 '8,000 bytes of URL'
+  limit_is base/uri.h URI_PARAMETERS_MAX 64 '| parameters of a URL, names of rooms in it | 64 |'
+  limit_is net/limits.h LIMITS_POST_BYTES 4096 'every 4 KiB of a body'
   limit_is hub/rules.h MESSAGE_MAX_CHARACTERS 4096 '4096 characters'
   limit_is hub/stream.h STREAM_ROOMS_MAX 16 '| rooms of one stream | 16 |'
   limit_is hub/share.c SHARE_PARTS 4 'a quarter of `--max-rooms`'
