@@ -276,7 +276,8 @@ static int read_request_line(struct http_request *r, const char *bytes, size_t l
  *         |  searched      |  to search  |
  *         X - a : b        .  .  \r \n   .
  */
-static inline int next_line(struct http_request *r, const char *bytes, size_t limit, struct span *line)
+static inline int next_line(
+    struct http_request *r, const char *bytes, size_t limit, struct span *line)
 {
     size_t end = r->scanned, start = r->position;
     end += span_find((struct span) { bytes + end, limit - end }, '\n');

@@ -593,6 +593,7 @@ void hub_tick(struct hub *hub)
     table_trim(&hub->rooms);
     table_trim(&hub->names);
     table_trim(&hub->keys);
+    table_trim(&hub->shares);
     if (hub->body.capacity > SCRATCH_KEPT_BYTES)
         buffer_free(&hub->body);
     if (hub->frame.capacity > SCRATCH_KEPT_BYTES && hub->pending == 0)

@@ -174,9 +174,11 @@ void answer_problem_with(struct client *c, int status, const char *fields, const
     problem(c, status, fields, retry_after, detail);
 }
 
-void answer_too_fast(struct client *c, unsigned seconds, const char *detail)
+void answer_too_fast(struct client *c, unsigned seconds)
 {
-    problem(c, 429, "", seconds, detail);
+    problem(c, 429, "", seconds,
+        "Your address sends messages too fast, or too large ones: 4 KiB of a message count as one; "
+        "wait as long as Retry-After says.");
 }
 
 void answer_problem(struct client *c, int status, const char *detail)

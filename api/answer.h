@@ -44,9 +44,9 @@ void answer_json(struct client *c, int status, const struct buffer *body);
 void answer_problem(struct client *c, int status, const char *detail);
 void answer_problem_with(struct client *c, int status, const char *fields, const char *detail);
 
-/* Sends an error to a client that has reached its own limit, and may try again after some seconds.
- */
-void answer_too_fast(struct client *c, unsigned seconds, const char *detail);
+/* Sends the error for an address whose posts are over its allowance, and says after how many
+ * seconds it may try again. */
+void answer_too_fast(struct client *c, unsigned seconds);
 
 /* Sends a refusal and returns true, or returns false if `refusal` is NULL. */
 bool answer_refusal(struct client *c, const struct refusal *refusal);

@@ -38,7 +38,8 @@ void messages_start(struct hub *streams)
 
 /* ==== Refused messages ======================================================================= */
 
-/* Answers a POST that the hub has refused, with what the client can change. */
+/* Answers a POST, or a long poll in a new room, that the hub has refused, with what the client can
+ * change. */
 static void refuse(struct client *c, enum publish why)
 {
     static const struct {
@@ -62,6 +63,20 @@ static void refuse(struct client *c, enum publish why)
     if (why == PUBLISH_NO_ROOM || why == PUBLISH_NO_SHARE)
         limits_log(exchange_peer(c), LIMITS_ROOM);
     answer_problem(c, answers[why].status, answers[why].detail);
+}
+
+/* Counts a complete body whose length was not in its head. Returns false if it has answered 429,
+ * because bodies of the same address that have arrived meanwhile have used up its allowance. */
+static bool count_body(struct client *c)
+{
+    const struct http_request *r = exchange_request(c);
+    unsigned seconds = limits_owes(exchange_peer(c));
+    if (seconds > 0) {
+        answer_too_fast(c, seconds);
+        return false;
+    }
+    limits_post_more(exchange_peer(c), r->chunked ? 0 : r->content_length, r->body_len);
+    return true;
 }
 
 /* ==== POST /messages ========================================================================= */
@@ -253,10 +268,9 @@ static void publish(struct client *c, const struct message *m)
  * of a JSON message, and must precede hub_publish, which creates a missing room. */
 void messages_post(struct client *c, const struct token *token)
 {
-    const struct http_request *r = exchange_request(c);
     struct message m;
-    limits_post_more(exchange_peer(c), r->chunked ? 0 : r->content_length, r->body_len);
-    if (read_message(c, token, &m) && !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
+    if (count_body(c) && read_message(c, token, &m) &&
+        !answer_refusal(c, access_rooms(hub, token, &m.room, 1)))
         publish(c, &m);
 }
 
@@ -355,17 +369,23 @@ static const char *read_page_query(
  * not an EventSource. */
 static void hold(struct client *c, const struct token *token, unsigned seconds)
 {
-    struct span none = { NULL, 0 };
+    struct span room = exchange_query(c)->room, none = { NULL, 0 };
     enum limit limit = limits_stream(exchange_peer(c));
-    if (limit == LIMIT_ADDRESS)
+    if (limit == LIMIT_ADDRESS) {
         answer_problem(
             c, 429, "Your address has too many streams open; close one, or leave out `wait`.");
-    else if (limit == LIMIT_SERVER ||
-             client_join(c, &exchange_query(c)->room, 1, none, false, token->expires) != JOIN_OK)
+        return;
+    }
+    enum join join = JOIN_NO_MEMORY;
+    if (limit == LIMIT_NONE)
+        join = client_join(c, &room, 1, none, false, token->expires);
+    if (join == JOIN_OK)
+        client_poll(c, seconds, answer_poll);
+    else if (join == JOIN_NO_MEMORY)
         answer_problem(c, 503,
             "The server cannot hold another request now; try again later, or leave out `wait`.");
     else
-        client_poll(c, seconds, answer_poll);
+        refuse(c, join == JOIN_NO_ROOM ? PUBLISH_NO_ROOM : PUBLISH_NO_SHARE);
 }
 
 /* Answers with a page at once, unless the page is empty and `wait` was given. HEAD and a drain

@@ -188,9 +188,7 @@ static bool admit_post(struct client *c)
     }
     unsigned seconds = limits_post(exchange_peer(c), exchange_request(c)->content_length);
     if (seconds > 0)
-        answer_too_fast(c, seconds,
-            "Your address sends messages too fast, or too large ones: 4 KiB of a message count as "
-            "one; wait as long as Retry-After says.");
+        answer_too_fast(c, seconds);
     return seconds == 0;
 }
 

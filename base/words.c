@@ -2,8 +2,8 @@
  *
  * Strictness here is a defence. Most request smuggling begins with a byte that two servers on the
  * path read differently: a control character in a field, a space in a name, a line end hidden in a
- * quoted string. Whatever the grammar does not allow is refused, even if the value is not needed.
- */
+ * quoted string. Whatever the grammar does not allow is refused, even if the value is not
+ * needed. */
 
 #include "base/words.h"
 

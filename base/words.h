@@ -21,8 +21,8 @@ static inline bool words_is(enum words_class class, char c)
     return (words_classes[(unsigned char)c] & class) != 0;
 }
 
-/* Returns the number of characters of this class at the front of `s`. Inline, so that the class is a
- * constant in the loop. */
+/* Returns the number of characters of this class at the front of `s`. Inline, so that the class is
+ * a constant in the loop. */
 static inline size_t words_count(enum words_class class, struct span s)
 {
     size_t len = 0;

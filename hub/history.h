@@ -13,7 +13,7 @@ struct room;
 enum {
     HISTORY_MAX = 500,          /* the most messages in a stream's history or in a page */
     HISTORY_PAGE_BYTES = 65536, /* a page's elements are no longer than this, unless it has one */
-    HISTORY_ROOMS_MAX = 500,    /* a longer list of rooms has only those with messages */
+    HISTORY_ROOMS_MAX = 300,    /* a longer list of rooms has only those with messages */
 };
 
 /* Where a stream or a page begins to read. SINCE_UNKNOWN: the given id is malformed. */

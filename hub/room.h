@@ -132,7 +132,7 @@ struct hub {
     bool clock_behind; /* it was logged that the clock is behind the ids */
     bool damage;       /* something that was stored could not be restored */
     struct link due_rooms;
-    struct link behind; /* streams that wait for their turn because they were blocked: turn.h */
+    struct link behind; /* streams that were blocked, or have used their share: turn.h */
     struct link changed_rooms;
     struct link silent_rooms; /* the longest silent first */
     struct link used_rooms;

@@ -47,6 +47,7 @@ struct stream {
     bool chunked;
     bool present; /* counts in presence */
     bool blocked; /* it could not take everything it was offered */
+    bool behind;  /* it waits in the hub's list `behind`: see turn_wake */
 };
 
 /* What the owner of a stream did in the stream's turn. */

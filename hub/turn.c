@@ -13,9 +13,13 @@
 #include "hub/room.h"
 
 /* Only the first member's link is in `behind`; the others are in no list, so that no room wakes the
- * stream meanwhile. */
+ * stream meanwhile. A stream that is there keeps its place: its socket is reported in every turn,
+ * and would otherwise move it behind all others each time. */
 void turn_wake(struct hub *hub, struct stream *stream)
 {
+    if (stream->behind)
+        return;
+    stream->behind = true;
     for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_remove(&m->link);
     list_append(&hub->behind, &stream->first.link);
@@ -30,7 +34,7 @@ void turn_serve(struct hub *hub, struct stream *stream)
     for (struct member *m = &stream->first; m != NULL; m = m->also)
         list_remove(&m->link);
     hub->blocked -= stream->blocked;
-    stream->blocked = false;
+    stream->blocked = stream->behind = false;
     enum served served = hub->owner.serve(stream);
     if (served == SERVED_GONE)
         return;

@@ -83,10 +83,9 @@ static void reset_at_close(const struct client *c, enum outcome why)
 }
 
 /* Closes a connection in any state; a second call does nothing. client_set_peer, which may free the
- * peer, follows whatever needs the peer: its queue and its counts. close(2) also removes
- * the socket from epoll, because no other process has it open (a forked child closes its copies:
- * compact.c). The client enters the list `dead` by its link `deadline`, so closing needs no memory
- * and cannot fail. */
+ * peer, follows whatever needs the peer: its queue and its counts. close(2) also removes the socket
+ * from epoll, because no other process has it open (a forked child closes its copies: compact.c).
+ * The client enters the list `dead` by its link `deadline`, so closing cannot fail. */
 static void close_client(struct client *c, enum outcome why)
 {
     if (c->state == CLIENT_CLOSED)
@@ -235,7 +234,7 @@ static void linger(struct client *c)
  * that sends a hundred requests at once does not keep the others waiting. */
 static void finish_answer(struct client *c)
 {
-    if (c->close) {
+    if (c->close || draining) {
         linger(c);
         return;
     }

@@ -19,6 +19,7 @@
  *     HEAD        EPOLLIN             the head is complete     10 s: 408, or CLOSED if no byte came
  *       kept      EPOLLIN             a request begins         60 s: CLOSED
  *     BODY        EPOLLIN             the body is complete     30 s: 408
+ *       queued    as before, or none  it is its turn           none: see rotation.h
  *     WAITING     EPOLLIN, then none  the message is settled   none: the keeper always settles
  *       a poll    EPOLLRDHUP          a message arrives        as requested: an empty page
  *     ANSWERING   EPOLLOUT            the rest is sent         30 s without progress: CLOSED

@@ -52,7 +52,7 @@ void deadline_start(int64_t heartbeat_ms)
 }
 
 /* Moves the client to the end of a queue. list_move also removes it from a caller's list: see
- * deadline_take. */
+ * deadline_take_all. */
 static inline void enter(struct client *c, unsigned kind)
 {
     list_move(&queues[kind], &c->deadline);

@@ -9,7 +9,7 @@
  *     DEADLINE_STREAM   ──► due at 111 ──► due at 111 ──► due at 125      timeout 15 s
  *                           only the first column is checked
  *
- * Every client is in exactly one queue. */
+ * Every client is in exactly one of these queues, or in one of rotation.h. */
 
 #ifndef DEADLINE_H
 #define DEADLINE_H

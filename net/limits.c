@@ -182,15 +182,24 @@ static int64_t post_us(uint64_t bytes)
     return (int64_t)(us > least ? us : least);
 }
 
-/* Uses the peer's allowance: see peers_post. The turn's clock is exact enough. */
-unsigned limits_post(struct peer *peer, uint64_t bytes)
+/* Uses the peer's allowance: see peers_post. The turn's clock is exact enough. Returns the seconds
+ * to wait, rounded up. */
+static unsigned post(struct peer *peer, int64_t cost_us)
 {
-    if (settings->post_rate == 0 || peer == NULL)
-        return 0;
-    int64_t wait_us = peers_post(peer, post_us(bytes), clock_mono_us());
+    int64_t wait_us = peers_post(peer, cost_us, clock_mono_us());
     if (wait_us > 0)
         limits_log(peer, LIMITS_POST);
     return (unsigned)((wait_us + 999999) / 1000000);
+}
+
+unsigned limits_post(struct peer *peer, uint64_t bytes)
+{
+    return settings->post_rate > 0 && peer != NULL ? post(peer, post_us(bytes)) : 0;
+}
+
+unsigned limits_owes(struct peer *peer)
+{
+    return settings->post_rate > 0 && peer != NULL ? post(peer, 0) : 0;
 }
 
 void limits_post_more(struct peer *peer, uint64_t counted, uint64_t bytes)

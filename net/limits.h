@@ -46,8 +46,13 @@ enum limit limits_stream(const struct peer *peer);
 enum { LIMITS_POST_BYTES = 4096 };
 unsigned limits_post(struct peer *peer, uint64_t bytes);
 
+/* Returns 0, or how many seconds the address must wait because it owes more than a burst. Call this
+ * when a body is complete: posts whose heads were allowed may all be found to be larger. */
+unsigned limits_owes(struct peer *peer);
+
 /* Counts a post that was counted as `counted` bytes as `bytes`: a chunked body has no length in its
- * head, and a frame can be longer than the body of its post. The address may owe the difference. */
+ * head, and a frame can be longer than the body of its post. The address may owe the difference,
+ * that is one body more than its burst. */
 void limits_post_more(struct peer *peer, uint64_t counted, uint64_t bytes);
 
 /* Returns the number by which the hub knows the address (hub/share.h): 0 if no limit per address

@@ -37,7 +37,7 @@ static void forget(struct peer *peer)
 
 /* Removes one idle peer whose posts are paid for. Runs at each arrival and each departure: a peer
  * that becomes idle has caused one of each, so more peers are removed than added, without a timer
- * or a long walk. Only the head is checked, because no peer owes more than a few bursts. */
+ * or a long walk. Only the head is checked, because no peer owes more than three bursts. */
 static void sweep(int64_t now_us)
 {
     if (list_empty(&idle))

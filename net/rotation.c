@@ -41,7 +41,7 @@ void rotation_add(struct client *c)
 
 /* Takes the first client of the first address, and moves the address to the end of the rotation if
  * more of its clients wait. Returns NULL if that address has none, because they were closed. */
-static struct client *next(void)
+static struct client *next_client(void)
 {
     struct waiting *queue = CONTAINER(rotation.next, struct waiting, turn);
     struct client *c = NULL;
@@ -62,7 +62,7 @@ void rotation_run(void (*handle)(struct client *))
         return;
     int64_t until_us = clock_now_us(CLOCK_MONOTONIC) + HANDLE_US;
     do {
-        struct client *c = next();
+        struct client *c = next_client();
         if (c != NULL)
             handle(c);
     } while (!list_empty(&rotation) && clock_now_us(CLOCK_MONOTONIC) < until_us);

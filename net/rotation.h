@@ -11,7 +11,7 @@
  *      10.0.0.8     ──►  c7
  *      10.0.0.9     ──►  c8  c9
  *
- * Each turn of the loop handles requests for a few milliseconds; the others wait for the next turn.
+ * Each turn of the loop handles requests for 2 milliseconds; the others wait for the next turn.
  * A new request of a quiet address thus waits for the rest of one turn, and then for one request of
  * each other address at most. */
 

@@ -172,8 +172,7 @@ static void write_range(struct writer *w, int fd, uint64_t from, uint64_t to)
  * does not need it.
  *
  *      before   ... journal file alive ...     copies above 5, so that no dup2 closes one
- *      after    0 1 2 journal=3 file=4 alive=5
- */
+ *      after    0 1 2 journal=3 file=4 alive=5 */
 static void become_child(pid_t parent, int journal, int file, int alive)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);

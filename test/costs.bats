@@ -91,6 +91,43 @@ size() { # PATH [curl options]
   same "$(posts 1 --interface 127.0.0.3)" '1 429'
 }
 
+# Sends the heads of COUNT posts with the body in the file `body`, waits until the server has read them,
+# and sends the bodies; prints how often each status came.
+heads_first() { # COUNT FIELD
+  local i fd fds=() answer
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s\r\nExpect: 100-continue\r\n\r\n' "$2" >head
+  for ((i = 0; i < $1; i++)); do
+    connect fd
+    fds+=("$fd")
+    cat head >&"$fd"
+    read -r answer <&"$fd" # 100 Continue
+    read -r answer <&"$fd"
+  done
+  for fd in "${fds[@]}"; do
+    cat body >&"$fd"
+  done
+  for fd in "${fds[@]}"; do
+    read -r answer <&"$fd"
+    echo "${answer:9:3}"
+    exec {fd}>&-
+  done | sort | uniq -c | xargs
+}
+
+@test "bodies that come after all of their heads get no more than the allowance and one body" {
+  start_server --post-rate 5
+  printf '{"data":"%s"}' "$(times 64000 z)" >plain
+  { printf '%x\r\n' "$(wc -c <plain)" && cat plain && printf '\r\n0\r\n\r\n'; } >body
+  same "$(heads_first 20 'Transfer-Encoding: chunked')" '1 201 19 429'
+  stop_server
+  start_server --post-rate 5
+  printf '{"data":"%s"}' "$(times 2000 '\n')" >body
+  between "$(heads_first 20 "Content-Length: $(wc -c <body)" | cut -d ' ' -f 1)" 1 4
+  stop_server
+  start_server --post-rate 5
+  printf '{"data":"%s"}' "$(times 2000 z)" >body
+  same "$(heads_first 20 "Content-Length: $(wc -c <body)")" '20 201'
+}
+
 @test "a message that is longer in the stream than in its post counts with its length there" {
   start_server --post-rate 1
   printf '{"data":"%s"}' "$(times 2000 '\n')" >body # 4,011 bytes, but 14,000 in the stream
@@ -272,6 +309,27 @@ fill_with_controls() { # COUNT
   ask '/messages?limit=500'
   same "$(jq -c '[.messages[].message]' <<<"$BODY" | jq 'length')" 20
   between "$(jq '[.messages[].message] | index("y")' <<<"$BODY")" 0 1
+}
+
+@test "a drain ends connections whose answers are being read, without waiting for its end" {
+  local fd begin
+  start_server --drain 60 --history 64M --max-body 17M
+  { printf '{"data":"' && head -c 16M /dev/zero | tr '\0' z && printf '"}'; } >body
+  same "$(posts 1)" '1 201'
+  connect fd
+  printf 'GET /messages?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n' >&"$fd"
+  eventually '[ "$(ss -tnH "sport = :$PORT" | awk "{ s += \$3 } END { print (s > 10000) }")" = 1 ]'
+  kill -STOP "$SERVER_PID"
+  eventually 'grep -q "^State:.T" "/proc/$SERVER_PID/status"'
+  cat <&"$fd" >answers 3>&- & # so that the socket has room when the server looks
+  CLIENTS+=("$!")
+  eventually '[ "$(ss -tnH "sport = :$PORT" | awk "{ s += \$3 } END { print s + 0 }")" = 0 ]'
+  begin=$SECONDS
+  kill "$SERVER_PID"
+  kill -CONT "$SERVER_PID"
+  exec {fd}>&-
+  eventually '! is_running "$SERVER_PID"'
+  between $((SECONDS - begin)) 0 30
 }
 
 @test "pipelined requests of one client are answered in order, and all of them" {

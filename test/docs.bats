@@ -219,7 +219,7 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   limit_is hub/stream.h STREAM_ROOMS_MAX 16 '| rooms of one stream | 16 |'
   limit_is hub/share.c SHARE_PARTS 4 'a quarter of `--max-rooms`'
   limit_is hub/presence.h PRESENCE_SOURCE_MAX 16 '| names of one address that a room shows | 16 |'
-  limit_is hub/history.h HISTORY_ROOMS_MAX 500 '| rooms in `GET /rooms` | 500,'
+  limit_is hub/history.h HISTORY_ROOMS_MAX 300 '| rooms in `GET /rooms` | 300,'
   limit_is net/limits.c SPARE_CONNECTIONS 32 '32 more than that'
   limit_is net/limits.c RESERVED_DESCRIPTORS 32 '1/32 of them, but at least 32'
   limit_is net/limits.c BUFFERED_MAX_BYTES '64 << 20' '64 MiB plus eight bodies of the maximum size'

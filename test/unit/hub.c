@@ -1903,7 +1903,8 @@ static void come(struct reader *r)
     start_poll(r);
 }
 
-/* Lets a blocked reader take more bytes, as when epoll reports EPOLLOUT. */
+/* Lets a blocked reader take more bytes, as when epoll reports EPOLLOUT, which it does in every
+ * turn: a reader that waits already must keep its place, or others could pass it for ever. */
 static void wake(struct reader *r)
 {
     static const uint32_t most[] = { 1, 2, 30, 3000, 20000 };
@@ -1912,8 +1913,10 @@ static void wake(struct reader *r)
     r->budget = draw(most[draw(5)]);
     if (!r->woken)
         r->lost_before_woken = is_overrun(r);
+    const struct link *last = r->woken ? w.hub->behind.prev : &r->stream.first.link;
     r->woken = true;
     turn_wake(w.hub, &r->stream);
+    check(w.hub->behind.prev == last, "a stream that is woken again keeps its place");
 }
 
 /* Sends a heartbeat, which is not from a ring. It comes between two frames, or not at all. */
