@@ -514,7 +514,7 @@ static inline char *put_escape(struct span *text, char letter, char *out)
             scan_skip(text, 1);
             return out + 1;
         }
-        number = 0x2000 | (text->at[2] & 0x2fu);
+        number = 0x2000 | ((unsigned char)text->at[2] & 0x2f);
         letter = 'u';
         scan_skip(text, 2);
     }
