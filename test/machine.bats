@@ -124,7 +124,7 @@ complete() { # COUNT
   local keys
   mkfifo keys
   exec {keys}<>keys
-  printf '#!/bin/sh\necho $$ >pid\nexec %q --log-level debug --listen unix:%q\n' "$SSECHAT" "$PWD/socket" >start
+  printf '#!/bin/sh\necho $$ >pid\nexec env --default-signal=HUP %q --log-level debug --listen unix:%q\n' "$SSECHAT" "$PWD/socket" >start
   chmod +x start
   script -qfec ./start seen <&"$keys" >/dev/null 2>&1 3>&- &
   CLIENTS+=("$!")
@@ -266,7 +266,7 @@ closes() {
 
 @test "SIGHUP drains as SIGTERM does, and a second SIGHUP does not end the drain" {
   local slow
-  start_server --drain 60
+  start_through 'exec env --default-signal=HUP' --drain 60 # the tests themselves may run under nohup
   listen stream ''
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n' >&"$slow"
@@ -284,7 +284,7 @@ closes() {
 
 @test "when its terminal is closed, the server drains" {
   local keys terminal
-  printf '#!/bin/sh\necho $$ >pid\nexec %q --listen unix:%q 2>log\n' "$SSECHAT" "$PWD/socket" >start
+  printf '#!/bin/sh\necho $$ >pid\nexec env --default-signal=HUP %q --listen unix:%q 2>log\n' "$SSECHAT" "$PWD/socket" >start
   chmod +x start
   mkfifo keys
   exec {keys}<>keys
