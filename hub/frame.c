@@ -280,13 +280,17 @@ void frame_retry(struct buffer *out, uint64_t ms, bool chunked)
  * once: an escaped LF is shorter than the "data: " that it replaces. */
 static void text_to_json(struct buffer *out, struct span lines)
 {
-    struct span line;
     char *begin = buffer_reserve(out, JSON_ESCAPED_MAX(lines.len)), *to = begin;
     if (begin == NULL)
         return;
     *to++ = '"';
-    while (take_line(&lines, SPAN("data: "), &line)) {
-        to += json_escape_inside(line, to);
+    while (scan_take_text(&lines, SPAN("data: "))) {
+        if (!scan_next_is(lines, '\n')) { /* an empty line costs no search */
+            struct span line = { lines.at, span_find(lines, '\n') };
+            to += json_escape_inside(line, to);
+            scan_skip(&lines, line.len);
+        }
+        scan_take(&lines, '\n');
         to = span_put(to, SPAN("\\n"));
     }
     if (to > begin + 1) /* no LF follows the last line */
