@@ -1840,6 +1840,17 @@ static struct reader *draw_reader(void)
     return &w.readers[draw(w.reader_count)];
 }
 
+/* Returns whether this is the id of one of the latest messages of a place. */
+static bool is_of_post(struct id id)
+{
+    enum { LATEST = 100 };
+    for (const struct place *place = w.places; place < w.places + PLACES; place++)
+        for (size_t i = 0; i < LATEST && i < place->posts.count; i++)
+            if (id_equal(post_of(place, place->posts.count - 1 - i)->id, id))
+                return true;
+    return false;
+}
+
 /* Draws where a reader starts: now, at the last few messages, or after an id. A scoped reader with
  * an id that was never given would continue from it, and miss what gets an earlier one. */
 static struct start draw_start(void)
@@ -1861,7 +1872,7 @@ static struct start draw_start(void)
     default:
         start.since = SINCE_ID;
     }
-    start.scoped = chance(2) && !id_before(w.last, start.id);
+    start.scoped = chance(2) && (start.since != SINCE_ID || is_of_post(start.id));
     return start;
 }
 
