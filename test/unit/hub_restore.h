@@ -459,6 +459,9 @@ static void recount(struct id loaded)
         w.all.at[i]->marked = false;
     for (struct place *p = w.places; p < w.places + PLACES; p++) {
         p->dropped = (struct id) { 0, 0 };
+        for (size_t at = 0; at < p->first;
+             at++) /* beyond the limits, also those of other histories */
+            raise_id(&p->dropped, post_of(p, at)->id);
         for (size_t at = p->first; at < p->posts.count; at++)
             post_of(p, at)->marked = true;
     }
