@@ -562,7 +562,9 @@ END
   listen other "name=n0063$long" --interface 127.0.0.2
   same "$(events_of other presence '.data.names | [length, .[17][:5], .[18]]')" '[19,"n0063","zoe"]'
   listen both "name=n0000$long" --interface 127.0.0.2
-  same "$(events_of both presence '.data.names | [length, .[1][:5], .[2][:5], .[17][:5]]')" '[20,"n0000","n0001","n0016"]'
+  # It counts for either of the two addresses.
+  same "$(events_of both presence '.data.names | [.[1][:5], .[2][:5]]')" '["n0000","n0001"]'
+  between "$(events_of both presence '.data.names | length')" 19 20
   tell 'leave 55'
   eventually '[ "$(events_of late presence "[.data.online, (.data.names | length)]" | tail -n 1)" = "[14,12]" ]'
 }
