@@ -116,7 +116,7 @@ static char *put_end(char *to, char *lead)
     size_t size = (size_t)(to - lead) - FRAME_LEAD_BYTES;
     must(size <= UINT32_MAX);
     scan_put_hex(lead, 8, size);
-    memcpy(lead + 8, "\r\n", 2);
+    span_put(lead + 8, SPAN("\r\n"));
     return span_put(to, SPAN("\r\n"));
 }
 

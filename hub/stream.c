@@ -198,9 +198,11 @@ static void gather_span(const struct member *m, struct gather *g)
  * tails is the only cost of slow clients. */
 bool stream_gather(struct stream *stream, struct gather *g)
 {
-    for (const struct member *m = &stream->first; m != NULL; m = m->also)
+    const struct member *m = &stream->first;
+    do {
         if (m->cursor < m->room->ring.tail)
             return false;
+    } while ((m = m->also) != NULL);
     g->all = true;
     if (is_plain(stream))
         gather_span(&stream->first, g);
