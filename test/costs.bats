@@ -3,7 +3,7 @@
 # unread answers, many requests at once.
 #
 # The clients of a test are told apart by X-Forwarded-For, or by their addresses in 127.0.0.0/8.
-# shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2119,SC2120,SC2153
+# shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2059,SC2093,SC2094,SC2119,SC2120,SC2153
 #
 # seconds: 90
 
@@ -95,11 +95,11 @@ size() { # PATH [curl options]
 # and sends the bodies; prints how often each status came.
 heads_first() { # COUNT FIELD
   local i fd fds=() answer
-  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s\r\nExpect: 100-continue\r\n\r\n' "$2" >head
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n%s\r\nExpect: 100-continue\r\n\r\n' "$2" >head.first
   for ((i = 0; i < $1; i++)); do
     connect fd
     fds+=("$fd")
-    cat head >&"$fd"
+    cat head.first >&"$fd"
     read -r answer <&"$fd" # 100 Continue
     read -r answer <&"$fd"
   done
@@ -252,7 +252,7 @@ fill_with_controls() { # COUNT
   ask /messages -H "$(by 10.0.0.4)"
   same "$(jq '.messages[0].data | length' <<<"$BODY")" 400000
   for i in {1..6}; do
-    accepts '{"data":"a replay","room":"r'$i'"}'
+    accepts '{"data":"a replay","room":"r'"$i"'"}'
   done
   listen replay 'room=lobby,r1,r2,r3,r4,r5,r6&history=10' -H "$(by 10.0.0.4)"
   same "$(names replay | tr ' ' '\n' | uniq | paste -sd ' ')" 'retry message ready presence'
