@@ -560,6 +560,8 @@ static void end_head(struct slot *s)
         s->state = CHUNK_FIRST;
     else if (s->closes)
         s->state = PLAIN;
+    else if (status == 200 && field_of(s, "\r\nContent-Type: application/json\r\n") != NULL)
+        s->state = HEAD; /* to a HEAD, without a page; a body would not pass for the next head */
     else
         malformed(
             s, "a head has no length, no chunks and no close, so the end of the body is unknown");
