@@ -194,8 +194,7 @@ static void gather_span(const struct member *m, struct gather *g)
     g->count = ring_pieces(&m->room->ring, m->cursor, end, g->pieces);
 }
 
-/* Sets `all` to true; merging sets it to false when no further piece fits. Comparing cursors with
- * tails is the only cost of slow clients. */
+/* Comparing cursors with tails is the only cost of slow clients. */
 bool stream_gather(struct stream *stream, struct gather *g)
 {
     const struct member *m = &stream->first;
@@ -203,7 +202,7 @@ bool stream_gather(struct stream *stream, struct gather *g)
         if (m->cursor < m->room->ring.tail)
             return false;
     } while ((m = m->also) != NULL);
-    g->all = true;
+    g->all = true; /* until merging finds that no further piece fits */
     if (is_plain(stream))
         gather_span(&stream->first, g);
     else

@@ -59,6 +59,10 @@ finds_nothing() {
   refuses 400 "{\"data\":$(times 70 '[')"
   refuses 413 "{\"data\":\"$(times 9000 x)\"}"
   ask '/events?room=a/b'
+  for i in d e f g h i j k; do
+    post "{\"room\":\"$i\",\"message\":\"x\"}"
+  done
+  same "$STATUS" 503 # no more rooms
   ask '/events?room=d,e,f,g,h,i,j,k'
   contains "$BODY" '"rooms"'
   ask / -X BREW
