@@ -20,9 +20,8 @@
 
 #include <unistd.h>
 
-/* Retry-After is 1 s if a client has reached its own limit, unless the limit says more exactly when
- * it allows more, and 5 s if the server is short of a resource, which affects all clients at once.
- */
+/* Retry-After is 1 s if a client has reached its own limit, unless that limit knows when it allows
+ * more, and 5 s if the server is short of a resource, which affects all clients at once. */
 enum { RETRY_AFTER_OWN_SECONDS = 1, RETRY_AFTER_SECONDS = 5 };
 
 /* A body can be a large page of history; a buffer that grew beyond this size is freed after use. */

@@ -1,6 +1,6 @@
 /* deadline.c - the queues of deadline.h.
  *
- * Each turn checks the heads of nine queues. The sixty queues of long polls, one per length, are
+ * Each turn checks the heads of eight queues. The sixty queues of long polls, one per length, are
  * mostly empty, so a bit mask marks the queues that may have clients, and only those are checked.
  * Bits are set eagerly and cleared lazily, when a queue is found empty, because a client that
  * leaves a queue does not know whether it was the last.
@@ -41,7 +41,6 @@ void deadline_start(int64_t heartbeat_ms)
         [DEADLINE_STALLED] = 60 * SECOND_MS,
     };
     memcpy(timeouts_ms, given, sizeof given);
-    timeouts_ms[DEADLINE_READY] = never_ms;
     timeouts_ms[DEADLINE_NONE] = never_ms;
     timeouts_ms[DEADLINE_STREAM] = heartbeat_ms > 0 ? heartbeat_ms : never_ms;
     for (int kind = 0; kind < DEADLINE_COUNT; kind++) {

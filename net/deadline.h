@@ -27,10 +27,10 @@ enum deadline {
     DEADLINE_LINGER,
     DEADLINE_STREAM,  /* until the next heartbeat */
     DEADLINE_STALLED, /* since the socket last accepted a part of a stream */
-    DEADLINE_READY,   /* no deadline: the request waits in the queue of its address: rotation.h */
     DEADLINE_NONE,    /* no deadline: the keeper ends the wait */
     DEADLINE_POLL,    /* long polls: one queue per length, 1 to CLIENT_POLL_MAX_SECONDS */
-    DEADLINE_COUNT = DEADLINE_POLL + 60
+    DEADLINE_COUNT = DEADLINE_POLL + 60, /* the number of queues */
+    DEADLINE_READY, /* no deadline, and no queue here: the client is in one of rotation.h */
 };
 
 /* Call this once, before any other function here. A `heartbeat_ms` of 0 means no heartbeats. */

@@ -5,8 +5,8 @@
  * constant time, however many requests wait.
  *
  * Requests are counted, not their costs: an address whose requests are all expensive gets more time
- * than others. The dearest request takes a fraction of a millisecond, so the wait of the others
- * stays small, and an exact account would need a clock reading before and after each request. */
+ * than others. A dear page takes half a millisecond. A POST of 64 KiB can take five, but its bytes
+ * count against --post-rate. So the wait of the others stays small. */
 
 #include "net/rotation.h"
 

@@ -20,7 +20,7 @@
  *
  * All is measured --runs times; the figures are medians, the counts sums. It prints three tables
  * in Markdown, for docs/costs.md, and for each goal whether it passes. The exit code is 1 if a
- * bystander's stream was closed, a request of his refused or a message lost, or a reader cut; a
+ * bystander's stream was closed, one of its requests refused or a message lost, or a reader cut; a
  * time that misses its goal does not count, because the machine may have been busy. --quick makes
  * every part so short that only this exit code has a meaning. */
 

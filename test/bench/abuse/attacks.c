@@ -1,7 +1,7 @@
 /* attacks.c - part 2: what a bystander sees while one, three and ten addresses attack.
  *
  * A run has one server with default options; each attack comes from addresses that have not been
- * seen before. The bystander's streams are opened anew for each attack. */
+ * seen before. The bystander opens its streams again for each attack. */
 
 #include "test/bench/abuse/abuse.h"
 
