@@ -312,6 +312,7 @@ static const struct {
     [HTTP_ACCEPT_ENCODING] = { SPAN_INIT("Accept-Encoding"), false },
     [HTTP_AUTHORIZATION] = { SPAN_INIT("Authorization"), true },
     [HTTP_CONNECTION] = { SPAN_INIT("Connection"), false },
+    [HTTP_CONTENT_ENCODING] = { SPAN_INIT("Content-Encoding"), false },
     [HTTP_CONTENT_LENGTH] = { SPAN_INIT("Content-Length"), false },
     [HTTP_CONTENT_TYPE] = { SPAN_INIT("Content-Type"), true },
     [HTTP_COOKIE] = { SPAN_INIT("Cookie"), false },
@@ -320,22 +321,27 @@ static const struct {
     [HTTP_HOST] = { SPAN_INIT("Host"), true },
     [HTTP_IDEMPOTENCY_KEY] = { SPAN_INIT("Idempotency-Key"), true },
     [HTTP_IF_NONE_MATCH] = { SPAN_INIT("If-None-Match"), false },
+    [HTTP_IF_RANGE] = { SPAN_INIT("If-Range"), true },
     [HTTP_LAST_EVENT_ID] = { SPAN_INIT("Last-Event-ID"), true },
     [HTTP_ORIGIN] = { SPAN_INIT("Origin"), true },
+    [HTTP_RANGE] = { SPAN_INIT("Range"), true },
     [HTTP_TRANSFER_ENCODING] = { SPAN_INIT("Transfer-Encoding"), false },
     [HTTP_X_FORWARDED_FOR] = { SPAN_INIT("X-Forwarded-For"), false },
 };
 
 /* The known fields by the length of their names, one bit each. */
-static const uint16_t KNOWN_BY_LENGTH[] = {
+static const uint32_t KNOWN_BY_LENGTH[] = {
     [4] = 1 << HTTP_HOST,
+    [5] = 1 << HTTP_RANGE,
     [6] = 1 << HTTP_COOKIE | 1 << HTTP_EXPECT | 1 << HTTP_ORIGIN,
+    [8] = 1 << HTTP_IF_RANGE,
     [9] = 1 << HTTP_FORWARDED,
     [10] = 1 << HTTP_CONNECTION,
     [12] = 1 << HTTP_CONTENT_TYPE,
     [13] = 1 << HTTP_AUTHORIZATION | 1 << HTTP_IF_NONE_MATCH | 1 << HTTP_LAST_EVENT_ID,
     [14] = 1 << HTTP_CONTENT_LENGTH,
     [15] = 1 << HTTP_ACCEPT_ENCODING | 1 << HTTP_IDEMPOTENCY_KEY | 1 << HTTP_X_FORWARDED_FOR,
+    [16] = 1 << HTTP_CONTENT_ENCODING,
     [17] = 1 << HTTP_TRANSFER_ENCODING,
 };
 
@@ -365,7 +371,7 @@ static int keep_field(struct http_request *r, const char *bytes, struct span lin
         return 1;
     if (KNOWN_FIELDS[known].once && http_has(r, (enum http_field)known))
         return -400;
-    r->known |= (uint16_t)(1 << known);
+    r->known |= UINT32_C(1) << known;
     r->fields[r->field_count].name = (uint8_t)known;
     r->fields[r->field_count].value = part_of(value, bytes);
     r->field_count++;

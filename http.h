@@ -28,26 +28,6 @@ enum http_method {
     HTTP_UNKNOWN_METHOD
 };
 
-/* The fields that the server reads. Others are checked for syntax, counted and dropped. */
-enum http_field {
-    HTTP_ACCEPT_ENCODING,
-    HTTP_AUTHORIZATION,
-    HTTP_CONNECTION,
-    HTTP_CONTENT_LENGTH,
-    HTTP_CONTENT_TYPE,
-    HTTP_COOKIE,
-    HTTP_EXPECT,
-    HTTP_FORWARDED,
-    HTTP_HOST,
-    HTTP_IDEMPOTENCY_KEY,
-    HTTP_IF_NONE_MATCH,
-    HTTP_LAST_EVENT_ID,
-    HTTP_ORIGIN,
-    HTTP_TRANSFER_ENCODING,
-    HTTP_X_FORWARDED_FOR,
-    HTTP_OTHER_FIELD
-};
-
 /* A part of the head: `len` bytes from `start`. */
 struct http_part {
     uint16_t start, len;
@@ -78,7 +58,7 @@ struct http_request {
 
     /* The known fields, in the order of arrival. */
     uint8_t field_count;
-    uint16_t known; /* One bit for each enum http_field that is among them. */
+    uint32_t known; /* One bit for each enum http_field that is among them. */
     struct {
         struct http_part value;
         uint8_t name; /* enum http_field */
@@ -119,6 +99,29 @@ void http_write_back(
     const struct http_request *r, const char *bytes, size_t len, struct buffer *out);
 
 /* ---- Reading what was found ---- */
+
+/* The fields that the server reads. Others are checked for syntax, counted and dropped. */
+enum http_field {
+    HTTP_ACCEPT_ENCODING,
+    HTTP_AUTHORIZATION,
+    HTTP_CONNECTION,
+    HTTP_CONTENT_ENCODING,
+    HTTP_CONTENT_LENGTH,
+    HTTP_CONTENT_TYPE,
+    HTTP_COOKIE,
+    HTTP_EXPECT,
+    HTTP_FORWARDED,
+    HTTP_HOST,
+    HTTP_IDEMPOTENCY_KEY,
+    HTTP_IF_NONE_MATCH,
+    HTTP_IF_RANGE,
+    HTTP_LAST_EVENT_ID,
+    HTTP_ORIGIN,
+    HTTP_RANGE,
+    HTTP_TRANSFER_ENCODING,
+    HTTP_X_FORWARDED_FOR,
+    HTTP_OTHER_FIELD
+};
 
 /* Returns whether the head announces a body. */
 static inline bool http_has_body(const struct http_request *r)
