@@ -4,7 +4,8 @@
  *      what the client gets        where it comes from                         its event id
  *
  *      the head                    begin_stream
- *      retry: N                    begin: 1 to 1.5 times --retry, at random
+ *      retry: N                    begin: 1 to 1.5 times --retry, at random; the first line of
+ *                                  the block that follows
  *      gap, for some rooms         stream_seek: messages were lost             none
  *      the replay                  the rooms' rings, up to now                 each its own
  *      ready                       add_ready: the replay is over               the newest
@@ -41,8 +42,10 @@ void events_start(const struct net_settings *given, struct hub *streams)
 }
 
 /* Writes the head of a stream. HTTP/1.0 has no chunks, so its body ends when the connection closes
- * (RFC 9112 6.3). `no-transform` and X-Accel-Buffering (nginx) ask proxies not to compress or
- * buffer the stream, because then events would arrive late and in bursts. */
+ * (RFC 9112 6.3). The charset is always UTF-8, but libraries that know nothing of event streams read
+ * text without one as Latin-1. `no-store` keeps what a token allowed out of caches (RFC 6750 2.3);
+ * `no-transform` and X-Accel-Buffering (nginx) ask proxies not to compress or buffer the stream,
+ * because then events would arrive late and in bursts. */
 static struct buffer *begin_stream(struct client *c)
 {
     bool chunked = !exchange_request(c)->http10;
@@ -53,8 +56,8 @@ static struct buffer *begin_stream(struct client *c)
         buffer_add(out, SPAN("Connection: keep-alive\r\n"));
     if (chunked)
         buffer_add(out, SPAN("Transfer-Encoding: chunked\r\n"));
-    buffer_add(out, SPAN("Content-Type: text/event-stream\r\n"
-                         "Cache-Control: no-cache, no-transform\r\n"
+    buffer_add(out, SPAN("Content-Type: text/event-stream; charset=utf-8\r\n"
+                         "Cache-Control: no-cache, no-store, no-transform\r\n"
                          "X-Accel-Buffering: no\r\n"
                          "X-Content-Type-Options: nosniff\r\n"
                          "Cross-Origin-Resource-Policy: same-origin\r\n\r\n"));

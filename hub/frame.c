@@ -106,11 +106,10 @@ size_t frame_begin(struct buffer *out, bool chunked)
     return begin;
 }
 
-/* Writes the empty line that ends the event. If `lead` is not NULL, also writes the envelope: the
- * chunk's size counts the payload with its empty line, but not lead and trail (RFC 9112 7.1). */
-static char *put_end(char *to, char *lead)
+/* Writes the envelope around the bytes from `lead` on, unless `lead` is NULL: the chunk's size counts
+ * the payload, but not lead and trail (RFC 9112 7.1). */
+static char *put_envelope(char *to, char *lead)
 {
-    *to++ = '\n';
     if (lead == NULL)
         return to;
     size_t size = (size_t)(to - lead) - FRAME_LEAD_BYTES;
@@ -118,6 +117,13 @@ static char *put_end(char *to, char *lead)
     scan_put_hex(lead, 8, size);
     span_put(lead + 8, SPAN("\r\n"));
     return span_put(to, SPAN("\r\n"));
+}
+
+/* Writes the empty line that ends the event, and the envelope. */
+static char *put_end(char *to, char *lead)
+{
+    *to++ = '\n';
+    return put_envelope(to, lead);
 }
 
 /* After a failed write the lead may be missing, so nothing is filled in. */
@@ -265,13 +271,17 @@ size_t frame_size_max(const struct frame_content *c)
     return len;
 }
 
+/* Writes no empty line: parsers less exact than a browser's make an empty message of a block that
+ * has only `retry:`, and a page that parses its data as JSON then fails and reconnects for ever. */
 void frame_retry(struct buffer *out, uint64_t ms, bool chunked)
 {
     size_t begin = frame_begin(out, chunked);
     buffer_add(out, SPAN("retry: "));
     buffer_add_number(out, ms);
     buffer_add(out, SPAN("\n"));
-    frame_end(out, begin, chunked);
+    char *to = buffer_reserve(out, FRAME_TRAIL_BYTES);
+    if (!out->failed)
+        out->len += (size_t)(put_envelope(to, chunked ? out->at + begin : NULL) - to);
 }
 
 /* ==== Reading back =========================================================================== */

@@ -140,7 +140,8 @@ void frame_end(struct buffer *out, size_t begin, bool chunked);
 /* Appends "data: " lines, a new one after each CR, LF or CRLF of `text`. */
 void frame_data(struct buffer *out, struct span text);
 
-/* Appends a frame with nothing but `retry:` and a time in milliseconds. */
+/* Appends the line `retry:` with a time in milliseconds, in an envelope of its own if `chunked`. It
+ * is the first line of the next frame, which must follow: a client ignores it otherwise. */
 void frame_retry(struct buffer *out, uint64_t ms, bool chunked);
 
 /* The part of a message that is known before its id: made at the POST, kept for the frame. */

@@ -76,6 +76,16 @@ static struct buffer *scratch(void)
     return &buffer;
 }
 
+/* Writes a heartbeat, with the server's Unix time in milliseconds. */
+static void add_heartbeat(struct buffer *out, bool chunked)
+{
+    size_t begin = frame_begin(out, chunked);
+    buffer_add(out, SPAN("event: heartbeat\ndata: "));
+    buffer_add_number(out, clock_unix_ms());
+    buffer_add(out, SPAN("\n"));
+    frame_end(out, begin, chunked);
+}
+
 /* Sends a heartbeat. The stream must not be blocked: a blocked stream's cursor can be in the middle
  * of a frame. If there is no memory, the heartbeat is skipped, and the next one is due as usual. */
 enum outcome serve_heartbeat(struct client *c)
@@ -83,20 +93,18 @@ enum outcome serve_heartbeat(struct client *c)
     if (c->out != NULL)
         return SENT_ALL;
     struct buffer *out = scratch();
-    size_t begin = frame_begin(out, c->stream.chunked);
-    buffer_add(out, SPAN("event: heartbeat\ndata: "));
-    buffer_add_number(out, clock_unix_ms());
-    buffer_add(out, SPAN("\n"));
-    frame_end(out, begin, c->stream.chunked);
+    add_heartbeat(out, c->stream.chunked);
     return out->failed ? SENT_ALL : output_piece(c, buffer_span(out));
 }
 
-/* Ends a chunked body with its last chunk (RFC 9112 7.1), so that the client can tell a proper end
- * from a lost connection. An HTTP/1.0 stream ends only when the connection is closed. */
+/* Writes a last heartbeat for `retry:` to stand in (see frame_retry). Ends a chunked body with its
+ * last chunk (RFC 9112 7.1), so that the client can tell a proper end from a lost connection. An
+ * HTTP/1.0 stream ends only when the connection is closed. */
 struct span serve_last_words(const struct client *c, uint64_t retry_ms)
 {
     struct buffer *out = scratch();
     frame_retry(out, retry_ms, c->stream.chunked);
+    add_heartbeat(out, c->stream.chunked);
     if (c->stream.chunked)
         buffer_add(out, SPAN("0\r\n\r\n"));
     return out->failed ? (struct span) { NULL, 0 } : buffer_span(out);

@@ -1197,7 +1197,7 @@ replay() { # TOKEN QUERY LAST-EVENT-ID
   for stream in new rooms old part; do
     ended_at "$stream" "$end"
     same "$stream $(names "$stream" | tr ' ' '\n' | grep -v presence | paste -sd ' ')" \
-      "$stream retry ready message retry"
+      "$stream retry ready message retry heartbeat"
   done
   for token in "$token" "$fraction"; do
     ask /events -H "$(bearer "$token")"
@@ -1236,7 +1236,7 @@ replay() { # TOKEN QUERY LAST-EVENT-ID
     second=$((start + i / 10 + (i % 10 > 0)))
     ended_at "stream.$i" "$second"
     contains "$(names "stream.$i")" 'retry ready presence'
-    same "$(tail -n 2 "stream.$i" | head -c 7)" 'retry: '
+    same "$(tail -n 4 "stream.$i" | head -c 7)" 'retry: '
   done
   ask /rooms -H "$(bearer "$(everything)")"
   same "$BODY" '{"rooms":[],"more":false}'
@@ -1390,7 +1390,7 @@ replay() { # TOKEN QUERY LAST-EVENT-ID
   stop_server
   await_end "$CLIENT_PID"
   same "$CLIENT_STATUS" 0
-  same "$(names stream | tr ' ' '\n' | tail -n 1)" retry
+  same "$(names stream | tr ' ' '\n' | tail -n 2 | paste -sd ' ')" 'retry heartbeat'
 }
 
 # ---- Keys ---------------------------------------------------------------------------------------

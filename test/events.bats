@@ -26,8 +26,8 @@ said() {
   listen stream '' -D fields
   HEAD=$(tr -d '\r' <fields)
   same "${HEAD%%$'\n'*}" 'HTTP/1.1 200 OK'
-  same "$(field Content-Type)" text/event-stream
-  same "$(field Cache-Control)" 'no-cache, no-transform'
+  same "$(field Content-Type)" 'text/event-stream; charset=utf-8'
+  same "$(field Cache-Control)" 'no-cache, no-store, no-transform'
   same "$(field Connection)" keep-alive
   same "$(field X-Accel-Buffering)" no
   same "$(field Transfer-Encoding)" chunked
@@ -64,7 +64,7 @@ said() {
 @test "HEAD on /events gets only the head and does not count in presence" {
   start_server
   ask /events -I
-  same "$STATUS $(field Content-Type)" '200 text/event-stream'
+  same "$STATUS $(field Content-Type)" '200 text/event-stream; charset=utf-8'
   same "$BODY" "$(<answer.body)"
   ask /rooms
   same "$(jq -c .rooms <<<"$BODY")" '[]'
@@ -602,12 +602,40 @@ told() { # ONLINE
 # seconds, `busy` with this reason, and a proper end.
 is_busy() {
   same "$STATUS" 200
-  same "$(field Content-Type)" text/event-stream
+  same "$(field Content-Type)" 'text/event-stream; charset=utf-8'
   printf '%s\n' "$BODY" >busy
   printf '\n' >>busy
   same "$(names busy)" 'retry busy'
   same "$(events_of busy busy .data)" "{\"reason\":\"$1\"}"
   between "$(events busy | jq 'select(.retry).retry')" 10000 30000
+}
+
+# Prints the blocks of a stream that have no data. Some libraries make an empty message of such a
+# block, and pages that parse its data as JSON fail.
+blocks_without_data() {
+  awk -v RS= '!/(^|\n)data: /' "$1"
+}
+
+@test "retry stands in the block that follows: no block is without data" {
+  local version file
+  start_server --max-streams 4
+  accepts '{"message":"one"}'
+  for version in http1.0 http1.1; do
+    listen "new.$version" '' "--$version"
+    listen "gap.$version" 'last_event_id=1-1' "--$version"
+  done
+  for version in http1.0 http1.1; do
+    ask /events "--$version"
+    is_busy full
+  done
+  stop_server
+  for file in {new,gap}.http1.{0,1}; do
+    eventually "names $file | grep -q 'retry heartbeat$'"
+  done
+  for file in {new,gap}.http1.{0,1} busy; do
+    same "$file $(head -c 7 "$file")" "$file retry: "
+    same "$file $(blocks_without_data "$file")" "$file "
+  done
 }
 
 @test "a stream over the limit gets busy and a proper end" {

@@ -206,7 +206,7 @@ tally() {
     ! grep -q '"status":400' "$file" || continue
     accepted=$((accepted + 1))
     same "$(tr '\r' '\n' <"$file" | grep -vcaE '^$|^(id|event|retry|data): ')" 0
-    same "$(names "$file" | sed -E 's/ gap//; s/( presence)+/ presence/')" 'retry ready presence retry'
+    same "$(names "$file" | sed -E 's/ gap//; s/( presence)+/ presence/')" 'retry ready presence retry heartbeat'
     [[ $file != */name=* ]] ||
       contains " $(events_of "$file" presence '.data.names[] | @uri' | jq -r . | paste -sd ' ') " \
         " $(sed -E 's/.*=(%20)*//; s/(%20)+$//' <<<"$file") "

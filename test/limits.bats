@@ -17,7 +17,7 @@ load lib/nginx
 # Checks that the last answer is a stream with a retry of 10 to 30 seconds, `busy` with this reason,
 # and a proper end.
 is_busy() {
-  same "$STATUS $(field Content-Type)" '200 text/event-stream'
+  same "$STATUS $(field Content-Type)" '200 text/event-stream; charset=utf-8'
   printf '%s\n\n' "$BODY" >busy
   same "$(names busy)" 'retry busy'
   same "$(events_of busy busy .data)" "{\"reason\":\"$1\"}"

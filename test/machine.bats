@@ -274,7 +274,7 @@ closes() {
   kill -s HUP "$SERVER_PID"
   await_end "$CLIENT_PID"
   same "$CLIENT_STATUS" 0
-  tail -n 2 stream | grep -q '^retry: '
+  tail -n 4 stream | grep -q '^retry: '
   kill -s HUP "$SERVER_PID"
   printf '\r\n' >&"$slow"
   contains "$(timeout 20 cat <&"$slow")" '"ok"'
@@ -297,7 +297,7 @@ closes() {
   kill -s KILL "$terminal"
   await_end "$CLIENT_PID"
   same "$CLIENT_STATUS" 0
-  tail -n 2 stream | grep -q '^retry: '
+  tail -n 4 stream | grep -q '^retry: '
   eventually '! kill -0 "$(<pid)"'
   contains "$(<log)" 'drain streams=1'
 }
