@@ -5,7 +5,7 @@
  *
  * The parser is a sequence of small steps. Each step begins where the last one stopped (`scanned`),
  * reads the bytes that have arrived, and returns > 0 to continue with the next step, 0 if it needs
- * more bytes, or the negated status (< 0) to refuse the request. The request line is read byte by
+ * more bytes, or a negated rule (< 0) to refuse the request. The request line is read byte by
  * byte, so that nonsense is refused at its first byte: a TLS handshake on the plain port gets a 400
  * at once. A field line or a chunk line is examined when it is complete.
  *
@@ -115,7 +115,7 @@ static int skip_empty_lines(struct http_request *r, const char *bytes, size_t li
             return 1;
         }
         if (c != (r->state == EMPTY ? '\r' : '\n') || r->scanned >= (size_t)EMPTY_LINES_MAX * 2)
-            return -400;
+            return -refusal_of_start(c);
         r->state = r->state == EMPTY ? EMPTY_LF : EMPTY;
     }
     return 0;
@@ -148,7 +148,7 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
     if (at == limit)
         return 0;
     if (bytes[at] != ' ')
-        return -400;
+        return -REFUSE_METHOD;
     struct span name = { bytes + r->position, at - r->position };
     r->method = method_of(name);
     r->authority_form = span_equal(name, SPAN("CONNECT"));
@@ -166,12 +166,12 @@ static int read_target(struct http_request *r, const char *bytes, size_t limit)
     at += words_count(WORDS_TARGET, (struct span) { bytes + at, limit - at });
     r->scanned = at;
     if (at - r->position > HTTP_TARGET_MAX_BYTES)
-        return -414;
+        return -REFUSE_URL_LENGTH;
     if (at == limit)
         return 0;
     struct span target = { bytes + r->position, at - r->position };
     if (bytes[at] != ' ' || target.len == 0)
-        return -400;
+        return -refusal_of_target(target.len, bytes[at]);
     r->path = part_of(target, bytes);
     r->position = r->scanned = at + 1;
     r->state = VERSION;
@@ -192,10 +192,10 @@ static int read_version(struct http_request *r, const char *bytes, size_t limit)
             return 0;
         }
         if ((unsigned char)(version[len] - form[len]) > above[len])
-            return -400;
+            return version[len] == '\n' ? -REFUSE_BARE_LF : -REFUSE_VERSION;
     }
     if (version[5] != '1')
-        return -505;
+        return -REFUSE_VERSION_NUMBER;
     r->http10 = version[7] == '0';
     r->position = r->scanned = r->position + len;
     r->state = FIELDS;
@@ -220,7 +220,7 @@ static int split_absolute(struct http_request *r, const char *bytes, struct span
 {
     struct span authority;
     if (!uri_take_origin(&target, &authority))
-        return -400;
+        return -REFUSE_URL_FORM;
     r->host = part_of(authority, bytes);
     split_query(r, bytes, target);
     return 1;
@@ -234,12 +234,12 @@ static int split_target(struct http_request *r, const char *bytes)
     if (r->authority_form) {
         r->host = r->path;
         r->path = (struct http_part) { 0 };
-        return uri_is_authority(target) ? 1 : -400;
+        return uri_is_authority(target) ? 1 : -REFUSE_URL_AUTHORITY;
     }
     if (span_equal(target, SPAN("*"))) {
         r->asterisk = true;
         r->path = (struct http_part) { 0 };
-        return r->method == HTTP_OPTIONS ? 1 : -400;
+        return r->method == HTTP_OPTIONS ? 1 : -REFUSE_URL_ASTERISK;
     }
     if (target.at[0] != '/')
         return split_absolute(r, bytes, target);
@@ -285,7 +285,7 @@ static inline int next_line(
     if (end == limit)
         return 0;
     if (end == start || bytes[end - 1] != '\r')
-        return -400;
+        return -REFUSE_BARE_LF;
     *line = (struct span) { bytes + start, end - start - 1 };
     r->position = r->scanned = end + 1;
     return 1;
@@ -322,7 +322,7 @@ static const struct {
     [HTTP_IDEMPOTENCY_KEY] = { SPAN_INIT("Idempotency-Key"), true },
     [HTTP_IF_NONE_MATCH] = { SPAN_INIT("If-None-Match"), false },
     [HTTP_IF_RANGE] = { SPAN_INIT("If-Range"), true },
-    [HTTP_LAST_EVENT_ID] = { SPAN_INIT("Last-Event-ID"), true },
+    [HTTP_LAST_EVENT_ID] = { SPAN_INIT("Last-Event-ID"), false },
     [HTTP_ORIGIN] = { SPAN_INIT("Origin"), true },
     [HTTP_RANGE] = { SPAN_INIT("Range"), true },
     [HTTP_TRANSFER_ENCODING] = { SPAN_INIT("Transfer-Encoding"), false },
@@ -365,12 +365,12 @@ static int keep_field(struct http_request *r, const char *bytes, struct span lin
 {
     struct span name, value;
     if (!split_field(line, &name, &value))
-        return -400;
+        return -refusal_of_line(line);
     unsigned known = find_known(name);
     if (known == HTTP_OTHER_FIELD)
         return 1;
     if (KNOWN_FIELDS[known].once && http_has(r, (enum http_field)known))
-        return -400;
+        return -REFUSE_FIELD_REPEATED;
     r->known |= UINT32_C(1) << known;
     r->fields[r->field_count].name = (uint8_t)known;
     r->fields[r->field_count].value = part_of(value, bytes);
@@ -386,7 +386,7 @@ static int read_fields(struct http_request *r, const char *bytes, size_t limit)
     int status;
     while ((status = next_line(r, bytes, limit, &line)) > 0 && line.len > 0) {
         if (++r->seen_fields > HTTP_FIELDS_MAX)
-            return -431;
+            return -REFUSE_FIELD_COUNT;
         status = keep_field(r, bytes, line);
         if (status < 0)
             return status;
@@ -402,9 +402,9 @@ static int read_host(struct http_request *r, const char *bytes)
 {
     struct span host = http_find(r, HTTP_HOST, bytes);
     if (!http_has(r, HTTP_HOST))
-        return r->http10 ? 1 : -400;
+        return r->http10 ? 1 : -REFUSE_HOST_MISSING;
     if (host.len > 0 && !uri_is_authority(host))
-        return -400;
+        return -REFUSE_HOST_VALUE;
     if (r->host.len == 0)
         r->host = part_of(host, bytes);
     return 1;
@@ -418,8 +418,10 @@ static int read_length(struct http_request *r, const char *bytes)
     struct span first = { NULL, 0 }, item;
     while (http_next_item(&lengths, &item)) {
         unsigned long long number;
-        if (!span_number(item, INT64_MAX, &number) || (first.at && !span_equal(item, first)))
-            return -400;
+        if (!span_number(item, INT64_MAX, &number))
+            return -REFUSE_LENGTH_VALUE;
+        if (first.at != NULL && !span_equal(item, first))
+            return -REFUSE_LENGTH_REPEATED;
         first = item;
         r->content_length = number;
         r->has_length = true;
@@ -439,21 +441,21 @@ static int read_transfer_coding(struct http_request *r, const char *bytes)
     if (!http_has(r, HTTP_TRANSFER_ENCODING))
         return 1;
     if (r->http10 || r->has_length)
-        return -400;
+        return r->http10 ? -REFUSE_CODING_VERSION : -REFUSE_CODING_LENGTH;
     while (http_next_item(&codings, &item)) {
         struct span coding = words_take_token(&item);
         struct span parameters = span_trim(item);
         if (coding.len == 0 || (parameters.len > 0 && parameters.at[0] != ';') || r->chunked)
-            return -400;
+            return -REFUSE_CODING_ORDER;
         r->chunked = span_equal_nocase(coding, SPAN("chunked"));
         if (r->chunked && parameters.len > 0)
-            return -400;
+            return -REFUSE_CODING_ORDER;
         others |= !r->chunked;
     }
     r->has_length = true;
     if (!r->chunked)
-        return -400;
-    return others ? -501 : 1;
+        return -REFUSE_CODING_ORDER;
+    return others ? -REFUSE_CODING_UNKNOWN : 1;
 }
 
 /* Decides whether the connection may carry another request (RFC 9112 9.3): `close` overrides
@@ -471,21 +473,29 @@ static void read_connection(struct http_request *r, const char *bytes)
 }
 
 /* Reads Expect: the client waits for "100 Continue" before it sends the body (RFC 9110 10.1.1). The
- * expectation is ignored in HTTP/1.0, and in a request without a body. */
+ * expectation is ignored in HTTP/1.0 and without a body. An empty item expects nothing (5.6.1.2).
+ */
 static int read_expect(struct http_request *r, const char *bytes)
 {
     struct http_list expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
     struct span item;
     while (!r->http10 && http_next_item(&expectations, &item)) {
-        if (!span_equal_nocase(item, SPAN("100-continue")))
-            return -417;
-        r->expects_continue = http_has_body(r);
+        if (item.len > 0 && !span_equal_nocase(item, SPAN("100-continue")))
+            return -REFUSE_EXPECTATION;
+        r->expects_continue |= item.len > 0 && http_has_body(r);
     }
     return 1;
 }
 
+/* Returns the rule that too large a body breaks. */
+static int rule_of_size(const struct http_request *r)
+{
+    return r->method <= HTTP_HEAD ? REFUSE_BODY_UNEXPECTED : REFUSE_BODY_LENGTH;
+}
+
 /* Finds out what the fields of a complete head mean together. The size check comes last, so that a
- * request with an unclear body is refused for that reason, whatever length it claims. */
+ * request with an unclear body is refused for that reason, whatever length it claims. A GET or HEAD
+ * may have only the chunked body of no bytes that proxies make from HTTP/2 (RFC 9110 9.3.1). */
 static int finish_head(struct http_request *r, const char *bytes)
 {
     int status = read_host(r, bytes);
@@ -498,8 +508,10 @@ static int finish_head(struct http_request *r, const char *bytes)
     if (status < 0)
         return status;
     read_connection(r, bytes);
+    if (r->method <= HTTP_HEAD)
+        r->max_body = 0;
     if (r->content_length > r->max_body)
-        return -413;
+        return -rule_of_size(r);
     r->body_start = r->position;
     r->state = r->chunked ? CHUNK_LINE : BODY;
     return (int)r->body_start;
@@ -520,9 +532,10 @@ int http_parse_head(struct http_request *r, const char *bytes, size_t len)
     int status = read_request_line(r, bytes, limit);
     if (status > 0)
         status = read_fields(r, bytes, limit);
+    r->has_head = status > 0;
     if (status > 0)
         return finish_head(r, bytes);
-    return status == 0 && limit == HTTP_HEAD_MAX_BYTES ? -431 : status;
+    return status == 0 && limit == HTTP_HEAD_MAX_BYTES ? -REFUSE_HEAD_LENGTH : status;
 }
 
 /* ---- The body (RFC 9112 6, 7.1) --------------------------------------------------------------
@@ -546,7 +559,7 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
     size_t full = r->position + CHUNK_LINE_MAX_BYTES, limit = len < full ? len : full;
     int status = next_line(r, bytes, limit, &line);
     if (status <= 0)
-        return status == 0 && limit == full ? -400 : status;
+        return status == 0 && limit == full ? -REFUSE_CHUNK_LINE : status;
     uint64_t size = 0;
     size_t digits = 0;
     while (digits < line.len && digits < CHUNK_DIGITS_MAX && scan_hex(line.at[digits]) >= 0)
@@ -554,11 +567,11 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
     struct span extension = span_skip(line, digits);
     r->overhead += (uint32_t)extension.len;
     if (digits == 0 || !words_are_parameters(extension))
-        return -400;
+        return -REFUSE_CHUNK_SIZE;
     if (r->overhead > HTTP_HEAD_MAX_BYTES)
-        return -431;
+        return -REFUSE_TRAILER_LENGTH;
     if (size > r->max_body - r->body_len)
-        return -413;
+        return -rule_of_size(r);
     r->chunk_left = size;
     r->state = size > 0 ? CHUNK_DATA : TRAILERS;
     return 1;
@@ -586,7 +599,7 @@ static int read_chunk_end(struct http_request *r, const char *bytes, size_t len)
         if (r->scanned == len)
             return 0;
         if (bytes[r->scanned] != "\r\n"[r->scanned - r->position])
-            return -400;
+            return -REFUSE_CHUNK_END;
     }
     r->position = r->scanned;
     r->state = CHUNK_LINE;
@@ -602,15 +615,15 @@ static int read_trailer(struct http_request *r, const char *bytes, size_t len)
     size_t limit = len < full ? len : full;
     int status = next_line(r, bytes, limit, &line);
     if (status <= 0)
-        return status == 0 && limit == full ? -431 : status;
+        return status == 0 && limit == full ? -REFUSE_TRAILER_LENGTH : status;
     if (line.len == 0) {
         r->state = DONE;
         return 1;
     }
     r->overhead += (uint32_t)line.len + 2;
     if (++r->seen_fields > HTTP_FIELDS_MAX)
-        return -431;
-    return split_field(line, &name, &value) ? 1 : -400;
+        return -REFUSE_FIELD_COUNT;
+    return split_field(line, &name, &value) ? 1 : -refusal_of_line(line);
 }
 
 static int read_chunked(struct http_request *r, char *bytes, size_t len)

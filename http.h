@@ -8,6 +8,7 @@
 #define HTTP_H
 
 #include "base/bytes.h"
+#include "base/refusal.h"
 
 #include <stdint.h>
 
@@ -41,6 +42,7 @@ struct http_request {
     bool has_length; /* Content-Length or Transfer-Encoding was given; else a POST gets 411. */
     bool chunked;
     bool asterisk;           /* The target is "*" (OPTIONS only) and has no path. */
+    bool has_head;           /* All fields were read: a refusal can use them, too. */
     bool authority_form;     /* The target is "host:port" (CONNECT only) and has no path. */
     struct http_part path;   /* As sent, still percent-encoded; begins with '/' (*). */
     struct http_part query;  /* As sent, without the '?'; empty if there is none. */
@@ -75,21 +77,18 @@ void http_start(struct http_request *r, size_t max_body);
 /* Reads the request line and the fields from the `len` bytes that have arrived. The caller passes
  * the whole buffer each time, from the request's first byte, with more bytes at its end.
  * Returns > 0 if the head is complete: its length, which is where the body begins. Returns 0 if
- * more bytes are needed. Returns < 0 if the request is refused: the negated status, which the
- * caller sends before it closes the connection. It is 400 (syntax, or framing that two readers
- * could understand differently), 413 (Content-Length over max_body), 414, 417 (an expectation other
- * than 100-continue), 431, 501 (a transfer coding other than chunked) or 505. A few empty lines
- * before the request line are skipped (RFC 9112 2.2). The result depends only on the bytes, not on
- * how they were split. */
+ * more bytes are needed. Returns < 0 if the request is refused: the negated enum refuse. The
+ * caller answers with that refusal and closes the connection. A few empty lines before
+ * the request line are skipped (RFC 9112 2.2). The result depends only on the bytes, not on how
+ * they were split. */
 int http_parse_head(struct http_request *r, const char *bytes, size_t len);
 
 /* Reads the body after a complete head; the caller again passes the whole buffer. A chunked body is
  * decoded in place: its chunks are joined, and the bytes after them move up. `*len` shrinks by the
  * size of the chunk lines and trailers.
  * Returns > 0 if the request is complete: the offset at which the next request begins. Returns 0 if
- * more bytes are needed. Returns < 0 if the request is refused: the negated status, as above. It is
- * 400, 413 (over max_body, as soon as a chunk line says so) or 431 (trailers and chunk extensions
- * together exceed the head's limits). After a refusal the contents of the buffer are undefined. */
+ * more bytes are needed. Returns < 0 if the request is refused, as above; then the contents of the
+ * buffer after the head are undefined. */
 int http_parse_body(struct http_request *r, char *bytes, size_t *len);
 
 /* Writes the buffer of an unfinished request to `out` in a form that a new parser can read without

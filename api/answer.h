@@ -51,7 +51,4 @@ void answer_too_fast(struct client *c, unsigned seconds);
 /* Sends a refusal and returns true, or returns false if `refusal` is NULL. */
 bool answer_refusal(struct client *c, const struct refusal *refusal);
 
-/* Answers a request that could not be parsed or did not arrive in time; `status` says which. */
-void answer_unreadable(struct client *c, int status);
-
 #endif

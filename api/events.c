@@ -42,10 +42,10 @@ void events_start(const struct net_settings *given, struct hub *streams)
 }
 
 /* Writes the head of a stream. HTTP/1.0 has no chunks, so its body ends when the connection closes
- * (RFC 9112 6.3). The charset is always UTF-8, but libraries that know nothing of event streams read
- * text without one as Latin-1. `no-store` keeps what a token allowed out of caches (RFC 6750 2.3);
- * `no-transform` and X-Accel-Buffering (nginx) ask proxies not to compress or buffer the stream,
- * because then events would arrive late and in bursts. */
+ * (RFC 9112 6.3). The charset is always UTF-8, but libraries that know nothing of event streams
+ * read text without one as Latin-1. `no-store` keeps what a token allowed out of caches (RFC
+ * 6750 2.3); `no-transform` and X-Accel-Buffering (nginx) ask proxies not to compress or buffer the
+ * stream, because then events would arrive late and in bursts. */
 static struct buffer *begin_stream(struct client *c)
 {
     bool chunked = !exchange_request(c)->http10;
@@ -102,11 +102,21 @@ static void add_ready(struct buffer *out, struct stream *stream, struct id newes
     stream_add_presence(stream, out);
 }
 
+/* Returns whether the request has the field Last-Event-ID more than once. */
+static bool repeats_id(const struct client *c)
+{
+    unsigned cursor = 0, count = 0;
+    struct span id;
+    while (http_next(exchange_request(c), HTTP_LAST_EVENT_ID, exchange_bytes(c), &cursor, &id))
+        count++;
+    return count > 1;
+}
+
 /* Reads where the stream begins. The Last-Event-ID field takes precedence over the parameter,
  * because a reconnecting EventSource sends both: the field, and the URL with which it first
  * started. Both take precedence over `history`; otherwise messages would come twice after a
- * reconnect. A malformed id does not get an error, because that would end the EventSource; instead
- * the stream begins with a `gap`. Returns false if it has answered 400. */
+ * reconnect. A malformed or repeated id does not get an error, because that would end the
+ * EventSource; instead the stream begins with a `gap`. Returns false if it has answered 400. */
 static bool read_start(struct client *c, const struct parameters *p, struct start *start)
 {
     struct span id = answer_field(c, HTTP_LAST_EVENT_ID);
@@ -117,7 +127,9 @@ static bool read_start(struct client *c, const struct parameters *p, struct star
         answer_problem(c, 400, "`history` must be a number of messages, for example history=50.");
         return false;
     }
-    if (id.len > 0)
+    if (repeats_id(c))
+        start->since = SINCE_UNKNOWN;
+    else if (id.len > 0)
         start->since = id_parse(id, &start->id) ? SINCE_ID : SINCE_UNKNOWN;
     else
         start->since = start->count > 0 ? SINCE_LAST : SINCE_NOW;

@@ -224,13 +224,23 @@ static void published(struct waiter *waiter, enum settled settled, const struct 
             "The message was not published because the server cannot store it now; try again.");
 }
 
+/* Returns the Idempotency-Key without the quotes that the IETF's draft puts around it, so that both
+ * spellings are one key; `at` is NULL if there is none. */
+static struct span read_key(const struct client *c)
+{
+    struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
+    if (key.len >= 2 && key.at[0] == '"' && key.at[key.len - 1] == '"')
+        key = (struct span) { key.at + 1, key.len - 2 };
+    return key;
+}
+
 /* Reads the message from either form of a POST body. Returns false if it has answered 400. The
  * spans of `m` point into the request's bytes, into `token`, or to constants; the hub copies what
  * it keeps. */
 static bool read_message(struct client *c, const struct token *token, struct message *m)
 {
     const char *why = NULL;
-    *m = (struct message) { .key = answer_field(c, HTTP_IDEMPOTENCY_KEY),
+    *m = (struct message) { .key = read_key(c),
         .author = access_author(token, exchange_peer(c)),
         .source = limits_source(exchange_peer(c)) };
     if (!values_is_type(answer_field(c, HTTP_CONTENT_TYPE), SPAN("application/octet-stream")))
@@ -275,24 +285,32 @@ void messages_post(struct client *c, const struct token *token)
 }
 
 /* Checks the head of a POST. The Content-Type guards against other sites: a browser sends these two
- * types to another origin only after a preflight, unlike the types of an HTML form. Without a
- * length there is no body (RFC 9112 6.3), and 411 helps more than an error about empty JSON. */
-int messages_check_post(const struct client *c, const char **why)
+ * types to another origin only after a preflight, unlike the types of an HTML form. A compressed
+ * body would reach the readers as garbage (RFC 9110 8.4; 15.5.16 for the field of the answer).
+ * Without a length there is no body (RFC 9112 6.3), and 411 helps more than an error about empty
+ * JSON. */
+bool messages_admit(struct client *c)
 {
     struct span type = answer_field(c, HTTP_CONTENT_TYPE);
-    struct span key = answer_field(c, HTTP_IDEMPOTENCY_KEY);
+    struct span key = read_key(c);
+    const char *why = key.at != NULL ? rule_key(key) : NULL;
     if (!values_is_type(type, SPAN("application/json")) &&
-        !values_is_type(type, SPAN("application/octet-stream"))) {
-        *why = "Send the message as Content-Type: application/json, or application/octet-stream.";
-        return 415;
-    }
-    if (!exchange_request(c)->has_length) {
-        *why =
-            "The length of the body is missing; send Content-Length or Transfer-Encoding: chunked.";
-        return 411;
-    }
-    *why = key.at != NULL ? rule_key(key) : NULL;
-    return *why != NULL ? 400 : 0;
+        !values_is_type(type, SPAN("application/octet-stream")))
+        answer_problem(c, 415,
+            "Send the message as Content-Type: application/json, or application/octet-stream.");
+    else if (!values_is_identity(exchange_request(c), exchange_bytes(c)))
+        answer_problem_with(c, 415, "Accept-Encoding: identity\r\n",
+            "The body has a Content-Encoding, such as gzip; send it uncompressed and leave out the "
+            "field.");
+    else if (!exchange_request(c)->has_length)
+        answer_problem(c, 411,
+            "The length of the body is missing; send Content-Length or Transfer-Encoding: "
+            "chunked.");
+    else if (why != NULL)
+        answer_problem(c, 400, why);
+    else
+        return true;
+    return false;
 }
 
 /* ==== GET /messages ========================================================================== */
@@ -352,9 +370,8 @@ static const char *read_page_query(
     if (!parameters_count(p->values[PARAM_LIMIT], LIMIT_DEFAULT, HISTORY_MAX, &q->limit) ||
         q->limit == 0)
         return "`limit` must be a number of messages, 1 or more.";
-    if (!parameters_count(p->values[PARAM_WAIT], 0, UINT32_MAX, wait_seconds) ||
-        *wait_seconds > CLIENT_POLL_MAX_SECONDS)
-        return "`wait` must be a number of seconds, at most 60.";
+    if (!parameters_count(p->values[PARAM_WAIT], 0, CLIENT_POLL_MAX_SECONDS, wait_seconds))
+        return "`wait` must be a number of seconds; more than 55 are taken as 55.";
     if (*wait_seconds > 0 && before.at != NULL)
         return "`wait` cannot be combined with `before`: new messages come later; use `after`.";
     q->start.since = after.at != NULL ? SINCE_ID : SINCE_NOW;

@@ -9,9 +9,8 @@
 /* Call this once, before any other function here. The hub is borrowed. */
 void messages_start(struct hub *hub);
 
-/* Checks the fields of a POST's head, before its body is read. Returns 0, or an error status with
- * its message in `*why`. */
-int messages_check_post(const struct client *c, const char **why);
+/* Checks the fields of a POST's head, before its body is read. Returns false if it has answered. */
+bool messages_admit(struct client *c);
 
 /* Answer the client's request, which must be complete, either at once, or later when the message
  * is safe or the poll has news. */

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/print.h"
+#include "base/uri.h"
 #include "json.h"
 #include "net/limits.h"
 
@@ -114,14 +115,13 @@ static const struct route routes[] = {
     { { NULL, 0 }, TAKES_GET, false, false, page_get, NULL },
 };
 
-/* Compares the path as the client sent it: "/%65vents" is not "/events" here, but the name of a
- * file of the page. A target without a path (CONNECT, OPTIONS *) also gets the last route;
- * admit_method answers such a request itself. */
+/* Compares paths decoded: "/%65vents" is "/events" (RFC 3986 6.2.2.2). A target without a path
+ * (CONNECT, OPTIONS *) also gets the last route; admit_method answers such a request itself. */
 static const struct route *find_route(const struct client *c)
 {
     struct span path = http_span(exchange_request(c)->path, exchange_bytes(c));
     const struct route *route = routes;
-    while (route->path.at != NULL && !span_equal(route->path, path))
+    while (route->path.at != NULL && !uri_means(path, route->path))
         route++;
     return route;
 }
@@ -159,17 +159,6 @@ static void answer_options(struct client *c, const struct route *route)
     answer_send(c, (struct span) { NULL, 0 });
 }
 
-/* Refuses a GET or HEAD with a body, which has no meaning (RFC 9110 9.3.1), and closes the
- * connection, because a proxy in front and this server could disagree about where such a request
- * ends (request smuggling, RFC 9112 11.2). */
-static bool admit_get(struct client *c)
-{
-    if (!http_has_body(exchange_request(c)))
-        return true;
-    answer_problem(c, 413, "Only a POST may have a body here; send this request without one.");
-    return false;
-}
-
 /* Checks the head of a POST. The origin comes first: a page of another site can make its reader's
  * browser post with the reader's cookie (cross-site request forgery). The rate comes last, because
  * limits_post counts the message: a request that is refused earlier costs the address nothing. A
@@ -177,15 +166,9 @@ static bool admit_get(struct client *c)
 static bool admit_post(struct client *c)
 {
     struct token token;
-    const char *why;
     if (answer_refusal(c, access_origin(exchange_request(c), exchange_bytes(c))) ||
-        !read_token(c, &token) || answer_refusal(c, access_publish(&token)))
+        !read_token(c, &token) || answer_refusal(c, access_publish(&token)) || !messages_admit(c))
         return false;
-    int status = messages_check_post(c, &why);
-    if (status != 0) {
-        answer_problem(c, status, why);
-        return false;
-    }
     unsigned seconds = limits_post(exchange_peer(c), exchange_request(c)->content_length);
     if (seconds > 0)
         answer_too_fast(c, seconds);
@@ -208,7 +191,7 @@ static bool admit_method(struct client *c, const struct route *route)
 {
     enum http_method method = exchange_request(c)->method;
     if (method == HTTP_GET || method == HTTP_HEAD)
-        return admit_get(c);
+        return true;
     /* Methods that are not in RFC 9110 or RFC 5789 get 501. PUT and the like get 405 below. */
     if (method == HTTP_UNKNOWN_METHOD) {
         answer_problem(
@@ -310,6 +293,13 @@ static void handle(struct client *c)
         route->get(c, &token);
 }
 
-/* The handlers that net/ calls. The last one answers requests that could not be parsed, or did not
- * arrive in time. */
-const struct handlers routes_handlers = { identify, admit, handle, answer_unreadable };
+/* Answers a request that could not be parsed or did not arrive in time. If its head was not
+ * complete, neither its method nor its origin is known: then even HEAD gets a body, and Vary is the
+ * only CORS field. */
+static void refuse(struct client *c, const struct refusal *why)
+{
+    answer_refusal(c, why);
+}
+
+/* The handlers that net/ calls. */
+const struct handlers routes_handlers = { identify, admit, handle, refuse };

@@ -1,4 +1,5 @@
-/* values.c - reads the values of three fields: Content-Type, Accept-Encoding, If-None-Match.
+/* values.c - reads the values of four fields: Content-Type, Content-Encoding, Accept-Encoding,
+ * If-None-Match.
  *
  * Each is a small grammar of RFC 9110 with a trap: a media type can have parameters, and its case
  * does not matter; a coding can be listed only to refuse it (`gzip;q=0`); an entity tag can contain
@@ -18,6 +19,17 @@ bool values_is_type(struct span content_type, struct span type)
         return false;
     struct span parameters = span_trim(span_skip(content_type, type.len));
     return parameters.len == 0 || parameters.at[0] == ';';
+}
+
+/* Ignores empty items, as readers of lists should (RFC 9110 5.6.1.2). */
+bool values_is_identity(const struct http_request *r, const char *bytes)
+{
+    struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_ENCODING };
+    struct span coding;
+    bool identity = true;
+    while (http_next_item(&codings, &coding))
+        identity &= coding.len == 0 || span_equal_nocase(coding, SPAN("identity"));
+    return identity;
 }
 
 /* Returns whether a weight like "q=0.5" is above 0 (RFC 9110 12.4.2). A weight that breaks the

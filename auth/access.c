@@ -156,14 +156,16 @@ static struct span find_bearer(const struct http_request *r, const char *bytes)
 }
 
 /* Finds ?access_token=TOKEN (RFC 6750 2.3), for an EventSource, which cannot set a header. The
- * query is not decoded yet, but a good token contains no character that needs percent-encoding, so
- * its raw bytes are enough. The price of this form is that proxies log URLs. */
-static struct span find_parameter(const struct http_request *r, const char *bytes)
+ * query is not decoded yet: the token is decoded into `decoded`, which has room for any target,
+ * because some libraries encode even its dots. The price of this form is that proxies log URLs. */
+static struct span find_parameter(const struct http_request *r, const char *bytes, char *decoded)
 {
     struct span query = http_span(r->query, bytes), value, name;
     for (unsigned n = 0; n < URI_PARAMETERS_MAX && uri_parameter(&query, &name, &value); n++)
-        if (value.at != NULL && span_equal(name, SPAN("access_token")))
-            return value;
+        if (value.at != NULL && uri_means(name, SPAN("access_token"))) {
+            ptrdiff_t len = uri_decode(value, true, decoded);
+            return (struct span) { decoded, len < 0 ? 0 : (size_t)len };
+        }
     return (struct span) { NULL, 0 };
 }
 
@@ -189,11 +191,11 @@ static struct span find_cookie(const struct http_request *r, const char *bytes)
 
 /* Prefers an explicit token to the cookie, which the browser adds to every request. Only the first
  * token found counts: if it is bad, the others are not tried. */
-static struct span find_token(const struct http_request *r, const char *bytes)
+static struct span find_token(const struct http_request *r, const char *bytes, char *decoded)
 {
     struct span text = find_bearer(r, bytes);
     if (text.at == NULL)
-        text = find_parameter(r, bytes);
+        text = find_parameter(r, bytes, decoded);
     return text.at != NULL ? text : find_cookie(r, bytes);
 }
 
@@ -227,7 +229,8 @@ const struct refusal *access_token(
         token_open(token);
         return NULL;
     }
-    struct span text = find_token(r, bytes);
+    char decoded[HTTP_TARGET_MAX_BYTES];
+    struct span text = find_token(r, bytes, decoded);
     if (text.at == NULL)
         return &none;
     return refusal_of(

@@ -1,8 +1,9 @@
 /* access.h - decides whether a request is allowed, by its Host, its Origin and its token.
  *
  * A verdict is NULL if the request is allowed, or a refusal, which the caller sends as the answer.
- * Refusals are constants and contain no text from the request. The checks do not depend on the
- * connection. `bytes` is the buffer that contains the request's parts. */
+ * Its status never asks a client to retry (as 429 and 503 do), so an EventSource gives up, as it
+ * should. Refusals are constants and contain no text from the request. The checks do not depend on
+ * the connection. `bytes` is the buffer that contains the request's parts. */
 
 #ifndef ACCESS_H
 #define ACCESS_H
@@ -11,14 +12,6 @@
 #include "http.h"
 #include "hub.h"
 #include "net/peers.h"
-
-/* The status never asks a client to retry (as 429 and 503 do), so an EventSource gives up, as it
- * should. */
-struct refusal {
-    int status;
-    const char *fields; /* more fields for the answer's head, each with its line end */
-    const char *detail; /* tells the user what to change (RFC 9457) */
-};
 
 struct access_settings {
     struct spans hosts;     /* the names that Host may have, with or without a port; none: any */

@@ -84,24 +84,45 @@ bool uri_take_origin(struct span *uri, struct span *authority)
     return false;
 }
 
+/* Takes one byte off the front, decoded. Returns -1 if a '%' is not followed by two digits. */
+static int take_byte(struct span *in)
+{
+    int c = (unsigned char)in->at[0], high = -1, low = -1;
+    if (c == '%') {
+        high = in->len > 2 ? scan_hex(in->at[1]) : -1;
+        low = high >= 0 ? scan_hex(in->at[2]) : -1;
+        if (low < 0)
+            return -1;
+        c = high << 4 | low;
+    }
+    *in = span_skip(*in, low < 0 ? 1 : 3);
+    return c;
+}
+
+/* Compares without decoding first, because that is enough for nearly all requests. */
+bool uri_means(struct span encoded, struct span plain)
+{
+    if (span_equal(encoded, plain))
+        return true;
+    if (encoded.len <= plain.len)
+        return false;
+    size_t i = 0;
+    while (encoded.len > 0 && i < plain.len && take_byte(&encoded) == (unsigned char)plain.at[i])
+        i++;
+    return encoded.len == 0 && i == plain.len;
+}
+
 /* Decodes in one pass, so "%2541" becomes "%41" and not "A": decoding twice lets text evade
  * filters. Works in place, because the output never overtakes the input. */
 ptrdiff_t uri_decode(struct span in, bool plus, char *out)
 {
     char *to = out;
-    for (size_t i = 0; i < in.len; i++) {
-        char c = in.at[i];
-        if (c == '%') {
-            int high = in.len - i > 2 ? scan_hex(in.at[i + 1]) : -1;
-            int low = high >= 0 ? scan_hex(in.at[i + 2]) : -1;
-            if (low < 0)
-                return -1;
-            c = (char)(high << 4 | low);
-            i += 2;
-        } else if (c == '+' && plus) {
-            c = ' ';
-        }
-        *to++ = c;
+    while (in.len > 0) {
+        bool space = plus && in.at[0] == '+';
+        int c = take_byte(&in);
+        if (c < 0)
+            return -1;
+        *to++ = space ? ' ' : (char)c;
     }
     return to - out;
 }

@@ -20,6 +20,9 @@ bool uri_take_origin(struct span *uri, struct span *authority);
 enum { URI_PARAMETERS_MAX = 64 };
 bool uri_parameter(struct span *query, struct span *name, struct span *value);
 
+/* Returns whether `encoded` is `plain` once its percent-encoding is undone. */
+bool uri_means(struct span encoded, struct span plain);
+
 /* Decodes percent-encoding (RFC 3986 2.1) into `out`, which has room for `in.len` bytes and may be
  * the memory of `in`. If `plus` is set, a '+' becomes a space, as in the query of an HTML form.
  * Returns the length, or -1 if a '%' is not followed by two hexadecimal digits. The result can

@@ -85,6 +85,10 @@ static const struct option server_options[] = {
         SECOND,
         "send a heartbeat to a stream after this long without\n"
         "anything else (15s); 0 turns heartbeats off" },
+    { "keep-alive", "TIME", KIND_TIME, FIELD(net.keep_alive_ms), 75 * SECOND, SECOND, DAY, false,
+        SECOND,
+        "close a connection after this long between two requests\n"
+        "(75s); longer than a proxy keeps it, often 60 s" },
     { "retry", "MS", KIND_TIME, FIELD(net.retry_ms), 3000, 1, DAY, false, 1,
         "how long clients wait before they reconnect, in\nmilliseconds (3000)" },
     { "cors", "ORIGIN", KIND_LIST, FIELD(access.cors), 0, 0, 0, false, 0,

@@ -106,8 +106,8 @@ size_t frame_begin(struct buffer *out, bool chunked)
     return begin;
 }
 
-/* Writes the envelope around the bytes from `lead` on, unless `lead` is NULL: the chunk's size counts
- * the payload, but not lead and trail (RFC 9112 7.1). */
+/* Writes the envelope around the bytes from `lead` on, unless `lead` is NULL: the chunk's size
+ * counts the payload, but not lead and trail (RFC 9112 7.1). */
 static char *put_envelope(char *to, char *lead)
 {
     if (lead == NULL)

@@ -33,7 +33,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LINGER_BYTES = 65536 }; /* what a client may still send after its last answer */
+enum {
+    BODY_PART_BYTES = 65536, /* how much of a body must arrive in the time for a body */
+    LINGER_BYTES = 65536,    /* what a client may still send after its last answer */
+};
 
 static const struct net_settings *settings;
 static const struct handlers *known_handlers[CLIENT_HANDLERS_MAX]; /* NULL after the last */
@@ -53,34 +56,12 @@ void client_start(const struct net_settings *given, struct hub *streams, int epo
     epoll = epoll_fd;
     list_init(&dead);
     input_start((size_t)settings->max_body);
-    deadline_start((int64_t)settings->heartbeat_ms);
+    deadline_start((int64_t)settings->heartbeat_ms, (int64_t)settings->keep_alive_ms);
     rotation_start();
     lease_start();
 }
 
 /* ==== Coming and going ======================================================================= */
-
-/* Logs why a connection ends. The address is the one that the limits count: for IPv6, the /64. */
-static void log_close(const struct client *c, enum outcome why)
-{
-    char address[ADDRESS_TEXT_BYTES] = "-";
-    if (!log_wants(LOG_DEBUG))
-        return;
-    if (c->peer != NULL)
-        address_print(&c->peer->address, address);
-    log_line(LOG_DEBUG, "close fd=%d address=%s stream=%d reason=\"%s\"", c->fd, address, c->joined,
-        connection_reason(why));
-}
-
-/* Makes close(2) send a reset (a linger time of zero) if the client has stopped reading. After a
- * normal close the kernel would keep the unsent bytes and offer them for up to a minute, in a
- * socket that has no descriptor here and counts against no limit. */
-static void reset_at_close(const struct client *c, enum outcome why)
-{
-    struct linger now = { .l_onoff = 1 };
-    if (why == GONE_STALLED || why == GONE_OVERRUN || why == GONE_TOKEN)
-        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
 
 /* Closes a connection in any state; a second call does nothing. client_set_peer, which may free the
  * peer, follows whatever needs the peer: its queue and its counts. close(2) also removes the socket
@@ -90,8 +71,7 @@ static void close_client(struct client *c, enum outcome why)
 {
     if (c->state == CLIENT_CLOSED)
         return;
-    log_close(c, why);
-    reset_at_close(c, why);
+    connection_end(c, why);
     list_remove(&c->deadline);
     client_leave(c);
     input_free(c);
@@ -302,19 +282,21 @@ void client_wait(struct client *c)
     deadline_set(c, DEADLINE_NONE);
 }
 
-/* Refuses an unreadable request and ends the connection, because the next one cannot be found. */
-static void refuse(struct client *c, int status)
+/* Refuses a request for this reason and ends the connection, because the next one cannot be
+ * found. The fields of a complete head stay: a page of another origin needs CORS to read why. */
+static void refuse(struct client *c, int why)
 {
-    input_restart(c);
+    if (!c->in->request.has_head)
+        input_restart(c);
     c->close = true;
-    known_handlers[c->handlers]->refuse(c, status);
+    known_handlers[c->handlers]->refuse(c, refusal_get(why));
 }
 
 /* ==== Long polls ============================================================================== */
 
-/* Watches a long poll only for its peer's close (EPOLLRDHUP): the poll can wait for a minute, and
- * its place in the limits must be freed when the client disconnects. The first turn puts the stream
- * into the idle lists of its rooms, where messages find it. */
+/* Watches a long poll only for its peer's close (EPOLLRDHUP), which ends the wait: the place in the
+ * limits must be freed when the client disconnects. The first turn puts the stream into the idle
+ * lists of its rooms, where messages find it. */
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout))
 {
     must(c->joined && seconds >= 1 && seconds <= CLIENT_POLL_MAX_SECONDS);
@@ -476,6 +458,14 @@ static bool parse_body(struct client *c)
     return n > 0;
 }
 
+/* Starts the time for the body, and again whenever another part of it has arrived: a large body on
+ * a slow link gets the time that it needs, but a byte now and then does not hold the connection. */
+static void time_body(struct client *c)
+{
+    c->in->timed = c->in->len;
+    deadline_set(c, DEADLINE_BODY);
+}
+
 /* Handles a head, and the body too if it has arrived. A handler can close the client or free its
  * input, so the state is checked before either is used again. `100 Continue` is skipped if the body
  * has begun to arrive. */
@@ -487,7 +477,7 @@ static void handle_head(struct client *c)
     if (parse_body(c)) {
         known_handlers[c->handlers]->handle(c);
     } else if (c->state == CLIENT_BODY) {
-        deadline_set(c, DEADLINE_BODY);
+        time_body(c);
         watch(c, EPOLLIN);
         if (c->state == CLIENT_BODY && c->in->request.expects_continue && c->in->len == c->in->end)
             say_continue(c);
@@ -515,7 +505,7 @@ static void read_request(struct client *c)
 {
     enum outcome outcome = input_read(c);
     if (outcome == READ_OVER_LIMIT) {
-        refuse(c, 503);
+        refuse(c, REFUSE_NO_MEMORY);
     } else if (is_gone(outcome)) {
         close_client(c, outcome);
     } else if (outcome == READ_SOME) {
@@ -525,6 +515,8 @@ static void read_request(struct client *c)
             parse_head(c);
         else if (parse_body(c))
             rotation_add(c);
+        else if (c->state == CLIENT_BODY && c->in->len >= c->in->timed + BODY_PART_BYTES)
+            time_body(c);
     }
 }
 
@@ -553,9 +545,11 @@ void client_ready(struct client *c, uint32_t events)
         else
             watch(c, 0); /* the request in the buffer is answered first */
         return;
-    case CLIENT_WAITING: /* a half-close ends a poll; a POST is still answered */
-        if (events & (broken | EPOLLRDHUP))
+    case CLIENT_WAITING:
+        if (events & broken)
             close_client(c, GONE_HANG_UP);
+        else if (events & EPOLLRDHUP) /* of a poll: its client may still read the answer */
+            c->in->poll(c, true);
         else
             watch(c, 0); /* a pipelined request stays in the kernel */
         return;
@@ -591,10 +585,10 @@ static void expire(struct client *c)
         if (input_is_blank(c->in))
             close_client(c, GONE_IDLE);
         else
-            refuse(c, 408);
+            refuse(c, REFUSE_TOO_SLOW);
         return;
     case CLIENT_BODY:
-        refuse(c, 408);
+        refuse(c, REFUSE_TOO_SLOW);
         return;
     case CLIENT_WAITING:
         c->in->poll(c, true);
@@ -645,9 +639,9 @@ int64_t client_next_ms(void)
 
 /* ==== The end ================================================================================ */
 
-/* Prepares one client for the end. A request is still read and answered if some of its bytes have
- * arrived; between requests the socket is read once more, because a request may be in the kernel. A
- * blocked stream ends when it has caught up: see serve. */
+/* Prepares one client for the end. A request of which some bytes have arrived is still answered;
+ * between requests the socket is read once more, because one may be in the kernel. A blocked stream
+ * ends when it has caught up: see serve. */
 static void drain(struct client *c)
 {
     c->close = true;

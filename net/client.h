@@ -17,11 +17,11 @@
  *     state       watched for         continues when           time limit
  *
  *     HEAD        EPOLLIN             the head is complete     10 s: 408, or CLOSED if no byte came
- *       kept      EPOLLIN             a request begins         60 s: CLOSED
- *     BODY        EPOLLIN             the body is complete     30 s: 408
+ *       kept      EPOLLIN             a request begins         75 s (--keep-alive): CLOSED
+ *     BODY        EPOLLIN             the body is complete     30 s for each 64 KiB: 408
  *       queued    as before, or none  it is its turn           none: see rotation.h
  *     WAITING     EPOLLIN, then none  the message is settled   none: the keeper always settles
- *       a poll    EPOLLRDHUP          a message arrives        as requested: an empty page
+ *       a poll    EPOLLRDHUP          a message, a half-close  as requested: an empty page
  *     ANSWERING   EPOLLOUT            the rest is sent         30 s without progress: CLOSED
  *     STREAMING   EPOLLIN             a message arrives        heartbeat due: a heartbeat
  *       blocked   EPOLLIN, EPOLLOUT   the socket has room      60 s without progress: CLOSED
@@ -30,9 +30,10 @@
  *
  * An answer is early when the request is unreadable or too slow, or when its head alone decides the
  * answer. In every state a reset, a hang-up, a shortage of memory or the end of the server closes
- * the connection. Once the request is complete, a half-close is not a hang-up, except for a long
- * poll. A keep-alive connection is also closed when its descriptor is needed, and a stream when the
- * ring has passed its cursor, or when its token expires while the stream is blocked.
+ * the connection. Once the request is complete, a half-close is not a hang-up, but it ends the wait
+ * of a long poll. A keep-alive connection is also closed when its descriptor is needed, and a
+ * stream when the ring has passed its cursor, or when its token expires while the stream is
+ * blocked.
  *
  * Level-triggered epoll reports a socket in every turn while a watched event is ready, so each
  * state watches only for events that it will act on. This also gives back-pressure: bytes that are
@@ -66,8 +67,8 @@ struct handlers {
     bool (*admit)(struct client *);
     /* Called when the request is complete. */
     void (*handle)(struct client *);
-    /* Called when a request could not be read, and now looks empty; `status` says why. */
-    void (*refuse)(struct client *, int status);
+    /* Called when a request could not be read. If its head was not complete, it now looks empty. */
+    void (*refuse)(struct client *, const struct refusal *why);
 };
 
 /* Call this once, before any other function here. Streams join `hub`, sockets are watched with
@@ -139,7 +140,7 @@ void client_wait(struct client *c);
  * something new. It is called with `timeout` set after `seconds` (1 to CLIENT_POLL_MAX_SECONDS),
  * when the token expires, and in a drain; it must then leave, answer and return true. Otherwise it
  * can return false to keep waiting. */
-enum { CLIENT_POLL_MAX_SECONDS = 60 };
+enum { CLIENT_POLL_MAX_SECONDS = 55 }; /* proxies give up after 60 */
 void client_poll(struct client *c, unsigned seconds, bool (*poll)(struct client *, bool timeout));
 
 /* Makes the connection an event stream; the stream must have joined. `bytes` are sent first, but

@@ -1,11 +1,16 @@
-/* connection.c - the words for why a connection ended.
+/* connection.c - what the log and the peer are told about the end of a connection.
  *
  * Each way to CLIENT_CLOSED has its own word, because "closed" in a log explains nothing. The words
- * appear only at debug level (client.c): an operator need not know that a connection ended. */
+ * appear only at debug level: an operator need not know that a connection ended. */
 
 #include "net/connection.h"
 
-const char *connection_reason(enum outcome why)
+#include "base/log.h"
+#include "net/peers.h"
+
+#include <sys/socket.h>
+
+static const char *reason_of(enum outcome why)
 {
     static const char *const reasons[] = {
         [GONE_RESET] = "reset",
@@ -27,4 +32,32 @@ const char *connection_reason(enum outcome why)
     };
     must(is_gone(why)); /* the outcomes before GONE_RESET have no word */
     return reasons[why];
+}
+
+/* Logs why a connection ends. The address is the one that the limits count: for IPv6, the /64. */
+static void log_close(const struct client *c, enum outcome why)
+{
+    char address[ADDRESS_TEXT_BYTES] = "-";
+    if (!log_wants(LOG_DEBUG))
+        return;
+    if (c->peer != NULL)
+        address_print(&c->peer->address, address);
+    log_line(LOG_DEBUG, "close fd=%d address=%s stream=%d reason=\"%s\"", c->fd, address, c->joined,
+        reason_of(why));
+}
+
+/* Makes close(2) send a reset (a linger time of zero) if the client has stopped reading. After a
+ * normal close the kernel would keep the unsent bytes and offer them for up to a minute, in a
+ * socket that has no descriptor here and counts against no limit. */
+static void reset_at_close(const struct client *c, enum outcome why)
+{
+    struct linger now = { .l_onoff = 1 };
+    if (why == GONE_STALLED || why == GONE_OVERRUN || why == GONE_TOKEN)
+        setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void connection_end(const struct client *c, enum outcome why)
+{
+    log_close(c, why);
+    reset_at_close(c, why);
 }

@@ -59,8 +59,8 @@ static inline bool is_gone(enum outcome outcome)
     return outcome >= GONE_RESET;
 }
 
-/* Returns the log's word for an outcome that is_gone. */
-const char *connection_reason(enum outcome why);
+/* Logs why a connection ends, and prepares its socket for close(2); call this just before. */
+void connection_end(const struct client *c, enum outcome why);
 
 /* What a client owns from the first byte of a request until the answer: the bytes, and what the
  * parser and the handlers know about them. The bytes from `end` on belong to the next request: see
@@ -71,6 +71,7 @@ struct input {
     struct page_query query;                     /* of a page; the room's name is in `bytes` */
     bool (*poll)(struct client *, bool timeout); /* of a long poll: see client_poll */
     size_t len, capacity, end;
+    size_t timed; /* `len` when the time for the body last began */
     struct http_request request;
     char bytes[];
 };

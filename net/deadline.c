@@ -1,7 +1,7 @@
 /* deadline.c - the queues of deadline.h.
  *
- * Each turn checks the heads of eight queues. The sixty queues of long polls, one per length, are
- * mostly empty, so a bit mask marks the queues that may have clients, and only those are checked.
+ * Each turn checks the heads of eight queues. The queues of long polls, one per length, are mostly
+ * empty, so a bit mask marks the queues that may have clients, and only those are checked.
  * Bits are set eagerly and cleared lazily, when a queue is found empty, because a client that
  * leaves a queue does not know whether it was the last.
  *
@@ -28,15 +28,15 @@ _Static_assert(DEADLINE_COUNT - DEADLINE_POLL <= 64, "one bit per queue");
 
 /* Sets the timeouts. A head must arrive within 10 s, in whatever pieces, and a body within 30 s. An
  * answer may stall for 30 s and a stream for 60 s: a client that reads slowly may stay, a client
- * that reads nothing may not. A keep-alive connection may be idle for 60 s. A second of lingering
- * is a few round trips, enough for the answer to arrive. */
-void deadline_start(int64_t heartbeat_ms)
+ * that reads nothing may not. A second of lingering is a few round trips, enough for the answer to
+ * arrive. */
+void deadline_start(int64_t heartbeat_ms, int64_t keep_alive_ms)
 {
-    static const int64_t given[DEADLINE_POLL] = {
+    const int64_t given[DEADLINE_POLL] = {
         [DEADLINE_HEAD] = 10 * SECOND_MS,
         [DEADLINE_BODY] = 30 * SECOND_MS,
         [DEADLINE_ANSWER] = 30 * SECOND_MS,
-        [DEADLINE_IDLE] = 60 * SECOND_MS,
+        [DEADLINE_IDLE] = keep_alive_ms,
         [DEADLINE_LINGER] = SECOND_MS,
         [DEADLINE_STALLED] = 60 * SECOND_MS,
     };

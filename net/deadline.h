@@ -29,12 +29,12 @@ enum deadline {
     DEADLINE_STALLED, /* since the socket last accepted a part of a stream */
     DEADLINE_NONE,    /* no deadline: the keeper ends the wait */
     DEADLINE_POLL,    /* long polls: one queue per length, 1 to CLIENT_POLL_MAX_SECONDS */
-    DEADLINE_COUNT = DEADLINE_POLL + 60, /* the number of queues */
+    DEADLINE_COUNT = DEADLINE_POLL + 55, /* the number of queues */
     DEADLINE_READY, /* no deadline, and no queue here: the client is in one of rotation.h */
 };
 
 /* Call this once, before any other function here. A `heartbeat_ms` of 0 means no heartbeats. */
-void deadline_start(int64_t heartbeat_ms);
+void deadline_start(int64_t heartbeat_ms, int64_t keep_alive_ms);
 
 /* Moves the client to the end of this queue; the client's time starts now. */
 void deadline_set(struct client *c, enum deadline kind);

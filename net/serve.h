@@ -14,8 +14,8 @@ enum outcome serve_stream(struct client *c);
 /* Sends a heartbeat to a stream that is not blocked, unless bytes are kept for it. */
 enum outcome serve_heartbeat(struct client *c);
 
-/* Returns a stream's last bytes: a heartbeat with the client's reconnection time (`retry:`), and the
- * end of the body. They are valid until the next call here; `at` is NULL if out of memory. */
+/* Returns a stream's last bytes: a heartbeat with the client's reconnection time (`retry:`), and
+ * the end of the body. They are valid until the next call here; `at` is NULL if out of memory. */
 struct span serve_last_words(const struct client *c, uint64_t retry_ms);
 
 #endif

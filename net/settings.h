@@ -8,6 +8,7 @@
 struct net_settings {
     uint64_t max_body;           /* bytes */
     uint64_t heartbeat_ms;       /* 0: off */
+    uint64_t keep_alive_ms;      /* how long a connection may be idle between requests */
     uint64_t retry_ms;           /* how long a client waits before it reconnects a stream */
     uint64_t max_streams;        /* 0: as many as the descriptors allow */
     uint64_t max_streams_per_ip; /* 0: no limit */

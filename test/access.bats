@@ -1572,6 +1572,43 @@ refuses_key() { # FILE WORDS
   same "$(field Access-Control-Allow-Origin)" https://a.example
 }
 
+@test "a page from a --cors origin can read why its request was refused before a handler saw it" {
+  local head='Host: h\r\nOrigin: https://a.example\r\nContent-Type: application/json\r\n' status rest
+  start_server --cors https://a.example
+  while IFS='|' read -r status rest; do
+    HEAD=$(raw "${rest/HEAD/$head}" | tr -d '\r')
+    contains "${HEAD%%$'\n'*}" "HTTP/1.1 $status"
+    same "$rest $(field Access-Control-Allow-Origin)" "$rest https://a.example"
+    same "$rest $(field Access-Control-Allow-Credentials)" "$rest true"
+    contains "$HEAD" '"detail":"'
+  done <<'END'
+413|POST /messages HTTP/1.1\r\nHEADContent-Length: 100000\r\n\r\n
+413|POST /messages HTTP/1.1\r\nHEADTransfer-Encoding: chunked\r\n\r\nfffff\r\n
+413|GET /messages HTTP/1.1\r\nHEADContent-Length: 1\r\n\r\nx
+417|POST /messages HTTP/1.1\r\nHEADContent-Length: 1\r\nExpect: x\r\n\r\n
+501|POST /messages HTTP/1.1\r\nHEADTransfer-Encoding: gzip, chunked\r\n\r\n
+400|POST /messages HTTP/1.1\r\nHEADContent-Length: x\r\n\r\n
+400|GET /messages HTTP/1.1\r\nHEADTransfer-Encoding: chunked\r\n\r\n-\r\n
+END
+  # An origin in a head that is not complete is not believed.
+  HEAD=$(raw 'GET / HTTP/1.1\r\nOrigin: https://a.example\r\nHost : a\r\n\r\n')
+  same "${HEAD:9:3} $(field Access-Control-Allow-Origin)" '400 '
+}
+
+@test "a token in the query is decoded, and so is the name of its parameter" {
+  local token
+  start_server --key key
+  token=$(everything)
+  for query in "access_token=${token//./%2E}" "access%5Ftoken=$token" "%61ccess_token=${token/e/%65}"; do
+    ask "/messages?$query"
+    same "$query $STATUS" "$query 200"
+  done
+  ask "/messages?access_token=${token//./%2}"
+  is_problem 401
+  ask "/messages?access_token=${token//./%252E}"
+  is_problem 401
+}
+
 # Browsers add cookies automatically, even to requests from pages of other sites.
 @test "a page from another site cannot post with the user's cookie" {
   local token

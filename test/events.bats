@@ -283,6 +283,14 @@ END
   same "$(events_of stream gap)" ''
 }
 
+@test "two Last-Event-ID fields are no error, which would end an EventSource, but a gap" {
+  start_server
+  say lobby one
+  listen stream '' -H "Last-Event-ID: $ID" -H "Last-Event-ID: $ID"
+  same "$(events_of stream gap '[.data.after, .data.reason]')" '[null,"unknown"]'
+  same "$(said stream)" one
+}
+
 @test "a stream that resumes from the id of ready misses nothing, not even the first message" {
   local start
   start_server

@@ -196,7 +196,7 @@ room=a,b
 room=a&room=b
 room=
 room=a/b
-wait=61
+wait=99999999999999
 wait=x
 wait=-1
 wait=1.5
@@ -273,6 +273,17 @@ poll() {
   # Two pipelined requests, the first of which waits.
   contains "$(raw 'GET /messages?wait=1 HTTP/1.1\r\nHost: h\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n')" \
     '{"status":"ok"}'
+}
+
+@test "a long poll whose client has half-closed the connection is answered" {
+  start_server
+  accepts '{"message":"old"}'
+  same "$(printf 'GET /messages?wait=55 HTTP/1.1\r\nHost: a\r\n\r\n' | timeout 20 "$TOOLS/crowd" "$PORT" send | tail -n 1 |
+    jq -c '[.newest, .messages]')" "[\"$ID\",[]]"
+  # The second request was in the kernel when the client half-closed.
+  printf 'GET /messages?wait=55 HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' |
+    timeout 20 "$TOOLS/crowd" "$PORT" send >answers
+  same "$(grep -ac '^HTTP/1.1 200' answers) $(tail -n 1 answers)" '2 {"status":"ok"}'
 }
 
 @test "a HEAD request with wait is answered at once" {

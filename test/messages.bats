@@ -361,12 +361,30 @@ END
   # that the client can read the answer.
   local deaf before
   exec {deaf}<>"/dev/tcp/127.0.0.1/$PORT"
-  printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 32000000\r\n\r\n' >&"$deaf"
   before=$(date +%s%3N)
+  printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 32000000\r\n\r\n' >&"$deaf"
   head -c 32000000 /dev/zero 1>&"$deaf" || same "$?" 141 # a broken pipe
   between $(($(date +%s%3N) - before)) 900 20000
   contains "$(timeout 20 cat <&"$deaf" 2>/dev/null)" 'HTTP/1.1 413 Content Too Large'
   exec {deaf}>&-
+}
+
+@test "a body with a Content-Encoding is answered with 415, which says that identity passes" {
+  start_server
+  listen stream ''
+  for coding in gzip 'identity, br' deflate; do
+    printf '{"message":"garbled"}' | gzip >body
+    for type in application/json application/octet-stream; do
+      ask '/messages?event=x' -H "Content-Type: $type" -H "Content-Encoding: $coding" --data-binary @body
+      is_problem 415
+      same "$(field Accept-Encoding)" identity
+      contains "$BODY" uncompressed
+    done
+  done
+  accepts '{"message":"plain"}' -H 'Content-Encoding: identity'
+  accepts '{"message":"empty"}' -H 'Content-Encoding;'
+  await_text stream empty
+  same "$(events_of stream message .data.message | paste -sd ' ')" '"plain" "empty"'
 }
 
 @test "--max-body limits the size of a body" {
@@ -496,6 +514,20 @@ END
     accepts "{\"data\":\"$(times 4000 x)\"}"
   done
   accepts '{"message":"y"}' -H 'Idempotency-Key: k1'
+}
+
+@test "an idempotency key in quotes, as the IETF draft writes it, is the same key" {
+  start_server
+  listen stream ''
+  accepts '{"message":"one"}' -H 'Idempotency-Key: "k-1"'
+  for key in k-1 '"k-1"'; do
+    post '{"message":"one"}' -H "Idempotency-Key: $key"
+    same "$STATUS $(jq -r .id <<<"$BODY")" "200 $ID"
+  done
+  accepts '{"message":"two"}' -H 'Idempotency-Key: "'
+  refuses 400 '{"message":"three"}' -H 'Idempotency-Key: ""'
+  await_text stream two
+  same "$(events_of stream message .data.key | paste -sd ' ')" '"k-1" "\""'
 }
 
 @test "an idempotency key has 1 to 64 visible ASCII characters" {

@@ -194,6 +194,48 @@ END
   same "$(raw 'HEAD /events HTTP/1.0\r\n\r\n' | statuses)" 200
 }
 
+@test "a GET with a chunked body of no bytes, as proxies make of HTTP/2, is an ordinary GET" {
+  local chunked='Host: a\r\nTransfer-Encoding: chunked\r\n\r\n' path
+  start_server
+  for path in / /healthz /rooms /messages; do
+    same "$path $(raw "GET $path HTTP/1.1\r\n${chunked}0\r\n\r\nHEAD $path HTTP/1.1\r\nConnection: close\r\n${chunked}0\r\n\r\n" | statuses)" \
+      "$path 200 200"
+    same "$path $(raw "GET $path HTTP/1.1\r\n${chunked}1\r\nx\r\n0\r\n\r\n" | statuses)" "$path 413"
+    same "$path $(raw "GET $path HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx" | statuses)" "$path 413"
+  done
+  exec {stream}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /events HTTP/1.1\r\n%b0\r\n\r\n' "$chunked" >request
+  cat request >&"$stream"
+  cat <&"$stream" >events 3>&- &
+  CLIENTS+=("$!")
+  await_text events 'event: ready'
+  same "$(statuses <events)" 200
+  exec {stream}>&-
+}
+
+@test "paths are compared decoded, and an encoded slash is no slash" {
+  local status path
+  start_server
+  while read -r status path; do
+    ask "$path"
+    same "$path $STATUS" "$path $status"
+  done <<'END'
+200 /room%73
+200 /%72%6F%6fms
+200 /%6dessages?limit=1
+200 /h%65althz
+200 /chat%2Ejs
+404 /%2Frooms
+404 /rooms%2F
+404 /room%2573
+404 /rooms%00
+404 /room%7
+404 /room%zz
+END
+  ask /message%73 -H 'Content-Type: application/json' --data-raw '{"message":"x"}'
+  same "$STATUS" 201
+}
+
 @test "the server closes the connection after an HTTP/1.0 answer that says close" {
   start_server
   HEAD=$(raw 'HEAD /events HTTP/1.0\r\nConnection: keep-alive\r\n\r\n' | tr -d '\r')
@@ -280,6 +322,40 @@ cut_everywhere() { # REQUESTS STATUSES
   same "$(statuses <answers)" "$(times 60 '200 ')200"
   same "$(tail -n 1 answers)" '{"status":"ok"}'
   between "$(wc -c <answers)" 3600000 4000000
+}
+
+@test "a kept connection is closed after --keep-alive without a request" {
+  local idle line
+  start_server --keep-alive 1
+  exec {idle}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n' >&"$idle"
+  read -r -t 20 line <&"$idle"
+  same "${line%$'\r'}" 'HTTP/1.1 200 OK'
+  contains "$(timeout 20 cat <&"$idle" && echo closed)" closed
+  exec {idle}>&-
+  refused 2 --keep-alive 0
+  contains "$("$SSECHAT" --help)" '(75s); longer than a proxy keeps it'
+}
+
+# The time for a body is 30 seconds, and 30 more for each 64 KiB that has arrived.
+@test "a large body on a slow link is accepted, and a body that nearly stops is not" {
+  local slow upload
+  start_server --max-body 8M --history 16M
+  printf '{"event":"x","data":"%s"}' "$(head -c 3000000 /dev/zero | tr '\0' x)" >body
+  curl -sS -m 120 --limit-rate 90K -o answer -w '%{http_code} %{time_total}\n' -H 'Content-Type: application/json' \
+    -H 'Expect:' --data-binary @body "$URL/messages" >result 3>&- &
+  upload=$!
+  CLIENTS+=("$upload")
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n' >&"$slow"
+  (while sleep 1; do printf xx; done >&"$slow") 2>/dev/null 3>&- &
+  CLIENTS+=("$!")
+  contains "$(timeout 60 head -n 1 <&"$slow")" 'HTTP/1.1 408'
+  await_end "$upload"
+  read -r status seconds <result
+  same "$CLIENT_STATUS $status" '0 201'
+  between "${seconds%.*}" 31 100
+  exec {slow}>&-
 }
 
 @test "a head that takes too long gets 408, and a silent connection is closed without an answer" {

@@ -510,12 +510,12 @@ END
 
 @test "http: a field with a single value is refused when it comes twice" {
     local name
-    for name in Content-Type Authorization Origin Idempotency-Key Last-Event-ID; do
+    for name in Content-Type Authorization Origin Idempotency-Key Range If-Range; do
         expect "error 400" verdict < <(printf 'GET / HTTP/1.0\r\n%s: a\r\n%s: a\r\n\r\n' \
             "$name" "${name,,}")
     done
-    for name in Accept-Encoding Connection Cookie Forwarded If-None-Match X-Forwarded-For \
-        X-Other; do
+    for name in Accept-Encoding Connection Content-Encoding Cookie Forwarded If-None-Match Last-Event-ID \
+        X-Forwarded-For X-Other; do
         expect "end" verdict < <(printf 'GET / HTTP/1.0\r\n%s: a\r\n%s: a\r\n\r\n' "$name" "$name")
     done
 }
@@ -523,7 +523,9 @@ END
 @test "http: an expectation that cannot be met is refused" {
     table <<'END'
 error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: a\r\n\r\n
-error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n
+end | GET / HTTP/1.1\r\nHost: a\r\nExpect:\r\n\r\n
+end | GET / HTTP/1.1\r\nHost: a\r\nExpect: , 100-continue,,\r\n\r\n
+error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: ,a\r\n\r\n
 error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue, a\r\n\r\n
 error 417 | GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue;a\r\n\r\n
 error 417 | POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\nExpect: a\r\n\r\n
@@ -705,6 +707,110 @@ END
     expect "error 431" verdict < <(printf "$head"'%s0\r\n\r\n' "$chunks")
 }
 
+# Prints a request with these lines in its head and, after the head, these bytes.
+head_with() { # LINE... [-- BYTES]
+    printf 'POST / HTTP/1.1\r\nHost: a\r\n'
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        printf '%b\r\n' "$1"
+        shift
+    done
+    printf '\r\n%b' "${2:-}"
+}
+
+@test "http: each refusal names the rule that is broken" {
+    local text bytes detail seen= many='' i
+    for i in {1..100}; do
+        many+='a: b\r\n'
+    done
+    while IFS='|' read -r text bytes; do
+        bytes=${bytes# }
+        case $bytes in
+        '$ '*) run "$UNIT/http" why < <(eval "${bytes#'$ '}") ;;
+        *) run "$UNIT/http" why < <(printf '%b' "$bytes") ;;
+        esac
+        detail=${output##*$'\n'error }
+        detail=${detail#error }
+        seen+=${detail/: / }$'\n'
+        read -r text <<<"$text"
+        contains "$detail" "$text" || {
+            echo "$bytes"
+            return 1
+        }
+    done <<'END'
+not TLS                | \x16\x03\x01
+a method               | \x80
+a method               | /events
+a method               | \r\n\r\n\r\n\r\n\r\n
+CRLF                   | \nGET / HTTP/1.1\r\nHost: a\r\n\r\n
+a method               | G(ET / HTTP/1.1\r\nHost: a\r\n\r\n
+one space              | GET  / HTTP/1.1\r\nHost: a\r\n\r\n
+percent-encoded        | GET /?room=größe HTTP/1.1\r\nHost: a\r\n\r\n
+percent-encoded        | GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n
+#; leave out           | GET /#a HTTP/1.1\r\nHost: a\r\n\r\n
+8000 bytes             | $ printf 'GET /%s HTTP/1.1\r\nHost: a\r\n\r\n' "$(letters 8000)"
+begins with a slash    | GET a HTTP/1.1\r\nHost: a\r\n\r\n
+begins with a slash    | GET http://ann@a/ HTTP/1.1\r\nHost: a\r\n\r\n
+only for OPTIONS       | GET * HTTP/1.1\r\nHost: a\r\n\r\n
+HOST:PORT              | CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n
+and the version        | GET /\r\n
+and the version        | GET /?room=a b HTTP/1.1\r\nHost: a\r\n\r\n
+and the version        | GET / http/1.1\r\nHost: a\r\n\r\n
+only HTTP/1.1          | PRI * HTTP/2.0\r\n\r\n
+CRLF                   | GET / HTTP/1.1\nHost: a\r\n\r\n
+CRLF                   | GET / HTTP/1.1\r\nHost: a\n\r\n
+begins with white      | GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n
+before its colon       | GET / HTTP/1.1\r\nHost : a\r\n\r\n
+not `Name: value`      | GET / HTTP/1.1\r\nHost\r\n\r\n
+not `Name: value`      | GET / HTTP/1.1\r\nH\xc3\xb6st: a\r\n\r\n
+control character      | GET / HTTP/1.1\r\nHost: a\r\nA: b\rc\r\n\r\n
+only once              | GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n
+100 fields             | $ head_with "$many"
+16 KiB                 | $ head_with "a: $(letters 17000)"
+Host is missing        | GET / HTTP/1.1\r\n\r\n
+Host must be           | GET / HTTP/1.1\r\nHost: a b\r\n\r\n
+a decimal number       | $ head_with 'Content-Length: x'
+repeated with another  | $ head_with 'Content-Length: 1' 'Content-Length: 2'
+exclude each other     | $ head_with 'Content-Length: 1' 'Transfer-Encoding: chunked'
+HTTP/1.0 has no        | POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n
+must be chunked        | $ head_with 'Transfer-Encoding: chunked, gzip'
+supports is chunked    | $ head_with 'Transfer-Encoding: gzip, chunked'
+100-continue           | $ head_with 'Content-Length: 1' 'Expect: 200-ok'
+GET and HEAD have no   | GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n
+GET and HEAD have no   | HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n
+--max-body             | $ head_with 'Content-Length: 65537'
+--max-body             | $ head_with 'Transfer-Encoding: chunked' -- '10001\r\n'
+its size in hex        | $ head_with 'Transfer-Encoding: chunked' -- 'x\r\n'
+bytes of extensions    | $ head_with 'Transfer-Encoding: chunked' -- "1;a=$(letters 300)"
+size says              | $ head_with 'Transfer-Encoding: chunked' -- '1\r\nab\r\n'
+and the trailer are    | $ head_with 'Transfer-Encoding: chunked' -- "0\r\na: $(letters 17000)"
+END
+    same "$(sort -u <<<"${seen%$'\n'}")" \
+        "$("$UNIT/http" rules | grep -v 'too long to arrive\|requests are arriving' | sort -u)"
+}
+
+@test "http: the details of refusals are sentences" {
+    same "$("$UNIT/http" rules | wc -l)" 36
+    same "$("$UNIT/http" rules | grep -vE '^[45][0-9]{2} [A-Z].{20,}\.$')" ''
+}
+
+@test "http: a chunked body without bytes is no body, so that a GET may have it" {
+    document <<'END'
+GET / HTTP/1.1
+Host: a
+Transfer-Encoding: chunked
+
+0
+
+means
+GET / HTTP/1.1
+authority: a
+then: keep-alive, has-length, chunked
+host: a
+transfer-encoding: chunked
+end
+END
+}
+
 @test "http: bytes that cannot become a request are refused at once" {
     expect "error 400 at byte 1" early '\x16\x03\x01\x02'
     expect "error 400 at byte 1" early '\x00'
@@ -768,6 +874,22 @@ no | application/json, text/plain
 no | text/plain; application/json
 no |
 END
+}
+
+@test "http: a body with a coding other than identity is noticed" {
+    local answer value
+    while IFS='|' read -r answer value; do
+        expect "${answer% }" "$UNIT/http" identity "${value# }"
+    done <<'END'
+yes | identity
+yes | IDENTITY, ,
+yes |
+no | gzip
+no | identity, br
+no | aes128gcm
+END
+    expect yes "$UNIT/http" identity
+    expect no "$UNIT/http" identity identity deflate
 }
 
 @test "http: gzip is sent only to a client that accepts it" {

@@ -2,13 +2,16 @@
  * status lines). It reads standard input, and describes the requests that the parser understood.
  *
  *     http [MAX_BODY]        describes all pipelined requests of the input, one after the other
+ *     http why [MAX_BODY]    the same, with the detail of a refusal
  *     http early [MAX_BODY]  reads one byte at a time, and prints where the parser decides
  *     http decode|form       percent-decodes the input, as a path or as a form's query
  *     http type CT TYPE      calls a reader of values: yes or no
  *     http gzip VALUE...     (one field per VALUE)
+ *     http identity VALUE...
  *     http etag ETAG VALUE...
  *     http date SECONDS
  *     http response STATUS
+ *     http rules             prints the status and the detail of every refusal
  *
  * An incremental parser must give the same result however the network splits a request. So the
  * driver parses the same input again and again: complete, cut in two at every point, one byte at a
@@ -32,6 +35,13 @@
 /* Trying all cuts of a long input would take minutes, so a longer input is cut only at this many
  * points. */
 enum { EVERY_CUT_MAX_BYTES = 20000, SPREAD_CUTS = 500 };
+
+/* Whether descriptions contain the detail of a refusal. A fuzzer compares the details, too. */
+#ifdef FUZZ
+enum { with_detail = 1 };
+#else
+static bool with_detail;
+#endif
 
 /* ---- Bytes before a wall --------------------------------------------------------------------- */
 
@@ -113,6 +123,7 @@ static void describe_fields(struct buffer *out, const struct http_request *r, co
         [HTTP_ACCEPT_ENCODING] = "accept-encoding",
         [HTTP_AUTHORIZATION] = "authorization",
         [HTTP_CONNECTION] = "connection",
+        [HTTP_CONTENT_ENCODING] = "content-encoding",
         [HTTP_CONTENT_LENGTH] = "content-length",
         [HTTP_CONTENT_TYPE] = "content-type",
         [HTTP_COOKIE] = "cookie",
@@ -121,8 +132,10 @@ static void describe_fields(struct buffer *out, const struct http_request *r, co
         [HTTP_HOST] = "host",
         [HTTP_IDEMPOTENCY_KEY] = "idempotency-key",
         [HTTP_IF_NONE_MATCH] = "if-none-match",
+        [HTTP_IF_RANGE] = "if-range",
         [HTTP_LAST_EVENT_ID] = "last-event-id",
         [HTTP_ORIGIN] = "origin",
+        [HTTP_RANGE] = "range",
         [HTTP_TRANSFER_ENCODING] = "transfer-encoding",
         [HTTP_X_FORWARDED_FOR] = "x-forwarded-for",
     };
@@ -219,8 +232,8 @@ static void check_request(const struct client *c, size_t end)
 }
 
 /* Parses all complete requests, as the server does after each read: head, then body, then the next
- * request in the same buffer. Returns 0 if more bytes are needed, otherwise the status of a
- * refusal. */
+ * request in the same buffer. Returns 0 if more bytes are needed, otherwise the rule that is
+ * broken. */
 static int client_parse(struct client *c)
 {
     while (c->error == 0 && c->in.len > 0) {
@@ -237,7 +250,7 @@ static int client_parse(struct client *c)
             wall_shrink(&c->in, len);
         }
         if (end < 0)
-            c->error = -end;
+            c->error = -end; /* the rule that is broken */
         if (end <= 0)
             break;
         check_request(c, (size_t)end);
@@ -259,8 +272,10 @@ static void client_feed(struct client *c, struct span piece)
 /* Appends the last line of a description: the parser's state at the end of the input. */
 static void client_finish(struct client *c)
 {
+    const struct refusal *refusal = refusal_get(c->error);
     if (c->error != 0)
-        buffer_printf(&c->out, "error %d\n", c->error);
+        buffer_printf(&c->out, "error %d%s%s\n", refusal->status, with_detail ? ": " : "",
+            with_detail ? refusal->detail : "");
     else
         buffer_add_string(&c->out, c->in.len > 0 ? "more needed\n" : "end\n");
     check(!c->out.failed, "the driver can allocate memory");
@@ -306,16 +321,11 @@ static struct buffer run(struct span input, size_t max_body, struct plan plan)
     return out;
 }
 
-static bool ends_with(struct span s, struct span end)
-{
-    return s.len >= end.len && memcmp(s.at + s.len - end.len, end.at, end.len) == 0;
-}
-
 /* Runs a plan and compares the descriptions. A hand-over forgets the number of chunk extensions and
  * trailers, so inputs refused for that number (431) can get further; they are skipped. */
 static void compare(struct span input, size_t max_body, struct span whole, struct plan plan)
 {
-    if (plan.upgrade && ends_with(whole, SPAN("error 431\n")))
+    if (plan.upgrade && memmem(whole.at, whole.len, "error 431", 9) != NULL)
         return;
     struct buffer other = run(input, max_body, plan);
     if (!span_equal(whole, buffer_span(&other))) {
@@ -376,7 +386,7 @@ static void show_early(struct span input, size_t max_body)
     for (size_t n = 0; n < input.len && c.error == 0 && c.head_len == 0 && c.out.len == 0; n++) {
         client_feed(&c, (struct span) { input.at + n, 1 });
         if (c.error != 0)
-            printf("error %d at byte %zu\n", c.error, n + 1);
+            printf("error %d at byte %zu\n", refusal_get(c.error)->status, n + 1);
         else if (c.head_len > 0 || c.out.len > 0)
             printf("head at byte %zu\n", n + 1);
     }
@@ -399,7 +409,8 @@ static void show_decoded(struct span input, bool plus)
     span_free(copy);
 }
 
-/* Makes a request with one field `name` per value, and returns the answer of a reader of values. */
+/* Makes a request with one field `name` per value, and returns the answer of the reader of that
+ * field's values. */
 static bool ask(const char *name, char **values, const char *etag)
 {
     struct buffer text = { 0 };
@@ -412,7 +423,8 @@ static bool ask(const char *name, char **values, const char *etag)
     check(!text.failed && http_parse_head(&r, text.at, text.len) > 0,
         "the value is valid in a field");
     bool answer = etag != NULL ? values_etag_matches(&r, text.at, span_of(etag))
-                               : values_accepts_gzip(&r, text.at);
+                  : strcmp(name, "Content-Encoding") == 0 ? values_is_identity(&r, text.at)
+                                                          : values_accepts_gzip(&r, text.at);
     buffer_free(&text);
     return answer;
 }
@@ -449,20 +461,26 @@ int main(int argc, char **argv)
         show_answer(values_is_type(span_of(argv[2]), span_of(argv[3])));
     } else if (strcmp(mode, "gzip") == 0) {
         show_answer(ask("Accept-Encoding", argv + 2, NULL));
+    } else if (strcmp(mode, "identity") == 0) {
+        show_answer(ask("Content-Encoding", argv + 2, NULL));
     } else if (strcmp(mode, "etag") == 0 && argc > 2) {
         show_answer(ask("If-None-Match", argv + 3, argv[2]));
     } else if (strcmp(mode, "date") == 0 && argc == 3) {
         show_date(argv[2]);
     } else if (strcmp(mode, "response") == 0 && argc == 3) {
         show_response(argv[2]);
+    } else if (strcmp(mode, "rules") == 0) {
+        for (int rule = REFUSE_NONE + 1; rule < REFUSE_COUNT; rule++)
+            printf("%d %s\n", refusal_get(rule)->status, refusal_get(rule)->detail);
     } else {
         struct span input = read_input();
+        with_detail = strcmp(mode, "why") == 0;
         if (strcmp(mode, "decode") == 0 || strcmp(mode, "form") == 0)
             show_decoded(input, strcmp(mode, "form") == 0);
         else if (strcmp(mode, "early") == 0)
             show_early(input, size_argument(argv[2]));
         else
-            show_requests(input, size_argument(mode));
+            show_requests(input, size_argument(with_detail ? argv[2] : mode));
         span_free(input);
     }
     return 0;
