@@ -173,11 +173,17 @@ void answer_problem_with(struct client *c, int status, const char *fields, const
     problem(c, status, fields, retry_after, detail);
 }
 
+/* Names the address, so that a client can see that it is counted as its proxy, for example because
+ * --trust-proxy is missing. Only that client learns it. Of an IPv6 address it is the /64. */
 void answer_too_fast(struct client *c, unsigned seconds)
 {
-    problem(c, 429, "", seconds,
-        "Your address sends messages too fast, or too large ones: 4 KiB of a message count as one; "
-        "wait as long as Retry-After says.");
+    char address[ADDRESS_TEXT_BYTES], detail[256];
+    address_print(&exchange_peer(c)->address, address);
+    print_into(detail, sizeof detail,
+        "Your address (%s) sends messages too fast, or too large ones: 4 KiB of a message count as "
+        "one; wait as long as Retry-After says.",
+        address);
+    problem(c, 429, "", seconds, detail);
 }
 
 void answer_problem(struct client *c, int status, const char *detail)

@@ -961,6 +961,7 @@ rooms() {
   is_busy address
   listen two '' --interface 127.0.0.3
   post_too_much --interface 127.0.0.2
+  contains "$BODY" 'Your address (127.0.0.2) '
   accepts '{"message":"from three"}' --interface 127.0.0.3
   await_text one 'from three'
   kill "${CLIENTS[1]}"
