@@ -239,7 +239,7 @@ bench-instructions: ssechat build/bench/load
 # ==== Checks of the source =======================================================================
 
 ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch] test/*/*/*.[ch])
-SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test) $(wildcard test/lib/*.bash)
+SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test dist) $(wildcard test/lib/*.bash)
 
 # gcc's analyzer reports an object as leaked if the program keeps only a pointer to a member inside
 # it, such as a list link; the sanitizers and valgrind find real leaks.
@@ -270,9 +270,10 @@ run: ssechat
 
 install: ssechat
 	install -D -m 755 ssechat $(DESTDIR)$(PREFIX)/bin/ssechat
+	install -D -m 755 dist/ssechat-doctor $(DESTDIR)$(PREFIX)/bin/ssechat-doctor
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/ssechat
+	rm -f $(DESTDIR)$(PREFIX)/bin/ssechat $(DESTDIR)$(PREFIX)/bin/ssechat-doctor
 
 clean:
 	rm -rf build ssechat

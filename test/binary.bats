@@ -119,9 +119,9 @@ starts() {
   [[ $output != *' -O2 '* && $output != *' -s '* ]]
 }
 
-@test "make install puts the program under PREFIX, and make uninstall removes it" {
+@test "make install puts the program and ssechat-doctor under PREFIX, and make uninstall removes them" {
   build CFLAGS=-O0 install DESTDIR="$PWD/root" PREFIX=/opt
-  [ "$(find root -type f)" = root/opt/bin/ssechat ]
+  [ "$(find root -type f -perm 755 | sort | xargs)" = 'root/opt/bin/ssechat root/opt/bin/ssechat-doctor' ]
   build CFLAGS=-O0 uninstall DESTDIR="$PWD/root" PREFIX=/opt
   [ "$(find root -type f)" = '' ]
 }

@@ -6,7 +6,9 @@
 # the proxy's. Each test compares the names of all faults found, so a fault that is not there fails
 # it too. Tests of timeouts use short ones; the others leave out the silence (--quick).
 
-# seconds: 150
+# shellcheck disable=SC2016,SC2030,SC2031,SC2094,SC2154
+#
+# seconds: 120
 # build: plain
 
 bats_require_minimum_version 1.5.0
@@ -23,11 +25,11 @@ start_chat() {
   start_server --post-rate 5 --max-streams-per-ip 64 --trust-proxy 127.0.0.1 --heartbeat 1 "$@"
 }
 
-# Starts a proxy on a free port: start_proxy NAME PORT-VARIABLE... COMMAND writes its configuration
-# with `configure`, which the caller defines, and sets URL to the proxy's URL.
+# Starts a proxy on a free port, and sets URL to the proxy's URL. `configure`, which the caller
+# defines, writes its configuration for a port.
 start_proxy() { # COMMAND...
-  local attempt pid port
-  for attempt in {1..20}; do
+  local pid port
+  for _ in {1..20}; do
     port=$((10000 + RANDOM % 20000))
     configure "$port"
     "$@" </dev/null >proxy.log 2>&1 3>&- &
@@ -92,8 +94,9 @@ haproxy_with() { # [LINES [TIMEOUTS]]
 diagnose() {
   local expected=$1
   shift
-  run -"$expected" --separate-stderr "$ROOT/dist/ssechat-doctor" --interface 127.0.0.2 "$@" "$URL"
+  run --separate-stderr "$ROOT/dist/ssechat-doctor" --interface 127.0.0.2 "$@" "$URL"
   printf '%s\n' "$output" "$stderr"
+  same "$status" "$expected"
   FAULTS=$(sed -n 's/^FAULT  \([^ ]*\).*/\1/p' <<<"$output" | xargs)
   same "$stderr" ''
 }
@@ -156,8 +159,7 @@ finds_nothing() {
   start_chat
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=chat \
     -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out tls.crt 2>/dev/null
-  nginx_with "$GOOD" 'ssl_certificate tls.crt; ssl_certificate_key tls.key;' 'ssl http2'
-  # nginx looks for the certificate in the folder of its configuration.
+  nginx_with "$GOOD" "ssl_certificate $PWD/tls.crt; ssl_certificate_key $PWD/tls.key;" 'ssl http2'
   finds_nothing --idle 5 --cacert tls.crt
   contains "$output" 'HTTP/2'
   contains "$output" 'The certificate is valid.'
@@ -300,6 +302,20 @@ END
   finds body 'The proxy refuses a body of 60 KB (413)' 'nginx: client_max_body_size 64k;' --quick
 }
 
+@test "nginx allows one connection per address" {
+  start_chat
+  nginx_with "$GOOD limit_conn one 1;" 'limit_conn_zone $http_accept zone=one:1m;'
+  finds second 'A second stream at the same time is refused with 503' 'raise the limit on connections' --quick
+}
+
+@test "nginx limits requests: the doctor says what it could not try" {
+  start_chat
+  nginx_with "$GOOD" 'limit_req_zone $request_method zone=one:1m rate=1r/m;' '' "
+    location /messages { limit_req zone=one burst=2 nodelay; proxy_pass $URL; $GOOD }"
+  diagnose 0 --quick
+  contains "$output" 'The proxy limits requests itself (503)'
+}
+
 @test "nginx replaces errors by its own pages" {
   start_chat
   nginx_with "$GOOD proxy_intercept_errors on; error_page 400 429 /oops;" '' '' \
@@ -327,15 +343,6 @@ END
   start_chat --heartbeat 30
   haproxy_with '' 'timeout server 2s'
   finds 'idle poll' 'cut the silent stream' 'HAProxy: timeout server 1h' --idle 5
-}
-
-@test "HAProxy compresses the stream" {
-  start_chat
-  haproxy_with 'filter compression
-compression algo gzip
-compression type text/event-stream
-http-response del-header Cache-Control'
-  finds compression 'compresses the stream (gzip)' 'HAProxy: take text/event-stream out of `compression type`' --quick
 }
 
 @test "HAProxy waits for the body of an answer" {
@@ -367,10 +374,13 @@ http-request set-header Host chat.internal'
   diagnose 3
   contains "$output" 'it cannot reach ssechat'
   local chat=$URL
-  URL=$chat/nothing diagnose 3
-  URL=http://127.0.0.1:1 diagnose 3
+  URL=$chat/nothing
+  diagnose 3
+  URL=http://127.0.0.1:1
+  diagnose 3
   contains "$output" 'Nothing accepts connections there'
-  URL=http://nothing.invalid diagnose 3
+  URL=http://nothing.invalid
+  diagnose 3
   contains "$output" 'The name in the address is not known'
   nginx_with 'root .;' '' '' 'location = /healthz { return 200 "hello"; }'
   diagnose 3
@@ -386,7 +396,7 @@ http-request set-header Host chat.internal'
   URL=$chat
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=chat \
     -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out tls.crt 2>/dev/null
-  nginx_with "$GOOD" 'ssl_certificate tls.crt; ssl_certificate_key tls.key;' ssl
+  nginx_with "$GOOD" "ssl_certificate $PWD/tls.crt; ssl_certificate_key $PWD/tls.key;" ssl
   local secure=$URL
   nginx_with "return 301 $secure\$request_uri;"
   diagnose 0 --quick --cacert tls.crt
