@@ -382,6 +382,7 @@ http-request set-header Host chat.internal'
   URL=http://nothing.invalid
   diagnose 3
   contains "$output" 'The name in the address is not known'
+  URL=$chat
   nginx_with 'root .;' '' '' 'location = /healthz { return 200 "hello"; }'
   diagnose 3
   contains "$output" 'is not ssechat'
