@@ -389,7 +389,7 @@ http-request set-header Host chat.internal'
 }
 
 @test "the doctor follows a redirect from http to https, and no other" {
-  start_chat
+  start_chat --key key
   local chat=$URL
   nginx_with "$GOOD" '' '' 'location /healthz { return 301 http://elsewhere.invalid/healthz; }'
   diagnose 3
@@ -399,9 +399,15 @@ http-request set-header Host chat.internal'
     -addext subjectAltName=IP:127.0.0.1 -keyout tls.key -out tls.crt 2>/dev/null
   nginx_with "$GOOD" "ssl_certificate $PWD/tls.crt; ssl_certificate_key $PWD/tls.key;" ssl
   local secure=$URL
-  nginx_with "return 301 $secure\$request_uri;"
-  diagnose 0 --quick --cacert tls.crt
+  nginx_with "access_log nginx/plain fields; return 301 $secure\$request_uri;" \
+    'log_format fields "$request $http_authorization";'
+  "$SSECHAT" token --key key --rooms '*' --publish --ttl 1h >token
+  diagnose 0 --quick --cacert tls.crt --token "$(<token)"
   contains "$output" "the checks go on with $secure"
+  contains "$output" 'The token arrives'
+  # The token did not go over HTTP.
+  contains "$(<nginx/plain)" 'GET /healthz'
+  lacks "$(<nginx/plain)" "$(<token)"
 }
 
 @test "wrong options of the doctor get one sentence and 2" {
