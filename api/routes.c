@@ -106,10 +106,10 @@ static void get_health(struct client *c, const struct token *token)
 
 /* ==== Routes and methods ===================================================================== */
 
-/* To add a URL, add a row above the last one. */
+/* To add a URL, add a row above the last one. Every POST is for the first one. */
 static const struct route routes[] = {
-    { SPAN_INIT("/events"), TAKES_GET, true, true, events_get, NULL },
     { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, messages_get, messages_post },
+    { SPAN_INIT("/events"), TAKES_GET, true, true, events_get, NULL },
     { SPAN_INIT("/rooms"), TAKES_GET, true, false, get_rooms, NULL },
     { SPAN_INIT("/healthz"), TAKES_GET, false, false, get_health, NULL },
     { { NULL, 0 }, TAKES_GET, false, false, page_get, NULL },

@@ -27,7 +27,7 @@ bool values_is_identity(const struct http_request *r, const char *bytes)
     struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_CONTENT_ENCODING };
     struct span coding;
     bool identity = true;
-    while (http_next_item(&codings, &coding))
+    while (http_has(r, HTTP_CONTENT_ENCODING) && http_next_item(&codings, &coding))
         identity &= coding.len == 0 || span_equal_nocase(coding, SPAN("identity"));
     return identity;
 }
