@@ -227,8 +227,9 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   limit_is net/limits.c BUFFERED_SHARE 16 'per address 4 MiB plus one such body'
   limit_is net/limits.c BUFFER_FREE_BYTES 4096 'buffers up to 4 KiB are not counted'
   limit_is net/deadline.c '\[DEADLINE_HEAD\]' '10 \* SECOND_MS' '| time for a head | 10 s |'
-  limit_is net/deadline.c '\[DEADLINE_BODY\]' '30 \* SECOND_MS' '| time for a body | 30 s |'
+  limit_is net/deadline.c '\[DEADLINE_BODY\]' '30 \* SECOND_MS' '| time for a body | 30 s for each 64 KiB'
+  limit_is net/client.c BODY_PART_BYTES 65536 '30 s for each 64 KiB of it'
   limit_is net/deadline.c '\[DEADLINE_ANSWER\]' '30 \* SECOND_MS' '| an answer that is not read | 30 s |'
-  limit_is net/deadline.c '\[DEADLINE_IDLE\]' '60 \* SECOND_MS' '| a connection between requests | 60 s'
+  limit_is net/deadline.c '\[DEADLINE_IDLE\]' keep_alive_ms '| a connection between requests | 75 s'
   limit_is net/deadline.c '\[DEADLINE_STALLED\]' '60 \* SECOND_MS' 'or has vanished | 60 s'
 }
