@@ -24,8 +24,8 @@ struct buffer *answer_begin(const struct client *c, int status);
  * out of memory, closes the connection instead; so do the functions below. */
 void answer_send(struct client *c, struct span body);
 
-/* Sends the head that was begun, then `left` bytes from the descriptor `file`, which is closed
- * afterwards, even on failure. */
+/* Sends the head that was begun, then `left` bytes from the descriptor `file`, from its offset on.
+ * It is closed afterwards, even on failure. */
 void answer_send_file(struct client *c, int file, uint64_t left);
 
 /* Sends the head that was begun and makes the client a stream; the client must have joined its

@@ -13,7 +13,7 @@
  *   because a link can be replaced between the check and the use (TOCTOU). Kernels before 5.6 do
  *   not have openat2, and some seccomp filters block it; then no link is followed at all.
  *
- * Listings of folders, byte ranges, and compression of a folder's files are not supported. */
+ * Listings of folders, and compression of a folder's files, are not supported. */
 
 #include "api/files.h"
 

@@ -52,13 +52,18 @@ static bool read_path(const struct client *c, struct span *path)
     return slashes == 0 && memchr(path->at, '\0', path->len) == NULL;
 }
 
-/* Begins the answer for a file with the fields that 200 and 304 share; a 304 must repeat ETag,
- * Cache-Control and Vary (RFC 9110 15.4.5). Returns NULL if the client's copy is current; then the
- * 304 has already been sent. */
-static struct buffer *begin_file(struct client *c, const char *etag, const char *fields)
+static bool has_current_copy(const struct client *c, const char *etag)
 {
-    bool unchanged = values_etag_matches(exchange_request(c), exchange_bytes(c), span_of(etag));
-    struct buffer *out = answer_begin(c, unchanged ? 304 : 200);
+    return values_etag_matches(exchange_request(c), exchange_bytes(c), span_of(etag));
+}
+
+/* Begins the answer for a file, 200 or 206, with the fields that these share with 304; a 304 must
+ * repeat ETag, Cache-Control and Vary (RFC 9110 15.4.5). Returns NULL if the client's copy is
+ * current; then the 304 has already been sent. */
+static struct buffer *begin_file(struct client *c, int status, const char *etag, const char *fields)
+{
+    bool unchanged = has_current_copy(c, etag);
+    struct buffer *out = answer_begin(c, unchanged ? 304 : status);
     buffer_printf(out,
         "ETag: %s\r\nCache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n"
         "Referrer-Policy: no-referrer\r\n%s",
@@ -82,7 +87,7 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
                          "Content-Security-Policy: default-src 'none'; script-src 'self'; "
                          "style-src 'self'; img-src 'self'; connect-src 'self'; "
                          "form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
-    struct buffer *out = begin_file(c, gzip ? file->gzip_etag : file->etag, fields);
+    struct buffer *out = begin_file(c, 200, gzip ? file->gzip_etag : file->etag, fields);
     if (out == NULL)
         return;
     buffer_printf(out, "Content-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", file->type,
@@ -90,29 +95,77 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
     answer_send(c, answer_is_head(c) ? (struct span) { NULL, 0 } : body);
 }
 
-/* Answers with a file of --www, and closes `file` or lets net/ close it after sending. There is no
- * Content-Security-Policy, because the author of the pages decides what they may run. --cors
- * invites other sites, so it also lets them embed the files. If the file shrinks while it is being
- * sent, the connection is closed, so that the client notices that bytes are missing. */
+/* Finds the part of a file of --www that a request asks for; by default `*part` is the complete
+ * file. Range counts only in a GET (RFC 9110 14.2), and only after If-None-Match (13.2.2). With
+ * If-Range it counts only if the file is still the one of which the client has the other parts:
+ * the comparison is strong, and a date never matches, because no file has a Last-Modified
+ * (13.1.5). */
+static enum values_range find_part(
+    const struct client *c, const char *etag, struct values_part *part)
+{
+    struct span range = answer_field(c, HTTP_RANGE), condition = answer_field(c, HTTP_IF_RANGE);
+    if (answer_is_head(c) || range.at == NULL || has_current_copy(c, etag) ||
+        (condition.at != NULL && !span_equal(condition, span_of(etag))))
+        return RANGE_NONE;
+    return values_range(range, part->len, part);
+}
+
+/* Answers 416. Content-Range tells the client how long the file is (RFC 9110 15.5.17). */
+static void refuse_range(struct client *c, unsigned long long size)
+{
+    char fields[64];
+    print_into(fields, sizeof fields, "Content-Range: bytes */%llu\r\n", size);
+    answer_problem_with(c, 416, fields,
+        "The file has none of the bytes that Range asks for; ask for a range that begins before "
+        "the length in Content-Range.");
+}
+
+/* Sends the part of a file that the head announces, and closes `file` or lets net/ close it after
+ * sending. net/ sends from the descriptor's offset on, and a regular file has every offset. */
+static void send_part(struct client *c, int file, const struct values_part *part)
+{
+    if (answer_is_head(c)) {
+        close(file);
+        answer_send(c, (struct span) { NULL, 0 });
+        return;
+    }
+    must(lseek(file, (off_t)part->from, SEEK_SET) >= 0);
+    answer_send_file(c, file, part->len);
+}
+
+/* Answers with a file of --www, or with a part of it: a browser plays a video, and goes to another
+ * place in it, by ranges. Takes over `file`. There is no Content-Security-Policy and no
+ * Cross-Origin-Opener-Policy, because the author of the pages decides what they may run and which
+ * windows they open. --cors invites other sites, so it also lets them embed the files, and read
+ * what they need to ask for ranges. If the file shrinks while it is being sent, the connection is
+ * closed, so that the client notices that bytes are missing. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {
     char etag[96];
+    unsigned long long size = (unsigned long long)st->st_size;
+    struct values_part part = { 0, size };
     files_etag(st, etag, sizeof etag);
-    const char *policy = access_shares() ? "Cross-Origin-Resource-Policy: cross-origin\r\n"
-                                         : "Cross-Origin-Resource-Policy: same-origin\r\n";
-    struct buffer *out = begin_file(c, etag, policy);
+    enum values_range range = find_part(c, etag, &part);
+    const char *policy =
+        access_shares() ? "Cross-Origin-Resource-Policy: cross-origin\r\n"
+                          "Access-Control-Expose-Headers: Accept-Ranges, Content-Range, ETag\r\n"
+                        : "Cross-Origin-Resource-Policy: same-origin\r\n";
+    if (range == RANGE_BEYOND) {
+        close(file);
+        refuse_range(c, size);
+        return;
+    }
+    struct buffer *out = begin_file(c, range == RANGE_PART ? 206 : 200, etag, policy);
     if (out == NULL) {
         close(file);
         return;
     }
-    buffer_printf(out, "Content-Type: %s\r\nContent-Length: %llu\r\n\r\n", files_type(path),
-        (unsigned long long)st->st_size);
-    if (!answer_is_head(c)) {
-        answer_send_file(c, file, (uint64_t)st->st_size);
-        return;
-    }
-    close(file);
-    answer_send(c, (struct span) { NULL, 0 });
+    if (range == RANGE_PART)
+        buffer_printf(out, "Content-Range: bytes %llu-%llu/%llu\r\n", part.from,
+            part.from + part.len - 1, size);
+    buffer_printf(out, "Accept-Ranges: bytes\r\nContent-Type: %s\r\nContent-Length: %llu\r\n\r\n",
+        files_type(path), part.len);
+    send_part(c, file, &part);
 }
 
 /* Answers without a token, because the page is where a user enters one. A file that cannot be

@@ -1,14 +1,17 @@
-/* values.c - reads the values of four fields: Content-Type, Content-Encoding, Accept-Encoding,
- * If-None-Match.
+/* values.c - reads the values of five fields: Content-Type, Content-Encoding, Accept-Encoding,
+ * If-None-Match, Range.
  *
  * Each is a small grammar of RFC 9110 with a trap: a media type can have parameters, and its case
  * does not matter; a coding can be listed only to refuse it (`gzip;q=0`); an entity tag can contain
- * commas. A value that breaks its grammar is not an error here. It counts as absent, because there
- * is always a safe answer: the plain form of a file, or the complete file. */
+ * commas; a position in a file can have more digits than any integer. A value that breaks its
+ * grammar is not an error here. It counts as absent, because there is always a safe answer: the
+ * plain form of a file, or the complete file. */
 
 #include "api/values.h"
 
 #include "base/scan.h"
+
+#include <limits.h>
 
 /* Ignores parameters such as charset: JSON is UTF-8 whatever they say (RFC 8259 8.1). The parser
  * has trimmed the field, so the media type is at its front. */
@@ -103,4 +106,69 @@ bool values_etag_matches(const struct http_request *r, const char *bytes, struct
                 return true;
     }
     return false;
+}
+
+/* Reads a position or a length. One that is too large for an integer becomes the largest one, which
+ * is past the end of any file too. Returns false if there are no digits. */
+static bool take_number(struct span *rest, unsigned long long *number)
+{
+    struct span digits = *rest;
+    if (!scan_take_digits(rest))
+        return false;
+    digits.len -= rest->len;
+    *number = ULLONG_MAX;
+    span_number(digits, ULLONG_MAX, number);
+    return true;
+}
+
+/* Reads what follows the hyphen of "-500", the last 500 bytes. Of an empty file these are all its
+ * bytes, but a Content-Range cannot express that, so it is sent with 200. */
+static enum values_range read_suffix(
+    struct span spec, unsigned long long size, struct values_part *part)
+{
+    unsigned long long len;
+    if (!take_number(&spec, &len) || spec.len > 0)
+        return RANGE_NONE;
+    if (len == 0)
+        return RANGE_BEYOND;
+    part->len = len < size ? len : size;
+    part->from = size - part->len;
+    return size > 0 ? RANGE_PART : RANGE_NONE;
+}
+
+/* Reads one range: "0-499", "500-" or "-500" (RFC 9110 14.1.1). The last position is inclusive, and
+ * can be after the end of the file. */
+static enum values_range read_range(
+    struct span spec, unsigned long long size, struct values_part *part)
+{
+    unsigned long long first, last = ULLONG_MAX;
+    if (scan_take(&spec, '-'))
+        return read_suffix(spec, size, part);
+    if (!take_number(&spec, &first) || !scan_take(&spec, '-'))
+        return RANGE_NONE;
+    if (spec.len > 0 && (!take_number(&spec, &last) || spec.len > 0 || last < first))
+        return RANGE_NONE;
+    if (first >= size)
+        return RANGE_BEYOND;
+    *part = (struct values_part) { first, (last < size ? last + 1 : size) - first };
+    return RANGE_PART;
+}
+
+/* Ignores several ranges, although the grammar allows them: their answer would need a body of
+ * several parts (RFC 9110 14.6), and no browser asks for it. A server may ignore any Range (14.2);
+ * that also leaves nothing to the attack that asks for hundreds of overlapping ranges. Empty
+ * elements of the list do not count (5.6.1.2). */
+enum values_range values_range(struct span range, unsigned long long size, struct values_part *part)
+{
+    struct span unit, item, spec = { NULL, 0 };
+    if (!span_split(&range, '=', &unit) || !span_equal_nocase(unit, SPAN("bytes")))
+        return RANGE_NONE;
+    while (span_split(&range, ',', &item)) {
+        item = span_trim(item);
+        if (item.len > 0 && spec.len > 0)
+            return RANGE_NONE;
+        if (item.len > 0)
+            spec = item;
+    }
+    return read_range(spec, size, part);
 }

@@ -129,7 +129,7 @@ void client_set_peer(struct client *c, struct peer *peer);
  * it is sent. */
 void client_answer(struct client *c, struct span head, struct span body);
 
-/* Sends the first `left` bytes of `file` as the body, and takes over `file`. */
+/* Sends `left` bytes from the descriptor `file`, from its offset on, and takes over `file`. */
 void client_answer_file(struct client *c, struct span head, int file, uint64_t left);
 
 /* Leaves the answer to the message's waiter (exchange_waiter), which the hub calls when the message

@@ -82,8 +82,8 @@ struct output {
     size_t len, sent;
     size_t hold;      /* in a stream, the bytes from here on follow the replay; otherwise `len` */
     struct span rest; /* borrowed bytes to send after `bytes`; may be empty */
-    int file;         /* owned, to send after `rest`; -1 if none */
-    uint64_t file_at, file_left;
+    int file;         /* owned, to send after `rest` from its offset on; -1 if none */
+    uint64_t file_left;
     char bytes[];
 };
 

@@ -211,16 +211,14 @@ enum { SENDFILE_BYTES = 64 << 10 };
 static enum outcome flush_file(struct client *c)
 {
     struct output *out = c->out;
-    off_t at = (off_t)out->file_at;
     if (out->file_left == 0)
         return SENT_ALL;
     size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
-    ssize_t sent = sendfile(c->fd, out->file, &at, want);
+    ssize_t sent = sendfile(c->fd, out->file, NULL, want);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR))
         return SENT_SOME;
     if (sent <= 0) /* the file became shorter: only closing can tell the client */
         return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
-    out->file_at = (uint64_t)at;
     out->file_left -= (uint64_t)sent;
     return out->file_left == 0 ? SENT_ALL : SENT_SOME;
 }

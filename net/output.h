@@ -19,8 +19,8 @@ ssize_t output_send_pieces(struct client *c, struct iovec *pieces, int count, in
  * until it is sent. c->out must be NULL, here and in the other functions that send new bytes. */
 enum outcome output_answer(struct client *c, struct span head, struct span body);
 
-/* Sends an answer with the first `left` bytes of `file` as its body. The file is closed when it has
- * been sent or when the client is closed. */
+/* Sends an answer with `left` bytes of `file` as its body, from the descriptor's offset on. The
+ * file is closed when it has been sent or when the client is closed. */
 enum outcome output_file(struct client *c, struct span head, int file, uint64_t left);
 
 /* Sends the beginning of a stream. The bytes from `hold` on (`ready`, presence) follow the replay:

@@ -347,3 +347,191 @@ END
   between "$(wc -c <rest)" 0 29000000
   same "$(status_of /healthz)" 200
 }
+
+# ---- Ranges ----
+
+# Asks for a range, and prints the status, Content-Range, Content-Length and body of the answer:
+# range_of PATH RANGE [curl options].
+range_of() {
+  ask "$1" -H "Range: $2" "${@:3}"
+  printf '%s %s %s %s' "$STATUS" "$(field Content-Range)" "$(field Content-Length)" "$BODY"
+}
+
+# Starts a server with a file of the ten digits.
+start_digits() {
+  mkdir -p site
+  printf 0123456789 >site/digits.txt
+  start_server --www site "$@"
+}
+
+@test "a range of a file is answered with 206, and one beyond its end with 416" {
+  local range answer
+  start_digits
+  while IFS='|' read -r range answer; do
+    same "$range $(range_of /digits.txt "$range")" "$range $answer"
+  done <<'END'
+bytes=0-1|206 bytes 0-1/10 2 01
+bytes=0-0|206 bytes 0-0/10 1 0
+bytes=4-|206 bytes 4-9/10 6 456789
+bytes=-3|206 bytes 7-9/10 3 789
+bytes=0-|206 bytes 0-9/10 10 0123456789
+bytes=-99|206 bytes 0-9/10 10 0123456789
+bytes=8-99999999999999999999999999|206 bytes 8-9/10 2 89
+bytes=0-1,4-5|200  10 0123456789
+bytes=4-3|200  10 0123456789
+bytes=x|200  10 0123456789
+items=0-1|200  10 0123456789
+END
+  for range in bytes=10- bytes=10-20 bytes=-0 bytes=99999999999999999999999999-; do
+    ask /digits.txt -H "Range: $range"
+    is_problem 416
+    same "$(field Content-Range)" 'bytes */10'
+  done
+}
+
+@test "a part has the fields of the complete file, and HEAD ignores Range" {
+  local fields whole
+  fields='ETag|Cache-Control|Content-Type|X-Content-Type-Options|Cross-Origin-Resource-Policy'
+  fields+='|Referrer-Policy|Accept-Ranges'
+  start_digits
+  ask /digits.txt
+  same "$(field Accept-Ranges)" bytes
+  whole=$(grep -E "^($fields): " <<<"$HEAD")
+  same "$(wc -l <<<"$whole")" 7
+  ask /digits.txt -r 2-3
+  same "$STATUS $(grep -E "^($fields): " <<<"$HEAD")" "206 $whole"
+  ask /digits.txt -I -H 'Range: bytes=2-3'
+  same "$STATUS $(field Content-Length)$(field Content-Range)" '200 10'
+  same "$(grep -E "^($fields): " <<<"$HEAD")" "$whole"
+  ask /digits.txt -I -H 'Range: bytes=10-'
+  same "$STATUS" 200
+}
+
+@test "If-None-Match is checked before Range" {
+  local tag
+  start_digits
+  ask /digits.txt
+  tag=$(field ETag)
+  ask /digits.txt -H 'Range: bytes=2-3' -H "If-None-Match: $tag"
+  same "$STATUS$BODY$(field Content-Range)" 304
+  ask /digits.txt -H 'Range: bytes=10-' -H "If-None-Match: $tag"
+  same "$STATUS$BODY$(field Content-Range)" 304
+  same "$(range_of /digits.txt bytes=2-3 -H 'If-None-Match: "other"')" '206 bytes 2-3/10 2 23'
+}
+
+@test "If-Range allows a part only of the file with that strong ETag" {
+  local tag other date
+  start_digits
+  ask /digits.txt
+  tag=$(field ETag)
+  date=$(field Date)
+  same "$(field Last-Modified)" ''
+  same "$(range_of /digits.txt bytes=2-3 -H "If-Range: $tag")" '206 bytes 2-3/10 2 23'
+  ask /digits.txt -H 'Range: bytes=10-' -H "If-Range: $tag"
+  is_problem 416
+  for other in ": W/$tag" ': "other"' ": $tag, \"other\"" ': *' ": ${tag//\"/}" \; ": $date" ': junk'; do
+    same "$other $(range_of /digits.txt bytes=2-3 -H "If-Range$other")" "$other 200  10 0123456789"
+    same "$other $(range_of /digits.txt bytes=10- -H "If-Range$other")" "$other 200  10 0123456789"
+  done
+  ask /digits.txt -H "If-Range: $tag"
+  same "$STATUS $BODY" '200 0123456789'
+}
+
+@test "a client that has parts of a file that was replaced gets the new file from its start" {
+  local tag
+  start_digits
+  ask /digits.txt -r 0-1
+  same "$STATUS $BODY" '206 01'
+  tag=$(field ETag)
+  printf abcdefghij >site/new
+  mv site/new site/digits.txt
+  same "$(range_of /digits.txt bytes=2- -H "If-Range: $tag")" '200  10 abcdefghij'
+  ask /digits.txt -r 0-1
+  [ "$(field ETag)" != "$tag" ]
+}
+
+@test "an empty file has no ranges" {
+  mkdir -p site
+  : >site/empty
+  start_site
+  ask /empty -H 'Range: bytes=0-'
+  is_problem 416
+  same "$(field Content-Range)" 'bytes */0'
+  same "$(range_of /empty bytes=-5)" '200  0 '
+}
+
+@test "ranges work over HTTP/1.0, and the connection continues after 206 and 416" {
+  local part='GET /digits.txt HTTP/1.1\r\nHost: h\r\nRange: bytes=7-\r\n\r\n'
+  start_digits
+  ask /digits.txt -0 -r 2-3
+  same "$STATUS $BODY $(field Content-Range) $(field Connection)" '206 23 bytes 2-3/10 close'
+  raw "$part${part/7-/10-}${part/7-/-2}GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" >answers
+  same "$(grep -ao 'HTTP/1.1 [0-9]*' answers | paste -sd ' ')" \
+    'HTTP/1.1 206 HTTP/1.1 416 HTTP/1.1 206 HTTP/1.1 200'
+  grep -q '^789HTTP/1.1 416 Range Not Satisfiable' answers
+  grep -q '^89HTTP/1.1 200' answers
+  same "$(tail -n 1 answers)" '{"status":"ok"}'
+}
+
+@test "curl resumes a download, and a file over 4 GiB has ranges at its end" {
+  mkdir -p site
+  head -c 300000 /dev/urandom >site/big
+  start_site
+  head -c 100001 site/big >got
+  curl -sS -m 30 -C - -o got "$URL/big"
+  cmp got site/big
+  truncate -s 5G site/huge
+  printf end >>site/huge
+  same "$(range_of /huge bytes=-3)" '206 bytes 5368709120-5368709122/5368709123 3 end'
+  same "$(range_of /huge bytes=5368709121-)" '206 bytes 5368709121-5368709122/5368709123 2 nd'
+  ask /huge -H 'Range: bytes=5368709123-'
+  is_problem 416
+  same "$(field Content-Range)" 'bytes */5368709123'
+}
+
+@test "a slow reader gets a part of 10 MB in full, and the connection continues" {
+  local connection
+  mkdir -p site
+  head -c 20000000 /dev/urandom >site/big
+  start_site
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /big HTTP/1.1\r\nHost: h\r\nRange: bytes=7000001-17000000\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' >&"$connection"
+  head -c 100000 <&"$connection" >got
+  ask /healthz # other requests are served meanwhile
+  same "$STATUS" 200
+  timeout 20 cat <&"$connection" >>got
+  exec {connection}>&-
+  tail -n 1 got | grep -q '{"status":"ok"}'
+  # The part begins after the head, which ends with the first empty line.
+  tail -c +$(($(sed '/^\r$/q' got | wc -c) + 1)) got | head -c 10000000 >part
+  tail -c +7000002 site/big | head -c 10000000 | cmp - part
+}
+
+@test "truncating a file while a part of it is being sent ends the connection, not the server" {
+  local connection
+  mkdir -p site
+  head -c 30000000 /dev/zero >site/big
+  start_site
+  exec {connection}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /big HTTP/1.1\r\nHost: h\r\nRange: bytes=1000000-\r\n\r\n' >&"$connection"
+  same "$(head -c 12 <&"$connection")" 'HTTP/1.1 206'
+  truncate -s 1000000 site/big
+  timeout 20 cat <&"$connection" >rest
+  exec {connection}>&-
+  between "$(wc -c <rest)" 0 28000000
+  same "$(status_of /healthz)" 200
+}
+
+@test "with --cors, a page of another site can read the fields of a part" {
+  start_digits --cors https://app.example
+  ask /digits.txt -r 2-3 -H 'Origin: https://app.example'
+  same "$STATUS $(field Access-Control-Allow-Origin)" '206 https://app.example'
+  contains "$(field Access-Control-Expose-Headers)" 'Accept-Ranges, Content-Range, ETag'
+}
+
+@test "the page in the binary is always sent complete" {
+  start_server
+  ask /chat.js -r 0-1
+  same "$STATUS$(field Accept-Ranges)$(field Content-Range)" 200
+  same "$(field Content-Length)" "$(wc -c <"$ROOT/www/chat.js")"
+}

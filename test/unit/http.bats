@@ -947,6 +947,70 @@ END
     expect yes "$UNIT/http" etag 'W/"a"' '"a"'
 }
 
+@test "http: a range is clamped to the file, or beyond it, or ignored" {
+    local answer size value
+    while IFS='|' read -r answer size value; do
+        expect "${answer% }" "$UNIT/http" range "$size" "${value# }"
+    done <<'END'
+2 from 0 | 10 | bytes=0-1
+1 from 0 | 10 | bytes=0-0
+1 from 9 | 10 | bytes=9-9
+10 from 0 | 10 | bytes=0-
+3 from 7 | 10 | bytes=7-
+3 from 7 | 10 | bytes=7-10
+3 from 7 | 10 | bytes=7-18446744073709551615
+3 from 7 | 10 | bytes=7-99999999999999999999999999
+3 from 7 | 10 | bytes=-3
+10 from 0 | 10 | bytes=-10
+10 from 0 | 10 | bytes=-11
+10 from 0 | 10 | bytes=-99999999999999999999999999
+2 from 1 | 10 | BYTES=01-0000000000000000000000000000002
+2 from 0 | 10 | bytes= 0-1 ,
+2 from 0 | 10 | bytes=, 0-1
+1 from 18446744073709551614 | 18446744073709551615 | bytes=18446744073709551614-
+beyond | 10 | bytes=10-
+beyond | 10 | bytes=10-11
+beyond | 10 | bytes=18446744073709551615-
+beyond | 10 | bytes=18446744073709551616-18446744073709551617
+beyond | 10 | bytes=-0
+beyond | 0 | bytes=0-
+beyond | 0 | bytes=0-0
+beyond | 0 | bytes=-0
+whole | 0 | bytes=-1
+whole | 10 | bytes=0-1,3-4
+whole | 10 | bytes=0-1,0-1
+whole | 10 | bytes=10-,20-
+whole | 10 | bytes=2-1
+whole | 10 | bytes=20-19
+whole | 10 | bytes=99999999999999999999999999-1
+whole | 10 | bytes=-
+whole | 10 | bytes=--1
+whole | 10 | bytes=1
+whole | 10 | bytes=a-1
+whole | 10 | bytes=1-a
+whole | 10 | bytes=1-2-
+whole | 10 | bytes=-1-
+whole | 10 | bytes=-1a
+whole | 10 | bytes=+1-2
+whole | 10 | bytes=0x1-2
+whole | 10 | bytes=1 -2
+whole | 10 | bytes=1- 2
+whole | 10 | bytes=1-2 3
+whole | 10 | bytes=
+whole | 10 | bytes=,
+whole | 10 | bytes
+whole | 10 | bytes 0-1
+whole | 10 | bytes:0-1
+whole | 10 | bytes =0-1
+whole | 10 | byte=0-1
+whole | 10 | bytess=0-1
+whole | 10 | items=0-1
+whole | 10 | =0-1
+whole | 10 | 0-1
+whole | 10 | 
+END
+}
+
 @test "http: dates and status lines are written as in RFC 9110" {
     expect "Thu, 01 Jan 1970 00:00:00 GMT" "$UNIT/http" date 0
     expect "Sun, 06 Nov 1994 08:49:37 GMT" "$UNIT/http" date 784111777

@@ -9,6 +9,7 @@
  *     http gzip VALUE...     (one field per VALUE)
  *     http identity VALUE...
  *     http etag ETAG VALUE...
+ *     http range SIZE VALUE
  *     http date SECONDS
  *     http response STATUS
  *     http rules             prints the status and the detail of every refusal
@@ -429,6 +430,25 @@ static bool ask(const char *name, char **values, const char *etag)
     return answer;
 }
 
+/* Reads a Range from memory of the exact size, so that the sanitizer sees a step past its end. */
+static void show_range(const char *size, const char *value)
+{
+    struct span copy = copy_of(span_of(value));
+    struct values_part part;
+    switch (values_range(copy, strtoull(size, NULL, 10), &part)) {
+    case RANGE_NONE:
+        puts("whole");
+        break;
+    case RANGE_PART:
+        printf("%llu from %llu\n", part.len, part.from);
+        break;
+    case RANGE_BEYOND:
+        puts("beyond");
+        break;
+    }
+    span_free(copy);
+}
+
 static void show_date(const char *seconds)
 {
     char date[DATE_HTTP_BYTES + 1];
@@ -465,6 +485,8 @@ int main(int argc, char **argv)
         show_answer(ask("Content-Encoding", argv + 2, NULL));
     } else if (strcmp(mode, "etag") == 0 && argc > 2) {
         show_answer(ask("If-None-Match", argv + 3, argv[2]));
+    } else if (strcmp(mode, "range") == 0 && argc == 4) {
+        show_range(argv[2], argv[3]);
     } else if (strcmp(mode, "date") == 0 && argc == 3) {
         show_date(argv[2]);
     } else if (strcmp(mode, "response") == 0 && argc == 3) {
