@@ -239,12 +239,13 @@ const char *files_type(struct span path)
 }
 
 /* Makes the tag from the inode, the size and the time of the last change, because a hash would have
- * to read the whole file for each request. The price: a file that is overwritten with the same
- * number of bytes within one tick of the filesystem's clock keeps its tag. Renaming a new file into
- * place is safe. */
+ * to read the whole file for each request. That time is the ctime, because a program can set the
+ * mtime back, and a client would then join parts of two files (If-Range). The price: a file that is
+ * overwritten with the same number of bytes within one tick of the filesystem's clock keeps its
+ * tag. Renaming a new file into place is safe. */
 void files_etag(const struct stat *st, char *etag, size_t size)
 {
     print_into(etag, size, "\"%llx-%llx-%llx.%lx\"", (unsigned long long)st->st_ino,
-        (unsigned long long)st->st_size, (unsigned long long)st->st_mtim.tv_sec,
-        (unsigned long)st->st_mtim.tv_nsec);
+        (unsigned long long)st->st_size, (unsigned long long)st->st_ctim.tv_sec,
+        (unsigned long)st->st_ctim.tv_nsec);
 }

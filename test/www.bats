@@ -450,6 +450,19 @@ END
   [ "$(field ETag)" != "$tag" ]
 }
 
+@test "a file that is overwritten has another ETag, even if its time is set back" {
+  local tag changed
+  start_digits
+  ask /digits.txt
+  tag=$(field ETag)
+  cp -p site/digits.txt old
+  changed=$(stat -c %z site/digits.txt)
+  eventually "printf 9876543210 >site/digits.txt; touch -r old site/digits.txt
+    [ '$changed' != \"\$(stat -c %z site/digits.txt)\" ]"
+  same "$(stat -c %y site/digits.txt)" "$(stat -c %y old)"
+  same "$(range_of /digits.txt bytes=2-3 -H "If-Range: $tag")" '200  10 9876543210'
+}
+
 @test "an empty file has no ranges" {
   mkdir -p site
   : >site/empty
