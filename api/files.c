@@ -225,8 +225,13 @@ const char *files_type(struct span path)
         { "webmanifest", "application/manifest+json" },
         { "pdf", "application/pdf" },
         { "mp3", "audio/mpeg" },
+        { "m4a", "audio/mp4" },
+        { "ogg", "audio/ogg" },
+        { "wav", "audio/wav" },
         { "mp4", "video/mp4" },
+        { "mov", "video/quicktime" },
         { "webm", "video/webm" },
+        { "vtt", "text/vtt; charset=utf-8" },
     };
     struct span ending = { NULL, 0 }, rest = path, part;
     while (span_split(&rest, '.', &part))

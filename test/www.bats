@@ -177,6 +177,10 @@ a.webp image/webp
 a.ico image/x-icon
 a.woff2 font/woff2
 a.wasm application/wasm
+a.mp4 video/mp4
+a.mov video/quicktime
+a.wav audio/wav
+a.vtt text/vtt; charset=utf-8
 a.tar.gz application/octet-stream
 README application/octet-stream
 END
