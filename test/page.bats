@@ -662,6 +662,49 @@ outbox_is_empty() {
   same "$(async_script "$listen" "$other")" refused
 }
 
+# ---- A page of --www ----
+
+# Prints a number as four bytes, the lowest first.
+four_bytes() {
+  local i
+  for i in 0 8 16 24; do printf '%b' "\\x$(printf %02x "$(($1 >> i & 255))")"; done
+}
+
+# Prints a WAV file: SECONDS of the same sample, in stereo, with 44,100 samples of 16 bits per
+# second. SAMPLE is a byte, in the notation of tr.
+wav() { # SECONDS SAMPLE
+  local bytes=$(($1 * 44100 * 4))
+  printf RIFF
+  four_bytes $((bytes + 36))
+  printf 'WAVEfmt \x10\0\0\0\1\0\2\0'
+  four_bytes 44100
+  four_bytes $((44100 * 4))
+  printf '\4\0\x10\0data'
+  four_bytes "$bytes"
+  head -c "$bytes" /dev/zero | tr '\0' "$2"
+}
+
+# The browser has only a part of the sound when it is told to go to another place.
+@test "a sound can be played from any place, even after its file was replaced" {
+  cd "$BATS_TEST_TMPDIR"
+  mkdir site
+  echo '<!doctype html><audio preload="metadata" src="sound.wav"></audio>' >site/index.html
+  wav 120 '\1' >site/sound.wav
+  start_server --www site
+  browser
+  open_page "$URL/"
+  local go='const sound = document.querySelector("audio");
+    if (sound.readyState < 1) await new Promise((r) => sound.addEventListener("loadedmetadata", r));
+    const there = new Promise((r) => sound.addEventListener("seeked", r));
+    sound.currentTime = Number(arguments[0]);
+    await there;
+    return [sound.duration, sound.seekable.end(0), sound.currentTime, sound.error];'
+  same "$(async_script "$go" 110)" '[120,120,110,null]'
+  wav 120 '\2' >site/new
+  mv site/new site/sound.wav
+  same "$(async_script "$go" 60)" '[120,120,60,null]'
+}
+
 # ---- Tokens ----
 
 # Starts a server with a key; `sign` makes tokens for it.
