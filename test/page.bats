@@ -827,3 +827,230 @@ show_token() {
   say 'may I?'
   wait_until 'document.querySelector("#outbox [role=alert]")?.textContent.includes("allows reading only")'
 }
+
+# ---- Links with another token ----
+
+# Opens a path with a token after the '#'. A new number in the query makes the browser load the
+# page, instead of only reporting that the hash has changed.
+follow_link() { # TOKEN [PATH]
+  open_page "$URL${2:-/?link=$((LINKS += 1))}#token=$1"
+}
+
+wait_for_question() {
+  wait_until 'document.querySelector("#switching").open'
+}
+
+# Prints the label of the element that the keyboard acts on.
+focused() {
+  script 'return document.activeElement.textContent'
+}
+
+# Makes pages record each request of a script: its URL, fields and body.
+record_requests() {
+  devtools Page.addScriptToEvaluateOnNewDocument "$(jq -n '{source: "
+    window.requests = [];
+    const realFetch = window.fetch, RealSource = window.EventSource;
+    window.fetch = (...asked) => { requests.push(JSON.stringify(asked)); return realFetch(...asked); };
+    window.EventSource = class extends RealSource {
+      constructor(url) { requests.push(url); super(url); }
+    };"}')" >/dev/null
+}
+
+@test "a link with another token asks first, and the page goes on with its own until then" {
+  start_guarded
+  browser
+  record_requests
+  local ann bob path
+  ann=$(sign --sub ann --rooms lobby --publish)
+  bob=$(sign --sub bob --rooms lobby --publish)
+  follow_link "$ann"
+  wait_for_people ann
+  # The first link loads the page, the second one only changes the hash.
+  for path in '/?again' '/?again'; do
+    follow_link "$bob" "$path"
+    wait_for_question
+    wait_until "$CONNECTED"
+    wait_for_people ann
+    same "$(script 'return location.href')" "$URL$path"
+    same "$(script 'return document.querySelector("#switching").innerText')" \
+      $'This link carries another sign-in\n\nYou are signed in as ann. The link would sign you in as bob.\n\nSwitch\nKeep'
+    same "$(script 'return sessionStorage.token')" "$ann"
+    contains "$(script 'return requests')" "$ann"
+    lacks "$(script 'return requests')" "$bob"
+    same "$(focused)" Keep
+    type_text '#switching [value=keep]' "$ENTER"
+    wait_until '!document.querySelector("#switching").open'
+    say "still ann at $path"
+    outbox_is_empty
+    lacks "$(script 'return requests')" "$bob"
+  done
+  ask "/messages?access_token=$ann"
+  same "$(jq -c '[.messages[].name]' <<<"$BODY")" '["ann","ann"]'
+  reload_page
+  wait_for_people ann
+}
+
+@test "after \"Switch\", the token of the link is used" {
+  start_guarded
+  browser
+  follow_link "$(sign --sub ann --rooms lobby --publish)"
+  wait_for_people ann
+  follow_link "$(sign --sub bob --rooms garden --publish)" '/?link=1'
+  wait_for_question
+  click '#switching [value=switch]'
+  wait_until "$CONNECTED && document.title === 'garden · ssechat'"
+  wait_for_people bob
+  # From bob to a token without a name, which lets the user choose one.
+  open_page "$URL/?link=1#token=$(sign --rooms garden --publish)"
+  wait_for_question
+  contains "$(script 'return document.querySelector("#switching-why").textContent')" \
+    'You are signed in as bob. The link would sign you in without a name.'
+  click '#switching [value=switch]'
+  wait_until 'document.querySelector("#naming").open'
+  same "$(script 'return document.querySelector("#my-name").textContent')" 'only reading'
+}
+
+@test "the question can be answered with the keyboard, and names itself to screen readers" {
+  start_guarded
+  browser
+  local escape=$'\ue00c' tab=$'\ue004' shift=$'\ue008'
+  follow_link "$(sign --sub ann --rooms lobby --publish)"
+  wait_for_people ann
+  follow_link "$(sign --sub bob --rooms lobby --publish)"
+  wait_for_question
+  same "$(script 'const box = document.querySelector("#switching");
+    return [box.role || box.getAttribute("role"), box.matches(":modal"),
+      ...["aria-labelledby", "aria-describedby"].map((name) =>
+        document.getElementById(box.getAttribute(name)).textContent.length > 20)]')" \
+    '["alertdialog",true,true,true]'
+  type_text '#switching [value=keep]' "$escape"
+  wait_until '!document.querySelector("#switching").open'
+  wait_for_people ann
+  follow_link "$(sign --sub bob --rooms lobby --publish)"
+  wait_for_question
+  type_text '#switching [value=keep]' "$shift$tab"
+  same "$(focused)" Switch
+  type_text '#switching [value=switch]' "$ENTER"
+  wait_for_people bob
+}
+
+@test "a link with the token in use, or without one, asks nothing and changes nothing" {
+  start_guarded
+  browser
+  record_requests
+  local ann path
+  ann=$(sign --sub ann --rooms lobby --publish)
+  follow_link "$ann"
+  wait_for_people ann
+  for path in '/?again' '/?again'; do
+    open_page "$URL$path#token=$ann"
+    wait_for_people ann
+    same "$(script 'return [document.querySelector("#switching").open, location.href]')" \
+      "[false,\"$URL$path\"]"
+    open_page "$URL$path#token="
+    wait_until 'location.hash === ""'
+    same "$(script 'return [document.querySelector("#switching").open, sessionStorage.token]')" \
+      "[false,\"$ann\"]"
+  done
+  # Four links, of which one loaded the page: one stream.
+  same "$(script 'return requests.filter((url) => url.startsWith("events")).length')" 1
+}
+
+@test "a second link does not change the question about the first one" {
+  start_guarded
+  browser
+  follow_link "$(sign --sub ann --rooms lobby --publish)"
+  wait_for_people ann
+  follow_link "$(sign --sub bob --rooms lobby --publish)" '/?one'
+  wait_for_question
+  follow_link "$(sign --sub eve --rooms lobby --publish)" '/?one'
+  wait_until 'location.hash === ""'
+  contains "$(script 'return document.querySelector("#switching-why").textContent')" 'in as bob.'
+  click '#switching [value=switch]'
+  wait_for_people bob
+}
+
+@test "a link with a malformed token does not take the token in use away" {
+  start_guarded
+  browser
+  follow_link "$(sign --sub ann --rooms lobby --publish)"
+  wait_for_people ann
+  # {"rooms":[1],"sub":{},"exp":"x"}
+  follow_link e30.eyJyb29tcyI6WzFdLCJzdWIiOnt9LCJleHAiOiJ4In0.e30
+  wait_for_question
+  click '#switching [value=keep]'
+  wait_until "$CONNECTED"
+  wait_for_people ann
+}
+
+@test "a link replaces an expired token without a question" {
+  start_guarded
+  browser
+  follow_link "$(sign --sub ann --rooms lobby --publish --ttl 1s)"
+  wait_until 'document.querySelector("#asking").open'
+  follow_link "$(sign --sub ann --rooms lobby --publish)" '/?link=1'
+  wait_until "$CONNECTED"
+  wait_for_people ann
+  same "$(script 'return document.querySelector("#switching").open')" false
+}
+
+@test "another tab takes the token of its link, and the first tab keeps its own" {
+  start_guarded
+  browser
+  local first ann bob
+  ann=$(sign --sub ann --rooms lobby --publish)
+  bob=$(sign --sub bob --rooms lobby --publish)
+  follow_link "$ann"
+  wait_for_people ann
+  first=$(this_tab)
+  open_tab
+  follow_link "$bob"
+  wait_for_people ann,bob
+  same "$(script 'return document.querySelector("#switching").open')" false
+  go_to_tab "$first"
+  reload_page
+  wait_for_people ann,bob
+  same "$(script 'return [document.querySelector("#switching").open, sessionStorage.token]')" \
+    "[false,\"$ann\"]"
+  # A tab that this tab opens begins with a copy of its session.
+  script 'window.open("/?copy#token=" + arguments[0])' "$bob"
+  eventually '[ "$(webdriver GET /window/handles | jq length)" = 3 ]'
+  go_to_tab "$(webdriver GET /window/handles | jq -r 'last')"
+  wait_for_question
+  same "$(script 'return sessionStorage.token')" "$ann"
+}
+
+@test "a message that waits is not sent under another user's token" {
+  start_guarded
+  browser
+  local ann
+  ann=$(sign --sub ann --rooms lobby --publish)
+  follow_link "$ann"
+  wait_for_people ann
+  devtools Network.enable '{}'
+  devtools Network.setBlockedURLs '{"urls": ["*/messages"]}'
+  say 'not for bob'
+  wait_until 'document.querySelector("#outbox").innerText.includes("Not sent yet")'
+  follow_link "$(sign --sub bob --rooms lobby --publish)"
+  wait_for_question
+  click '#switching [value=switch]'
+  wait_for_people bob
+  wait_until 'document.querySelector("#outbox [role=alert]")?.textContent.includes("another user")'
+  devtools Network.setBlockedURLs '{"urls": []}'
+  say 'from bob'
+  wait_for_message 'from bob'
+  ask "/messages?access_token=$ann"
+  same "$(jq -c '[.messages[].message]' <<<"$BODY")" '["from bob"]'
+  click '#outbox .delivery button'
+  same "$(script 'return document.querySelector("#text").value')" 'not for bob'
+}
+
+@test "a site that opened the page in a window has no handle of it" {
+  start_server
+  local other=$URL
+  start_server
+  browser
+  open_page "${other/127.0.0.1/localhost}/healthz"
+  script 'window.page = window.open(arguments[0])' "$URL/"
+  wait_until 'page.closed'
+}

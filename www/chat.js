@@ -86,29 +86,46 @@ async function problemOf(answer) {
 // never sends that part of an address to a server. The page removes the token from the address at
 // once, so that no copied link contains it, and keeps it only for this tab. Requests send it in a
 // header field; only an EventSource, which cannot set header fields, has it in its URL.
+//
+// Anyone can make such a link, also with a token of their own. If the page took it without a word,
+// the user would go on writing as that other user, perhaps to that user alone (login CSRF). So a
+// link that would replace another token has to wait until the user has decided.
 
 let token = '';
 let claims = {};               // the contents of the token: { sub, rooms, publish, exp }
+let offered = '';              // the token of a link, until the user has decided
 
 // Reads the claims without checking the signature, which needs the key. They only decide what the
 // page shows; what the user may do is the server's decision.
+function claimsOf(text) {
+  try {
+    const bytes = atob(text.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
+    const json = new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
+    return JSON.parse(json) ?? {};
+  } catch {
+    return {};   // not a token: the server will refuse it, and say why
+  }
+}
+
 function useToken(text) {
   token = text;
-  claims = {};
-  try {
-    const bytes = atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'));
-    const json = new TextDecoder().decode(Uint8Array.from(bytes, (c) => c.charCodeAt(0)));
-    claims = JSON.parse(json) ?? {};
-  } catch { /* not a token: the server will refuse it, and say why */ }
+  claims = claimsOf(text);
   remember('sessionStorage', 'token', token);
 }
 
-// Moves the token out of the address and the tab's history. Returns false if there is none.
+// Moves the token out of the address and the tab's history. Uses it and returns true if no other
+// one is in use; an expired one is not. Otherwise it becomes `offered`; while the user decides on
+// an earlier link, later ones are ignored, so that no question changes under the user's finger.
 function takeToken() {
-  const parts = new URLSearchParams(location.hash.slice(1));
-  if (!parts.has('token')) return false;
+  const linked = new URLSearchParams(location.hash.slice(1)).get('token')?.trim();
+  if (linked === undefined) return false;
   history.replaceState(null, '', location.pathname + location.search);
-  useToken(parts.get('token').trim());
+  if (!linked || linked === token || offered) return false;
+  if (token && !(claims.exp * 1000 < Date.now())) {
+    offered = linked;
+    return false;
+  }
+  useToken(linked);
   return true;
 }
 
@@ -116,7 +133,7 @@ const withToken = (fields = {}) =>
   (token ? { ...fields, Authorization: `Bearer ${token}` } : fields);
 
 function askToken(why) {
-  if ($.asking.open) return;
+  if ($.asking.open || offered) return;
   $.naming.close();
   $['asking-why'].textContent = why;
   $['token-error'].textContent = '';
@@ -128,7 +145,7 @@ function askToken(why) {
 // is for another user or room, the page is reloaded.
 function goOn() {
   $.asking.close();
-  if (room !== roomOf() || (signedName() && signedName() !== myName)) {
+  if (room !== roomOf() || signedName() !== signedAs) {
     location.reload();
     return;
   }
@@ -150,9 +167,38 @@ $['asking-form'].addEventListener('submit', (event) => {
   goOn();
 });
 
-window.addEventListener('hashchange', () => { if (takeToken()) goOn(); });
+// Asks whether to use the token of the link. Until then, the page goes on with the one it has.
+function askSwitch() {
+  const as = ({ sub }) => (typeof sub !== 'string' ? ['without a name']
+    : ['as ', make('bdi', '', [...cleanName(sub)].slice(0, NAME_MAX).join(''))]);
+  $.naming.close();
+  $.asking.close();
+  $['switching-why'].replaceChildren('You are signed in ', ...as(claims),
+    '. The link would sign you in ', ...as(claimsOf(offered)), '.');
+  $.switching.returnValue = '';
+  $.switching.showModal();
+}
 
-if (!takeToken()) useToken(recall('sessionStorage', 'token') ?? '');
+// The Escape key keeps the token, as the button does.
+$.switching.addEventListener('close', () => {
+  const linked = offered;
+  offered = '';
+  if ($.switching.returnValue === 'switch') {
+    useToken(linked);
+    goOn();
+    return;
+  }
+  if ($.status.dataset.state === 'closed') connect();   // asks for a token if it is refused again
+  if (!myName) askName();
+});
+
+window.addEventListener('hashchange', () => {
+  if (takeToken()) goOn();
+  else if (offered && !$.switching.open) askSwitch();
+});
+
+useToken(recall('sessionStorage', 'token') ?? '');
+takeToken();
 
 // ---- Who and where ----
 
@@ -169,6 +215,7 @@ const room = roomOf();
 // A name in the token takes precedence. Otherwise the name is the one that was chosen last.
 const cleanName = (text) => printable(text ?? '').replace(/\s+/g, ' ').trim();
 const signedName = () => (typeof claims.sub === 'string' ? claims.sub : '');
+const signedAs = signedName();   // when the page was loaded
 let myName = signedName() || cleanName(recall('localStorage', 'name'));
 if (characters(myName) > NAME_MAX) myName = '';
 
@@ -639,8 +686,9 @@ window.addEventListener('pageshow', (event) => { if (event.persisted) connect();
 //               │   └────────────── the stream sends it first ──────────┘
 //               └──4xx──► refused ──"Take the text back"──► the text box
 //
-// An entry is { key, body, state, node }. `body` never changes, because a repeated POST must have
-// the same body with the same key; the server answers 422 to a different body.
+// An entry is { key, by, body, state, node }. `body` never changes, because a repeated POST must
+// have the same body with the same key; the server answers 422 to a different body. `by` is the
+// signed name at the time of writing: a message must not go out under the token of another user.
 
 let outbox = [];
 let sending = false;
@@ -650,7 +698,7 @@ function post(text) {
   // crypto.randomUUID exists only on https and localhost. This works everywhere.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  enqueue({ key, body: { room, name: myName, message: text } });
+  enqueue({ key, by: token ? signedName() : undefined, body: { room, name: myName, message: text } });
 }
 
 function enqueue(entry) {
@@ -682,7 +730,7 @@ function showDelivery(entry, ...children) {
 // server already has is not published twice.
 function keepOutbox() {
   const waiting = outbox.filter((entry) => entry.state === 'waiting')
-    .map(({ key, body }) => ({ key, body }));
+    .map(({ key, by, body }) => ({ key, by, body }));
   remember('sessionStorage', 'outbox', JSON.stringify(waiting));
 }
 
@@ -715,6 +763,10 @@ async function sendAll() {
 // The entry keeps waiting after a 5xx and after a 4xx that can be temporary (401, 408, 425, 429);
 // any other 4xx would be the same the next time.
 async function attempt(entry) {
+  if ((entry.by ?? signedName()) !== signedName()) {
+    refused(entry, 'It was written by another user.');
+    return 0;
+  }
   try {
     const answer = await fetch('messages', {
       method: 'POST',
@@ -875,5 +927,6 @@ loadRooms();
 $.app.hidden = false;
 connect();
 for (const entry of JSON.parse(recall('sessionStorage', 'outbox') || '[]')) enqueue(entry);
-if (!myName && !$.asking.open) askName();
+if (offered) askSwitch();
+else if (!myName && !$.asking.open) askName();
 else if (matchMedia('(pointer: fine)').matches) $.text.focus();   // a phone would show its keyboard
