@@ -4,7 +4,7 @@
 # The tests wait for conditions in the page, never for a fixed time. lib/webdriver.bash has the
 # functions that drive the browser: open_page, click, type_text, script, wait_until.
 #
-# seconds: 200
+# seconds: 260
 
 load lib/helper
 load lib/webdriver
