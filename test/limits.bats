@@ -682,7 +682,7 @@ by() {
   start_server
   for request in 'GET / ' 'HEAD /events ' 'GET /messages '; do
     same "$(raw "${request}HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n" | statuses)" 413
-    same "$(raw "${request}HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" | statuses)" 413
+    same "$(raw "${request}HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n" | statuses)" 413
   done
   same "$(raw 'GET /healthz HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nConnection: close\r\n\r\n' | statuses)" 200
 }

@@ -718,10 +718,8 @@ head_with() { # LINE... [-- BYTES]
 }
 
 @test "http: each refusal names the rule that is broken" {
-    local text bytes detail seen= many='' i
-    for i in {1..100}; do
-        many+='a: b\r\n'
-    done
+    local text bytes detail seen='' many
+    many=$(printf 'a: b\\r\\n%.0s' {1..100})
     while IFS='|' read -r text bytes; do
         bytes=${bytes# }
         case $bytes in
