@@ -29,15 +29,14 @@
 
 enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path allows OPTIONS */
 
-enum { HEALTH_DETAIL_BYTES = 1200 }; /* the keeper's two sentences */
-
 /* `get` and `post` answer the request or make it wait. `token` is valid only during the call, and
  * is filled in only if `guarded` is set. */
 struct route {
     struct span path; /* NULL in the last route, which is for all other paths: the page's files */
     unsigned takes;
-    bool guarded; /* the request needs a token if --key is set */
-    bool streams; /* overload is reported by `busy` in a stream, which an EventSource survives */
+    bool guarded;  /* the request needs a token if --key is set */
+    bool streams;  /* overload is reported by `busy` in a stream, which an EventSource survives */
+    bool any_host; /* --host does not matter */
     void (*get)(struct client *c, const struct token *token);
     void (*post)(struct client *c, const struct token *token);
 };
@@ -79,9 +78,12 @@ static void get_rooms(struct client *c, const struct token *token)
     buffer_free(&body);
 }
 
+enum { HEALTH_DETAIL_BYTES = 1200 }; /* the keeper's two sentences */
+
 /* Answers GET /healthz, for load balancers and monitoring: 503 with the reason while messages
- * cannot be kept, 200 with a warning if something needs the operator. It needs no token, because a
- * monitor has none. */
+ * cannot be kept, 200 with a warning if something needs the operator. It needs neither a token nor
+ * a
+ * --host name, because a monitor has none: it sends the server's address in Host, or no Host. */
 static void get_health(struct client *c, const struct token *token)
 {
     const char *trouble = keeper->trouble(keeper), *warning = keeper->warning(keeper);
@@ -108,11 +110,12 @@ static void get_health(struct client *c, const struct token *token)
 
 /* To add a URL, add a row above the last one. Every POST is for the first one. */
 static const struct route routes[] = {
-    { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, messages_get, messages_post },
-    { SPAN_INIT("/events"), TAKES_GET, true, true, events_get, NULL },
-    { SPAN_INIT("/rooms"), TAKES_GET, true, false, get_rooms, NULL },
-    { SPAN_INIT("/healthz"), TAKES_GET, false, false, get_health, NULL },
-    { { NULL, 0 }, TAKES_GET, false, false, page_get, NULL },
+    { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, false, messages_get,
+        messages_post },
+    { SPAN_INIT("/events"), TAKES_GET, true, true, false, events_get, NULL },
+    { SPAN_INIT("/rooms"), TAKES_GET, true, false, false, get_rooms, NULL },
+    { SPAN_INIT("/healthz"), TAKES_GET, false, false, true, get_health, NULL },
+    { { NULL, 0 }, TAKES_GET, false, false, false, page_get, NULL },
 };
 
 /* Compares paths decoded: "/%65vents" is "/events" (RFC 3986 6.2.2.2). A target without a path
@@ -152,7 +155,7 @@ static void answer_options(struct client *c, const struct route *route)
         buffer_printf(out,
             "Access-Control-Allow-Methods: %s\r\n"
             "Access-Control-Allow-Headers: Content-Type, Authorization, Idempotency-Key, "
-            "Last-Event-ID\r\n"
+            "Last-Event-ID, Cache-Control, X-Requested-With\r\n"
             "Access-Control-Max-Age: 600\r\n",
             methods);
     buffer_add(out, SPAN("\r\n"));
@@ -175,8 +178,7 @@ static bool admit_post(struct client *c)
     return seconds == 0;
 }
 
-/* Answers 405, for a method that the server knows but the path does not support (RFC 9110 15.5.6).
- * Allow must list the supported methods. */
+/* Answers 405: the path supports only the methods that Allow must list (RFC 9110 15.5.6). */
 static void refuse_method(struct client *c, const char *methods, const char *why)
 {
     char allow[64];
@@ -274,8 +276,9 @@ static bool admit(struct client *c)
             c, 429, "Your address has too many connections open; close some and try again.");
         return false;
     }
-    return !answer_refusal(c, access_host(exchange_request(c), exchange_bytes(c))) &&
-           admit_method(c, route);
+    if (!route->any_host && answer_refusal(c, access_host(exchange_request(c), exchange_bytes(c))))
+        return false;
+    return admit_method(c, route);
 }
 
 /* Handles a complete request. The token of a POST is checked a second time, because it may have

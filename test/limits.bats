@@ -984,7 +984,7 @@ rooms() {
   local status host
   start_server --host chat.example --host other.example:8080 --host '[2001:db8::1]'
   while read -r status host; do
-    ask /healthz -H "Host: $host"
+    ask /rooms -H "Host: $host"
     same "$host $STATUS" "$host $status"
   done <<END
 200 chat.example
@@ -1024,16 +1024,16 @@ END
 @test "with --host, a host in the target overrides the Host field, and a request with neither gets 421" {
   local end='Connection: close\r\n\r\n'
   start_server --host chat.example
-  same "$(raw "GET http://chat.example/healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
-  same "$(raw "GET http://CHAT.example:80/healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 200
-  same "$(raw "GET http://evil.example/healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 421
+  same "$(raw "GET http://chat.example/rooms HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
+  same "$(raw "GET http://CHAT.example:80/rooms HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 200
+  same "$(raw "GET http://evil.example/rooms HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 421
   same "$(raw "OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 421
   same "$(raw "OPTIONS * HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" 204
-  same "$(raw "GET /healthz HTTP/1.1\r\nHost:\r\n$end" | statuses)" 421
-  same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 421
-  same "$(raw 'GET /healthz HTTP/1.0\r\nHost: chat.example\r\n\r\n' | statuses)" 200
+  same "$(raw "GET /rooms HTTP/1.1\r\nHost:\r\n$end" | statuses)" 421
+  same "$(raw 'GET /rooms HTTP/1.0\r\n\r\n' | statuses)" 421
+  same "$(raw 'GET /rooms HTTP/1.0\r\nHost: chat.example\r\n\r\n' | statuses)" 200
   # The connection continues with the next request; the server does not wait for a body.
-  same "$(raw "GET / HTTP/1.1\r\nHost: evil\r\n\r\nGET /healthz HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" '421 200'
+  same "$(raw "GET / HTTP/1.1\r\nHost: evil\r\n\r\nGET /rooms HTTP/1.1\r\nHost: chat.example\r\n$end" | statuses)" '421 200'
   same "$(raw 'POST /messages HTTP/1.1\r\nHost: evil\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n' | statuses)" 421
 }
 
@@ -1041,11 +1041,33 @@ END
   local host=evil.example:$PORT
   start_server
   accepts '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
-  ask /healthz -0 -H 'Host:'
+  ask /rooms -0 -H 'Host:'
   same "$STATUS" 200
   start_server --host 127.0.0.1
   refuses 421 '{"message":"x"}' -H "Host: $host" -H "Origin: http://$host"
   accepts '{"message":"x"}' -H "Origin: $URL"
+}
+
+@test "with --host, /healthz answers whatever the Host, and also without one, because health checks have none" {
+  local end='Connection: close\r\n\r\n' host
+  start_server --host chat.example
+  for host in evil.example 127.0.0.1 "127.0.0.1:$PORT" 10.0.0.1:8080 '[::1]' localhost chat.example; do
+    ask /healthz -H "Host: $host"
+    same "$host $STATUS $BODY" "$host 200 "'{"status":"ok"}'
+    ask /healthz -I -H "Host: $host"
+    same "$STATUS" 200
+  done
+  same "$(raw 'GET /healthz HTTP/1.0\r\n\r\n' | statuses)" 200
+  same "$(raw 'HEAD /healthz HTTP/1.0\r\n\r\n' | statuses)" 200
+  same "$(raw 'GET /healthz HTTP/1.0\r\nHost:\r\n\r\n' | statuses)" 200
+  same "$(raw "GET /healthz HTTP/1.1\r\nHost:\r\n$end" | statuses)" 200
+  same "$(raw "GET http://evil.example/healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
+  same "$(raw "GET /healthz?a=b HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 200
+  same "$(raw "OPTIONS /healthz HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 204
+  # No other path does.
+  same "$(raw "GET /healthz/ HTTP/1.1\r\nHost: evil.example\r\n$end" | statuses)" 421
+  same "$(raw "GET / HTTP/1.1\r\nHost:\r\n$end" | statuses)" 421
+  same "$(raw 'GET / HTTP/1.0\r\n\r\n' | statuses)" 421
 }
 
 @test "--host accepts names, and nothing else" {
