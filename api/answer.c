@@ -42,8 +42,9 @@ bool answer_is_head(const struct client *c)
 /* Adds the fields of the Fetch Standard's "CORS protocol" if --cors is set. Vary is sent even if
  * the request has no Origin; otherwise a cache could give the answer to a page from another origin.
  * Credentials are allowed only for a listed origin, because browsers refuse them with "*", and "*"
- * means that the answer is for everyone. Retry-After is exposed because scripts cannot read it
- * otherwise. */
+ * means that the answer is for everyone. The exposed fields are those of errors, which scripts
+ * cannot read otherwise: when to try again, what is wrong with the token, which methods there are.
+ */
 static void add_cors(const struct client *c)
 {
     if (!access_shares())
@@ -56,7 +57,8 @@ static void add_cors(const struct client *c)
     buffer_add(&head, allowed);
     if (!span_equal(allowed, SPAN("*")))
         buffer_add(&head, SPAN("\r\nAccess-Control-Allow-Credentials: true"));
-    buffer_add(&head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After\r\n"));
+    buffer_add(
+        &head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After, WWW-Authenticate, Allow\r\n"));
 }
 
 /* Writes Connection only if its value is not the default: "close", or "keep-alive" for an HTTP/1.0

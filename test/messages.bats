@@ -660,10 +660,18 @@ END
   same "$STATUS$BODY" 204
   same "$(field Access-Control-Allow-Origin)" https://app.example
   contains "$(field Access-Control-Allow-Methods)" POST
-  for name in Content-Type Authorization Idempotency-Key Last-Event-ID; do
-    contains "$(field Access-Control-Allow-Headers)" "$name"
-  done
+  same "$(field Access-Control-Allow-Headers)" \
+    'Content-Type, Authorization, Idempotency-Key, Last-Event-ID, Cache-Control, X-Requested-With'
   contains "$(field Vary)" Origin
   ask /messages -X OPTIONS -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: POST'
   same "$(field Access-Control-Allow-Origin)$(field Access-Control-Allow-Methods)" ''
+  same "$(field Access-Control-Allow-Headers)$(field Access-Control-Expose-Headers)" ''
+}
+
+@test "a page of a --cors origin may read the fields of errors" {
+  start_server --cors https://app.example --post-rate 1
+  ask /nothing -X POST -H 'Origin: https://app.example'
+  same "$(field Access-Control-Expose-Headers)" 'Retry-After, WWW-Authenticate, Allow'
+  ask /nothing -X POST -H 'Origin: https://evil.example'
+  same "$(field Access-Control-Expose-Headers)" ''
 }

@@ -662,6 +662,34 @@ outbox_is_empty() {
   same "$(async_script "$listen" "$other")" refused
 }
 
+@test "a page of another origin can send the fields that libraries add, and read those of errors" {
+  (umask 077 && openssl rand -hex 32 >"$BATS_TEST_TMPDIR/key")
+  local other token fields='"Cache-Control": "no-cache", "X-Requested-With": "XMLHttpRequest"'
+  start_server
+  other=$URL
+  start_server --cors "$other" --key "$BATS_TEST_TMPDIR/key" --post-rate 1
+  browser
+  open_page "$other/healthz"
+  # Prints an answer's status, and its fields as a script can read them.
+  local fetch='
+    const [url, method, headers, body] = arguments;
+    const answer = await fetch(url, { method, headers: JSON.parse(headers), body: body === "" ? undefined : body });
+    const fields = ["WWW-Authenticate", "Allow"].map((name) => answer.headers.get(name) ?? "-");
+    return [answer.status, ...fields, answer.headers.get("Retry-After") >= 1].join("; ");'
+  same "$(async_script "$fetch" "$URL/messages" GET "{$fields, \"Last-Event-ID\": \"1-0\"}" '')" '401; Bearer; -; false'
+  same "$(async_script "$fetch" "$URL/rooms" POST '{}' x)" '405; -; GET, HEAD, OPTIONS; false'
+  token=$("$SSECHAT" token --key "$BATS_TEST_TMPDIR/key" --rooms lobby --publish)
+  fields+=", \"Authorization\": \"Bearer $token\", \"Content-Type\": \"application/json\", \"Idempotency-Key\": \"k1\""
+  same "$(async_script "$fetch" "$URL/messages" POST "{$fields}" '{"message": "one"}')" '201; -; -; false'
+  for _ in {1..20}; do
+    run async_script "$fetch" "$URL/messages" POST "{$fields}" '{"message": "one"}'
+    [ "${output%%;*}" = 200 ] || break
+  done
+  same "$output" '429; -; -; true'
+  # A field that is not on the list still needs the permission that it does not get.
+  contains "$(async_script "$fetch" "$URL/healthz" GET '{"X-Other": "1"}' '')" 'failed: TypeError'
+}
+
 # ---- A page of --www ----
 
 # Prints a number as four bytes, the lowest first.
