@@ -236,8 +236,7 @@ static void check_listeners(const struct spans *addresses)
 {
     if (addresses->count > ACCEPT_LISTENERS_MAX)
         log_exit(EXIT_USAGE, "--listen: at most %d addresses", ACCEPT_LISTENERS_MAX);
-    for (size_t i = 0; i < addresses->count; i++)
-        listen_check(addresses->items[i].at);
+    listen_check(addresses);
 }
 
 /* Makes the hub and its keeper. A journal is loaded here, before the first client connects. */
@@ -265,7 +264,7 @@ static void open_listeners(struct server *s, unsigned descriptors)
     accept_start(&o->net, s->epoll);
     routes_start(&o->net, s->hub, s->keeper);
     for (size_t i = 0; i < o->listen.count; i++)
-        accept_open(o->listen.items[i].at, &routes_handlers);
+        accept_open(o->listen.items[i].at, &o->listen, &routes_handlers);
     budget_log(o, descriptors);
     limits_start(&o->net, descriptors);
     if (!accept_begin())

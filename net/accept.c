@@ -53,10 +53,10 @@ void accept_start(const struct net_settings *given, int epoll_fd)
     epoll = epoll_fd;
 }
 
-void accept_open(const char *address, const struct handlers *handlers)
+void accept_open(const char *address, const struct spans *all, const struct handlers *handlers)
 {
     must(service_count < ACCEPT_LISTENERS_MAX);
-    services[service_count++] = (struct service) { listen_on(address), handlers };
+    services[service_count++] = (struct service) { listen_on(address, all), handlers };
 }
 
 /* Adds all listeners to epoll, or removes them. Returns false if there is no memory to add a

@@ -12,8 +12,9 @@ enum { ACCEPT_LISTENERS_MAX = 16 };
 /* Call this once, before any other function here. `settings` must stay valid. */
 void accept_start(const struct net_settings *settings, int epoll);
 
-/* Opens a listener (see listen_on) whose clients get these handlers. Exits on failure. */
-void accept_open(const char *address, const struct handlers *handlers);
+/* Opens a listener on `address`, one of `all` addresses (see listen_on), whose clients get these
+ * handlers. Exits on failure. */
+void accept_open(const char *address, const struct spans *all, const struct handlers *handlers);
 
 /* Starts accepting: watches each listener and writes its address to standard error. Returns false
  * if a listener cannot be watched. */

@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <libgen.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@ enum {
     NOTSENT_BYTES = 16384,
     USER_TIMEOUT_MS = 60000, /* as long as a stream may stall: DEADLINE_STALLED */
     KEEPALIVE_SECONDS = 60,
+
+    UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path),
 };
 
 /* A socket address of any family; the union avoids casts between pointers. */
@@ -90,6 +93,119 @@ static socklen_t parse(const char *text, union endpoint *address)
     return sizeof address->v4;
 }
 
+/* ==== Several addresses ====================================================================== */
+
+/* The addresses on which a socket takes all clients of the machine: 0.0.0.0 and [::]. */
+static const struct address any_v4 = { { [10] = 0xff, [11] = 0xff } }, any_v6;
+
+static bool is_same_address(const struct address *a, const struct address *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static uint16_t port_of(const union endpoint *e)
+{
+    return ntohs(e->any.sa_family == AF_INET6 ? e->v6.sin6_port : e->v4.sin_port);
+}
+
+/* Returns whether a new [::] socket takes IPv4 clients too, as it does unless the machine's
+ * administrator has changed that (net.ipv6.bindv6only, see ipv6(7)). */
+static bool is_dual_stack(void)
+{
+    int only = 1, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof only;
+    if (fd < 0)
+        return false;
+    getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len);
+    close(fd);
+    return only == 0;
+}
+
+/* Returns whether a socket on `a` takes the clients of `b`, with the same port. [::] leaves them to
+ * 0.0.0.0: see wants_v6_only. */
+static bool includes(const struct address *a, const struct address *b)
+{
+    static const struct network v4 = { { { [10] = 0xff, [11] = 0xff } }, 96 };
+    if (is_same_address(a, b))
+        return true;
+    if (is_same_address(a, &any_v4))
+        return network_has(&v4, b);
+    if (!is_same_address(a, &any_v6))
+        return false;
+    return !network_has(&v4, b) || (!is_same_address(b, &any_v4) && is_dual_stack());
+}
+
+/* Copies a path and returns its folder or its last part; both functions change their argument. */
+static const char *part_of(const char *path, char *(*part)(char *), char copy[UNIX_PATH_BYTES])
+{
+    print_into(copy, UNIX_PATH_BYTES, "%s", path);
+    return part(copy);
+}
+
+/* Returns whether two paths are of the same file, which need not exist: "socket" and "./socket". */
+static bool is_same_path(const char *a, const char *b)
+{
+    char first[UNIX_PATH_BYTES], second[UNIX_PATH_BYTES];
+    struct stat one, other;
+    if (strcmp(part_of(a, basename, first), part_of(b, basename, second)) != 0)
+        return false;
+    return stat(part_of(a, dirname, first), &one) == 0 &&
+           stat(part_of(b, dirname, second), &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* Returns whether bind(2) would fail for one of two addresses because of the other. Port 0 is
+ * another port for each listener. */
+static bool overlap(const union endpoint *a, const union endpoint *b)
+{
+    struct address first, second;
+    bool local = !address_of(&a->any, &first), other_local = !address_of(&b->any, &second);
+    if (local || other_local)
+        return local && other_local && is_same_path(a->local.sun_path, b->local.sun_path);
+    return port_of(a) == port_of(b) && port_of(a) != 0 &&
+           (includes(&first, &second) || includes(&second, &first));
+}
+
+/* Reports a wrong address before anything is opened; listen_on parses the address again. An overlap
+ * is reported here, because bind(2) only says that the address is in use, not that the server
+ * itself uses it. */
+void listen_check(const struct spans *addresses)
+{
+    union endpoint address, earlier;
+    for (size_t i = 0; i < addresses->count; i++) {
+        const char *text = addresses->items[i].at;
+        parse(text, &address);
+        for (size_t j = 0; j < i; j++) {
+            parse(addresses->items[j].at, &earlier);
+            if (overlap(&earlier, &address))
+                log_exit(EXIT_USAGE,
+                    "--listen %s: ssechat itself listens there already, because of --listen %s; "
+                    "leave one of the two out",
+                    text, addresses->items[j].at);
+        }
+    }
+}
+
+/* Returns whether a socket must leave the machine's IPv4 clients to another one: [::]:8080 does so
+ * if 0.0.0.0:8080 is also an address of the server. On its own, [::] takes both. */
+static bool wants_v6_only(const union endpoint *e, const struct spans *all)
+{
+    struct address address;
+    union endpoint other;
+    if (e->any.sa_family != AF_INET6 || !address_of(&e->any, &address) ||
+        !is_same_address(&address, &any_v6) || port_of(e) == 0)
+        return false;
+    for (size_t i = 0; i < all->count; i++) {
+        parse(all->items[i].at, &other);
+        if (address_of(&other.any, &address) && is_same_address(&address, &any_v4) &&
+            port_of(&other) == port_of(e))
+            return true;
+    }
+    return false;
+}
+
+/* ==== Opening and closing ==================================================================== */
+
 /* Removes the socket file that a crashed server has left, because bind(2) would fail forever. A
  * file is removed only if it is a socket and connect(2) is refused, which means that nothing
  * listens on it. The price: two servers that start at the same instant can disturb each other, and
@@ -146,15 +262,9 @@ static const char *advice(int family, int error)
     return strerror(error);
 }
 
-/* Reports a wrong address before anything is opened; listen_on parses the address again. */
-void listen_check(const char *address)
-{
-    parse(address, &(union endpoint) { 0 });
-}
-
 /* Remembers the file of a unix socket by device and inode, because its path may name another file
  * by the time of listen_close. */
-struct listener listen_on(const char *text)
+struct listener listen_on(const char *text, const struct spans *all)
 {
     struct listener listener = { .fd = -1 };
     union endpoint address;
@@ -165,6 +275,8 @@ struct listener listen_on(const char *text)
     listener.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener.fd >= 0 && family != AF_UNIX)
         set_inherited(listener.fd);
+    if (listener.fd >= 0 && wants_v6_only(&address, all))
+        setsockopt(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int) { 1 }, sizeof(int));
     if (listener.fd < 0 || bind(listener.fd, &address.any, len) < 0 ||
         listen(listener.fd, BACKLOG) < 0)
         refuse_address(EXIT_SYSTEM, text, advice(family, errno));
@@ -189,11 +301,10 @@ void listen_announce(const struct listener *listener)
         log_plain("listening on unix:%s\n", socket.local.sun_path);
         return;
     }
-    uint16_t port = socket.any.sa_family == AF_INET6 ? socket.v6.sin6_port : socket.v4.sin_port;
     address_print(&address, host);
     bool colons = strchr(host, ':') != NULL;
-    log_plain(
-        "listening on http://%s%s%s:%u\n", colons ? "[" : "", host, colons ? "]" : "", ntohs(port));
+    log_plain("listening on http://%s%s%s:%u\n", colons ? "[" : "", host, colons ? "]" : "",
+        port_of(&socket));
 }
 
 /* Closes the listener, but keeps its file if a new server has replaced it during the drain. */

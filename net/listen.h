@@ -14,13 +14,13 @@ struct listener {
     ino_t inode;
 };
 
-/* Exits with EXIT_USAGE, after an error message, unless `address` looks like "127.0.0.1:8080",
- * "[::1]:8080", "localhost:8080" or "unix:/path". */
-void listen_check(const char *address);
+/* Exits with EXIT_USAGE, after an error message, unless each address looks like "127.0.0.1:8080",
+ * "[::1]:8080", "localhost:8080" or "unix:/path", and no two of them are the same or overlap. */
+void listen_check(const struct spans *addresses);
 
-/* Binds and listens on such an address. If the system refuses, exits with EXIT_SYSTEM after an
- * error message. */
-struct listener listen_on(const char *address);
+/* Binds and listens on `address`, one of `all` addresses, which listen_check has checked. If the
+ * system refuses, exits with EXIT_SYSTEM after an error message. */
+struct listener listen_on(const char *address, const struct spans *all);
 
 /* Writes the socket's address to standard error: "listening on http://127.0.0.1:8080". For port 0
  * this shows the port that the kernel chose. */

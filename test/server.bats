@@ -184,12 +184,101 @@ load lib/helper
 }
 
 @test "a server listens and answers on IPv6" {
-  grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
+  needs_ipv6
   start_server --listen '[::1]:0'
   same "$(grep -c '^listening on http://\[::1\]:[0-9]*$' "$SERVER_LOG")" 1
   ask /healthz -g
   same "$STATUS" 200
   listen stream '' -g
+}
+
+# Skips the test if the machine has no IPv6.
+needs_ipv6() {
+  grep -q '^0*1 .* lo$' /proc/net/if_inet6 || skip 'this machine has no ::1'
+}
+
+# Sets PORT to one that is free on all addresses.
+free_port() {
+  start_server --listen '[::]:0'
+  stop_server
+}
+
+@test "a server listens on 0.0.0.0 and [::] with the same port, in either order" {
+  needs_ipv6
+  local addresses
+  free_port
+  for addresses in "0.0.0.0:$PORT [::]:$PORT" "[::]:$PORT 0.0.0.0:$PORT" "[::]:$PORT [::ffff:0.0.0.0]:$PORT"; do
+    run -0 "$SSECHAT" --check --log-level warn --listen "${addresses% *}" --listen "${addresses#* }"
+    start_server --log-level debug --listen "${addresses% *}" --listen "${addresses#* }"
+    same "$(grep '^listening' "$SERVER_LOG" | sort)" "listening on http://0.0.0.0:$PORT
+listening on http://[::]:$PORT"
+    for URL in "http://127.0.0.1:$PORT" "http://[::1]:$PORT"; do
+      ask /healthz -g
+      same "$STATUS" 200
+    done
+    eventually "grep -q 'close .*address=127\\.0\\.0\\.1 ' '$SERVER_LOG' && grep -q 'close .*address=::1 ' '$SERVER_LOG'"
+    stop_server
+  done
+}
+
+@test "[::] on its own also takes IPv4 clients, and the log has their IPv4 addresses" {
+  needs_ipv6
+  [ "$(</proc/sys/net/ipv6/bindv6only)" = 0 ] || skip 'net.ipv6.bindv6only is set on this machine'
+  start_server --listen '[::]:0' --log-level debug
+  same "$URL" "http://[::]:$PORT"
+  for URL in "http://127.0.0.1:$PORT" "http://[::1]:$PORT"; do
+    ask /healthz -g
+    same "$STATUS" 200
+  done
+  eventually "grep -q 'close .*address=127\\.0\\.0\\.1 ' '$SERVER_LOG'"
+}
+
+@test "0.0.0.0:0 and [::]:0 get a port each, and [::] still takes IPv4 clients" {
+  needs_ipv6
+  local port ports
+  start_server --listen 0.0.0.0:0 --listen '[::]:0'
+  ports=$(sed -n 's/^listening on .*://p' "$SERVER_LOG")
+  same "$(sort -u <<<"$ports" | wc -l)" 2
+  for port in $ports; do
+    URL=http://127.0.0.1:$port ask /healthz
+    same "$STATUS" 200
+  done
+}
+
+@test "two --listen that overlap are refused, by --check too, with a sentence that names both" {
+  needs_ipv6
+  local one other
+  mkdir folder
+  while read -r one other; do
+    refused 2 --check --listen "$one" --listen "$other"
+    contains "$(<err)" "--listen $other: ssechat itself listens there already, because of --listen $one;"
+    refused 2 --listen "$other" --listen 127.0.0.1:0 --listen "$one"
+    contains "$(<err)" "--listen $one: ssechat itself listens there already, because of --listen $other;"
+  done <<END
+127.0.0.1:8080 127.0.0.1:8080
+127.0.0.1:8080 localhost:8080
+127.0.0.1:8080 127.0.0.1:08080
+0.0.0.0:8080 127.0.0.1:8080
+0.0.0.0:8080 0.0.0.0:8080
+[::]:8080 [::1]:8080
+[::]:8080 127.0.0.1:8080
+[::1]:8080 [0:0:0:0:0:0:0:1]:8080
+127.0.0.1:8080 [::ffff:127.0.0.1]:8080
+unix:socket unix:socket
+unix:socket unix:./socket
+unix:folder/socket unix:$PWD/folder/../folder/socket
+END
+  SSECHAT_LISTEN='127.0.0.1:8080, 127.0.0.1:8080' refused 2
+  # These do not overlap.
+  run -0 "$SSECHAT" --check --listen 127.0.0.1:8080 --listen 127.0.0.2:8080 --listen 127.0.0.1:8081 --listen '[::1]:8080' \
+    --listen unix:socket --listen unix:folder/socket --listen 127.0.0.1:0 --listen 127.0.0.1:0 --listen 0.0.0.0:0
+}
+
+@test "an address that another program uses is still reported as such" {
+  needs_ipv6
+  start_server --listen '[::]:0'
+  refused 1 --listen "0.0.0.0:$PORT" --listen "[::]:$PORT"
+  contains "$(<err)" 'another program listens there'
 }
 
 @test "several listeners share the same rooms" {
