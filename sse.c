@@ -288,6 +288,7 @@ int main(int argc, char **argv)
     access_start(&o->access);
     check_listeners(&o->listen);
     if (o->check) {
+        journal_check(&o->journal);
         budget_log(o, descriptors);
         return 0;
     }

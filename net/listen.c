@@ -166,6 +166,20 @@ static bool overlap(const union endpoint *a, const union endpoint *b)
            (includes(&first, &second) || includes(&second, &first));
 }
 
+/* Refuses a unix socket that bind(2) could not create: its folder is missing or belongs to another
+ * user, or another file has the name. */
+static void check_path(const char *text, const union endpoint *address)
+{
+    char copy[UNIX_PATH_BYTES];
+    struct stat st;
+    if (address->any.sa_family != AF_UNIX)
+        return;
+    if (access(part_of(address->local.sun_path, dirname, copy), W_OK) < 0)
+        refuse_address(EXIT_SYSTEM, text, strerror(errno));
+    if (lstat(address->local.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        refuse_address(EXIT_SYSTEM, text, "a file with that name is in the way; move it away");
+}
+
 /* Reports a wrong address before anything is opened; listen_on parses the address again. An overlap
  * is reported here, because bind(2) only says that the address is in use, not that the server
  * itself uses it. */
@@ -175,6 +189,7 @@ void listen_check(const struct spans *addresses)
     for (size_t i = 0; i < addresses->count; i++) {
         const char *text = addresses->items[i].at;
         parse(text, &address);
+        check_path(text, &address);
         for (size_t j = 0; j < i; j++) {
             parse(addresses->items[j].at, &earlier);
             if (overlap(&earlier, &address))

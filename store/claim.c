@@ -72,13 +72,13 @@ static void check_path(const char *path)
         claim_refuse(path, errno != 0 ? strerror(errno) : "it is not a regular file");
 }
 
-/* Opens the file, which is created if it does not exist, and refuses one that is no journal. The
- * file may be one that another server is writing. */
-static int open_file(const char *path, uint64_t *size)
+/* Opens the file, which is created if `flags` is O_CREAT and it does not exist, and refuses one
+ * that is no journal. The file may be one that another server is writing. */
+static int open_file(const char *path, int flags, uint64_t *size)
 {
     struct stat st;
     struct reader r;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
     if (fd < 0 || fstat(fd, &st) < 0)
         claim_refuse(path, strerror(errno));
     *size = (uint64_t)st.st_size;
@@ -139,7 +139,7 @@ static void take_locks(struct journal *j)
         nanosleep(&pause, NULL);
         if (!is_at(j->fd, j->path)) {
             close(j->fd);
-            j->fd = open_file(j->path, &j->size);
+            j->fd = open_file(j->path, O_CREAT, &j->size);
         }
     }
 }
@@ -173,7 +173,7 @@ void claim_file(struct journal *j, const char *path)
 {
     struct stat st;
     check_path(path);
-    j->fd = open_file(path, &j->size);
+    j->fd = open_file(path, O_CREAT, &j->size);
     j->path = real_path(path);
     j->new_path = path_with(j->path, ".new");
     j->lock_path = path_with(j->path, ".lock");
@@ -186,4 +186,18 @@ void claim_file(struct journal *j, const char *path)
         claim_refuse(path, strerror(error));
     j->size = (uint64_t)st.st_size;
     check_mount(j->path);
+}
+
+/* Needs the lock, which is beside the file, or a folder where it can be created. */
+void claim_check(const char *path)
+{
+    uint64_t size;
+    check_path(path);
+    if (access(path, F_OK) == 0)
+        close(open_file(path, 0, &size));
+    char *copy = path_with(path, ""), *lock = path_with(path, ".lock");
+    if (access(access(lock, F_OK) == 0 ? lock : dirname(copy), W_OK) < 0)
+        claim_refuse(path, strerror(errno));
+    free(copy);
+    free(lock);
 }

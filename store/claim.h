@@ -10,6 +10,9 @@
  * that is no journal, or of a newer version, is left as it was. */
 void claim_file(struct journal *j, const char *path);
 
+/* Exits in the same way if claim_file would fail, apart from locks; changes nothing. */
+void claim_check(const char *path);
+
 /* Returns whether two names or descriptors are of the same file. */
 struct stat;
 bool claim_is_same(const struct stat *a, const struct stat *b);

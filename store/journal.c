@@ -465,6 +465,12 @@ static void begin_file(struct journal *j)
     j->state_due = false;
 }
 
+void journal_check(const struct journal_settings *settings)
+{
+    if (settings->path != NULL)
+        claim_check(settings->path);
+}
+
 /* The keeper's `watch` is its own epoll descriptor inside the loop's, because a child's pipe comes
  * and goes, but the loop relies on one descriptor. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub)

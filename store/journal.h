@@ -30,4 +30,8 @@ struct journal_settings {
  * reading works. */
 struct keeper *journal_open(const struct journal_settings *settings, struct hub *hub);
 
+/* Exits in the same way if journal_open would fail, unless that is for a lock or a full disk.
+ * Writes nothing, so a server can be using the journal. */
+void journal_check(const struct journal_settings *settings);
+
 #endif
