@@ -229,6 +229,9 @@ void log_exit(int code, const char *format, ...)
     va_start(args, format);
     print_list(sentence, sizeof sentence, format, args);
     va_end(args);
+    for (char *c = sentence; *c != '\0'; c++) /* a value in it can have line ends */
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
     if (print_can(STDERR_FILENO, EXIT_WAIT_MS))
         print_line(STDERR_FILENO, "ssechat: %s\n", sentence);
     exit(code);
