@@ -12,6 +12,7 @@
 
 #include "auth/access.h"
 
+#include "auth/origins.h"
 #include "auth/sha256.h"
 #include "base/log.h"
 #include "base/uri.h"
@@ -43,29 +44,15 @@ bool access_wants_token(void)
 
 /* ==== Host =================================================================================== */
 
-/* Returns a Host without its port and without the dot that may end its name (RFC 3986 3.2.2). */
-static struct span host_name(struct span host)
-{
-    size_t len = host.len;
-    while (len > 0 && host.at[len - 1] >= '0' && host.at[len - 1] <= '9')
-        len--;
-    if (len > 0 && host.at[len - 1] == ':')
-        host.len = len - 1;
-    if (host.len > 0 && host.at[host.len - 1] == '.')
-        host.len--;
-    return host;
-}
-
 /* Compares Host with --host, because after DNS rebinding the browser talks to our address but sends
- * the attacker's name in Host. A name without a port matches every port. Linear searches are fine
- * for the few names and origins given on a command line. */
+ * the attacker's name in Host. Linear searches are fine for the few names and origins given on a
+ * command line. */
 static bool is_our_host(struct span host)
 {
     const struct spans *hosts = &settings->hosts;
     bool ours = hosts->count == 0;
     for (size_t i = 0; i < hosts->count; i++)
-        ours |= span_equal_nocase(hosts->items[i], host) ||
-                span_equal_nocase(hosts->items[i], host_name(host));
+        ours |= origins_match_host(hosts->items[i], host);
     return ours;
 }
 
@@ -91,41 +78,12 @@ struct span access_allowed_origin(struct span origin)
     struct span allowed = { NULL, 0 };
     for (size_t i = 0; i < settings->cors.count; i++) {
         struct span item = settings->cors.items[i];
-        if (origin.at != NULL && span_equal_nocase(item, origin))
-            return origin;
         if (span_equal(item, SPAN("*")))
             allowed = item;
+        else if (origin.at != NULL && origins_match(item, origin))
+            return origin;
     }
     return allowed;
-}
-
-/* Removes `piece` from the front of `*s`, or from the end if `end` is set. Returns false if `piece`
- * is not there or is all of `*s`. */
-static bool take_off(struct span *s, struct span piece, bool end)
-{
-    if (s->len <= piece.len)
-        return false;
-    const char *at = end ? s->at + s->len - piece.len : s->at;
-    if (!span_equal_nocase((struct span) { at, piece.len }, piece))
-        return false;
-    s->at += end ? 0 : piece.len;
-    s->len -= piece.len;
-    return true;
-}
-
-/* Returns whether `origin` is the server's own: it has the authority of Host. Either scheme
- * matches, because a proxy can terminate TLS, and the server then does not know the scheme. The
- * default port of the scheme may be written or left out. "null", the origin of a sandboxed frame or
- * of a file, has no scheme and is foreign. */
-static bool is_same_origin(struct span origin, struct span host)
-{
-    bool plain = take_off(&origin, SPAN("http://"), false);
-    if (!plain && !take_off(&origin, SPAN("https://"), false))
-        return false;
-    struct span port = plain ? SPAN(":80") : SPAN(":443");
-    take_off(&origin, port, true);
-    take_off(&host, port, true);
-    return span_equal_nocase(origin, host);
 }
 
 /* Relies on Origin: browsers set it on every cross-origin POST, and a page cannot change it.
@@ -138,7 +96,7 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
         "server's own page, a proxy has changed Host; make the proxy pass Host unchanged." };
     struct span origin = http_find(r, HTTP_ORIGIN, bytes);
     bool own = origin.at == NULL || access_allowed_origin(origin).at != NULL ||
-               is_same_origin(origin, http_span(r->host, bytes));
+               origins_is_own(origin, http_span(r->host, bytes));
     return own ? NULL : &foreign;
 }
 

@@ -14,8 +14,8 @@
 #include "net/peers.h"
 
 struct access_settings {
-    struct spans hosts;     /* the names that Host may have, with or without a port; none: any */
-    struct spans cors;      /* the origins whose pages may read and post; "*": all */
+    struct spans hosts;     /* the names that Host may have (origins_read_host); none: any */
+    struct spans cors;      /* the origins whose pages may read and post (origins_read); "*": all */
     struct spans key_files; /* NUL-terminated paths; none: no token is needed */
 };
 

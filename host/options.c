@@ -5,13 +5,16 @@
  * new option needs only one row and one field. getopt_long(3) handles neither types, ranges nor the
  * environment, so most of this file would still be needed.
  *
- * Only the form of a value is checked here; whether a port is free or a key file is readable turns
- * out only when it is used. Each mistake ends the program with one sentence that names the option
- * or the variable, because a server that starts without one of its options would be worse. Values
- * are borrowed from argv and the environment; allocated memory lives as long as the process. */
+ * Only the value itself is checked here; whether a port is free or a key file is readable turns out
+ * only when it is used. Values that requests are compared with (hosts, origins) are brought into
+ * the form that requests have, so a value that could never match is a mistake too. Each mistake
+ * ends the program with one sentence that names the option or the variable, because a server that
+ * starts without one of its options would be worse. Values are borrowed from argv and the
+ * environment; allocated memory lives as long as the process. */
 
 #include "host/options.h"
 
+#include "auth/origins.h"
 #include "base/print.h"
 #include "host/version.h"
 #include "hub/rules.h"
@@ -25,12 +28,16 @@
 enum kind {
     KIND_FLAG,   /* bool, without a value */
     KIND_STRING, /* const char * */
-    KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment */
-    KIND_COUNT,  /* uint64_t, like sizes and times; set_initial() relies on this order */
-    KIND_SIZE,   /* in bytes */
-    KIND_TIME,   /* in milliseconds */
-    KIND_LEVEL,  /* enum log_level */
-    KIND_SYNC    /* bool */
+    KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment. The lists: */
+    KIND_ROOMS,
+    KIND_ORIGINS,
+    KIND_HOSTS,
+    KIND_NETWORKS, /* the last list, see is_list() */
+    KIND_COUNT,    /* uint64_t, like sizes and times; set_initial() relies on this order */
+    KIND_SIZE,     /* in bytes */
+    KIND_TIME,     /* in milliseconds */
+    KIND_LEVEL,    /* enum log_level */
+    KIND_SYNC      /* bool */
 };
 
 struct option {
@@ -62,7 +69,7 @@ static const struct option server_options[] = {
     { "max-rooms", "N", KIND_COUNT, FIELD(hub.max_rooms), 256, 1, 10000000, true, 0,
         "the most rooms with messages at a time (256), not counting\n"
         "lobby; one address may have made a quarter of them" },
-    { "room", "NAME", KIND_LIST, FIELD(hub.allowed), 0, 0, 0, false, 0,
+    { "room", "NAME", KIND_ROOMS, FIELD(hub.allowed), 0, 0, 0, false, 0,
         "allow this room and no others; may be repeated" },
     { "room-ttl", "TIME", KIND_TIME, FIELD(hub.room_ttl_ms), 7ull * DAY, SECOND, 36500ull * DAY,
         false, SECOND,
@@ -91,12 +98,13 @@ static const struct option server_options[] = {
         "(75s); longer than a proxy keeps it, often 60 s" },
     { "retry", "MS", KIND_TIME, FIELD(net.retry_ms), 3000, 1, DAY, false, 1,
         "how long clients wait before they reconnect, in\nmilliseconds (3000)" },
-    { "cors", "ORIGIN", KIND_LIST, FIELD(access.cors), 0, 0, 0, false, 0,
+    { "cors", "ORIGIN", KIND_ORIGINS, FIELD(access.cors), 0, 0, 0, false, 0,
         "let pages of this origin (https://example.com) read and\n"
         "post; * allows pages of any origin; may be repeated" },
-    { "host", "NAME", KIND_LIST, FIELD(access.hosts), 0, 0, 0, false, 0,
-        "answer only requests for this host; may be repeated" },
-    { "trust-proxy", "CIDR", KIND_LIST, FIELD(trust_proxy), 0, 0, 0, false, 0,
+    { "host", "NAME", KIND_HOSTS, FIELD(access.hosts), 0, 0, 0, false, 0,
+        "answer only requests for this host (chat.example, with\n"
+        "any port, or chat.example:8080); may be repeated" },
+    { "trust-proxy", "CIDR", KIND_NETWORKS, FIELD(trust_proxy), 0, 0, 0, false, 0,
         "take the client's address from X-Forwarded-For or\n"
         "Forwarded if a proxy in this network (10.0.0.0/8,\n"
         "127.0.0.1, unix) sent it; may be repeated" },
@@ -195,6 +203,11 @@ static const struct command journal_command = {
     "run while a server uses the journal.\n",
     "",
 };
+
+static bool is_list(const struct option *option)
+{
+    return option->kind >= KIND_LIST && option->kind <= KIND_NETWORKS;
+}
 
 _Static_assert(sizeof server_options / sizeof server_options[0] <= OPTIONS_MAX, "see `seen`");
 
@@ -306,6 +319,62 @@ static void add_value(struct spans *values, struct span value)
     values->items = items;
 }
 
+/* Refuses a network that is none, or that no proxy can be in. A network with bits set after its
+ * prefix is probably a typing mistake, and one that is too large would let clients choose the
+ * address to which limits apply. */
+static void check_network(const char *source, const char *text)
+{
+    static const struct address any_v4 = { { [10] = 0xff, [11] = 0xff } }, any_v6;
+    struct network network, meant;
+    char first[ADDRESS_TEXT_BYTES];
+    if (strcmp(text, "unix") == 0)
+        return;
+    if (!network_parse_loosely(span_of(text), &meant))
+        options_fail(source,
+            "\"%s\" is not a network; write it like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, or "
+            "write "
+            "unix for unix sockets",
+            text);
+    bool v6 = strchr(text, ':') != NULL;
+    (v6 ? address_print_v6 : address_print)(&meant.first, first);
+    if (!network_parse(span_of(text), &network))
+        options_fail(source,
+            "\"%s\" has bits set after its prefix; write %s/%u, or for this address only %.*s",
+            text, first, meant.bits - (v6 ? 0 : 96), (int)strcspn(text, "/"), text);
+    if (network.bits == 128 && (memcmp(&network.first, &any_v4, sizeof any_v4) == 0 ||
+                                   memcmp(&network.first, &any_v6, sizeof any_v6) == 0))
+        options_fail(source, "\"%s\" is no proxy's address; write the address that it has", text);
+}
+
+/* Returns an item of --cors or --host in the form that requests have (origins.h). */
+static struct span read_origin(const char *source, const struct option *option, const char *text)
+{
+    char why[ORIGINS_WHY_BYTES], *out = malloc(ORIGINS_TEXT_BYTES);
+    if (out == NULL)
+        fail_for_memory();
+    if (!(option->kind == KIND_HOSTS ? origins_read_host : origins_read)(span_of(text), out, why))
+        options_fail(source, "\"%s\" %s", text, why);
+    return span_of(out);
+}
+
+/* Checks an item of a list, and returns it as it is used. On the command line, where an option can
+ * be repeated, a comma does not separate items; file names can contain commas. */
+static struct span read_item(const char *source, const struct option *option, const char *text)
+{
+    const char *why;
+    if (option->kind == KIND_LIST)
+        return span_of(text);
+    if (strchr(text, ',') != NULL)
+        options_fail(source, "\"%s\" has a comma; repeat the option for each value", text);
+    if (option->kind == KIND_HOSTS || option->kind == KIND_ORIGINS)
+        return read_origin(source, option, text);
+    if (option->kind == KIND_NETWORKS)
+        check_network(source, text);
+    else if ((why = rule_room(span_of(text))) != NULL)
+        options_fail(source, "%s", why);
+    return span_of(text);
+}
+
 static enum log_level read_level(const char *source, const char *text)
 {
     static const char *const names[] = { "error", "warn", "info", "debug" }; /* as in the enum */
@@ -333,7 +402,11 @@ static void set_field(void *o, const char *source, const struct option *option, 
         *(const char **)field = text;
         return;
     case KIND_LIST:
-        add_value(field, span_of(text));
+    case KIND_ROOMS:
+    case KIND_ORIGINS:
+    case KIND_HOSTS:
+    case KIND_NETWORKS:
+        add_value(field, read_item(source, option, text));
         return;
     case KIND_COUNT:
         *(uint64_t *)field = read_number(source, option, text, "", NULL, 1);
@@ -420,7 +493,7 @@ static void read_environment(struct options *o)
         }
         if (option->kind == KIND_FLAG)
             options_fail(source, "this option can be given on the command line only");
-        if (option->kind != KIND_LIST) {
+        if (!is_list(option)) {
             set_field(o, source, option, rest.at);
             continue;
         }
@@ -458,7 +531,7 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
         if (option->kind != KIND_FLAG && rest.at == NULL && i + 1 == argc)
             options_fail(source, "the value is missing");
         bool *before = &seen[option - command->options];
-        if (option->kind == KIND_LIST && !*before)
+        if (is_list(option) && !*before)
             ((struct spans *)(void *)((char *)o + option->offset))->count = 0;
         *before = true;
         set_field(o, source, option,
@@ -470,68 +543,24 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
 
 /* ==== What they must be ====================================================================== */
 
-/* Returns whether `origin` is scheme://host[:port], as a browser writes it in Origin (RFC 6454
- * 6.2), or "*". Only the form is checked, which catches the usual mistakes: no scheme, a path, a
- * final slash. An origin with a default port passes, but no browser sends it, so it never
- * matches. */
-static bool is_origin(struct span origin)
-{
-    struct span scheme, rest = origin;
-    if (span_equal(origin, SPAN("*")))
-        return true;
-    if (!span_split(&rest, ':', &scheme) || rest.at == NULL || scheme.len == 0)
-        return false;
-    return rest.len > 2 && memcmp(rest.at, "//", 2) == 0 && rest.at[2] != '/' &&
-           memchr(rest.at + 2, '/', rest.len - 2) == NULL && memchr(rest.at, ' ', rest.len) == NULL;
-}
-
-/* Returns whether `host` is a name as it appears in Host, with or without a port; an IPv6 address
- * is in brackets. Only the characters are checked, which catches URLs and lists. A name that no
- * client uses never matches. */
-static bool is_host(struct span host)
-{
-    bool good = host.len > 0;
-    for (size_t i = 0; i < host.len; i++)
-        good &= host.at[i] > ' ' && host.at[i] < 0x7f && strchr("/@?#,", host.at[i]) == NULL;
-    return good;
-}
-
-/* Fills in net.trusted and net.trust_unix from the list. A network with bits set after its prefix
- * is refused, because it is probably a typing mistake, and a network that is too large would let
- * clients choose the address to which limits apply. */
+/* Fills in net.trusted and net.trust_unix from the list, which check_network has checked. */
 static void read_trusted(struct options *o)
 {
     const struct spans *list = &o->trust_proxy;
     o->net.trusted = calloc(list->count + 1, sizeof *o->net.trusted);
     if (o->net.trusted == NULL)
         fail_for_memory();
-    for (size_t i = 0; i < list->count; i++) {
-        if (span_equal(list->items[i], SPAN("unix")))
-            o->net.trust_unix = true;
-        else if (!network_parse(list->items[i], &o->net.trusted[o->net.trusted_count++]))
-            options_fail("--trust-proxy",
-                "a network looks like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, with all bits after "
-                "the prefix 0; for unix sockets use the word unix");
-    }
+    for (size_t i = 0; i < list->count; i++)
+        if (network_parse(list->items[i], &o->net.trusted[o->net.trusted_count]))
+            o->net.trusted_count++;
+        else
+            o->net.trust_unix = true; /* the only item that is no network */
 }
 
-/* Checks the items of lists, and computes values that depend on others. This comes last, after the
- * command line has replaced values from the environment. */
-static void check_server(struct options *o)
+/* Computes what depends on several values. This comes last, after the command line has replaced
+ * values from the environment. */
+static void complete_server(struct options *o)
 {
-    for (size_t i = 0; i < o->hub.allowed.count; i++) {
-        const char *why = rule_room(o->hub.allowed.items[i]);
-        if (why != NULL)
-            options_fail("--room", "%s", why);
-    }
-    for (size_t i = 0; i < o->access.cors.count; i++)
-        if (!is_origin(o->access.cors.items[i]))
-            options_fail(
-                "--cors", "an origin looks like https://example.com, without a path; * is any");
-    for (size_t i = 0; i < o->access.hosts.count; i++)
-        if (!is_host(o->access.hosts.items[i]))
-            options_fail(
-                "--host", "a host looks like chat.example.com, without http:// and without a path");
     read_trusted(o);
     if (o->listen.count == 0)
         add_value(&o->listen, SPAN("127.0.0.1:8080"));
@@ -546,7 +575,7 @@ void options_read(struct options *o, int argc, char **argv)
     set_initial(&server_command, o);
     read_environment(o);
     read_arguments(&server_command, o, argc, argv);
-    check_server(o);
+    complete_server(o);
 }
 
 /* Applies the server's rules (rules.h), so that the command prints no token that the server would
@@ -610,4 +639,7 @@ void options_read_journal(struct journal_options *o, int argc, char **argv)
     }
     if (o->room != NULL && !o->exports)
         options_fail("--room", "only export takes this option");
+    const char *why = o->room != NULL ? rule_room(span_of(o->room)) : NULL;
+    if (why != NULL)
+        options_fail("--room", "%s", why);
 }

@@ -129,17 +129,12 @@ static unsigned find_zeros(const unsigned groups[8], unsigned *end)
     return begin;
 }
 
-/* Writes IPv6 as RFC 5952 4 requires: hexadecimal groups in lower case without leading zeros, the
- * longest run of zeros as "::". Each address has one spelling, so the log can be searched. */
-void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
+/* Follows RFC 5952 4, as the URL Standard does ("host serializing"): hexadecimal groups in lower
+ * case without leading zeros, the longest run of zeros as "::". */
+void address_print_v6(const struct address *address, char out[ADDRESS_TEXT_BYTES])
 {
     const unsigned char *b = address->bytes;
     unsigned groups[8], end;
-    if (is_v4(address)) {
-        b += V4_AT;
-        print_into(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
-        return;
-    }
     for (unsigned i = 0; i < 8; i++)
         groups[i] = (unsigned)b[2 * i] << 8 | b[2 * i + 1];
     unsigned begin = find_zeros(groups, &end);
@@ -154,6 +149,16 @@ void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
         bool colon = i > 0 && i != end;
         len += print_into(out + len, ADDRESS_TEXT_BYTES - len, "%s%x", colon ? ":" : "", groups[i]);
     }
+}
+
+/* Each address has one spelling, so the log can be searched. */
+void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
+{
+    const unsigned char *v4 = address->bytes + V4_AT;
+    if (is_v4(address))
+        print_into(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
+    else
+        address_print_v6(address, out);
 }
 
 /* ==== Networks =============================================================================== */
@@ -175,9 +180,10 @@ static struct address cut(const struct address *address, unsigned bits)
     return cut;
 }
 
-/* Reads an address without "/bits" as a network of one address. The form of the address, not its
- * value, decides how many bits are allowed: "::ffff:10.0.0.0/104" is an IPv6 network. */
-bool network_parse(struct span text, struct network *network)
+/* Reads the text without looking at the bits after the prefix. An address without "/bits" is a
+ * network of one address. The form of the address, not its value, decides how many bits are
+ * allowed: "::ffff:10.0.0.0/104" is an IPv6 network. */
+static bool read_network(struct span text, struct network *network)
 {
     struct span host;
     unsigned long long bits;
@@ -191,8 +197,23 @@ bool network_parse(struct span text, struct network *network)
     else if (!span_number(text, 128 - before, &bits))
         return false;
     network->bits = before + (unsigned)bits;
+    return true;
+}
+
+bool network_parse(struct span text, struct network *network)
+{
+    if (!read_network(text, network))
+        return false;
     struct address first = cut(&network->first, network->bits);
     return memcmp(&first, &network->first, sizeof first) == 0;
+}
+
+bool network_parse_loosely(struct span text, struct network *network)
+{
+    if (!read_network(text, network))
+        return false;
+    network->first = cut(&network->first, network->bits);
+    return true;
 }
 
 /* Returns whether cutting the address to the network's bits gives the network's first address. */

@@ -34,6 +34,10 @@ bool address_parse(struct span text, struct address *address);
  * including a network with bits set after the prefix: 10.1.2.3/8 is most likely a typo. */
 bool network_parse(struct span text, struct network *network);
 
+/* Reads the same texts, and clears bits that are set after the prefix, for a message that says what
+ * the operator meant. */
+bool network_parse_loosely(struct span text, struct network *network);
+
 bool network_has(const struct network *network, const struct address *address);
 bool network_any_has(const struct network *networks, size_t count, const struct address *address);
 
@@ -46,5 +50,9 @@ bool address_is_loopback(const struct address *address);
 
 /* Writes the address in its usual form: "192.0.2.1", or "2001:db8::1" (RFC 5952). */
 void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES]);
+
+/* Writes the address as browsers write it between brackets: without dots, even if it maps an IPv4
+ * address ("::ffff:c000:201"). */
+void address_print_v6(const struct address *address, char out[ADDRESS_TEXT_BYTES]);
 
 #endif
