@@ -52,8 +52,14 @@ static void split_port(struct span text, struct span *host, struct span *port)
     *port = colon < text.len ? span_skip(text, colon + 1) : (struct span) { NULL, 0 };
 }
 
+static bool is_address(const char *at, size_t len)
+{
+    return address_parse((struct span) { at, len }, &(struct address) { 0 });
+}
+
 /* Returns false for a text that is not an authority, or is too long for a name. Does not check the
- * characters of a name. An empty port is the same as none (RFC 3986 6.2.3). */
+ * characters of a name. An empty port is the same as none (RFC 3986 6.2.3); so is, for browsers, a
+ * dot after an IPv4 address. */
 static bool normalise(struct span text, struct authority *a)
 {
     struct span host, port;
@@ -67,8 +73,10 @@ static bool normalise(struct span text, struct authority *a)
     a->len = host.len;
     for (size_t i = 0; i < host.len; i++)
         a->host[i] = lower(host.at[i]);
-    if (host.at[0] != '[')
+    if (host.at[0] != '[') {
+        a->len -= host.at[host.len - 1] == '.' && is_address(host.at, host.len - 1);
         return true;
+    }
     char v6[ADDRESS_TEXT_BYTES];
     if (!address_parse(host, &address))
         return false;
@@ -118,7 +126,6 @@ static bool is_name_character(char c)
 /* Returns NULL if a browser could have this name in a URL, and a resolver could find it. */
 static const char *check_name(struct span name)
 {
-    struct address address;
     struct span rest = name, label;
     for (size_t i = 0; i < name.len; i++)
         if ((signed char)name.at[i] < 0)
@@ -128,13 +135,14 @@ static const char *check_name(struct span name)
             return "has a character that no host has; a host consists of letters, digits, hyphens, "
                    "underscores and dots";
     drop_dot(&rest);
+    bool address = is_address(rest.at, rest.len);
     if (rest.len > HOST_MAX_BYTES)
         return "has a host of more than 253 characters, which does not exist; write a shorter one";
     while (span_split(&rest, '.', &label))
         if (label.len == 0 || label.len > LABEL_MAX_BYTES)
             return "has a host with a part that is empty or over 63 characters; write the host as "
                    "in a browser's address bar";
-    if (is_number(label) && !address_parse(name, &address))
+    if (is_number(label) && !address)
         return "has a host that ends in a number; browsers write IPv4 addresses as four decimal "
                "numbers, so write it like 127.0.0.1";
     return NULL;

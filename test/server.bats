@@ -31,6 +31,10 @@ load lib/helper
   same "$output" ''
   refused 2 --check --history 1
   refused 1 --check --www ./nothing
+  refused 1 --check --key ./nothing
+  refused 1 --check --listen unix:/nowhere/at/all
+  printf x >file
+  refused 1 --check --listen "unix:$PWD/file"
 }
 
 @test "a wrong option is reported in one sentence, with exit code 2" {
@@ -67,7 +71,7 @@ load lib/helper
   refused 2 --retry 0
   refused 2 --drain 0
   refused 2 --cors example.com
-  refused 2 --cors https://example.com/
+  refused 2 --cors https://example.com/path
   refused 2 --log-level loud
 }
 
