@@ -43,13 +43,14 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Splits at the first colon that is not in brackets. `port->at` is NULL if there is none. */
-static void split_port(struct span text, struct span *host, struct span *port)
+/* Splits at the first colon that is not in brackets. Returns whether there is one. */
+static bool split_port(struct span text, struct span *host, struct span *port)
 {
     size_t bracket = span_find(text, ']'), from = bracket < text.len ? bracket : 0;
     size_t colon = from + span_find(span_skip(text, from), ':');
     *host = (struct span) { text.at, colon };
-    *port = colon < text.len ? span_skip(text, colon + 1) : (struct span) { NULL, 0 };
+    *port = span_skip(text, colon < text.len ? colon + 1 : text.len);
+    return colon < text.len;
 }
 
 static bool is_address(const char *at, size_t len)
@@ -154,17 +155,18 @@ static const char *read_authority(struct span text, struct authority *a)
 {
     struct span host, port;
     unsigned long long number;
-    split_port(text, &host, &port);
+    bool has_port = split_port(text, &host, &port);
     if (span_find(text, '@') < text.len)
         return "has a user name; leave out everything up to the @";
-    if (port.at != NULL && span_find(port, ':') < port.len)
+    if (span_find(port, ':') < port.len)
         return "has several colons; write an IPv6 address in brackets, like [::1] or [::1]:8080";
     if (host.len == 0)
         return "has no host; write it like example.com";
-    if (port.at != NULL && (!span_number(port, PORT_MAX, &number) || number == 0))
-        return "has no port after the colon; write a number from 1 to 65535, or leave out the "
+    if (has_port && (!span_number(port, PORT_MAX, &number) || number == 0))
+        return "has no valid port after the colon; write a number from 1 to 65535, or leave out "
+               "the "
                "colon";
-    const char *why = host.at[0] == '[' ? NULL : check_name(host);
+    const char *why = scan_next_is(host, '[') ? NULL : check_name(host);
     if (why == NULL && !normalise(text, a))
         why = "has no IPv6 address in its brackets; write it like [2001:db8::1]";
     return why;

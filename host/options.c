@@ -324,7 +324,6 @@ static void add_value(struct spans *values, struct span value)
  * address to which limits apply. */
 static void check_network(const char *source, const char *text)
 {
-    static const struct address any_v4 = { { [10] = 0xff, [11] = 0xff } }, any_v6;
     struct network network, meant;
     char first[ADDRESS_TEXT_BYTES];
     if (strcmp(text, "unix") == 0)
@@ -341,8 +340,7 @@ static void check_network(const char *source, const char *text)
         options_fail(source,
             "\"%s\" has bits set after its prefix; write %s/%u, or for this address only %.*s",
             text, first, meant.bits - (v6 ? 0 : 96), (int)strcspn(text, "/"), text);
-    if (network.bits == 128 && (memcmp(&network.first, &any_v4, sizeof any_v4) == 0 ||
-                                   memcmp(&network.first, &any_v6, sizeof any_v6) == 0))
+    if (network.bits == 128 && address_is_any(&network.first))
         options_fail(source, "\"%s\" is no proxy's address; write the address that it has", text);
 }
 

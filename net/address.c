@@ -30,10 +30,16 @@ static struct address map(struct in_addr v4)
 }
 
 /* Returns whether the first twelve bytes are those of ::ffff:0.0.0.0. */
-static bool is_v4(const struct address *address)
+bool address_is_v4(const struct address *address)
 {
     struct address mapped = map((struct in_addr) { 0 });
     return memcmp(address->bytes, mapped.bytes, V4_AT) == 0;
+}
+
+bool address_is_any(const struct address *address)
+{
+    static const struct address v4 = { { [10] = 0xff, [11] = 0xff } }, v6;
+    return memcmp(address, &v4, sizeof v4) == 0 || memcmp(address, &v6, sizeof v6) == 0;
 }
 
 /* Copies the structs, because a struct sockaddr need not be aligned like a larger struct. */
@@ -155,7 +161,7 @@ void address_print_v6(const struct address *address, char out[ADDRESS_TEXT_BYTES
 void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES])
 {
     const unsigned char *v4 = address->bytes + V4_AT;
-    if (is_v4(address))
+    if (address_is_v4(address))
         print_into(out, ADDRESS_TEXT_BYTES, "%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
     else
         address_print_v6(address, out);
@@ -236,7 +242,7 @@ bool network_any_has(const struct network *networks, size_t count, const struct 
  * address. */
 struct address address_prefix(const struct address *address)
 {
-    return is_v4(address) || address_is_loopback(address) ? *address : cut(address, 64);
+    return address_is_v4(address) || address_is_loopback(address) ? *address : cut(address, 64);
 }
 
 /* Returns whether the address is ::1 or is in 127.0.0.0/8 (RFC 1122 3.2.1.3). Compares without

@@ -48,6 +48,13 @@ struct address address_prefix(const struct address *address);
 
 bool address_is_loopback(const struct address *address);
 
+/* Returns whether the address is an IPv4 address. */
+bool address_is_v4(const struct address *address);
+
+/* Returns whether the address is 0.0.0.0 or ::, which no client has: listeners use it for all
+ * addresses of the machine. */
+bool address_is_any(const struct address *address);
+
 /* Writes the address in its usual form: "192.0.2.1", or "2001:db8::1" (RFC 5952). */
 void address_print(const struct address *address, char out[ADDRESS_TEXT_BYTES]);
 

@@ -95,9 +95,6 @@ static socklen_t parse(const char *text, union endpoint *address)
 
 /* ==== Several addresses ====================================================================== */
 
-/* The addresses on which a socket takes all clients of the machine: 0.0.0.0 and [::]. */
-static const struct address any_v4 = { { [10] = 0xff, [11] = 0xff } }, any_v6;
-
 static bool is_same_address(const struct address *a, const struct address *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
@@ -125,14 +122,13 @@ static bool is_dual_stack(void)
  * 0.0.0.0: see wants_v6_only. */
 static bool includes(const struct address *a, const struct address *b)
 {
-    static const struct network v4 = { { { [10] = 0xff, [11] = 0xff } }, 96 };
     if (is_same_address(a, b))
         return true;
-    if (is_same_address(a, &any_v4))
-        return network_has(&v4, b);
-    if (!is_same_address(a, &any_v6))
+    if (!address_is_any(a))
         return false;
-    return !network_has(&v4, b) || (!is_same_address(b, &any_v4) && is_dual_stack());
+    if (address_is_v4(a) || !address_is_v4(b))
+        return address_is_v4(a) == address_is_v4(b);
+    return !address_is_any(b) && is_dual_stack();
 }
 
 /* Copies a path and returns its folder or its last part; both functions change their argument. */
@@ -208,12 +204,12 @@ static bool wants_v6_only(const union endpoint *e, const struct spans *all)
     struct address address;
     union endpoint other;
     if (e->any.sa_family != AF_INET6 || !address_of(&e->any, &address) ||
-        !is_same_address(&address, &any_v6) || port_of(e) == 0)
+        !address_is_any(&address) || address_is_v4(&address) || port_of(e) == 0)
         return false;
     for (size_t i = 0; i < all->count; i++) {
         parse(all->items[i].at, &other);
-        if (address_of(&other.any, &address) && is_same_address(&address, &any_v4) &&
-            port_of(&other) == port_of(e))
+        if (address_of(&other.any, &address) && address_is_any(&address) &&
+            address_is_v4(&address) && port_of(&other) == port_of(e))
             return true;
     }
     return false;
