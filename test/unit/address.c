@@ -233,6 +233,22 @@ static struct span print(const struct address *address, char text[ADDRESS_TEXT_B
     return span_of(text);
 }
 
+/* Checks the form between brackets: it is read back, in brackets too, and has no dots. */
+static void check_print_v6(const struct address *address)
+{
+    char text[ADDRESS_TEXT_BYTES], plain[ADDRESS_TEXT_BYTES], brackets[ADDRESS_TEXT_BYTES + 2];
+    struct address again;
+    memset(text, 'x', sizeof text);
+    address_print_v6(address, text);
+    check(memchr(text, '\0', sizeof text) != NULL, "an IPv6 form fits into ADDRESS_TEXT_BYTES");
+    snprintf(brackets, sizeof brackets, "[%s]", text);
+    check(address_parse(span_of(brackets), &again) && same(address, &again),
+        "an IPv6 form is read back as itself");
+    check(strchr(text, '.') == NULL, "an IPv6 form has no dots");
+    check(is_mapped(address) || span_equal(print(address, plain), span_of(text)),
+        "only mapped addresses have two forms");
+}
+
 /* Checks that a printed address is read back in each form in which a proxy can write it. */
 static void check_print(const struct address *address)
 {
@@ -285,7 +301,12 @@ static void check_address(const struct address *address)
         "loopback is 127.0.0.0/8 and ::1, and nothing else");
     check(network_has(&all, address), "every address is in ::/0");
     check(!network_any_has(&all, 0, address), "no address is in a list of no networks");
+    check(address_is_v4(address) == is_mapped(address), "a mapped address is an IPv4 address");
+    struct address none = { { 0 } }, none_v4 = { .bytes = { [10] = 0xff, [11] = 0xff } };
+    check(address_is_any(address) == (same(address, &none) || same(address, &none_v4)),
+        "only :: and 0.0.0.0 are all addresses");
     check_print(address);
+    check_print_v6(address);
     check_sockets(address);
 }
 
@@ -322,6 +343,9 @@ static void check_network(const struct network *network)
         print_network(&other, text, sizeof text);
         check(!network_parse(span_of(text), &again),
             "a network with a bit set after its prefix is refused");
+        check(network_parse_loosely(span_of(text), &again) && again.bits == network->bits &&
+                  same(&again.first, &network->first),
+            "a network that is read loosely has no bit set after its prefix");
     }
 }
 
