@@ -180,7 +180,10 @@ check-cross:
 	test/cross
 
 # Runs the long form of the suites that have one, and the tests on other processors.
-long: tests tests-debug
+long:
+	test/needs test
+	test/needs long
+	$(MAKE) tests tests-debug
 	test/run --long $(TESTS)
 	$(MAKE) check-cross
 
