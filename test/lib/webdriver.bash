@@ -10,6 +10,7 @@
 # browser acts as a new user with its own storage and name; tabs of one browser share both.
 
 WEBDRIVER_WAIT_SECONDS=${WEBDRIVER_WAIT_SECONDS:-30}
+BROWSER_FLAGS=()
 
 # ---- The driver and its browsers ----
 
@@ -63,7 +64,7 @@ webdriver() {
 
 # Opens a browser and sets BROWSER to its id; a test sets BROWSER to an earlier id to return to that
 # browser. The flags switch off features that would connect to other servers, and the sandbox,
-# because the tests may run as root.
+# because the tests may run as root. BROWSER_FLAGS can have further ones.
 browser() {
   local profile answer capabilities
   profile=$(mktemp -d "$BATS_TEST_TMPDIR/profile.XXXXXX")
@@ -71,11 +72,11 @@ browser() {
     capabilities: {alwaysMatch: {
       browserName: "chrome",
       "goog:loggingPrefs": {browser: "ALL"},
-      "goog:chromeOptions": {args: [
+      "goog:chromeOptions": {args: ([
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", "--window-size=" + $size, "--user-data-dir=" + $profile]}
-    }}}')
+        "--disable-dev-shm-usage", "--window-size=" + $size, "--user-data-dir=" + $profile] + $ARGS.positional)}
+    }}}' --args -- "${BROWSER_FLAGS[@]}")
   answer=$(curl -s -m 120 -H 'Content-Type: application/json' -d "$capabilities" \
     "$WEBDRIVER/session") || return 1
   BROWSER=$(jq -r '.value.sessionId // empty' <<<"$answer")
