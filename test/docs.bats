@@ -8,7 +8,6 @@
 
 bats_require_minimum_version 1.5.0
 load lib/helper
-load lib/nginx
 load lib/webdriver
 
 teardown() {
@@ -81,14 +80,6 @@ END
   wait_until 'shown.includes("hello")'
   accepts '{"room":"news","event":"headline","data":{"title":"It rains"}}'
   wait_until 'shown.includes("It rains")'
-}
-
-@test "nginx with the configuration in the operating manual passes a stream on at once" {
-  start_server --trust-proxy 127.0.0.1
-  start_nginx
-  listen stream
-  accepts '{"message":"through nginx"}' -H "Origin: $URL"
-  await_text stream 'through nginx'
 }
 
 # ---- Links and names ----

@@ -4,15 +4,14 @@
 # what the log must never contain.
 #
 # Each test sets the limits that it tests. All of 127.0.0.0/8 belongs to this machine, so curl can
-# play clients with different addresses through --interface 127.0.0.2 and so on. In some tests a
-# real nginx is the proxy; in the others curl sends the fields that a proxy would send.
+# play clients with different addresses through --interface 127.0.0.2 and so on. For tests of
+# proxies, curl sends the fields that a proxy would send; proxies.bats has real ones.
 # shellcheck disable=SC1083,SC2016,SC2030,SC2031,SC2034,SC2093,SC2094,SC2119,SC2120,SC2153
 #
 # seconds: 50
 
 bats_require_minimum_version 1.5.0
 load lib/helper
-load lib/nginx
 
 # Checks that the last answer is a stream with a retry of 10 to 30 seconds, `busy` with this reason,
 # and a proper end.
@@ -928,54 +927,6 @@ rooms() {
   kill "$CLIENT_PID"
   accepts '{"room":"y1","message":"x"}'
   same "$(rooms)" 'news y1 y12'
-}
-
-# ---- Behind nginx ----
-
-@test "a stream through nginx arrives without delay, and a page behind nginx may post" {
-  start_server --heartbeat 0 --trust-proxy 127.0.0.1
-  start_nginx
-  listen stream 'name=ann'
-  accepts '{"message":"one"}' -H "Origin: $URL"
-  await_text stream one
-  accepts '{"message":"two"}' -H "Origin: ${URL/http:/https:}"
-  await_text stream two
-  refuses 403 '{"message":"x"}' -H 'Origin: https://evil.example'
-  same "$(names stream)" 'retry ready presence message message'
-  # The server notices that a reader has left, even through nginx.
-  kill "$CLIENT_PID"
-  eventually '[ "$(online)" = 0 ]'
-}
-
-@test "behind nginx, limits apply to nginx's client, whatever address the client claims" {
-  start_server --max-streams-per-ip 1 --post-rate 1 --trust-proxy 127.0.0.1
-  start_nginx
-  listen one '' --interface 127.0.0.2
-  ask /events --interface 127.0.0.2
-  is_busy address
-  ask /events --interface 127.0.0.2 -H "$(by 203.0.113.1)"
-  is_busy address
-  ask /events --interface 127.0.0.2 -H "$(by unknown)"
-  is_busy address
-  ask /events --interface 127.0.0.2 -H 'Forwarded: for=203.0.113.1'
-  is_busy address
-  listen two '' --interface 127.0.0.3
-  post_too_much --interface 127.0.0.2
-  contains "$BODY" 'Your address (127.0.0.2) '
-  accepts '{"message":"from three"}' --interface 127.0.0.3
-  await_text one 'from three'
-  kill "${CLIENTS[1]}"
-  eventually '[ "$(URL=$SERVER_URL online)" = 1 ]'
-  listen again '' --interface 127.0.0.2
-}
-
-@test "without --trust-proxy, clients behind nginx count as one, and the log says what to do" {
-  start_server --max-streams-per-ip 1
-  start_nginx
-  listen one '' --interface 127.0.0.2
-  ask /events --interface 127.0.0.3
-  is_busy address
-  log_has 1 '^warn: hint=".*--trust-proxy'
 }
 
 # ---- Host ----
