@@ -719,6 +719,7 @@ head_with() { # LINE... [-- BYTES]
 
 @test "http: each refusal names the rule that is broken" {
     local text bytes detail seen='' many
+    # shellcheck disable=SC2034 # the table uses it
     many=$(printf 'a: b\\r\\n%.0s' {1..100})
     while IFS='|' read -r text bytes; do
         bytes=${bytes# }
