@@ -763,7 +763,7 @@ clock() {
   between "$(stat -c %s stuck)" 60000 9600000
   [ "$(tail -c 5 stuck)" != $'0\r\n\r' ]
   eventually '! kill -0 "$CLIENT_PID"'
-  same "$(tail -n 2 good | head -c 7)" 'retry: '
+  same "$(tail -n 4 good | head -c 7)" 'retry: '
 }
 
 @test "requests in progress are answered after SIGTERM, and new connections are refused" {
@@ -817,7 +817,7 @@ clock() {
   say hello
   listen stream ''
   stop_server INT
-  same "$(tail -n 2 stream | head -c 7)" 'retry: '
+  same "$(tail -n 4 stream | head -c 7)" 'retry: '
   journal_server
   same "$(texts)" hello
 }

@@ -316,7 +316,7 @@ END
   listen many 'room=a,b,c'
   listen old '' -0
   kill -s TERM "$SERVER_PID"
-  eventually 'tail -n 2 many | grep -q "^retry: " && tail -n 2 old | grep -q "^retry: "'
+  eventually 'tail -n 4 many | grep -q "^retry: " && tail -n 4 old | grep -q "^retry: "'
   await_end "$CLIENT_PID"
   same "$CLIENT_STATUS" 0
   stop_server
@@ -328,7 +328,7 @@ END
   stop_server INT
   await_end "$CLIENT_PID"
   same "$CLIENT_STATUS" 0
-  tail -n 2 stream | grep -q '^retry: '
+  tail -n 4 stream | grep -q '^retry: '
 }
 
 @test "on SIGTERM a request in progress is answered, new connections are refused, idle ones closed" {
