@@ -690,6 +690,20 @@ outbox_is_empty() {
   contains "$(async_script "$fetch" "$URL/healthz" GET '{"X-Other": "1"}' '')" 'failed: TypeError'
 }
 
+@test "a page of another origin can read why its message is too large" {
+  local other
+  start_server
+  other=$URL
+  start_server --cors "$other"
+  browser
+  open_page "$other/healthz"
+  contains "$(async_script '
+    const answer = await fetch(arguments[0] + "/messages", { method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ message: "x".repeat(100000) }) });
+    return answer.status + " " + (await answer.json()).detail;' "$URL")" '413 The body is larger than'
+}
+
 # ---- A page of --www ----
 
 # Prints a number as four bytes, the lowest first.
