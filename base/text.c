@@ -6,8 +6,9 @@
  * text_length expect a text that the caller has checked, but stay inside the span even if it is
  * invalid.
  *
- * Left out: the tables of the Unicode database. Case, normal forms and the width of characters
- * matter to the page that shows a message, not to the server that carries it. */
+ * Left out: most tables of the Unicode database. Case, normal forms, the width of characters, and
+ * which letters of different scripts look alike matter to the page that shows a message, not to the
+ * server that carries it. The one table here lists what cannot be seen. */
 
 #include "base/text.h"
 
@@ -89,34 +90,107 @@ size_t text_plain(struct span text)
     return found == 0 ? text.len : (size_t)(last - text.at) + (size_t)__builtin_ctzll(found) / 8;
 }
 
-/* Allows the lone bidirectional marks (U+200E, U+200F, U+061C): they change only the direction of
- * their neighbours, and texts in Arabic and Hebrew need them. A negative result of text_next counts
- * as a control, so check for that first. */
-bool text_is_control(int32_t character)
+/* Lists every character that is not visible, in order. Unicode promises that characters which are
+ * assigned later to U+2060 to U+206F, U+FFF0 to U+FFF8 and U+E0000 to U+E0FFF are ignorable too.
+ *
+ * Five characters do not have the property: U+2800, a Braille cell without dots, and U+1D159, a
+ * note without a head, are drawn blank; U+FFF9 to U+FFFB, which mark annotations, are not drawn. */
+static const struct {
+    int32_t first, last;
+    enum text_class class;
+} classes[] = {
+    { 0x0000, 0x001f, TEXT_CONTROL },
+    { 0x0020, 0x0020, TEXT_SPACE },
+    { 0x007f, 0x009f, TEXT_CONTROL },
+    { 0x00a0, 0x00a0, TEXT_SPACE },     /* no-break space */
+    { 0x00ad, 0x00ad, TEXT_INVISIBLE }, /* soft hyphen */
+    { 0x034f, 0x034f, TEXT_INVISIBLE }, /* combining grapheme joiner */
+    { 0x061c, 0x061c, TEXT_BIDI },      /* Arabic letter mark */
+    { 0x115f, 0x1160, TEXT_INVISIBLE }, /* Hangul fillers */
+    { 0x1680, 0x1680, TEXT_SPACE },     /* ogham space mark */
+    { 0x17b4, 0x17b5, TEXT_INVISIBLE }, /* Khmer inherent vowels */
+    { 0x180b, 0x180f, TEXT_INVISIBLE }, /* Mongolian selectors and vowel separator */
+    { 0x2000, 0x200a, TEXT_SPACE },
+    { 0x200b, 0x200b, TEXT_INVISIBLE }, /* zero width space */
+    { 0x200c, 0x200d, TEXT_JOINER },
+    { 0x200e, 0x200f, TEXT_BIDI }, /* marks */
+    { 0x2028, 0x2029, TEXT_SEPARATOR },
+    { 0x202a, 0x202e, TEXT_BIDI },  /* embeddings and overrides */
+    { 0x202f, 0x202f, TEXT_SPACE }, /* narrow no-break space */
+    { 0x205f, 0x205f, TEXT_SPACE }, /* medium mathematical space */
+    { 0x2060, 0x2065, TEXT_INVISIBLE },
+    { 0x2066, 0x2069, TEXT_BIDI }, /* isolates */
+    { 0x206a, 0x206f, TEXT_INVISIBLE },
+    { 0x2800, 0x2800, TEXT_INVISIBLE }, /* Braille blank */
+    { 0x3000, 0x3000, TEXT_SPACE },     /* ideographic space */
+    { 0x3164, 0x3164, TEXT_INVISIBLE }, /* Hangul filler */
+    { 0xfe00, 0xfe0f, TEXT_SELECTOR },
+    { 0xfeff, 0xfeff, TEXT_INVISIBLE }, /* zero width no-break space, the byte order mark */
+    { 0xffa0, 0xffa0, TEXT_INVISIBLE }, /* halfwidth Hangul filler */
+    { 0xfff0, 0xfffb, TEXT_INVISIBLE },
+    { 0x1bca0, 0x1bca3, TEXT_INVISIBLE }, /* shorthand controls */
+    { 0x1d159, 0x1d159, TEXT_INVISIBLE },
+    { 0x1d173, 0x1d17a, TEXT_INVISIBLE }, /* musical controls */
+    { 0xe0000, 0xe00ff, TEXT_INVISIBLE }, /* tags */
+    { 0xe0100, 0xe01ef, TEXT_SELECTOR },
+    { 0xe01f0, 0xe0fff, TEXT_INVISIBLE },
+};
+
+/* Searches the table by halves, but not for ASCII, of which most texts consist. */
+enum text_class text_class(int32_t character)
 {
-    return character < 0x20 || (character >= 0x7f && character <= 0x9f) ||
-           (character >= 0x2028 && character <= 0x202e) ||
-           (character >= 0x2066 && character <= 0x2069);
+    if (character >= ' ' && character < 0x7f)
+        return character == ' ' ? TEXT_SPACE : TEXT_VISIBLE;
+    size_t low = 0, high = sizeof classes / sizeof classes[0];
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (character > classes[middle].last)
+            low = middle + 1;
+        else if (character < classes[middle].first)
+            high = middle;
+        else
+            return classes[middle].class;
+    }
+    return TEXT_VISIBLE;
 }
 
-/* Lists the 25 characters of the property, which is stable enough for a list: its last change, in
- * Unicode 6.3, removed U+180E. */
+/* Adds to the spaces of the table the controls and separators that are white space too. */
 bool text_is_space(int32_t character)
 {
     if (character < 0x80)
         return character == ' ' || (character >= '\t' && character <= '\r');
-    switch (character) {
-    case 0x85:   /* next line */
-    case 0xa0:   /* no-break space */
-    case 0x1680: /* ogham space mark */
-    case 0x2028: /* line separator */
-    case 0x2029: /* paragraph separator */
-    case 0x202f: /* narrow no-break space */
-    case 0x205f: /* medium mathematical space */
-    case 0x3000: /* ideographic space */
-        return true;
+    enum text_class class = text_class(character);
+    return class == TEXT_SPACE || class == TEXT_SEPARATOR || character == 0x85;
+}
+
+bool text_is_visible(struct span text)
+{
+    for (int32_t c; (c = text_next(&text)) >= 0;)
+        if (text_class(c) == TEXT_VISIBLE)
+            return true;
+    return false;
+}
+
+/* Knows the three flags that Unicode recommends for interchange. Most programs draw others as a
+ * plain black flag, so with them, many different texts would look the same. */
+size_t text_flag(struct span rest)
+{
+    static const char regions[][6] = { "gbeng", "gbsct", "gbwls" };
+    const int32_t tag = 0xe0000, cancel = 0xe007f;
+    struct span tags = rest;
+    char region[5];
+    for (size_t i = 0; i < sizeof region; i++) {
+        int32_t c = text_next(&tags);
+        if (c <= tag || c >= cancel)
+            return 0;
+        region[i] = (char)(c - tag);
     }
-    return character >= 0x2000 && character <= 0x200a;
+    if (text_next(&tags) != cancel)
+        return 0;
+    for (size_t i = 0; i < sizeof regions / sizeof regions[0]; i++)
+        if (memcmp(regions[i], region, sizeof region) == 0)
+            return rest.len - tags.len;
+    return 0;
 }
 
 /* Returns the last character of a non-empty text. The walk back steps over continuation bytes only,

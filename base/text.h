@@ -32,13 +32,40 @@ static inline uint64_t text_marks(uint64_t word)
  * texts contain little else, and these bytes need neither a UTF-8 check nor a JSON escape. */
 size_t text_plain(struct span text);
 
-/* Returns whether a character is C0, DEL, C1, U+2028, U+2029, or one of the bidirectional
- * embeddings, overrides and isolates, which can make a line look like another one (U+202A to
- * U+202E, U+2066 to U+2069). */
-bool text_is_control(int32_t character);
+/* What a character does in a line of text. Each has one class: the first one after TEXT_VISIBLE
+ * that fits. */
+enum text_class {
+    TEXT_VISIBLE,   /* none of the others */
+    TEXT_CONTROL,   /* C0, DEL and C1, also those that are white space */
+    TEXT_SEPARATOR, /* U+2028 and U+2029 */
+    TEXT_BIDI,      /* Unicode's Bidi_Control: can show its neighbours in another order */
+    TEXT_SPACE,     /* other white space */
+    TEXT_JOINER,    /* U+200C and U+200D: change how the characters beside them look */
+    TEXT_SELECTOR,  /* variation selectors: change how the character before them looks */
+    TEXT_INVISIBLE, /* Unicode's Default_Ignorable_Code_Point, and what is drawn blank */
+    TEXT_CLASSES
+};
+
+/* Returns the class of a character, which must not be negative. */
+enum text_class text_class(int32_t character);
+
+/* Returns whether a character is C0, DEL or C1. A negative result of text_next counts as a control,
+ * so check for that first. */
+static inline bool text_is_control(int32_t character)
+{
+    return character < 0x20 || (character >= 0x7f && character <= 0x9f);
+}
 
 /* Returns whether a character has Unicode's White_Space property. */
 bool text_is_space(int32_t character);
+
+/* Returns whether at least one character is visible. Stops at the first, or at what is no UTF-8. */
+bool text_is_visible(struct span text);
+
+/* Returns how many bytes at the front of `rest`, which follows U+1F3F4 (a black flag), turn that
+ * into the flag of England, Scotland or Wales; 0 if none do. */
+enum { TEXT_BLACK_FLAG = 0x1f3f4 };
+size_t text_flag(struct span rest);
 
 /* Returns the span without the white space at its ends. `text` must be valid UTF-8. */
 struct span text_trim(struct span text);

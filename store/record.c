@@ -227,6 +227,13 @@ static struct span text_of(const struct json_field *field, char *out, size_t siz
     return (struct span) { out, json_decode(field->raw, out) };
 }
 
+/* Returns whether a room can have this name. The rules for requests do not count here: they have
+ * become stricter, and will again, but a room that was there before keeps its messages. */
+static bool is_room(struct span name)
+{
+    return name.len >= 1 && name.len <= ROOM_MAX_BYTES;
+}
+
 /* Returns whether a server can have assigned this id. After an id at the end of the range, none
  * would be left to assign, and one bad record must not stop all later messages. */
 static bool is_possible(struct id id)
@@ -302,7 +309,7 @@ static bool read_message(
     struct stored *m = &r->message;
     struct span by = inside(&f[BY]);
     uint64_t time_ms;
-    if (f[KIND].type != JSON_STRING || !read_id(payload, &m->id) || rule_room(m->room) != NULL)
+    if (f[KIND].type != JSON_STRING || !read_id(payload, &m->id) || !is_room(m->room))
         return false;
     r->type = RECORD_MESSAGE;
     m->kind = kind_of(inside(&f[KIND]));
@@ -349,7 +356,7 @@ static bool read_state(const struct json_field *f, struct record *r)
     }
     bool forgotten = f[FORGOTTEN].type != JSON_ABSENT;
     r->type = forgotten ? RECORD_FORGOTTEN : RECORD_ROOM;
-    return id_of(&f[forgotten ? FORGOTTEN : LOST], &r->lost) && rule_room(r->message.room) == NULL;
+    return id_of(&f[forgotten ? FORGOTTEN : LOST], &r->lost) && is_room(r->message.room);
 }
 
 bool record_read(struct span bytes, struct record *r)

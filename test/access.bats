@@ -661,6 +661,10 @@ END
 {"exp":HOUR,"rooms":["*"],"sub":"an\nn"}
 {"exp":HOUR,"rooms":["*"],"sub":"an\u0000n"}
 {"exp":HOUR,"rooms":["*"],"sub":"an\u202en"}
+{"exp":HOUR,"rooms":["*"],"sub":"ann\u200e"}
+{"exp":HOUR,"rooms":["*"],"sub":"ann\u200b"}
+{"exp":HOUR,"rooms":["*"],"sub":"\u3164"}
+{"exp":HOUR,"rooms":["lobby\u200b"]}
 {"exp":HOUR,"rooms":["*"],"sub":"$(times 33 é)"}
 {"exp":HOUR,"rooms":["*"],"sub":"ann","s\u0075b":"bob"}
 {"exp":HOUR,"rooms":"*"}

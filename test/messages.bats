@@ -52,27 +52,46 @@ post_file() {
   refuses 400 "{\"message\":\"$(times 4097 '\u0061')\"}"
 }
 
-@test "a message needs a character that is not white space, and is kept as posted" {
+@test "a message needs a visible character, and is kept as posted" {
   local text
   start_server
   listen stream ''
-  for text in ' ' '\t' '\n' '\r\n' '\u00a0' '\u3000' ' \u2003\n '; do
+  for text in ' ' '\t' '\n' '\r\n' '\u00a0' '\u3000' ' \u2003\n ' '\u2800' '\u200b' '\u3164\u2800' '\u202e\u2028' \
+    '\ufe0f' '\u200d' '\udb40\udc67'; do
     refuses 400 "{\"message\":\"$text\"}"
+    contains "$BODY" 'The message has no visible character'
   done
   accepts '{"message":" \t a\n\n b \r\n"}'
-  await_text stream '"message"'
-  same "$(events_of stream message .data.message)" '" \t a\n\n b \r\n"'
+  accepts '{"message":"\u2800\u200b.\u00ad"}'
+  await_text stream $'\u00ad'
+  same "$(events_of stream message .data.message)" '" \t a\n\n b \r\n"'$'\n"\u2800\u200b.\u00ad"'
 }
 
 @test "a message may contain no control characters except tab, CR and LF" {
   local c
   start_server
-  for c in 0000 0001 0008 000b 000c 000e 001b 001f 007f 0080 0085 009f 2028 2029 202a 202e 2066 2069; do
+  for c in 0000 0001 0008 000b 000c 000e 001b 001f 007f 0080 0085 009f; do
     refuses 400 "{\"message\":\"a\\u$c\"}"
+    contains "$BODY" 'a control character other than tab, CR and LF'
   done
-  for c in 0009 000a 000d 0020 007e 00a0 00ad 200b 200d 200e 2027 202f 2065 206a feff ffff; do
+  for c in 0009 000a 000d 0020 007e 00a0 00ad 200b 200d 2027 202f 2065 206a feff ffff; do
     accepts "{\"message\":\"a\\u$c\"}"
   done
+}
+
+@test "bidirectional controls and line separators in a message are kept as posted" {
+  local c
+  start_server
+  listen stream ''
+  for c in 061c 200e 200f 2028 2029 202a 202b 202c 202d 202e 2066 2067 2068 2069; do
+    accepts "{\"message\":\"a\\u$c\"}"
+    printf '"a\\u%s"\n' "$c" >>wanted
+  done
+  accepts '{"message":"the end"}'
+  await_text stream 'the end'
+  same "$(events_of stream message .data.message | head -n -1)" "$(jq -c . wanted)"
+  ask /messages
+  same "$(jq -c '.messages[].message' <<<"$BODY" | head -n -1)" "$(jq -c . wanted)"
 }
 
 # ---- data ----
@@ -124,15 +143,17 @@ END
 
 # ---- event ----
 
-@test "an event's name has 1 to 64 bytes and no control characters" {
+@test "an event's name has 1 to 64 bytes and no control or invisible characters" {
   local name
   start_server
   listen stream ''
-  for name in news 'goals & cards' "$(times 64 x)" "$(times 16 😀)" ready2 Ready message 'a:b' open.; do
+  for name in news 'goals & cards' "$(times 64 x)" "$(times 16 😀)" ready2 Ready message 'a:b' open. \
+    $'\u2764\ufe0f' $'a\u200db'; do
     accepts "{\"event\":\"$name\",\"data\":1}"
     printf '%s\n' "$name" >>wanted
   done
-  for name in '' "$(times 65 x)" "$(times 15 😀)aaaaa" 'a\nb' 'a\rb' 'a\tb' '\u0000' '\u007f' '\u2028'; do
+  for name in '' "$(times 65 x)" "$(times 15 😀)aaaaa" 'a\nb' 'a\rb' 'a\tb' '\u0000' '\u007f' '\u2028' \
+    '\u200e' '\u200b' 'news\u200b' 'news\u200d' '\ufe0fnews'; do
     refuses 400 "{\"event\":\"$name\",\"data\":1}"
   done
   accepts '{"message":"the end"}'
@@ -158,16 +179,37 @@ END
 
 # ---- room ----
 
-@test "a room's name has 1 to 64 bytes and no control characters, comma or slash" {
+@test "a room's name has 1 to 64 bytes and no control or invisible characters, comma or slash" {
   local name
   start_server
   for name in a "$(times 64 x)" "$(times 16 😀)" '~secret' 'a b' ' a ' '..' '"'; do
     accepts "$(jq -nc --arg room "$name" '{$room, message: "x"}')"
     same "$(jq -r .room <<<"$BODY")" "$name"
   done
-  for name in '' "$(times 65 x)" "$(times 16 😀)x" 'a,b' 'a/b' ',' '/' 'a\nb' '\u0000' '\u0085' '\u202e'; do
+  for name in '' "$(times 65 x)" "$(times 16 😀)x" 'a,b' 'a/b' ',' '/' 'a\nb' '\u0000' '\u0085' '\u202e' \
+    '\u200f' '\u200b' 'lobby\u200b' '\u3164' 'lobby\u200c' 'lob\u00adby'; do
     refuses 400 "{\"room\":\"$name\",\"message\":\"x\"}"
   done
+}
+
+@test "a room or a name in a URL follows the same rules as in a body" {
+  local name path
+  start_server
+  for name in '\u202e' '\u200e' 'a\u200b' '\u3164' 'a\u200d' '\ufe0f' '\u2028' '\u0085'; do
+    name=$(jq -r @uri <<<"\"$name\"")
+    for path in "events?room=$name" "events?room=lobby,$name" "events?name=$name" "messages?room=$name"; do
+      ask "/$path"
+      is_problem 400
+    done
+    for path in "room=$name" "name=$name" "event=$name"; do
+      ask "/messages?$path" -H 'Content-Type: application/octet-stream' --data-raw x
+      is_problem 400
+    done
+  done
+  ask '/messages?room=a%E2%80%8Bb'
+  contains "$BODY" 'The room name contains an invisible character, such as U+200B'
+  ask '/messages?room=%E2%9D%A4%EF%B8%8F'
+  same "$STATUS" 200
 }
 
 @test "a message without a room is sent to the lobby" {
@@ -199,7 +241,8 @@ END
   accepts '{"message":"x","name":"Ann  Lee"}'
   accepts "{\"message\":\"x\",\"name\":\"$(times 32 😀)\"}"
   accepts "{\"message\":\"x\",\"name\":\" $(times 32 é) \"}"
-  for name in '' ' ' '\u3000' "$(times 33 a)" "$(times 33 😀)" 'a\nb' 'a\tb' '\u0000' 'a\u202e' '\ta'; do
+  for name in '' ' ' '\u3000' "$(times 33 a)" "$(times 33 😀)" 'a\nb' 'a\tb' '\u0000' 'a\u202e' '\ta' \
+    '\u200b' '\u3164' 'ann\u200b' 'ann\u200e' 'ann\u200d' '\u2800' 'a\u2060n'; do
     refuses 400 "{\"message\":\"x\",\"name\":\"$name\"}"
   done
   accepts '{"message":"the end"}'

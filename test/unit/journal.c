@@ -26,6 +26,7 @@
 #include "hub/rules.h"
 #include "json.h"
 #include "store/reader.h"
+#include "utf8.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -184,7 +185,9 @@ static void close_hub(struct hub *hub, struct keeper *journal)
 static void check_room(const struct hub *hub, const struct room *room)
 {
     const struct ring *ring = &room->ring;
-    check(rule_room(room_name(room)) == NULL, "a restored room has an allowed name");
+    struct span name = room_name(room);
+    check(name.len >= 1 && name.len <= ROOM_MAX_BYTES && is_utf8(name),
+        "a restored room has a name that was allowed once");
     check(!ring_empty(ring), "a restored room contains a message");
     check(ring->head - ring->tail <= settings.history, "a room holds no more than its limit");
     for (uint64_t n = ring->first; n < ring->next; n++) {

@@ -2,10 +2,13 @@
  *
  *     text utf8        the characters as U+0041, one per line, then `end` or `not UTF-8`
  *     text sweep       no input: compares text_next with RFC 3629's grammar, sequence by sequence
+ *     text classes     no input: the ranges of characters that are not visible, with their class
  *     text control     no input: the ranges of characters that are controls
  *     text space       no input: the ranges of characters that are white space
  *     text trim        the text without the white space at its ends
  *     text length      the number of characters
+ *     text visible     whether there is a visible character
+ *     text flag        the number of bytes that turn a black flag into another one
  *     text base64      the Base64 form
  *
  * The sweep shows how to test a decoder exhaustively rather than by examples. It tries all first
@@ -51,11 +54,33 @@ static void check_plain(struct span text)
     check(text_plain(text) == len, "text_plain counts the plain bytes at the front, and no others");
 }
 
+/* Checks that text_flag, which has tags of four bytes each, takes all of them or nothing. */
+static void check_flag(struct span text)
+{
+    size_t len = text_flag(text);
+    check(len == 0 || (len == 24 && len <= text.len), "a flag has six tags");
+}
+
+/* Checks that a text is visible if one of its characters is. */
+static void check_visible(struct span text)
+{
+    struct span rest = text;
+    bool visible = false;
+    for (int32_t c; (c = text_next(&rest)) >= 0;) {
+        visible |= text_class(c) == TEXT_VISIBLE;
+        check(text_is_control(c) == (text_class(c) == TEXT_CONTROL),
+            "text_is_control knows the class");
+    }
+    check(text_is_visible(text) == visible, "text_is_visible finds any visible character");
+}
+
 /* Checks the promises that hold for any bytes, then those that hold only for UTF-8. */
 static void check_text(struct span text)
 {
     for (size_t from = 0; from <= text.len && from < 16; from++)
         check_plain((struct span) { text.at + from, text.len - from });
+    check_flag(text);
+    check_visible((struct span) { text.at, text.len < 4096 ? text.len : 4096 });
     struct span rest = text;
     size_t characters = 0;
     int32_t character;
@@ -198,6 +223,21 @@ static void print_ranges(bool (*belongs)(int32_t character))
     }
 }
 
+/* Prints the ranges of all classes but the visible one. */
+static void print_classes(void)
+{
+    static const char *const names[] = { "visible", "control", "separator", "bidi", "space",
+        "joiner", "selector", "invisible" };
+    for (int32_t c = 0; c <= 0x10ffff; c++) {
+        int32_t first = c;
+        enum text_class class = text_class(c);
+        while (c < 0x10ffff && text_class(c + 1) == class)
+            c++;
+        if (class != TEXT_VISIBLE)
+            printf("%04X-%04X %s\n", (unsigned)first, (unsigned)c, names[class]);
+    }
+}
+
 static void print_characters(struct span text)
 {
     int32_t character;
@@ -215,7 +255,9 @@ static void print_base64(struct span data)
 
 static bool show_without_input(const char *mode)
 {
-    if (strcmp(mode, "control") == 0) {
+    if (strcmp(mode, "classes") == 0) {
+        print_classes();
+    } else if (strcmp(mode, "control") == 0) {
         print_ranges(text_is_control);
     } else if (strcmp(mode, "space") == 0) {
         print_ranges(text_is_space);
@@ -236,6 +278,10 @@ static bool show(const char *mode, struct span input)
         print_span(text_trim(input));
     } else if (strcmp(mode, "length") == 0) {
         printf("%zu\n", text_length(input));
+    } else if (strcmp(mode, "visible") == 0) {
+        puts(text_is_visible(input) ? "yes" : "no");
+    } else if (strcmp(mode, "flag") == 0) {
+        printf("%zu\n", text_flag(input));
     } else if (strcmp(mode, "base64") == 0) {
         print_base64(input);
     } else {
@@ -254,7 +300,8 @@ int main(int argc, char **argv)
     span_free(input);
     if (known)
         return 0;
-    fprintf(stderr, "usage: text utf8|trim|length|base64 <INPUT, or text sweep|control|space\n");
+    fprintf(stderr, "usage: text utf8|trim|length|visible|flag|base64 <INPUT, or "
+                    "text sweep|classes|control|space\n");
     return 2;
 }
 

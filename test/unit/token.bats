@@ -164,6 +164,7 @@ hmac() { # KEYHEX DATAHEX
   claims_are good "{\"sub\":\"$long\",\"exp\":1700000001}"
   claims_are malformed "{\"sub\":\"${long}x\",\"exp\":1700000001}"
   claims_are good '{"sub":"a b","exp":1700000001}'
+  claims_are good '{"sub":"\u2764\ufe0f","exp":1700000001}'
   each_line claims_are malformed <<'END'
 {"sub":"","exp":1700000001}
 {"sub":" ","exp":1700000001}
@@ -173,6 +174,10 @@ hmac() { # KEYHEX DATAHEX
 {"sub":"an\nn","exp":1700000001}
 {"sub":"an\u0000n","exp":1700000001}
 {"sub":"an\u202en","exp":1700000001}
+{"sub":"ann\u200e","exp":1700000001}
+{"sub":"ann\u200b","exp":1700000001}
+{"sub":"ann\u200d","exp":1700000001}
+{"sub":"\u3164","exp":1700000001}
 END
 }
 
