@@ -149,6 +149,62 @@ outbox_is_empty() {
   wait_for_people '<i>ann</i>'
 }
 
+# Prints, for each message, whether name and time read from left to right, where the name begins,
+# whether the time is right of the text, and whether the text's first line reads from left to right.
+directions() {
+  script 'const edges = (element) => {
+      const range = document.createRange();
+      const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
+      const at = (i) => {
+        range.setStart(text, i);
+        range.setEnd(text, i + 1);
+        return range.getBoundingClientRect().left;
+      };
+      const letters = [...text.data].flatMap((c, i) => /[a-z0-9]/.test(c) ? [at(i)] : []);
+      return letters[0] < letters.at(1);
+    };
+    return [...document.querySelectorAll("#log .message")].map((row) => {
+      const [name, text, time] = [".name", ".bubble", "time"].map((part) => row.querySelector(part));
+      return [edges(name), edges(time), Math.round(name.getBoundingClientRect().left),
+        time.getBoundingClientRect().left > text.getBoundingClientRect().right - 1, edges(text)];
+    })'
+}
+
+@test "bidirectional controls in a message change nothing around it" {
+  start_server
+  browser
+  join_chat zoe
+  accepts '{"name":"ann","message":"before"}'
+  accepts '{"name":"eve","message":"\u202eabc \u2067 def"}'
+  accepts '{"name":"ann","message":"\u2067\u2067\u202babc \u202d def"}'
+  accepts '{"name":"eve","message":"two\u2028lines"}'
+  accepts '{"name":"ann","message":"after"}'
+  wait_for_message after
+  run directions
+  local left
+  left=$(jq '.[0][2]' <<<"$output")
+  same "$(jq -c '.[]' <<<"$output")" "[true,true,$left,true,true]
+[true,true,$left,true,false]
+[true,true,$left,true,true]
+[true,true,$left,true,true]
+[true,true,$left,true,true]"
+  local texts='#log .name, #log time, #people .clip, #rooms .clip, #title, #my-name'
+  same "$(script 'return [...document.querySelectorAll(arguments[0])].filter((element) =>
+      getComputedStyle(element).unicodeBidi !== "isolate").length' "$texts")" 0
+  contains "$(conversation)" '"two\nlines"'
+}
+
+@test "a message is sent with its bidirectional controls, a name without invisible characters" {
+  start_server
+  browser
+  join_chat $'z\u200bo\u202ee\u3164' $'/?room=de\u200bn'
+  wait_for_people zoe
+  say $'\u2068hello\u2069\u202a \u0085\u2028'
+  outbox_is_empty
+  same "$(curl -sf "$URL/messages?room=den" | jq -c '.messages[] | [.name, .message]')" \
+    $'["zoe","\u2068hello\u2069\u202a \\n"]'
+}
+
 @test "http and https addresses become links, and nothing else does" {
   start_server
   browser

@@ -53,13 +53,18 @@ const plural = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 // The server counts code points, not the UTF-16 units of String.length.
 const characters = (text) => [...text].length;
 
-// Removes control characters and bidirectional overrides, which the server refuses: some of them
-// can make one text look like another. Pasted text can contain them unseen, so the page removes
-// them instead of refusing the message. Line separators become line ends.
+// Removes control characters, which the server refuses. Pasted text can contain them unseen, so the
+// page removes them instead of refusing the message. Line separators become line ends.
 function printable(text) {
   return text.replace(/\r\n?|[\u2028\u2029]/g, '\n')
-    .replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, '');
+    .replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, '');
 }
+
+// Also removes from a name or a room the invisible characters, among them all bidirectional
+// controls: they can make two names look the same. Joiners, variation selectors and tags stay,
+// because emoji need them; the server refuses them elsewhere.
+const nameable = (text) => printable(text)
+  .replace(/(?![\u200c\u200d\ufe00-\ufe0f\u{e0020}-\u{e01ef}])[\p{DI}\u2800]/gu, '');
 
 // Exponential backoff with jitter: each failure doubles the wait, up to a limit. A random part
 // keeps clients that failed together from retrying together.
@@ -207,13 +212,13 @@ takeToken();
 function roomOf() {
   const askedFor = new URLSearchParams(location.search).get('room')
     ?? [].concat(claims.rooms).find((name) => typeof name === 'string' && name !== '*') ?? '';
-  return printable(askedFor.split(/[,/]/)[0]).trim() || 'lobby';
+  return nameable(askedFor.split(/[,/]/)[0]).trim() || 'lobby';
 }
 
 const room = roomOf();
 
 // A name in the token takes precedence. Otherwise the name is the one that was chosen last.
-const cleanName = (text) => printable(text ?? '').replace(/\s+/g, ' ').trim();
+const cleanName = (text) => nameable(text ?? '').replace(/\s+/g, ' ').trim();
 const signedName = () => (typeof claims.sub === 'string' ? claims.sub : '');
 const signedAs = signedName();   // when the page was loaded
 let myName = signedName() || cleanName(recall('localStorage', 'name'));
@@ -297,7 +302,7 @@ function hueOf(name) {
 }
 
 function bubble(text) {
-  const element = make('div', 'bubble', ...textNodes(text.replace(/\r\n?/g, '\n')));
+  const element = make('div', 'bubble', ...textNodes(text.replace(/\r\n?|[\u2028\u2029]/g, '\n')));
   element.dir = 'auto';   // right to left if the text's first letter is
   return element;
 }
