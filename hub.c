@@ -465,17 +465,32 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
     return APPENDED;
 }
 
+/* Returns the message as this version would have published it, or unchanged if its frame would then
+ * be larger than a POST's may be: then it might not fit into the ring. So its readers get what they
+ * get for a new message, and its POST can be repeated. hub->body is scratch, as in hub_publish; if
+ * out of memory, it has failed. */
+static struct stored renew(struct hub *hub, const struct stored *m)
+{
+    struct stored renewed = *m;
+    buffer_clear(&hub->body);
+    struct span payload = frame_renew(&hub->body, m->payload, m->kind);
+    if (payload.len + FRAME_ENVELOPE_BYTES <= hub->settings->history / 2)
+        renewed.payload = payload;
+    return renewed;
+}
+
 /* Makes the room whatever --max-rooms says, because its message is already safe and cannot be
  * refused. restore_end drops rooms over the limit. */
 enum append hub_append(struct hub *hub, const struct stored *m)
 {
+    struct stored renewed = renew(hub, m);
     struct room *room = room_find(hub, m->room);
-    if (room == NULL)
+    if (room == NULL && !hub->body.failed)
         room = room_new(hub, m->room);
-    if (room == NULL)
+    if (room == NULL || hub->body.failed)
         return APPEND_NO_MEMORY;
     room->pending++; /* keeps the room while its streams are served */
-    enum append result = append_payload(hub, room, m);
+    enum append result = append_payload(hub, room, &renewed);
     room->pending--;
     if (result == APPENDED)
         room_use(hub, room, 0);

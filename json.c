@@ -497,31 +497,44 @@ int json_next_string(struct span *rest, struct span *raw)
 
 /* What to write for a byte in a string: 0 the byte itself, 'u' its number in hexadecimal, LINE a
  * look at the bytes after it, anything else a backslash and that letter. Escapes only what RFC 8259
- * 7 requires, and U+2028 and U+2029 (e2 80 a8, e2 80 a9): before ECMAScript 2019, these two ended a
- * line in JavaScript and broke a script that contained such JSON. */
+ * 7 requires, and the separators below. */
 enum { LINE = 'l' };
 static const char escapes[256] = { 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f',
     'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
-    'u', ['"'] = '"', ['\\'] = '\\', [0xe2] = LINE };
+    'u', ['"'] = '"', ['\\'] = '\\', [0xc2] = LINE, [0xe2] = LINE };
+
+/* Returns the length of the separator at the front of `text`, and sets `*number` to its code point;
+ * returns 0 if there is none. Separators are U+0085 (c2 85), U+2028 and U+2029 (e2 80 a8, e2 80
+ * a9). JSON allows them in strings, but they end a line for readers that split by Unicode's rules,
+ * which would take one line of JSON for several; and before ECMAScript 2019, the last two broke a
+ * script that contained such JSON. */
+static inline size_t separator_length(struct span text, unsigned *number)
+{
+    const char *at = text.at;
+    if (text.len >= 2 && at[0] == '\xc2' && at[1] == '\x85') {
+        *number = 0x85;
+        return 2;
+    }
+    if (text.len < 3 || at[0] != '\xe2' || at[1] != '\x80' || (at[2] & '\xfe') != '\xa8')
+        return 0;
+    *number = 0x2000 | ((unsigned char)at[2] & 0x2f);
+    return 3;
+}
 
 /* Writes the byte at the front of `*text` as `letter` says. Returns the address after it. */
 static inline char *put_escape(struct span *text, char letter, char *out)
 {
     unsigned number = (unsigned char)text->at[0];
-    if (letter == LINE) {
-        if (text->len < 3 || text->at[1] != '\x80' || (text->at[2] & '\xfe') != '\xa8') {
-            out[0] = text->at[0];
-            scan_skip(text, 1);
-            return out + 1;
-        }
-        number = 0x2000 | ((unsigned char)text->at[2] & 0x2f);
-        letter = 'u';
-        scan_skip(text, 2);
+    size_t len = letter == LINE ? separator_length(*text, &number) : 1;
+    if (len == 0) { /* no separator after all */
+        out[0] = text->at[0];
+        scan_skip(text, 1);
+        return out + 1;
     }
-    scan_skip(text, 1);
+    scan_skip(text, len);
     out[0] = '\\';
-    out[1] = letter;
-    if (letter != 'u')
+    out[1] = letter == LINE ? 'u' : letter;
+    if (out[1] != 'u')
         return out + 2;
     scan_put_hex(out + 2, 4, number);
     return out + 6;
@@ -559,6 +572,34 @@ size_t json_escape(struct span text, char *out)
     size_t len = json_escape_inside(text, out + 1);
     out[0] = out[len + 1] = '"';
     return len + 2;
+}
+
+/* Copies eight bytes of ASCII at a time. A separator can only be in a string, because JSON has no
+ * such bytes elsewhere, so the copy needs no look at the grammar; and not after a backslash,
+ * because that would be no escape. */
+size_t json_line(struct span json, char *out)
+{
+    const uint64_t highs = 0x8080808080808080;
+    char *to = out;
+    while (json.len > 0) {
+        uint64_t word = span_word(json);
+        if (json.len >= sizeof word && (word & highs) == 0) {
+            memcpy(to, json.at, sizeof word);
+            to += sizeof word;
+            scan_skip(&json, sizeof word);
+            continue;
+        }
+        const char *stop = json.at + (json.len < sizeof word ? json.len : sizeof word);
+        while (json.at < stop) {
+            if (escapes[(unsigned char)json.at[0]] == LINE) {
+                to = put_escape(&json, LINE, to);
+            } else {
+                *to++ = json.at[0];
+                scan_skip(&json, 1);
+            }
+        }
+    }
+    return (size_t)(to - out);
 }
 
 void json_string_add(struct buffer *out, struct span text)

@@ -42,19 +42,20 @@ size_t json_decode(struct span raw, char *out);
  * `out` needs room for raw.len bytes and may be raw.at. Returns the length. */
 size_t json_compact(struct span raw, char *out);
 
+/* Copies such a line, with U+0085, U+2028 and U+2029 escaped, because these end a line for some
+ * readers. `out` needs room for JSON_LINE_MAX(json.len) bytes. Returns the length. */
+#define JSON_LINE_MAX(len) (3 * (len))
+size_t json_line(struct span json, char *out);
+
 /* Gets the next string of an array that json_find accepted: `*rest` starts as the array's raw text.
  * Returns 1 and the string's raw text, 0 at the end, -1 if an element is not a string. */
 int json_next_string(struct span *rest, struct span *raw);
 
-/* Writes `text`, which is UTF-8, as a JSON string with its quotes. `out` needs room for
- * JSON_ESCAPED_MAX(text.len) bytes. Returns the length. */
+/* Write `text`, which is UTF-8, as a JSON string, with what json_line escapes escaped. The second
+ * writes no quotes, the third appends. `out` needs room for JSON_ESCAPED_MAX(text.len) bytes. */
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);
-
-/* Does the same, but writes no quotes. */
 size_t json_escape_inside(struct span text, char *out);
-
-/* Appends `text`, which is UTF-8, as a JSON string with its quotes. */
 void json_string_add(struct buffer *out, struct span text);
 
 #endif

@@ -11,8 +11,7 @@
  * client can repeat a POST whose answer it did not get, and still publish the message only once.
  *
  * The fields of a body are decoded in place, in the client's input buffer, which stays valid until
- * the request is answered: nothing is allocated or copied before the hub accepts the message.
- * Decoding never makes a text longer. */
+ * the answer: nothing is allocated or copied before the hub accepts it. No text gets longer. */
 
 #include "api/messages.h"
 
@@ -100,8 +99,7 @@ static const char *read_text(struct json_field *field, struct span *text)
 }
 
 /* Takes `data` as plain text if it is a string, and otherwise as JSON without white space, because
- * an event's data line must not contain a line end. Numbers keep their digits: no value is
- * converted. */
+ * an event's data line must not contain a line end. No value is converted: numbers keep digits. */
 static void read_data(struct json_field *field, struct message *m)
 {
     bool text = field->type == JSON_STRING;

@@ -256,7 +256,7 @@ int inspect_check(const char *path)
 struct export
 {
     const char *room;
-    struct buffer out;
+    struct buffer out, scratch;
 };
 
 static void export_message(struct inspection *all, const struct stored *m, void *context)
@@ -265,8 +265,10 @@ static void export_message(struct inspection *all, const struct stored *m, void 
     (void)all;
     if (e->room != NULL && !span_equal(span_of(e->room), m->room))
         return;
-    frame_to_json(&e->out, m->payload, m->kind, m->room, m->id, m->time_ms);
+    struct span payload = frame_renew(&e->scratch, m->payload, m->kind);
+    frame_to_json(&e->out, payload, m->kind, m->room, m->id, m->time_ms);
     buffer_add(&e->out, SPAN("\n"));
+    e->out.failed |= e->scratch.failed;
     if (e->out.len > FLUSH_BYTES || e->out.failed)
         flush(&e->out);
 }
@@ -280,6 +282,7 @@ int inspect_export(const char *path, const char *room)
     second_pass(&all, export_message, &e);
     flush(&e.out);
     buffer_free(&e.out);
+    buffer_free(&e.scratch);
     close_journal(&all);
     return 0;
 }

@@ -14,6 +14,9 @@
  *  - JSON strings escape them, and JSON from a POST is compacted to one line (json.h);
  *  - event names contain none (rules.h), and ids consist of digits and a hyphen.
  *
+ * Some readers also end a line at U+0085, U+2028 and U+2029. All JSON escapes these; text has them
+ * as posted, because a data line has no other way to write them.
+ *
  * Spaces at the start of a text are kept, because a parser drops one space after the colon, and we
  * always write one. No frame is parsed to find its end, because the ring knows where frames begin.
  * The lines of a frame are read back in the order in which they were written. */
@@ -158,6 +161,16 @@ void frame_data(struct buffer *out, struct span text)
     }
 }
 
+/* Writes compacted JSON as one line. */
+static void frame_json(struct buffer *out, struct span json)
+{
+    buffer_add(out, SPAN("data: "));
+    char *to = buffer_reserve(out, JSON_LINE_MAX(json.len));
+    if (to != NULL)
+        out->len += json_line(json, to);
+    buffer_add(out, SPAN("\n"));
+}
+
 /* Writes a member of a JSON object. `name` includes quotes, colon, and whatever precedes it. */
 static inline char *put_member(char *to, struct span name, struct span value)
 {
@@ -187,7 +200,10 @@ void frame_body(struct buffer *out, const struct message *m)
     if (m->event.len > 0)
         frame_line(out, SPAN("event"), m->event);
     if (!is_object(m->kind)) {
-        frame_data(out, m->body);
+        if (m->kind == MESSAGE_JSON)
+            frame_json(out, m->body);
+        else
+            frame_data(out, m->body);
         return;
     }
     bool chat = m->kind == MESSAGE_CHAT;
@@ -307,6 +323,23 @@ static void text_to_json(struct buffer *out, struct span lines)
         to -= 2;
     *to++ = '"';
     out->len += (size_t)(to - begin);
+}
+
+/* Copies the payload, and returns the copy only if it is longer. */
+struct span frame_renew(struct buffer *scratch, struct span payload, enum message_kind kind)
+{
+    struct span data = payload, line;
+    if (kind == MESSAGE_TEXT || kind == MESSAGE_OTHER)
+        return payload;
+    take_line(&data, SPAN("id: "), &line);
+    take_line(&data, SPAN("event: "), &line);
+    buffer_clear(scratch);
+    buffer_add(scratch, (struct span) { payload.at, payload.len - data.len });
+    char *to = buffer_reserve(scratch, JSON_LINE_MAX(data.len));
+    if (to == NULL)
+        return payload;
+    scratch->len += json_line(data, to);
+    return scratch->len == payload.len ? payload : buffer_span(scratch);
 }
 
 /* Relies on the order in which frame_message wrote the payload's lines; missing lines are skipped.

@@ -162,6 +162,11 @@ void frame_message(
 /* Returns the length of a message's frame, including the envelope, with the longest id. */
 size_t frame_size_max(const struct frame_content *c);
 
+/* Returns a payload as frame_message would write it now: earlier versions did not escape U+0085,
+ * U+2028 and U+2029 in all JSON. Returns either `payload`, or its new form in `scratch`. If out of
+ * memory, sets scratch->failed. */
+struct span frame_renew(struct buffer *scratch, struct span payload, enum message_kind kind);
+
 /* Reads a payload back, and appends the event as an element of GET /messages. */
 void frame_to_json(struct buffer *out, struct span payload, enum message_kind kind,
     struct span room, struct id id, uint64_t time_ms);

@@ -83,6 +83,11 @@ arrived_as_sent() {
   same "$(tr '\r' '\n' <stream | grep -vcaE '^$|^(id|event|retry|data): ')" 0
 }
 
+# Checks that a reader that also ends lines at U+0085, U+2028 and U+2029 reads the same lines.
+has_no_separators() {
+  same "$(LC_ALL=C grep -acE $'\u0085|\u2028|\u2029' stream)" 0
+}
+
 # Checks how many texts were accepted and refused: tally [ACCEPTED,REFUSED].
 tally() {
   same "$(jq -s -c 'map(.status // "accepted") | [map(select(. == "accepted")), map(select(. == 400))] | map(length)' tried)" "$1"
@@ -96,6 +101,7 @@ tally() {
     try "{\"message\":$text}" "$(made_of "$text" .)"
   done < <(nasty_texts)
   arrived_as_sent '.data | fromjson | .message'
+  has_no_separators
   tally '[25,9]'
 }
 
@@ -128,8 +134,12 @@ tally() {
   while read -r text; do
     try "{\"data\":[$text,{$text:1}]}" "$(made_of "$text" '[., {(.): 1}]')"
   done < <(nasty_texts)
+  while read -r text; do # the characters themselves, instead of escapes
+    try "{\"data\":[$text,{$text:1}]}" "$(made_of "$text" '[., {(.): 1}]')"
+  done < <(whole_texts | jq -c .)
   arrived_as_sent '.data | fromjson'
-  tally '[31,3]'
+  has_no_separators
+  tally '[62,3]'
 }
 
 @test "white space in JSON data cannot forge a line" {

@@ -36,6 +36,63 @@ load lib/journal
   same "$(grep -c '^id: ' after)" 6
 }
 
+# Appends a record of version 1 to the journal: old_record FIELDS [LINE...].
+old_record() {
+  local bytes crc
+  bytes=$(printf '%s\n' " {$1}" "${@:2}" '' x)
+  crc=$(printf '%s' "${bytes%x}" | gzip -c | tail -c 8 | od -An -tx4 -N 4 --endian=little | tr -d ' ')
+  printf ':%s%s' "$crc" "${bytes%x}" >>"$JOURNAL"
+}
+
+@test "messages from before the rules for invisible characters come back, with escapes in their JSON" {
+  local raw=$'\u0085\u2028\u2029' escaped='\u0085\u2028\u2029' hidden=$'a\u200bb\u202e'
+  old_record "\"room\":\"$hidden\",\"kind\":\"chat\"" 'id: 1760000000000-0' \
+    "data: {\"id\":\"1760000000000-0\",\"room\":\"$hidden\",\"name\":\"ann"$'\u3164'"\",\"message\":\"$raw\",\"time\":\"2025-10-09T08:53:20.000Z\"}"
+  old_record '"room":"lobby","kind":"json","key":"k"' 'id: 1760000000001-0' "event: e"$'\u200e' "data: [\"$raw\"]"
+  old_record '"room":"lobby","kind":"text"' 'id: 1760000000002-0' "data: $raw"
+  old_record $'"room":"gone\u200e","lost":"1760000000003-0"'
+  journal_server
+  contains "$(<"$SERVER_LOG")" 'journal messages=3 '
+  same "$(grep -c damaged "$SERVER_LOG")" 0
+  ask /rooms
+  same "$(jq -c '[.rooms[].room]' <<<"$BODY")" "[\"$hidden\",\"lobby\"]"
+  ask /messages
+  contains "$BODY" "\"data\":[\"$escaped\"]"
+  contains "$BODY" "\"data\":\"$escaped\""
+  listen stream 'history=9'
+  contains "$(<stream)" $'\n'"data: [\"$escaped\"]"$'\n'
+  contains "$(<stream)" $'\n'"data: $raw"$'\n'
+  post "{\"event\":\"f\",\"data\":[\"$raw\"]}" -H 'Idempotency-Key: k'
+  same "$STATUS" 422
+  "$SSECHAT" journal export "$JOURNAL" >exported
+  same "$(wc -l <exported)" 3
+  contains "$(<exported)" "\"room\":\"$hidden\",\"name\":\"ann"$'\u3164'"\",\"message\":\"$escaped\""
+  for raw in $'\u0085' $'\u2028' $'\u2029'; do
+    same "$(LC_ALL=C grep -c "$raw" exported)" 0
+  done
+  restart_server
+  same "$("$SSECHAT" journal export "$JOURNAL")" "$(<exported)"
+}
+
+@test "a POST whose line separators are in the journal unescaped can be repeated" {
+  local raw=$'\u0085\u2028\u2029'
+  old_record '"room":"lobby","kind":"json","key":"k"' 'id: 1760000000001-0' 'event: e' "data: [\"$raw\"]"
+  journal_server
+  post "{\"event\":\"e\",\"data\":[\"$raw\"]}" -H 'Idempotency-Key: k'
+  same "$STATUS $(jq -r .id <<<"$BODY")" '200 1760000000001-0'
+  post '{"event":"e","data":["\u0085\u2028\u2029"]}' -H 'Idempotency-Key: k'
+  same "$STATUS $(jq -r .id <<<"$BODY")" '200 1760000000001-0'
+}
+
+@test "a message that would be too large with its escapes comes back without them" {
+  local raw
+  raw=$(times 2500 $'\u0085')
+  old_record '"room":"lobby","kind":"json"' 'id: 1760000000001-0' "data: [\"$raw\"]"
+  journal_server --history 16K
+  ask /messages
+  contains "$BODY" "\"data\":[\"$raw\"]"
+}
+
 @test "no message is lost in six crashes, and ids keep growing" {
   local i last=0-0
   for i in {1..6}; do

@@ -130,6 +130,52 @@ END
   same "$(grep '^data: ' stream | grep -v '"rooms"\|"online"\|the end')" "$(cat wanted)"
 }
 
+# Some readers split lines at these characters too, such as str.splitlines of Python.
+@test "U+0085, U+2028 and U+2029 are escaped in all JSON, and stay in text" {
+  local all='\u0085\u2028\u2029' raw=$'\u0085\u2028\u2029' text
+  start_server
+  listen stream 'room=lobby,a"%C3%A9'
+  accepts "{\"data\":{\"$raw\":[\"$raw\",\"$all\"]}}"
+  accepts "{\"message\":\"a${raw#?}\"}"
+  accepts "{\"data\":\"text $raw\"}"
+  accepts "{\"event\":\"e\",\"data\":[\"the end\"]}"
+  await_text stream 'the end'
+  same "$(grep -a '^data: {"' stream | sed -n '/\\u0085/p')" "data: {\"$all\":[\"$all\",\"$all\"]}"
+  contains "$(<stream)" '"message":"a\u2028\u2029"'
+  contains "$(<stream)" "data: text $raw"
+  grep -av '^data: text' stream >json
+  ask /messages
+  contains "$BODY" "\"data\":{\"$all\":[\"$all\",\"$all\"]}"
+  contains "$BODY" "\"data\":\"text $all\""
+  printf '%s' "$BODY" >>json
+  for text in $'\u0085' $'\u2028' $'\u2029'; do
+    same "$(LC_ALL=C grep -ac "$text" json)" 0
+  done
+}
+
+@test "a frame counts with its escapes: they can make it too large" {
+  start_server --history 16K
+  printf '{"data":["%s"]}' "$(times 1300 $'\u0085')" >body
+  post_file
+  same "$STATUS" 201
+  printf '{"data":["%s"]}' "$(times 1400 $'\u0085')" >body
+  post_file
+  is_problem 413
+  printf '{"data":"%s"}' "$(times 1400 $'\u0085')" >body
+  post_file
+  same "$STATUS" 201
+}
+
+@test "a POST is repeated if its line separators are escaped differently" {
+  start_server
+  accepts $'{"data":["\u0085\u2028\u2029"]}' -H 'Idempotency-Key: k'
+  local id=$ID
+  ask /messages -H 'Content-Type: application/json' -H 'Idempotency-Key: k' -d '{"data":["\u0085\u2028\u2029"]}'
+  same "$STATUS $(jq -r .id <<<"$BODY")" "200 $id"
+  ask /messages -H 'Content-Type: application/json' -H 'Idempotency-Key: k' -d '{"data":["\u0085\u2028\u2028"]}'
+  is_problem 422
+}
+
 @test "data is limited only by the size of the body" {
   start_server
   listen stream ''

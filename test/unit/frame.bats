@@ -85,6 +85,16 @@ data:
   contains "$output" $'\nevent: prices\ndata: {"a":[1.50,"x y",null],"b":{}}\n\n<CR>'
 }
 
+@test "frame: U+0085, U+2028 and U+2029 are escaped in JSON, and stay in text" {
+  local text='1\xc2\x85\xe2\x80\xa8\xe2\x80\xa9\xc2\x84' raw=$'1\u0085\u2028\u2029\u0084'
+  local escaped=$'1\\u0085\\u2028\\u2029\u0084'
+  contains "$(frame json 1-0 lobby '' '' '' "[\"$text\"]")" $'\n'"data: [\"$escaped\"]"$'\n'
+  contains "$(json json 1-0 lobby '' '' '' "[\"$text\"]")" "\"data\":[\"$escaped\"]"
+  contains "$(frame text 1-0 lobby '' '' '' "$text")" $'\n'"data: $raw"$'\n'
+  contains "$(json text 1-0 lobby '' '' '' "$text")" "\"data\":\"$escaped\""
+  contains "$(frame chat 1-0 lobby ann '' '' '1\xe2\x80\xa8')" '"message":"1\u2028"'
+}
+
 @test "frame: a binary message is Base64 in a JSON object" {
   run frame binary 1-0 lobby ann picture k '\x00\x01\xff\xfe'
   contains "$output" $'\nevent: picture\ndata: {"id":"1-0","room":"lobby",'

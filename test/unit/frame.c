@@ -23,6 +23,7 @@
 #include "hub/frame.h"
 #include "base/print.h"
 #include "base/random.h"
+#include "base/scan.h"
 #include "base/text.h"
 #include "driver.h"
 #include "frames.h"
@@ -239,6 +240,26 @@ static void add_from_base64(struct buffer *out, struct span s)
 
 /* ---- The promises ------------------------------------------------------------------------- */
 
+/* Appends JSON with its separators (U+0085, U+2028, U+2029) escaped. */
+static void add_line(struct buffer *out, struct span json)
+{
+    static const struct {
+        struct span bytes, escape;
+    } separators[] = {
+        { SPAN_INIT("\xc2\x85"), SPAN_INIT("\\u0085") },
+        { SPAN_INIT("\xe2\x80\xa8"), SPAN_INIT("\\u2028") },
+        { SPAN_INIT("\xe2\x80\xa9"), SPAN_INIT("\\u2029") },
+    };
+    while (json.len > 0) {
+        size_t i = 0;
+        while (i < 3 && !scan_take_text(&json, separators[i].bytes))
+            i++;
+        buffer_add(out, i < 3 ? separators[i].escape : (struct span) { json.at, 1 });
+        if (i == 3)
+            scan_skip(&json, 1);
+    }
+}
+
 /* Finds one field of an object, using json.c, which has its own driver. */
 static struct json_field field_of(struct span object, const char *name)
 {
@@ -322,9 +343,12 @@ static void check_payload(struct span payload, const struct message *m, struct i
     if (m->kind == MESSAGE_CHAT || m->kind == MESSAGE_BINARY) {
         check_object(buffer_span(&p.event_data), m, id);
     } else {
-        add_normalised(&text, m->body);
+        if (m->kind == MESSAGE_JSON)
+            add_line(&text, m->body);
+        else
+            add_normalised(&text, m->body);
         check(span_equal(buffer_span(&p.event_data), buffer_span(&text)),
-            "the event's data is the body, with line feeds");
+            "the event's data is the body, with line feeds, or JSON as a line");
     }
     buffer_free(&text);
     parser_free(&p);
@@ -347,7 +371,8 @@ static void check_json(struct span json, const struct message *m, struct id id)
         add_normalised(&text, m->body);
         check_text(json, "data", buffer_span(&text));
     } else if (m->kind == MESSAGE_JSON) {
-        check(span_equal(data.raw, m->body), "a JSON body is served unchanged");
+        add_line(&text, m->body);
+        check(span_equal(data.raw, buffer_span(&text)), "a JSON body is served as a line");
     } else {
         check_object(data.raw, m, id);
     }
@@ -396,12 +421,36 @@ static void check_bound(const struct message *m)
     buffer_free(&frame);
 }
 
+/* Checks that a payload is not renewed, and that JSON whose separators an earlier version did not
+ * escape becomes this payload. */
+static void check_renewed(struct span payload, const struct message *m)
+{
+    struct buffer old = { 0 }, scratch = { 0 };
+    enum message_kind kind = frame_stored_kind(m->kind);
+    check(frame_renew(&scratch, payload, kind).at == payload.at, "a new payload is not changed");
+    if (m->kind == MESSAGE_JSON) {
+        struct buffer line = { 0 };
+        add_line(&line, m->body);
+        buffer_add(&old, (struct span) { payload.at, payload.len - line.len - 2 });
+        buffer_add(&old, m->body);
+        buffer_add(&old, SPAN("\n\n"));
+        buffer_free(&line);
+        struct span renewed = frame_renew(&scratch, buffer_span(&old), kind);
+        check(span_equal(renewed, payload), "an old payload becomes the new one");
+        renewed = frame_renew(&scratch, buffer_span(&old), MESSAGE_TEXT);
+        check(renewed.at == old.at && renewed.len == old.len, "text stays as posted");
+    }
+    buffer_free(&old);
+    buffer_free(&scratch);
+}
+
 /* Checks every promise for one message with one id. */
 static void check_message(const struct message *m, struct id id)
 {
     struct buffer out = { 0 }, json = { 0 };
     struct span payload = write_frame(&out, m, id);
     check_payload(payload, m, id);
+    check_renewed(payload, m);
     check_bound(m);
     read_back(&json, payload, m, id);
     check_json(buffer_span(&json), m, id);

@@ -584,6 +584,20 @@ END
     expect '{}' compact ' { } '
 }
 
+@test "json: a line has U+0085, U+2028 and U+2029 escaped, and nothing else" {
+    line_bytes() {
+        printf '%b' "$1" | "$UNIT/json" line x
+    }
+    expect '["\u0085","\u2028\u2029",{"a\u0085":1}]' \
+        line_bytes '{"x":["\xc2\x85", "\xe2\x80\xa8\xe2\x80\xa9", {"a\xc2\x85":1}]}'
+    expect '"12345678901234\u2028x"' line_bytes '{"x":"12345678901234\xe2\x80\xa8x"}'
+    expect $'"\x7f\xc2\x84\xc2\x86\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8\xc3\x85é😀"' \
+        line_bytes '{"x":"\x7f\xc2\x84\xc2\x86\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8\xc3\x85é😀"}'
+    # A backslash before the separator belongs to the escape before it: \\\\ is two backslashes.
+    expect '"\\\\\u2028\"\u2028"' line_bytes '{"x":"\\\\\\\\\xe2\x80\xa8\\"\\u2028"}'
+    expect '-1.5E+7' line_bytes '{"x": -1.5E+7}'
+}
+
 @test "json: the compact form means the same to jq" {
     document='{ "a" : [ 1 , "x \" y" , { "é" : "\ud83d\ude00" } ] , "b" : { } , "c" : [ ] }'
     run compact "$document"
@@ -609,13 +623,13 @@ END
     expect 'no array' strings '{}' rooms
 }
 
-@test "json: escape escapes what RFC 8259 requires, and U+2028 and U+2029" {
+@test "json: escape escapes what RFC 8259 requires, and U+0085, U+2028 and U+2029" {
     expect '""' escape ''
     expect '"plain / '"'"' é 😀"' escape "plain / ' é 😀"
     expect '"\"\\"' escape '"\x5c'
     expect '"\b\f\n\r\t"' escape '\b\f\n\r\t'
     expect '"\u0000\u0001\u0007\u000b\u000e\u001b\u001f "' escape '\x00\x01\x07\x0b\x0e\x1b\x1f '
-    expect '"x\u2028\u2029y"' escape 'x\xe2\x80\xa8\xe2\x80\xa9y'
+    expect '"x\u2028\u2029y\u0085"' escape 'x\xe2\x80\xa8\xe2\x80\xa9y\xc2\x85'
     expect $'"\x7f\xc2\x80\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8"' \
         escape '\x7f\xc2\x80\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8'
 }
@@ -626,7 +640,7 @@ END
         printf -v hex '\\x%02x' "$i"
         every+=$hex
     done
-    every+='é€😀\xe2\x80\xa8\xe2\x80\xa9'
+    every+='é€😀\xe2\x80\xa8\xe2\x80\xa9\xc2\x84\xc2\x85\xc2\x86'
     printf '%b' "$every" >"$BATS_TEST_TMPDIR/text"
     "$UNIT/json" escape <"$BATS_TEST_TMPDIR/text" | jq -j . >"$BATS_TEST_TMPDIR/again"
     run cmp "$BATS_TEST_TMPDIR/text" "$BATS_TEST_TMPDIR/again"

@@ -59,6 +59,17 @@ static struct span decoded(struct span raw)
     return text;
 }
 
+/* Checks that no byte and no separator (U+0085, U+2028, U+2029) of a text can end a line. */
+static void check_unseparated(struct span text)
+{
+    static const struct span separators[] = { SPAN_INIT("\xc2\x85"), SPAN_INIT("\xe2\x80\xa8"),
+        SPAN_INIT("\xe2\x80\xa9"), SPAN_INIT("\n"), SPAN_INIT("\r") };
+    for (size_t i = 0; i < sizeof separators / sizeof separators[0]; i++)
+        check(
+            text.len == 0 || memmem(text.at, text.len, separators[i].at, separators[i].len) == NULL,
+            "JSON that is sent has no separator");
+}
+
 /* Escapes a text. The caller frees the result. */
 static struct span escaped(struct span text)
 {
@@ -66,6 +77,7 @@ static struct span escaped(struct span text)
     struct span raw = { out, json_escape(text, out) };
     check(raw.len <= JSON_ESCAPED_MAX(text.len),
         "an escaped text is no longer than JSON_ESCAPED_MAX");
+    check_unseparated(raw);
     return raw;
 }
 
@@ -92,6 +104,37 @@ static struct span compacted(struct span raw)
     return compact;
 }
 
+/* Writes a compact value as a line. The caller frees the result. */
+static struct span lined(struct span compact)
+{
+    char *out = bytes_new(JSON_LINE_MAX(compact.len));
+    struct span line = { out, json_line(compact, out) };
+    check(line.len <= JSON_LINE_MAX(compact.len), "a line is no longer than JSON_LINE_MAX");
+    check_unseparated(line);
+    return line;
+}
+
+/* Checks that a line means the same as the compact value: both decode to the same strings. For
+ * other values, that the line is a fixed point, and of the same type. */
+static void check_line(struct span compact, enum json_type type)
+{
+    struct json_field x, y;
+    struct span line = lined(compact), again = lined(line);
+    check(span_equal(line, again), "a line stays as it is");
+    struct span document = wrap(compact, &x), other = wrap(line, &y);
+    check(y.type == type, "a line has the value's type");
+    if (type == JSON_STRING) {
+        struct span one = decoded(x.raw), two = decoded(y.raw);
+        check(span_equal(one, two), "a line decodes to the same string");
+        span_free(two);
+        span_free(one);
+    }
+    span_free(other);
+    span_free(document);
+    span_free(again);
+    span_free(line);
+}
+
 /* Checks that there is no raw control character, which could end a line of an event stream. */
 static void check_one_line(struct span compact)
 {
@@ -106,6 +149,7 @@ static void check_compact(struct json_field field)
     struct span once = compacted(field.raw), twice = compacted(once);
     check(span_equal(once, twice), "compacting a compact form changes nothing");
     check_one_line(once);
+    check_line(once, field.type);
     struct span document = wrap(once, &x);
     check(x.type == field.type, "the compact form has the same type");
     span_free(document);
@@ -252,6 +296,14 @@ static void print_compact(struct span raw)
     span_free(compact);
 }
 
+static void print_as_line(struct span raw)
+{
+    struct span compact = compacted(raw), line = lined(compact);
+    print_line(line);
+    span_free(line);
+    span_free(compact);
+}
+
 static void print_field(struct json_field field)
 {
     static const char *const types[] = {
@@ -286,7 +338,7 @@ static void print_strings(struct span raw)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: json decode|compact|strings|escape [NAME...] <DOCUMENT\n");
+    fprintf(stderr, "usage: json decode|compact|line|strings|escape [NAME...] <DOCUMENT\n");
     return 2;
 }
 
@@ -312,6 +364,8 @@ static int show(const char *mode, struct span input, struct json_field *fields, 
             print_field(fields[i]);
         else if (strcmp(mode, "compact") == 0)
             print_compact(fields[i].raw);
+        else if (strcmp(mode, "line") == 0)
+            print_as_line(fields[i].raw);
         else if (fields[i].type == JSON_ARRAY)
             print_strings(fields[i].raw);
         else
@@ -321,7 +375,7 @@ static int show(const char *mode, struct span input, struct json_field *fields, 
 
 int main(int argc, char **argv)
 {
-    static const char *const modes[] = { "decode", "compact", "strings", "escape" };
+    static const char *const modes[] = { "decode", "compact", "line", "strings", "escape" };
     bool known = false;
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof modes[0]; i++)
         known = known || strcmp(argv[1], modes[i]) == 0;

@@ -154,7 +154,7 @@ const struct row rows[] = {
         { "POST, 31,900 line ends (413)", POST, "", "{\"room\":\"p\",\"data\":\"<31900:\\n>\"}" } },
     { PLAIN,
         { "POST, JSON of U+0085", POST, "", "{\"room\":\"p\",\"data\":[\"<21000:\xc2\x85>\"]}" } },
-    { PLAIN, { "POST, JSON of U+0085 (413?)", POST, "",
+    { PLAIN, { "POST, JSON of U+0085 (413)", POST, "",
                  "{\"room\":\"p\",\"data\":[\"<31900:\xc2\x85>\"]}" } },
     { PLAIN,
         { "POST, JSON of U+2028", POST, "", "{\"room\":\"p\",\"data\":[\"<21000:\u2028>\"]}" } },
