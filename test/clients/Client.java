@@ -1,0 +1,145 @@
+// A client of ssechat with Java's own HttpClient.
+//
+//     java Client.java follow 'http://127.0.0.1:8080/events?room=lobby'
+//     echo '{"message":"hello"}' | java Client.java post http://127.0.0.1:8080/messages KEY
+
+import java.io.*;
+import java.net.URI;
+import java.net.http.*;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.*;
+import java.util.regex.*;
+
+public class Client {
+    static final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
+        .connectTimeout(Duration.ofSeconds(10)).build();
+    static String lastId = "";  // sent as Last-Event-ID when the client reconnects
+    static long retry = 1000;   // milliseconds before that; the server changes it
+
+    // Reads a stream by the rules of the HTML Standard, 9.2.6, and prints its events. A Reader joins
+    // characters that the network has cut.
+    static void read(Reader stream) throws IOException {
+        String event = "", id = lastId;
+        List<String> data = new ArrayList<>();
+        StringBuilder line = new StringBuilder();
+        boolean first = true, afterCr = false;
+        for (int c; (c = stream.read()) >= 0; first = false) {
+            if (first && c == '\ufeff')
+                continue;  // a byte order mark
+            boolean skip = afterCr && c == '\n';  // the second half of a CRLF
+            afterCr = c == '\r';
+            if (skip)
+                continue;
+            if (c != '\r' && c != '\n') {
+                line.append((char) c);
+                continue;
+            }
+            String[] field = line.toString().split(":", 2);  // a comment has an empty name
+            String value = field.length < 2 ? "" : field[1].startsWith(" ") ? field[1].substring(1) : field[1];
+            if (line.length() == 0) {
+                lastId = id;  // only now: an event that is cut off must be sent again
+                if (!data.isEmpty())
+                    System.out.println("{\"event\":" + quote(event.isEmpty() ? "message" : event) + ",\"id\":"
+                        + quote(id) + ",\"data\":" + quote(String.join("\n", data)) + "}");
+                event = "";
+                data.clear();
+            } else if (field[0].equals("event")) {
+                event = value;
+            } else if (field[0].equals("data")) {
+                data.add(value);
+            } else if (field[0].equals("id") && value.indexOf('\0') < 0) {
+                id = value;
+            } else if (field[0].equals("retry") && value.matches("[0-9]{1,9}")) {
+                retry = Long.parseLong(value);
+            }
+            line.setLength(0);
+        }
+    }
+
+    // Java has no JSON in its library, so this program writes a string, and finds one, by hand.
+    static String quote(String text) {
+        StringBuilder out = new StringBuilder("\"");
+        for (char c : text.toCharArray())
+            out.append(c < ' ' || c == '"' || c == '\\' || c > '~' ? String.format("\\u%04x", (int) c) : c);
+        return out.append('"').toString();
+    }
+
+    static String find(String json, String name) {
+        Matcher match = Pattern.compile('"' + name + "\":\"((?:[^\"\\\\]|\\\\.)*)\"").matcher(json);
+        return match.find() ? match.group(1).replaceAll("\\\\(.)", "$1") : "the answer is not from ssechat";
+    }
+
+    // Ends the program with what the server says about an error: the `detail` of its problem+json.
+    static void fail(int status, String body) {
+        System.err.println(status + " " + find(body, "detail"));
+        System.exit(1);
+    }
+
+    // Prints the events of a stream. If the connection is lost, it resumes where it stopped.
+    static void follow(String url) throws InterruptedException {
+        for (;; Thread.sleep(retry)) {
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).header("Accept", "text/event-stream");
+            if (!lastId.isEmpty())
+                request.header("Last-Event-ID", lastId);
+            try {
+                var answer = http.send(request.build(), HttpResponse.BodyHandlers.ofInputStream());
+                int status = answer.statusCode();
+                if (status == 204)
+                    System.exit(0);  // there is nothing more to come
+                boolean isStream = answer.headers().firstValue("Content-Type").orElse("").startsWith("text/event-stream");
+                try (var body = answer.body()) {
+                    if (status < 500 && !(status == 200 && isStream))
+                        fail(status, new String(body.readAllBytes(), StandardCharsets.UTF_8));
+                    if (status == 200)
+                        watch(body);
+                }
+            } catch (IOException lost) {
+                System.err.println("reconnecting: " + lost.getMessage());
+            }
+        }
+    }
+
+    // Reads a body, but closes it when it is silent for too long. The server sends a heartbeat every
+    // 15 seconds: a connection that is silent for 45 is dead.
+    static void watch(InputStream body) throws IOException {
+        Timer timer = new Timer(true);
+        long[] last = {System.nanoTime()};
+        timer.schedule(new TimerTask() {
+            public void run() {
+                if (System.nanoTime() - last[0] > 45_000_000_000L)
+                    try { body.close(); } catch (IOException ignored) { }
+            }
+        }, 1000, 1000);
+        try {
+            read(new InputStreamReader(new FilterInputStream(body) {
+                public int read(byte[] to, int at, int length) throws IOException {
+                    int count = super.read(to, at, length);
+                    last[0] = System.nanoTime();
+                    return count;
+                }
+            }, StandardCharsets.UTF_8));
+        } finally {
+            timer.cancel();
+        }
+    }
+
+    // Publishes a message. After a lost connection, repeat it with the same key: it is published once.
+    static void post(String url, byte[] body, String key) throws IOException, InterruptedException {
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).header("Content-Type", "application/json")
+            .timeout(Duration.ofSeconds(30)).POST(HttpRequest.BodyPublishers.ofByteArray(body));
+        if (key != null)
+            request.header("Idempotency-Key", key);
+        HttpResponse<String> answer = http.send(request.build(), HttpResponse.BodyHandlers.ofString());
+        if (answer.statusCode() >= 300)
+            fail(answer.statusCode(), answer.body());
+        System.out.println(answer.statusCode() + " " + find(answer.body(), "id"));
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        if (arguments[0].equals("follow"))
+            follow(arguments[1]);
+        else
+            post(arguments[1], System.in.readAllBytes(), arguments.length > 2 ? arguments[2] : null);
+    }
+}

@@ -1,0 +1,76 @@
+"""Serves the streams of payloads.jsonl, for tests of programs that read streams.
+
+    python3 serve_payloads.py payloads.jsonl [REQUESTS]
+
+It prints its port, then appends a line of JSON for each reconnection to the file REQUESTS. Each
+request of a client (/stream?client=NAME) is answered with the next stream, so the client must
+reconnect; 204 is the last answer. An event "next" comes before each payload, in a stream of its own,
+which also takes back the id and the time to reconnect. With &bytes=1, each byte is sent separately.
+"""
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+with open(sys.argv[1], encoding="utf-8") as table:
+    PAYLOADS = [json.loads(line) for line in table]
+SENT = {}  # by client: how many streams it got, and when the last one ended
+LOCK = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self):
+        query = parse_qs(urlsplit(self.path).query)
+        if "client" not in query:  # a page of this origin, from which a browser can open a stream
+            self.answer(200, "text/html", b"", False)
+            return
+        client = query["client"][0]
+        count, ended = SENT.get(client, (0, 0))
+        payload = PAYLOADS[min(count // 2, len(PAYLOADS) - 1)]
+        if count % 2 == 0 and count > 0:
+            self.report(client, PAYLOADS[count // 2 - 1]["name"], ended)
+        if count == 2 * len(PAYLOADS):
+            self.send_response(204)
+            self.end_headers()
+            return
+        if count % 2 == 0:
+            raw = f"id\nretry:30\nevent:next\ndata:{payload['name']}\n\n"
+            self.answer(200, "text/event-stream", raw.encode(), False)
+        else:
+            raw = payload["raw"].replace("LONG", "x" * 2048).encode()
+            self.answer(200, payload.get("type", "text/event-stream"), raw, "bytes" in query)
+        SENT[client] = (count + 1, time.monotonic())
+
+    def report(self, client, name, ended):
+        """Notes with which id, and after how many milliseconds, a client came back."""
+        ms = round((time.monotonic() - ended) * 1000)
+        last = self.headers.get("Last-Event-ID", "").encode("latin-1").decode()
+        with LOCK, open(sys.argv[2], "a", encoding="utf-8") as requests:
+            line = {"client": client, "name": name, "last": last, "ms": ms}
+            print(json.dumps(line), file=requests)
+
+    def answer(self, status, content_type, body, separately):
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Connection", "close")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        step = 1 if separately else max(len(body), 1)
+        for at in range(0, len(body), step):
+            piece = body[at : at + step]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_):
+        pass
+
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()

@@ -1,0 +1,66 @@
+"""A client of ssechat with the library httpx.
+
+    python3 with_httpx.py follow 'http://127.0.0.1:8080/events?room=lobby'
+    echo '{"message":"hello"}' | python3 with_httpx.py post http://127.0.0.1:8080/messages KEY
+"""
+
+import json
+import sys
+import time
+
+import httpx
+
+import sse
+
+
+def problem(answer):
+    """Returns what the server says about an error: the `detail` of its application/problem+json."""
+    try:
+        return answer.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        return answer.reason_phrase  # not an answer of ssechat, but perhaps of a proxy
+
+
+def follow(url):
+    """Prints the events of a stream. If the connection is lost, it resumes where it stopped."""
+    reader = sse.Reader()
+    while True:
+        headers = {"Accept": "text/event-stream"}
+        if reader.last_id:
+            headers["Last-Event-ID"] = reader.last_id.encode()
+        try:
+            # The server sends a heartbeat every 15 seconds, so 45 without a byte mean that the
+            # connection is dead.
+            with httpx.stream("GET", url, headers=headers, timeout=httpx.Timeout(10, read=45)) as answer:
+                if answer.status_code == 204:
+                    return  # there is nothing more to come
+                is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
+                if answer.status_code < 500 and not (answer.status_code == 200 and is_stream):
+                    answer.read()
+                    sys.exit(f"{answer.status_code} {problem(answer)}")
+                if answer.status_code == 200:
+                    reader.begin()
+                    for piece in answer.iter_bytes():
+                        for event in reader.feed(piece):
+                            print(json.dumps(event), flush=True)
+        except httpx.TransportError as lost:
+            print(f"reconnecting: {lost}", file=sys.stderr)
+        time.sleep(reader.retry)
+
+
+def post(url, body, key):
+    """Publishes a message. After a lost connection, repeat it with the same key: it is published once."""
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Idempotency-Key"] = key
+    answer = httpx.post(url, content=body, headers=headers, timeout=30)
+    if answer.is_error:
+        sys.exit(f"{answer.status_code} {problem(answer)}")
+    print(answer.status_code, answer.json()["id"])
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "follow":
+        follow(sys.argv[2])
+    else:
+        post(sys.argv[2], sys.stdin.buffer.read(), sys.argv[3] if len(sys.argv) > 3 else None)
