@@ -14,7 +14,9 @@ import java.util.regex.*;
 public class Client {
     static final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
         .connectTimeout(Duration.ofSeconds(10)).build();
-    static String lastId = "";  // sent as Last-Event-ID when the client reconnects
+    // Sent as Last-Event-ID when the client reconnects. The ids of ssechat are ASCII; HttpClient refuses
+    // others in a header.
+    static String lastId = "";
     static long retry = 1000;   // milliseconds before that; the server changes it
 
     // Reads a stream by the rules of the HTML Standard, 9.2.6, and prints its events. A Reader joins

@@ -81,7 +81,7 @@ sub follow {
                 else { $body .= $piece }
             });
         exit 0 if $answer->code == 204;    # there is nothing more to come
-        $answer->content($body);
+        $answer->content($body) if $body ne '';
         fail($answer) if $answer->code < 500 && !is_stream($answer);
         print STDERR 'reconnecting: ', $answer->header('X-Died') // $answer->message, "\n";
         sleep $retry;

@@ -5,7 +5,8 @@
 It prints its port, then appends a line of JSON for each reconnection to the file REQUESTS. Each
 request of a client (/stream?client=NAME) is answered with the next stream, so the client must
 reconnect; 204 is the last answer. An event "next" comes before each payload, in a stream of its own,
-which also takes back the id and the time to reconnect. With &bytes=1, each byte is sent separately.
+which also takes back the id and the time to reconnect. With &mode=bytes, each byte is sent separately.
+With &skip=TEXT, lines of payloads.jsonl that contain TEXT are left out.
 """
 
 import json
@@ -16,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 with open(sys.argv[1], encoding="utf-8") as table:
-    PAYLOADS = [json.loads(line) for line in table]
+    LINES = list(table)
 SENT = {}  # by client: how many streams it got, and when the last one ended
 LOCK = threading.Lock()
 
@@ -32,19 +33,21 @@ class Handler(BaseHTTPRequestHandler):
             return
         client = query["client"][0]
         count, ended = SENT.get(client, (0, 0))
-        payload = PAYLOADS[min(count // 2, len(PAYLOADS) - 1)]
+        skip = query.get("skip", ["\n\n"])[0]
+        payloads = [json.loads(line) for line in LINES if skip not in line]
         if count % 2 == 0 and count > 0:
-            self.report(client, PAYLOADS[count // 2 - 1]["name"], ended)
-        if count == 2 * len(PAYLOADS):
+            self.report(client, payloads[count // 2 - 1]["name"], ended)
+        if count == 2 * len(payloads):
             self.send_response(204)
             self.end_headers()
             return
+        payload = payloads[count // 2]
         if count % 2 == 0:
             raw = f"id\nretry:30\nevent:next\ndata:{payload['name']}\n\n"
             self.answer(200, "text/event-stream", raw.encode(), False)
         else:
             raw = payload["raw"].replace("LONG", "x" * 2048).encode()
-            self.answer(200, payload.get("type", "text/event-stream"), raw, "bytes" in query)
+            self.answer(200, payload.get("type", "text/event-stream"), raw, query["mode"] == ["bytes"])
         SENT[client] = (count + 1, time.monotonic())
 
     def report(self, client, name, ended):
