@@ -6,7 +6,7 @@
 #
 # Every test runs all clients at the same time, because most of their time is spent on starting. The
 # long form adds Node, Ruby, Perl, Java, wget and the libraries for Server-Sent Events that Debian has.
-# shellcheck disable=SC2016,SC2153
+# shellcheck disable=SC2001,SC2016,SC2030,SC2031,SC2094,SC2153
 #
 # seconds: 45
 # build: plain
@@ -37,12 +37,23 @@ if [ "${LONG:-}" = 1 ]; then
 fi
 CLIENT_NAMES=$(printf '%s\n' "${!COMMANDS[@]}" | sort)
 
+# Libraries for Server-Sent Events only read streams, and reconnect by themselves.
+READER_NAMES=$CLIENT_NAMES
+if [ "${LONG:-}" = 1 ]; then
+  COMMANDS+=(
+    [go-eventsource]="$BUILT/with_eventsource"
+    [node-eventsource]="env NODE_PATH=/usr/share/nodejs node $EXAMPLES/with_eventsource.js"
+  )
+  READER_NAMES+=$'\ngo-eventsource\nnode-eventsource'
+fi
+
 # Builds the programs that must be compiled. Go's cache is in build/, so only the first run takes long.
 setup_file() {
   mkdir -p "$BUILT"
   cd "$EXAMPLES" || return
-  GOFLAGS='' GOPROXY=off GO111MODULE=off GOTOOLCHAIN=local GOPATH=$BUILT/go GOCACHE=$BUILT/gocache \
-    go build -o "$BUILT/client" client.go sse.go
+  export GOFLAGS='' GOPROXY=off GO111MODULE=off GOTOOLCHAIN=local GOPATH=/usr/share/gocode GOCACHE=$BUILT/gocache
+  go build -o "$BUILT/client" client.go sse.go || return
+  [ "${LONG:-}" != 1 ] || go build -o "$BUILT/with_eventsource" with_eventsource.go
 }
 
 teardown() {
@@ -61,9 +72,9 @@ follow_all() {
 }
 
 follow() { # NAME URL
-  # Python must not write its cache beside the examples.
+  # Python must not write its cache beside the examples. One library must know the names of events.
   # shellcheck disable=SC2086 # a list of words
-  PYTHONDONTWRITEBYTECODE=1 ${COMMANDS[$1]} follow "$2" </dev/null >"$1.out" 2>"$1.err" 3>&- &
+  PYTHONDONTWRITEBYTECODE=1 ${COMMANDS[$1]} follow "$2" message ready Grüße </dev/null >"$1.out" 2>"$1.err" 3>&- &
   FOLLOWERS[$1]=$!
   CLIENTS+=($!)
 }
@@ -108,7 +119,7 @@ post_all() {
 # ---- Streams ----
 
 @test "texts of many scripts reach every client exactly" {
-  local name
+  local name CLIENT_NAMES=$READER_NAMES
   start_server
   follow_all 'room=lobby'
   await_ready
@@ -128,7 +139,7 @@ post_all() {
 }
 
 @test "every client resumes after a crash, and gets each message once and in order" {
-  local name port
+  local name port CLIENT_NAMES=$READER_NAMES
   start_server --journal journal --retry 300
   port=$PORT
   follow_all 'room=lobby'
@@ -157,10 +168,36 @@ post_all() {
   done
 }
 
+# Checks how often each client has begun a stream.
+began() { # TIMES
+  local name
+  for name in $CLIENT_NAMES; do
+    same "$name: $(grep -c '"ready"' "$name.out")" "$name: $1"
+  done
+}
+
+# The long form also stops the server, so that its connections are silent but not closed.
+@test "a client stays in a quiet stream, and leaves a dead one" {
+  local name
+  start_server --heartbeat 1
+  follow_all 'room=lobby'
+  await_ready
+  listen stream 'room=lobby'
+  await stream heartbeat 3
+  began 1
+  [ "${LONG:-}" = 1 ] || return 0
+  kill -s STOP "$SERVER_PID"
+  sleep 60
+  kill -s CONT "$SERVER_PID"
+  for name in $CLIENT_NAMES; do
+    eventually "[ \"\$(grep -c '\"ready\"' $name.out)\" -ge 2 ] || { cat $name.out $name.err; false; }"
+  done
+  began 2
+}
+
 # ---- Publishing and errors ----
 
 @test "a POST that any client repeats with its key is published once" {
-  local name first
   start_server
   post_all key <<<'{"message":"größe"}' >first
   same "$(sed -E 's/ [0-9]{13}-[0-9]+$//' first)" "$(sed 's/$/: 201/' <<<"$CLIENT_NAMES")"
@@ -191,6 +228,7 @@ all_report() { # STATUS
   (umask 077 && head -c 32 /dev/urandom | base64 >key)
   start_server --key key
   printf '{"message":"%s"}' "$(times 60000 x)" >refused
+  CLIENT_NAMES=$(grep -v wget <<<"$CLIENT_NAMES") # wget drops the body of a 401
   all_report 401
 }
 
@@ -336,9 +374,9 @@ watch() {
   local payload
   while read -r payload; do
     jq -j '.raw | split("LONG") | join("xxx")' <<<"$payload" >raw
-    events raw >>read
+    events raw >>seen
   done <"$EXAMPLES/payloads.jsonl"
-  same "$(jq -c 'select(has("event")) | [.event, .data]' read)" \
+  same "$(jq -c 'select(has("event")) | [.event, .data]' seen)" \
     "$(jq -c '.events[] | [.[0], .[2]]' "$EXAMPLES/payloads.jsonl")"
 }
 
