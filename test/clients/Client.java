@@ -14,8 +14,8 @@ import java.util.regex.*;
 public class Client {
     static final HttpClient http = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1)
         .connectTimeout(Duration.ofSeconds(10)).build();
-    // Sent as Last-Event-ID when the client reconnects. The ids of ssechat are ASCII; HttpClient refuses
-    // others in a header.
+    // Sent as Last-Event-ID when the client reconnects. The ids of ssechat are ASCII; HttpClient
+    // refuses others in a header.
     static String lastId = "";
     static long retry = 1000;   // milliseconds before that; the server changes it
 
@@ -38,12 +38,11 @@ public class Client {
                 continue;
             }
             String[] field = line.toString().split(":", 2);  // a comment has an empty name
-            String value = field.length < 2 ? "" : field[1].startsWith(" ") ? field[1].substring(1) : field[1];
+            String value = field.length < 2 ? "" : field[1].replaceFirst("^ ", "");
             if (line.length() == 0) {
                 lastId = id;  // only now: an event that is cut off must be sent again
                 if (!data.isEmpty())
-                    System.out.println("{\"event\":" + quote(event.isEmpty() ? "message" : event) + ",\"id\":"
-                        + quote(id) + ",\"data\":" + quote(String.join("\n", data)) + "}");
+                    print(event.isEmpty() ? "message" : event, id, String.join("\n", data));
                 event = "";
                 data.clear();
             } else if (field[0].equals("event")) {
@@ -60,16 +59,25 @@ public class Client {
     }
 
     // Java has no JSON in its library, so this program writes a string, and finds one, by hand.
+    static void print(String event, String id, String data) {
+        System.out.println("{\"event\":" + quote(event) + ",\"id\":" + quote(id) + ",\"data\":"
+            + quote(data) + "}");
+    }
+
     static String quote(String text) {
         StringBuilder out = new StringBuilder("\"");
-        for (char c : text.toCharArray())
-            out.append(c < ' ' || c == '"' || c == '\\' || c > '~' ? String.format("\\u%04x", (int) c) : c);
+        for (char c : text.toCharArray()) {
+            boolean plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
+            out.append(plain ? String.valueOf(c) : String.format("\\u%04x", (int) c));
+        }
         return out.append('"').toString();
     }
 
     static String find(String json, String name) {
         Matcher match = Pattern.compile('"' + name + "\":\"((?:[^\"\\\\]|\\\\.)*)\"").matcher(json);
-        return match.find() ? match.group(1).replaceAll("\\\\(.)", "$1") : "the answer is not from ssechat";
+        if (!match.find())
+            return "the answer is not from ssechat";
+        return match.group(1).replaceAll("\\\\(.)", "$1");
     }
 
     // Ends the program with what the server says about an error: the `detail` of its problem+json.
@@ -81,7 +89,8 @@ public class Client {
     // Prints the events of a stream. If the connection is lost, it resumes where it stopped.
     static void follow(String url) throws InterruptedException {
         for (;; Thread.sleep(retry)) {
-            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).header("Accept", "text/event-stream");
+            HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url))
+                .header("Accept", "text/event-stream");
             if (!lastId.isEmpty())
                 request.header("Last-Event-ID", lastId);
             try {
@@ -89,7 +98,8 @@ public class Client {
                 int status = answer.statusCode();
                 if (status == 204)
                     System.exit(0);  // there is nothing more to come
-                boolean isStream = answer.headers().firstValue("Content-Type").orElse("").startsWith("text/event-stream");
+                String type = answer.headers().firstValue("Content-Type").orElse("");
+                boolean isStream = type.startsWith("text/event-stream");
                 try (var body = answer.body()) {
                     if (status < 500 && !(status == 200 && isStream))
                         fail(status, new String(body.readAllBytes(), StandardCharsets.UTF_8));
@@ -126,10 +136,11 @@ public class Client {
         }
     }
 
-    // Publishes a message. After a lost connection, repeat it with the same key: it is published once.
-    static void post(String url, byte[] body, String key) throws IOException, InterruptedException {
-        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url)).header("Content-Type", "application/json")
-            .timeout(Duration.ofSeconds(30)).POST(HttpRequest.BodyPublishers.ofByteArray(body));
+    // Publishes a message. After a lost connection, repeat this with the same key.
+    static void post(String url, byte[] body, String key) throws Exception {
+        HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url))
+            .header("Content-Type", "application/json").timeout(Duration.ofSeconds(30))
+            .POST(HttpRequest.BodyPublishers.ofByteArray(body));
         if (key != null)
             request.header("Idempotency-Key", key);
         HttpResponse<String> answer = http.send(request.build(), HttpResponse.BodyHandlers.ofString());

@@ -63,8 +63,7 @@ func connect(r *reader, url string) error {
 	return errors.New(answer.Status)
 }
 
-// post publishes a message. After a lost connection, repeat it with the same key: it is published
-// once.
+// post publishes a message. After a lost connection, repeat this with the same key.
 func post(url string, body io.Reader, key string) {
 	request, err := http.NewRequest("POST", url, body)
 	if err != nil {

@@ -6,7 +6,7 @@
 import {readFileSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 
-// Reads Server-Sent Events by the rules of the HTML Standard, 9.2.6, wherever the network cuts them.
+// Reads Server-Sent Events, wherever the network cuts them (HTML Standard, 9.2.6).
 class Reader {
   lastId = ''; // send it as Last-Event-ID when you reconnect
   retry = 1000; // wait so many milliseconds before that; the server changes it
@@ -17,8 +17,8 @@ class Reader {
     // The decoder skips a byte order mark, and joins characters that the network has cut.
     for await (let piece of stream.pipeThrough(new TextDecoderStream())) {
       if (afterCr) piece = piece.replace(/^\n/, ''); // the second half of a CRLF
-      if (piece !== '') line += piece;
-      afterCr = piece === '' ? false : piece.endsWith('\r');
+      line += piece;
+      afterCr = piece.endsWith('\r');
       const lines = line.split(/\r\n|\r|\n/);
       line = lines.pop();
       for (const complete of lines) {
@@ -28,7 +28,8 @@ class Reader {
           [name, data] = ['', []];
           continue;
         }
-        const [, field, value = ''] = complete.match(/^([^:]*)(?:: ?(.*))?$/s); // a comment has no field
+        // A comment has an empty field, which is ignored.
+        const [, field, value = ''] = complete.match(/^([^:]*)(?:: ?(.*))?$/s);
         if (field === 'event') name = value;
         if (field === 'data') data.push(value);
         if (field === 'id' && !value.includes('\0')) id = value;
@@ -72,7 +73,7 @@ async function follow(url) {
   }
 }
 
-// Publishes a message. After a lost connection, repeat it with the same key: it is published once.
+// Publishes a message. After a lost connection, repeat this with the same key.
 async function post(url, body, key) {
   const headers = {'Content-Type': 'application/json'};
   if (key) headers['Idempotency-Key'] = key;

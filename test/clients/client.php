@@ -4,7 +4,7 @@
 //     php client.php follow 'http://127.0.0.1:8080/events?room=lobby'
 //     echo '{"message":"hello"}' | php client.php post http://127.0.0.1:8080/messages KEY
 
-// Reads Server-Sent Events by the rules of the HTML Standard, 9.2.6, wherever the network cuts them.
+// Reads Server-Sent Events, wherever the network cuts them (HTML Standard, 9.2.6).
 class Reader
 {
     public string $lastId = '';  // send it as Last-Event-ID when you reconnect
@@ -37,7 +37,8 @@ class Reader
             }
             $this->lastId = $this->id;  // only now: an event that is cut off must be sent again
             if ($this->data) {
-                yield ['event' => $this->event ?: 'message', 'id' => $this->id, 'data' => implode("\n", $this->data)];
+                $name = $this->event === '' ? 'message' : $this->event;
+                yield ['event' => $name, 'id' => $this->id, 'data' => implode("\n", $this->data)];
             }
             [$this->event, $this->data] = ['', []];
         }
@@ -80,7 +81,8 @@ function follow(string $url): void
             CURLOPT_HTTPHEADER => ['Accept: text/event-stream',
                 ...$reader->lastId === '' ? [] : ["Last-Event-ID: $reader->lastId"]],
             CURLOPT_CONNECTTIMEOUT => 10,
-            // The server sends a heartbeat every 15 seconds: a connection that is silent for 45 is dead.
+            // The server sends a heartbeat every 15 seconds: a connection that is silent for 45 is
+            // dead.
             CURLOPT_LOW_SPEED_LIMIT => 1,
             CURLOPT_LOW_SPEED_TIME => 45,
             CURLOPT_WRITEFUNCTION => function ($curl, $piece) use ($reader, &$error) {
@@ -112,13 +114,14 @@ function is_stream(CurlHandle $curl): bool
         && str_starts_with(curl_getinfo($curl, CURLINFO_CONTENT_TYPE) ?? '', 'text/event-stream');
 }
 
-// Publishes a message. After a lost connection, repeat it with the same key: it is published once.
+// Publishes a message. After a lost connection, repeat this with the same key.
 function post(string $url, string $body, ?string $key): void
 {
     $curl = curl_init($url);
     curl_setopt_array($curl, [
         CURLOPT_POSTFIELDS => $body,
-        CURLOPT_HTTPHEADER => ['Content-Type: application/json', ...$key ? ["Idempotency-Key: $key"] : []],
+        CURLOPT_HTTPHEADER => ['Content-Type: application/json',
+            ...$key ? ["Idempotency-Key: $key"] : []],
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_TIMEOUT => 30,
     ]);

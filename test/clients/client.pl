@@ -93,7 +93,7 @@ sub is_stream {
     return $answer->code == 200 && ($answer->content_type // '') eq 'text/event-stream';
 }
 
-# Publishes a message. After a lost connection, repeat it with the same key: it is published once.
+# Publishes a message. After a lost connection, repeat this with the same key.
 sub post {
     my ($url, $body, $key) = @_;
     my $answer = LWP::UserAgent->new(timeout => 30)->post($url,

@@ -8,7 +8,7 @@ require 'net/http'
 
 $stdout.sync = true
 
-# Reads Server-Sent Events by the rules of the HTML Standard, 9.2.6, wherever the network cuts them.
+# Reads Server-Sent Events, wherever the network cuts them (HTML Standard, 9.2.6).
 class Reader
   attr_reader :last_id # send it as Last-Event-ID when you reconnect
   attr_reader :retry   # wait so many seconds before that; the server changes it
@@ -53,8 +53,10 @@ class Reader
 
   def dispatch
     @last_id = @id # only now: an event that is cut off must be sent again
-    event = { event: @event.empty? ? 'message' : @event, id: @id, data: @data.join("\n") }
-    yield event.transform_values { |text| text.dup.force_encoding('UTF-8').scrub } unless @data.empty?
+    unless @data.empty?
+      event = { event: @event.empty? ? 'message' : @event, id: @id, data: @data.join("\n") }
+      yield event.transform_values { |text| text.dup.force_encoding('UTF-8').scrub }
+    end
     @event, @data = ''.b, []
   end
 end
@@ -68,7 +70,8 @@ end
 
 # Opens the stream once and prints its events.
 def connect(uri, reader)
-  request = Net::HTTP::Get.new(uri, 'Accept' => 'text/event-stream', 'Accept-Encoding' => 'identity')
+  fields = { 'Accept' => 'text/event-stream', 'Accept-Encoding' => 'identity' }
+  request = Net::HTTP::Get.new(uri, fields)
   request['Last-Event-ID'] = reader.last_id unless reader.last_id.empty?
   # The server sends a heartbeat every 15 seconds: a connection that is silent for 45 is dead.
   Net::HTTP.start(uri.host, uri.port, open_timeout: 10, read_timeout: 45, max_retries: 0) do |http|
@@ -97,12 +100,13 @@ def follow(uri)
   end
 end
 
-# Publishes a message. After a lost connection, repeat it with the same key: it is published once.
+# Publishes a message. After a lost connection, repeat this with the same key.
 def post(uri, body, key)
   request = Net::HTTP::Post.new(uri, 'Content-Type' => 'application/json')
   request['Idempotency-Key'] = key if key
   request.body = body
-  answer = Net::HTTP.start(uri.host, uri.port, read_timeout: 30, max_retries: 0) { |http| http.request(request) }
+  options = { read_timeout: 30, max_retries: 0 }
+  answer = Net::HTTP.start(uri.host, uri.port, options) { |http| http.request(request) }
   fail_with(answer) unless answer.is_a?(Net::HTTPSuccess)
   puts "#{answer.code} #{JSON.parse(answer.body)['id']}"
 end

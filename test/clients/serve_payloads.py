@@ -2,11 +2,16 @@
 
     python3 serve_payloads.py payloads.jsonl [REQUESTS]
 
+Most payloads, and what must come out, are facts from the Web Platform Tests (eventsource/format-*);
+the rules are those of the HTML Standard, 9.2.6. The columns of the table: the `raw` bytes, the
+`events` as [event, id, data], the `next` Last-Event-ID, for how many milliseconds the client must
+`wait`, and the `type` of the content. LONG stands for 2048 times "x".
+
 It prints its port, then appends a line of JSON for each reconnection to the file REQUESTS. Each
 request of a client (/stream?client=NAME) is answered with the next stream, so the client must
-reconnect; 204 is the last answer. An event "next" comes before each payload, in a stream of its own,
-which also takes back the id and the time to reconnect. With &mode=bytes, each byte is sent separately.
-With &skip=TEXT, lines of payloads.jsonl that contain TEXT are left out.
+reconnect; 204 is the last answer. An event "next" comes before each payload, in a stream of its
+own, which also takes back the id and the time to reconnect. With &mode=bytes, each byte is sent
+separately. With &skip=TEXT, lines of the table that contain TEXT are left out.
 """
 
 import json
@@ -47,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "text/event-stream", raw.encode(), False)
         else:
             raw = payload["raw"].replace("LONG", "x" * 2048).encode()
-            self.answer(200, payload.get("type", "text/event-stream"), raw, query["mode"] == ["bytes"])
+            content_type = payload.get("type", "text/event-stream")
+            self.answer(200, content_type, raw, query["mode"] == ["bytes"])
         SENT[client] = (count + 1, time.monotonic())
 
     def report(self, client, name, ended):

@@ -32,7 +32,8 @@ read_events() {
 
 dispatch() {
   last_id=$id # only now: an event that is cut off must be sent again
-  [ -z "$data" ] || jq -cn --arg event "${event:-message}" --arg id "$id" --arg data "${data%$'\n'}" '$ARGS.named'
+  [ -z "$data" ] || jq -cn '$ARGS.named' \
+    --arg event "${event:-message}" --arg id "$id" --arg data "${data%$'\n'}"
   event='' data=''
 }
 

@@ -9,7 +9,9 @@
 
 # Ends the program with what the server says about an error: the `detail` of its problem+json.
 fail() { # STATUS BODY
-  printf '%s %s\n' "$1" "$(jq -r .detail <<<"$2" 2>/dev/null || echo 'the answer is not from ssechat')" >&2
+  local detail
+  detail=$(jq -r .detail <<<"$2" 2>/dev/null) || true
+  printf '%s %s\n' "$1" "${detail:-the answer is not from ssechat}" >&2
   exit 1
 }
 
@@ -52,7 +54,7 @@ follow() { # URL
   done
 }
 
-# Publishes a message. After a lost connection, repeat it with the same key: it is published once.
+# Publishes a message. After a lost connection, repeat this with the same key.
 post() { # URL [KEY]
   local body status type answer
   body=$(mktemp)

@@ -6,7 +6,8 @@
 const EventSource = require('eventsource');
 
 const [, url, ...names] = process.argv.slice(2);
-// The library reconnects by itself, with the last id. It does not notice a connection that is silent.
+// The library reconnects by itself, with the last id. It does not notice a connection that is
+// silent.
 const source = new EventSource(url);
 for (const name of names) {
   source.addEventListener(name, ({type, lastEventId, data}) => {

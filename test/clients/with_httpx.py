@@ -31,7 +31,8 @@ def follow(url):
         try:
             # The server sends a heartbeat every 15 seconds, so 45 without a byte mean that the
             # connection is dead.
-            with httpx.stream("GET", url, headers=headers, timeout=httpx.Timeout(10, read=45)) as answer:
+            limits = httpx.Timeout(10, read=45)
+            with httpx.stream("GET", url, headers=headers, timeout=limits) as answer:
                 if answer.status_code == 204:
                     return  # there is nothing more to come
                 is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
@@ -49,7 +50,7 @@ def follow(url):
 
 
 def post(url, body, key):
-    """Publishes a message. After a lost connection, repeat it with the same key: it is published once."""
+    """Publishes a message. After a lost connection, repeat this with the same key."""
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Idempotency-Key"] = key

@@ -48,7 +48,7 @@ def follow(url):
 
 
 def post(url, body, key):
-    """Publishes a message. After a lost connection, repeat it with the same key: it is published once."""
+    """Publishes a message. After a lost connection, repeat this with the same key."""
     headers = {"Content-Type": "application/json"}
     if key:
         headers["Idempotency-Key"] = key
