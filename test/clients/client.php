@@ -66,7 +66,8 @@ class Reader
 // Ends the program with what the server says about an error: the `detail` of its problem+json.
 function fail(int $status, string $body): never
 {
-    fwrite(STDERR, "$status " . (json_decode($body)->detail ?? 'the answer is not from ssechat') . "\n");
+    $detail = json_decode($body)->detail ?? "the answer is not from ssechat";
+    fwrite(STDERR, "$status $detail\n");
     exit(1);
 }
 
