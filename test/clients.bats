@@ -251,7 +251,8 @@ all_report() { # STATUS
   local name text='.data | if type == "object" then .message else . end'
   start_server
   accepts '{"message":"größe – 日本 – 😀"}'
-  accepts '{"data":["größe","\u2028\u2029","😀"]}'
+  # The characters themselves: the server must escape them.
+  accepts '{"data":["größe",'$'"a\u2028b\u2029c\u0085d"'',"😀"]}'
   cat >lines.py <<'END'
 import sys, asyncio, requests, httpx, aiohttp
 
