@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 with open(sys.argv[1], encoding="utf-8") as table:
     LINES = list(table)
-SENT = {}  # by client: how many streams it got, and when the last one ended
+SENT = {}  # by client: how many streams it got, and when the last one began
 LOCK = threading.Lock()
 
 
@@ -37,16 +37,18 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, "text/html", b"", False)
             return
         client = query["client"][0]
-        count, ended = SENT.get(client, (0, 0))
+        count, began = SENT.get(client, (0, 0))
         skip = query.get("skip", ["\n\n"])[0]
         payloads = [json.loads(line) for line in LINES if skip not in line]
         if count % 2 == 0 and count > 0:
-            self.report(client, payloads[count // 2 - 1]["name"], ended)
+            self.report(client, payloads[count // 2 - 1]["name"], began)
         if count == 2 * len(payloads):
             self.send_response(204)
             self.end_headers()
             return
         payload = payloads[count // 2]
+        # Before the answer, since the client can come back as soon as it has all of it.
+        SENT[client] = (count + 1, time.monotonic())
         if count % 2 == 0:
             raw = f"id\nretry:30\nevent:next\ndata:{payload['name']}\n\n"
             self.answer(200, "text/event-stream", raw.encode(), False)
@@ -54,11 +56,10 @@ class Handler(BaseHTTPRequestHandler):
             raw = payload["raw"].replace("LONG", "x" * 2048).encode()
             content_type = payload.get("type", "text/event-stream")
             self.answer(200, content_type, raw, query["mode"] == ["bytes"])
-        SENT[client] = (count + 1, time.monotonic())
 
-    def report(self, client, name, ended):
+    def report(self, client, name, began):
         """Notes with which id, and after how many milliseconds, a client came back."""
-        ms = round((time.monotonic() - ended) * 1000)
+        ms = round((time.monotonic() - began) * 1000)
         last = self.headers.get("Last-Event-ID", "").encode("latin-1").decode()
         with LOCK, open(sys.argv[2], "a", encoding="utf-8") as requests:
             line = {"client": client, "name": name, "last": last, "ms": ms}
