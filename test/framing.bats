@@ -183,6 +183,7 @@ tally() {
   listen stream 'room=lobby,end'
   for key in 'data:forged' 'id:' 'a"b' 'a\n' '"},"x":"' "$(times 64 '"')" "$(times 64 \\)"; do
     accepts '{"message":"x"}' -H "Idempotency-Key: $key"
+    [[ $key != '"'*'"' ]] || key=${key:1:-1} # the quotes around a key are not part of it
     jq -c --argjson expected "$(quote "$key")" '{id, expected: $expected}' <<<"$BODY" >>tried
   done
   for key in '%0A' 'a\rb' 'a\nb' 'a\r\nEvil: 1' 'a\r\n b' '\0' 'a b' '\x7f' '\xc2\x85' '\xe2\x80\xa8' ''; do
