@@ -1112,6 +1112,7 @@ record_requests() {
     "[false,\"$ann\"]"
   # A tab that this tab opens begins with a copy of its session.
   script 'window.open("/?copy#token=" + arguments[0])' "$bob"
+  # shellcheck disable=SC2016 # eventually evaluates it
   eventually '[ "$(webdriver GET /window/handles | jq length)" = 3 ]'
   go_to_tab "$(webdriver GET /window/handles | jq -r 'last')"
   wait_for_question
