@@ -107,7 +107,7 @@ END
   done < <(origins)
   # These cannot match: a browser does not accept them, or sends another origin.
   while read -r written; do
-    lacks "$(script 'try { return new URL(arguments[0]).origin + "\n" } catch { return "invalid" }' "$written")" "$written"$'\n'
+    lacks "$(script 'try { return new URL(arguments[0]).origin + "|" } catch { return "invalid" }' "$written")" "$written|"
   done <<'END'
 http://127.1
 http://0x7f.1

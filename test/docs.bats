@@ -200,6 +200,11 @@ limit_is() { # FILE CONSTANT VALUE WORDS
   }
 }
 
+@test "the longest poll in the contract is the source's" {
+  grep -qF 'CLIENT_POLL_MAX_SECONDS = 55 }' "$ROOT/net/client.h"
+  grep -qF 'more than 55 are taken as 55' "$ROOT/docs/contract.md"
+}
+
 @test "the limits in the operating manual match the source" {
   limit_is http.h HTTP_HEAD_MAX_BYTES 16384 '16 KiB, 100 fields, 8,000 bytes of URL'
   limit_is http.h HTTP_FIELDS_MAX 100 '100 fields'

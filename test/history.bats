@@ -286,6 +286,19 @@ poll() {
   same "$(grep -ac '^HTTP/1.1 200' answers) $(tail -n 1 answers)" '2 {"status":"ok"}'
 }
 
+@test "a wait of more than 55 seconds is taken as 55" {
+  start_server
+  # The queues of deadlines are one per second: a longer wait would have none.
+  for wait in 55 56 60 3600 999999999999; do
+    poll "page.$wait" "wait=$wait"
+  done
+  await_polls 5
+  accepts '{"message":"x"}'
+  for wait in 55 56 60 3600 999999999999; do
+    eventually "[ \"\$(jq -r '.messages[0].message' page.$wait)\" = x ]"
+  done
+}
+
 @test "a HEAD request with wait is answered at once" {
   start_server
   ask '/messages?wait=60' -I

@@ -210,6 +210,13 @@ END
   exec {stream}>&-
 }
 
+@test "an error says what to change in a URL that curl did not encode" {
+  start_server
+  ask '/rooms?room=größe'
+  is_problem 400
+  contains "$(jq -r .detail <<<"$BODY")" 'must be percent-encoded, as in UTF-8: write %C3%B6 for ö'
+}
+
 @test "paths are compared decoded, and an encoded slash is no slash" {
   local status path
   start_server

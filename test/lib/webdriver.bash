@@ -14,8 +14,17 @@ BROWSER_FLAGS=()
 
 # ---- The driver and its browsers ----
 
-# Starts chromedriver. Port 0 lets the system pick a free port, which chromedriver prints.
+# Starts chromedriver. The system picks a port for IPv6, and chromedriver ends if another program has
+# the same port for IPv4; then it is started again.
 webdriver_start() {
+  local tries=1
+  until webdriver_start_once; do
+    ((tries++ < 5)) && grep -q 'Address already in use' "$WEBDRIVER_LOG" || return 1
+  done
+}
+
+# Starts chromedriver and waits until it prints its port.
+webdriver_start_once() {
   WEBDRIVER_LOG=$BATS_TEST_TMPDIR/chromedriver.log
   WEBDRIVER_BROWSERS=()
   : >"$WEBDRIVER_LOG"
