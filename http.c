@@ -22,7 +22,7 @@
  * never because of bytes that could follow, so the answer is the same however the bytes are split.
  *
  * Left out: the meaning of URLs (api/), pipelining (net/ passes one request at a time), HTTP/2 (a
- * proxy's task), and responses (net/reply.c, api/answer.c). */
+ * proxy's task), and responses. */
 
 #include "http.h"
 
@@ -150,6 +150,8 @@ static int read_method(struct http_request *r, const char *bytes, size_t limit)
     if (bytes[at] != ' ')
         return -REFUSE_METHOD;
     struct span name = { bytes + r->position, at - r->position };
+    if (span_equal(name, SPAN("PROXY"))) /* version 1 of the PROXY protocol, no method */
+        return -REFUSE_PROXY;
     r->method = method_of(name);
     r->authority_form = span_equal(name, SPAN("CONNECT"));
     r->position = r->scanned = at + 1;
@@ -321,10 +323,10 @@ static const struct {
     [HTTP_HOST] = { SPAN_INIT("Host"), true },
     [HTTP_IDEMPOTENCY_KEY] = { SPAN_INIT("Idempotency-Key"), true },
     [HTTP_IF_NONE_MATCH] = { SPAN_INIT("If-None-Match"), false },
-    [HTTP_IF_RANGE] = { SPAN_INIT("If-Range"), true },
+    [HTTP_IF_RANGE] = { SPAN_INIT("If-Range"), false },
     [HTTP_LAST_EVENT_ID] = { SPAN_INIT("Last-Event-ID"), false },
     [HTTP_ORIGIN] = { SPAN_INIT("Origin"), true },
-    [HTTP_RANGE] = { SPAN_INIT("Range"), true },
+    [HTTP_RANGE] = { SPAN_INIT("Range"), false },
     [HTTP_TRANSFER_ENCODING] = { SPAN_INIT("Transfer-Encoding"), false },
     [HTTP_X_FORWARDED_FOR] = { SPAN_INIT("X-Forwarded-For"), false },
 };
@@ -430,9 +432,10 @@ static int read_length(struct http_request *r, const char *bytes)
 }
 
 /* Reads Transfer-Encoding. The last coding must be chunked, otherwise the end of the body is
- * unknown. A Content-Length beside it is the classic way to smuggle a request, and is refused (RFC
- * 9112 6.1). Chunked has no parameters and may appear only once (7.1). Other codings are recognized
- * but not implemented: 501. */
+ * unknown. Empty items are refused, as in no other list, because two readers could count them
+ * differently. A Content-Length beside it is the classic way to smuggle a request, and is refused
+ * (RFC 9112 6.1). Chunked has no parameters and may appear only once (7.1). Other codings are
+ * recognized but not implemented: 501. */
 static int read_transfer_coding(struct http_request *r, const char *bytes)
 {
     struct http_list codings = { .request = r, .bytes = bytes, .name = HTTP_TRANSFER_ENCODING };
@@ -473,8 +476,7 @@ static void read_connection(struct http_request *r, const char *bytes)
 }
 
 /* Reads Expect: the client waits for "100 Continue" before it sends the body (RFC 9110 10.1.1). The
- * expectation is ignored in HTTP/1.0 and without a body. An empty item expects nothing (5.6.1.2).
- */
+ * expectation is ignored in HTTP/1.0 and without a body; an empty item is none (5.6.1.2). */
 static int read_expect(struct http_request *r, const char *bytes)
 {
     struct http_list expectations = { .request = r, .bytes = bytes, .name = HTTP_EXPECT };
@@ -487,15 +489,10 @@ static int read_expect(struct http_request *r, const char *bytes)
     return 1;
 }
 
-/* Returns the rule that too large a body breaks. */
-static int rule_of_size(const struct http_request *r)
-{
-    return r->method <= HTTP_HEAD ? REFUSE_BODY_UNEXPECTED : REFUSE_BODY_LENGTH;
-}
-
 /* Finds out what the fields of a complete head mean together. The size check comes last, so that a
- * request with an unclear body is refused for that reason, whatever length it claims. A GET or HEAD
- * may have only the chunked body of no bytes that proxies make from HTTP/2 (RFC 9110 9.3.1). */
+ * request with an unclear body is refused for that reason, whatever length it claims. The
+ * body of a GET or HEAD has no meaning (RFC 9110 9.3.1), so it may have no bytes: proxies that
+ * translate HTTP/2 send such a chunked body. */
 static int finish_head(struct http_request *r, const char *bytes)
 {
     int status = read_host(r, bytes);
@@ -508,10 +505,10 @@ static int finish_head(struct http_request *r, const char *bytes)
     if (status < 0)
         return status;
     read_connection(r, bytes);
-    if (r->method <= HTTP_HEAD)
+    if (r->method == HTTP_GET || r->method == HTTP_HEAD)
         r->max_body = 0;
     if (r->content_length > r->max_body)
-        return -rule_of_size(r);
+        return r->max_body > 0 ? -REFUSE_BODY_LENGTH : -REFUSE_BODY_UNEXPECTED;
     r->body_start = r->position;
     r->state = r->chunked ? CHUNK_LINE : BODY;
     return (int)r->body_start;
@@ -571,7 +568,7 @@ static int read_chunk_line(struct http_request *r, const char *bytes, size_t len
     if (r->overhead > HTTP_HEAD_MAX_BYTES)
         return -REFUSE_TRAILER_LENGTH;
     if (size > r->max_body - r->body_len)
-        return -rule_of_size(r);
+        return r->max_body > 0 ? -REFUSE_BODY_LENGTH : -REFUSE_BODY_UNEXPECTED;
     r->chunk_left = size;
     r->state = size > 0 ? CHUNK_DATA : TRAILERS;
     return 1;

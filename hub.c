@@ -467,8 +467,8 @@ static enum append append_payload(struct hub *hub, struct room *room, const stru
 
 /* Returns the message as this version would have published it, or unchanged if its frame would then
  * be larger than a POST's may be: then it might not fit into the ring. So its readers get what they
- * get for a new message, and its POST can be repeated. hub->body is scratch, as in hub_publish; if
- * out of memory, it has failed. */
+ * get for a new message, and its POST can be repeated. The price is a copy of each restored
+ * payload. hub->body is scratch, as in hub_publish; if out of memory, it has failed. */
 static struct stored renew(struct hub *hub, const struct stored *m)
 {
     struct stored renewed = *m;

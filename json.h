@@ -51,8 +51,9 @@ size_t json_line(struct span json, char *out);
  * Returns 1 and the string's raw text, 0 at the end, -1 if an element is not a string. */
 int json_next_string(struct span *rest, struct span *raw);
 
-/* Write `text`, which is UTF-8, as a JSON string, with what json_line escapes escaped. The second
- * writes no quotes, the third appends. `out` needs room for JSON_ESCAPED_MAX(text.len) bytes. */
+/* Write `text`, which is UTF-8, as a JSON string, in which U+0085, U+2028 and U+2029 are escaped,
+ * too. json_escape_inside writes no quotes; json_string_add appends to a buffer. `out` needs room
+ * for JSON_ESCAPED_MAX(text.len) bytes; the first two return the length. */
 #define JSON_ESCAPED_MAX(len) (6 * (len) + 2)
 size_t json_escape(struct span text, char *out);
 size_t json_escape_inside(struct span text, char *out);

@@ -34,6 +34,15 @@ struct span answer_field(const struct client *c, enum http_field name)
     return http_find(exchange_request(c), name, exchange_bytes(c));
 }
 
+bool answer_repeats(const struct client *c, enum http_field name)
+{
+    unsigned cursor = 0, count = 0;
+    struct span value;
+    while (http_next(exchange_request(c), name, exchange_bytes(c), &cursor, &value))
+        count++;
+    return count > 1;
+}
+
 bool answer_is_head(const struct client *c)
 {
     return exchange_request(c)->method == HTTP_HEAD;
@@ -42,9 +51,9 @@ bool answer_is_head(const struct client *c)
 /* Adds the fields of the Fetch Standard's "CORS protocol" if --cors is set. Vary is sent even if
  * the request has no Origin; otherwise a cache could give the answer to a page from another origin.
  * Credentials are allowed only for a listed origin, because browsers refuse them with "*", and "*"
- * means that the answer is for everyone. The exposed fields are those of errors, which scripts
- * cannot read otherwise: when to try again, what is wrong with the token, which methods there are.
- */
+ * means that the answer is for everyone. The exposed fields are those of errors and of parts of
+ * files, which scripts cannot read otherwise: when to try again, what is wrong with the token,
+ * which methods there are, which part of which version this is. */
 static void add_cors(const struct client *c)
 {
     if (!access_shares())
@@ -58,7 +67,8 @@ static void add_cors(const struct client *c)
     if (!span_equal(allowed, SPAN("*")))
         buffer_add(&head, SPAN("\r\nAccess-Control-Allow-Credentials: true"));
     buffer_add(
-        &head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After, WWW-Authenticate, Allow\r\n"));
+        &head, SPAN("\r\nAccess-Control-Expose-Headers: Retry-After, WWW-Authenticate, Allow, "
+                    "Accept-Ranges, Content-Range, ETag\r\n"));
 }
 
 /* Writes Connection only if its value is not the default: "close", or "keep-alive" for an HTTP/1.0

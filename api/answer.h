@@ -13,6 +13,9 @@
 /* Returns a field of the client's request; its `at` is NULL if the request has no such field. */
 struct span answer_field(const struct client *c, enum http_field name);
 
+/* Returns whether the client's request has a field more than once. */
+bool answer_repeats(const struct client *c, enum http_field name);
+
 bool answer_is_head(const struct client *c);
 
 /* Begins the head of an answer: status line, Date, Connection, CORS. Returns the buffer, to which

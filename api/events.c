@@ -102,16 +102,6 @@ static void add_ready(struct buffer *out, struct stream *stream, struct id newes
     stream_add_presence(stream, out);
 }
 
-/* Returns whether the request has the field Last-Event-ID more than once. */
-static bool repeats_id(const struct client *c)
-{
-    unsigned cursor = 0, count = 0;
-    struct span id;
-    while (http_next(exchange_request(c), HTTP_LAST_EVENT_ID, exchange_bytes(c), &cursor, &id))
-        count++;
-    return count > 1;
-}
-
 /* Reads where the stream begins. The Last-Event-ID field takes precedence over the parameter,
  * because a reconnecting EventSource sends both: the field, and the URL with which it first
  * started. Both take precedence over `history`; otherwise messages would come twice after a
@@ -127,7 +117,7 @@ static bool read_start(struct client *c, const struct parameters *p, struct star
         answer_problem(c, 400, "`history` must be a number of messages, for example history=50.");
         return false;
     }
-    if (repeats_id(c))
+    if (answer_repeats(c, HTTP_LAST_EVENT_ID))
         start->since = SINCE_UNKNOWN;
     else if (id.len > 0)
         start->since = id_parse(id, &start->id) ? SINCE_ID : SINCE_UNKNOWN;

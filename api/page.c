@@ -102,12 +102,13 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
  * file. Range counts only in a GET (RFC 9110 14.2), and only after If-None-Match (13.2.2). With
  * If-Range it counts only if the file is still the one of which the client has the other parts:
  * the comparison is strong, and a date never matches, because no file has a Last-Modified
- * (13.1.5). */
+ * (13.1.5). A server may ignore any Range (14.2), and so it does if one of the two is repeated. */
 static enum values_range find_part(
     const struct client *c, const char *etag, struct values_part *part)
 {
     struct span range = answer_field(c, HTTP_RANGE), condition = answer_field(c, HTTP_IF_RANGE);
-    if (answer_is_head(c) || range.at == NULL || has_current_copy(c, etag) ||
+    if (answer_is_head(c) || range.at == NULL || answer_repeats(c, HTTP_RANGE) ||
+        answer_repeats(c, HTTP_IF_RANGE) || has_current_copy(c, etag) ||
         (condition.at != NULL && !span_equal(condition, span_of(etag))))
         return RANGE_NONE;
     return values_range(range, part->len, part);
@@ -124,7 +125,7 @@ static void refuse_range(struct client *c, unsigned long long size)
 }
 
 /* Sends the part of a file that the head announces, and closes `file` or lets net/ close it after
- * sending. net/ sends from the descriptor's offset on, and a regular file has every offset. */
+ * sending. net/ sends from the descriptor's offset on. */
 static void send_part(struct client *c, int file, const struct values_part *part)
 {
     if (answer_is_head(c)) {
@@ -132,16 +133,20 @@ static void send_part(struct client *c, int file, const struct values_part *part
         answer_send(c, (struct span) { NULL, 0 });
         return;
     }
-    must(lseek(file, (off_t)part->from, SEEK_SET) >= 0);
+    if (part->from > 0 && lseek(file, (off_t)part->from, SEEK_SET) < 0) {
+        close(file);
+        client_fail(c); /* a file of a special filesystem, which can be read only from its start */
+        return;
+    }
     answer_send_file(c, file, part->len);
 }
 
 /* Answers with a file of --www, or with a part of it: a browser plays a video, and goes to another
  * place in it, by ranges. Takes over `file`. There is no Content-Security-Policy and no
  * Cross-Origin-Opener-Policy, because the author of the pages decides what they may run and which
- * windows they open. --cors invites other sites, so it also lets them embed the files, and read
- * what they need to ask for ranges. If the file shrinks while it is being sent, the connection is
- * closed, so that the client notices that bytes are missing. */
+ * windows they open. --cors invites other sites, so it also lets them embed the files. If the file
+ * shrinks while it is being sent, the connection is closed, so that the client notices that bytes
+ * are missing. */
 static void answer_www_file(struct client *c, int file, struct span path, const struct stat *st)
 {
     char etag[96];
@@ -149,10 +154,8 @@ static void answer_www_file(struct client *c, int file, struct span path, const 
     struct values_part part = { 0, size };
     files_etag(st, etag, sizeof etag);
     enum values_range range = find_part(c, etag, &part);
-    const char *policy =
-        access_shares() ? "Cross-Origin-Resource-Policy: cross-origin\r\n"
-                          "Access-Control-Expose-Headers: Accept-Ranges, Content-Range, ETag\r\n"
-                        : "Cross-Origin-Resource-Policy: same-origin\r\n";
+    const char *policy = access_shares() ? "Cross-Origin-Resource-Policy: cross-origin\r\n"
+                                         : "Cross-Origin-Resource-Policy: same-origin\r\n";
     if (range == RANGE_BEYOND) {
         close(file);
         refuse_range(c, size);

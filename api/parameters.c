@@ -77,6 +77,17 @@ bool parameters_decode(struct span *s, bool plus)
     return len >= 0;
 }
 
+/* Decodes a value, in place. A malformed id to resume from stays encoded, as a text that is no id,
+ * because it must not end an EventSource. Returns false if the value is malformed. */
+static bool decode_value(struct span name, struct span *value)
+{
+    struct span encoded = *value;
+    if (parameters_decode(value, true))
+        return true;
+    *value = encoded;
+    return span_equal(name, SPAN("last_event_id")) || span_equal(name, SPAN("lastEventId"));
+}
+
 bool parameters_read(struct client *c, struct parameters *p)
 {
     struct span query = http_span(exchange_request(c)->query, exchange_bytes(c)), name, value;
@@ -88,7 +99,7 @@ bool parameters_read(struct client *c, struct parameters *p)
             value = (struct span) { name.at + name.len, 0 };
         if (++count > URI_PARAMETERS_MAX)
             why = "The URL has more than 64 parameters; leave out those that are not needed.";
-        else if (!parameters_decode(&name, true) || !parameters_decode(&value, true))
+        else if (!parameters_decode(&name, true) || !decode_value(name, &value))
             why = "A % in the URL must be followed by two hexadecimal digits; write %25 for a % "
                   "itself.";
         else

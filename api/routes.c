@@ -81,9 +81,8 @@ static void get_rooms(struct client *c, const struct token *token)
 enum { HEALTH_DETAIL_BYTES = 1200 }; /* the keeper's two sentences */
 
 /* Answers GET /healthz, for load balancers and monitoring: 503 with the reason while messages
- * cannot be kept, 200 with a warning if something needs the operator. It needs neither a token nor
- * a
- * --host name, because a monitor has none: it sends the server's address in Host, or no Host. */
+ * cannot be kept, 200 with a warning if something needs the operator. It needs no token and no name
+ * of --host, because a monitor has none: it sends the server's address in Host. */
 static void get_health(struct client *c, const struct token *token)
 {
     const char *trouble = keeper->trouble(keeper), *warning = keeper->warning(keeper);
@@ -108,7 +107,8 @@ static void get_health(struct client *c, const struct token *token)
 
 /* ==== Routes and methods ===================================================================== */
 
-/* To add a URL, add a row above the last one. Every POST is for the first one. */
+/* To add a URL, add a row above the last one. /messages comes first, because every POST that
+ * succeeds is for it. */
 static const struct route routes[] = {
     { SPAN_INIT("/messages"), TAKES_GET | TAKES_POST, true, false, false, messages_get,
         messages_post },
@@ -155,7 +155,7 @@ static void answer_options(struct client *c, const struct route *route)
         buffer_printf(out,
             "Access-Control-Allow-Methods: %s\r\n"
             "Access-Control-Allow-Headers: Content-Type, Authorization, Idempotency-Key, "
-            "Last-Event-ID, Cache-Control, X-Requested-With\r\n"
+            "Last-Event-ID, Cache-Control, X-Requested-With, Range, If-Range\r\n"
             "Access-Control-Max-Age: 600\r\n",
             methods);
     buffer_add(out, SPAN("\r\n"));

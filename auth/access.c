@@ -103,7 +103,8 @@ const struct refusal *access_origin(const struct http_request *r, const char *by
 /* ==== Tokens ================================================================================= */
 
 /* Finds "Bearer TOKEN" (RFC 6750 2.1). Other schemes are ignored, because they can be meant for a
- * proxy. The find functions return a span of the request; `at` is NULL if there is no token. */
+ * proxy. The find functions return a span of the request, or of
+ * `decoded`; `at` is NULL if there is no token. */
 static struct span find_bearer(const struct http_request *r, const char *bytes)
 {
     struct span value = http_find(r, HTTP_AUTHORIZATION, bytes), scheme;

@@ -68,7 +68,7 @@ static bool normalise(struct span text, struct authority *a)
     unsigned long long number = 0;
     split_port(text, &host, &port);
     if (host.len == 0 || host.len >= sizeof a->host ||
-        (port.len > 0 && !span_number(port, PORT_MAX, &number)))
+        (port.len > 0 && (!span_number(port, PORT_MAX, &number) || number == 0)))
         return false;
     a->port = (unsigned)number;
     a->len = host.len;
@@ -97,7 +97,7 @@ static void drop_dot(struct span *host)
 /* ==== What the operator writes =============================================================== */
 
 /* Writes the rest of a sentence, and returns false. */
-__attribute__((format(printf, 2, 3))) static bool refuse(
+__attribute__((format(printf, 2, 3))) static bool say_why(
     char why[ORIGINS_WHY_BYTES], const char *format, ...)
 {
     va_list args;
@@ -163,9 +163,7 @@ static const char *read_authority(struct span text, struct authority *a)
     if (host.len == 0)
         return "has no host; write it like example.com";
     if (has_port && (!span_number(port, PORT_MAX, &number) || number == 0))
-        return "has no valid port after the colon; write a number from 1 to 65535, or leave out "
-               "the "
-               "colon";
+        return "has no valid port after the colon; write a number from 1 to 65535, or no colon";
     const char *why = scan_next_is(host, '[') ? NULL : check_name(host);
     if (why == NULL && !normalise(text, a))
         why = "has no IPv6 address in its brackets; write it like [2001:db8::1]";
@@ -220,9 +218,9 @@ static bool refuse_without_scheme(struct span text, char why[ORIGINS_WHY_BYTES])
     struct span rest;
     char host[ORIGINS_TEXT_BYTES];
     if (read_authority(cut_path(text, &rest), &a) != NULL)
-        return refuse(why, "is not an origin; write it like https://example.com");
+        return say_why(why, "is not an origin; write it like https://example.com");
     add_authority(host, 0, &a, 0);
-    return refuse(why, "has no scheme; write https://%s, or http://%s", host, host);
+    return say_why(why, "has no scheme; write https://%s, or http://%s", host, host);
 }
 
 /* Reads the rest of an origin whose scheme is neither http nor https. The program that made up the
@@ -266,22 +264,22 @@ bool origins_read(struct span text, char out[ORIGINS_TEXT_BYTES], char why[ORIGI
         return true;
     const char *wrong = check_words(text);
     if (wrong != NULL)
-        return refuse(why, "%s", wrong);
+        return say_why(why, "%s", wrong);
     if (!take_scheme(&rest, scheme))
         return refuse_without_scheme(text, why);
     if (strcmp(scheme, "ws") == 0 || strcmp(scheme, "wss") == 0 || strcmp(scheme, "file") == 0)
-        return refuse(why, "is not the origin of a page; write the one that is in the browser's "
-                           "address bar, like https://example.com");
+        return say_why(why, "is not the origin of a page; write the one that is in the browser's "
+                            "address bar, like https://example.com");
     struct span authority = cut_path(rest, &path);
     size_t len = print_into(out, ORIGINS_TEXT_BYTES, "%s://", scheme);
     unsigned standard = standard_port(scheme);
     wrong = standard > 0 ? read_authority(authority, &a) : read_foreign(authority, out, len);
     if (wrong != NULL)
-        return refuse(why, "%s", wrong);
+        return say_why(why, "%s", wrong);
     if (standard > 0)
         add_authority(out, len, &a, standard);
     if (path.len > 0 && !span_equal(path, SPAN("/"))) /* "https://example.com/" is often pasted */
-        return refuse(why, "has a path, but an origin has none; write %s", out);
+        return say_why(why, "has a path, but an origin has none; write %s", out);
     return true;
 }
 
@@ -291,25 +289,25 @@ bool origins_read_host(struct span text, char out[ORIGINS_TEXT_BYTES], char why[
     struct authority a;
     struct span rest = text, path;
     if (span_find(text, '*') < text.len)
-        return refuse(why, "has a wildcard, but there are none here; write each host, or leave "
-                           "--host out to answer for all");
+        return say_why(why, "has a wildcard, but there are none here; write each host, or leave "
+                            "--host out to answer for all");
     bool is_url = take_scheme(&rest, scheme);
     const char *wrong = read_authority(cut_path(rest, &path), &a);
     if (wrong != NULL)
-        return refuse(why, "%s", wrong);
+        return say_why(why, "%s", wrong);
     struct span host = host_of(&a);
     drop_dot(&host);
     a.len = host.len;
     add_authority(out, 0, &a, 0);
     if (is_url || path.len > 0)
-        return refuse(why, "is a URL; write only its host: %s", out);
+        return say_why(why, "is a URL; write only its host: %s", out);
     return true;
 }
 
 /* ==== What requests have ===================================================================== */
 
 /* Takes `piece` off the front of `*s`. Returns false if it is not there. */
-static bool take(struct span *s, struct span piece)
+static bool take_text(struct span *s, struct span piece)
 {
     if (s->len < piece.len || !span_equal_nocase((struct span) { s->at, piece.len }, piece))
         return false;
@@ -321,9 +319,9 @@ static bool take(struct span *s, struct span piece)
  * is there. "null" has no scheme. */
 static unsigned take_http(struct span *origin)
 {
-    return take(origin, SPAN("http://"))    ? HTTP_PORT
-           : take(origin, SPAN("https://")) ? HTTPS_PORT
-                                            : 0;
+    return take_text(origin, SPAN("http://"))    ? HTTP_PORT
+           : take_text(origin, SPAN("https://")) ? HTTPS_PORT
+                                                 : 0;
 }
 
 /* Returns whether two authorities are the same, if a port is left out that is `standard`. */

@@ -12,6 +12,9 @@ static const struct refusal refusals[REFUSE_COUNT] = {
     [REFUSE_TLS] = { 400, "",
         "This port speaks HTTP, not TLS; use http:// instead of https://, or connect to the "
         "proxy that terminates TLS." },
+    [REFUSE_PROXY] = { 400, "",
+        "This port does not speak the PROXY protocol; take send-proxy or proxy_protocol out of the "
+        "proxy, and let it send X-Forwarded-For." },
     [REFUSE_METHOD] = { 400, "",
         "A request begins with a method, such as GET or POST, and a space (RFC 9112 3)." },
     [REFUSE_URL_MISSING] = { 400, "",
@@ -69,7 +72,8 @@ static const struct refusal refusals[REFUSE_COUNT] = {
         "HTTP/1.0 has no Transfer-Encoding; send Content-Length, or use HTTP/1.1 (RFC 9112 "
         "6.1)." },
     [REFUSE_CODING_ORDER] = { 400, "",
-        "The last transfer coding must be chunked, named once and without parameters (RFC 9112 "
+        "The last transfer coding must be chunked, named once, without parameters and empty items "
+        "(RFC 9112 "
         "6.1, 7.1)." },
     [REFUSE_CODING_UNKNOWN] = { 501, "",
         "The only transfer coding that this server supports is chunked; use that or none." },
@@ -99,12 +103,14 @@ const struct refusal *refusal_get(int why)
     return &refusals[why];
 }
 
-/* Recognizes a TLS handshake by its first byte (RFC 8446 5.1), because https:// with the port of
- * this server is the most common mistake. */
+/* Recognizes a TLS handshake by its first byte (RFC 8446 5.1), and version 2 of the PROXY protocol
+ * by the NUL after its empty lines, because these are common mistakes. */
 int refusal_of_start(char c)
 {
     if (c == 0x16)
         return REFUSE_TLS;
+    if (c == '\0')
+        return REFUSE_PROXY;
     return c == '\n' ? REFUSE_BARE_LF : REFUSE_METHOD;
 }
 

@@ -15,6 +15,7 @@ struct refusal {
 enum refuse {
     REFUSE_NONE,
     REFUSE_TLS,
+    REFUSE_PROXY,
     REFUSE_METHOD,
     REFUSE_URL_MISSING,
     REFUSE_URL_CHARACTER,

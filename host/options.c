@@ -28,11 +28,11 @@
 enum kind {
     KIND_FLAG,   /* bool, without a value */
     KIND_STRING, /* const char * */
-    KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment. The lists: */
-    KIND_ROOMS,
+    KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment */
+    KIND_ROOMS,  /* a list of rooms */
     KIND_ORIGINS,
     KIND_HOSTS,
-    KIND_NETWORKS, /* the last list, see is_list() */
+    KIND_NETWORKS, /* the last kind of list: see is_list() */
     KIND_COUNT,    /* uint64_t, like sizes and times; set_initial() relies on this order */
     KIND_SIZE,     /* in bytes */
     KIND_TIME,     /* in milliseconds */
@@ -330,9 +330,8 @@ static void check_network(const char *source, const char *text)
         return;
     if (!network_parse_loosely(span_of(text), &meant))
         options_fail(source,
-            "\"%s\" is not a network; write it like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32, or "
-            "write "
-            "unix for unix sockets",
+            "\"%s\" is not a network; write it like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32; unix "
+            "means unix sockets",
             text);
     bool v6 = strchr(text, ':') != NULL;
     (v6 ? address_print_v6 : address_print)(&meant.first, first);

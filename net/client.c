@@ -38,6 +38,8 @@ enum {
     LINGER_BYTES = 65536,    /* what a client may still send after its last answer */
 };
 
+_Static_assert(DEADLINE_COUNT - DEADLINE_POLL == CLIENT_POLL_MAX_SECONDS, "a queue per length");
+
 static const struct net_settings *settings;
 static const struct handlers *known_handlers[CLIENT_HANDLERS_MAX]; /* NULL after the last */
 static struct hub *hub;

@@ -26,10 +26,10 @@ static uint64_t used_polls; /* bit n: the queue DEADLINE_POLL + n may have clien
 
 _Static_assert(DEADLINE_COUNT - DEADLINE_POLL <= 64, "one bit per queue");
 
-/* Sets the timeouts. A head must arrive within 10 s, in whatever pieces, and a body within 30 s. An
- * answer may stall for 30 s and a stream for 60 s: a client that reads slowly may stay, a client
- * that reads nothing may not. A second of lingering is a few round trips, enough for the answer to
- * arrive. */
+/* Sets the timeouts. A head must arrive within 10 s, in whatever pieces, and 64 KiB of a body
+ * within 30 s. An answer may stall for 30 s and a stream for 60 s: a client that reads slowly may
+ * stay, a client that reads nothing may not. A second of lingering is a few round trips, enough for
+ * the answer to arrive. */
 void deadline_start(int64_t heartbeat_ms, int64_t keep_alive_ms)
 {
     const int64_t given[DEADLINE_POLL] = {

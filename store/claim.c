@@ -188,16 +188,18 @@ void claim_file(struct journal *j, const char *path)
     check_mount(j->path);
 }
 
-/* Needs the lock, which is beside the file, or a folder where it can be created. */
+/* Needs the lock, which is beside the file that a link leads to, or a folder where it can be
+ * created. */
 void claim_check(const char *path)
 {
     uint64_t size;
     check_path(path);
     if (access(path, F_OK) == 0)
         close(open_file(path, 0, &size));
-    char *copy = path_with(path, ""), *lock = path_with(path, ".lock");
-    if (access(access(lock, F_OK) == 0 ? lock : dirname(copy), W_OK) < 0)
+    char *real = access(path, F_OK) == 0 ? real_path(path) : path_with(path, "");
+    char *lock = path_with(real, ".lock");
+    if (access(access(lock, F_OK) == 0 ? lock : dirname(real), W_OK) < 0)
         claim_refuse(path, strerror(errno));
-    free(copy);
+    free(real);
     free(lock);
 }

@@ -85,7 +85,7 @@ END
     same "$written: $(field Access-Control-Allow-Origin)" "$written: ${written%/}"
     accepts '{"message":"x"}' -H "Origin: $sent"
   done < <(origins)
-  for sent in http://one.example https://one.example. https://one.example:8443 https://one.example:80 http://two.example:443 \
+  for sent in http://one.example https://one.example. https://one.example:8443 https://one.example:80 https://one.example:0 http://two.example:443 \
     https://four.example http://five.example https://dot.example https://six.example.evil https://evil.six.example \
     'http://[::1]' 'http://[::1]:30001' 'http://[2001:db8::1]' 'https://[2001:db8::3]' http://192.0.2.7:81 https://192.0.2.7 \
     http://192.0.2.1 null https:// https://: 'https://[' 'https://[]' 'https://[::1' one.example https://one.example@evil.example \
@@ -369,7 +369,7 @@ proxy.example | write it like 10.0.0.0/8
 127.0.0.1:80 | write it like 10.0.0.0/8
 [::1] | write it like 10.0.0.0/8
 10.0.0.0/33 | write it like 10.0.0.0/8
-UNIX | write unix
+UNIX | unix means unix sockets
 10.0.0.0/8,127.0.0.1 | repeat the option
 END
 }
@@ -419,7 +419,9 @@ END
   chmod 755 . theirs
   : >theirs/journal
   chmod 644 theirs/journal
-  for option in '--journal theirs/journal' '--journal theirs/new' '--listen unix:theirs/socket'; do
+  ln -s theirs/journal link # its lock would be beside the journal, not beside the link
+  mkdir ours && chown 65534 ours && ln -s "$PWD/link" ours/link
+  for option in '--journal theirs/journal' '--journal theirs/new' '--journal ours/link' '--listen unix:theirs/socket'; do
     # shellcheck disable=SC2086
     run -1 setpriv --reuid 65534 --regid 65534 --clear-groups "$SSECHAT" --check $option
     contains "$output" "ssechat: ${option%% *} "

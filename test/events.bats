@@ -289,6 +289,13 @@ END
   listen stream '' -H "Last-Event-ID: $ID" -H "Last-Event-ID: $ID"
   same "$(events_of stream gap '[.data.after, .data.reason]')" '[null,"unknown"]'
   same "$(said stream)" one
+  # So is a parameter with a % that encodes nothing.
+  for query in last_event_id=%zz last_event_id=1-%3 lastEventId=1-1%; do
+    listen stream "$query"
+    same "$(events_of stream gap '[.data.after, .data.reason]')" '[null,"unknown"]'
+  done
+  # A field that matters only to files does not matter to a stream.
+  listen stream '' -H 'Range: bytes=0-' -H 'Range: bytes=1-' -H 'If-Range: "a"' -H 'If-Range: "b"'
 }
 
 @test "a stream that resumes from the id of ready misses nothing, not even the first message" {

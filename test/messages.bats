@@ -750,7 +750,7 @@ END
   same "$(field Access-Control-Allow-Origin)" https://app.example
   contains "$(field Access-Control-Allow-Methods)" POST
   same "$(field Access-Control-Allow-Headers)" \
-    'Content-Type, Authorization, Idempotency-Key, Last-Event-ID, Cache-Control, X-Requested-With'
+    'Content-Type, Authorization, Idempotency-Key, Last-Event-ID, Cache-Control, X-Requested-With, Range, If-Range'
   contains "$(field Vary)" Origin
   ask /messages -X OPTIONS -H 'Origin: https://evil.example' -H 'Access-Control-Request-Method: POST'
   same "$(field Access-Control-Allow-Origin)$(field Access-Control-Allow-Methods)" ''
@@ -760,7 +760,7 @@ END
 @test "a page of a --cors origin may read the fields of errors" {
   start_server --cors https://app.example --post-rate 1
   ask /nothing -X POST -H 'Origin: https://app.example'
-  same "$(field Access-Control-Expose-Headers)" 'Retry-After, WWW-Authenticate, Allow'
+  same "$(field Access-Control-Expose-Headers)" 'Retry-After, WWW-Authenticate, Allow, Accept-Ranges, Content-Range, ETag'
   ask /nothing -X POST -H 'Origin: https://evil.example'
   same "$(field Access-Control-Expose-Headers)" ''
 }

@@ -545,6 +545,27 @@ END
   ask /digits.txt -r 2-3 -H 'Origin: https://app.example'
   same "$STATUS $(field Access-Control-Allow-Origin)" '206 https://app.example'
   contains "$(field Access-Control-Expose-Headers)" 'Accept-Ranges, Content-Range, ETag'
+  ask /digits.txt -r 10- -H 'Origin: https://app.example'
+  same "$STATUS $(field Content-Range)" '416 bytes */10'
+  contains "$(field Access-Control-Expose-Headers)" 'Content-Range'
+}
+
+@test "a repeated Range or If-Range is ignored" {
+  start_digits
+  ask /digits.txt -H 'Range: bytes=2-3' -H 'Range: bytes=4-5'
+  same "$STATUS $BODY" '200 0123456789'
+  ask /digits.txt
+  tag=$(field ETag)
+  ask /digits.txt -H 'Range: bytes=2-3' -H "If-Range: $tag" -H "If-Range: $tag"
+  same "$STATUS $BODY" '200 0123456789'
+}
+
+@test "a file that has no offsets is sent complete, and a part of it closes only that connection" {
+  start_digits
+  fault lseek error=ESPIPE
+  same "$(status_of /digits.txt)" 200
+  curl -sS -m 20 -r 2-3 "$URL/digits.txt" || same "$?" 52
+  same "$(status_of /digits.txt)" 200
 }
 
 @test "the page in the binary is always sent complete" {
