@@ -8,6 +8,7 @@
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2153,SC2154
 #
 # seconds: 170
+# build: plain
 # long: three more proxies, and silence for longer than a minute
 
 bats_require_minimum_version 1.5.0
@@ -229,21 +230,52 @@ shows_the_page() {
   behind "nginx haproxy caddy $(scaled '' apache)" shows_the_page
 }
 
-# The doctor's curl reads no .curlrc.
-is_healthy() {
-  start_behind "$1" --heartbeat 1 --post-rate 5 --max-streams-per-ip 64
+leads_to_https() {
+  start_behind "$1"
+  same "$(curl -sS -m 30 -o /dev/null -w '%{http_code} %{redirect_url}' -H 'Host: chat.example' \
+    "http://127.0.0.2:$PROXY_PORT/events?room=x")" '301 https://chat.example/events?room=x'
+}
+
+@test "http leads to https" {
+  behind "nginx haproxy $(scaled '' 'apache lighttpd')" leads_to_https
+}
+
+# ---- The doctor ----
+
+# Starts the doctor in the background. Its curl reads no .curlrc.
+start_doctor() { # [options]
   mkdir bin
   printf '#!/bin/sh\nexec %s "$@" --resolve %s\n' "$(command -v curl)" "chat.example:$PROXY_PORT:127.0.0.1" >bin/curl
   chmod +x bin/curl
-  PATH=$PWD/bin:$PATH run "$ROOT/dist/ssechat-doctor" --quick "$URL"
-  printf '%s\n' "$output"
-  same "$status" 0
-  lacks "$output" FAULT
-  contains "$output" 'ok     buffering'
+  PATH=$PWD/bin:$PATH "$ROOT/dist/ssechat-doctor" --interface 127.0.0.2 "$@" "$URL" >doctor 2>&1 3>&- &
+  DOCTOR=$!
+  CLIENTS+=("$DOCTOR")
 }
 
+# All proxies are checked at the same time.
 @test "ssechat-doctor finds nothing wrong" {
-  behind "$ALL" is_healthy
+  local options doctors=() check
+  read -ra options <<<"$(scaled '--idle 5' '')"
+  for PROXY in $ALL; do
+    mkdir "$BATS_TEST_TMPDIR/$PROXY"
+    cd "$BATS_TEST_TMPDIR/$PROXY"
+    start_behind "$PROXY" --heartbeat 1 --post-rate 5 --max-streams-per-ip 64
+    start_doctor "${options[@]}"
+    doctors+=("$DOCTOR $PROXY")
+  done
+  for PROXY in "${doctors[@]}"; do
+    read -r DOCTOR PROXY <<<"$PROXY"
+    cd "$BATS_TEST_TMPDIR/$PROXY"
+    CLIENT_STATUS=0
+    wait "$DOCTOR" || CLIENT_STATUS=$?
+    cat doctor
+    same "$CLIENT_STATUS" 0
+    for check in post buffering cache second resume resume-url body forged address idle poll; do
+      grep -q "^ok     $check " doctor
+    done
+    # lighttpd closes a connection after 5 seconds without a request.
+    grep -qE "^(ok    |note  ) kept " doctor
+  done
 }
 
 # ---- HTTP/2 ----
@@ -306,7 +338,9 @@ shares_server_connections() {
   before=$(ended)
   curl -sS -m 30 -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/json' -d '{"message":"x"}' \
     "$URL/messages?[1-5]" >seen
-  same "$(paste -sd ' ' seen) $(($(ended) - before))" '201 201 201 201 201 0'
+  same "$(paste -sd ' ' seen)" '201 201 201 201 201'
+  # A connection for each request would make it 5. A health check of HAProxy can leave one.
+  between $(($(ended) - before)) 0 3
 }
 
 @test "the requests of a client share a connection to the server" {
@@ -368,6 +402,7 @@ start_clients() {
 is_away() {
   post '{"message":"x"}'
   contains '502 503' "$STATUS"
+  lacks "$(field Content-Type)" text/event-stream
   ask /events
   case $1 in
   apache | lighttpd) same "$STATUS" 503 ;;

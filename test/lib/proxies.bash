@@ -3,11 +3,26 @@
 # in dist/ and the blocks in docs/proxies.md. Only names of files, ports and users are replaced.
 # Load lib/helper first.
 #
-# Each proxy has its own process in the foreground, its own folder and a port on loopback. It ends
-# with the test. Services that Debian runs from the same packages are not used.
+# Each proxy has its own process in the foreground, its own folder and a port on loopback: its port
+# 443 becomes that port of 127.0.0.1, and its port 80 the same port of 127.0.0.2. It ends with the
+# test. Services that Debian runs from the same packages are not used.
 
 PATH=$PATH:/usr/sbin # where Debian installs most proxies
 PROXY=               # the proxy that was started last
+
+# Sets PROXY_PORT to a port at which nothing listens, on any address.
+pick_port() {
+  until
+    PROXY_PORT=$((10000 + RANDOM % 20000))
+    [ -z "$(ss -tlnH "sport = :$PROXY_PORT")" ]
+  do :; done
+}
+
+# Succeeds if the process listens at PROXY_PORT: has_port PID. Another program could have taken the port
+# since pick_port, and would answer in its place.
+has_port() {
+  ss -tlnpH "sport = :$PROXY_PORT" | grep -q "pid=$1,"
+}
 
 # Starts a proxy in front of the server: start_proxy NAME. Sets PROXY, PROXY_PORT, PROXY_PID and
 # URL, the proxy's URL; SERVER_URL stays the server's. From then on curl knows the proxy's name and
@@ -24,7 +39,7 @@ start_proxy() {
   make_certificate
   SERVER_URL=$URL
   for attempt in {1..20}; do
-    PROXY_PORT=$((10000 + RANDOM % 20000))
+    pick_port
     URL=https://chat.example:$PROXY_PORT
     [ "$PROXY" != varnish ] || URL=${URL/https:/http:}
     rm -rf "$PROXY" # a folder in the test's folder
@@ -34,8 +49,8 @@ start_proxy() {
     "run_$PROXY" </dev/null >"$PROXY/output" 2>&1 3>&- &
     PROXY_PID=$!
     CLIENTS+=("$PROXY_PID")
-    eventually "! kill -0 $PROXY_PID 2>/dev/null || curl -sf $URL/healthz"
     # If the port is taken, the proxy gives up.
+    eventually "! kill -0 $PROXY_PID 2>/dev/null || { has_port $PROXY_PID && curl -sf $URL/healthz; }"
     ! kill -0 "$PROXY_PID" 2>/dev/null || return 0
     unset 'CLIENTS[-1]'
   done
@@ -43,8 +58,7 @@ start_proxy() {
   return 1
 }
 
-# Makes a certificate for chat.example, once for each suite, and copies it to the test's folder. Without
-# a certificate of its own, a test could mistake another program's port for its proxy.
+# Makes a certificate for chat.example, once for each suite, and copies it to the test's folder.
 make_certificate() {
   local folder=$BATS_FILE_TMPDIR/certificate
   if [ ! -d "$folder" ]; then
@@ -85,11 +99,12 @@ is_root() {
 
 # ---- nginx ----
 
-# The site is included as Debian's nginx.conf does it. Its IPv6 address becomes a unix socket,
+# The site is included as Debian's nginx.conf does it. Its IPv6 addresses become unix sockets,
 # because a machine can lack IPv6. UPSTREAM is set if the server listens on a unix socket.
 write_nginx() {
   CONFIG=$(<"$ROOT/dist/nginx.conf")
-  replace 'listen 443 ' "listen 127.0.0.1:$PROXY_PORT " '[::]:443' unix:nginx/socket \
+  replace 'listen 80;' "listen 127.0.0.2:$PROXY_PORT;" '[::]:80' unix:nginx/plain \
+    'listen 443 ' "listen 127.0.0.1:$PROXY_PORT " '[::]:443' unix:nginx/socket \
     /etc/ssl/certs/chat.example.pem "$PWD/cert" /etc/ssl/private/chat.example.key "$PWD/key" \
     127.0.0.1:8080 "${UPSTREAM:-${SERVER_URL#http://}}"
   printf '%s\n' "$CONFIG" >nginx/site
@@ -121,7 +136,8 @@ run_nginx() {
 # A second file makes HAProxy tell how it sees the server: see health.
 write_haproxy() {
   CONFIG=$(<"$ROOT/dist/haproxy.cfg")
-  replace 'bind :443 ' "bind 127.0.0.1:$PROXY_PORT " /etc/haproxy/chat.example.pem "$PWD/both" \
+  replace ':::80 v4v6' "127.0.0.2:$PROXY_PORT" ':::443 v4v6' "127.0.0.1:$PROXY_PORT" \
+    /etc/haproxy/chat.example.pem "$PWD/both" \
     127.0.0.1:8080 "${SERVER_URL#http://}"
   is_root || replace '    user haproxy' '' '    group haproxy' ''
   printf '%s\n' "$CONFIG" >haproxy/conf
@@ -142,7 +158,7 @@ run_haproxy() {
 health() {
   curl -s --unix-socket haproxy/socket 'http://x/;csv' |
     awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
-      $2 == "ssechat" { print $at["status"], $at["check_status"], $at["check_code"] }'
+      $1 == "ssechat" && $2 == "ssechat" { print $at["status"], $at["check_status"], $at["check_code"] }'
 }
 
 # ---- Caddy ----
@@ -173,13 +189,13 @@ run_caddy() {
 write_apache() {
   local name modules=/etc/apache2/mods-available
   CONFIG=$(block apache)
-  replace '*:443' "127.0.0.1:$PROXY_PORT" /etc/ssl/certs/chat.example.pem "$PWD/cert" \
+  replace '*:80' "127.0.0.2:$PROXY_PORT" '*:443' "127.0.0.1:$PROXY_PORT" /etc/ssl/certs/chat.example.pem "$PWD/cert" \
     /etc/ssl/private/chat.example.key "$PWD/key" http://127.0.0.1:8080 "$SERVER_URL"
   {
     printf '%s\n' "ServerRoot $PWD/apache" "DefaultRuntimeDir $PWD/apache" "PidFile $PWD/apache/pid" \
       "ErrorLog $PWD/apache/log" 'User www-data' 'Group www-data' 'ServerName localhost' \
-      "Listen 127.0.0.1:$PROXY_PORT"
-    for name in mpm_event authz_core setenvif filter deflate reqtimeout socache_shmcb ssl http2 proxy proxy_http; do
+      "Listen 127.0.0.1:$PROXY_PORT" "Listen 127.0.0.2:$PROXY_PORT"
+    for name in mpm_event alias authz_core setenvif filter deflate reqtimeout socache_shmcb ssl http2 proxy proxy_http; do
       echo "Include $modules/$name.load"
     done
     for name in mpm_event deflate reqtimeout; do
@@ -196,14 +212,15 @@ run_apache() {
 
 # ---- lighttpd ----
 
-# The address outside the block is Debian's port 80; here it is a unix socket.
+# The address outside the block is Debian's port 80. The IPv6 address becomes a third one of this machine,
+# because a machine can lack IPv6.
 write_lighttpd() {
   CONFIG=$(block lighttpd)
-  replace '":443"' "\"127.0.0.1:$PROXY_PORT\"" /etc/lighttpd/chat.example.pem "$PWD/both" \
+  replace '":443"' "\"127.0.0.1:$PROXY_PORT\"" '"[::]:443"' "\"127.0.0.3:$PROXY_PORT\"" /etc/lighttpd/chat.example.pem "$PWD/both" \
     '"port" => 8080' "\"port\" => ${SERVER_URL##*:}"
   {
-    printf '%s\n' "server.document-root = \"$PWD/lighttpd\"" "server.bind = \"$PWD/lighttpd/socket\"" \
-      "server.errorlog = \"$PWD/lighttpd/log\"" 'server.modules = ()'
+    printf '%s\n' "server.document-root = \"$PWD/lighttpd\"" "server.bind = \"127.0.0.2\"" \
+      "server.port = $PROXY_PORT" "server.errorlog = \"$PWD/lighttpd/log\"" 'server.modules = ( "mod_redirect" )'
     sed -n '/^server.http-parseopts/,/^)/p' /etc/lighttpd/lighttpd.conf
     printf '%s\n' "$CONFIG"
   } >lighttpd/conf
