@@ -15,8 +15,7 @@ bats_require_minimum_version 1.5.0
 
 load lib/helper
 load lib/token
-
-PATH=$PATH:/usr/sbin # where Debian installs the proxies
+load lib/proxies
 
 GOOD='proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'
 
@@ -27,20 +26,19 @@ start_chat() {
 
 # Starts a proxy on a free port, and sets URL to the proxy's URL. `configure`, which the caller
 # defines, writes its configuration for a port.
-start_proxy() { # COMMAND...
-  local pid port
+start_configured() { # COMMAND...
+  local pid
   for _ in {1..20}; do
-    port=$((10000 + RANDOM % 20000))
-    configure "$port"
+    pick_port
+    configure "$PROXY_PORT"
     "$@" </dev/null >proxy.log 2>&1 3>&- &
     pid=$!
-    # If the port is taken, the proxy gives up, and an answer from that port is another program's.
-    eventually "! kill -0 $pid 2>/dev/null || curl -sk -o /dev/null $SCHEME://127.0.0.1:$port/healthz"
-    if kill -0 "$pid" 2>/dev/null; then
-      CLIENTS+=("$pid")
-      URL=$SCHEME://127.0.0.1:$port
-      return 0
-    fi
+    CLIENTS+=("$pid")
+    URL=$SCHEME://127.0.0.1:$PROXY_PORT
+    # If the port is taken, the proxy gives up.
+    eventually "! kill -0 $pid 2>/dev/null || { has_port $pid && curl -sk -o /dev/null $URL/healthz; }"
+    ! kill -0 "$pid" 2>/dev/null || return 0
+    unset 'CLIENTS[-1]'
   done
   cat proxy.log >&2
   return 1
@@ -75,7 +73,7 @@ http {
 }
 END
   }
-  start_proxy nginx -p "$PWD" -e nginx/log -c nginx/conf
+  start_configured nginx -p "$PWD" -e nginx/log -c nginx/conf
 }
 
 # Starts HAProxy in front of the server, with lines for its frontend, its backend and its timeouts.
@@ -86,7 +84,7 @@ haproxy_with() { # [LINES [TIMEOUTS]]
     printf '%s\n' defaults 'mode http' 'timeout connect 5s' 'timeout client 1h' "$timeouts" \
       'listen chat' "bind 127.0.0.1:$1" 'option forwardfor' "$lines" "server chat $chat" >haproxy.conf
   }
-  start_proxy haproxy -db -f haproxy.conf
+  start_configured haproxy -db -dR -f haproxy.conf
 }
 
 # Runs the doctor and checks its exit status: diagnose STATUS [options]. Sets FAULTS to the names of
@@ -222,7 +220,7 @@ END
   contains "$output" 'gets 504 from the proxy before ssechat answers after 5 seconds'
 }
 
-@test "nginx gives up a held request although heartbeats keep streams open" {
+@test "nginx gives up a held request even though heartbeats keep streams open" {
   start_chat
   nginx_with "$GOOD proxy_read_timeout 3s;"
   finds poll 'gets 504 from the proxy' 'nginx: proxy_read_timeout 1h;' --idle 5
@@ -277,9 +275,15 @@ END
 
 @test "the server does not know its proxy" {
   start_server --post-rate 5 --max-streams-per-ip 64
+  local chat=$URL
   nginx_with "$GOOD"
   finds address 'counts this client as 127.0.0.1, which is not an address of this machine' \
     'ssechat: --trust-proxy 127.0.0.1' --quick
+  contains "$output" 'nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;'
+  URL=$chat
+  haproxy_with
+  finds address 'counts this client as 127.0.0.1, which is not an address of this machine' 'HAProxy: option forwardfor' --quick
+  lacks "$output" if-none
 }
 
 @test "nginx answers from a cache" {
@@ -379,7 +383,7 @@ http-request set-header Host chat.internal'
   URL=http://127.0.0.1:1
   diagnose 3
   contains "$output" 'Nothing accepts connections there'
-  URL=http://nothing.invalid
+  URL=http://$(times 64 x).example # a label has at most 63 letters, so no name server is asked
   diagnose 3
   contains "$output" 'The name in the address is not known'
   URL=$chat

@@ -278,6 +278,111 @@ start_doctor() { # [options]
   done
 }
 
+# Prints the doctor's lines to change for a proxy which have directives, each behind the name of its fault.
+lines_to_change() { # PROXY
+  sed -n '/^fixes() {/,/^END/'"s/^\([a-z-]*\) $1 /\1 /p" "$ROOT/dist/ssechat-doctor" |
+    grep -vE '^[a-z-]+ (remove|take|do not|load) '
+}
+
+# Prints the directives of such a line: what is before four spaces, and what is in backticks after them.
+directives() {
+  printf '%s\n' "${1%%    *}"
+  [[ $1 != *'    '* ]] || grep -o '`[^`]*`' <<<"${1#*    }" | tr -d '`'
+}
+
+# Lets a proxy read a small configuration with each of its lines: accepts_lines PROXY NAME, where NAME is
+# the doctor's. `read_PROXY FAULT DIRECTIVES` knows where the directives go.
+accepts_lines() {
+  local fault line count=0
+  while read -r fault line; do
+    printf '%s %s: %s\n' "$2" "$fault" "$line"
+    "read_$1" "$fault" "$(directives "$line")"
+    count=$((count + 1))
+  done < <(lines_to_change "$2")
+  [ "$count" -gt 0 ]
+}
+
+read_nginx() {
+  local upstream='' location='proxy_pass http://chat;'
+  case $1 in
+  kept) upstream=$2 ;;
+  query) location=$2 ;;
+  *) location+=$2 ;;
+  esac
+  echo "pid pid; events {} http { access_log off; upstream chat { server 127.0.0.1:8080; $upstream }
+    server { listen unix:socket; location / { $location } } }" >conf
+  nginx -t -q -p "$PWD" -e log -c conf
+}
+
+read_haproxy() {
+  local defaults='' server=''
+  case $1 in
+  kept) server=$2 ;;
+  *) defaults=$2 ;;
+  esac
+  printf '%s\n' defaults 'mode http' 'timeout connect 5s' 'timeout client 1m' 'timeout server 1m' "$defaults" \
+    'listen chat' "bind unix@$PWD/socket" "server chat 127.0.0.1:8080 $server" >conf
+  haproxy -c -q -f conf
+}
+
+read_caddy() {
+  local site='' proxy=''
+  case $1 in
+  buffering) proxy=$2 ;;
+  *) site=$2 ;;
+  esac
+  printf '%s\n' 'http://:8080 {' "$site" 'reverse_proxy 127.0.0.1:8080 {' "$proxy" '}' '}' >conf
+  HOME=$PWD caddy validate --config conf --adapter caddyfile
+}
+
+read_apache() {
+  local name
+  {
+    printf '%s\n' "ServerRoot $PWD" "DefaultRuntimeDir $PWD" 'ServerName localhost' "ErrorLog $PWD/log"
+    for name in mpm_event authz_core setenvif cache proxy proxy_http; do
+      echo "Include /etc/apache2/mods-available/$name.load"
+    done
+    printf '%s\n' "$2"
+  } >conf
+  apache2 -t -f "$PWD/conf"
+}
+
+read_lighttpd() {
+  local line global='' server=''
+  while read -r line; do
+    case $line in
+    '"'*) server+=", $line" ;;
+    *) global+=$line$'\n' ;;
+    esac
+  done <<<"$2"
+  printf '%s\n' "server.document-root = \"$PWD\"" 'server.modules = ( "mod_proxy" )' "$global" \
+    "proxy.server = ( \"\" => (( \"host\" => \"127.0.0.1\", \"port\" => 8080 $server )) )" >conf
+  same "$(lighttpd -tt -f conf 2>&1)" '' # it only warns about unknown names
+}
+
+read_varnish() {
+  local backend='' receive='' fetched=''
+  case $1 in
+  timeout) backend=$2 ;;
+  compression) fetched=$2 ;;
+  *) receive=$2 ;;
+  esac
+  echo "vcl 4.1; backend chat { .host = \"127.0.0.1\"; $backend } sub vcl_recv { $receive }
+    sub vcl_backend_response { $fetched }" >conf
+  varnishd -j none -C -f "$PWD/conf" >varnish.log 2>&1 || { cat varnish.log && false; }
+}
+
+@test "the proxies accept the lines that the doctor says" {
+  accepts_lines nginx nginx
+  accepts_lines haproxy HAProxy
+  accepts_lines caddy Caddy
+  if [ "${LONG:-}" = 1 ]; then
+    accepts_lines apache Apache
+    accepts_lines lighttpd lighttpd
+    accepts_lines varnish Varnish
+  fi
+}
+
 # ---- HTTP/2 ----
 
 speaks_http2() {
