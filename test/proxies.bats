@@ -7,7 +7,7 @@
 # form also Apache, lighttpd and Varnish.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2153,SC2154
 #
-# seconds: 170
+# seconds: 110
 # build: plain
 # long: three more proxies, and silence for longer than a minute
 
