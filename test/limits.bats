@@ -999,7 +999,7 @@ END
   accepts '{"message":"x"}' -H "Origin: $URL"
 }
 
-@test "with --host, /healthz answers whatever the Host, and also without one, because health checks have none" {
+@test "with --host, /healthz answers for any Host, and also without one, because health checks have none" {
   local end='Connection: close\r\n\r\n' host
   start_server --host chat.example
   for host in evil.example 127.0.0.1 "127.0.0.1:$PORT" 10.0.0.1:8080 '[::1]' localhost chat.example; do
