@@ -74,7 +74,8 @@ def connect(uri, reader)
   request = Net::HTTP::Get.new(uri, fields)
   request['Last-Event-ID'] = reader.last_id unless reader.last_id.empty?
   # The server sends a heartbeat every 15 seconds: a connection that is silent for 45 is dead.
-  Net::HTTP.start(uri.host, uri.port, open_timeout: 10, read_timeout: 45, max_retries: 0) do |http|
+  options = { use_ssl: uri.scheme == 'https', open_timeout: 10, read_timeout: 45, max_retries: 0 }
+  Net::HTTP.start(uri.host, uri.port, options) do |http|
     http.request(request) do |answer|
       exit if answer.code == '204' # there is nothing more to come
       is_stream = answer['Content-Type'].to_s.start_with?('text/event-stream')
@@ -93,7 +94,8 @@ def follow(uri)
   loop do
     begin
       connect(uri, reader)
-    rescue IOError, SystemCallError, Timeout::Error, Net::HTTPBadResponse => e
+    rescue IOError, SystemCallError, SocketError, Timeout::Error, OpenSSL::SSL::SSLError,
+           Net::HTTPBadResponse => e
       warn "reconnecting: #{e.message}"
     end
     sleep reader.retry
@@ -105,7 +107,7 @@ def post(uri, body, key)
   request = Net::HTTP::Post.new(uri, 'Content-Type' => 'application/json')
   request['Idempotency-Key'] = key if key
   request.body = body
-  options = { read_timeout: 30, max_retries: 0 }
+  options = { use_ssl: uri.scheme == 'https', read_timeout: 30, max_retries: 0 }
   answer = Net::HTTP.start(uri.host, uri.port, options) { |http| http.request(request) }
   fail_with(answer) unless answer.is_a?(Net::HTTPSuccess)
   puts "#{answer.code} #{JSON.parse(answer.body)['id']}"
