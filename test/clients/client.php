@@ -122,7 +122,7 @@ function post(string $url, string $body, ?string $key): void
     curl_setopt_array($curl, [
         CURLOPT_POSTFIELDS => $body,
         CURLOPT_HTTPHEADER => ['Content-Type: application/json',
-            ...$key ? ["Idempotency-Key: $key"] : []],
+            ...$key !== null ? ["Idempotency-Key: $key"] : []],
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_TIMEOUT => 30,
     ]);

@@ -3,6 +3,8 @@
 #
 #     perl client.pl follow 'http://127.0.0.1:8080/events?room=lobby'
 #     echo '{"message":"hello"}' | perl client.pl post http://127.0.0.1:8080/messages KEY
+#
+# For https, LWP needs the module LWP::Protocol::https (Debian's package liblwp-protocol-https-perl).
 
 use strict;
 use warnings;
@@ -98,7 +100,7 @@ sub post {
     my ($url, $body, $key) = @_;
     my $answer = LWP::UserAgent->new(timeout => 30)->post($url,
         'Content-Type' => 'application/json',
-        $key ? ('Idempotency-Key' => $key) : (),
+        defined $key ? ('Idempotency-Key' => $key) : (),
         'Content' => $body);
     fail($answer) unless $answer->is_success;
     print $answer->code, ' ', decode_json($answer->content)->{id}, "\n";
