@@ -39,7 +39,10 @@ def follow(url):
                     sys.exit(f"{answer.status_code} {problem(answer)}")
                 if answer.status_code == 200:
                     reader.begin()
-                    for piece in answer.iter_content(chunk_size=None):
+                    # Of a stream without chunks, requests delivers a piece only when it has all the
+                    # bytes that it was asked for.
+                    size = None if answer.raw.chunked else 1
+                    for piece in answer.iter_content(size):
                         for event in reader.feed(piece):
                             print(json.dumps(event), flush=True)
         except requests.RequestException as lost:
