@@ -9,6 +9,7 @@ import java.net.http.*;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.*;
+import java.util.concurrent.*;
 import java.util.regex.*;
 
 public class Client {
@@ -93,8 +94,10 @@ public class Client {
                 .header("Accept", "text/event-stream");
             if (!lastId.isEmpty())
                 request.header("Last-Event-ID", lastId);
+            var coming = http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofInputStream());
             try {
-                var answer = http.send(request.build(), HttpResponse.BodyHandlers.ofInputStream());
+                // Not HttpRequest's timeout: from Java 26 on, that is a limit for the whole stream.
+                var answer = coming.get(45, TimeUnit.SECONDS);
                 int status = answer.statusCode();
                 if (status == 204)
                     System.exit(0);  // there is nothing more to come
@@ -106,7 +109,8 @@ public class Client {
                     if (status == 200)
                         watch(body);
                 }
-            } catch (IOException lost) {
+            } catch (IOException | ExecutionException | TimeoutException lost) {
+                coming.cancel(true);
                 System.err.println("reconnecting: " + lost.getMessage());
             }
         }
