@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"strconv"
 	"strings"
@@ -22,36 +21,44 @@ type reader struct {
 	retry  time.Duration // wait so long before you reconnect; the server changes it
 }
 
-// splitLines returns a function that splits at CR, LF and CRLF, and drops a line without an end.
-func splitLines() bufio.SplitFunc {
-	afterCR := false
-	return func(data []byte, atEOF bool) (int, []byte, error) {
-		skip := 0
-		if afterCR && len(data) > 0 {
-			afterCR = false
-			if data[0] == '\n' { // the second half of a CRLF
-				skip = 1
-			}
+// lines reads lines that end with CR, LF or CRLF. They have no limit: after a line that is too long, a
+// client could only resume at the same event, and fail again.
+type lines struct {
+	*bufio.Reader
+	afterCR bool
+}
+
+// next returns the next line. It drops a line without an end.
+func (l *lines) next() (string, error) {
+	var line []byte
+	for {
+		c, err := l.ReadByte()
+		if err != nil {
+			return "", err
 		}
-		if end := bytes.IndexAny(data[skip:], "\r\n"); end >= 0 {
-			afterCR = data[skip+end] == '\r'
-			return skip + end + 1, data[skip : skip+end], nil
+		skip := l.afterCR && c == '\n' // the second half of a CRLF
+		l.afterCR = c == '\r'
+		if !skip && (c == '\r' || c == '\n') {
+			return string(line), nil
 		}
-		if atEOF {
-			skip = len(data)
+		if !skip {
+			line = append(line, c)
 		}
-		return skip, nil, nil
 	}
 }
 
 // read calls take for each event of one connection.
 func (r *reader) read(body io.Reader, take func(event)) error {
-	scanner := bufio.NewScanner(body)
-	scanner.Buffer(nil, 1<<20) // a line can be longer than the 64 KiB that Scanner allows
-	scanner.Split(splitLines())
+	l := lines{Reader: bufio.NewReader(body)}
 	next, data := event{ID: r.lastID}, []string{}
-	for first := true; scanner.Scan(); first = false {
-		line := scanner.Text()
+	for first := true; ; first = false {
+		line, err := l.next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		if first {
 			line = strings.TrimPrefix(line, "\ufeff") // a byte order mark
 		}
@@ -83,5 +90,4 @@ func (r *reader) read(body io.Reader, take func(event)) error {
 			}
 		}
 	}
-	return scanner.Err()
 }
