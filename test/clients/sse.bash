@@ -15,7 +15,8 @@ read_events() {
     first=0
     # The part that ends with LF can consist of several lines that end with CR.
     while [[ $chunk == *$'\r'* ]]; do
-      line=${chunk%%$'\r'*} chunk=${chunk#*$'\r'}
+      line=${chunk%%$'\r'*}
+      chunk=${chunk:${#line}+1} # not ${chunk#*$'\r'}: its time is quadratic in the length of a line
       name=${line%%:*} value=''
       [[ $line != *:* ]] || value=${line#*:}
       value=${value# }
@@ -32,8 +33,9 @@ read_events() {
 
 dispatch() {
   last_id=$id # only now: an event that is cut off must be sent again
-  [ -z "$data" ] || jq -cn '$ARGS.named' \
-    --arg event "${event:-message}" --arg id "$id" --arg data "${data%$'\n'}"
+  # The data is no argument of jq, because the system limits an argument to 128 KiB.
+  [ -z "$data" ] || jq -cRs --arg event "${event:-message}" --arg id "$id" '{$event, $id, data: .}' \
+    < <(printf %s "${data%$'\n'}")
   event='' data=''
 }
 
