@@ -87,9 +87,15 @@ public class Client {
         System.exit(1);
     }
 
+    // Tells whether a later attempt can succeed. Proxies also send 408 and 429.
+    static boolean isTemporary(int status) {
+        return status >= 500 || status == 408 || status == 429;
+    }
+
     // Prints the events of a stream. If the connection is lost, it resumes where it stopped.
     static void follow(String url) throws InterruptedException {
-        for (;; Thread.sleep(retry)) {
+        for (long wait = 0;; Thread.sleep(Math.max(retry, wait))) {
+            wait = 0;
             HttpRequest.Builder request = HttpRequest.newBuilder(URI.create(url))
                 .header("Accept", "text/event-stream");
             if (!lastId.isEmpty())
@@ -102,9 +108,11 @@ public class Client {
                 if (status == 204)
                     System.exit(0);  // there is nothing more to come
                 String type = answer.headers().firstValue("Content-Type").orElse("");
+                String after = answer.headers().firstValue("Retry-After").orElse("");
+                wait = after.matches("[0-9]{1,9}") ? Long.parseLong(after) * 1000 : 0;
                 boolean isStream = type.startsWith("text/event-stream");
                 try (var body = answer.body()) {
-                    if (status < 500 && !(status == 200 && isStream))
+                    if (!isTemporary(status) && !(status == 200 && isStream))
                         fail(status, new String(body.readAllBytes(), StandardCharsets.UTF_8));
                     if (status == 200)
                         watch(body);

@@ -14,6 +14,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -28,9 +29,14 @@ func problem(answer *http.Response) string {
 	return fmt.Sprint(answer.StatusCode, " ", body.Detail)
 }
 
-// connect opens the stream once and prints its events. It ends the program at an error that a
-// later attempt cannot mend.
-func connect(r *reader, url string) error {
+// isTemporary tells whether a later attempt can succeed. Proxies also send 408 and 429.
+func isTemporary(status int) bool {
+	return status >= 500 || status == 408 || status == 429
+}
+
+// connect opens the stream once and prints its events. It returns how long a refusal asks to wait,
+// and ends the program at an error that a later attempt cannot mend.
+func connect(r *reader, url string) (time.Duration, error) {
 	// The server sends a heartbeat every 15 seconds, so a connection that is silent for 45 is dead.
 	ctx, cancel := context.WithCancel(context.Background())
 	watch := time.AfterFunc(45*time.Second, cancel)
@@ -46,21 +52,22 @@ func connect(r *reader, url string) error {
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer answer.Body.Close()
 	switch isStream := strings.HasPrefix(answer.Header.Get("Content-Type"), "text/event-stream"); {
 	case answer.StatusCode == 200 && isStream:
-		return r.read(answer.Body, func(e event) {
+		return 0, r.read(answer.Body, func(e event) {
 			watch.Reset(45 * time.Second)
 			json.NewEncoder(os.Stdout).Encode(e)
 		})
 	case answer.StatusCode == 204: // there is nothing more to come
 		os.Exit(0)
-	case answer.StatusCode < 500:
+	case !isTemporary(answer.StatusCode):
 		log.Fatal(problem(answer))
 	}
-	return errors.New(answer.Status)
+	seconds, _ := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 31)
+	return time.Duration(seconds) * time.Second, errors.New(answer.Status)
 }
 
 // post publishes a message. After a lost connection, repeat this with the same key.
@@ -97,9 +104,13 @@ func main() {
 	}
 	r := reader{retry: time.Second}
 	for {
-		if err := connect(&r, os.Args[2]); err != nil {
+		wait, err := connect(&r, os.Args[2])
+		if err != nil {
 			log.Print("reconnecting: ", err)
 		}
-		time.Sleep(r.retry)
+		if wait < r.retry {
+			wait = r.retry
+		}
+		time.Sleep(wait)
 	}
 }

@@ -46,9 +46,14 @@ async function fail(answer) {
   process.exit(1);
 }
 
+// Tells whether a later attempt can succeed. Proxies also send 408 and 429.
+const isTemporary = (status) => status >= 500 || status === 408 || status === 429;
+
 // Prints the events of a stream. If the connection is lost, it resumes where it stopped.
 async function follow(url) {
-  for (const reader = new Reader(); ; await sleep(reader.retry)) {
+  let wait = 0; // milliseconds, if a refusal asks for more than the reader's time
+  for (const reader = new Reader(); ; await sleep(Math.max(reader.retry, wait))) {
+    wait = 0;
     const headers = {Accept: 'text/event-stream'};
     // fetch sends each character of a header as one byte.
     if (reader.lastId) headers['Last-Event-ID'] = Buffer.from(reader.lastId).toString('latin1');
@@ -59,7 +64,8 @@ async function follow(url) {
       const answer = await fetch(url, {headers, signal: silence.signal});
       if (answer.status === 204) process.exit(0); // there is nothing more to come
       const isStream = answer.headers.get('Content-Type')?.startsWith('text/event-stream');
-      if (answer.status < 500 && !(answer.status === 200 && isStream)) await fail(answer);
+      wait = Number(answer.headers.get('Retry-After')) * 1000 || 0; // 0 if it is a date
+      if (!isTemporary(answer.status) && !(answer.status === 200 && isStream)) await fail(answer);
       if (answer.status === 200) {
         for await (const event of reader.read(answer.body)) {
           watch.refresh();

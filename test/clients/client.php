@@ -74,7 +74,7 @@ function fail(int $status, string $body): never
 // Prints the events of a stream. If the connection is lost, it resumes where it stopped.
 function follow(string $url): void
 {
-    for ($reader = new Reader();; usleep($reader->retry * 1000)) {
+    for ($reader = new Reader();; usleep(max($reader->retry, $wait) * 1000)) {
         $reader->begin();
         $error = '';
         $curl = curl_init($url);
@@ -102,11 +102,18 @@ function follow(string $url): void
         if ($status === 204) {
             return;  // there is nothing more to come
         }
-        if ($status > 0 && $status < 500 && !is_stream($curl)) {
+        $wait = curl_getinfo($curl, CURLINFO_RETRY_AFTER) * 1000;  // 0 if it is absent
+        if ($status > 0 && !is_temporary($status) && !is_stream($curl)) {
             fail($status, $error);
         }
         fwrite(STDERR, "reconnecting: $status " . curl_error($curl) . "\n");
     }
+}
+
+// Tells whether a later attempt can succeed. Proxies also send 408 and 429.
+function is_temporary(int $status): bool
+{
+    return $status >= 500 || $status === 408 || $status === 429;
 }
 
 function is_stream(CurlHandle $curl): bool

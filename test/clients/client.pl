@@ -10,6 +10,7 @@ use strict;
 use warnings;
 use Encode qw(decode);
 use JSON::PP;
+use List::Util qw(max);
 use LWP::UserAgent;
 use Time::HiRes qw(sleep);
 
@@ -84,10 +85,19 @@ sub follow {
             });
         exit 0 if $answer->code == 204;    # there is nothing more to come
         $answer->content($body) if $body ne '';
-        fail($answer) if $answer->code < 500 && !is_stream($answer);
+        fail($answer) unless is_temporary($answer) || is_stream($answer);
         print STDERR 'reconnecting: ', $answer->header('X-Died') // $answer->message, "\n";
-        sleep $retry;
+        my ($seconds) = ($answer->header('Retry-After') // '') =~ /^([0-9]+)\z/;
+        sleep max($retry, $seconds // 0);
     }
+}
+
+# Tells whether a later attempt can succeed. Proxies also send 408 and 429. A 501 of LWP itself says
+# that it does not know the URL's scheme: https if LWP::Protocol::https is missing.
+sub is_temporary {
+    my ($answer) = @_;
+    return 0 if $answer->code == 501 && $answer->header('Client-Warning');
+    return $answer->code >= 500 || $answer->code == 408 || $answer->code == 429;
 }
 
 sub is_stream {

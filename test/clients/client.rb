@@ -68,7 +68,12 @@ rescue JSON::ParserError
   abort "#{answer.code} #{answer.message}"
 end
 
-# Opens the stream once and prints its events.
+# Tells whether a later attempt can succeed. Proxies also send 408 and 429.
+def temporary?(answer)
+  answer.code >= '500' || %w[408 429].include?(answer.code)
+end
+
+# Opens the stream once and prints its events. Returns for how many seconds a refusal asks to wait.
 def connect(uri, reader)
   fields = { 'Accept' => 'text/event-stream', 'Accept-Encoding' => 'identity' }
   request = Net::HTTP::Get.new(uri, fields)
@@ -79,12 +84,12 @@ def connect(uri, reader)
     http.request(request) do |answer|
       exit if answer.code == '204' # there is nothing more to come
       is_stream = answer['Content-Type'].to_s.start_with?('text/event-stream')
-      fail_with(answer) if answer.code < '500' && !(answer.code == '200' && is_stream)
+      fail_with(answer) unless temporary?(answer) || (answer.code == '200' && is_stream)
       next if answer.code != '200'
 
       reader.begin
       answer.read_body { |piece| reader.feed(piece) { |event| puts JSON.generate(event) } }
-    end
+    end['Retry-After'].to_i
   end
 end
 
@@ -92,13 +97,14 @@ end
 def follow(uri)
   reader = Reader.new
   loop do
+    wait = 0
     begin
-      connect(uri, reader)
+      wait = connect(uri, reader)
     rescue IOError, SystemCallError, SocketError, Timeout::Error, OpenSSL::SSL::SSLError,
            Net::HTTPBadResponse => e
       warn "reconnecting: #{e.message}"
     end
-    sleep reader.retry
+    sleep [reader.retry, wait].max
   end
 end
 

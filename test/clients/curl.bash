@@ -18,14 +18,16 @@ fail() { # STATUS BODY
 # Reads an answer as curl prints it with -i: its head, then the stream.
 read_answer() {
   local status='' field type=''
+  retry_after=0
   IFS=' ' read -r _ status _
   while IFS= read -r field && [ "$field" != $'\r' ]; do
     [[ ${field,,} != content-type:* ]] || type=${field#*: }
+    [[ ! ${field,,} =~ ^'retry-after: '([0-9]+) ]] || retry_after=${BASH_REMATCH[1]}
   done
   case $status:$type in
   200:text/event-stream*) read_events ;;
   204:*) exit ;; # there is nothing more to come
-  5??:* | :*) ;; # a later attempt can succeed
+  5??:* | 408:* | 429:* | :*) ;; # a later attempt can succeed
   *) fail "$status" "$(cat)" ;;
   esac
 }

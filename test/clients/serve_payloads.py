@@ -12,6 +12,12 @@ request of a client (/stream?client=NAME) is answered with the next stream, so t
 reconnect; 204 is the last answer. An event "next" comes before each payload, in a stream of its
 own, which also takes back the id and the time to reconnect. With &mode=bytes, each byte is sent
 separately. With &skip=TEXT, lines of the table that contain TEXT are left out.
+
+Other paths are for one behaviour each, and note each request in the file REQUESTS:
+
+    /silent?client=NAME   never gets an answer
+    /open?client=NAME     a stream with one event that is neither chunked nor ended
+    /later?client=NAME    429 with a Retry-After of 2 seconds, 408, a stream with one event, 204
 """
 
 import json
@@ -33,6 +39,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         query = parse_qs(urlsplit(self.path).query)
+        behaviour = {"/silent": self.silent, "/open": self.open, "/later": self.later}.get(
+            urlsplit(self.path).path
+        )
+        if behaviour:
+            behaviour(query["client"][0])
+            return
         if "client" not in query:  # a page of this origin, from which a browser can open a stream
             self.answer(200, "text/html", b"", False)
             return
@@ -56,6 +68,30 @@ class Handler(BaseHTTPRequestHandler):
             raw = payload["raw"].replace("LONG", "x" * 2048).encode()
             content_type = payload.get("type", "text/event-stream")
             self.answer(200, content_type, raw, query["mode"] == ["bytes"])
+
+    def silent(self, client):
+        self.report(client, "silent", 0)
+        self.rfile.read()  # until the client closes
+
+    def open(self, client):
+        self.report(client, "open", 0)
+        head = "HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+        self.wfile.write(f"{head}data:hello\n\n".encode())
+        self.rfile.read()
+
+    def later(self, client):
+        count, began = SENT.get(client, (0, 0))
+        if count > 0:
+            self.report(client, f"later {count}", began)
+        SENT[client] = (count + 1, time.monotonic())
+        if count == 2:
+            self.answer(200, "text/event-stream", b"data:hello\n\n", False)
+            return
+        self.send_response([429, 408, 200, 204][count])
+        self.send_header("Content-Length", "0")
+        if count == 0:
+            self.send_header("Retry-After", "2")
+        self.end_headers()
 
     def report(self, client, name, began):
         """Notes with which id, and after how many milliseconds, a client came back."""

@@ -4,6 +4,7 @@
 
 last_id='' # send it as Last-Event-ID when you reconnect
 retry=1000 # wait so many milliseconds before you reconnect; the server changes it
+retry_after=0 # or so many seconds, if the last answer said so
 
 # Reads a stream from standard input and prints each event as a line of JSON.
 read_events() {
@@ -39,7 +40,8 @@ dispatch() {
   event='' data=''
 }
 
-# Waits before the next connection.
+# Waits before the next connection. A refusal can ask for more, with Retry-After.
 pause() {
-  sleep "$((retry / 1000)).$(printf %03d $((retry % 1000)))"
+  local ms=$((retry > retry_after * 1000 ? retry : retry_after * 1000))
+  sleep "$((ms / 1000)).$(printf %03d $((ms % 1000)))"
 }

@@ -7,6 +7,11 @@ import codecs
 import re
 
 
+def is_temporary(status):
+    """Tells whether a later attempt can succeed. Proxies also send 408 and 429."""
+    return status >= 500 or status in (408, 429)
+
+
 class Reader:
     """Turns the pieces of a stream into events, wherever the network has cut it."""
 
@@ -23,6 +28,11 @@ class Reader:
         self._line = ""
         self._after_cr = False
         self._event, self._id, self._data = "", self.last_id, []
+
+    def pause(self, retry_after):
+        """Returns how many seconds to wait before you reconnect. A refusal can ask for more."""
+        seconds = int(retry_after) if re.fullmatch("[0-9]+", retry_after or "") else 0
+        return max(self.retry, seconds)
 
     def feed(self, piece):
         """Yields the events that this piece completes, as {"event", "id", "data"}."""

@@ -15,13 +15,14 @@ fail() { # STATUS BODY
   exit 1
 }
 
-# Reads the head of an answer; sets status and type.
+# Reads the head of an answer; sets status, type and retry_after.
 read_head() {
   local field
-  status='' type=''
+  status='' type='' retry_after=0
   IFS=' ' read -r _ status _
   while IFS= read -r field && [ "${field%$'\r'}" != '' ]; do
     [[ ${field,,} != content-type:* ]] || type=${field#*: }
+    [[ ! ${field,,} =~ ^'retry-after: '([0-9]+) ]] || retry_after=${BASH_REMATCH[1]}
   done
 }
 
@@ -29,7 +30,7 @@ read_answer() {
   read_head
   case $status:$type in
   200:text/event-stream*) read_events ;;
-  5??:* | :*) ;; # a later attempt can succeed
+  5??:* | 408:* | 429:* | :*) ;; # a later attempt can succeed
   *) fail "$status" "$(cat)" ;;
   esac
 }

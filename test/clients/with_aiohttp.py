@@ -30,7 +30,7 @@ async def follow(url):
     reader = sse.Reader()
     async with aiohttp.ClientSession(timeout=STREAM) as session:
         while True:
-            headers = {"Accept": "text/event-stream"}
+            headers, retry_after = {"Accept": "text/event-stream"}, None
             if reader.last_id:
                 headers["Last-Event-ID"] = reader.last_id
             try:
@@ -38,7 +38,8 @@ async def follow(url):
                     if answer.status == 204:
                         return  # there is nothing more to come
                     is_stream = answer.content_type == "text/event-stream"
-                    if answer.status < 500 and not (answer.status == 200 and is_stream):
+                    retry_after = answer.headers.get("Retry-After")
+                    if not sse.is_temporary(answer.status) and not (answer.status == 200 and is_stream):
                         sys.exit(f"{answer.status} {await problem(answer)}")
                     if answer.status == 200:
                         reader.begin()
@@ -47,7 +48,7 @@ async def follow(url):
                                 print(json.dumps(event), flush=True)
             except (aiohttp.ClientError, asyncio.TimeoutError) as lost:
                 print(f"reconnecting: {lost}", file=sys.stderr)
-            await asyncio.sleep(reader.retry)
+            await asyncio.sleep(reader.pause(retry_after))
 
 
 async def post(url, body, key):

@@ -25,7 +25,7 @@ def follow(url):
     """Prints the events of a stream. If the connection is lost, it resumes where it stopped."""
     reader = sse.Reader()
     while True:
-        headers = {"Accept": "text/event-stream"}
+        headers, retry_after = {"Accept": "text/event-stream"}, None
         if reader.last_id:
             headers["Last-Event-ID"] = reader.last_id.encode()
         try:
@@ -35,7 +35,8 @@ def follow(url):
                 if answer.status_code == 204:
                     return  # there is nothing more to come
                 is_stream = answer.headers.get("Content-Type", "").startswith("text/event-stream")
-                if answer.status_code < 500 and not (answer.status_code == 200 and is_stream):
+                retry_after = answer.headers.get("Retry-After")
+                if not sse.is_temporary(answer.status_code) and not (answer.status_code == 200 and is_stream):
                     sys.exit(f"{answer.status_code} {problem(answer)}")
                 if answer.status_code == 200:
                     reader.begin()
@@ -47,7 +48,7 @@ def follow(url):
                             print(json.dumps(event), flush=True)
         except requests.RequestException as lost:
             print(f"reconnecting: {lost}", file=sys.stderr)
-        time.sleep(reader.retry)
+        time.sleep(reader.pause(retry_after))
 
 
 def post(url, body, key):
