@@ -13,6 +13,7 @@
 # long: more clients
 
 load lib/helper
+load lib/proxies
 load lib/webdriver
 
 EXAMPLES=$ROOT/test/clients
@@ -51,7 +52,8 @@ fi
 setup_file() {
   mkdir -p "$BUILT"
   cd "$EXAMPLES" || return
-  export GOFLAGS='' GOPROXY=off GO111MODULE=off GOTOOLCHAIN=local GOPATH=/usr/share/gocode GOCACHE=$BUILT/gocache
+  # GOENV=off: go must not take empty variables from the user's `go env -w`.
+  export GOENV=off GOFLAGS='' GOPROXY=off GO111MODULE=off GOTOOLCHAIN=local GOPATH=/usr/share/gocode GOCACHE=$BUILT/gocache
   go build -o "$BUILT/client" client.go sse.go || return
   [ "${LONG:-}" != 1 ] || go build -o "$BUILT/with_eventsource" with_eventsource.go
 }
@@ -100,13 +102,14 @@ await_ready() {
   done
 }
 
-# Publishes the standard input with each client: post_all [KEY] prints a line for each.
+# Publishes the standard input with each client: post_all [KEY] prints a line for each. A '#' in the
+# key becomes the client's name.
 post_all() {
   local name pids=()
   cat >body
   for name in $CLIENT_NAMES; do
     # shellcheck disable=SC2086 # a list of words
-    PYTHONDONTWRITEBYTECODE=1 timeout 60 ${COMMANDS[$name]} post "$URL/messages" ${1:+"$1-$name"} \
+    PYTHONDONTWRITEBYTECODE=1 timeout 60 ${COMMANDS[$name]} post "$URL/messages" ${1:+"${1//\#/$name}"} \
       <body >"$name.posted" 2>&1 3>&- &
     pids+=($!)
   done
@@ -176,7 +179,8 @@ began() { # TIMES
   done
 }
 
-# The long form also stops the server, so that its connections are silent but not closed.
+# The long form also stops the server, so that its connections are silent but not closed, and has
+# clients that get no answer at all.
 @test "a client stays in a quiet stream, and leaves a dead one" {
   local name
   start_server --heartbeat 1
@@ -186,6 +190,11 @@ began() { # TIMES
   await stream heartbeat 3
   began 1
   [ "${LONG:-}" = 1 ] || return 0
+  serve_payloads
+  for name in $CLIENT_NAMES; do
+    COMMANDS[$name-silent]=${COMMANDS[$name]}
+    follow "$name-silent" "$PAYLOADS/silent?client=$name"
+  done
   kill -s STOP "$SERVER_PID"
   sleep 60
   kill -s CONT "$SERVER_PID"
@@ -193,18 +202,28 @@ began() { # TIMES
     eventually "[ \"\$(grep -c '\"ready\"' $name.out)\" -ge 2 ] || { cat $name.out $name.err; false; }"
   done
   began 2
+  for name in $CLIENT_NAMES; do
+    eventually "[ \"\$(grep -c '\"$name\"' requests)\" -ge 2 ] || { cat requests $name-silent.err; false; }"
+  done
 }
 
 # ---- Publishing and errors ----
 
 @test "a POST that any client repeats with its key is published once" {
   start_server
-  post_all key <<<'{"message":"größe"}' >first
+  post_all 'key-#' <<<'{"message":"größe"}' >first
   same "$(sed -E 's/ [0-9]{13}-[0-9]+$//' first)" "$(sed 's/$/: 201/' <<<"$CLIENT_NAMES")"
-  same "$(post_all key <<<'{"message":"größe"}')" "$(sed 's/: 201 /: 200 /' first)"
+  same "$(post_all 'key-#' <<<'{"message":"größe"}')" "$(sed 's/: 201 /: 200 /' first)"
   ask '/messages?limit=100'
   same "$(jq -r '.messages[] | .key + " " + .id + " " + .message' <<<"$BODY" | sort)" \
     "$(sed -E 's/(.*): 201 (.*)/key-\1 \2 größe/' first | sort)"
+}
+
+@test "every client sends the key 0" {
+  start_server
+  post_all 0 <<<'{"message":"hello"}' >first
+  same "$(cut -d ' ' -f 2 first | sort | uniq -c | tr -s ' ')" \
+    " $(($(wc -l <<<"$CLIENT_NAMES") - 1)) 200"$'\n'' 1 201'
 }
 
 # Publishes the body in the file `refused` with each client, and checks that all print the same error
@@ -242,6 +261,62 @@ all_report() { # STATUS
     await_end "${FOLLOWERS[$name]}"
     same "$name $CLIENT_STATUS: $(<"$name.err")" "$name 1: 400 $(jq -r .detail <<<"$BODY")"
     same "$(<"$name.out")" ''
+  done
+  # LWP's own 501 is final: it does not know the scheme. (The other libraries know https.)
+  [ "${LONG:-}" = 1 ] || return 0
+  follow perl "httpz${URL#http}/events"
+  await_end "${FOLLOWERS[perl]}"
+  contains "$CLIENT_STATUS: $(<perl.err)" "1: 501 Protocol scheme 'httpz' is not supported"
+}
+
+# Every client gets the certificate in its own way.
+@test "every client reads and publishes over TLS" {
+  local name CLIENT_NAMES=$READER_NAMES
+  start_server
+  start_proxy nginx
+  URL=https://127.0.0.1:$PROXY_PORT
+  export SSL_CERT_FILE=$PWD/cert REQUESTS_CA_BUNDLE=$PWD/cert NODE_EXTRA_CA_CERTS=$PWD/cert PERL_LWP_SSL_CA_FILE=$PWD/cert
+  echo "ca_certificate = $PWD/cert" >wgetrc
+  export WGETRC=$PWD/wgetrc
+  COMMANDS[php]="php -d curl.cainfo=$PWD/cert $EXAMPLES/client.php"
+  if [ "${LONG:-}" = 1 ]; then
+    keytool -importcert -noprompt -file cert -keystore trusted -storepass changeit 2>keytool.log
+    COMMANDS[java]="java -Djavax.net.ssl.trustStore=$PWD/trusted $EXAMPLES/Client.java"
+  fi
+  follow_all 'room=lobby'
+  await_ready
+  accepts '{"message":"größe"}'
+  await_messages 1
+  CLIENT_NAMES=$(grep -v eventsource <<<"$CLIENT_NAMES")
+  post_all <<<'{"message":"hello"}' >posted
+  same "$(sed -E 's/ [0-9]{13}-[0-9]+$//' posted)" "$(sed 's/$/: 201/' <<<"$CLIENT_NAMES")"
+}
+
+# The name is too long for the DNS, so no resolver is asked. wget prints nothing.
+@test "every client tries again when it cannot resolve a name" {
+  local name host
+  host=$(times 6 "$(times 50 x).")example
+  follow_all '' "http://$host:9/events"
+  for name in $CLIENT_NAMES; do
+    [ "$name" = wget ] || eventually "[ \"\$(wc -l <$name.err)\" -ge 2 ] || { cat $name.err; false; }"
+    is_running "${FOLLOWERS[$name]}" || { cat "$name.err"; false; }
+  done
+}
+
+# bash needs a time that is quadratic in the length of a line.
+@test "every client but those in bash reads a line of over a MiB" {
+  local name CLIENT_NAMES
+  CLIENT_NAMES=$(printf '%s\n' "${!COMMANDS[@]}" | grep -vE 'curl|wget|eventsource')
+  start_server --max-body 8M --history 8M
+  follow_all 'room=lobby'
+  await_ready
+  printf '{"data":"%s"}' "$(times 1500000 x)" >long
+  ask /messages -H 'Content-Type: application/json' --data-binary @long
+  same "$STATUS" 201
+  accepts '{"data":"the end"}'
+  await_messages 2
+  for name in $CLIENT_NAMES; do
+    same "$name: $(messages_of "$name" | jq '.data | length' | paste -sd ' ')" "$name: 1500000 7"
   done
 }
 
@@ -352,6 +427,25 @@ modes_of() { # CLIENT
       same "$name $CLIENT_STATUS" "$name 0"
       read_all "$name-$mode" "$(skipped_by "$name")" "$(<"$name-$mode.out")"
     done
+  done
+}
+
+@test "every client reads a stream that is not chunked, before it ends" {
+  serve_payloads
+  follow_all 'client=#' "$PAYLOADS/open"
+  await_messages 1
+}
+
+@test "every client comes back after a 429 and a 408, and waits as long as Retry-After says" {
+  local name
+  serve_payloads
+  follow_all 'client=#' "$PAYLOADS/later"
+  for name in $CLIENT_NAMES; do
+    await_end "${FOLLOWERS[$name]}"
+    same "$name $CLIENT_STATUS: $(jq -r .data "$name.out")" "$name 0: hello"
+    jq -r --arg name "$name" 'select(.client == $name) | "\(.name) \(if .ms >= 2000 then "waited" else "" end)"' \
+      requests >came_back
+    same "$name: $(<came_back)" "$name: later 1 waited"$'\n'"later 2 "$'\n'"later 3 "
   done
 }
 

@@ -64,7 +64,7 @@ make_certificate() {
   if [ ! -d "$folder" ]; then
     mkdir "$folder"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=chat.example \
-      -addext subjectAltName=DNS:chat.example -keyout "$folder/key" -out "$folder/cert" 2>/dev/null
+      -addext subjectAltName=DNS:chat.example,IP:127.0.0.1 -keyout "$folder/key" -out "$folder/cert" 2>/dev/null
     cat "$folder/cert" "$folder/key" >"$folder/both"
   fi
   cp "$folder"/* .
