@@ -281,7 +281,7 @@ all_report() { # STATUS
   COMMANDS[php]="php -d curl.cainfo=$PWD/cert $EXAMPLES/client.php"
   if [ "${LONG:-}" = 1 ]; then
     keytool -importcert -noprompt -file cert -keystore trusted -storepass changeit 2>keytool.log
-    COMMANDS[java]="java -Djavax.net.ssl.trustStore=$PWD/trusted $EXAMPLES/Client.java"
+    COMMANDS[java]="java -Djavax.net.ssl.trustStore=$PWD/trusted -Djavax.net.ssl.trustStorePassword=changeit $EXAMPLES/Client.java"
   fi
   follow_all 'room=lobby'
   await_ready
