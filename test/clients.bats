@@ -275,13 +275,15 @@ all_report() { # STATUS
   start_server
   start_proxy nginx
   URL=https://127.0.0.1:$PROXY_PORT
-  export SSL_CERT_FILE=$PWD/cert REQUESTS_CA_BUNDLE=$PWD/cert NODE_EXTRA_CA_CERTS=$PWD/cert PERL_LWP_SSL_CA_FILE=$PWD/cert
+  export SSL_CERT_FILE=$PWD/cert REQUESTS_CA_BUNDLE=$PWD/cert
+  export NODE_EXTRA_CA_CERTS=$PWD/cert PERL_LWP_SSL_CA_FILE=$PWD/cert
   echo "ca_certificate = $PWD/cert" >wgetrc
   export WGETRC=$PWD/wgetrc
   COMMANDS[php]="php -d curl.cainfo=$PWD/cert $EXAMPLES/client.php"
   if [ "${LONG:-}" = 1 ]; then
     keytool -importcert -noprompt -file cert -keystore trusted -storepass changeit 2>keytool.log
-    COMMANDS[java]="java -Djavax.net.ssl.trustStore=$PWD/trusted -Djavax.net.ssl.trustStorePassword=changeit $EXAMPLES/Client.java"
+    COMMANDS[java]="java -Djavax.net.ssl.trustStore=$PWD/trusted -Djavax.net.ssl.trustStorePassword=changeit"
+    COMMANDS[java]+=" $EXAMPLES/Client.java"
   fi
   follow_all 'room=lobby'
   await_ready

@@ -102,7 +102,7 @@ public class Client {
                 request.header("Last-Event-ID", lastId);
             var coming = http.sendAsync(request.build(), HttpResponse.BodyHandlers.ofInputStream());
             try {
-                // Not HttpRequest's timeout: from Java 26 on, that is a limit for the whole stream.
+                // Not HttpRequest's timeout: later versions of Java apply it to the whole answer.
                 var answer = coming.get(45, TimeUnit.SECONDS);
                 int status = answer.statusCode();
                 if (status == 204)

@@ -4,7 +4,7 @@
 #     ./wget.bash follow 'http://127.0.0.1:8080/events?room=lobby'
 #     echo '{"message":"hello"}' | ./wget.bash post http://127.0.0.1:8080/messages KEY
 
-# shellcheck disable=SC1091,SC2154 # sse.bash sets last_id and retry
+# shellcheck disable=SC1091,SC2034,SC2154 # sse.bash sets last_id and retry, and reads retry_after
 . "${BASH_SOURCE[0]%/*}/sse.bash"
 
 # Ends the program with what the server says about an error: the `detail` of its problem+json.
