@@ -8,7 +8,7 @@
 # long form adds Node, Ruby, Perl, Java, wget and the libraries for Server-Sent Events that Debian has.
 # shellcheck disable=SC2001,SC2016,SC2030,SC2031,SC2094,SC2153
 #
-# seconds: 40
+# seconds: 60
 # build: plain
 # long: more clients
 
