@@ -525,10 +525,10 @@ static void check_entries(const struct place *place, const struct room *room)
     const struct ring *ring = &room->ring;
     const struct link *link = &room->notes;
     const struct message *owners[KEYS * (USERS + 1)];
-    size_t count = 0;
+    size_t count = 0, at = place->posts.count;
     check(ring->next - ring->first == place->posts.count - place->first,
         "a room holds as many messages as its place");
-    for (uint64_t n = ring->next, at = place->posts.count; n-- > ring->first;) {
+    for (uint64_t n = ring->next; n-- > ring->first;) {
         const struct entry *e = ring_entry(ring, n);
         const struct post *post = post_of(place, --at);
         struct span key = post->keyless ? (struct span) { NULL, 0 } : post->m.key;
