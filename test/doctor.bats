@@ -51,19 +51,8 @@ nginx_with() { # LOCATION [HTTP [LISTEN [LOCATIONS]]]
   [[ $listen != *ssl* ]] || SCHEME=https
   mkdir -p nginx
   configure() {
-    cat >nginx/conf <<END
-daemon off;
-master_process off;
-pid nginx/pid;
-error_log nginx/log;
-events {}
-http {
-  access_log off;
-  client_body_temp_path nginx/body;
-  proxy_temp_path nginx/proxy;
-  fastcgi_temp_path nginx/fastcgi;
-  uwsgi_temp_path nginx/uwsgi;
-  scgi_temp_path nginx/scgi;
+    nginx_begin >nginx/conf
+    cat >>nginx/conf <<END
   $http
   server {
     listen 127.0.0.1:$1 $listen;

@@ -99,16 +99,10 @@ is_root() {
 
 # ---- nginx ----
 
-# The site is included as Debian's nginx.conf does it. Its IPv6 addresses become unix sockets,
-# because a machine can lack IPv6. UPSTREAM is set if the server listens on a unix socket.
-write_nginx() {
-  CONFIG=$(<"$ROOT/dist/nginx.conf")
-  replace 'listen 80;' "listen 127.0.0.2:$PROXY_PORT;" '[::]:80' unix:nginx/plain \
-    'listen 443 ' "listen 127.0.0.1:$PROXY_PORT " '[::]:443' unix:nginx/socket \
-    /etc/ssl/certs/chat.example.pem "$PWD/cert" /etc/ssl/private/chat.example.key "$PWD/key" \
-    127.0.0.1:8080 "${UPSTREAM:-${SERVER_URL#http://}}"
-  printf '%s\n' "$CONFIG" >nginx/site
-  cat >nginx/conf <<END
+# Prints the beginning of nginx's configuration, up to the contents of its http block: the folder
+# `nginx` has everything that nginx writes.
+nginx_begin() {
+  cat <<'END'
 daemon off;
 master_process off;
 pid nginx/pid;
@@ -121,6 +115,20 @@ http {
   fastcgi_temp_path nginx/fastcgi;
   uwsgi_temp_path nginx/uwsgi;
   scgi_temp_path nginx/scgi;
+END
+}
+
+# The site is included as Debian's nginx.conf does it. Its IPv6 addresses become unix sockets,
+# because a machine can lack IPv6. UPSTREAM is set if the server listens on a unix socket.
+write_nginx() {
+  CONFIG=$(<"$ROOT/dist/nginx.conf")
+  replace 'listen 80;' "listen 127.0.0.2:$PROXY_PORT;" '[::]:80' unix:nginx/plain \
+    'listen 443 ' "listen 127.0.0.1:$PROXY_PORT " '[::]:443' unix:nginx/socket \
+    /etc/ssl/certs/chat.example.pem "$PWD/cert" /etc/ssl/private/chat.example.key "$PWD/key" \
+    127.0.0.1:8080 "${UPSTREAM:-${SERVER_URL#http://}}"
+  printf '%s\n' "$CONFIG" >nginx/site
+  nginx_begin >nginx/conf
+  cat >>nginx/conf <<END
   gzip on;
   include $PWD/nginx/site;
 }
