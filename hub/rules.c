@@ -14,8 +14,8 @@
  *
  * Lengths are in bytes for what machines compare (rooms, events, keys) and in characters (Unicode
  * code points) for what users write (names, messages). The meaning and the width of a text are left
- * to the page. So are letters that look alike, such as Latin and Cyrillic "a": only a token can
- * prove who has written a message. */
+ * to the page. So are letters that look alike, such as Latin and Cyrillic "a": only a token
+ * proves the author of a message. */
 
 #include "hub/rules.h"
 

@@ -31,7 +31,7 @@
  * An answer is early when the request is unreadable or too slow, or when its head alone decides the
  * answer. In every state a reset, a hang-up, a shortage of memory or the end of the server closes
  * the connection. Once the request is complete, a half-close is not a hang-up, but it ends the wait
- * of a long poll, and a stream: its client would not notice the end of the connection. A keep-alive
+ * of a long poll, and a stream, because a client that has left sends the same FIN. A keep-alive
  * connection is also closed when its descriptor is needed, and a stream when the ring has passed
  * its cursor, or when its token expires while the stream is blocked.
  *
