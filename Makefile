@@ -271,12 +271,42 @@ format:
 run: ssechat
 	./ssechat
 
-install: ssechat
-	install -D -m 755 ssechat $(DESTDIR)$(PREFIX)/bin/ssechat
-	install -D -m 755 dist/ssechat-doctor $(DESTDIR)$(PREFIX)/bin/ssechat-doctor
+# PREFIX=/usr is for packages; DESTDIR is where they collect their files. The units name the program
+# by its path. /etc is left alone: the settings are an example among the other examples.
+BINDIR        ?= $(PREFIX)/bin
+MANDIR        ?= $(PREFIX)/share/man
+DOCDIR        ?= $(PREFIX)/share/doc/ssechat
+UNITDIR       ?= $(PREFIX)/lib/systemd/system
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 
+PAGES    := $(wildcard dist/*.8)
+SERVICES := $(wildcard dist/*.service dist/*.socket dist/*.timer)
+EXAMPLES := $(wildcard dist/Caddyfile dist/*.conf dist/*.cfg dist/*.default)
+SHELLS   := $(wildcard dist/ssechat.bash)
+
+install: ssechat
+	umask 022 && mkdir -p $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man8 $(UNITDIR) $(COMPLETIONDIR) \
+	    $(DOCDIR)/examples)
+	install -m 755 ssechat dist/ssechat-doctor $(DESTDIR)$(BINDIR)
+	for page in $(PAGES); do install -m 644 $$page $(DESTDIR)$(MANDIR)/man8 || exit 1; done
+	for shell in $(SHELLS); do install -m 644 $$shell $(DESTDIR)$(COMPLETIONDIR)/ssechat || exit 1; done
+	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
+	cd dist && for unit in $(notdir $(SERVICES)); do \
+	    sed 's|/usr/bin/ssechat|$(BINDIR)/ssechat|' $$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
+	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
+	done
+
+# Removes the files, and folders that are empty then, but none that a system has before any install.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/ssechat $(DESTDIR)$(PREFIX)/bin/ssechat-doctor
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,ssechat ssechat-doctor) \
+	    $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(PAGES))) \
+	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(notdir $(SERVICES))) \
+	    $(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(notdir $(EXAMPLES))) \
+	    $(DESTDIR)$(COMPLETIONDIR)/ssechat
+	for dir in $(MANDIR)/man8 $(UNITDIR) $(dir $(UNITDIR)) $(COMPLETIONDIR) $(dir $(COMPLETIONDIR)) \
+	    $(DOCDIR)/examples $(DOCDIR) $(dir $(DOCDIR)); do \
+	    rmdir $(DESTDIR)$$dir 2>/dev/null || true; \
+	done
 
 clean:
 	rm -rf build ssechat
@@ -287,7 +317,8 @@ help:
 	@echo 'make small        builds the smallest binary, build/small/ssechat'
 	@echo 'make debug        builds build/debug/ssechat, with sanitizers'
 	@echo 'make run          builds ./ssechat and starts it: http://127.0.0.1:8080'
-	@echo 'make install      installs to PREFIX=/usr/local; make uninstall and make clean remove files'
+	@echo 'make install      installs to PREFIX=/usr/local, below DESTDIR; make uninstall removes the same files'
+	@echo 'make clean        removes what make has built'
 	@echo
 	@echo 'make test         installs the tools that the tests need; runs all tests on both builds'
 	@echo 'make quick        runs the suites that take a few seconds each, on the plain build'

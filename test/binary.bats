@@ -118,10 +118,3 @@ starts() {
   [[ $output == *' -O3 -fno-stack-protector '*' -L/mine -o ssechat '* ]]
   [[ $output != *' -O2 '* && $output != *' -s '* ]]
 }
-
-@test "make install puts the program and ssechat-doctor under PREFIX, and make uninstall removes them" {
-  build CFLAGS=-O0 install DESTDIR="$PWD/root" PREFIX=/opt
-  [ "$(find root -type f -perm 755 | sort | xargs)" = 'root/opt/bin/ssechat root/opt/bin/ssechat-doctor' ]
-  build CFLAGS=-O0 uninstall DESTDIR="$PWD/root" PREFIX=/opt
-  [ "$(find root -type f)" = '' ]
-}
