@@ -38,7 +38,6 @@
 #include "host/descriptors.h"
 #include "net/accept.h"
 #include "net/limits.h"
-#include "net/listen.h"
 #include "store/journal.h"
 #include "store/memory.h"
 
@@ -232,11 +231,11 @@ static void open_loop(struct server *s)
 }
 
 /* Checks the addresses before anything is opened, so that --check finds a wrong one. */
-static void check_listeners(const struct spans *addresses)
+static void check_listeners(const struct options *o)
 {
-    if (addresses->count > ACCEPT_LISTENERS_MAX)
-        log_exit(EXIT_USAGE, "--listen: at most %d addresses", ACCEPT_LISTENERS_MAX);
-    listen_check(addresses);
+    for (size_t i = 0; i < o->listen.count; i++)
+        accept_add("--listen", o->listen.items[i].at, &routes_handlers);
+    accept_check();
 }
 
 /* Makes the hub and its keeper. A journal is loaded here, before the first client connects. */
@@ -263,8 +262,7 @@ static void open_listeners(struct server *s, unsigned descriptors)
     client_start(&o->net, s->hub, s->epoll);
     accept_start(&o->net, s->epoll);
     routes_start(&o->net, s->hub, s->keeper);
-    for (size_t i = 0; i < o->listen.count; i++)
-        accept_open(o->listen.items[i].at, &o->listen, &routes_handlers);
+    accept_open();
     budget_log(o, descriptors);
     limits_start(&o->net, descriptors);
     if (!accept_begin())
@@ -286,7 +284,7 @@ int main(int argc, char **argv)
     log_start(o->log_level);
     page_start(o->www);
     access_start(&o->access);
-    check_listeners(&o->listen);
+    check_listeners(o);
     if (o->check) {
         journal_check(&o->journal);
         budget_log(o, descriptors);

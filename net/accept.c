@@ -33,16 +33,11 @@ enum {
     LOG_PAUSE_MS = 60000,  /* between two log lines about pauses */
 };
 
-/* A listener and the handlers of its clients. epoll's data points to one of these structs. */
-struct service {
-    struct listener listener;
-    const struct handlers *handlers;
-};
-
 static const struct net_settings *settings;
 static int epoll;
-static struct service services[ACCEPT_LISTENERS_MAX];
-static size_t service_count;
+static struct listener listeners[ACCEPT_LISTENERS_MAX]; /* epoll's data points to one of them */
+static const struct handlers *handlers[ACCEPT_LISTENERS_MAX]; /* of the clients of each */
+static size_t listener_count;
 static bool paused;
 static unsigned released; /* the value of client_released at the last try */
 static int64_t again_ms;  /* when to try anyway: another process may have ended the shortage */
@@ -53,10 +48,23 @@ void accept_start(const struct net_settings *given, int epoll_fd)
     epoll = epoll_fd;
 }
 
-void accept_open(const char *address, const struct spans *all, const struct handlers *handlers)
+void accept_add(const char *option, const char *address, const struct handlers *given)
 {
-    must(service_count < ACCEPT_LISTENERS_MAX);
-    services[service_count++] = (struct service) { listen_on(address, all), handlers };
+    if (listener_count == ACCEPT_LISTENERS_MAX)
+        log_exit(EXIT_USAGE, "%s %s: at most %d addresses", option, address, ACCEPT_LISTENERS_MAX);
+    handlers[listener_count] = given;
+    listeners[listener_count++] = (struct listener) { .option = option, .address = address };
+}
+
+void accept_check(void)
+{
+    listen_check(listeners, listener_count);
+}
+
+void accept_open(void)
+{
+    for (size_t i = 0; i < listener_count; i++)
+        listen_open(&listeners[i], listeners, listener_count);
 }
 
 /* Adds all listeners to epoll, or removes them. Returns false if there is no memory to add a
@@ -64,9 +72,9 @@ void accept_open(const char *address, const struct spans *all, const struct hand
 static bool watch(int operation)
 {
     bool all = true;
-    for (size_t i = 0; i < service_count; i++) {
-        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &services[i] };
-        all &= epoll_ctl(epoll, operation, services[i].listener.fd, &event) == 0 || errno == EEXIST;
+    for (size_t i = 0; i < listener_count; i++) {
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &listeners[i] };
+        all &= epoll_ctl(epoll, operation, listeners[i].fd, &event) == 0 || errno == EEXIST;
     }
     return all;
 }
@@ -75,8 +83,8 @@ static bool watch(int operation)
 bool accept_begin(void)
 {
     bool watched = watch(EPOLL_CTL_ADD);
-    for (size_t i = 0; i < service_count && watched; i++)
-        listen_announce(&services[i].listener);
+    for (size_t i = 0; i < listener_count && watched; i++)
+        listen_announce(&listeners[i]);
     return watched;
 }
 
@@ -137,12 +145,12 @@ static bool identify(const struct sockaddr *socket, struct peer **peer, bool *pr
 
 /* Makes the connection a client, or refuses it by closing it without an answer: an EventSource
  * takes that for a lost connection and retries; an HTTP error would stop it for good. */
-static void start_client(int fd, const struct sockaddr *address, const struct handlers *handlers)
+static void start_client(int fd, const struct sockaddr *address, const struct listener *listener)
 {
     struct peer *peer;
     bool proxied;
     if (identify(address, &peer, &proxied))
-        client_new(fd, peer, proxied, handlers);
+        client_new(fd, peer, proxied, handlers[listener - listeners]);
     else
         close(fd);
 }
@@ -150,33 +158,33 @@ static void start_client(int fd, const struct sockaddr *address, const struct ha
 /* Accepts until the backlog is empty, but at most `most` times, so that a flood of connections does
  * not keep existing clients waiting. accept4 makes the socket non-blocking in the same call; the
  * socket inherits all other options from the listener (listen.c). */
-static void accept_clients(const struct service *service, int most)
+static void accept_clients(const struct listener *listener, int most)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     while (most-- > 0) {
         struct sockaddr_storage address;
         socklen_t len = sizeof address;
-        int fd = accept4(service->listener.fd, (struct sockaddr *)&address, &len, flags);
+        int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, flags);
         if (fd >= 0)
-            start_client(fd, (struct sockaddr *)&address, service->handlers);
+            start_client(fd, (struct sockaddr *)&address, listener);
         else if (errno == EAGAIN)
             return;
         else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            if (!free_descriptor(&service->listener))
+            if (!free_descriptor(listener))
                 return;
         /* Any other error concerns this client only (ECONNABORTED: it gave up): try the next. */
     }
 }
 
 /* Recognizes a listener by its address, because epoll reports clients and other objects by the same
- * kind of pointer. After accept_end, a late event of the same turn finds no services. */
+ * kind of pointer. After accept_end, a late event of the same turn finds no listeners. */
 bool accept_ready(void *data)
 {
-    const struct service *service = data;
-    if (service < services || service >= services + ACCEPT_LISTENERS_MAX)
+    const struct listener *listener = data;
+    if (listener < listeners || listener >= listeners + ACCEPT_LISTENERS_MAX)
         return false;
-    if (service_count > 0)
-        accept_clients(service, ACCEPTS_PER_TURN);
+    if (listener_count > 0)
+        accept_clients(listener, ACCEPTS_PER_TURN);
     return true;
 }
 
@@ -200,10 +208,10 @@ int64_t accept_next_ms(void)
  * listener's backlog, although their clients see them as established. */
 void accept_end(void)
 {
-    for (size_t i = 0; i < service_count; i++) {
-        accept_clients(&services[i], ACCEPTS_LAST);
-        listen_close(&services[i].listener);
+    for (size_t i = 0; i < listener_count; i++) {
+        accept_clients(&listeners[i], ACCEPTS_LAST);
+        listen_close(&listeners[i]);
     }
-    service_count = 0;
+    listener_count = 0;
     paused = false;
 }

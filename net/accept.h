@@ -12,9 +12,16 @@ enum { ACCEPT_LISTENERS_MAX = 16 };
 /* Call this once, before any other function here. `settings` must stay valid. */
 void accept_start(const struct net_settings *settings, int epoll);
 
-/* Opens a listener on `address`, one of `all` addresses (see listen_on), whose clients get these
- * handlers. Exits on failure. */
-void accept_open(const char *address, const struct spans *all, const struct handlers *handlers);
+/* Adds a listener, whose clients get these handlers. `option` is the option that the address is
+ * from; both strings must stay valid. Exits with EXIT_USAGE after ACCEPT_LISTENERS_MAX of them. */
+void accept_add(const char *option, const char *address, const struct handlers *handlers);
+
+/* Exits, after an error message that names the option, unless each address is correct and no two
+ * of them overlap. Opens nothing. */
+void accept_check(void);
+
+/* Opens all listeners, after accept_check. Exits on failure. */
+void accept_open(void);
 
 /* Starts accepting: watches each listener and writes its address to standard error. Returns false
  * if a listener cannot be watched. */

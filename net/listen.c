@@ -43,17 +43,19 @@ union endpoint {
 };
 
 /* Ends the program with an error message that names the option and the address. */
-__attribute__((noreturn)) static void refuse_address(int code, const char *address, const char *why)
+__attribute__((noreturn)) static void refuse(
+    const struct listener *listener, int code, const char *why)
 {
-    log_exit(code, "--listen %s: %s", address, why);
+    log_exit(code, "%s %s: %s", listener->option, listener->address, why);
 }
 
 /* Parses the path of a unix socket; the kernel's limit for a path includes the final NUL. */
-static socklen_t parse_unix(const char *text, const char *path, union endpoint *address)
+static socklen_t parse_unix(
+    const struct listener *listener, const char *path, union endpoint *address)
 {
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof address->local.sun_path)
-        refuse_address(EXIT_USAGE, text, "the path of a unix socket must have 1 to 107 bytes");
+        refuse(listener, EXIT_USAGE, "the path of a unix socket must have 1 to 107 bytes");
     address->local.sun_family = AF_UNIX;
     memcpy(address->local.sun_path, path, len + 1);
     return (socklen_t)sizeof address->local;
@@ -62,17 +64,18 @@ static socklen_t parse_unix(const char *text, const char *path, union endpoint *
 /* Reads "unix:/path", or "host:port" where the host is an IP address or "localhost". Returns the
  * length of the socket address. The last colon precedes the port; an IPv6 address must be in
  * brackets because it contains colons. */
-static socklen_t parse(const char *text, union endpoint *address)
+static socklen_t parse(const struct listener *listener, union endpoint *address)
 {
+    const char *text = listener->address;
     char host[64] = "127.0.0.1";
     unsigned long long port;
     memset(address, 0, sizeof *address);
     if (strncmp(text, "unix:", 5) == 0)
-        return parse_unix(text, text + 5, address);
+        return parse_unix(listener, text + 5, address);
     const char *colon = strrchr(text, ':');
     if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
-        refuse_address(
-            EXIT_USAGE, text, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
+        refuse(
+            listener, EXIT_USAGE, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
     bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
     if (len >= sizeof host)
@@ -85,7 +88,7 @@ static socklen_t parse(const char *text, union endpoint *address)
         return sizeof address->v6;
     }
     if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
-        refuse_address(EXIT_USAGE, text,
+        refuse(listener, EXIT_USAGE,
             "the host must be an IP address: 0.0.0.0:8080 or [::]:8080 for all "
             "addresses of this machine, 127.0.0.1:8080 for clients on this machine only");
     address->v4.sin_family = AF_INET;
@@ -164,50 +167,49 @@ static bool overlap(const union endpoint *a, const union endpoint *b)
 
 /* Refuses a unix socket that bind(2) could not create: its folder is missing or belongs to another
  * user, or another file has the name. */
-static void check_path(const char *text, const union endpoint *address)
+static void check_path(const struct listener *listener, const union endpoint *address)
 {
     char copy[UNIX_PATH_BYTES];
     struct stat st;
     if (address->any.sa_family != AF_UNIX)
         return;
     if (access(part_of(address->local.sun_path, dirname, copy), W_OK) < 0)
-        refuse_address(EXIT_SYSTEM, text, strerror(errno));
+        refuse(listener, EXIT_SYSTEM, strerror(errno));
     if (lstat(address->local.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
-        refuse_address(EXIT_SYSTEM, text, "a file with that name is in the way; move it away");
+        refuse(listener, EXIT_SYSTEM, "a file with that name is in the way; move it away");
 }
 
-/* Reports a wrong address before anything is opened; listen_on parses the address again. An overlap
- * is reported here, because bind(2) only says that the address is in use, not that the server
- * itself uses it. */
-void listen_check(const struct spans *addresses)
+/* Reports a wrong address before anything is opened; listen_open parses the address again. An
+ * overlap is reported here, because bind(2) only says that the address is in use, not that the
+ * server itself uses it. */
+void listen_check(const struct listener *all, size_t count)
 {
     union endpoint address, earlier;
-    for (size_t i = 0; i < addresses->count; i++) {
-        const char *text = addresses->items[i].at;
-        parse(text, &address);
-        check_path(text, &address);
+    for (size_t i = 0; i < count; i++) {
+        parse(&all[i], &address);
+        check_path(&all[i], &address);
         for (size_t j = 0; j < i; j++) {
-            parse(addresses->items[j].at, &earlier);
+            parse(&all[j], &earlier);
             if (overlap(&earlier, &address))
                 log_exit(EXIT_USAGE,
-                    "--listen %s: ssechat itself listens there already, because of --listen %s; "
-                    "leave one of the two out",
-                    text, addresses->items[j].at);
+                    "%s %s: ssechat itself listens there already, because of %s %s; leave one of "
+                    "the two out",
+                    all[i].option, all[i].address, all[j].option, all[j].address);
         }
     }
 }
 
 /* Returns whether a socket must leave the machine's IPv4 clients to another one: [::]:8080 does so
  * if 0.0.0.0:8080 is also an address of the server. On its own, [::] takes both. */
-static bool wants_v6_only(const union endpoint *e, const struct spans *all)
+static bool wants_v6_only(const union endpoint *e, const struct listener *all, size_t count)
 {
     struct address address;
     union endpoint other;
     if (e->any.sa_family != AF_INET6 || !address_of(&e->any, &address) ||
         !address_is_any(&address) || address_is_v4(&address) || port_of(e) == 0)
         return false;
-    for (size_t i = 0; i < all->count; i++) {
-        parse(all->items[i].at, &other);
+    for (size_t i = 0; i < count; i++) {
+        parse(&all[i], &other);
         if (address_of(&other.any, &address) && address_is_any(&address) &&
             address_is_v4(&address) && port_of(&other) == port_of(e))
             return true;
@@ -275,27 +277,25 @@ static const char *advice(int family, int error)
 
 /* Remembers the file of a unix socket by device and inode, because its path may name another file
  * by the time of listen_close. */
-struct listener listen_on(const char *text, const struct spans *all)
+void listen_open(struct listener *listener, const struct listener *all, size_t count)
 {
-    struct listener listener = { .fd = -1 };
     union endpoint address;
     struct stat st;
-    socklen_t len = parse(text, &address);
+    socklen_t len = parse(listener, &address);
     int family = address.any.sa_family;
     remove_stale(&address, len);
-    listener.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (listener.fd >= 0 && family != AF_UNIX)
-        set_inherited(listener.fd);
-    if (listener.fd >= 0 && wants_v6_only(&address, all))
-        setsockopt(listener.fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int) { 1 }, sizeof(int));
-    if (listener.fd < 0 || bind(listener.fd, &address.any, len) < 0 ||
-        listen(listener.fd, BACKLOG) < 0)
-        refuse_address(EXIT_SYSTEM, text, advice(family, errno));
+    listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (listener->fd >= 0 && family != AF_UNIX)
+        set_inherited(listener->fd);
+    if (listener->fd >= 0 && wants_v6_only(&address, all, count))
+        setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int) { 1 }, sizeof(int));
+    if (listener->fd < 0 || bind(listener->fd, &address.any, len) < 0 ||
+        listen(listener->fd, BACKLOG) < 0)
+        refuse(listener, EXIT_SYSTEM, advice(family, errno));
     if (family == AF_UNIX && lstat(address.local.sun_path, &st) == 0) {
-        listener.device = st.st_dev;
-        listener.inode = st.st_ino;
+        listener->device = st.st_dev;
+        listener->inode = st.st_ino;
     }
-    return listener;
 }
 
 /* Gets the address from the kernel, which chooses the port if it is 0. */

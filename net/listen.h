@@ -9,6 +9,8 @@
 #include <sys/types.h>
 
 struct listener {
+    const char *option;  /* that the address is from, for messages: "--listen" */
+    const char *address; /* as the operator wrote it */
     int fd;
     dev_t device; /* device and inode identify the file of a unix socket */
     ino_t inode;
@@ -16,11 +18,11 @@ struct listener {
 
 /* Exits with EXIT_USAGE, after an error message, unless each address looks like "127.0.0.1:8080",
  * "[::1]:8080", "localhost:8080" or "unix:/path", and no two of them are the same or overlap. */
-void listen_check(const struct spans *addresses);
+void listen_check(const struct listener *all, size_t count);
 
-/* Binds and listens on `address`, one of `all` addresses, which listen_check has checked. If the
- * system refuses, exits with EXIT_SYSTEM after an error message. */
-struct listener listen_on(const char *address, const struct spans *all);
+/* Binds and listens on the address of a listener, one of all listeners, which listen_check has
+ * checked. If the system refuses, exits with EXIT_SYSTEM after an error message. */
+void listen_open(struct listener *listener, const struct listener *all, size_t count);
 
 /* Writes the socket's address to standard error: "listening on http://127.0.0.1:8080". For port 0
  * this shows the port that the kernel chose. */

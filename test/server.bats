@@ -278,6 +278,14 @@ END
     --listen unix:socket --listen unix:folder/socket --listen 127.0.0.1:0 --listen 127.0.0.1:0 --listen 0.0.0.0:0
 }
 
+@test "at most 16 addresses are taken, and one more is refused with its option's name" {
+  local addresses=()
+  for _ in {1..16}; do addresses+=(--listen 127.0.0.1:0); done
+  run -0 "$SSECHAT" --check --log-level warn "${addresses[@]}"
+  refused 2 --check "${addresses[@]}" --listen 127.0.0.2:0
+  contains "$(<err)" '--listen 127.0.0.2:0: at most 16 addresses'
+}
+
 @test "an address that another program uses is still reported as such" {
   needs_ipv6
   start_server --listen '[::]:0'
