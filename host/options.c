@@ -5,17 +5,14 @@
  * new option needs only one row and one field. getopt_long(3) handles neither types, ranges nor the
  * environment, so most of this file would still be needed.
  *
- * Only the value itself is checked here; whether a port is free or a key file is readable turns out
- * only when it is used. Values that requests are compared with (hosts, origins) are brought into
- * the form that requests have, so a value that could never match is a mistake too. Each mistake
- * ends the program with one sentence that names the option or the variable, because a server that
- * starts without one of its options would be worse. Values are borrowed from argv and the
- * environment; allocated memory lives as long as the process. */
+ * field.c reads and checks the values. Each mistake ends the program with one sentence that names
+ * the option or the variable. Values are borrowed from argv and the environment; allocated memory
+ * lives as long as the process. */
 
 #include "host/options.h"
 
-#include "auth/origins.h"
 #include "base/print.h"
+#include "host/field.h"
 #include "host/version.h"
 #include "hub/rules.h"
 
@@ -23,36 +20,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* How a value is read, and the type of its field. The compiler does not check that the field has
- * this type, because set_field() writes through an offset. */
-enum kind {
-    KIND_FLAG,   /* bool, without a value */
-    KIND_STRING, /* const char * */
-    KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment */
-    KIND_ROOMS,  /* a list of rooms */
-    KIND_ORIGINS,
-    KIND_HOSTS,
-    KIND_NETWORKS, /* the last kind of list: see is_list() */
-    KIND_COUNT,    /* uint64_t, like sizes and times; set_initial() relies on this order */
-    KIND_SIZE,     /* in bytes */
-    KIND_TIME,     /* in milliseconds */
-    KIND_LEVEL,    /* enum log_level */
-    KIND_SYNC      /* bool */
-};
-
-struct option {
-    const char *name, *value; /* as in "--name VALUE"; `value` is NULL for a flag */
-    enum kind kind;
-    size_t offset;              /* where its field is in the command's struct */
-    uint64_t initial, min, max; /* for counts, sizes (bytes) and times (milliseconds) */
-    bool zero;                  /* 0 is allowed, and means no limit or off */
-    unsigned unit_ms;           /* for a time that is given without a unit */
-    const char *help;           /* lines of at most 57 characters, to fit in 80 columns */
-};
-
 #define FIELD(field) offsetof(struct options, field)
-
-enum { KIB = 1024, MIB = 1024 * 1024, SECOND = 1000, DAY = 86400000 };
 
 static const struct option server_options[] = {
     { "listen", "ADDRESS", KIND_LIST, FIELD(listen), 0, 0, 0, false, 0,
@@ -204,11 +172,6 @@ static const struct command journal_command = {
     "",
 };
 
-static bool is_list(const struct option *option)
-{
-    return option->kind >= KIND_LIST && option->kind <= KIND_NETWORKS;
-}
-
 _Static_assert(sizeof server_options / sizeof server_options[0] <= OPTIONS_MAX, "see `seen`");
 
 void options_fail(const char *source, const char *format, ...)
@@ -260,171 +223,6 @@ __attribute__((noreturn)) static void print_help(const struct command *command)
     exit(0);
 }
 
-/* ==== Values ================================================================================= */
-
-/* Reads a number that may be followed by one of the characters in `units`. A unit multiplies the
- * number by its entry in `factors`; without a unit, `factor` does. The product cannot overflow,
- * because the limit for the digits is UINT64_MAX / factor. The range in the error message is in the
- * default unit. */
-static uint64_t read_number(const char *source, const struct option *o, const char *text,
-    const char *units, const uint64_t *factors, uint64_t factor)
-{
-    size_t len = strspn(text, "0123456789");
-    const char *unit = text[len] != '\0' ? strchr(units, text[len]) : NULL;
-    unsigned long long number;
-    if (unit != NULL && text[len + 1] == '\0')
-        factor = factors[unit - units];
-    else if (text[len] != '\0')
-        len = 0;
-    if (!span_number((struct span) { text, len }, UINT64_MAX / factor, &number))
-        options_fail(source, "\"%s\" is not a valid number%s%s", text,
-            *units != '\0' ? "; the units are " : "", units);
-    uint64_t value = number * factor;
-    if (value == 0 && o->zero)
-        return 0;
-    uint64_t base = o->unit_ms > 0 ? o->unit_ms : 1;
-    if (value < o->min || value > o->max)
-        options_fail(source, "%s is out of range; use %llu to %llu%s%s", text,
-            (unsigned long long)(o->min / base), (unsigned long long)(o->max / base),
-            o->kind == KIND_SIZE   ? " bytes"
-            : o->unit_ms == SECOND ? " seconds"
-            : o->unit_ms == 1      ? " milliseconds"
-                                   : "",
-            o->zero ? ", or 0" : "");
-    return value;
-}
-
-/* Rounds up the size of a ring, which must be a power of two because a ring finds the place of a
- * byte with a mask (hub/ring.h). `number` is at most 1 GiB here, so the doubling ends. */
-static uint64_t round_up_to_power_of_two(uint64_t number)
-{
-    uint64_t power = 1;
-    while (power < number)
-        power *= 2;
-    return power;
-}
-
-__attribute__((noreturn)) static void fail_for_memory(void)
-{
-    log_exit(EXIT_SYSTEM, "out of memory while reading the options");
-}
-
-/* Adds a value without copying its bytes. The array grows item by item, because lists are short. */
-static void add_value(struct spans *values, struct span value)
-{
-    struct span *items = realloc(values->items, (values->count + 1) * sizeof *items);
-    if (items == NULL)
-        fail_for_memory();
-    items[values->count++] = value;
-    values->items = items;
-}
-
-/* Refuses a network that is none, or that no proxy can be in. A network with bits set after its
- * prefix is probably a typing mistake, and one that is too large would let clients choose the
- * address to which limits apply. */
-static void check_network(const char *source, const char *text)
-{
-    struct network network, meant;
-    char first[ADDRESS_TEXT_BYTES];
-    if (strcmp(text, "unix") == 0)
-        return;
-    if (!network_parse_loosely(span_of(text), &meant))
-        options_fail(source,
-            "\"%s\" is not a network; write it like 10.0.0.0/8, 192.0.2.1 or 2001:db8::/32; unix "
-            "means unix sockets",
-            text);
-    bool v6 = strchr(text, ':') != NULL;
-    (v6 ? address_print_v6 : address_print)(&meant.first, first);
-    if (!network_parse(span_of(text), &network))
-        options_fail(source,
-            "\"%s\" has bits set after its prefix; write %s/%u, or for this address only %.*s",
-            text, first, meant.bits - (v6 ? 0 : 96), (int)strcspn(text, "/"), text);
-    if (network.bits == 128 && address_is_any(&network.first))
-        options_fail(source, "\"%s\" is no proxy's address; write the address that it has", text);
-}
-
-/* Returns an item of --cors or --host in the form that requests have (origins.h). */
-static struct span read_origin(const char *source, const struct option *option, const char *text)
-{
-    char why[ORIGINS_WHY_BYTES], *out = malloc(ORIGINS_TEXT_BYTES);
-    if (out == NULL)
-        fail_for_memory();
-    if (!(option->kind == KIND_HOSTS ? origins_read_host : origins_read)(span_of(text), out, why))
-        options_fail(source, "\"%s\" %s", text, why);
-    return span_of(out);
-}
-
-/* Checks an item of a list, and returns it as it is used. On the command line, where an option can
- * be repeated, a comma does not separate items; file names can contain commas. */
-static struct span read_item(const char *source, const struct option *option, const char *text)
-{
-    const char *why;
-    if (option->kind == KIND_LIST)
-        return span_of(text);
-    if (strchr(text, ',') != NULL)
-        options_fail(source, "\"%s\" has a comma; repeat the option for each value", text);
-    if (option->kind == KIND_HOSTS || option->kind == KIND_ORIGINS)
-        return read_origin(source, option, text);
-    if (option->kind == KIND_NETWORKS)
-        check_network(source, text);
-    else if ((why = rule_room(span_of(text))) != NULL)
-        options_fail(source, "%s", why);
-    return span_of(text);
-}
-
-static enum log_level read_level(const char *source, const char *text)
-{
-    static const char *const names[] = { "error", "warn", "info", "debug" }; /* as in the enum */
-    for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
-        if (strcmp(text, names[i]) == 0)
-            return (enum log_level)i;
-    options_fail(source, "\"%s\" is not a log level; use error, warn, info or debug", text);
-}
-
-/* Sets the option's field in the command's struct `o`. `source` names the option or the variable in
- * an error message. An empty value is refused for every kind, because in scripts it usually comes
- * from an unset variable. */
-static void set_field(void *o, const char *source, const struct option *option, const char *text)
-{
-    static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
-    static const uint64_t times[] = { SECOND, 60 * SECOND, 3600 * SECOND, DAY };
-    void *field = (char *)o + option->offset;
-    if (option->kind != KIND_FLAG && *text == '\0')
-        options_fail(source, "the value is empty");
-    switch (option->kind) {
-    case KIND_FLAG:
-        *(bool *)field = true;
-        return;
-    case KIND_STRING:
-        *(const char **)field = text;
-        return;
-    case KIND_LIST:
-    case KIND_ROOMS:
-    case KIND_ORIGINS:
-    case KIND_HOSTS:
-    case KIND_NETWORKS:
-        add_value(field, read_item(source, option, text));
-        return;
-    case KIND_COUNT:
-        *(uint64_t *)field = read_number(source, option, text, "", NULL, 1);
-        return;
-    case KIND_SIZE:
-        *(uint64_t *)field = read_number(source, option, text, "KkMm", sizes, 1);
-        return;
-    case KIND_TIME:
-        *(uint64_t *)field = read_number(source, option, text, "smhd", times, option->unit_ms);
-        return;
-    case KIND_SYNC:
-        if (strcmp(text, "always") != 0 && strcmp(text, "none") != 0)
-            options_fail(source, "\"%s\" is not valid; use always or none", text);
-        *(bool *)field = strcmp(text, "always") == 0;
-        return;
-    case KIND_LEVEL:
-        *(enum log_level *)field = read_level(source, text);
-        return;
-    }
-}
-
 /* ==== Where they come from =================================================================== */
 
 /* Finds an option. The search is linear, which is fine for a few dozen options. Abbreviations are
@@ -440,11 +238,8 @@ static const struct option *find_option(const struct command *command, struct sp
 /* Fills in the defaults of the numbers; all other fields are zero, or set by the caller. */
 static void set_initial(const struct command *command, void *o)
 {
-    for (size_t i = 0; i < command->count; i++) {
-        const struct option *option = &command->options[i];
-        if (option->kind >= KIND_COUNT && option->kind <= KIND_TIME)
-            *(uint64_t *)(void *)((char *)o + option->offset) = option->initial;
-    }
+    for (size_t i = 0; i < command->count; i++)
+        field_set_initial(o, &command->options[i]);
 }
 
 /* Finds max-rooms for the MAX_ROOMS of SSECHAT_MAX_ROOMS. Lower-case letters become '?', which no
@@ -490,12 +285,12 @@ static void read_environment(struct options *o)
         }
         if (option->kind == KIND_FLAG)
             options_fail(source, "this option can be given on the command line only");
-        if (!is_list(option)) {
-            set_field(o, source, option, rest.at);
+        if (!field_is_list(option)) {
+            field_set(o, source, option, rest.at);
             continue;
         }
         while (span_split(&rest, ',', &value))
-            set_field(o, source, option, cut_out(span_trim(value)));
+            field_set(o, source, option, cut_out(span_trim(value)));
     }
 }
 
@@ -528,10 +323,10 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
         if (option->kind != KIND_FLAG && rest.at == NULL && i + 1 == argc)
             options_fail(source, "the value is missing");
         bool *before = &seen[option - command->options];
-        if (is_list(option) && !*before)
-            ((struct spans *)(void *)((char *)o + option->offset))->count = 0;
+        if (field_is_list(option) && !*before)
+            ((struct spans *)field_of(o, option))->count = 0;
         *before = true;
-        set_field(o, source, option,
+        field_set(o, source, option,
             option->kind == KIND_FLAG ? ""
             : rest.at != NULL         ? rest.at
                                       : argv[++i]);
@@ -546,12 +341,22 @@ static void read_trusted(struct options *o)
     const struct spans *list = &o->trust_proxy;
     o->net.trusted = calloc(list->count + 1, sizeof *o->net.trusted);
     if (o->net.trusted == NULL)
-        fail_for_memory();
+        field_out_of_memory();
     for (size_t i = 0; i < list->count; i++)
         if (network_parse(list->items[i], &o->net.trusted[o->net.trusted_count]))
             o->net.trusted_count++;
         else
             o->net.trust_unix = true; /* the only item that is no network */
+}
+
+/* Rounds up the size of a ring, which must be a power of two because a ring finds the place of a
+ * byte with a mask (hub/ring.h). `number` is at most 1 GiB here, so the doubling ends. */
+static uint64_t round_up_to_power_of_two(uint64_t number)
+{
+    uint64_t power = 1;
+    while (power < number)
+        power *= 2;
+    return power;
 }
 
 /* Computes what depends on several values. This comes last, after the command line has replaced
@@ -560,7 +365,7 @@ static void complete_server(struct options *o)
 {
     read_trusted(o);
     if (o->listen.count == 0)
-        add_value(&o->listen, SPAN("127.0.0.1:8080"));
+        field_add(&o->listen, SPAN("127.0.0.1:8080"));
     o->hub.history = round_up_to_power_of_two(o->hub.history);
 }
 
@@ -603,7 +408,7 @@ static void split_lists(struct spans *values)
     *values = (struct spans) { NULL, 0 };
     for (size_t i = 0; i < whole.count; i++)
         while (span_split(&whole.items[i], ',', &piece))
-            add_value(values, span_trim(piece));
+            field_add(values, span_trim(piece));
     free(whole.items);
 }
 
