@@ -30,21 +30,19 @@
 #include "api/page.h"
 #include "api/routes.h"
 #include "auth/access.h"
-#include "base/child.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "host/budget.h"
 #include "host/commands.h"
 #include "host/descriptors.h"
+#include "host/signals.h"
 #include "net/accept.h"
 #include "net/limits.h"
 #include "store/journal.h"
 #include "store/memory.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* The most events that one epoll_wait returns. More would make a turn longer, and fewer would make
@@ -75,11 +73,11 @@ struct server {
 
 /* ==== The end ================================================================================ */
 
-/* Starts a graceful shutdown, on SIGTERM, SIGINT or SIGHUP: refuses new connections, answers
- * pending requests, and tells each stream when to reconnect. A second signal ends the wait. */
+/* Starts a graceful shutdown: refuses new connections, answers pending requests, and tells each
+ * stream when to reconnect. A second request for it ends the wait. */
 static void start_drain(struct server *s)
 {
-    if (s->draining) { /* The second signal. */
+    if (s->draining) {
         s->drain_until_ms = clock_mono_ms();
         return;
     }
@@ -90,16 +88,39 @@ static void start_drain(struct server *s)
     client_drain_all();
 }
 
-/* Reads the signals. They arrive as bytes from a descriptor (signalfd(2)), so no handler interrupts
- * the program between two instructions. When a terminal closes, SIGHUP can come twice. */
+/* Logs a signal that does nothing yet. */
+static void ignore(const char *name)
+{
+    log_line(
+        LOG_WARN, "signal name=%s ignored=1 reason=\"options are read only at the start\"", name);
+}
+
+/* Does what a signal asks for. When a terminal closes, SIGHUP can come twice. */
+static void obey(struct server *s, enum signals_order order)
+{
+    switch (order) {
+    case SIGNALS_NONE:
+        return;
+    case SIGNALS_HANGUP:
+        if (!s->draining)
+            start_drain(s);
+        return;
+    case SIGNALS_DRAIN:
+        start_drain(s);
+        return;
+    case SIGNALS_RELOAD:
+        ignore("SIGHUP");
+        return;
+    case SIGNALS_UPGRADE:
+        ignore("SIGUSR2");
+        return;
+    }
+}
+
 static void read_signals(struct server *s)
 {
-    struct signalfd_siginfo info;
-    while (read(s->signals, &info, sizeof info) == (ssize_t)sizeof info)
-        if (info.ssi_signo == SIGCHLD)
-            child_reap();
-        else if (info.ssi_signo != SIGHUP || !s->draining)
-            start_drain(s);
+    for (enum signals_order order; (order = signals_next(s->signals)) != SIGNALS_NONE;)
+        obey(s, order);
 }
 
 /* ==== The loop =============================================================================== */
@@ -206,24 +227,10 @@ static void watch(const struct server *s, int fd, void *data)
         fail("epoll");
 }
 
-/* Makes the epoll instance, and the descriptor through which signals arrive. Under nohup(1) SIGHUP
- * is ignored, and must remain so: a signal that is blocked would arrive nevertheless. */
+/* Makes the epoll instance, and the descriptor through which signals arrive. */
 static void open_loop(struct server *s)
 {
-    sigset_t set;
-    struct sigaction hangup;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGCHLD);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
-        sigaddset(&set, SIGHUP);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGCHLD, SIG_DFL); /* If inherited as ignored, it would hide a child's exit status. */
-    signal(SIGPIPE, SIG_IGN); /* Sending to a closed connection then fails with EPIPE instead. */
-    signal(SIGXFSZ, SIG_IGN); /* Writing past the file size limit then fails with EFBIG instead. */
-    child_reap();             /* those that ended before */
-    s->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    s->signals = signals_open();
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (s->signals < 0 || s->epoll < 0)
         fail("epoll");

@@ -145,7 +145,7 @@ static const struct command server_command = {
     "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
     "takes a comma-separated list. The command line takes precedence.\n"
     "\n"
-    "Exit codes: 0 after SIGTERM, SIGINT or SIGHUP, 1 if the system refuses something\n"
+    "Exit codes: 0 after SIGTERM, SIGINT or SIGQUIT, 1 if the system refuses something\n"
     "(a port, a file, memory), 2 for a wrong option.",
 };
 

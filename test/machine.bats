@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # What the server needs from the machine, and does to it: a log that is not read, descriptors that
-# are closed or few, signals and children, memory.
+# are closed or few, children, memory.
 #
 # Tests that enter namespaces or a control group must run as root.
 # shellcheck disable=SC1083,SC2001,SC2004,SC2016,SC2030,SC2031,SC2034,SC2094,SC2153,SC2154
@@ -233,7 +233,7 @@ closes() {
   eventually 'grep "compacted=0" "$SERVER_LOG"'
 }
 
-# ---- Signals and children ----
+# ---- Children ----
 
 @test "as process 1 the server reaps every orphan, and its own child still reports to it" {
   local parent
@@ -262,52 +262,6 @@ closes() {
 @test "a child that the server had before it was executed is reaped" {
   start_through 'sleep 0.1 & sleep 0.1 & exec'
   eventually '[ -z "$(pgrep -P "$SERVER_PID")" ]'
-}
-
-@test "SIGHUP drains as SIGTERM does, and a second SIGHUP does not end the drain" {
-  local slow
-  start_through 'exec env --default-signal=HUP' --drain 60 # the tests themselves may run under nohup
-  listen stream ''
-  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
-  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n' >&"$slow"
-  ask /healthz # the server has read the half request before this
-  kill -s HUP "$SERVER_PID"
-  await_end "$CLIENT_PID"
-  same "$CLIENT_STATUS" 0
-  tail -n 4 stream | grep -q '^retry: '
-  kill -s HUP "$SERVER_PID"
-  printf '\r\n' >&"$slow"
-  contains "$(timeout 20 cat <&"$slow")" '"ok"'
-  exec {slow}>&-
-  stop_server HUP
-}
-
-@test "when its terminal is closed, the server drains" {
-  local keys terminal
-  printf '#!/bin/sh\necho $$ >pid\nexec env --default-signal=HUP %q --listen unix:%q 2>log\n' "$SSECHAT" "$PWD/socket" >start
-  chmod +x start
-  mkfifo keys
-  exec {keys}<>keys
-  script -qfec ./start /dev/null <&"$keys" >/dev/null 2>&1 3>&- &
-  terminal=$!
-  CLIENTS+=("$terminal")
-  eventually 'curl -sf --unix-socket socket http://localhost/healthz'
-  URL=http://localhost
-  listen stream '' --unix-socket socket
-  kill -s KILL "$terminal"
-  await_end "$CLIENT_PID"
-  same "$CLIENT_STATUS" 0
-  tail -n 4 stream | grep -q '^retry: '
-  eventually '! kill -0 "$(<pid)"'
-  contains "$(<log)" 'drain streams=1'
-}
-
-@test "under nohup, SIGHUP is ignored" {
-  start_through "trap '' HUP; exec"
-  kill -s HUP "$SERVER_PID"
-  ask /healthz
-  same "$STATUS" 200
-  lacks "$(<"$SERVER_LOG")" drain
 }
 
 # ---- Memory ----

@@ -1,7 +1,7 @@
 /* faults.c - makes allocations fail on demand, in a special build of the server.
  *
  *     FAIL_ALLOCATION=N        the Nth allocation of a process returns NULL, once
- *     FAIL_ALLOCATION_EVERY=K  every Kth allocation returns NULL, from one SIGUSR1 to the next
+ *     FAIL_ALLOCATION_EVERY=K  every Kth allocation returns NULL, from one SIGWINCH to the next
  *     LEAK=1                   one allocation is leaked, which the leak checker must find
  *
  * This is fault injection by the linker: -Wl,--wrap redirects the server's calls to malloc, calloc
@@ -23,7 +23,7 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *at, size_t size);
 
 static unsigned long allocations, one, every; /* the count so far; both settings, 0 if unset */
-static volatile sig_atomic_t on;              /* set between two SIGUSR1 */
+static volatile sig_atomic_t on;              /* set between two SIGWINCH */
 
 static void toggle(int signal_number)
 {
@@ -42,7 +42,7 @@ __attribute__((constructor)) static void begin(void)
 {
     one = number_of("FAIL_ALLOCATION");
     every = number_of("FAIL_ALLOCATION_EVERY");
-    signal(SIGUSR1, toggle);
+    signal(SIGWINCH, toggle);
     if (number_of("LEAK") > 0)
         *(volatile char *)__real_malloc(1000) = 1;
 }

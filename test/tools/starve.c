@@ -749,7 +749,7 @@ static unsigned long run_once(void)
     return check_log(true);
 }
 
-/* Runs the second form. SIGUSR1 turns the failures on and off. */
+/* Runs the second form. SIGWINCH turns the failures on and off. */
 static void run_every(void)
 {
     int status;
@@ -758,7 +758,7 @@ static void run_every(void)
     if (!await_start(&status))
         broken("the server did not start although no allocation fails");
     unsigned before = descriptors();
-    kill(pid, SIGUSR1);
+    kill(pid, SIGWINCH);
     loose = true;
     for (int i = 0; i < ROUNDS; i++) {
         closes(&streams[0]);
@@ -772,7 +772,7 @@ static void run_every(void)
     if (worked * 1000000 / (unsigned long long)sysconf(_SC_CLK_TCK) > IDLE_US / 2)
         broken("the server uses CPU time although there is no request");
     /* Memory is available again: from here on everything must work. */
-    kill(pid, SIGUSR1);
+    kill(pid, SIGWINCH);
     closes(&streams[0]);
     closes(&streams[1]);
     loose = false;
