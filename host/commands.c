@@ -1,5 +1,5 @@
 /* commands.c - `ssechat token` signs a token and prints it; `ssechat journal` looks into a journal
- * (inspect.c).
+ * (inspect.c); `ssechat probe` asks a server whether it is well (probe.c).
  *
  * An application signs its users in with a JSON Web Token library for its own language. This
  * command is for shell scripts, for tests, and for trying out a server. It needs the key file but
@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "host/inspect.h"
 #include "host/options.h"
+#include "host/probe.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -61,6 +62,13 @@ static int inspect_journal(int argc, char **argv)
     return o.exports ? inspect_export(o.file, o.room) : inspect_check(o.file);
 }
 
+static int probe_server(int argc, char **argv)
+{
+    struct probe_options o;
+    options_read_probe(&o, argc, argv);
+    return probe_run(o.url, o.timeout_ms);
+}
+
 bool commands_run(int argc, char **argv, int *status)
 {
     const char *word = argc > 1 ? argv[1] : "";
@@ -68,6 +76,8 @@ bool commands_run(int argc, char **argv, int *status)
         *status = print_token(argc - 1, argv + 1);
     else if (strcmp(word, "journal") == 0)
         *status = inspect_journal(argc - 1, argv + 1);
+    else if (strcmp(word, "probe") == 0)
+        *status = probe_server(argc - 1, argv + 1);
     else
         return false;
     return true;

@@ -119,6 +119,15 @@ static const struct option journal_options[] = {
     { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
 };
 
+#undef FIELD
+#define FIELD(field) offsetof(struct probe_options, field)
+
+static const struct option probe_options[] = {
+    { "timeout", "TIME", KIND_TIME, FIELD(timeout_ms), 5 * SECOND, SECOND, 3600 * SECOND, false,
+        SECOND, "how long to wait for the answer (5s)" },
+    { "help", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print this, then exit" },
+};
+
 /* A command: its options, and the text of --help before and after them. */
 struct command {
     const struct option *options;
@@ -135,10 +144,12 @@ static const struct command server_command = {
     "       ssechat token --key FILE [option ...]\n"
     "       ssechat journal check FILE\n"
     "       ssechat journal export FILE [--room NAME]\n"
+    "       ssechat probe [URL] [--timeout TIME]\n"
     "\n"
     "A chat and event server that speaks Server-Sent Events. Without options it\n"
     "serves a chat page at http://127.0.0.1:8080. `ssechat token --help` shows how to\n"
-    "sign users in, `ssechat journal --help` how to look into a journal.\n",
+    "sign users in, `ssechat journal --help` how to look into a journal, `ssechat\n"
+    "probe --help` how to ask a server whether it is well.\n",
     "\n"
     "Sizes take the units K and M, times s, m, h and d. A count of 0 means no limit.\n"
     "Each option with a value can also be set in the environment:\n"
@@ -169,6 +180,17 @@ static const struct command journal_command = {
     "`check` prints what a journal contains, and exits with 1 if it is damaged.\n"
     "`export` prints its messages, one JSON object per line. Both only read, and can\n"
     "run while a server uses the journal.\n",
+    "",
+};
+
+static const struct command probe_command = {
+    probe_options,
+    sizeof probe_options / sizeof probe_options[0],
+    "usage: ssechat probe [URL] [--timeout TIME]\n"
+    "\n"
+    "Asks a server whether it is well, and exits with 0 if it is. Otherwise it says why\n"
+    "not, and exits with 1. URL is http://127.0.0.1:8080 if it is left out; other\n"
+    "examples are http://[::1]:8080/healthz, unix:/run/ssechat/socket and unix:@name.\n",
     "",
 };
 
@@ -444,4 +466,17 @@ void options_read_journal(struct journal_options *o, int argc, char **argv)
     const char *why = o->room != NULL ? rule_room(span_of(o->room)) : NULL;
     if (why != NULL)
         options_fail("--room", "%s", why);
+}
+
+/* Expects the URL before the options, if there is one. */
+void options_read_probe(struct probe_options *o, int argc, char **argv)
+{
+    *o = (struct probe_options) { .url = "http://127.0.0.1:8080" };
+    set_initial(&probe_command, o);
+    if (argc > 1 && strncmp(argv[1], "--", 2) != 0) {
+        o->url = argv[1];
+        argc--;
+        argv++;
+    }
+    read_arguments(&probe_command, o, argc, argv);
 }

@@ -52,6 +52,15 @@ struct journal_options {
 /* Reads the arguments after `ssechat journal`; argv[0] is that word. */
 void options_read_journal(struct journal_options *o, int argc, char **argv);
 
+/* The arguments of `ssechat probe`. */
+struct probe_options {
+    const char *url;
+    uint64_t timeout_ms;
+};
+
+/* Reads the arguments after `ssechat probe`; argv[0] is that word. */
+void options_read_probe(struct probe_options *o, int argc, char **argv);
+
 /* Writes "ssechat: SOURCE: ..." to standard error and exits with EXIT_USAGE. `source` is the option
  * or the variable that is wrong. */
 __attribute__((noreturn, format(printf, 2, 3))) void options_fail(
