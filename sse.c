@@ -288,6 +288,7 @@ int main(int argc, char **argv)
         return status;
     options_read(&server.options, argc, argv);
     unsigned descriptors = descriptors_raise();
+    server.options.net.memory = budget_memory();
     log_start(o->log_level);
     page_start(o->www);
     access_start(&o->access);

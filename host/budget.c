@@ -16,6 +16,7 @@
 #include "net/limits.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -81,6 +82,38 @@ static uint64_t machine(void)
     return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
 }
 
+/* Returns the limit of the process's address space (ulimit -v, systemd: LimitAS). It is larger than
+ * the memory that the process can use, but allocations fail there. */
+static uint64_t address_space(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? limit.rlim_cur
+                                                                                : UINT64_MAX;
+}
+
+/* What bounds the memory: its name in the log, and in a sentence. */
+struct bound {
+    uint64_t bytes;
+    const char *name, *words;
+};
+
+static struct bound least_bound(void)
+{
+    const struct bound all[] = { { machine(), "machine", "machine" },
+        { control_group(), "cgroup", "control group (memory.max)" },
+        { address_space(), "limit", "process (RLIMIT_AS)" } };
+    struct bound least = all[0];
+    for (size_t i = 1; i < sizeof all / sizeof *all; i++)
+        if (all[i].bytes < least.bytes)
+            least = all[i];
+    return least;
+}
+
+uint64_t budget_memory(void)
+{
+    return least_bound().bytes;
+}
+
 /* ==== Memory ================================================================================= */
 
 struct budget {
@@ -127,14 +160,14 @@ static const char *advice(const struct budget *b)
 /* Logs the hint if `most` bytes are over three quarters of what is there. Returns whether they
  * are. */
 static bool log_excess(
-    enum log_level level, uint64_t most, uint64_t there, bool grouped, const char *advice)
+    enum log_level level, uint64_t most, const struct bound *there, const char *advice)
 {
-    bool exceeds = most / 3 > there / 4;
+    bool exceeds = most / 3 > there->bytes / 4;
     if (exceeds)
         log_line(level,
             "memory hint=\"these settings allow more than three quarters of the memory of this "
             "%s; %s\"",
-            grouped ? "control group (memory.max)" : "machine", advice);
+            there->words, advice);
     return exceeds;
 }
 
@@ -145,17 +178,15 @@ static void log_memory(const struct options *o, unsigned descriptors)
     char texts[5][AMOUNT_BYTES];
     struct budget b = add_up(o, descriptors);
     uint64_t most = sum(sum(b.rooms, b.buffers), b.streams);
-    uint64_t group = control_group(), there = machine();
-    bool grouped = group < there;
-    there = grouped ? group : there;
+    struct bound there = least_bound();
     log_line(LOG_INFO, "memory most=%s rooms=%s buffers=%s streams=%s %s=%s",
         amount(most, texts[0]), amount(b.rooms, texts[1]), amount(b.buffers, texts[2]),
-        amount(b.streams, texts[3]), grouped ? "cgroup" : "machine", amount(there, texts[4]));
+        amount(b.streams, texts[3]), there.name, amount(there.bytes, texts[4]));
     if (o->net.max_streams == 0)
         b.streams = 0;
     uint64_t set = sum(sum(b.rooms, b.buffers), b.streams);
-    if (!log_excess(LOG_WARN, set, there, grouped, advice(&b)))
-        log_excess(LOG_INFO, most, there, grouped, "set --max-streams");
+    if (!log_excess(LOG_WARN, set, &there, advice(&b)))
+        log_excess(LOG_INFO, most, &there, "set --max-streams");
 }
 
 /* ==== Bursts ================================================================================= */

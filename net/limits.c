@@ -21,11 +21,12 @@ enum {
      * that get a `busy` answer. */
     SPARE_CONNECTIONS = 32,
 
-    /* All requests that are being read may use BUFFERED_MAX_BYTES, plus BUFFERED_LARGEST bodies of
-     * --max-body. The requests of one address may use 1/BUFFERED_SHARE of BUFFERED_MAX_BYTES, plus
-     * one such body, so that every body that --max-body allows can be sent. The same limits apply
-     * to unsent answers. */
+    /* All requests that are being read may use BUFFERED_MAX_BYTES, or 1/BUFFERED_PART of the memory
+     * if that is less, plus BUFFERED_LARGEST bodies of --max-body. The requests of one address may
+     * use 1/BUFFERED_SHARE of the first amount, plus one such body, so that every body that
+     * --max-body allows can be sent. The same limits apply to unsent answers. */
     BUFFERED_MAX_BYTES = 64 << 20,
+    BUFFERED_PART = 16,
     BUFFERED_SHARE = 16,
     BUFFERED_LARGEST = 8,
     BUFFER_FREE_BYTES = 4096, /* buffers up to this size are not counted */
@@ -50,10 +51,17 @@ unsigned limits_max_streams(const struct net_settings *given, unsigned descripto
                                                                : most;
 }
 
+/* Returns what each kind of buffer may use besides the largest bodies. */
+static uint64_t usual_buffered(const struct net_settings *given)
+{
+    uint64_t part = given->memory / BUFFERED_PART;
+    return part < BUFFERED_MAX_BYTES ? part : BUFFERED_MAX_BYTES;
+}
+
 /* Returns the limit for each kind of buffer. */
 static uint64_t max_buffered(const struct net_settings *given)
 {
-    return BUFFERED_MAX_BYTES + BUFFERED_LARGEST * given->max_body;
+    return usual_buffered(given) + BUFFERED_LARGEST * given->max_body;
 }
 
 uint64_t limits_max_buffers(const struct net_settings *given)
@@ -224,7 +232,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
         return true;
     bool fits = buffered[kind] + more <= max_buffered(settings);
     if (peer != NULL && settings->max_streams_per_ip > 0)
-        fits &= peer->buffered[kind] + more <= BUFFERED_MAX_BYTES / BUFFERED_SHARE + largest;
+        fits &= peer->buffered[kind] + more <= usual_buffered(settings) / BUFFERED_SHARE + largest;
     if (!fits)
         limits_log(peer, LIMITS_BUFFER);
     return fits;

@@ -6,6 +6,7 @@
 #include "net/address.h"
 
 struct net_settings {
+    uint64_t memory;             /* bytes that there are, for all purposes */
     uint64_t max_body;           /* bytes */
     uint64_t heartbeat_ms;       /* 0: off */
     uint64_t keep_alive_ms;      /* how long a connection may be idle between requests */

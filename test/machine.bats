@@ -340,10 +340,24 @@ in_real_group() { # LIMIT [options]
   contains "$(in_group max)" ' machine='
 }
 
+@test "on a small machine the buffers may take an eighth of the memory, besides bodies" {
+  contains "$(in_group $((64 << 20)) --max-body 16K)" ' buffers=9M ' # 2 x (64M / 16 + 8 x 16K)
+  contains "$(in_group $((512 << 20)))" ' buffers=65M '
+  contains "$(in_group $((2 << 30)))" ' buffers=129M '
+}
+
+@test "a limit of the address space counts like a machine's memory" {
+  is_sanitized && return 0 # the sanitizers need terabytes of it
+  contains "$(ulimit -v 65536 && says --max-streams 1000 --max-rooms 100)" ' buffers=9M streams=5M limit=64M'
+  contains "$(ulimit -v 65536 && says --max-streams 1000 --max-rooms 100)" \
+    'three quarters of the memory of this process (RLIMIT_AS); lower --history'
+  lacks "$(ulimit -v 65536 && says --max-streams 1000 --max-rooms 50)" warn:
+}
+
 @test "streams that only the limit of descriptors bounds are mentioned, and are no mistake" {
   local streams limit seen
   streams=$(($(says --max-rooms 1 | sed -n 's/.* streams=\([0-9]*\)M .*/\1/p')))
-  limit=$(((130 + streams / 2) * 4 / 3 << 20)) # enough for all but the streams
+  limit=$((streams << 20)) # enough for all but the streams
   seen=$(in_group "$limit" --max-rooms 1)
   contains "$seen" 'info: memory hint='
   contains "$seen" '; set --max-streams"'
