@@ -242,7 +242,7 @@ bench-instructions: ssechat build/bench/load
 # ==== Checks of the source =======================================================================
 
 ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch] test/*/*/*.[ch])
-SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test dist) $(wildcard test/lib/*.bash)
+SCRIPTS  = .ci/run $(shell grep -rlE '^\#!.*(sh|bats)$$' test dist) $(wildcard test/lib/*.bash dist/*.bash)
 
 # gcc's analyzer reports an object as leaked if the program keeps only a pointer to a member inside
 # it, such as a list link; the sanitizers and valgrind find real leaks.
@@ -272,29 +272,29 @@ run: ssechat
 	./ssechat
 
 # PREFIX=/usr is for packages; DESTDIR is where they collect their files. The units name the program
-# by its path. /etc is left alone: the settings are an example among the other examples.
+# by its path, and the manual the folder of the examples. /etc is left alone: the settings of the
+# service are an example among the others.
 BINDIR        ?= $(PREFIX)/bin
 MANDIR        ?= $(PREFIX)/share/man
 DOCDIR        ?= $(PREFIX)/share/doc/ssechat
 UNITDIR       ?= $(PREFIX)/lib/systemd/system
 COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 
+VERSION  := $(shell sed -n 's/^.define SSECHAT_VERSION "\(.*\)"/\1/p' host/version.h)
 PAGES    := $(wildcard dist/*.8)
 SERVICES := $(wildcard dist/*.service dist/*.socket dist/*.timer)
 EXAMPLES := $(wildcard dist/Caddyfile dist/*.conf dist/*.cfg dist/*.default)
-SHELLS   := $(wildcard dist/ssechat.bash)
 
 install: ssechat
 	umask 022 && mkdir -p $(addprefix $(DESTDIR),$(BINDIR) $(MANDIR)/man8 $(UNITDIR) $(COMPLETIONDIR) \
 	    $(DOCDIR)/examples)
 	install -m 755 ssechat dist/ssechat-doctor $(DESTDIR)$(BINDIR)
-	for page in $(PAGES); do install -m 644 $$page $(DESTDIR)$(MANDIR)/man8 || exit 1; done
-	for shell in $(SHELLS); do install -m 644 $$shell $(DESTDIR)$(COMPLETIONDIR)/ssechat || exit 1; done
 	install -m 644 $(EXAMPLES) $(DESTDIR)$(DOCDIR)/examples
-	cd dist && for unit in $(notdir $(SERVICES)); do \
-	    sed 's|/usr/bin/ssechat|$(BINDIR)/ssechat|' $$unit > $(DESTDIR)$(UNITDIR)/$$unit && \
-	    chmod 644 $(DESTDIR)$(UNITDIR)/$$unit || exit 1; \
-	done
+	install -m 644 dist/ssechat.bash $(DESTDIR)$(COMPLETIONDIR)/ssechat
+	install -m 644 $(PAGES) $(DESTDIR)$(MANDIR)/man8
+	install -m 644 $(SERVICES) $(DESTDIR)$(UNITDIR)
+	sed -i 's|@VERSION@|$(VERSION)|; s|/usr/share/doc/ssechat|$(DOCDIR)|' $(PAGES:dist/%=$(DESTDIR)$(MANDIR)/man8/%)
+	sed -i 's|/usr/bin/ssechat|$(BINDIR)/ssechat|g' $(SERVICES:dist/%=$(DESTDIR)$(UNITDIR)/%)
 
 # Removes the files, and folders that are empty then, but none that a system has before any install.
 uninstall:

@@ -141,7 +141,7 @@ static const struct command server_command = {
     server_options,
     sizeof server_options / sizeof server_options[0],
     "usage: ssechat [option ...]\n"
-    "       ssechat token --key FILE [option ...]\n"
+    "       ssechat token --key FILE --rooms NAME [option ...]\n"
     "       ssechat journal check FILE\n"
     "       ssechat journal export FILE [--room NAME]\n"
     "       ssechat probe [URL] [--timeout TIME]\n"

@@ -30,9 +30,15 @@ listing() {
   same "$output" ''
   cmp root/usr/bin/ssechat "$ROOT/ssechat"
   cmp root/usr/bin/ssechat-doctor "$ROOT/dist/ssechat-doctor"
-  for file in nginx.conf haproxy.cfg Caddyfile; do
+  for file in nginx.conf haproxy.cfg Caddyfile ssechat.default; do
     cmp "root/usr/share/doc/ssechat/examples/$file" "$ROOT/dist/$file"
   done
+  for file in ssechat.service ssechat@.service ssechat.socket; do
+    cmp "root/usr/lib/systemd/system/$file" "$ROOT/dist/$file"
+  done
+  cmp root/usr/share/bash-completion/completions/ssechat "$ROOT/dist/ssechat.bash"
+  [ -e root/usr/share/man/man8/ssechat.8 ]
+  [ -e root/usr/share/man/man8/ssechat-doctor.8 ]
   same "$(find root -type f -perm 755 -printf '%f\n' | sort | xargs)" 'ssechat ssechat-doctor'
   same "$(find root -type f ! -perm 755 ! -perm 644)" ''
   same "$(find root/* -type d ! -perm 755)" ''
@@ -49,6 +55,7 @@ listing() {
   listing >before
   root_make install
   [ -x root/usr/local/bin/ssechat ]
+  same "$(grep -rho '/usr/[a-z/]*bin/ssechat' root/usr/local/lib/systemd | sort -u)" /usr/local/bin/ssechat
   same "$(stat -c %a root/usr/local/bin)" 2775
   root_make install
   root_make uninstall
