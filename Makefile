@@ -40,7 +40,9 @@ FLAGS    := $(CC) $(OURS) $(POSITION) $(HARDEN) $(CPPFLAGS) $(CFLAGS)
 DEPFLAGS  = -MMD -MP -MT $@ -MF $@.d
 COMPILE   = $(FLAGS) $(DEPFLAGS)
 
-SOURCES := $(filter-out test/%,$(wildcard *.c */*.c))
+# Sorted, because older versions of make list files in the order of the folder, and the linker would
+# then make another binary of the same source.
+SOURCES := $(sort $(filter-out test/%,$(wildcard *.c */*.c)))
 OBJECTS := $(SOURCES:%.c=$B/%.o) $B/www/www.o
 PAGE    := $(patsubst %,build/%.gz,$(filter-out www/www.S,$(wildcard www/*)))
 UNITS   := $(basename $(notdir $(wildcard test/unit/*.c)))
@@ -308,6 +310,21 @@ uninstall:
 	    rmdir $(DESTDIR)$$dir 2>/dev/null || true; \
 	done
 
+# The source as a tarball, the same bytes wherever it is made: of the files that git knows, or of all
+# files where there is no git; with the time of the last commit, or of the newest file.
+NAME   := ssechat-$(VERSION)
+HAS_GIT = [ -e .git ] && git rev-parse 2>/dev/null
+FILES   = { if $(HAS_GIT); then git ls-files -z; else \
+          find . -type d '(' -path ./build -o -path ./.git ')' -prune -o -type f ! -path ./ssechat -printf '%P\0'; \
+          fi | LC_ALL=C sort -z; }
+NEWEST  = { if $(HAS_GIT); then git log -1 --format=%ct; else \
+          $(FILES) | xargs -0 stat -c %Y | sort -n | tail -n 1; fi; }
+
+dist:
+	@mkdir -p build
+	$(FILES) | tar --null -T - -c --format=ustar --owner=root:0 --group=root:0 --mode=u=rwX,go=rX \
+	    --mtime=@$${SOURCE_DATE_EPOCH:-$$($(NEWEST))} --transform='s|^|$(NAME)/|' | gzip -9n > build/$(NAME).tar.gz
+
 clean:
 	rm -rf build ssechat
 
@@ -318,6 +335,7 @@ help:
 	@echo 'make debug        builds build/debug/ssechat, with sanitizers'
 	@echo 'make run          builds ./ssechat and starts it: http://127.0.0.1:8080'
 	@echo 'make install      installs to PREFIX=/usr/local, below DESTDIR; make uninstall removes the same files'
+	@echo 'make dist         writes the source to build/$(NAME).tar.gz'
 	@echo 'make clean        removes what make has built'
 	@echo
 	@echo 'make test         installs the tools that the tests need; runs all tests on both builds'
@@ -340,7 +358,7 @@ help:
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
         coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-instructions lint format run \
-        install uninstall clean help FORCE
+        install uninstall dist clean help FORCE
 .SECONDARY:
 
 -include $(wildcard $B/*.d $B/*/*.d)
