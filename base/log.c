@@ -172,20 +172,33 @@ void log_end(void)
 
 /* ==== Lines ================================================================================== */
 
-void log_line(enum log_level level, const char *format, ...)
+static void write_line(enum log_level level, const char *format, va_list args)
 {
     char line[LINE_MAX_BYTES];
-    if (!log_wants(level))
-        return;
     size_t len = begin_line(line, sizeof line, level);
-    va_list args;
-    va_start(args, format);
     len += print_list(line + len, sizeof line - len, format, args);
-    va_end(args);
     if (len > sizeof line - 1) /* `len` includes the part that did not fit. */
         len = sizeof line - 1;
     line[len] = '\n'; /* in place of the NUL */
     add_line(line, len + 1);
+}
+
+void log_line(enum log_level level, const char *format, ...)
+{
+    if (!log_wants(level))
+        return;
+    va_list args;
+    va_start(args, format);
+    write_line(level, format, args);
+    va_end(args);
+}
+
+void log_always(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_line(LOG_INFO, format, args);
+    va_end(args);
 }
 
 void log_plain(const char *format, ...)

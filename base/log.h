@@ -27,6 +27,10 @@ bool log_wants(enum log_level level);
  * pass through log_quote first, or a client could forge lines. */
 __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const char *format, ...);
 
+/* Writes a line of LOG_INFO even if the level set excludes it, because a person has asked for it.
+ */
+__attribute__((format(printf, 1, 2))) void log_always(const char *format, ...);
+
 /* Writes a line as it is, without a level; the format must end with a newline. */
 __attribute__((format(printf, 1, 2))) void log_plain(const char *format, ...);
 

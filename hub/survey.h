@@ -1,0 +1,38 @@
+/* survey.h - what the hub holds at this moment, for a person who looks into the server. */
+
+#ifndef SURVEY_H
+#define SURVEY_H
+
+#include "base/bytes.h"
+#include "hub/frame.h"
+
+struct hub;
+
+struct survey {
+    size_t rooms;
+    uint64_t messages; /* in all rings */
+};
+
+/* Costs nothing: the hub keeps these numbers. */
+struct survey survey_hub(const struct hub *hub);
+
+/* The most rooms that are looked at in detail: a few thousand lines of a log help no reader. */
+enum { SURVEY_ROOMS = 50 };
+
+struct room_survey {
+    struct span name;
+    unsigned streams;        /* readers, including long polls */
+    unsigned blocked;        /* those of them that wait until their sockets take more */
+    uint64_t messages;       /* in the ring */
+    uint64_t bytes;          /* what they weigh: what counts towards --history */
+    const struct id *newest; /* NULL if the ring is empty */
+    uint64_t lag;            /* the most bytes that a blocked reader has still to get */
+};
+
+/* Fills in the rooms with the most streams, and among equals with the most messages, in this order.
+ * Returns how many; the pointers are valid until the next turn. `*memory` is what all rings have
+ * reserved. Costs a look at each room, and at each blocked reader. */
+size_t survey_rooms(
+    const struct hub *hub, struct room_survey rooms[SURVEY_ROOMS], uint64_t *memory);
+
+#endif
