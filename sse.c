@@ -35,7 +35,9 @@
 #include "host/budget.h"
 #include "host/commands.h"
 #include "host/descriptors.h"
+#include "host/report.h"
 #include "host/signals.h"
+#include "host/systemd.h"
 #include "net/accept.h"
 #include "net/limits.h"
 #include "store/journal.h"
@@ -67,8 +69,9 @@ struct server {
     struct hub *hub;
     struct keeper *keeper; /* Memory or journal; see store/keeper.h. */
     int epoll, signals;    /* Descriptors; `signals` is a signalfd. */
+    int64_t started_ms;    /* Monotonic milliseconds. */
     bool draining;
-    int64_t drain_until_ms; /* Monotonic milliseconds. */
+    int64_t drain_until_ms;
 };
 
 /* ==== The end ================================================================================ */
@@ -84,6 +87,7 @@ static void start_drain(struct server *s)
     log_line(LOG_INFO, "drain streams=%u clients=%u", limits_streams(), limits_connections());
     s->draining = true;
     s->drain_until_ms = clock_mono_ms() + (int64_t)s->options.drain_ms;
+    systemd_stopping();
     accept_end();
     client_drain_all();
 }
@@ -110,9 +114,13 @@ static void obey(struct server *s, enum signals_order order)
         return;
     case SIGNALS_RELOAD:
         ignore("SIGHUP");
+        systemd_reloaded();
         return;
     case SIGNALS_UPGRADE:
         ignore("SIGUSR2");
+        return;
+    case SIGNALS_REPORT:
+        report_log(s->hub, s->keeper, s->started_ms);
         return;
     }
 }
@@ -151,6 +159,7 @@ static int wait_ms(const struct server *s)
     int64_t next = earlier(client_next_ms(), hub_next_ms(s->hub));
     next = earlier(next, s->keeper->next_ms(s->keeper));
     next = earlier(next, earlier(accept_next_ms(), log_next_ms()));
+    next = earlier(next, systemd_next_ms());
     if (s->draining)
         next = earlier(next, s->drain_until_ms);
     int64_t wait = next - clock_mono_ms();
@@ -207,6 +216,7 @@ static void run(struct server *s)
         client_expire();
         accept_tick();
         log_tick();
+        systemd_tick();
         client_reap();
     }
 }
@@ -250,9 +260,11 @@ static void open_hub(struct server *s)
 {
     const struct options *o = &s->options;
     clock_read();
+    s->started_ms = clock_mono_ms();
     s->hub = hub_new(&o->hub, &client_stream_owner, clock_mono_ms(), clock_unix_ms());
     if (s->hub == NULL)
         fail("memory");
+    systemd_start(s->hub);
     s->keeper = o->journal.path != NULL ? journal_open(&o->journal, s->hub) : memory_open(s->hub);
     if (s->keeper == NULL)
         fail("memory");
@@ -274,6 +286,7 @@ static void open_listeners(struct server *s, unsigned descriptors)
     limits_start(&o->net, descriptors);
     if (!accept_begin())
         fail("epoll");
+    systemd_ready();
 }
 
 /* Checks all options before it opens a port or the journal; --check runs only that part. The

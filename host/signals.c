@@ -26,6 +26,7 @@ static const struct {
     { SIGINT, SIGNALS_DRAIN },
     { SIGQUIT, SIGNALS_DRAIN },
     { SIGHUP, SIGNALS_RELOAD },
+    { SIGUSR1, SIGNALS_REPORT },
     { SIGUSR2, SIGNALS_UPGRADE },
     { SIGCHLD, SIGNALS_NONE },
 };

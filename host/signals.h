@@ -4,6 +4,7 @@
  *      SIGHUP                     with a controlling terminal at the start: drain, because the
  *                                 terminal was closed; ignored at the start (nohup(1)): ignored;
  *                                 otherwise a reload, as systemctl(1) requests it
+ *      SIGUSR1                    a report in the log
  *      SIGUSR2                    an upgrade
  *      SIGCHLD                    a child has ended, and is reaped here
  *      SIGPIPE, SIGXFSZ           ignored: the call that causes one fails with EPIPE or EFBIG */
@@ -17,6 +18,7 @@ enum signals_order {
     SIGNALS_HANGUP, /* drain; but a second one does not end the wait */
     SIGNALS_RELOAD,
     SIGNALS_UPGRADE,
+    SIGNALS_REPORT,
 };
 
 /* Blocks the signals above, and returns a signalfd(2) that is readable when one arrives; -1 with

@@ -128,6 +128,72 @@ hold_request() {
   lacks "$(<"$SERVER_LOG")" drain
 }
 
+# ---- SIGUSR1 ----
+
+# Asks for a report, and waits until it is complete: report COUNT, the number of its lines.
+report() {
+  kill -s USR1 "$SERVER_PID"
+  eventually "[ \"\$(grep -cE '^info: (report|room) ' '$SERVER_LOG')\" -ge $1 ]"
+}
+
+# Prints the lines of rooms, without the ids.
+rooms() {
+  sed -n 's/^info: room //p' "$SERVER_LOG" | sed -E 's/newest=[0-9]+-[0-9]+/newest=ID/'
+}
+
+@test "SIGUSR1 logs the totals and each room, those with the most streams first" {
+  start_server
+  listen one 'room=news'
+  listen two 'room=news,lobby'
+  accepts '{"message":"hello"}'
+  accepts '{"room":"quiet \"x\"","message":"hello"}'
+  report 4
+  contains "$(grep '^info: report ' "$SERVER_LOG")" ' connections=2 streams=2 rooms=3 rooms_left_out=0 messages=2 '
+  grep -qE '^info: report uptime_s=[0-9]+ .* memory=[1-9][0-9]*$' "$SERVER_LOG"
+  same "$(rooms | cut -d ' ' -f 1-3 | head -n 2)" $'name="news" streams=2 blocked=0\nname="lobby" streams=1 blocked=0'
+  same "$(rooms | sed -n 1p)" 'name="news" streams=2 blocked=0 messages=0 bytes=0 newest=- lag=0'
+  contains "$(rooms | sed -n 3p)" 'name="quiet \x22x\x22" streams=0 blocked=0 messages=1 bytes='
+  contains "$(<"$SERVER_LOG")" " newest=$ID lag=0"
+}
+
+@test "the report comes whatever --log-level says" {
+  start_server --log-level error
+  report 1
+  lacks "$(<"$SERVER_LOG")" memory\ most
+}
+
+@test "the report says how far a blocked stream lags" {
+  local slow lag body
+  body="{\"data\":\"$(times 60000 x)\"}"
+  start_server --history 8M --drain 1
+  exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /events HTTP/1.1\r\nHost: h\r\n\r\n' >&"$slow"
+  ask /healthz
+  for _ in {1..40}; do
+    accepts "$body"
+  done
+  eventually 'kill -s USR1 "$SERVER_PID"; grep " blocked=1 messages=40 " "$SERVER_LOG"'
+  lag=$(sed -n 's/.* blocked=1 messages=40 .* lag=//p' "$SERVER_LOG" | head -n 1)
+  between "$lag" 60000 2500000
+  exec {slow}>&-
+}
+
+@test "the report of many rooms has a bounded length, and says how many it leaves out" {
+  local i
+  start_server --max-rooms 0
+  for i in {1..80}; do
+    printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' \
+      $((26 + ${#i})) "{\"room\":\"r$i\",\"message\":\"x\"}"
+  done >posts
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >>posts
+  same "$(timeout 60 bash -c 'exec 4<>/dev/tcp/127.0.0.1/"$1"; cat posts >&4; cat <&4' - "$PORT" | grep -c '^HTTP/1.1 201')" 80
+  listen stream room=r80
+  report 51
+  contains "$(<"$SERVER_LOG")" ' rooms=80 rooms_left_out=30 messages=80 '
+  same "$(rooms | wc -l)" 50
+  contains "$(rooms | head -n 1)" 'name="r80" streams=1 '
+}
+
 # ---- The others ----
 
 @test "SIGUSR2 is logged, and the server goes on" {
