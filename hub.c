@@ -301,6 +301,8 @@ static void append(struct hub *hub, struct room *room, const struct entry *entry
     ring_append(&room->ring, entry, buffer_span(&hub->frame));
     hub->held += hub->frame.len;
     hub->messages++;
+    hub->published += !hub->restoring;
+    hub->delivered += room->members;
     buffer_clear(&hub->frame);
     id_raise(&hub->newest, entry->id); /* an id from elsewhere may be earlier */
     room_wake(hub, room);

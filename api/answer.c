@@ -74,7 +74,7 @@ static void add_cors(const struct client *c)
 /* Writes Connection only if its value is not the default: "close", or "keep-alive" for an HTTP/1.0
  * client that asked for it (RFC 9112 9.3). net/ acts accordingly, because it also uses
  * exchange_closes. */
-struct buffer *answer_begin(const struct client *c, int status)
+struct buffer *answer_begin_private(const struct client *c, int status)
 {
     buffer_clear(&head);
     reply_begin(&head, status, clock_http_date());
@@ -82,6 +82,12 @@ struct buffer *answer_begin(const struct client *c, int status)
         buffer_add(&head, SPAN("Connection: close\r\n"));
     else if (exchange_request(c)->http10)
         buffer_add(&head, SPAN("Connection: keep-alive\r\n"));
+    return &head;
+}
+
+struct buffer *answer_begin(const struct client *c, int status)
+{
+    answer_begin_private(c, status);
     add_cors(c);
     return &head;
 }

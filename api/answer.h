@@ -23,6 +23,9 @@ bool answer_is_head(const struct client *c);
  * the answer is sent. */
 struct buffer *answer_begin(const struct client *c, int status);
 
+/* Begins an answer that no page of another origin may read: without CORS. */
+struct buffer *answer_begin_private(const struct client *c, int status);
+
 /* Sends the head that was begun, then `body`, which must stay in place until all of it is sent. If
  * out of memory, closes the connection instead; so do the functions below. */
 void answer_send(struct client *c, struct span body);

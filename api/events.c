@@ -34,6 +34,7 @@ enum { BUSY_RETRY_MS = 10000, BUSY_SPREAD_MS = 20000 };
 
 static const struct net_settings *settings; /* both borrowed from sse.c */
 static struct hub *hub;
+static uint64_t replays[GAP_COUNT]; /* streams that have resumed, by what they had missed */
 
 void events_start(const struct net_settings *given, struct hub *streams)
 {
@@ -139,7 +140,7 @@ static const char *join(struct client *c, const struct parameters *p, const stru
         break;
     case JOIN_NO_ROOM:
     case JOIN_NO_SHARE:
-        limits_log(exchange_peer(c), LIMITS_ROOM);
+        limits_refuse(exchange_peer(c), LIMITS_ROOM);
         return "rooms";
     case JOIN_NO_MEMORY:
         return "full";
@@ -160,10 +161,17 @@ static void begin(struct client *c, const struct parameters *p, const struct sta
     struct stream *stream = exchange_reader(c);
     struct buffer *out = begin_stream(c);
     frame_retry(out, random_spread(settings->retry_ms, settings->retry_ms / 2), stream->chunked);
-    bool replay = stream_seek(hub, stream, start, out);
+    enum gap gap;
+    bool replay = stream_seek(hub, stream, start, out, &gap);
+    replays[gap] += start->since == SINCE_ID || start->since == SINCE_UNKNOWN;
     size_t hold = out->len;
     add_ready(out, stream, history_newest(hub, start, p->rooms, p->room_count));
     answer_stream(c, replay ? hold : out->len);
+}
+
+uint64_t events_replays(enum gap gap)
+{
+    return replays[gap];
 }
 
 /* First answers the errors that a retry cannot fix (400, 403). They end an EventSource for good, as

@@ -60,7 +60,7 @@ static void refuse(struct client *c, enum publish why)
         [PUBLISH_NO_MEMORY] = { 503, "The server is out of memory; try again later." },
     };
     if (why == PUBLISH_NO_ROOM || why == PUBLISH_NO_SHARE)
-        limits_log(exchange_peer(c), LIMITS_ROOM);
+        limits_refuse(exchange_peer(c), LIMITS_ROOM);
     answer_problem(c, answers[why].status, answers[why].detail);
 }
 

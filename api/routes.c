@@ -305,4 +305,4 @@ static void refuse(struct client *c, const struct refusal *why)
 }
 
 /* The handlers that net/ calls. */
-const struct handlers routes_handlers = { identify, admit, handle, refuse };
+const struct handlers routes_handlers = { identify, admit, handle, refuse, "listening", false };

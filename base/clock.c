@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/date.h"
 
-static int64_t mono_ms;
+static int64_t mono_us, mono_ms;
 static uint64_t unix_ms;
 static uint64_t date_second = UINT64_MAX; /* the second that `date` shows; UINT64_MAX: none yet */
 static char date[DATE_HTTP_BYTES + 1];
@@ -33,7 +33,8 @@ int64_t clock_now_ms(clockid_t id)
 void clock_read(void)
 {
     int64_t now_ms = clock_now_ms(CLOCK_REALTIME);
-    mono_ms = clock_now_ms(CLOCK_MONOTONIC);
+    mono_us = clock_now_us(CLOCK_MONOTONIC);
+    mono_ms = mono_us / 1000;
     unix_ms = now_ms > 0 ? (uint64_t)now_ms : 0;
 }
 
@@ -44,7 +45,7 @@ int64_t clock_mono_ms(void)
 
 int64_t clock_mono_us(void)
 {
-    return mono_ms * 1000;
+    return mono_us;
 }
 
 uint64_t clock_unix_ms(void)

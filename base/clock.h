@@ -13,7 +13,7 @@
 void clock_read(void);
 
 int64_t clock_mono_ms(void);
-int64_t clock_mono_us(void); /* with a resolution of 1 ms, for rates counted in microseconds */
+int64_t clock_mono_us(void);
 uint64_t clock_unix_ms(void);
 
 /* Returns the value of the Date field for the current second: DATE_HTTP_BYTES bytes and a NUL,

@@ -48,6 +48,7 @@ static enum { UNKNOWN, DIRECT, POLLED, SOCKET } way;
 static int log_fd = STDERR_FILENO;
 
 static unsigned long dropped; /* lines since the last report */
+static uint64_t dropped_ever; /* since the start */
 static bool waits;            /* the last write failed because it would have waited */
 static bool cut;              /* the last line was written only partly */
 static int64_t again_ms;      /* when to try again, if it `waits` */
@@ -147,8 +148,10 @@ static bool put(const char *line, size_t len)
 
 static void add_line(const char *line, size_t len)
 {
-    if (!put(line, len))
-        dropped++;
+    if (put(line, len))
+        return;
+    dropped++;
+    dropped_ever++;
 }
 
 /* If a write fails for another reason, the reader is gone, or the disk is full: then the next line
@@ -168,6 +171,11 @@ void log_end(void)
 {
     if (dropped > 0)
         put("", 0);
+}
+
+uint64_t log_dropped(void)
+{
+    return dropped_ever;
 }
 
 /* ==== Lines ================================================================================== */

@@ -42,6 +42,9 @@ void log_end(void);
 /* Returns when log_tick must be called, in monotonic milliseconds; INT64_MAX if no line waits. */
 int64_t log_next_ms(void);
 
+/* Returns how many lines were dropped since the start. */
+uint64_t log_dropped(void);
+
 /* Writes `text` in quotes into `out`, then a NUL. Visible ASCII and spaces are copied; quotes,
  * backslashes and all other bytes become \xHH. Cuts the text to fit into `size`, which is at least
  * 3. Returns `out`. */

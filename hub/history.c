@@ -44,15 +44,21 @@ static bool is_unknown(const struct hub *hub, const struct start *start)
 }
 
 /* Uses the hub's `lost` for a missing room, which may have been dropped with its messages. */
-const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start)
+enum gap history_gap(const struct hub *hub, const struct room *room, const struct start *start)
 {
     if (is_unknown(hub, start))
-        return "unknown";
+        return GAP_UNKNOWN;
     if (start->since != SINCE_ID)
-        return NULL;
+        return GAP_NONE;
     if (!id_before(start->id, room != NULL ? room->lost : hub->lost))
-        return NULL;
-    return id_before(start->id, hub->start) ? "restarted" : "expired";
+        return GAP_NONE;
+    return id_before(start->id, hub->start) ? GAP_RESTARTED : GAP_EXPIRED;
+}
+
+const char *history_gap_word(enum gap gap)
+{
+    static const char *const words[GAP_COUNT] = { NULL, "expired", "restarted", "unknown" };
+    return words[gap];
 }
 
 /* Includes the id of a scoped reader, so that a reader that leaves one of its rooms does not go
@@ -195,7 +201,7 @@ bool history_page(const struct hub *hub, const struct page_query *q, struct buff
     const struct id *next = q->polls ? &newest : NULL;
     id_add_json(out, first < end ? &ring_entry(ring, end - 1)->id : next);
     bool more = room != NULL && (reads_forwards(q) ? end < ring->next : first > ring->first);
-    bool gap = !q->from_oldest && history_gap(hub, room, &q->start) != NULL;
+    bool gap = !q->from_oldest && history_gap(hub, room, &q->start) != GAP_NONE;
     buffer_printf(out, ",\"more\":%s,\"gap\":%s}", more ? "true" : "false", gap ? "true" : "false");
     return first < end || gap;
 }

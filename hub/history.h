@@ -25,9 +25,12 @@ struct start {
     bool scoped;    /* the reader must not learn when other rooms get messages */
 };
 
-/* Returns NULL if a room still has all messages after `start`, otherwise the reason for the gap:
- * "expired", "restarted" or "unknown". `room` is NULL for a room that does not exist. */
-const char *history_gap(const struct hub *hub, const struct room *room, const struct start *start);
+/* Whether a room still has all messages after `start`, or why not; each reason excuses more than
+ * the one before. `room` is NULL for a room that does not exist. history_gap_word returns the word
+ * that readers get: "expired", "restarted" or "unknown"; NULL for GAP_NONE. */
+enum gap { GAP_NONE, GAP_EXPIRED, GAP_RESTARTED, GAP_UNKNOWN, GAP_COUNT };
+enum gap history_gap(const struct hub *hub, const struct room *room, const struct start *start);
+const char *history_gap_word(enum gap gap);
 
 /* Returns the id to continue from for a reader that began at `start` and has got everything in
  * these rooms, so that it misses nothing even if it has seen no message. It is that of the newest

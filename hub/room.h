@@ -124,10 +124,11 @@ struct hub {
     struct publication *batch, **batch_end; /* oldest first; where the next is linked */
     struct publication *spares;             /* free publications (publication.c) */
     unsigned spare_count;
-    unsigned pending;  /* pending messages: in the batch, or with the keeper */
-    uint64_t held;     /* bytes in all rings */
-    uint64_t messages; /* entries in all rings */
-    size_t limit;      /* bytes per ring: --history, or more until restore_end */
+    unsigned pending;              /* pending messages: in the batch, or with the keeper */
+    uint64_t held;                 /* bytes in all rings */
+    uint64_t messages;             /* entries in all rings */
+    uint64_t published, delivered; /* since the start: see figures.h */
+    size_t limit;                  /* bytes per ring: --history, or more until restore_end */
     bool restoring;
     bool clock_behind; /* it was logged that the clock is behind the ids */
     bool damage;       /* something that was stored could not be restored */

@@ -133,15 +133,18 @@ static void add_gap(struct buffer *out, const struct stream *stream, const struc
 
 /* Sets the limits to the current heads. Messages that arrive while a slow stream replays come after
  * its `ready`, whose id says that everything up to that id has been sent. */
-bool stream_seek(
-    struct hub *hub, struct stream *stream, const struct start *start, struct buffer *out)
+bool stream_seek(struct hub *hub, struct stream *stream, const struct start *start,
+    struct buffer *out, enum gap *gap)
 {
     bool replay = false;
+    *gap = GAP_NONE;
     for (struct member *m = &stream->first; m != NULL; m = m->also) {
         const struct ring *ring = &m->room->ring;
-        const char *reason = history_gap(hub, m->room, start);
-        if (reason != NULL)
-            add_gap(out, stream, m->room, start->id, reason, start->since == SINCE_UNKNOWN);
+        enum gap why = history_gap(hub, m->room, start);
+        if (why != GAP_NONE)
+            add_gap(out, stream, m->room, start->id, history_gap_word(why),
+                start->since == SINCE_UNKNOWN);
+        *gap = why > *gap ? why : *gap;
         uint64_t number = history_seek(hub, m->room, start);
         m->cursor = number < ring->next ? ring_entry(ring, number)->offset : ring->head;
         m->limit = ring->head;

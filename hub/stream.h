@@ -75,9 +75,10 @@ enum join stream_join(struct hub *hub, struct stream *stream, const struct span 
 void stream_leave(struct hub *hub, struct stream *stream);
 
 /* Moves the cursors of a stream that has just joined back to `start`, sets the limits to the heads,
- * and appends the `gap` events to `out`. Returns whether there is anything to replay. */
-bool stream_seek(
-    struct hub *hub, struct stream *stream, const struct start *start, struct buffer *out);
+ * and appends the `gap` events to `out`; `*gap` is the worst of them. Returns whether there is
+ * anything to replay. */
+bool stream_seek(struct hub *hub, struct stream *stream, const struct start *start,
+    struct buffer *out, enum gap *gap);
 
 /* Append the elements of `rooms` in a `ready` event, and the `presence` event of each room. */
 void stream_add_online(const struct stream *stream, struct buffer *out);

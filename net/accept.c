@@ -84,7 +84,7 @@ bool accept_begin(void)
 {
     bool watched = watch(EPOLL_CTL_ADD);
     for (size_t i = 0; i < listener_count && watched; i++)
-        listen_announce(&listeners[i]);
+        listen_announce(&listeners[i], handlers[i]->does);
     return watched;
 }
 
@@ -119,14 +119,13 @@ static bool free_descriptor(const struct listener *listener)
     return false;
 }
 
-/* Sets *peer to the record of the address that a connection counts against: NULL for a trusted
- * proxy (*proxied), which names the client in each request, and for a unix socket, which has no
- * address. Returns false if the connection must be refused, because its address has too many
+/* Sets *peer to the record of the address that a connection counts against, unless it is from a
+ * trusted proxy (*proxied), which names the client in each request, or to a unix socket, which has
+ * no address. Returns false if the connection must be refused, because its address has too many
  * connections or there is no memory for the record. */
 static bool identify(const struct sockaddr *socket, struct peer **peer, bool *proxied)
 {
     struct address address;
-    *peer = NULL;
     if (!address_of(socket, &address)) {
         *proxied = settings->trust_unix;
         return true;
@@ -147,10 +146,11 @@ static bool identify(const struct sockaddr *socket, struct peer **peer, bool *pr
  * takes that for a lost connection and retries; an HTTP error would stop it for good. */
 static void start_client(int fd, const struct sockaddr *address, const struct listener *listener)
 {
-    struct peer *peer;
-    bool proxied;
-    if (identify(address, &peer, &proxied))
-        client_new(fd, peer, proxied, handlers[listener - listeners]);
+    const struct handlers *own = handlers[listener - listeners];
+    struct peer *peer = NULL;
+    bool proxied = false;
+    if (own->exempt || identify(address, &peer, &proxied))
+        client_new(fd, peer, proxied, own);
     else
         close(fd);
 }

@@ -7,7 +7,7 @@
 
 #include "net/client.h"
 
-enum { ACCEPT_LISTENERS_MAX = 16 };
+enum { ACCEPT_LISTENERS_MAX = 16 }; /* with that of --metrics */
 
 /* Call this once, before any other function here. `settings` must stay valid. */
 void accept_start(const struct net_settings *settings, int epoll);

@@ -69,6 +69,8 @@ struct handlers {
     void (*handle)(struct client *);
     /* Called when a request could not be read. If its head was not complete, it now looks empty. */
     void (*refuse)(struct client *, const struct refusal *why);
+    const char *does; /* in the line that announces the listener: "listening", "metrics" */
+    bool exempt;      /* its clients are the operator's, and count against no address */
 };
 
 /* Call this once, before any other function here. Streams join `hub`, sockets are watched with

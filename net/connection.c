@@ -1,4 +1,4 @@
-/* connection.c - what the log and the peer are told about the end of a connection.
+/* connection.c - what the log, the counts and the peer are told about the end of a connection.
  *
  * Each way to CLIENT_CLOSED has its own word, because "closed" in a log explains nothing. The words
  * appear only at debug level: an operator need not know that a connection ended. */
@@ -10,9 +10,11 @@
 
 #include <sys/socket.h>
 
-static const char *reason_of(enum outcome why)
+static uint64_t ends[GONE_END - GONE_RESET];
+
+const char *connection_reason(enum outcome why)
 {
-    static const char *const reasons[] = {
+    static const char *const reasons[GONE_END] = {
         [GONE_RESET] = "reset",
         [GONE_DONE] = "done",
         [GONE_CUT] = "cut",
@@ -43,7 +45,7 @@ static void log_close(const struct client *c, enum outcome why)
     if (c->peer != NULL)
         address_print(&c->peer->address, address);
     log_line(LOG_DEBUG, "close fd=%d address=%s stream=%d reason=\"%s\"", c->fd, address, c->joined,
-        reason_of(why));
+        connection_reason(why));
 }
 
 /* Makes close(2) send a reset (a linger time of zero) if the client has stopped reading. After a
@@ -58,6 +60,12 @@ static void reset_at_close(const struct client *c, enum outcome why)
 
 void connection_end(const struct client *c, enum outcome why)
 {
+    ends[why - GONE_RESET]++;
     log_close(c, why);
     reset_at_close(c, why);
+}
+
+uint64_t connection_ends(enum outcome why)
+{
+    return ends[why - GONE_RESET];
 }

@@ -52,6 +52,7 @@ enum outcome {
     GONE_DESCRIPTORS, /* idle, and a new connection needed the descriptor */
     GONE_EPOLL,       /* epoll_ctl(2) failed */
     GONE_DRAIN,       /* the server is shutting down */
+    GONE_END,         /* no reason: the end of the list */
 };
 
 static inline bool is_gone(enum outcome outcome)
@@ -59,8 +60,12 @@ static inline bool is_gone(enum outcome outcome)
     return outcome >= GONE_RESET;
 }
 
-/* Logs why a connection ends, and prepares its socket for close(2); call this just before. */
+/* Logs and counts why a connection ends, and prepares its socket for close(2), which follows. */
 void connection_end(const struct client *c, enum outcome why);
+
+/* Return the word for a reason, as in the log, and how many connections have ended for it. */
+const char *connection_reason(enum outcome why);
+uint64_t connection_ends(enum outcome why);
 
 /* What a client owns from the first byte of a request until the answer: the bytes, and what the
  * parser and the handlers know about them. The bytes from `end` on belong to the next request: see

@@ -36,6 +36,7 @@ enum {
 
 static const struct net_settings *settings;
 static unsigned connections, streams, max_streams;
+static uint64_t streams_opened, refused[LIMITS_REFUSED]; /* since the start */
 static size_t buffered[BUFFERED_KINDS]; /* bytes in buffers of more than BUFFER_FREE_BYTES */
 
 /* Limits the streams, so that they do not use up all descriptors. One descriptor in 32 (at least
@@ -91,17 +92,28 @@ static void hint_at_proxy(const struct peer *peer)
                        "::1\"");
 }
 
+const char *limits_word(enum limits_refused what)
+{
+    static const char *const words[LIMITS_REFUSED] = { "connection", "stream", "post", "room",
+        "buffer" };
+    return words[what];
+}
+
+uint64_t limits_refused(enum limits_refused what)
+{
+    return refused[what];
+}
+
 /* Logs one refusal per LOG_PAUSE_MS and kind, which is enough for the operator: the next line says
  * how many were left out. The counts are the address's, or the server's if `peer` is NULL. */
-void limits_log(const struct peer *peer, enum limits_refused what)
+void limits_refuse(const struct peer *peer, enum limits_refused what)
 {
-    static const char *const names[LIMITS_REFUSED] = { "connection", "stream", "post", "room",
-        "buffer" };
     static struct {
         int64_t next_ms;
         unsigned long others;
     } logged[LIMITS_REFUSED];
     char address[ADDRESS_TEXT_BYTES] = "any";
+    refused[what]++;
     if (clock_mono_ms() < logged[what].next_ms) {
         logged[what].others++;
         return;
@@ -109,7 +121,7 @@ void limits_log(const struct peer *peer, enum limits_refused what)
     if (peer != NULL)
         address_print(&peer->address, address);
     log_line(LOG_WARN, "refused what=%s address=%s connections=%u streams=%u others_since=%lu",
-        names[what], address, peer != NULL ? peer->connections : connections,
+        limits_word(what), address, peer != NULL ? peer->connections : connections,
         peer != NULL ? peer->streams : streams, logged[what].others);
     logged[what].next_ms = clock_mono_ms() + LOG_PAUSE_MS;
     logged[what].others = 0;
@@ -127,6 +139,7 @@ void limits_count_connections(int more)
 void limits_count_streams(struct peer *peer, int more)
 {
     streams += (unsigned)more;
+    streams_opened += more > 0;
     if (peer != NULL)
         peer->streams += (unsigned)more;
 }
@@ -141,6 +154,16 @@ unsigned limits_streams(void)
     return streams;
 }
 
+unsigned limits_streams_allowed(void)
+{
+    return max_streams;
+}
+
+uint64_t limits_streams_opened(void)
+{
+    return streams_opened;
+}
+
 /* Uses `>` because the new connection is already counted; `most + SPARE_CONNECTIONS` may exist. */
 static bool is_crowded(const struct peer *peer)
 {
@@ -152,7 +175,7 @@ bool limits_is_crowded(const struct peer *peer)
 {
     bool crowded = is_crowded(peer);
     if (crowded)
-        limits_log(peer, LIMITS_CONNECTION);
+        limits_refuse(peer, LIMITS_CONNECTION);
     return crowded;
 }
 
@@ -162,12 +185,12 @@ enum limit limits_stream(const struct peer *peer)
 {
     uint64_t most = settings->max_streams_per_ip;
     if (streams >= max_streams) {
-        limits_log(NULL, LIMITS_STREAM);
+        limits_refuse(NULL, LIMITS_STREAM);
         return LIMIT_SERVER;
     }
     if (most == 0 || peer == NULL || (peer->streams < most && !is_crowded(peer)))
         return LIMIT_NONE;
-    limits_log(peer, LIMITS_STREAM);
+    limits_refuse(peer, LIMITS_STREAM);
     return LIMIT_ADDRESS;
 }
 
@@ -196,7 +219,7 @@ static unsigned post(struct peer *peer, int64_t cost_us)
 {
     int64_t wait_us = peers_post(peer, cost_us, clock_mono_us());
     if (wait_us > 0)
-        limits_log(peer, LIMITS_POST);
+        limits_refuse(peer, LIMITS_POST);
     return (unsigned)((wait_us + 999999) / 1000000);
 }
 
@@ -234,7 +257,7 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
     if (peer != NULL && settings->max_streams_per_ip > 0)
         fits &= peer->buffered[kind] + more <= usual_buffered(settings) / BUFFERED_SHARE + largest;
     if (!fits)
-        limits_log(peer, LIMITS_BUFFER);
+        limits_refuse(peer, LIMITS_BUFFER);
     return fits;
 }
 

@@ -27,9 +27,12 @@ enum { LIMITS_DESCRIPTORS_MIN = 64 };
 void limits_count_connections(int more);
 void limits_count_streams(struct peer *peer, int more);
 
-/* Return the number of connections, and of streams including long polls. */
+/* Return the number of connections, of streams including long polls, the most streams that may be
+ * open at a time, and how many have been opened since the start. */
 unsigned limits_connections(void);
 unsigned limits_streams(void);
+unsigned limits_streams_allowed(void);
+uint64_t limits_streams_opened(void);
 
 /* Returns whether the address has more connections than it may have, and logs it if so, because the
  * caller will refuse one. `peer` can be NULL, here and below: then no limit per address applies. */
@@ -70,8 +73,8 @@ bool limits_buffer(enum buffered kind, const struct peer *peer, size_t old, size
 /* Counts a buffer that has grown or shrunk. */
 void limits_count_buffer(enum buffered kind, struct peer *peer, size_t old, size_t size);
 
-/* Logs that a limit was reached, at most once per kind in ten seconds, so that a flood of requests
- * does not flood the log. `peer` is NULL if no single address is concerned. */
+/* Counts that a limit was reached, and logs it at most once per kind in ten seconds, so that a
+ * flood of requests does not flood the log. `peer` is NULL if no single address is concerned. */
 enum limits_refused {
     LIMITS_CONNECTION,
     LIMITS_STREAM,
@@ -80,6 +83,10 @@ enum limits_refused {
     LIMITS_BUFFER,
     LIMITS_REFUSED
 };
-void limits_log(const struct peer *peer, enum limits_refused what);
+void limits_refuse(const struct peer *peer, enum limits_refused what);
+
+/* Return the word for a kind, as in the log, and how often its limit was reached. */
+const char *limits_word(enum limits_refused what);
+uint64_t limits_refused(enum limits_refused what);
 
 #endif

@@ -299,7 +299,7 @@ void listen_open(struct listener *listener, const struct listener *all, size_t c
 }
 
 /* Gets the address from the kernel, which chooses the port if it is 0. */
-void listen_announce(const struct listener *listener)
+void listen_announce(const struct listener *listener, const char *does)
 {
     union endpoint socket;
     struct address address;
@@ -309,12 +309,12 @@ void listen_announce(const struct listener *listener)
     if (getsockname(listener->fd, &socket.any, &len) < 0)
         return;
     if (!address_of(&socket.any, &address)) {
-        log_plain("listening on unix:%s\n", socket.local.sun_path);
+        log_plain("%s on unix:%s\n", does, socket.local.sun_path);
         return;
     }
     address_print(&address, host);
     bool colons = strchr(host, ':') != NULL;
-    log_plain("listening on http://%s%s%s:%u\n", colons ? "[" : "", host, colons ? "]" : "",
+    log_plain("%s on http://%s%s%s:%u\n", does, colons ? "[" : "", host, colons ? "]" : "",
         port_of(&socket));
 }
 

@@ -24,9 +24,9 @@ void listen_check(const struct listener *all, size_t count);
  * checked. If the system refuses, exits with EXIT_SYSTEM after an error message. */
 void listen_open(struct listener *listener, const struct listener *all, size_t count);
 
-/* Writes the socket's address to standard error: "listening on http://127.0.0.1:8080". For port 0
- * this shows the port that the kernel chose. */
-void listen_announce(const struct listener *listener);
+/* Writes the socket's address to standard error: "listening on http://127.0.0.1:8080", with what it
+ * `does` as the first word. For port 0 this shows the port that the kernel chose. */
+void listen_announce(const struct listener *listener, const char *does);
 
 /* Closes the listener, and removes the file of a unix socket unless it was replaced. */
 void listen_close(const struct listener *listener);

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 static unsigned files_closed;
+static uint64_t sent_bytes; /* to all clients */
 
 static enum outcome flush_file(struct client *c);
 
@@ -34,8 +35,10 @@ static enum outcome flush_file(struct client *c);
  * the shortage may pass and the client can stay. */
 static ssize_t accepted(ssize_t sent)
 {
-    if (sent >= 0)
+    if (sent >= 0) {
+        sent_bytes += (uint64_t)sent;
         return sent;
+    }
     return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
 }
 
@@ -219,6 +222,7 @@ static enum outcome flush_file(struct client *c)
         return SENT_SOME;
     if (sent <= 0) /* the file became shorter: only closing can tell the client */
         return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
+    sent_bytes += (uint64_t)sent;
     out->file_left -= (uint64_t)sent;
     return out->file_left == 0 ? SENT_ALL : SENT_SOME;
 }
@@ -240,4 +244,9 @@ enum outcome output_file(struct client *c, struct span head, int file, uint64_t 
 unsigned output_files_closed(void)
 {
     return files_closed;
+}
+
+uint64_t output_sent_bytes(void)
+{
+    return sent_bytes;
 }

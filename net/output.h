@@ -34,8 +34,9 @@ enum outcome output_piece(struct client *c, struct span bytes);
 /* Sends the kept bytes; c->out must not be NULL. */
 enum outcome output_flush(struct client *c);
 
-/* Returns the number of files closed so far; each of them freed a descriptor. */
+/* Return how many files were closed, each of which freed a descriptor, and bytes sent in all. */
 unsigned output_files_closed(void);
+uint64_t output_sent_bytes(void);
 
 /* Frees the kept bytes, sent or not, and closes the file. */
 void output_free(struct client *c);

@@ -50,10 +50,18 @@ struct span reply_reason(int status)
     return SPAN("Unknown");
 }
 
+static uint64_t replies[6]; /* by the first digit of the status */
+
+uint64_t reply_count(int digit)
+{
+    return replies[digit];
+}
+
 /* Reserves once and joins pieces, because this runs for every answer. */
 void reply_begin(struct buffer *out, int status, const char *date)
 {
     struct span reason = reply_reason(status);
+    replies[(unsigned)status / 100]++;
     char *begin = buffer_reserve(out,
         sizeof "HTTP/1.1  \r\nDate: \r\n" + PRINT_DECIMAL_BYTES + reason.len + DATE_HTTP_BYTES);
     if (begin == NULL)

@@ -12,4 +12,7 @@ struct span reply_reason(int status);
  * caller adds further fields and the empty line. */
 void reply_begin(struct buffer *out, int status, const char *date);
 
+/* Returns how many responses have begun with a status of this class: 2 for 200 to 299, up to 5. */
+uint64_t reply_count(int digit);
+
 #endif

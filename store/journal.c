@@ -385,6 +385,13 @@ static void ready(struct keeper *keeper)
     }
 }
 
+static uint64_t measure(const struct keeper *keeper, const struct histogram **syncs)
+{
+    const struct journal *j = CONST_CONTAINER(keeper, struct journal, keeper);
+    *syncs = &j->sync.times;
+    return j->size;
+}
+
 /* ==== The keeper ============================================================================= */
 
 /* Writes the file again, if another program has changed it or it is not to be trusted: at the end,
@@ -481,7 +488,7 @@ struct keeper *journal_open(const struct journal_settings *settings, struct hub 
         claim_refuse(settings->path, strerror(errno));
     *j = (struct journal) { .hub = hub, .sync_always = settings->sync, .folder = -1, .new_fd = -1 };
     j->keeper = (struct keeper) { keep, tick, next_ms, epoll_create1(EPOLL_CLOEXEC), ready, trouble,
-        warning, journal_close };
+        warning, measure, journal_close };
     make_empty(&j->gathering);
     make_empty(&j->settling);
     claim_file(j, settings->path);

@@ -10,6 +10,7 @@
 #ifndef KEEPER_H
 #define KEEPER_H
 
+#include "base/histogram.h"
 #include "hub.h"
 
 struct keeper {
@@ -33,6 +34,10 @@ struct keeper {
     /* Returns NULL, or a sentence for /healthz that says what should be mended although messages
      * are kept. */
     const char *(*warning)(const struct keeper *);
+
+    /* NULL for a keeper without a file. Returns the file's size in bytes, and how long its syncs
+     * have taken; `*syncs` is valid until `close`. */
+    uint64_t (*measure)(const struct keeper *, const struct histogram **syncs);
 
     /* Refuses the pending messages, and frees everything, including the keeper. */
     void (*close)(struct keeper *);

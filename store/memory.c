@@ -65,7 +65,7 @@ struct keeper *memory_open(struct hub *hub)
     if (memory == NULL)
         return NULL;
     *memory = (struct memory) {
-        .keeper = { keep, tick, next_ms, -1, ready, none, none, memory_close },
+        .keeper = { keep, tick, next_ms, -1, ready, none, none, NULL, memory_close },
         .hub = hub,
     };
     return &memory->keeper;

@@ -14,6 +14,7 @@
 
 #include "store/sync.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -102,14 +103,21 @@ static bool submit(const struct sync *s, int fd, bool data)
     return syscall(SYS_io_submit, s->context, 1L, requests) == 1;
 }
 
+static void measure(struct sync *s)
+{
+    histogram_add(&s->times, clock_now_us(CLOCK_MONOTONIC) - s->began_us);
+}
+
 bool sync_start(struct sync *s, int fd, bool data)
 {
+    s->began_us = clock_now_us(CLOCK_MONOTONIC);
     s->in_flight = has_context(s) && submit(s, fd, data);
     if (s->in_flight)
         return true;
     if (s->context != 0 && errno != EAGAIN) /* which may pass: then only this sync blocks */
         give_up(s, "io_submit", errno);
     s->result = (data ? fdatasync(fd) : fsync(fd)) < 0 ? errno : 0;
+    measure(s);
     return false;
 }
 
@@ -124,5 +132,6 @@ int sync_result(struct sync *s)
     if (read(s->event, &count, sizeof count) < 0 ||
         syscall(SYS_io_getevents, s->context, 0L, 1L, &event, NULL) != 1)
         return -1;
+    measure(s);
     return (int)-event.res;
 }

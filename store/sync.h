@@ -3,6 +3,8 @@
 #ifndef SYNC_H
 #define SYNC_H
 
+#include "base/histogram.h"
+
 #include <stdbool.h>
 
 struct sync {
@@ -11,6 +13,8 @@ struct sync {
     int event;             /* an eventfd, readable when a sync has ended; -1 if there is none */
     bool in_flight;        /* the last sync was not done at once */
     int result;            /* the errno of one that was */
+    int64_t began_us;
+    struct histogram times; /* from sync_start until sync_result has found the end */
 };
 
 /* Prepares for asynchronous syncs. If the kernel refuses them, all syncs block, and one line in the

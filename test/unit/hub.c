@@ -1803,6 +1803,19 @@ static void expect_ready(struct reader *r, const struct start *from)
     }
 }
 
+/* Returns the worst gap that the model expects in the reader's rooms. */
+static enum gap worst_gap(const struct reader *r, const struct start *start)
+{
+    enum gap worst = GAP_NONE;
+    for (unsigned i = 0; i < r->count; i++) {
+        const char *word = gap_of(r->seats[i].place, start);
+        for (enum gap gap = worst + 1; gap < GAP_COUNT && word != NULL; gap++)
+            if (strcmp(word, history_gap_word(gap)) == 0)
+                worst = gap;
+    }
+    return worst;
+}
+
 /* Starts a stream as the program does: gaps, replay, `ready`, presence. All private bytes are
  * written at once; `hold` keeps back `ready` and everything after it until the replay is sent. */
 static void start_stream(struct reader *r, const struct start *start)
@@ -1812,8 +1825,10 @@ static void start_stream(struct reader *r, const struct start *start)
     for (unsigned i = 0; i < r->count; i++)
         rooms[i] = name_of(r->seats[i].place);
     expect_ready(r, start);
-    check(stream_seek(w.hub, &r->stream, start, &r->out) == replay,
+    enum gap gap;
+    check(stream_seek(w.hub, &r->stream, start, &r->out, &gap) == replay,
         "stream_seek returns whether there is a replay");
+    check(gap == worst_gap(r, start), "stream_seek returns the worst gap of the rooms");
     r->hold = r->out.len;
     size_t begin = frame_begin(&r->out, chunked);
     buffer_add(&r->out, SPAN("id: "));
@@ -2526,7 +2541,7 @@ static void open_keeper(void)
     static char path[128];
     w.late = (struct late) {
         .keeper = { late_keep, late_tick, late_next_ms, -1, late_ready, late_trouble, late_trouble,
-            late_close },
+            NULL, late_close },
         .end = &w.late.first,
         .early = chance(2),
     };

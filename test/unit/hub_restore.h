@@ -582,7 +582,8 @@ static void check_resuming(struct id id, bool seen, bool undone)
 {
     struct start start = { .since = SINCE_ID, .id = id, .scoped = chance(2) };
     for (const struct place *p = w.places; p < w.places + PLACES; p++) {
-        const char *gap = history_gap(w.hub, room_find(w.hub, name_of(p)), &start);
+        const char *gap =
+            history_gap_word(history_gap(w.hub, room_find(w.hub, name_of(p)), &start));
         const char *expected = gap_of(p, &start);
         bool excused = id_before(id, p->dropped) || id_before(id, p->exists ? p->excuse : w.excuse);
         check(gap == NULL || expected == NULL ? gap == expected : strcmp(gap, expected) == 0,
