@@ -27,6 +27,7 @@
  * Left out: threads (the kernel's send dominates the cost of a message, and one core sends to tens
  * of thousands of streams), a daemon mode and a pid file (the service manager's task). */
 
+#include "api/metrics.h"
 #include "api/page.h"
 #include "api/routes.h"
 #include "auth/access.h"
@@ -38,6 +39,7 @@
 #include "host/report.h"
 #include "host/signals.h"
 #include "host/systemd.h"
+#include "host/version.h"
 #include "net/accept.h"
 #include "net/limits.h"
 #include "store/journal.h"
@@ -72,6 +74,7 @@ struct server {
     int64_t started_ms;    /* Monotonic milliseconds. */
     bool draining;
     int64_t drain_until_ms;
+    struct histogram turns; /* How long turns have taken, without their waits. */
 };
 
 /* ==== The end ================================================================================ */
@@ -218,6 +221,7 @@ static void run(struct server *s)
         log_tick();
         systemd_tick();
         client_reap();
+        histogram_add(&s->turns, clock_now_us(CLOCK_MONOTONIC) - clock_mono_us());
     }
 }
 
@@ -252,6 +256,8 @@ static void check_listeners(const struct options *o)
 {
     for (size_t i = 0; i < o->listen.count; i++)
         accept_add("--listen", o->listen.items[i].at, &routes_handlers);
+    if (o->metrics != NULL)
+        accept_add("--metrics", o->metrics, &metrics_handlers);
     accept_check();
 }
 
@@ -281,6 +287,7 @@ static void open_listeners(struct server *s, unsigned descriptors)
     client_start(&o->net, s->hub, s->epoll);
     accept_start(&o->net, s->epoll);
     routes_start(&o->net, s->hub, s->keeper);
+    metrics_start(s->hub, s->keeper, &s->turns, SSECHAT_VERSION);
     accept_open();
     budget_log(o, descriptors);
     limits_start(&o->net, descriptors);

@@ -84,6 +84,9 @@ static const struct option server_options[] = {
     { "sync", "WHEN", KIND_SYNC, FIELD(journal.sync), 0, 0, 0, false, 0,
         "always (the default): acknowledge a message when it is\n"
         "on the disk; none: when the kernel has it" },
+    { "metrics", "ADDRESS", KIND_STRING, FIELD(metrics), 0, 0, 0, false, 0,
+        "serve metrics for Prometheus on this address, and nothing\n"
+        "else: http://ADDRESS/metrics; it needs no token" },
     { "drain", "TIME", KIND_TIME, FIELD(drain_ms), 5 * SECOND, SECOND, DAY, false, SECOND,
         "how long a graceful shutdown may take (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,

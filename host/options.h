@@ -17,6 +17,7 @@ struct options {
     struct net_settings net;
     struct access_settings access;
     struct spans listen;      /* host:port, [v6]:port, unix:/path */
+    const char *metrics;      /* an address like those; NULL: none */
     const char *www;          /* a folder; NULL: the page in the binary */
     struct spans trust_proxy; /* as given; net.trusted has the parsed form */
     uint64_t drain_ms;        /* the longest that a graceful shutdown may take */
