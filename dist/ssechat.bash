@@ -5,7 +5,7 @@
 _ssechat() {
   local options='--listen --www --history --max-rooms --room --room-ttl --max-streams --max-streams-per-ip
     --post-rate --max-body --heartbeat --keep-alive --retry --cors --host --trust-proxy --key --journal
-    --sync --drain --log-level --check --version --help'
+    --sync --metrics --drain --log-level --check --version --help'
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words=''
 
   # bash splits --name=VALUE into three words.
