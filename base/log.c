@@ -41,7 +41,6 @@ enum {
 /* The level set by log_start. It is static, because every layer logs, and passing the level through
  * all of them would gain nothing. */
 static enum log_level max_level = LOG_INFO;
-static bool to_journal;
 
 /* Where lines go; the first line finds out. */
 static enum { UNKNOWN, DIRECT, POLLED, SOCKET } way;
@@ -56,17 +55,21 @@ static int64_t again_ms;      /* when to try again, if it `waits` */
 /* Compares standard error with JOURNAL_STREAM, the device and inode of the journal's stream, which
  * systemd sets. The variable alone is not enough: a child of a service inherits it even if its own
  * standard error is not the journal, where the prefixes would be noise. */
-void log_start(enum log_level level)
+static bool find_journal(void)
 {
     char ours[48];
     struct stat st;
     const char *stream = getenv("JOURNAL_STREAM");
-    max_level = level;
     if (stream == NULL || fstat(STDERR_FILENO, &st) < 0)
-        return;
+        return false;
     print_into(ours, sizeof ours, "%llu:%llu", (unsigned long long)st.st_dev,
         (unsigned long long)st.st_ino);
-    to_journal = strcmp(ours, stream) == 0;
+    return strcmp(ours, stream) == 0;
+}
+
+void log_start(enum log_level level)
+{
+    max_level = level;
 }
 
 bool log_wants(enum log_level level)
@@ -106,13 +109,23 @@ static ssize_t write_now(const char *line, size_t len)
     return write(log_fd, line, len);
 }
 
-/* Uses the priorities of syslog(3). Returns the length. */
+/* Writes the priority of syslog(3), if standard error is the journal; the first line finds that
+ * out. Returns the length, or 0. */
+static size_t write_priority(char *line, size_t size, enum log_level level)
+{
+    static const int priorities[] = { 3, 4, 6, 7 };
+    static enum { NOT_KNOWN, JOURNAL, OTHER } reader;
+    if (reader == NOT_KNOWN)
+        reader = find_journal() ? JOURNAL : OTHER;
+    return reader == JOURNAL ? print_into(line, size, "<%d>", priorities[level]) : 0;
+}
+
+/* Writes the level, in one form or the other. Returns the length. */
 static size_t begin_line(char *line, size_t size, enum log_level level)
 {
     static const char *const names[] = { "error", "warn", "info", "debug" };
-    static const int priorities[] = { 3, 4, 6, 7 };
-    return to_journal ? print_into(line, size, "<%d>", priorities[level])
-                      : print_into(line, size, "%s: ", names[level]);
+    size_t len = write_priority(line, size, level);
+    return len > 0 ? len : print_into(line, size, "%s: ", names[level]);
 }
 
 /* Returns the length of the report of dropped lines, which has no more than REPORT_BYTES; 0 if no
@@ -209,12 +222,13 @@ void log_always(const char *format, ...)
     va_end(args);
 }
 
-void log_plain(const char *format, ...)
+void log_plain(enum log_level level, const char *format, ...)
 {
     char line[LINE_MAX_BYTES];
+    size_t len = write_priority(line, sizeof line, level);
     va_list args;
     va_start(args, format);
-    size_t len = print_list(line, sizeof line, format, args);
+    len += print_list(line + len, sizeof line - len, format, args);
     va_end(args);
     if (len >= sizeof line) {
         len = sizeof line - 1;
@@ -241,11 +255,12 @@ const char *log_quote(struct span text, char *out, size_t size)
     return out;
 }
 
-/* Writes no level and no key=value pairs, because an operator at a terminal reads the sentence. The
- * array has room for a path of nearly PATH_MAX bytes; a longer sentence is cut. */
+/* Writes no key=value pairs, because an operator at a terminal reads the sentence, and a level only
+ * for the journal. The array has room for a path of nearly PATH_MAX bytes; a longer sentence is
+ * cut. */
 void log_exit(int code, const char *format, ...)
 {
-    char sentence[4096];
+    char sentence[4096], priority[8];
     va_list args;
     va_start(args, format);
     print_list(sentence, sizeof sentence, format, args);
@@ -253,7 +268,8 @@ void log_exit(int code, const char *format, ...)
     for (char *c = sentence; *c != '\0'; c++) /* a value in it can have line ends */
         if ((unsigned char)*c < ' ' || *c == 0x7f)
             *c = '?';
+    priority[write_priority(priority, sizeof priority, LOG_ERROR)] = '\0';
     if (print_can(STDERR_FILENO, EXIT_WAIT_MS))
-        print_line(STDERR_FILENO, "ssechat: %s\n", sentence);
+        print_line(STDERR_FILENO, "%sssechat: %s\n", priority, sentence);
     exit(code);
 }

@@ -15,9 +15,8 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-/* Sets the level: lines above it are not written. Until this call, the level is LOG_INFO. Also
- * detects whether standard error is systemd's journal, which accepts a priority before each line
- * (sd-daemon(3)). */
+/* Sets the level: lines above it are not written. Until this call, the level is LOG_INFO. If
+ * standard error is systemd's journal, each line begins with a priority (sd-daemon(3)) instead. */
 void log_start(enum log_level level);
 
 /* Returns whether lines of this level are written, so that a caller can skip preparing values. */
@@ -31,8 +30,9 @@ __attribute__((format(printf, 2, 3))) void log_line(enum log_level level, const 
  */
 __attribute__((format(printf, 1, 2))) void log_always(const char *format, ...);
 
-/* Writes a line as it is, without a level; the format must end with a newline. */
-__attribute__((format(printf, 1, 2))) void log_plain(const char *format, ...);
+/* Writes a line as it is, whatever the level set; the format must end with a newline. Only the
+ * journal is told the level. */
+__attribute__((format(printf, 2, 3))) void log_plain(enum log_level level, const char *format, ...);
 
 /* Reports dropped lines if they can be reported now. Call this once per turn; log_end, once more at
  * the end. */

@@ -305,7 +305,8 @@ static void read_environment(struct options *o)
             find_variable((struct span) { variable.at + 8, variable.len - 8 });
         if (option == NULL) {
             /* Other programs set such names too: Kubernetes does, for a service called ssechat. */
-            log_plain("ssechat: %s: this variable names no option and is ignored\n", source);
+            log_plain(
+                LOG_WARN, "ssechat: %s: this variable names no option and is ignored\n", source);
             continue;
         }
         if (option->kind == KIND_FLAG)

@@ -309,13 +309,13 @@ void listen_announce(const struct listener *listener, const char *does)
     if (getsockname(listener->fd, &socket.any, &len) < 0)
         return;
     if (!address_of(&socket.any, &address)) {
-        log_plain("%s on unix:%s\n", does, socket.local.sun_path);
+        log_plain(LOG_INFO, "%s on unix:%s\n", does, socket.local.sun_path);
         return;
     }
     address_print(&address, host);
     bool colons = strchr(host, ':') != NULL;
-    log_plain("%s on http://%s%s%s:%u\n", does, colons ? "[" : "", host, colons ? "]" : "",
-        port_of(&socket));
+    log_plain(LOG_INFO, "%s on http://%s%s%s:%u\n", does, colons ? "[" : "", host,
+        colons ? "]" : "", port_of(&socket));
 }
 
 /* Closes the listener, but keeps its file if a new server has replaced it during the drain. */

@@ -153,6 +153,54 @@ complete() { # COUNT
   stop_server
 }
 
+# Starts a server whose standard error is systemd's journal, as the variable says.
+start_in_journal() {
+  start_through 'JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/2) && export JOURNAL_STREAM && exec' "$@"
+}
+
+@test "in systemd's journal each line begins with its priority" {
+  SSECHAT_NOTHING=1 start_in_journal --log-level debug --post-rate 0 --history 16K
+  listen stream ''
+  kill -s USR1 "$SERVER_PID"
+  kill -s USR2 "$SERVER_PID"
+  eventually 'grep -q "^<6>room " "$SERVER_LOG"'
+  stop_server
+  same "$(grep -cvE '^<[467]>' "$SERVER_LOG")" 0
+  grep -q '^<4>ssechat: SSECHAT_NOTHING: ' "$SERVER_LOG"
+  grep -q '^<6>listening on http://' "$SERVER_LOG"
+  grep -q '^<6>limits descriptors=' "$SERVER_LOG"
+  grep -q '^<7>close ' "$SERVER_LOG"
+  grep -q '^<4>signal name=SIGUSR2 ' "$SERVER_LOG"
+}
+
+@test "in systemd's journal the sentence of a failed start is an error" {
+  run -2 bash -c 'exec 2>log; JOURNAL_STREAM=$(stat -Lc %d:%i /dev/fd/2) exec "$1" --nothing' - "$SSECHAT"
+  same "$(cut -d : -f 1 log)" '<3>ssechat'
+}
+
+@test "a JOURNAL_STREAM that is not standard error changes nothing" {
+  : >other
+  JOURNAL_STREAM=$(stat -c %d:%i other) start_server
+  same "$(grep -c '^<' "$SERVER_LOG")" 0
+  same "$(grep -c '^listening on ' "$SERVER_LOG")" 1
+  JOURNAL_STREAM=nonsense start_server
+  same "$(grep -c '^<' "$SERVER_LOG")" 0
+}
+
+@test "every line of the log is an event and its values" {
+  local form='[a-z]+( [a-z]+)?( [a-z_]+=("[^"]*"|[^" ]+))+$'
+  start_server --log-level debug --journal journal --max-streams 1
+  listen stream ''
+  ask /events
+  accepts '{"message":"x"}'
+  kill -s USR1 "$SERVER_PID"
+  kill -s USR2 "$SERVER_PID"
+  rm journal
+  eventually 'grep -q recovered=1 "$SERVER_LOG" && grep -q "room name" "$SERVER_LOG"'
+  stop_server
+  same "$(grep -vE "^(debug|info|warn|error): $form" "$SERVER_LOG" | sed 's/[0-9]*$//')" 'listening on http://127.0.0.1:'
+}
+
 # ---- Descriptors ----
 
 @test "with standard descriptors closed, no log line gets into the journal, and writing to them fails" {

@@ -129,12 +129,12 @@ start_server() {
     }
     sleep 0.01
   done
-  URL=$(sed -n 's/^listening on \(http:.*\)/\1/p' "$SERVER_LOG" | head -n 1)
+  URL=$(sed -n 's/^\(<6>\)*listening on \(http:.*\)/\2/p' "$SERVER_LOG" | head -n 1)
   PORT=${URL##*:}
 }
 
 listens() {
-  [ "$(grep -c '^listening on ' "$SERVER_LOG")" -ge "$1" ]
+  [ "$(grep -cE '^(<6>)?listening on ' "$SERVER_LOG")" -ge "$1" ]
 }
 
 # Starts a server with shell code in front of its name: start_through 'exec nice' [options].
