@@ -325,6 +325,10 @@ dist:
 	$(FILES) | tar --null -T - -c --format=ustar --owner=root:0 --group=root:0 --mode=u=rwX,go=rX \
 	    --mtime=@$${SOURCE_DATE_EPOCH:-$$($(NEWEST))} --transform='s|^|$(NAME)/|' | gzip -9n > build/$(NAME).tar.gz
 
+# ARCH=arm64 builds the package for another processor.
+deb:
+	dist/deb $(ARCH)
+
 clean:
 	rm -rf build ssechat
 
@@ -336,6 +340,7 @@ help:
 	@echo 'make run          builds ./ssechat and starts it: http://127.0.0.1:8080'
 	@echo 'make install      installs to PREFIX=/usr/local, below DESTDIR; make uninstall removes the same files'
 	@echo 'make dist         writes the source to build/$(NAME).tar.gz'
+	@echo 'make deb          builds a Debian package, build/ssechat_VERSION_ARCH.deb; ARCH=arm64: cross-built'
 	@echo 'make clean        removes what make has built'
 	@echo
 	@echo 'make test         installs the tools that the tests need; runs all tests on both builds'
@@ -358,7 +363,7 @@ help:
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
         coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-instructions lint format run \
-        install uninstall dist clean help FORCE
+        install uninstall dist deb clean help FORCE
 .SECONDARY:
 
 -include $(wildcard $B/*.d $B/*/*.d)

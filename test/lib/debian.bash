@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# Functions that get files from Debian without changing this machine's packages: packages of another
+# version or processor, and a minimal system in a folder. They use the mirror in this machine's apt
+# sources, so nothing here names one.
+
+# Prints the address of the Debian mirror.
+debian_mirror() {
+  local mirror
+  mirror=$(apt-get indextargets --format "\$(REPO_URI)" | sort -u | sed -n '/\/debian\/$/p')
+  mirror=${mirror%%$'\n'*}
+  [ -n "$mirror" ] || {
+    echo "apt has no Debian mirror in its sources" >&2
+    return 1
+  }
+  echo "$mirror"
+}
+
+# Unpacks packages into FOLDER: debian_unpack FOLDER ARCHITECTURE RELEASE PACKAGE... apt uses a
+# separate configuration and state, which are removed at the end.
+debian_unpack() {
+  local folder=$1 apt=$1.apt mirror options package
+  mirror=$(debian_mirror) || return
+  rm -rf "$apt"
+  mkdir -p "$apt"/etc/{sources.list.d,preferences.d} \
+    "$apt"/{state/lists/partial,cache/archives/partial} "$folder"
+  : >"$apt/status"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $3 main" \
+    >"$apt/etc/sources.list"
+  options=(-o "Dir::Etc=$apt/etc" -o "Dir::State=$apt/state" -o "Dir::State::status=$apt/status"
+    -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root -o "APT::Architecture=$2"
+    -o "APT::Architectures::=$2")
+  apt-get "${options[@]}" -q update &&
+    (cd "$apt/cache/archives" && apt-get "${options[@]}" -q download "${@:4}") || return
+  for package in "$apt"/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$folder" || return
+  done
+  rm -r "$apt"
+}
+
+# Unpacks a minimal Debian into FOLDER. It is made once, and kept in build/debian.
+debian_system() { # FOLDER
+  local kept mirror release
+  release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  kept=$(realpath "${BASH_SOURCE[0]%/*}/../..")/build/debian/$release.tar
+  if [ ! -e "$kept" ]; then
+    mirror=$(debian_mirror) || return
+    mkdir -p "${kept%/*}"
+    rm -rf "$kept.root"
+    debootstrap --variant=minbase "$release" "$kept.root" "$mirror" >"$kept.log" || return
+    tar -C "$kept.root" --numeric-owner -cf "$kept.part" . && mv "$kept.part" "$kept" || return
+    rm -rf "$kept.root"
+  fi
+  tar -C "$1" --numeric-owner -xf "$kept"
+}
