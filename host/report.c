@@ -1,6 +1,6 @@
 /* report.c - the lines of SIGUSR1:
  *
- *      report uptime_s=86400 connections=70 streams=64 rooms=2 messages=1400 memory=393216 ...
+ *      report uptime_s=86400 connections=70 streams=64 blocked=1 lag=81920 rooms=2 ...
  *      room name="lobby" streams=60 blocked=1 messages=1300 bytes=260000 newest=... lag=81920
  *      room name="news" streams=4 blocked=0 messages=100 bytes=21000 newest=... lag=0
  *
@@ -12,10 +12,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/print.h"
+#include "base/process.h"
+#include "hub/figures.h"
 #include "hub/survey.h"
 #include "net/limits.h"
 
-enum { NAME_BYTES = 4 * 64 + 3, ID_BYTES = 44 }; /* of a quoted name; of an id */
+enum { NAME_BYTES = 4 * 64 + 3, ID_BYTES = 44, NUMBER_BYTES = 24 }; /* of a quoted name, an id */
 
 static void log_room(const struct room_survey *r)
 {
@@ -29,17 +31,41 @@ static void log_room(const struct room_survey *r)
         (unsigned long long)r->lag);
 }
 
+/* Writes the size of the journal, or "-" if there is none. */
+static const char *journal_bytes(const struct keeper *keeper, char out[NUMBER_BYTES])
+{
+    const struct histogram *syncs;
+    if (keeper->measure == NULL)
+        return "-";
+    print_into(out, NUMBER_BYTES, "%llu", (unsigned long long)keeper->measure(keeper, &syncs));
+    return out;
+}
+
+static void log_totals(
+    const struct hub *hub, const struct keeper *keeper, int64_t started_ms, size_t described)
+{
+    char journal[NUMBER_BYTES];
+    struct figures f;
+    struct process p;
+    figures_read(hub, &f);
+    process_read(&p);
+    log_always("report uptime_s=%lld connections=%u streams=%u blocked=%u lag=%llu rooms=%zu "
+               "rooms_left_out=%zu messages=%llu published=%llu deliveries=%llu histories=%llu "
+               "resident=%llu journal=%s log_dropped=%llu",
+        (long long)(clock_mono_ms() - started_ms) / 1000, limits_connections(), limits_streams(),
+        f.blocked, (unsigned long long)f.lag, f.rooms, f.rooms - described,
+        (unsigned long long)f.held, (unsigned long long)f.published,
+        (unsigned long long)f.delivered, (unsigned long long)survey_memory(hub),
+        (unsigned long long)p.resident, journal_bytes(keeper, journal),
+        (unsigned long long)log_dropped());
+}
+
 void report_log(const struct hub *hub, const struct keeper *keeper, int64_t started_ms)
 {
     static struct room_survey rooms[SURVEY_ROOMS]; /* static, because it is large */
-    struct survey all = survey_hub(hub);
     char sentence[640];
-    uint64_t memory;
-    size_t count = survey_rooms(hub, rooms, &memory);
-    log_always("report uptime_s=%lld connections=%u streams=%u rooms=%zu rooms_left_out=%zu "
-               "messages=%llu memory=%llu",
-        (long long)(clock_mono_ms() - started_ms) / 1000, limits_connections(), limits_streams(),
-        all.rooms, all.rooms - count, (unsigned long long)all.messages, (unsigned long long)memory);
+    size_t count = survey_rooms(hub, rooms);
+    log_totals(hub, keeper, started_ms, count);
     if (keeper->trouble(keeper) != NULL)
         log_always("report trouble=%s",
             log_quote(span_of(keeper->trouble(keeper)), sentence, sizeof sentence));

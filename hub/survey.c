@@ -56,21 +56,12 @@ static void count_blocked(struct room_survey *rooms, const struct room *const to
     }
 }
 
-static uint64_t memory_of(const struct ring *r)
-{
-    return r->capacity + r->entry_capacity * sizeof(struct entry) + r->extra;
-}
-
-size_t survey_rooms(const struct hub *hub, struct room_survey rooms[SURVEY_ROOMS], uint64_t *memory)
+size_t survey_rooms(const struct hub *hub, struct room_survey rooms[SURVEY_ROOMS])
 {
     const struct room *top[SURVEY_ROOMS];
     size_t count = 0;
-    *memory = 0;
-    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
-        const struct room *room = CONTAINER(n, struct room, node);
-        *memory += memory_of(&room->ring);
-        count = insert(top, count, room);
-    }
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
+        count = insert(top, count, CONTAINER(n, struct room, node));
     for (size_t i = 0; i < count; i++) {
         const struct ring *ring = &top[i]->ring;
         rooms[i] = (struct room_survey) {
@@ -83,4 +74,14 @@ size_t survey_rooms(const struct hub *hub, struct room_survey rooms[SURVEY_ROOMS
     }
     count_blocked(rooms, top, count, hub);
     return count;
+}
+
+uint64_t survey_memory(const struct hub *hub)
+{
+    uint64_t sum = 0;
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
+        const struct ring *r = &CONTAINER(n, struct room, node)->ring;
+        sum += r->capacity + r->entry_capacity * sizeof(struct entry) + r->extra;
+    }
+    return sum;
 }

@@ -30,9 +30,11 @@ struct room_survey {
 };
 
 /* Fills in the rooms with the most streams, and among equals with the most messages, in this order.
- * Returns how many; the pointers are valid until the next turn. `*memory` is what all rings have
- * reserved. Costs a look at each room, and at each blocked reader. */
-size_t survey_rooms(
-    const struct hub *hub, struct room_survey rooms[SURVEY_ROOMS], uint64_t *memory);
+ * Returns how many; the pointers are valid until the next turn. Costs a look at each room, and at
+ * each blocked reader. */
+size_t survey_rooms(const struct hub *hub, struct room_survey rooms[SURVEY_ROOMS]);
+
+/* Returns the memory that all rings have reserved, in bytes. Costs a look at each room. */
+uint64_t survey_memory(const struct hub *hub);
 
 #endif

@@ -148,8 +148,8 @@ rooms() {
   accepts '{"message":"hello"}'
   accepts '{"room":"quiet \"x\"","message":"hello"}'
   report 4
-  contains "$(grep '^info: report ' "$SERVER_LOG")" ' connections=2 streams=2 rooms=3 rooms_left_out=0 messages=2 '
-  grep -qE '^info: report uptime_s=[0-9]+ .* memory=[1-9][0-9]*$' "$SERVER_LOG"
+  contains "$(grep '^info: report ' "$SERVER_LOG")" ' connections=2 streams=2 blocked=0 lag=0 rooms=3 rooms_left_out=0 messages=2 published=2 deliveries=1 '
+  grep -qE '^info: report uptime_s=[0-9]+ .* histories=[1-9][0-9]* resident=[1-9][0-9]* journal=- log_dropped=0$' "$SERVER_LOG"
   same "$(rooms | cut -d ' ' -f 1-3 | head -n 2)" $'name="news" streams=2 blocked=0\nname="lobby" streams=1 blocked=0'
   same "$(rooms | sed -n 1p)" 'name="news" streams=2 blocked=0 messages=0 bytes=0 newest=- lag=0'
   contains "$(rooms | sed -n 3p)" 'name="quiet \x22x\x22" streams=0 blocked=0 messages=1 bytes='
