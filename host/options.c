@@ -25,8 +25,8 @@
 static const struct option server_options[] = {
     { "listen", "ADDRESS", KIND_LIST, FIELD(listen), 0, 0, 0, false, 0,
         "an address to listen on: 127.0.0.1:8080 (the default),\n"
-        "[::]:8080 or unix:/path; may be repeated; port 0 picks a\n"
-        "free port" },
+        "[::]:8080, unix:/path, unix:/path?mode=0660, unix:@name;\n"
+        "may be repeated; port 0 picks a free port" },
     { "www", "DIR", KIND_STRING, FIELD(www), 0, 0, 0, false, 0,
         "serve this folder instead of the chat page" },
     { "history", "SIZE", KIND_SIZE, FIELD(hub.history), 256 * KIB, 16 * KIB, 1024ull * MIB, false,

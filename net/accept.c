@@ -48,12 +48,25 @@ void accept_start(const struct net_settings *given, int epoll_fd)
     epoll = epoll_fd;
 }
 
-void accept_add(const char *option, const char *address, const struct handlers *given)
+static struct listener *add(
+    const char *option, const char *address, int fd, const struct handlers *given)
 {
     if (listener_count == ACCEPT_LISTENERS_MAX)
         log_exit(EXIT_USAGE, "%s %s: at most %d addresses", option, address, ACCEPT_LISTENERS_MAX);
-    handlers[listener_count] = given;
-    listeners[listener_count++] = (struct listener) { .option = option, .address = address };
+    struct listener *listener = &listeners[listener_count];
+    *listener = (struct listener) { .option = option, .address = address, .fd = fd };
+    handlers[listener_count++] = given;
+    return listener;
+}
+
+void accept_add(const char *option, const char *address, const struct handlers *given)
+{
+    add(option, address, -1, given);
+}
+
+void accept_adopt(int fd, const char *name, const struct handlers *given)
+{
+    listen_adopt(add("LISTEN_FDS", name, fd, given));
 }
 
 void accept_check(void)
@@ -157,21 +170,26 @@ static void start_client(int fd, const struct sockaddr *address, const struct li
 
 /* Accepts until the backlog is empty, but at most `most` times, so that a flood of connections does
  * not keep existing clients waiting. accept4 makes the socket non-blocking in the same call; the
- * socket inherits all other options from the listener (listen.c). */
-static void accept_clients(const struct listener *listener, int most)
+ * socket inherits all other options from the listener (listen.c). Connections that
+ * are older than these options come first, until the backlog of an inherited socket is empty. */
+static void accept_clients(struct listener *listener, int most)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
     while (most-- > 0) {
         struct sockaddr_storage address;
         socklen_t len = sizeof address;
         int fd = accept4(listener->fd, (struct sockaddr *)&address, &len, flags);
-        if (fd >= 0)
+        if (fd >= 0) {
+            if (listener->queued)
+                listen_prepare(fd);
             start_client(fd, (struct sockaddr *)&address, listener);
-        else if (errno == EAGAIN)
+        } else if (errno == EAGAIN) {
+            listener->queued = false;
             return;
-        else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
             if (!free_descriptor(listener))
                 return;
+        }
         /* Any other error concerns this client only (ECONNABORTED: it gave up): try the next. */
     }
 }
@@ -180,7 +198,7 @@ static void accept_clients(const struct listener *listener, int most)
  * kind of pointer. After accept_end, a late event of the same turn finds no listeners. */
 bool accept_ready(void *data)
 {
-    const struct listener *listener = data;
+    struct listener *listener = data;
     if (listener < listeners || listener >= listeners + ACCEPT_LISTENERS_MAX)
         return false;
     if (listener_count > 0)
@@ -205,11 +223,13 @@ int64_t accept_next_ms(void)
 }
 
 /* Accepts pending connections first, because the kernel resets the connections in a closed
- * listener's backlog, although their clients see them as established. */
+ * listener's backlog, although their clients see them as established. The service manager keeps an
+ * inherited socket open, with its backlog. */
 void accept_end(void)
 {
     for (size_t i = 0; i < listener_count; i++) {
-        accept_clients(&listeners[i], ACCEPTS_LAST);
+        if (!listeners[i].inherited)
+            accept_clients(&listeners[i], ACCEPTS_LAST);
         listen_close(&listeners[i]);
     }
     listener_count = 0;

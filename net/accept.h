@@ -16,6 +16,10 @@ void accept_start(const struct net_settings *settings, int epoll);
  * from; both strings must stay valid. Exits with EXIT_USAGE after ACCEPT_LISTENERS_MAX of them. */
 void accept_add(const char *option, const char *address, const struct handlers *handlers);
 
+/* Adds a listening socket that the service manager has opened; see listen_adopt. `name` is its name
+ * for messages (LISTEN_FDNAMES), and must stay valid. Exits if it is not such a socket. */
+void accept_adopt(int fd, const char *name, const struct handlers *handlers);
+
 /* Exits, after an error message that names the option, unless each address is correct and no two
  * of them overlap. Opens nothing. */
 void accept_check(void);
@@ -37,7 +41,8 @@ void accept_tick(void);
  * descriptor was freed; INT64_MAX unless paused. */
 int64_t accept_next_ms(void);
 
-/* Accepts the clients that have already connected, then closes the listeners for good. */
+/* Accepts the clients that have already connected, then closes the listeners for good. The clients
+ * of an inherited socket are left to the next process that inherits it. */
 void accept_end(void);
 
 #endif

@@ -2,44 +2,39 @@
  *
  * The options that every connection needs are set once, on the listener: on Linux accepted sockets
  * inherit them, so that a new client costs no setsockopt(2). A wrong address is reported at
- * startup, with a message that tells the operator what to change. Host names are not looked up,
- * because a listener's address must not mean something else tomorrow. */
+ * startup, with a message that tells the operator what to change.
+ *
+ * The file of a unix socket is made under a temporary name in the same folder, and renamed when it
+ * has its permissions and accepts clients:
+ *
+ *      bind PATH~  ──►  chmod  ──►  listen  ──►  rename PATH~ to PATH
+ *
+ * So a client of PATH never meets a socket with other permissions, nor a moment without a socket
+ * while a new server takes the place of a crashed one. A crash before the rename leaves PATH~,
+ * whose name is always the same, and the next start removes it. */
 
 #include "net/listen.h"
 
 #include "base/log.h"
 #include "base/print.h"
-#include "net/address.h"
+#include "net/endpoint.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
-#include <sys/socket.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
     BACKLOG = 4096, /* for clients that reconnect together; the kernel limits it to somaxconn */
 
-    /* For set_inherited. */
+    /* For listen_prepare. */
     NOTSENT_BYTES = 16384,
     USER_TIMEOUT_MS = 60000, /* as long as a stream may stall: DEADLINE_STALLED */
     KEEPALIVE_SECONDS = 60,
-
-    UNIX_PATH_BYTES = sizeof(((struct sockaddr_un *)NULL)->sun_path),
-};
-
-/* A socket address of any family; the union avoids casts between pointers. */
-union endpoint {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un local;
-    struct sockaddr_storage largest;
 };
 
 /* Ends the program with an error message that names the option and the address. */
@@ -49,134 +44,116 @@ __attribute__((noreturn)) static void refuse(
     log_exit(code, "%s %s: %s", listener->option, listener->address, why);
 }
 
-/* Parses the path of a unix socket; the kernel's limit for a path includes the final NUL. */
-static socklen_t parse_unix(
-    const struct listener *listener, const char *path, union endpoint *address)
+/* Returns what the operator can do about an error, or else the system's own message. */
+static const char *advice(int family, int error)
 {
-    size_t len = strlen(path);
-    if (len == 0 || len >= sizeof address->local.sun_path)
-        refuse(listener, EXIT_USAGE, "the path of a unix socket must have 1 to 107 bytes");
-    address->local.sun_family = AF_UNIX;
-    memcpy(address->local.sun_path, path, len + 1);
-    return (socklen_t)sizeof address->local;
+    if (error == EADDRINUSE)
+        return family == AF_UNIX ? "another program listens there; stop it, or choose another name"
+                                 : "another program listens there; stop it, or choose another port";
+    if (error == EACCES && family != AF_UNIX)
+        return "not permitted; a port below 1024 needs root or the capability "
+               "CAP_NET_BIND_SERVICE";
+    if (error == EADDRNOTAVAIL)
+        return "this machine does not have that address";
+    return strerror(error);
 }
 
-/* Reads "unix:/path", or "host:port" where the host is an IP address or "localhost". Returns the
- * length of the socket address. The last colon precedes the port; an IPv6 address must be in
- * brackets because it contains colons. */
-static socklen_t parse(const struct listener *listener, union endpoint *address)
+/* ==== The file of a unix socket ============================================================== */
+
+/* Returns the address of the temporary file, PATH~. The longest path leaves no room for the NUL,
+ * which bind(2) does not need (unix(7)); `path` gets a copy with one. */
+static struct endpoint temporary_of(
+    const struct endpoint *endpoint, char path[ENDPOINT_PATH_BYTES + 1])
 {
-    const char *text = listener->address;
-    char host[64] = "127.0.0.1";
-    unsigned long long port;
-    memset(address, 0, sizeof *address);
-    if (strncmp(text, "unix:", 5) == 0)
-        return parse_unix(listener, text + 5, address);
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
-        refuse(
-            listener, EXIT_USAGE, "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path");
-    bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
-    size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
-    if (len >= sizeof host)
-        len = 0; /* no address is that long: an empty host is refused below */
-    if (strncmp(text, "localhost:", 10) != 0)
-        print_into(host, sizeof host, "%.*s", (int)len, text + (v6 ? 1 : 0));
-    if (v6 && inet_pton(AF_INET6, host, &address->v6.sin6_addr) == 1) {
-        address->v6.sin6_family = AF_INET6;
-        address->v6.sin6_port = htons((uint16_t)port);
-        return sizeof address->v6;
-    }
-    if (v6 || inet_pton(AF_INET, host, &address->v4.sin_addr) != 1)
-        refuse(listener, EXIT_USAGE,
-            "the host must be an IP address: 0.0.0.0:8080 or [::]:8080 for all "
-            "addresses of this machine, 127.0.0.1:8080 for clients on this machine only");
-    address->v4.sin_family = AF_INET;
-    address->v4.sin_port = htons((uint16_t)port);
-    return sizeof address->v4;
+    struct endpoint temporary = *endpoint;
+    size_t len = print_into(path, ENDPOINT_PATH_BYTES + 1, "%s~", endpoint_path(endpoint));
+    memcpy(temporary.socket.local.sun_path, path, len);
+    temporary.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+    return temporary;
 }
 
-/* ==== Several addresses ====================================================================== */
-
-static bool is_same_address(const struct address *a, const struct address *b)
+/* Returns why a path cannot become the socket's, if a file that is no socket has it; else NULL. */
+static const char *find_obstacle(const char *path, const char *temporary)
 {
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
-static uint16_t port_of(const union endpoint *e)
-{
-    return ntohs(e->any.sa_family == AF_INET6 ? e->v6.sin6_port : e->v4.sin_port);
-}
-
-/* Returns whether a new [::] socket takes IPv4 clients too, as it does unless the machine's
- * administrator has changed that (net.ipv6.bindv6only, see ipv6(7)). */
-static bool is_dual_stack(void)
-{
-    int only = 1, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    socklen_t len = sizeof only;
-    if (fd < 0)
-        return false;
-    getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len);
-    close(fd);
-    return only == 0;
-}
-
-/* Returns whether a socket on `a` takes the clients of `b`, with the same port. [::] leaves them to
- * 0.0.0.0: see wants_v6_only. */
-static bool includes(const struct address *a, const struct address *b)
-{
-    if (is_same_address(a, b))
-        return true;
-    if (!address_is_any(a))
-        return false;
-    if (address_is_v4(a) || !address_is_v4(b))
-        return address_is_v4(a) == address_is_v4(b);
-    return !address_is_any(b) && is_dual_stack();
-}
-
-/* Copies a path and returns its folder or its last part; both functions change their argument. */
-static const char *part_of(const char *path, char *(*part)(char *), char copy[UNIX_PATH_BYTES])
-{
-    print_into(copy, UNIX_PATH_BYTES, "%s", path);
-    return part(copy);
-}
-
-/* Returns whether two paths are of the same file, which need not exist: "socket" and "./socket". */
-static bool is_same_path(const char *a, const char *b)
-{
-    char first[UNIX_PATH_BYTES], second[UNIX_PATH_BYTES];
-    struct stat one, other;
-    if (strcmp(part_of(a, basename, first), part_of(b, basename, second)) != 0)
-        return false;
-    return stat(part_of(a, dirname, first), &one) == 0 &&
-           stat(part_of(b, dirname, second), &other) == 0 && one.st_dev == other.st_dev &&
-           one.st_ino == other.st_ino;
-}
-
-/* Returns whether bind(2) would fail for one of two addresses because of the other. Port 0 is
- * another port for each listener. */
-static bool overlap(const union endpoint *a, const union endpoint *b)
-{
-    struct address first, second;
-    bool local = !address_of(&a->any, &first), other_local = !address_of(&b->any, &second);
-    if (local || other_local)
-        return local && other_local && is_same_path(a->local.sun_path, b->local.sun_path);
-    return port_of(a) == port_of(b) && port_of(a) != 0 &&
-           (includes(&first, &second) || includes(&second, &first));
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return "a file with that name is in the way; move it away";
+    if (lstat(temporary, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return "a file with that name and a ~ at its end is in the way; move it away";
+    return NULL;
 }
 
 /* Refuses a unix socket that bind(2) could not create: its folder is missing or belongs to another
  * user, or another file has the name. */
-static void check_path(const struct listener *listener, const union endpoint *address)
+static void check_file(const struct listener *listener, const struct endpoint *endpoint)
 {
-    char copy[UNIX_PATH_BYTES];
-    struct stat st;
-    if (address->any.sa_family != AF_UNIX)
-        return;
-    if (access(part_of(address->local.sun_path, dirname, copy), W_OK) < 0)
+    char folder[ENDPOINT_PATH_BYTES], path[ENDPOINT_PATH_BYTES + 1];
+    print_into(folder, sizeof folder, "%s", endpoint_path(endpoint));
+    if (access(dirname(folder), W_OK) < 0)
         refuse(listener, EXIT_SYSTEM, strerror(errno));
-    if (lstat(address->local.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
-        refuse(listener, EXIT_SYSTEM, "a file with that name is in the way; move it away");
+    temporary_of(endpoint, path);
+    const char *why = find_obstacle(endpoint_path(endpoint), path);
+    if (why != NULL)
+        refuse(listener, EXIT_SYSTEM, why);
+}
+
+/* Returns whether a server may listen on a unix socket. The file that a crashed server has left
+ * refuses connect(2), because nothing listens on it. The price: two servers that start at the same
+ * instant on the same path can disturb each other. */
+static bool is_in_use(const char *path, const struct endpoint *endpoint)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0)
+        return false; /* bind(2) says why, if it fails too */
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool is_dead =
+        fd >= 0 && connect(fd, &endpoint->socket.any, endpoint->len) < 0 && errno == ECONNREFUSED;
+    if (fd >= 0)
+        close(fd);
+    return !is_dead;
+}
+
+/* Makes the socket's file, as the picture above shows, and remembers it by device and inode,
+ * because its path may name another file by the time of listen_close. A client can connect to PATH~
+ * only after listen(2), when it has its permissions. Returns NULL, or what went wrong. */
+static const char *open_file(struct listener *listener, const struct endpoint *endpoint)
+{
+    char path[ENDPOINT_PATH_BYTES + 1];
+    struct endpoint temporary = temporary_of(endpoint, path);
+    struct stat st;
+    const char *why = find_obstacle(endpoint_path(endpoint), path);
+    if (why != NULL)
+        return why;
+    if (is_in_use(endpoint_path(endpoint), endpoint) || is_in_use(path, &temporary))
+        return advice(AF_UNIX, EADDRINUSE);
+    unlink(path);
+    if (bind(listener->fd, &temporary.socket.any, temporary.len) < 0)
+        return strerror(errno);
+    if ((endpoint->mode < 0 || chmod(path, (mode_t)endpoint->mode) == 0) && lstat(path, &st) == 0 &&
+        listen(listener->fd, BACKLOG) == 0 && rename(path, endpoint_path(endpoint)) == 0) {
+        listener->device = st.st_dev;
+        listener->inode = st.st_ino;
+        return NULL;
+    }
+    why = strerror(errno);
+    unlink(path);
+    return why;
+}
+
+/* ==== Several addresses ====================================================================== */
+
+/* Reads a listener's address; that of an inherited socket comes from the kernel. */
+static struct endpoint endpoint_for(const struct listener *listener)
+{
+    struct endpoint endpoint;
+    const char *why = NULL;
+    if (!listener->inherited)
+        why = endpoint_parse(listener->address, &endpoint);
+    else if (!endpoint_of(listener->fd, &endpoint))
+        why = strerror(errno);
+    if (why != NULL)
+        refuse(listener, EXIT_USAGE, why);
+    return endpoint;
 }
 
 /* Reports a wrong address before anything is opened; listen_open parses the address again. An
@@ -184,13 +161,13 @@ static void check_path(const struct listener *listener, const union endpoint *ad
  * server itself uses it. */
 void listen_check(const struct listener *all, size_t count)
 {
-    union endpoint address, earlier;
     for (size_t i = 0; i < count; i++) {
-        parse(&all[i], &address);
-        check_path(&all[i], &address);
+        struct endpoint endpoint = endpoint_for(&all[i]);
+        if (endpoint_path(&endpoint) != NULL && !all[i].inherited)
+            check_file(&all[i], &endpoint);
         for (size_t j = 0; j < i; j++) {
-            parse(&all[j], &earlier);
-            if (overlap(&earlier, &address))
+            struct endpoint earlier = endpoint_for(&all[j]);
+            if (endpoint_overlap(&earlier, &endpoint))
                 log_exit(EXIT_USAGE,
                     "%s %s: ssechat itself listens there already, because of %s %s; leave one of "
                     "the two out",
@@ -201,40 +178,19 @@ void listen_check(const struct listener *all, size_t count)
 
 /* Returns whether a socket must leave the machine's IPv4 clients to another one: [::]:8080 does so
  * if 0.0.0.0:8080 is also an address of the server. On its own, [::] takes both. */
-static bool wants_v6_only(const union endpoint *e, const struct listener *all, size_t count)
+static bool wants_v6_only(const struct endpoint *endpoint, const struct listener *all, size_t count)
 {
-    struct address address;
-    union endpoint other;
-    if (e->any.sa_family != AF_INET6 || !address_of(&e->any, &address) ||
-        !address_is_any(&address) || address_is_v4(&address) || port_of(e) == 0)
+    if (!endpoint_is_any(endpoint, false) || endpoint_port(endpoint) == 0)
         return false;
     for (size_t i = 0; i < count; i++) {
-        parse(&all[i], &other);
-        if (address_of(&other.any, &address) && address_is_any(&address) &&
-            address_is_v4(&address) && port_of(&other) == port_of(e))
+        struct endpoint other = endpoint_for(&all[i]);
+        if (endpoint_is_any(&other, true) && endpoint_port(&other) == endpoint_port(endpoint))
             return true;
     }
     return false;
 }
 
 /* ==== Opening and closing ==================================================================== */
-
-/* Removes the socket file that a crashed server has left, because bind(2) would fail forever. A
- * file is removed only if it is a socket and connect(2) is refused, which means that nothing
- * listens on it. The price: two servers that start at the same instant can disturb each other, and
- * if another server's backlog is full, connect(2) waits. */
-static void remove_stale(const union endpoint *address, socklen_t len)
-{
-    struct stat st;
-    if (address->any.sa_family != AF_UNIX || lstat(address->local.sun_path, &st) < 0 ||
-        !S_ISSOCK(st.st_mode))
-        return;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, &address->any, len) < 0 && errno == ECONNREFUSED)
-        unlink(address->local.sun_path);
-    if (fd >= 0)
-        close(fd);
-}
 
 /* Sets the options that accepted sockets inherit. A call that fails loses only its own effect.
  *
@@ -249,7 +205,7 @@ static void remove_stale(const union endpoint *address, socklen_t len)
  *     SO_KEEPALIVE       finds a vanished peer even when there is nothing to send to it,
  *     TCP_KEEPIDLE       after a minute of silence instead of two hours
  */
-static void set_inherited(int fd)
+void listen_prepare(int fd)
 {
     int one = 1, notsent = NOTSENT_BYTES, timeout = USER_TIMEOUT_MS, idle = KEEPALIVE_SECONDS;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -260,74 +216,89 @@ static void set_inherited(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
 }
 
-/* Returns what the operator can do about an error, or else the system's own message. */
-static const char *advice(int family, int error)
-{
-    if (error == EADDRINUSE)
-        return family == AF_UNIX
-                   ? "another program listens there, or a file with that name is in the way"
-                   : "another program listens there; stop it, or choose another port";
-    if (error == EACCES && family != AF_UNIX)
-        return "not permitted; a port below 1024 needs root or the capability "
-               "CAP_NET_BIND_SERVICE";
-    if (error == EADDRNOTAVAIL)
-        return "this machine does not have that address";
-    return strerror(error);
-}
-
-/* Remembers the file of a unix socket by device and inode, because its path may name another file
- * by the time of listen_close. */
 void listen_open(struct listener *listener, const struct listener *all, size_t count)
 {
-    union endpoint address;
-    struct stat st;
-    socklen_t len = parse(listener, &address);
-    int family = address.any.sa_family;
-    remove_stale(&address, len);
+    struct endpoint endpoint = endpoint_for(listener);
+    int family = endpoint.socket.any.sa_family;
+    const char *why = NULL;
+    if (listener->inherited)
+        return;
     listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener->fd >= 0 && family != AF_UNIX)
-        set_inherited(listener->fd);
-    if (listener->fd >= 0 && wants_v6_only(&address, all, count))
+        listen_prepare(listener->fd);
+    if (listener->fd >= 0 && wants_v6_only(&endpoint, all, count))
         setsockopt(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int) { 1 }, sizeof(int));
-    if (listener->fd < 0 || bind(listener->fd, &address.any, len) < 0 ||
-        listen(listener->fd, BACKLOG) < 0)
-        refuse(listener, EXIT_SYSTEM, advice(family, errno));
-    if (family == AF_UNIX && lstat(address.local.sun_path, &st) == 0) {
-        listener->device = st.st_dev;
-        listener->inode = st.st_ino;
-    }
+    if (listener->fd >= 0 && endpoint_path(&endpoint) != NULL)
+        why = open_file(listener, &endpoint);
+    else if (listener->fd < 0 || bind(listener->fd, &endpoint.socket.any, endpoint.len) < 0 ||
+             listen(listener->fd, BACKLOG) < 0)
+        why = advice(family, errno);
+    if (why != NULL)
+        refuse(listener, EXIT_SYSTEM, why);
 }
 
-/* Gets the address from the kernel, which chooses the port if it is 0. */
+static int get_option(int fd, int option)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
+}
+
+/* Returns what is wrong with an inherited socket, for the author of its unit; NULL if nothing is.
+ */
+static const char *find_fault(int fd)
+{
+    int type = get_option(fd, SO_TYPE), family = get_option(fd, SO_DOMAIN);
+    if (type < 0)
+        return strerror(errno); /* it is not open, or not a socket */
+    if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+        return "it is neither an IP socket nor a unix socket; give ListenStream= a port, an IP "
+               "address or a path";
+    if (type != SOCK_STREAM)
+        return "it is not a stream socket; its unit needs ListenStream=";
+    if (get_option(fd, SO_ACCEPTCONN) != 1)
+        return "it does not listen, it is a connection; its unit needs Accept=no";
+    return NULL;
+}
+
+/* Other processes can have the socket too: O_NONBLOCK, which belongs to all of them, is what
+ * programs that share a listener expect. Connections that are in the backlog already have not
+ * inherited the options: see `queued`. */
+void listen_adopt(struct listener *listener)
+{
+    const char *why = find_fault(listener->fd);
+    if (why != NULL)
+        refuse(listener, EXIT_SYSTEM, why);
+    listener->inherited = true;
+    fcntl(listener->fd, F_SETFD, FD_CLOEXEC);
+    fcntl(listener->fd, F_SETFL, fcntl(listener->fd, F_GETFL) | O_NONBLOCK);
+    if (get_option(listener->fd, SO_DOMAIN) == AF_UNIX)
+        return;
+    listen_prepare(listener->fd);
+    listener->queued = true;
+}
+
+/* Gets a port from the kernel, which chooses it if it is 0, but not a path: the kernel remembers
+ * the temporary one. */
 void listen_announce(const struct listener *listener, const char *does)
 {
-    union endpoint socket;
-    struct address address;
-    socklen_t len = sizeof socket;
-    char host[ADDRESS_TEXT_BYTES];
-    memset(&socket, 0, sizeof socket);
-    if (getsockname(listener->fd, &socket.any, &len) < 0)
-        return;
-    if (!address_of(&socket.any, &address)) {
-        log_plain(LOG_INFO, "%s on unix:%s\n", does, socket.local.sun_path);
-        return;
+    struct endpoint endpoint = endpoint_for(listener);
+    char text[ENDPOINT_TEXT_BYTES];
+    if (endpoint.socket.any.sa_family == AF_UNIX || endpoint_of(listener->fd, &endpoint)) {
+        endpoint_print(&endpoint, text);
+        log_plain(LOG_INFO, "%s on %s\n", does, text);
     }
-    address_print(&address, host);
-    bool colons = strchr(host, ':') != NULL;
-    log_plain(LOG_INFO, "%s on http://%s%s%s:%u\n", does, colons ? "[" : "", host,
-        colons ? "]" : "", port_of(&socket));
 }
 
-/* Closes the listener, but keeps its file if a new server has replaced it during the drain. */
+/* Closes the listener, but keeps its file if a new server has replaced it during the drain, or if
+ * the service manager made it. */
 void listen_close(const struct listener *listener)
 {
-    union endpoint address;
+    struct endpoint endpoint = endpoint_for(listener);
+    const char *path = endpoint_path(&endpoint);
     struct stat st;
-    socklen_t len = sizeof address;
-    memset(&address, 0, sizeof address);
-    if (getsockname(listener->fd, &address.any, &len) == 0 && address.any.sa_family == AF_UNIX &&
-        lstat(address.local.sun_path, &st) == 0 && st.st_dev == listener->device &&
-        st.st_ino == listener->inode)
-        unlink(address.local.sun_path);
+    if (path != NULL && !listener->inherited && lstat(path, &st) == 0 &&
+        st.st_dev == listener->device && st.st_ino == listener->inode)
+        unlink(path);
     close(listener->fd);
 }

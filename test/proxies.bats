@@ -171,8 +171,8 @@ counts_as_one() {
 uses_a_unix_socket() {
   start_server # for start_proxy's question
   SOCKET=$PWD/socket
-  start_through "umask 007; exec" --listen 127.0.0.1:0 --listen "unix:$SOCKET" --trust-proxy unix --max-streams-per-ip 1
-  same "$(stat -c %A "$SOCKET")" srwxrwx---
+  start_server --listen 127.0.0.1:0 --listen "unix:$SOCKET?mode=0660" --trust-proxy unix --max-streams-per-ip 1
+  same "$(stat -c %A "$SOCKET")" srw-rw----
   UPSTREAM=unix:$SOCKET start_proxy "$1"
   listen one '' --interface 127.0.0.2
   ask /events --interface 127.0.0.2 -H 'X-Forwarded-For: 203.0.113.1'
