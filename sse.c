@@ -251,9 +251,27 @@ static void open_loop(struct server *s)
     watch(s, s->signals, &s->signals);
 }
 
-/* Checks the addresses before anything is opened, so that --check finds a wrong one. */
+/* Adds the sockets that the service manager has opened. Returns whether one of them is for clients
+ * of the chat. */
+static bool adopt_listeners(void)
+{
+    size_t count;
+    bool serves = false;
+    const struct systemd_socket *sockets = systemd_sockets(&count);
+    for (size_t i = 0; i < count; i++) {
+        accept_adopt(sockets[i].fd, sockets[i].label,
+            sockets[i].is_metrics ? &metrics_handlers : &routes_handlers);
+        serves = serves || !sockets[i].is_metrics;
+    }
+    return serves;
+}
+
+/* Checks the addresses before anything is opened, so that --check finds a wrong one. There is a
+ * default only if nothing else is given. */
 static void check_listeners(const struct options *o)
 {
+    if (!adopt_listeners() && o->listen.count == 0)
+        accept_add("--listen", "127.0.0.1:8080", &routes_handlers);
     for (size_t i = 0; i < o->listen.count; i++)
         accept_add("--listen", o->listen.items[i].at, &routes_handlers);
     if (o->metrics != NULL)
@@ -306,6 +324,7 @@ int main(int argc, char **argv)
     descriptors_fill();
     if (commands_run(argc, argv, &status))
         return status;
+    systemd_take_sockets();
     options_read(&server.options, argc, argv);
     unsigned descriptors = descriptors_raise();
     server.options.net.memory = budget_memory();

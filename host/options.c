@@ -390,8 +390,6 @@ static uint64_t round_up_to_power_of_two(uint64_t number)
 static void complete_server(struct options *o)
 {
     read_trusted(o);
-    if (o->listen.count == 0)
-        field_add(&o->listen, SPAN("127.0.0.1:8080"));
     o->hub.history = round_up_to_power_of_two(o->hub.history);
 }
 

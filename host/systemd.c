@@ -25,6 +25,7 @@
 #include "net/limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -58,6 +59,92 @@ static bool stopping;    /* the server drains */
 static int64_t feed_ms = INT64_MAX, feed_every_ms; /* the watchdog's next message */
 static struct status told;                         /* the last status */
 static int64_t status_ms;                          /* when another one may be sent */
+
+/* ==== Sockets ================================================================================ */
+
+enum { FIRST_SOCKET = 3, SOCKETS_MAX = 16 };
+
+static struct systemd_socket sockets[SOCKETS_MAX];
+static size_t socket_count;
+
+/* Removes a variable, so that no child takes the sockets for its own, and returns its value, which
+ * stays valid: it is in the memory that execve(2) has filled. */
+static char *take_variable(const char *name)
+{
+    char *value = getenv(name);
+    unsetenv(name);
+    return value;
+}
+
+/* Returns the next of the names, which colons separate, and cuts it off in place; NULL if there is
+ * none. */
+static const char *next_name(char **names)
+{
+    char *name = *names, *colon = name != NULL ? strchr(name, ':') : NULL;
+    if (colon != NULL)
+        *colon = '\0';
+    *names = colon != NULL ? colon + 1 : NULL;
+    return name;
+}
+
+static void add_socket(int fd, const char *name)
+{
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        log_exit(EXIT_USAGE,
+            "LISTEN_FDS: descriptor %d is not open; the service manager sets this variable, so "
+            "remove it elsewhere",
+            fd);
+    struct systemd_socket *added = &sockets[socket_count++];
+    added->fd = fd;
+    added->is_metrics = strcmp(name, "metrics") == 0;
+    print_into(added->label, sizeof added->label, "%d (%s)", fd, name);
+}
+
+/* Reads a variable that only a service manager should set. */
+static unsigned long long read_count(const char *name, const char *text, unsigned long long max)
+{
+    unsigned long long number;
+    if (!span_number(span_of(text), max, &number))
+        log_exit(EXIT_USAGE,
+            "%s: \"%s\" is not a number up to %llu; the service manager sets this variable, so "
+            "remove it elsewhere",
+            name, text, max);
+    return number;
+}
+
+/* Ignores sockets for another process, as sd_listen_fds(3) does: a shell that was started by the
+ * manager passes the variables on, but keeps the sockets. */
+void systemd_take_sockets(void)
+{
+    const char *pid = take_variable("LISTEN_PID"), *fds = take_variable("LISTEN_FDS");
+    char *names = take_variable("LISTEN_FDNAMES");
+    bool named = names != NULL;
+    unsetenv("LISTEN_PIDFDID");
+    if (pid == NULL || fds == NULL)
+        return;
+    if (read_count("LISTEN_PID", pid, INT32_MAX) != (unsigned long long)getpid()) {
+        log_line(LOG_WARN,
+            "sockets ignored=1 reason=\"LISTEN_PID is another process; in a script, start ssechat "
+            "with exec\"");
+        return;
+    }
+    int count = (int)read_count("LISTEN_FDS", fds, SOCKETS_MAX);
+    for (int fd = FIRST_SOCKET; fd < FIRST_SOCKET + count; fd++) {
+        const char *name = named ? next_name(&names) : "unknown";
+        if (name == NULL)
+            break;
+        add_socket(fd, name);
+    }
+    if (socket_count != (size_t)count || (named && names != NULL && count > 0))
+        log_exit(EXIT_USAGE,
+            "LISTEN_FDNAMES: %d names, separated by colons, are needed, as in LISTEN_FDS", count);
+}
+
+const struct systemd_socket *systemd_sockets(size_t *count)
+{
+    *count = socket_count;
+    return sockets;
+}
 
 /* ==== The environment ======================================================================== */
 

@@ -12,9 +12,30 @@
 #ifndef SYSTEMD_H
 #define SYSTEMD_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct hub;
+
+/* ==== Sockets ================================================================================ */
+
+/* A listening socket that the manager has opened (sd_listen_fds(3)). */
+struct systemd_socket {
+    int fd;
+    char label[64];  /* for messages: the number and, from LISTEN_FDNAMES, the name */
+    bool is_metrics; /* by its name: it is for metrics, not for clients of the chat */
+};
+
+/* Takes over these sockets, and removes LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES from the
+ * environment, also if they are for another process. Exits with EXIT_USAGE if they are wrong. Call
+ * this before anything is opened: a file could get the number of a socket that is missing. */
+void systemd_take_sockets(void);
+
+/* Returns the sockets that were taken, and their number. They have the close-on-exec flag. */
+const struct systemd_socket *systemd_sockets(size_t *count);
+
+/* ==== Messages =============================================================================== */
 
 /* Reads NOTIFY_SOCKET and WATCHDOG_USEC, which stay in the environment. Warns about a socket of
  * another family, and exits with EXIT_USAGE if the watchdog's time is wrong. The hub, which is

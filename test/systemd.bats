@@ -303,3 +303,150 @@ STOPPING=1|STATUS=draining: 0 connections'
   mend
   await_told WATCHDOG $((before + 3))
 }
+
+# ---- Sockets ----
+
+# Starts a server that gets its sockets from the manager: activated COUNT [manager's options] --
+# [server's options]. COUNT is how many `listening on` lines to wait for.
+activated() {
+  local count=$1
+  shift
+  INHERITS=$count service "$@"
+}
+
+# Prints the addresses that the server has announced.
+announced() {
+  sed -nE 's/^(listening|metrics) on /\1 /p' "$SERVER_LOG"
+}
+
+@test "the server listens on the sockets that it gets, and not on the default address" {
+  activated 1 --listen 4 --
+  same "$(announced | sed 's/[0-9]*$//')" 'listening http://127.0.0.1:'
+  ask /healthz
+  same "$STATUS" 200
+  listen stream ''
+  accepts '{"message":"hello"}'
+  await_text stream hello
+  stop_server
+  await_end "$CLIENT_PID"
+  contains "$(tail -n 4 stream)" 'retry: '
+}
+
+@test "an IPv6 socket, a unix socket and two sockets at once are served" {
+  activated 1 --listen 6 --
+  same "$(announced | sed 's/[0-9]*$//')" 'listening http://[::1]:'
+  ask /healthz
+  same "$STATUS" 200
+  activated 1 --listen "unix:$PWD/first" --
+  same "$(announced)" "listening unix:$PWD/first"
+  same "$(curl -s --unix-socket first http://h/healthz)" '{"status":"ok"}'
+  stop_server
+  [ -S first ] # it is the manager's file
+  activated 2 --listen "unix:$PWD/second" --listen 4 --
+  same "$(curl -s --unix-socket second http://h/healthz)" '{"status":"ok"}'
+  ask /healthz
+  same "$STATUS" 200
+}
+
+@test "an abstract socket is served" {
+  activated 1 --listen "unix:@ssechat-test-$$" --
+  same "$(announced)" "listening unix:@ssechat-test-$$"
+  same "$(curl -s --abstract-unix-socket "ssechat-test-$$" http://h/healthz)" '{"status":"ok"}'
+}
+
+@test "--listen adds addresses to the sockets" {
+  activated 2 --listen 4 -- --listen "unix:$PWD/own"
+  same "$(announced | sed 's/[0-9]*$//' | tr '\n' ' ')" "listening http://127.0.0.1: listening unix:$PWD/own "
+  ask /healthz
+  same "$STATUS" 200
+  same "$(curl -s --unix-socket own http://h/healthz)" '{"status":"ok"}'
+}
+
+@test "a socket whose name is metrics serves metrics, and nothing else" {
+  local metrics
+  activated 1 --listen 4 --listen 4 --names chat:metrics --
+  eventually 'announced | grep "^metrics "'
+  metrics=$(announced | sed -n 's/^metrics //p')
+  contains "$(curl -s "$metrics/metrics")" ssechat_streams
+  same "$(curl -s -o /dev/null -w '%{http_code}' "$metrics/healthz")" 404
+  ask /metrics
+  same "$STATUS" 404
+  ask /healthz
+  same "$STATUS" 200
+}
+
+@test "with only a socket for metrics, the server listens on its own address too" {
+  activated 1 --listen 4 --names metrics -- --listen 127.0.0.1:0
+  same "$(announced | cut -d ' ' -f 1 | tr '\n' ' ')" 'metrics listening '
+  ask /healthz
+  same "$STATUS" 200
+}
+
+@test "a client that connects before the server starts is served" {
+  # The manager listens, so clients wait in the backlog while the server loads its journal.
+  (eventually '[ -S socket ]' && curl -s -m 20 -o answer --unix-socket socket http://h/healthz) 3>&- &
+  THROUGH='sh -c "sleep 1; exec \"\$@\"" -' activated 1 --listen "unix:$PWD/socket" --
+  eventually '[ -s answer ]'
+  same "$(<answer)" '{"status":"ok"}'
+}
+
+@test "what is no listening stream socket is refused in one sentence" {
+  local what
+  for what in udp connected; do
+    local status=0
+    "$TOOLS/manager" --listen "$what" --names web "$SSECHAT" </dev/null >out 2>err 3>&- || status=$?
+    same "$status" 1
+    same "$(grep -c '^ssechat: LISTEN_FDS 3 (web): .\{20,\}' err) $(wc -l <err)" '1 1'
+  done
+  contains "$(<err)" Accept=no
+}
+
+@test "a wrong LISTEN_FDS is refused in one sentence, and one for another process is ignored" {
+  local status=0
+  "$TOOLS/manager" --listen 4 --env LISTEN_FDS=2 "$SSECHAT" </dev/null >out 2>err 3>&- 4>&- || status=$?
+  same "$status: $(<err)" "2: $(grep '^ssechat: LISTEN_FDS: descriptor 4 is not open' err)"
+  activated 1 --listen 4 --env LISTEN_PID=1 -- --listen 127.0.0.1:0
+  contains "$(<"$SERVER_LOG")" 'warn: sockets ignored=1 '
+  ask /healthz
+  same "$STATUS" 200
+}
+
+@test "--check checks the sockets, and answers no client" {
+  "$TOOLS/manager" --listen 4 "$SSECHAT" --check --log-level warn >out 2>err 3>&- 4>&-
+  same "$(<err)" ''
+  status=0
+  "$TOOLS/manager" --listen connected "$SSECHAT" --check >out 2>err 3>&- 4>&- || status=$?
+  same "$status" 1
+}
+
+@test "with standard descriptors closed, the sockets keep their numbers" {
+  printf '#!/bin/sh\nexec %q "$@" 0<&- 1>&-\n' "$SSECHAT" >closed
+  chmod +x closed
+  SSECHAT=$PWD/closed activated 1 --listen 4 --
+  ask /healthz
+  same "$STATUS" 200
+}
+
+@test "the sockets count in the reserve of descriptors" {
+  local i
+  THROUGH='prlimit --nofile=100:100' activated 1 --listen 4 --listen "unix:$PWD/a" --listen "unix:$PWD/b" --
+  crowd 68 /events
+  ask /events
+  contains "$BODY" '"full"'
+  accepts '{"message":"hello all"}'
+  tell 'count 1 hello all'
+  same "$ANSWER" ok
+}
+
+@test "a compaction's child has no copy of the sockets" {
+  activated 1 --listen 4 --listen "unix:$PWD/socket" -- --journal "$JOURNAL"
+  accepts '{"message":"kept"}'
+  strace -f -p "$SERVER_PID" -o trace -e trace=fdatasync,exit_group \
+    -e inject=fdatasync:delay_enter=500000 2>tracing 3>&- &
+  CLIENTS+=("$!")
+  eventually 'grep -q attached tracing'
+  rm journal
+  eventually 'child=$(pgrep -P "$SERVER_PID") && [ "$(ls "/proc/$child/fd" | wc -l)" -le 6 ] && ls -l "/proc/$child/fd" >files'
+  same "$(grep -c socket: files)" 0
+  eventually 'grep -q recovered=1 "$SERVER_LOG"'
+}

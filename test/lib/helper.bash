@@ -108,13 +108,17 @@ eventually() {
 
 # Starts a server with these options, on a free port unless they include --listen, and waits until
 # it listens. The limits per address are off unless the options set them, because all requests of a
-# test come from one address. Sets URL, PORT, SERVER_PID and SERVER_LOG; a second call starts a
+# test come from one address. With INHERITS, the server has no --listen unless the options include it,
+# and that many listeners in all. Sets URL, PORT, SERVER_PID and SERVER_LOG; a second call starts a
 # second server and sets them anew.
 start_server() {
   local listen=(--listen 127.0.0.1:0) count=1
   if [[ " $*" == *" --listen"* ]]; then
     listen=()
     count=$(grep -o -- ' --listen' <<<" $*" | wc -l)
+  fi
+  if [ -n "${INHERITS:-}" ]; then
+    listen=() count=$INHERITS
   fi
   SERVER_COUNT=$((SERVER_COUNT + 1))
   SERVER_LOG=$BATS_TEST_TMPDIR/server.$SERVER_COUNT.log
