@@ -74,10 +74,10 @@ STOPPING=1|STATUS=draining: 0 connections'
 @test "MONOTONIC_USEC is the time of the reload" {
   local before after told
   managed --
-  before=$(awk '{ print int($1 * 1000000) }' /proc/uptime)
+  before=$(awk '{ printf "%.0f", $1 * 1000000 }' /proc/uptime)
   kill -s HUP "$SERVER_PID"
   await_told '^RELOADING=1'
-  after=$(awk '{ print int($1 * 1000000) }' /proc/uptime)
+  after=$(awk '{ printf "%.0f", $1 * 1000000 }' /proc/uptime)
   told=$(told | sed -n 's/^RELOADING=1|MONOTONIC_USEC=//p')
   # /proc/uptime also counts the time in which the machine was suspended, and shows only hundredths.
   between $((told - before)) -20000 $((after - before + 20000))

@@ -41,8 +41,8 @@ int main(int argc, char **argv)
     systemd_take_sockets();
     const struct systemd_socket *sockets = systemd_sockets(&count);
     for (size_t i = 0; i < count; i++)
-        printf("%d: %s%s\n", sockets[i].fd, sockets[i].label,
-            sockets[i].is_metrics ? " metrics" : "");
+        printf(
+            "%d: %s%s\n", sockets[i].fd, sockets[i].label, sockets[i].is_metrics ? " metrics" : "");
     fflush(stdout);
     if (argc > 1)
         execvp(argv[1], argv + 1);
