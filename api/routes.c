@@ -251,7 +251,7 @@ static bool identify(struct client *c)
         return true;
     enum forwarded forwarded = forwarded_client(exchange_request(c), exchange_bytes(c),
         settings->trusted, settings->trusted_count, &address);
-    if (forwarded != FORWARDED_KNOWN)
+    if (forwarded != FORWARDED_KNOWN && !find_route(c)->any_host) /* checks have no client */
         hint_at_forwarded();
     if (forwarded == FORWARDED_UNREADABLE)
         address = (struct address) { 0 };
