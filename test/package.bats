@@ -12,19 +12,6 @@ bats_require_minimum_version 1.5.0
 load lib/helper
 load lib/debian
 
-# Copies the source to a folder, as far as a package needs it.
-copy_source() { # FOLDER
-  mkdir -p "$1/test/lib"
-  tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -C "$1" -x
-  cp "$ROOT/test/needs" "$ROOT/test/musl" "$1/test"
-  cp "$ROOT/test/lib/debian.bash" "$1/test/lib"
-}
-
-# Runs make as if from a new shell, without the variables of the make that runs the tests.
-make_deb() { # FOLDER [VARIABLE=VALUE...]
-  env -u MAKEFLAGS -u MAKELEVEL -u CC -u CFLAGS make -s -C "$1" deb "${@:2}"
-}
-
 # Sets DEB to the package that all tests use, and NEXT to one with a higher version.
 setup_file() {
   local source=$BATS_FILE_TMPDIR/source next=$BATS_FILE_TMPDIR/next

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Functions that get files from Debian without changing this machine's packages: packages of another
 # version or processor, and a minimal system in a folder. They use the mirror in this machine's apt
-# sources, so nothing here names one.
+# sources, so nothing here names one. Two functions at the end build ssechat's own package.
 
 # Prints the address of the Debian mirror.
 debian_mirror() {
@@ -51,4 +51,19 @@ debian_system() { # FOLDER
     rm -rf "$kept.root"
   fi
   tar -C "$1" --numeric-owner -xf "$kept"
+}
+
+# ---- ssechat's package ----
+
+# Copies the source to a folder, as far as a package needs it.
+copy_source() { # FOLDER
+  mkdir -p "$1/test/lib"
+  tar -C "$ROOT" --exclude=./.git --exclude=./build --exclude=./test --exclude=./ssechat -c . | tar -C "$1" -x
+  cp "$ROOT/test/needs" "$ROOT/test/musl" "$1/test"
+  cp "$ROOT/test/lib/debian.bash" "$1/test/lib"
+}
+
+# Runs make as if from a new shell, without the variables of the make that runs the tests.
+make_deb() { # FOLDER [VARIABLE=VALUE...]
+  env -u MAKEFLAGS -u MAKELEVEL -u CC -u CFLAGS make -s -C "$1" deb "${@:2}"
 }

@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# "From nothing to a public chat in ten minutes" (docs/begin.md): its commands, run in their order on the
+# package with real proxies; and the backup of the journal, which is a unit. The tests of the commands must run
+# as root: test/box/run changes what the machine is, for itself.
+# shellcheck disable=SC2016,SC2153,SC2154
+#
+# seconds: 70
+# build: plain
+
+bats_require_minimum_version 1.5.0
+load lib/helper
+load lib/debian
+load lib/journal
+
+# ---- The page ----
+
+# Sets DEB to the package, which is built once.
+setup_file() {
+  local source=$BATS_FILE_TMPDIR/source
+  copy_source "$source"
+  DEB=$source/$(make_deb "$source")
+  [ -s "$DEB" ]
+  export DEB
+}
+
+# Runs the page's commands with one of the two proxies.
+page() { # PROXY
+  command -v "$1" >/dev/null || PATH=$PATH:/usr/sbin
+  run "$ROOT/test/box/run" "$DEB" "$1"
+  printf '%s\n' "$output"
+  same "$status" 0
+  [[ $output =~ ^3[0-9]\ commands$ ]]
+}
+
+@test "the commands of the page lead to a public chat behind Caddy" {
+  page caddy
+}
+
+@test "the commands of the page lead to a public chat behind nginx" {
+  page nginx
+}
+
+@test "the page fails if a unit, a proxy's configuration or the package is not what it says" {
+  cp -r "$ROOT/docs" "$ROOT/test" .
+  mkdir dist build && cp -r "$ROOT/dist" . && cp "$SSECHAT" .
+  sed -i 's/-backup.timer/-copy.timer/' docs/begin.md
+  run test/box/run "$DEB" caddy
+  same "$status" 1
+  contains "$output" 'does not know'
+}
+
+# ---- The backup ----
+
+# Runs the command of ssechat-backup.service, in the folder `lib` instead of /var/lib, as systemd does: it
+# replaces the specifiers, and $$ by a dollar sign.
+backup() { # [DAYS]
+  local script words=()
+  mkdir -p lib/ssechat-backup
+  script=$(sed -e ':more' -e '/\\$/{N;s/\\\n *//;b more' -e '}' "$ROOT/dist/ssechat-backup.service" |
+    sed -n 's/^ExecStart=//p' | sed "s,%S,$PWD/lib,g; s,%%,%,g; s,/usr/bin/ssechat,$SSECHAT,; s/\\\$\\\$/\$/g")
+  eval "words=($script)"
+  KEEP_DAYS=${1:-14} SSECHAT_JOURNAL=$PWD/lib/ssechat/chat.journal run "${words[@]}"
+}
+
+copy_today() {
+  echo "lib/ssechat-backup/chat-$(date +%F).journal"
+}
+
+start_chat() {
+  mkdir -p lib/ssechat
+  start_server --journal lib/ssechat/chat.journal
+}
+
+# Prints the names of the files in the folder of the copies.
+copies() {
+  find lib/ssechat-backup -mindepth 1 -printf '%f\n' | sort | xargs
+}
+
+@test "a copy that is made while messages arrive is good, and a server that starts from it has what was there" {
+  local i
+  start_chat
+  accepts '{"message":"before the copy"}'
+  for i in {1..300}; do
+    echo '{"message":"while it is made"}'
+  done >bodies
+  (while read -r i; do
+    curl -s -o /dev/null -H 'Content-Type: application/json' -d "$i" "$URL/messages"
+  done <bodies) 3>&- &
+  CLIENTS+=("$!")
+  backup
+  same "$status" 0
+  contains "$output" 'damaged 0'
+  same "$(copies)" "$(basename "$(copy_today)")"
+  wait "${CLIENTS[@]}"
+  CLIENTS=()
+  stop_server
+  cp "$(copy_today)" lib/ssechat/chat.journal
+  start_chat
+  ask '/messages?after=0-0&limit=1'
+  same "$(jq -r '.messages[0].message' <<<"$BODY")" 'before the copy'
+}
+
+@test "a second copy on the same day replaces the first" {
+  start_chat
+  accepts '{"message":"one"}'
+  backup
+  accepts '{"message":"two"}'
+  backup
+  same "$status $(copies)" "0 $(basename "$(copy_today)")"
+  same "$("$SSECHAT" journal export "$(copy_today)" | jq -r .message | xargs)" 'one two'
+}
+
+@test "copies that are older than KEEP_DAYS are removed, and other files are not" {
+  local days
+  start_chat
+  mkdir -p lib/ssechat-backup
+  for days in 1 13 16 40; do
+    touch -d "$days days ago" "lib/ssechat-backup/chat-$days.journal"
+  done
+  touch -d '40 days ago' lib/ssechat-backup/other
+  backup
+  same "$status" 0
+  same "$(copies)" "chat-1.journal chat-13.journal $(basename "$(copy_today)") other"
+  backup 1
+  same "$(copies)" "chat-1.journal $(basename "$(copy_today)") other"
+}
+
+@test "a damaged or missing journal makes the backup fail, and no copy is replaced or removed" {
+  start_chat
+  accepts '{"message":"good"}'
+  accepts '{"message":"damaged"}'
+  backup
+  cp "$(copy_today)" good
+  touch -d '40 days ago' lib/ssechat-backup/chat-old.journal
+  stop_server
+  sed -i 's/"damaged"/"DAMAGED"/' lib/ssechat/chat.journal
+  backup
+  same "$status" 1
+  cmp good "$(copy_today)"
+  [ -e lib/ssechat-backup/chat-old.journal ]
+  rm lib/ssechat/chat.journal
+  backup
+  same "$status" 1
+  cmp good "$(copy_today)"
+  [ -e lib/ssechat-backup/chat-old.journal ]
+}
+
+@test "the timer starts the backup each day, also on a machine that was off" {
+  local timer
+  timer=$(<"$ROOT/dist/ssechat-backup.timer")
+  contains "$timer" OnCalendar=daily
+  contains "$timer" Persistent=yes
+  [ -e "$ROOT/dist/ssechat-backup.service" ]
+}
