@@ -33,7 +33,7 @@ listing() {
   for file in nginx.conf haproxy.cfg Caddyfile ssechat.default; do
     cmp "root/usr/share/doc/ssechat/examples/$file" "$ROOT/dist/$file"
   done
-  for file in ssechat.service ssechat@.service ssechat.socket; do
+  for file in ssechat.service ssechat@.service ssechat.socket ssechat-backup.service ssechat-backup.timer; do
     cmp "root/usr/lib/systemd/system/$file" "$ROOT/dist/$file"
   done
   cmp root/usr/share/bash-completion/completions/ssechat "$ROOT/dist/ssechat.bash"
