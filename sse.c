@@ -134,6 +134,12 @@ static void read_signals(struct server *s)
         obey(s, order);
 }
 
+/* Returns whether the drain has ended: no client is left, or the time of --drain has passed. */
+static bool is_over(const struct server *s)
+{
+    return s->draining && (limits_connections() == 0 || clock_mono_ms() >= s->drain_until_ms);
+}
+
 /* ==== The loop =============================================================================== */
 
 /* Passes an event to its owner. epoll returns the pointer that was registered, which identifies the
@@ -191,12 +197,6 @@ static void flush(struct server *s)
     while (turn_run(s->hub, FLUSHES_AT_ONCE) && (left -= FLUSHES_AT_ONCE) > 0 &&
            clock_now_us(CLOCK_MONOTONIC) < until_us)
         ;
-}
-
-/* Returns whether the drain has ended: no client is left, or the time of --drain has passed. */
-static bool is_over(const struct server *s)
-{
-    return s->draining && (limits_connections() == 0 || clock_mono_ms() >= s->drain_until_ms);
 }
 
 /* Runs the loop that the opening comment describes. The order of the steps matters: messages are
