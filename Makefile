@@ -34,9 +34,13 @@ OURS     := $(LANGUAGE) $(WARNINGS) -fno-strict-aliasing -ffunction-sections -fd
 HARDEN   ?= -fstack-protector-strong -fstack-clash-protection \
             $(if $(filter -O1 -O2 -O3 -Os -Oz,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 LINK     ?= -Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack,--build-id=sha1,--gc-sections
+# Padding before functions, loops and jumps, and vectors for loops of a few steps, would take 16 KB,
+# and as instructions a little time (make bench-instructions). clang has only two of these flags.
+COMPACT  := -fno-align-functions -fno-tree-vectorize \
+            $(if $(findstring clang,$(CC)),,-fno-align-loops -fno-align-jumps -fno-align-labels)
 POSITION := $(if $(filter -static,$(STATIC)),-fno-pie)$(if $(filter -static-pie,$(STATIC)),-fPIE)
 LINKING  := $(STATIC) $(LINK) $(LDFLAGS)
-FLAGS    := $(CC) $(OURS) $(POSITION) $(HARDEN) $(CPPFLAGS) $(CFLAGS)
+FLAGS    := $(CC) $(OURS) $(COMPACT) $(POSITION) $(HARDEN) $(CPPFLAGS) $(CFLAGS)
 DEPFLAGS  = -MMD -MP -MT $@ -MF $@.d
 COMPILE   = $(FLAGS) $(DEPFLAGS)
 
