@@ -374,7 +374,7 @@ ask_metrics() {
   local before
   before=$(closed "done")
   ask /healthz
-  eventually "[ \"\$(closed "done")\" -gt $before ]"
+  eventually '[ "$(closed "done")" -gt '"$before"' ]'
   # No further request in --keep-alive.
   before=$(closed idle)
   connect 'GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n'
