@@ -245,6 +245,9 @@ bench-abuse: ssechat build/bench/abuse
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
 
+bench-scrape: ssechat build/tools/crowd
+	test/bench/scrape
+
 # ==== Checks of the source =======================================================================
 
 ALL_C   := $(wildcard *.[ch] */*.[ch] test/*/*.[ch] test/*/*/*.[ch])
@@ -362,12 +365,13 @@ help:
 	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
 	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
 	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
+	@echo '                  bench-scrape: what a scrape of the metrics costs'
 	@echo '                  bench-abuse: what requests cost, and what others notice of hostile clients'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-instructions lint format run \
-        install uninstall dist deb clean help FORCE
+        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-instructions bench-scrape \
+        lint format run install uninstall dist deb clean help FORCE
 .SECONDARY:
 
 -include $(wildcard $B/*.d $B/*/*.d)
