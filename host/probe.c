@@ -16,13 +16,11 @@
 #include "base/scan.h"
 #include "base/uri.h"
 #include "json.h"
-#include "net/address.h"
+#include "net/endpoint.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -33,71 +31,23 @@ enum {
 /* What to ask. The spans borrow from the URL. */
 struct target {
     const char *url; /* as given */
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un local;
-    } address;
-    socklen_t len;
+    struct endpoint endpoint;
     struct span host, path;
 };
 
 /* ==== The URL ================================================================================ */
 
-/* Reads what follows "unix:". A mode, as --listen takes it, is skipped, so that the same text can
- * be used for both. An abstract name begins with a NUL in the socket's address, and its length
- * counts: a NUL at its end would be part of the name (unix(7)). */
-static void read_unix(struct target *t, const char *path)
-{
-    const char *mode = strstr(path, "?mode=");
-    size_t len = mode != NULL ? (size_t)(mode - path) : strlen(path);
-    if (len < 2 || len >= sizeof t->address.local.sun_path)
-        log_exit(EXIT_USAGE, "probe: %s: a unix socket's path or @name has 2 to 107 bytes", t->url);
-    t->address.local.sun_family = AF_UNIX;
-    memcpy(t->address.local.sun_path, path, len);
-    if (path[0] == '@')
-        t->address.local.sun_path[0] = '\0';
-    t->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (path[0] != '@'));
-    t->host = SPAN("localhost");
-}
-
-/* Takes ":PORT" off the end of an authority. Without it, or with an empty one, the port is 80. */
-static uint16_t take_port(struct span *authority)
-{
-    unsigned long long port = 80;
-    size_t len = authority->len;
-    while (len > 0 && scan_is_digit(authority->at[len - 1]))
-        len--;
-    if (len > 0 && authority->at[len - 1] == ':') {
-        span_number(span_skip(*authority, len), UINT16_MAX, &port);
-        authority->len = len - 1;
-    }
-    return (uint16_t)port;
-}
-
+/* Reads the host and the port, which is 80 if it is left out (RFC 9110 4.2.1). */
 static bool read_authority(struct target *t, struct span authority)
 {
-    struct address address;
+    char text[64];
+    bool bare =
+        authority.at[authority.len - 1] == ']' || memchr(authority.at, ':', authority.len) == NULL;
+    size_t len = print_into(
+        text, sizeof text, "%.*s%s", (int)authority.len, authority.at, bare ? ":80" : "");
     t->host = authority;
-    in_port_t port = htons(take_port(&authority));
-    if (span_equal_nocase(authority, SPAN("localhost")))
-        authority = SPAN("127.0.0.1");
-    if (port == 0 || !address_parse(authority, &address))
-        return false;
-    if (address_is_v4(&address)) {
-        t->address.v4.sin_family = AF_INET;
-        t->address.v4.sin_port = port;
-        memcpy(&t->address.v4.sin_addr, address.bytes + sizeof address - sizeof(struct in_addr),
-            sizeof(struct in_addr));
-        t->len = sizeof t->address.v4;
-    } else {
-        t->address.v6.sin6_family = AF_INET6;
-        t->address.v6.sin6_port = port;
-        memcpy(&t->address.v6.sin6_addr, address.bytes, sizeof address);
-        t->len = sizeof t->address.v6;
-    }
-    return true;
+    return len < sizeof text && endpoint_parse(text, &t->endpoint) == NULL &&
+           endpoint_port(&t->endpoint) != 0;
 }
 
 /* Returns whether a request line can contain the path as it is. */
@@ -112,9 +62,11 @@ static bool is_path(struct span path)
 static void read_url(struct target *t, const char *url)
 {
     struct span rest = span_of(url), authority;
-    *t = (struct target) { .url = url, .path = SPAN("/healthz") };
+    *t = (struct target) { .url = url, .host = SPAN("localhost"), .path = SPAN("/healthz") };
     if (strncmp(url, "unix:", 5) == 0) {
-        read_unix(t, url + 5);
+        const char *why = endpoint_parse(url, &t->endpoint);
+        if (why != NULL)
+            log_exit(EXIT_USAGE, "probe: %s: %s", url, why);
         return;
     }
     if (!uri_take_origin(&rest, &authority))
@@ -155,9 +107,9 @@ static bool wait_for(int fd, short events, int64_t until_ms)
 /* Connects, and returns the socket, or -1 and errno. */
 static int reach(const struct target *t, int64_t until_ms)
 {
-    int error = 0, fd = socket(t->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    int error = 0, fd = socket(t->endpoint.socket.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
     socklen_t len = sizeof error;
-    if (fd < 0 || connect(fd, &t->address.any, t->len) == 0)
+    if (fd < 0 || connect(fd, &t->endpoint.socket.any, t->endpoint.len) == 0)
         return fd;
     if (errno != EINPROGRESS || !wait_for(fd, POLLOUT, until_ms))
         return -1;
@@ -226,7 +178,7 @@ __attribute__((noreturn)) static void fail(const struct target *t, uint64_t time
     if (errno == ETIMEDOUT)
         log_exit(EXIT_SYSTEM, "%s: no answer within %llu s", t->url,
             (unsigned long long)(timeout_ms / 1000));
-    if (errno == ECONNREFUSED || (errno == ENOENT && t->address.any.sa_family == AF_UNIX))
+    if (errno == ECONNREFUSED || (errno == ENOENT && t->endpoint.socket.any.sa_family == AF_UNIX))
         log_exit(EXIT_SYSTEM, "%s: no server listens there", t->url);
     if (errno == EAGAIN)
         log_exit(EXIT_SYSTEM, "%s: the server does not accept connections", t->url);

@@ -1,4 +1,4 @@
-/* endpoint.h - inside net/: what a listener's address means, and whether two of them overlap. */
+/* endpoint.h - what a listener's address means, and whether two of them overlap. */
 
 #ifndef ENDPOINT_H
 #define ENDPOINT_H

@@ -46,13 +46,15 @@ END
 
 @test "a server that is well gets 0, on IPv4, IPv6 and a unix socket" {
   (umask 077 && printf '%064d' 1 >key)
-  start_server --listen 127.0.0.1:0 --listen '[::1]:0' --listen "unix:$PWD/socket" --key key --host chat.example
+  start_server --listen 127.0.0.1:0 --listen '[::1]:0' --listen "unix:$PWD/socket" \
+    --listen "unix:@ssechat-test-$BASHPID" --key key --host chat.example
   probe 0 '' "$URL"
   probe 0 '' "http://localhost:$PORT"
   probe 0 '' "HTTP://127.0.0.1:$PORT/healthz"
   probe 0 '' "$(sed -n 's/^listening on \(http:..\[.*\)/\1/p' "$SERVER_LOG")/healthz" --timeout 10s
   probe 0 '' "unix:$PWD/socket"
   probe 0 '' "unix:$PWD/socket?mode=0660"
+  probe 0 '' "unix:@ssechat-test-$BASHPID"
 }
 
 @test "another path is asked for as it is, and its status is reported" {
@@ -144,7 +146,7 @@ User-Agent: ssechat-probe"
   contains "$(<err)" 'curl -f'
   for url in '' ftp://127.0.0.1 127.0.0.1:8080 http:// http://chat.example http://127.0.0.1:0 http://127.0.0.1:65536 \
     'http://[::1' 'http://::1' 'http://127.0.0.1/a b' 'http://127.0.0.1/#a' 'http://127.0.0.1?a=b' \
-    "http://127.0.0.1/$(times 1100 x)" unix: unix:@ "unix:/$(times 107 x)" http://u@127.0.0.1; do
+    "http://127.0.0.1/$(times 1100 x)" unix: unix:@ "unix:/$(times 107 x)" unix:@a?mode=0660 http://u@127.0.0.1; do
     refused 2 probe "$url"
   done
   refused 2 probe http://127.0.0.1 http://127.0.0.1
