@@ -73,7 +73,7 @@ static unsigned long run, every;
 static bool loose;                  /* any client may be hurt */
 static unsigned hurt_count, serial; /* clients hurt in this run; the last idempotency key */
 static char hurt_by[256], reader_token[2048], writer_token[2048];
-static int port;
+static int port, metrics_port;
 static pid_t pid;
 static struct stream streams[STREAMS_MAX];
 static struct kept kept[KEPT_MAX], from_before;
@@ -339,9 +339,20 @@ static void read_back(void)
         is_there(&kept[i]);
 }
 
+/* Requests the metrics: all of them, or none. */
+static void ask_for_metrics(void)
+{
+    int chat = port;
+    port = metrics_port;
+    if (gets("/metrics", 200) && strstr(answer, "\nprocess_max_fds ") == NULL)
+        broken("the metrics are cut off: %.1000s", answer);
+    port = chat;
+}
+
 /* Requests page files and a preflight, and sends invalid heads. None of them needs the hub. */
 static void ask_for_pages(void)
 {
+    ask_for_metrics();
     gets("/", 200);
     is(exchange("GET /chat.js HTTP/1.1\r\nAccept-Encoding: gzip\r\n" END), 200, "a script");
     is(exchange("HEAD /style.css HTTP/1.1\r\n" END), 200, "HEAD");
@@ -612,8 +623,8 @@ static int start_server(void)
     char key[4000], www[4000], number[32];
     const char *arguments[32] = { server, "--listen", "127.0.0.1:0", "--max-streams-per-ip", "0",
         "--post-rate", "0", "--history", "256K", "--drain", "2", "--heartbeat", "1", "--cors",
-        "https://a.example" };
-    unsigned count = 15;
+        "https://a.example", "--metrics", "127.0.0.1:0" };
+    unsigned count = 17;
     snprintf(key, sizeof key, "%s/../key", folder);
     snprintf(www, sizeof www, "%s/../www", folder);
     if (part == JOURNAL) {
@@ -642,12 +653,14 @@ static bool await_start(int *status)
         bool ended = waitpid(pid, status, WNOHANG) == pid;
         read_whole(log_path, log, sizeof log);
         const char *line = strstr(log, "listening on http://127.0.0.1:");
+        const char *metrics = strstr(log, "metrics on http://127.0.0.1:"); /* comes last */
         if (ended) {
             tool_server = 0;
             return false;
         }
-        if (line != NULL && strchr(line, '\n') != NULL) {
+        if (line != NULL && metrics != NULL && strchr(metrics, '\n') != NULL) {
             port = atoi(line + strlen("listening on http://127.0.0.1:"));
+            metrics_port = atoi(metrics + strlen("metrics on http://127.0.0.1:"));
             return true;
         }
         sleep_us(300);
