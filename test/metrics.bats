@@ -59,7 +59,7 @@ samples() {
 
 # Prints a sum with fractions as a whole number: whole EXPRESSION.
 whole() {
-  awk "BEGIN { printf \"%d\", $1 }"
+  awk "BEGIN { printf \"%.0f\", $1 }"
 }
 
 # Opens a connection and sends bytes, written with printf's escapes; sets CONNECTION.
@@ -569,11 +569,11 @@ with_few() {
   else
     same "$(scrape | grep -c process_open_fds || true)" 0
   fi
-  local resident
-  resident=$(awk -v page="$(getconf PAGESIZE)" '{ print $2 * page }' "/proc/$SERVER_PID/statm")
+  local pages resident
+  read -r pages resident _ <"/proc/$SERVER_PID/statm"
+  resident=$((resident * $(getconf PAGESIZE)))
   between "$(value process_resident_memory_bytes)" $((resident / 2)) $((resident * 2))
-  same "$(value process_virtual_memory_bytes)" \
-    "$(awk -v page="$(getconf PAGESIZE)" '{ printf "%d", $1 * page }' "/proc/$SERVER_PID/statm")"
+  same "$(value process_virtual_memory_bytes)" "$((pages * $(getconf PAGESIZE)))"
   between "$(whole "$(value process_start_time_seconds) - $(stat -c %Y "$SERVER_LOG")")" -60 60
   before=$(whole "$(value process_cpu_seconds_total) * 1000000")
   curl -sS -m 60 -o /dev/null "$URL/rooms?[1-200]"
