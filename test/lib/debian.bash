@@ -37,10 +37,11 @@ debian_unpack() {
   rm -r "$apt"
 }
 
-# Unpacks a minimal Debian into FOLDER. It is made once, and kept in build/debian.
-debian_system() { # FOLDER
-  local kept mirror release
-  release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+# Unpacks a minimal Debian into FOLDER: debian_system FOLDER [RELEASE]. It is made once, and kept in
+# build/debian.
+debian_system() {
+  local kept mirror release=${2:-}
+  [ -n "$release" ] || release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
   kept=$(realpath "${BASH_SOURCE[0]%/*}/../..")/build/debian/$release.tar
   if [ ! -e "$kept" ]; then
     mirror=$(debian_mirror) || return
