@@ -3,7 +3,7 @@
 # what it is told, and passes sockets. boot.bats runs the same with a real systemd.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2153,SC2154
 #
-# seconds: 60
+# seconds: 70
 # long: the watchdog for ten minutes
 
 bats_require_minimum_version 1.5.0
@@ -248,10 +248,11 @@ STOPPING=1|STATUS=draining: 0 connections'
   local count=3000 end
   ! is_sanitized || count=500
   managed --watchdog 4000 --
-  crowd "$count" /events
+  crowd "$count" /events 900
   end=$((SECONDS + $(scaled 8 600)))
   while ((SECONDS < end)); do
     accepts '{"message":"hello all"}'
+    sleep "$(scaled 0 1)" # the crowd keeps everything that it reads
   done
   await_told '^STATUS='"$count"' streams, 1 rooms, '
   fed 3999 "$(scaled 3 250)"
@@ -449,4 +450,69 @@ announced() {
   eventually 'child=$(pgrep -P "$SERVER_PID") && [ "$(ls "/proc/$child/fd" | wc -l)" -le 6 ] && ls -l "/proc/$child/fd" >files'
   same "$(grep -c socket: files)" 0
   eventually 'grep -q recovered=1 "$SERVER_LOG"'
+}
+
+# ---- Sockets, through the driver ----
+
+# Runs the driver of host/systemd.c (unit/systemd.c) as a service: take [manager's options] --
+# [COMMAND...]. Its suite is here, because it must be executed with the id that the manager has set.
+take() {
+  local options=()
+  while [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  "$TOOLS/manager" "${options[@]}" "$UNIT/systemd" "${@:2}" 3>&- 4>&-
+}
+
+# Checks that the driver ends with 2 and a sentence that names the variable: wrong VARIABLE [options].
+wrong() {
+  local status=0
+  take "${@:2}" -- >out 2>err || status=$?
+  same "$* status $status: $(<err)" "$* status 2: $(grep "^ssechat: $1: .\{20,\}" err)"
+  same "$(wc -l <err) $(wc -c <out)" '1 0'
+}
+
+@test "the driver: sockets are taken in their order, with their names" {
+  expect '' take --
+  expect '3: 3 (unknown)' take --listen 4 --
+  expect $'3: 3 (web)\n4: 4 (metrics) metrics\n5: 5 (web)' take --listen 4 --listen 6 --listen "unix:$PWD/s" --names web:metrics:web --
+  expect '3: 3 ()' take --listen 4 --names '' --
+  expect $'3: 3 ()\n4: 4 ()' take --listen 4 --listen 4 --names : --
+}
+
+@test "the driver: a child gets neither the variables nor the sockets" {
+  run take --listen 4 --listen 4 --names a:b --env LISTEN_PIDFDID=7 -- sh -c 'env; ls -l /proc/$$/fd'
+  same "$status" 0
+  contains "$output" $'3: 3 (a)\n4: 4 (b)'
+  lacks "$output" LISTEN_
+  lacks "$output" ' 3 -> '
+  lacks "$output" ' 4 -> '
+  contains "$output" ' 2 -> '
+}
+
+@test "the driver: sockets of another process are left alone, and its variables removed" {
+  run take --listen 4 --names a --env LISTEN_PID=1 -- env
+  same "$status" 0
+  contains "$output" 'warn: sockets ignored=1 reason="LISTEN_PID is another process; '
+  lacks "$output" LISTEN_FDS
+  lacks "$output" LISTEN_PID=
+  lacks "$output" '3: '
+  expect '' take --listen 4 --env LISTEN_PID= --
+  expect '' take --listen 4 --env LISTEN_FDS= --
+  expect '' take --listen 4 --env LISTEN_FDS=0 --
+}
+
+@test "the driver: wrong values are refused in one sentence that names the variable" {
+  local value
+  for value in x -1 1x ' 1' 17 99999999999999999999; do
+    wrong LISTEN_FDS --listen 4 --env "LISTEN_FDS=$value"
+  done
+  wrong LISTEN_FDS --listen 4 --env LISTEN_FDS=2
+  for value in x -1 99999999999999999999; do
+    wrong LISTEN_PID --listen 4 --env "LISTEN_PID=$value"
+  done
+  wrong LISTEN_FDNAMES --listen 4 --names a:b
+  wrong LISTEN_FDNAMES --listen 4 --names :
+  wrong LISTEN_FDNAMES --listen 4 --listen 4 --names a
 }
