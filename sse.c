@@ -42,6 +42,7 @@
 #include "host/version.h"
 #include "net/accept.h"
 #include "net/limits.h"
+#include "net/request_log.h"
 #include "store/journal.h"
 #include "store/memory.h"
 
@@ -302,6 +303,8 @@ static void open_listeners(struct server *s, unsigned descriptors)
 {
     const struct options *o = &s->options;
     peers_start();
+    if (o->net.access_log && !request_log_start(descriptors))
+        fail("memory");
     client_start(&o->net, s->hub, s->epoll);
     accept_start(&o->net, s->epoll);
     routes_start(&o->net, s->hub, s->keeper);

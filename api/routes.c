@@ -26,6 +26,7 @@
 #include "base/uri.h"
 #include "json.h"
 #include "net/limits.h"
+#include "net/request_log.h"
 
 enum { TAKES_GET = 1, TAKES_POST = 2 }; /* GET includes HEAD; every path allows OPTIONS */
 
@@ -259,6 +260,8 @@ static bool identify(struct client *c)
         client_fail(c);
         return false;
     }
+    if (peer != NULL)
+        request_log_address(c, &address);
     client_set_peer(c, peer);
     return true;
 }

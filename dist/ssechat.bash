@@ -5,7 +5,7 @@
 _ssechat() {
   local options='--listen --www --history --max-rooms --room --room-ttl --max-streams --max-streams-per-ip
     --post-rate --max-body --heartbeat --keep-alive --retry --cors --host --trust-proxy --key --journal
-    --sync --metrics --drain --log-level --check --version --help'
+    --sync --metrics --drain --log-level --access-log --check --version --help'
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} words=''
 
   # bash splits --name=VALUE into three words.
@@ -37,7 +37,7 @@ _ssechat() {
   --sync) options='always none' ;;
   --log-level) options='error warn info debug' ;;
   --trust-proxy) options='unix 127.0.0.1 ::1' ;;
-  --check | --version | --help | --publish) ;;
+  --access-log | --check | --version | --help | --publish) ;;
   --*) return ;; # a value that only the user knows
   journal) [ "$COMP_CWORD" != 2 ] || options='check export --help' ;;
   check | export)

@@ -143,6 +143,15 @@ static enum log_level read_level(const char *source, const char *text)
         EXIT_USAGE, "%s: \"%s\" is not a log level; use error, warn, info or debug", source, text);
 }
 
+static bool read_switch(const char *source, const char *text)
+{
+    static const char *const words[] = { "no", "yes", "off", "on", "false", "true", "0", "1" };
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(text, words[i]) == 0)
+            return i % 2 == 1;
+    log_exit(EXIT_USAGE, "%s: \"%s\" is neither yes nor no; use one of the two", source, text);
+}
+
 void field_set(void *o, const char *source, const struct option *option, const char *text)
 {
     static const uint64_t sizes[] = { KIB, KIB, MIB, MIB };
@@ -153,6 +162,9 @@ void field_set(void *o, const char *source, const struct option *option, const c
     switch (option->kind) {
     case KIND_FLAG:
         *(bool *)field = true;
+        return;
+    case KIND_SWITCH:
+        *(bool *)field = read_switch(source, text);
         return;
     case KIND_STRING:
         *(const char **)field = text;

@@ -8,7 +8,8 @@
 /* How a value is read, and the type of its field. The compiler does not check that the field has
  * this type, because field_set() writes through an offset. */
 enum kind {
-    KIND_FLAG,   /* bool, without a value */
+    KIND_FLAG,   /* bool, without a value; requests an action, and only on the command line */
+    KIND_SWITCH, /* bool; without a value it is on, with one it is yes or no */
     KIND_STRING, /* const char * */
     KIND_LIST,   /* struct spans: may be repeated; comma-separated in the environment */
     KIND_ROOMS,  /* a list of rooms */

@@ -91,6 +91,9 @@ static const struct option server_options[] = {
         "how long a graceful shutdown may take (5s)" },
     { "log-level", "LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, 0, false, 0,
         "error, warn, info (the default) or debug" },
+    { "access-log", NULL, KIND_SWITCH, FIELD(net.access_log), 0, 0, 0, false, 0,
+        "log a line for each request: address, method, path,\n"
+        "status, bytes and time" },
     { "check", NULL, KIND_FLAG, FIELD(check), 0, 0, 0, false, 0,
         "check the options and what they allow, then exit" },
     { "version", NULL, KIND_FLAG, 0, 0, 0, 0, false, 0, "print the version, then exit" },
@@ -156,8 +159,9 @@ static const struct command server_command = {
     "\n"
     "Sizes take the units K and M, times s, m, h and d. A count of 0 means no limit.\n"
     "Each option with a value can also be set in the environment:\n"
-    "SSECHAT_MAX_ROOMS=10 means --max-rooms 10. There, an option that may be repeated\n"
-    "takes a comma-separated list. The command line takes precedence.\n"
+    "SSECHAT_MAX_ROOMS=10 means --max-rooms 10, SSECHAT_ACCESS_LOG=yes --access-log.\n"
+    "There, an option that may be repeated takes a comma-separated list. The command\n"
+    "line takes precedence: --access-log=no turns it off.\n"
     "\n"
     "Exit codes: 0 after SIGTERM, SIGINT or SIGQUIT, 1 if the system refuses something\n"
     "(a port, a file, memory), 2 for a wrong option.",
@@ -292,7 +296,7 @@ static const char *cut_out(struct span s)
 
 /* Reads each variable SSECHAT_NAME as --name. A name that is not an option is reported and ignored;
  * a wrong value ends the program, as on the command line. Flags are refused, because they request
- * an action (check, help) and do not configure the server. */
+ * an action (check, help) and do not configure the server; switches (access-log) do. */
 static void read_environment(struct options *o)
 {
     for (char **e = environ; *e != NULL; e++) {
@@ -346,16 +350,16 @@ static void read_arguments(const struct command *command, void *o, int argc, cha
         }
         if (option->kind == KIND_FLAG && rest.at != NULL)
             options_fail(source, "this option takes no value");
-        if (option->kind != KIND_FLAG && rest.at == NULL && i + 1 == argc)
+        if (option->value != NULL && rest.at == NULL && i + 1 == argc)
             options_fail(source, "the value is missing");
         bool *before = &seen[option - command->options];
         if (field_is_list(option) && !*before)
             ((struct spans *)field_of(o, option))->count = 0;
         *before = true;
         field_set(o, source, option,
-            option->kind == KIND_FLAG ? ""
-            : rest.at != NULL         ? rest.at
-                                      : argv[++i]);
+            rest.at != NULL         ? rest.at
+            : option->value != NULL ? argv[++i]
+                                    : "yes");
     }
 }
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "net/limits.h"
 #include "net/listen.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -162,6 +163,7 @@ static void start_client(int fd, const struct sockaddr *address, const struct li
     const struct handlers *own = handlers[listener - listeners];
     struct peer *peer = NULL;
     bool proxied = false;
+    request_log_connect(fd, address);
     if (own->exempt || identify(address, &peer, &proxied))
         client_new(fd, peer, proxied, own);
     else

@@ -25,6 +25,7 @@
 #include "net/lease.h"
 #include "net/limits.h"
 #include "net/output.h"
+#include "net/request_log.h"
 #include "net/rotation.h"
 #include "net/serve.h"
 
@@ -158,13 +159,6 @@ void client_fail(struct client *c)
     close_client(c, GONE_NO_MEMORY);
 }
 
-/* Returns the time over which streams that end together are told to reconnect: a millisecond per
- * stream, but at least a second, so that they do not all connect at the same instant. */
-static uint64_t spread_ms(void)
-{
-    return limits_streams() > 1000 ? limits_streams() : 1000;
-}
-
 /* ==== Addresses and descriptors ============================================================== */
 
 /* Also moves the client's buffered bytes to the new peer's count. A proxied connection can count
@@ -216,6 +210,7 @@ static void linger(struct client *c)
  * that sends a hundred requests at once does not keep the others waiting. */
 static void finish_answer(struct client *c)
 {
+    request_log_end(c);
     if (c->close || draining) {
         linger(c);
         return;
@@ -257,22 +252,23 @@ static void go_on(struct client *c, enum outcome outcome)
         close_client(c, outcome);
 }
 
-/* Decides whether the connection ends with this answer, by the same rule as the answer's head. Call
- * this before sending the answer, which changes the state and frees the request. */
-static void settle_closing(struct client *c)
+/* Notes the status, and decides whether the connection ends, by the same rule as the answer's head.
+ * Call this before sending the answer, which changes the state and frees the request. */
+static void settle(struct client *c, struct span head)
 {
+    request_log_status(c, head);
     c->close = c->in != NULL ? exchange_closes(c) : c->close;
 }
 
 void client_answer(struct client *c, struct span head, struct span body)
 {
-    settle_closing(c);
+    settle(c, head);
     go_on(c, output_answer(c, head, body));
 }
 
 void client_answer_file(struct client *c, struct span head, int file, uint64_t left)
 {
-    settle_closing(c);
+    settle(c, head);
     go_on(c, output_file(c, head, file, left));
 }
 
@@ -349,7 +345,7 @@ void client_leave(struct client *c)
  * stream begin at once. */
 void client_stream(struct client *c, struct span bytes, size_t hold)
 {
-    settle_closing(c);
+    settle(c, bytes);
     c->state = CLIENT_STREAMING;
     input_free(c);
     enum outcome outcome = output_stream(c, bytes, hold);
@@ -421,23 +417,13 @@ static void send_heartbeat(struct client *c)
 
 /* ==== Reading ================================================================================ */
 
-/* Tells the client to send the body (RFC 9110 10.1.1). All earlier answers are already in the
- * kernel; if these 25 bytes do not fit after them, the client has stopped reading, and keeping the
- * bytes for later is not worth a state. */
-static void say_continue(struct client *c)
-{
-    struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
-    ssize_t sent = output_send(c, line, 0);
-    if (sent < (ssize_t)line.len)
-        close_client(c, sent < 0 ? GONE_RESET : GONE_BLOCKED);
-}
-
 /* Parses a head. A complete one waits for the turn of its address. The deadline is not extended for
  * each byte, so a byte now and then does not hold a connection (slowloris). */
 static void parse_head(struct client *c)
 {
     struct input *in = c->in;
     int n = http_parse_head(&in->request, in->bytes, in->len);
+    request_log_head(c);
     if (n < 0)
         refuse(c, -n);
     if (n <= 0)
@@ -482,7 +468,7 @@ static void handle_head(struct client *c)
         time_body(c);
         watch(c, EPOLLIN);
         if (c->state == CLIENT_BODY && c->in->request.expects_continue && c->in->len == c->in->end)
-            say_continue(c);
+            close_if_gone(c, output_continue(c));
     }
 }
 
@@ -622,7 +608,7 @@ static void expire_token(struct client *c)
     else if (c->state != CLIENT_STREAMING || c->stream.blocked || c->out != NULL)
         close_client(c, GONE_TOKEN);
     else
-        end_stream(c, spread_ms());
+        end_stream(c, limits_spread_ms());
 }
 
 void client_expire(void)
@@ -668,7 +654,7 @@ void client_drain_all(void)
 {
     struct link all;
     draining = true;
-    drain_spread_ms = spread_ms();
+    drain_spread_ms = limits_spread_ms();
     list_init(&all);
     deadline_take_all(&all);
     while (!list_empty(&all)) {

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "net/peers.h"
+#include "net/request_log.h"
 
 #include <sys/socket.h>
 
@@ -61,6 +62,7 @@ static void reset_at_close(const struct client *c, enum outcome why)
 void connection_end(const struct client *c, enum outcome why)
 {
     ends[why - GONE_RESET]++;
+    request_log_end(c);
     log_close(c, why);
     reset_at_close(c, why);
 }

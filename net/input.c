@@ -12,6 +12,7 @@
 #include "net/input.h"
 
 #include "net/limits.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,7 @@ static struct input *input_new(struct client *c)
     in->client = c;
     in->capacity = INPUT_MIN_BYTES;
     http_start(&in->request, max_body);
+    request_log_begin(c);
     return in;
 }
 
@@ -150,6 +152,7 @@ bool input_next(struct client *c)
     memmove(in->bytes, in->bytes + in->end, in->len - in->end);
     in->len -= in->end;
     http_start(&in->request, max_body);
+    request_log_begin(c);
     return true;
 }
 

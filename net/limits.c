@@ -164,6 +164,11 @@ uint64_t limits_streams_opened(void)
     return streams_opened;
 }
 
+uint64_t limits_spread_ms(void)
+{
+    return streams > 1000 ? streams : 1000;
+}
+
 /* Uses `>` because the new connection is already counted; `most + SPARE_CONNECTIONS` may exist. */
 static bool is_crowded(const struct peer *peer)
 {

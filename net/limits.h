@@ -34,6 +34,10 @@ unsigned limits_streams(void);
 unsigned limits_streams_allowed(void);
 uint64_t limits_streams_opened(void);
 
+/* Returns the time over which streams that end together are told to reconnect: a millisecond per
+ * stream, but at least a second, so that they do not all connect at the same instant. */
+uint64_t limits_spread_ms(void);
+
 /* Returns whether the address has more connections than it may have, and logs it if so, because the
  * caller will refuse one. `peer` can be NULL, here and below: then no limit per address applies. */
 bool limits_is_crowded(const struct peer *peer);

@@ -19,6 +19,7 @@
 #include "net/output.h"
 
 #include "net/limits.h"
+#include "net/request_log.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -28,30 +29,37 @@
 
 static unsigned files_closed;
 static uint64_t sent_bytes; /* to all clients */
+static bool logs;           /* bytes also count for the lines of --access-log */
 
 static enum outcome flush_file(struct client *c);
+static ssize_t note_sent(const struct client *c, ssize_t sent);
+static ssize_t send_noted(const struct client *c, struct span bytes, int flags);
 
 /* Reads the result of a send. If the kernel is short of memory, the socket counts as full, because
  * the shortage may pass and the client can stay. */
 static ssize_t accepted(ssize_t sent)
 {
-    if (sent >= 0) {
-        sent_bytes += (uint64_t)sent;
-        return sent;
-    }
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+    if (sent < 0)
+        return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;
+    sent_bytes += (uint64_t)sent;
+    return sent;
 }
 
 /* EPIPE is an error here, not a signal (MSG_NOSIGNAL). */
-ssize_t output_send(struct client *c, struct span bytes, int flags)
+static ssize_t send_bytes(const struct client *c, struct span bytes, int flags)
 {
     return accepted(send(c->fd, bytes.at, bytes.len, flags | MSG_NOSIGNAL));
+}
+
+ssize_t output_send(struct client *c, struct span bytes, int flags)
+{
+    return logs ? send_noted(c, bytes, flags) : send_bytes(c, bytes, flags);
 }
 
 ssize_t output_send_pieces(struct client *c, struct iovec *pieces, int count, int flags)
 {
     struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
-    return accepted(sendmsg(c->fd, &message, flags | MSG_NOSIGNAL));
+    return note_sent(c, accepted(sendmsg(c->fd, &message, flags | MSG_NOSIGNAL)));
 }
 
 /* Removes up to `n` bytes from the front and returns how many, so that the result of send(2) can be
@@ -218,11 +226,11 @@ static enum outcome flush_file(struct client *c)
         return SENT_ALL;
     size_t want = out->file_left < SENDFILE_BYTES ? (size_t)out->file_left : SENDFILE_BYTES;
     ssize_t sent = sendfile(c->fd, out->file, NULL, want);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
-        return SENT_SOME;
-    if (sent <= 0) /* the file became shorter: only closing can tell the client */
-        return sent == 0 ? GONE_FILE_CUT : GONE_RESET;
-    sent_bytes += (uint64_t)sent;
+    if (sent == 0) /* the file became shorter: only closing can tell the client */
+        return GONE_FILE_CUT;
+    sent = note_sent(c, accepted(sent));
+    if (sent < 0)
+        return GONE_RESET;
     out->file_left -= (uint64_t)sent;
     return out->file_left == 0 ? SENT_ALL : SENT_SOME;
 }
@@ -249,4 +257,38 @@ unsigned output_files_closed(void)
 uint64_t output_sent_bytes(void)
 {
     return sent_bytes;
+}
+
+/* Passes the result of a send on. */
+static ssize_t note_sent(const struct client *c, ssize_t sent)
+{
+    if (logs && sent > 0)
+        request_log_sent(c->fd, (size_t)sent);
+    return sent;
+}
+
+/* Is not inlined, because each delivery would then save a register for it: five instructions. */
+__attribute__((noinline)) static ssize_t send_noted(
+    const struct client *c, struct span bytes, int flags)
+{
+    return note_sent(c, send_bytes(c, bytes, flags));
+}
+
+void output_log(void)
+{
+    logs = true;
+}
+
+/* ==== Before a body ========================================================================== */
+
+/* Tells the client to send the body (RFC 9110 10.1.1). All earlier answers are already in the
+ * kernel; if these 25 bytes do not fit after them, the client has stopped reading, and keeping the
+ * bytes for later is not worth a state. */
+enum outcome output_continue(struct client *c)
+{
+    struct span line = SPAN("HTTP/1.1 100 Continue\r\n\r\n");
+    ssize_t sent = output_send(c, line, 0);
+    if (sent == (ssize_t)line.len)
+        return SENT_ALL;
+    return sent < 0 ? GONE_RESET : GONE_BLOCKED;
 }

@@ -34,9 +34,13 @@ enum outcome output_piece(struct client *c, struct span bytes);
 /* Sends the kept bytes; c->out must not be NULL. */
 enum outcome output_flush(struct client *c);
 
+/* Sends `100 Continue`: all of it, or the connection is gone. */
+enum outcome output_continue(struct client *c);
+
 /* Return how many files were closed, each of which freed a descriptor, and bytes sent in all. */
 unsigned output_files_closed(void);
 uint64_t output_sent_bytes(void);
+void output_log(void); /* makes bytes count for the access log: request_log_sent */
 
 /* Frees the kept bytes, sent or not, and closes the file. */
 void output_free(struct client *c);

@@ -17,6 +17,7 @@ struct net_settings {
     struct network *trusted;     /* networks of the operator's proxies */
     size_t trusted_count;
     bool trust_unix; /* clients of a unix socket are also trusted proxies */
+    bool access_log; /* a line for each request: see request_log.h */
 };
 
 #endif

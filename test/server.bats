@@ -16,7 +16,7 @@ load lib/helper
   local option
   run -0 "$SSECHAT" --help
   for option in listen www history max-rooms room room-ttl max-streams max-body heartbeat retry cors \
-    drain log-level check version help; do
+    drain log-level access-log check version help; do
     contains "$output" "  --$option"
   done
   contains "$output" 'usage: ssechat'
