@@ -82,6 +82,19 @@ END
   wait_until 'shown.includes("It rains")'
 }
 
+# ---- Signals ----
+
+@test "the operating manual and the manual page list the signals that the program handles" {
+  local program manual page
+  program=$({ sed -n 's/^    { \(SIG[A-Z0-9]*\), SIGNALS_.*/\1/p' "$ROOT/host/signals.c"
+    sed -n 's/^    signal(\(SIG[A-Z0-9]*\), SIG_IGN);$/\1/p' "$ROOT/host/signals.c"; } | sort)
+  manual=$(rows '## Signals' "$ROOT/docs/operating.md" | cut -d '|' -f 2 | grep -o 'SIG[A-Z0-9]*' | sort)
+  page=$(sed -n '/^.Ss Signals/,/^.Sh /p' "$ROOT/dist/ssechat.8" | sed -n 's/^.It Dv //p' | grep -o 'SIG[A-Z0-9]*' | sort)
+  same "$(wc -l <<<"$program")" 9
+  same "$manual" "$program"
+  same "$page" "$program"
+}
+
 # ---- Links and names ----
 
 # Prints the anchors that GitHub makes from a document's headings.
