@@ -245,6 +245,11 @@ bench-abuse: ssechat build/bench/abuse
 bench-instructions: ssechat build/bench/load
 	test/bench/instructions
 
+# The figures of docs/machines.md, and the times of starts.
+bench-boxes: ssechat build/bench/load build/tools/crowd
+	BENCH_FOLDER=$(BENCH_FOLDER) test/bench/boxes
+	test/bench/proxies
+
 bench-scrape: ssechat build/tools/crowd
 	test/bench/scrape
 

@@ -402,6 +402,52 @@ in_real_group() { # LIMIT [options]
   lacks "$(ulimit -v 65536 && says --max-streams 1000 --max-rooms 50)" warn:
 }
 
+# Prints a cell of the first table in docs/machines.md: cell MACHINE COLUMN.
+cell() {
+  awk -F ' *[|] *' -v machine="$1 MB" -v column="$2" '
+    /^[|]/ && $2 == machine { gsub(/`/, "", $column); print $column; exit }' "$ROOT/docs/machines.md"
+}
+
+@test "the settings that docs/machines.md recommends fit into the memory that it gives them" {
+  local machine settings said
+  for machine in 64 512 2048; do
+    read -ra settings < <(cell "$machine" 5)
+    said=$(ulimit -n "$(cell "$machine" 4)" &&
+      export "${settings[@]}" && in_group "$(cell "$machine" 3 | numfmt --from=iec)")
+    contains "$said" "cgroup=$(cell "$machine" 3)"
+    lacks "$said" hint=
+  done
+}
+
+@test "a machine of 64 MB: full rooms, all streams, clients that stop reading, half requests, a restart" {
+  is_sanitized && return 0 # the sanitizers need more
+  BENCH_FOLDER=$PWD run "$ROOT/test/bench/boxes" --server "$SSECHAT" --quick --limit 64
+  printf '%s\n' "$output"
+  same "$status" 0
+  contains "$output" '| 64 MB | 32 MB |'
+  # In a control group, if the machine has such that count memory, the kernel's memory counts too.
+  if grep -qw memory /sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || [ -w /sys/fs/cgroup/memory/cgroup.procs ]; then
+    BENCH_FOLDER=$PWD run "$ROOT/test/bench/boxes" --server "$SSECHAT" --quick 64
+    printf '%s\n' "$output"
+    same "$status" 0
+  fi
+}
+
+@test "a server whose address space is far too small refuses messages and requests, and goes on" {
+  is_sanitized && return 0
+  start_through 'ulimit -v 4000 && exec' --history 1M --max-rooms 100
+  listen stream ''
+  head -c 3000 /dev/zero | tr '\0' x >text
+  curl -sS -o /dev/null -w '%{http_code}\n' -H 'Content-Type: application/octet-stream' --data-binary @text \
+    "$URL/messages?room=r[1-50]&i=[1-40]" | sort | uniq -c | xargs >answers
+  [[ $(<answers) =~ ^[0-9]+\ 201\ [0-9]+\ 503$ ]] # those without memory get 503, and no other
+  accepts '{"message":"still served"}'
+  await_text stream 'still served'
+  ask /healthz
+  same "$STATUS" 200
+  stop_server
+}
+
 @test "streams that only the limit of descriptors bounds are mentioned, and are no mistake" {
   local streams limit seen
   streams=$(($(says --max-rooms 1 | sed -n 's/.* streams=\([0-9]*\)M .*/\1/p')))
