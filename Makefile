@@ -371,11 +371,13 @@ help:
 	@echo '                  bench-journal: the disk, Redis and SQLite; OTHER=PATH: another build, before and after'
 	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
 	@echo '                  bench-scrape: what a scrape of the metrics costs'
+	@echo '                  bench-boxes: memory on small machines, and the times of starts: docs/machines.md'
 	@echo '                  bench-abuse: what requests cost, and what others notice of hostile clients'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-instructions bench-scrape \
+        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-boxes \
+        bench-instructions bench-scrape \
         lint format run install uninstall dist deb clean help FORCE
 .SECONDARY:
 
