@@ -37,17 +37,17 @@ debian_unpack() {
   rm -r "$apt"
 }
 
-# Unpacks a minimal Debian into FOLDER: debian_system FOLDER [RELEASE]. It is made once, and kept in
-# build/debian.
+# Unpacks a minimal Debian into FOLDER: debian_system FOLDER [RELEASE [PACKAGE,PACKAGE...]]. It is made
+# once, and kept in build/debian.
 debian_system() {
-  local kept mirror release=${2:-}
+  local kept mirror release=${2:-} packages=${3:-}
   [ -n "$release" ] || release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-  kept=$(realpath "${BASH_SOURCE[0]%/*}/../..")/build/debian/$release.tar
+  kept=$(realpath "${BASH_SOURCE[0]%/*}/../..")/build/debian/$release${packages:+-${packages//,/-}}.tar
   if [ ! -e "$kept" ]; then
     mirror=$(debian_mirror) || return
     mkdir -p "${kept%/*}"
     rm -rf "$kept.root"
-    debootstrap --variant=minbase "$release" "$kept.root" "$mirror" >"$kept.log" || return
+    debootstrap --variant=minbase ${packages:+"--include=$packages"} "$release" "$kept.root" "$mirror" >"$kept.log" || return
     tar -C "$kept.root" --numeric-owner -cf "$kept.part" . && mv "$kept.part" "$kept" || return
     rm -rf "$kept.root"
   fi
