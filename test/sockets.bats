@@ -278,3 +278,40 @@ END
   eventually '[ "$(grep -c "^listening on" log)" = 3 ]'
   same "$(mode_of one) $(mode_of two)" '600 666'
 }
+
+@test "a client that waits in the backlog of an inherited socket gets the options of the others" {
+  # The service manager's part: it opens the socket, and starts the server when a client is there.
+  cat >manager <<'END'
+#!/usr/bin/perl
+use Fcntl;
+use Socket;
+$^F = 3;
+socket(my $socket, AF_INET, SOCK_STREAM, 0) or die;
+bind($socket, pack_sockaddr_in(0, INADDR_LOOPBACK)) && listen($socket, 10) or die;
+fileno($socket) == 3 or die 'the socket is not descriptor 3';
+open(my $file, '>', 'port.new') or die;
+print $file (unpack_sockaddr_in(getsockname($socket)))[0];
+close $file;
+rename('port.new', 'port');
+select(undef, undef, undef, 0.01) until -e 'client';
+$ENV{LISTEN_PID} = $$;
+$ENV{LISTEN_FDS} = 1;
+exec @ARGV;
+END
+  chmod +x manager
+  (
+    eventually '[ -s port ]'
+    URL=http://127.0.0.1:$(<port)
+    curl -sN -m 60 "$URL/events" >early &
+    eventually '[ -n "$(ss -tnH state established "dport = :$(<port)")" ]'
+    touch client
+    wait
+  ) 3>&- &
+  CLIENTS+=("$!")
+  start_through "exec $PWD/manager" --listen 127.0.0.1:0
+  await early ready
+  # ss shows the timer of keepalive at the server's end.
+  eventually '[ "$(ss -tnoH state established "sport = :$(<port)" | grep -c "timer:(keepalive")" = 1 ]'
+  listen late ''
+  eventually '[ "$(ss -tnoH state established "sport = :$(<port)" | grep -c "timer:(keepalive")" = 2 ]'
+}
