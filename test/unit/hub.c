@@ -38,6 +38,7 @@
 #include "base/print.h"
 #include "driver.h"
 #include "frames.h"
+#include "hub/figures.h"
 #include "hub/restore.h"
 #include "hub/room.h"
 #include "store/inside.h"
@@ -2304,12 +2305,32 @@ static bool is_settled(void)
     return w.batch.count == 0 && w.kept.count == 0;
 }
 
+/* Compares what the hub says of blocked streams with the readers. The hub looks into its lists, so
+ * a stream that is in the wrong list, or in none, shows here. */
+static void check_blocked(void)
+{
+    struct figures f;
+    unsigned blocked = 0;
+    uint64_t lag = 0;
+    figures_read(w.hub, &f);
+    for (const struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
+        bool counts = r->joined && !r->poll && r->blocked;
+        blocked += counts;
+        for (const struct member *m = &r->stream.first; counts && m != NULL; m = m->also)
+            if (m->room->ring.head - m->cursor > lag)
+                lag = m->room->ring.head - m->cursor;
+    }
+    check(f.blocked == blocked, "the figures count the blocked streams");
+    check(f.lag == lag, "the lag is the largest of a blocked stream");
+}
+
 /* Serves up to `count` streams. If the hub then has nothing to do, no stream may be due, and each
  * poll's page must be empty. */
 static void run(unsigned count)
 {
     w.served = 0;
     turn_run(w.hub, count);
+    check_blocked();
     check(w.served <= count, "turn_run serves at most `count` streams");
     bool left = hub_next_ms(w.hub) <= w.mono_ms;
     for (struct reader *r = w.readers; !left && r < w.readers + w.reader_count; r++) {
