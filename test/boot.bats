@@ -168,6 +168,16 @@ commented() {
   same "$(held)" first
 }
 
+@test "the backup copies the journal while the server runs" {
+  in_box systemctl start ssechat-backup
+  same "$(property Result ssechat-backup)" success
+  run -0 in_box bash -c 'ssechat journal export /var/lib/ssechat-backup/chat-*.journal'
+  same "$(jq -r .message <<<"$output")" first
+  in_post second
+  in_box systemctl restart ssechat # the folder still belongs to the server
+  same "$(held)" 'first second'
+}
+
 # ---- It is watched ----
 
 @test "a server that is stopped is restarted by the watchdog, and one that is killed too" {
@@ -186,7 +196,7 @@ commented() {
   in_box bash -c "kill -s KILL $(property MainPID)"
   await_property NRestarts '^2$'
   await_property ActiveState '^active$'
-  same "$(held)" first
+  same "$(held)" 'first second'
   remove_drop_in ssechat.service
 }
 
@@ -230,6 +240,33 @@ commented() {
   in_box systemctl restart ssechat
   same "$(in_curl http://127.0.0.1/)" 'my page'
   remove_drop_in ssechat.service
+}
+
+@test "a journal elsewhere, a user of one's own, and two keys" {
+  in_box useradd --system chat
+  in_box install -d -o chat -m 700 /data/chat
+  (umask 077 && openssl rand -hex 32 >"${BOX:?}/etc/ssechat/new")
+  drop_in ssechat.service own <<'END'
+[Service]
+DynamicUser=no
+User=chat
+ReadWritePaths=/data/chat
+Environment=SSECHAT_JOURNAL=/data/chat/chat.journal
+LoadCredential=old:/etc/ssechat/key
+LoadCredential=new:/etc/ssechat/new
+Environment=SSECHAT_KEY=%d/new,%d/old
+END
+  in_box systemctl restart ssechat
+  for key in key new; do
+    token=$(in_box ssechat token --key "/etc/ssechat/$key" --rooms lobby --ttl 1h)
+    same "$(in_curl -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $token" http://127.0.0.1:8080/messages)" 200
+  done
+  same "$(in_box stat -c '%U %a' /data/chat/chat.journal)" 'chat 600'
+  remove_drop_in ssechat.service
+  drop_in ssechat.service memory <<<$'[Service]\nUnsetEnvironment=SSECHAT_JOURNAL'
+  in_box systemctl restart ssechat
+  same "$(held)" ''
+  remove_drop_in ssechat.service
   in_box systemctl restart ssechat
 }
 
@@ -250,7 +287,7 @@ commented() {
   in_box systemctl enable --now ssechat.socket
   same "$(property ActiveState)" inactive
   same "$(in_box stat -c '%A %G' /run/ssechat.sock)" 'srw-rw---- www-data'
-  same "$(held)" first
+  same "$(held)" 'first second'
   same "$(property ActiveState)" active
   same "$(in_curl --unix-socket /run/ssechat.sock http://localhost/healthz)" '{"status":"ok"}'
   before=$(property MainPID)
@@ -271,7 +308,7 @@ commented() {
   in_box systemctl enable --now ssechat@8081 ssechat@8082
   in_post one http://127.0.0.1:8081
   in_post two http://127.0.0.1:8082
-  same "$(held http://127.0.0.1:8081) $(held http://127.0.0.1:8082) $(held)" 'one two first'
+  same "$(held http://127.0.0.1:8081) $(held http://127.0.0.1:8082) $(held)" 'one two first second'
   same "$(find "${BOX:?}"/var/lib/private -name chat.journal -printf '%P\n' | sort | xargs)" \
     'ssechat-8081/chat.journal ssechat-8082/chat.journal ssechat/chat.journal'
   run -0 in_box systemd-analyze security --no-pager --threshold=15 ssechat@8081
@@ -291,7 +328,7 @@ commented() {
   contains "$(tail -n 5 stream)" retry:
   await_property ActiveState '^active$'
   [ "$(property MainPID)" != "$before" ]
-  same "$(held)" first
+  same "$(held)" 'first second'
   same "$(held http://127.0.0.1:8081)" one
 }
 
