@@ -3,7 +3,7 @@
 # in a system. The short form uses dpkg in an empty folder; the long form uses a minimal Debian in a
 # folder, in which the server runs, and packages for ARM, whose server runs under qemu.
 #
-# seconds: 60
+# seconds: 80
 # build: plain
 # long: a whole Debian system, and other processors
 # shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2153,SC2154
@@ -161,6 +161,26 @@ install_deb() { # FILE
   run -1 grep -iE 'error|warning|cannot|fail|not found' <<<"$output"
 }
 
+# Puts a program in the place of systemctl that says what it is asked for, on a system on which
+# systemd seems to run.
+pretend_systemd() {
+  mkdir -p "$SYSTEM/run/systemd/system"
+  cat >"$SYSTEM/usr/bin/systemctl" <<'END'
+#!/bin/sh
+echo "$*" >>/calls
+case "$*" in
+*is-enabled*) echo enabled ;;
+esac
+END
+  chmod +x "$SYSTEM/usr/bin/systemctl"
+}
+
+# Prints what systemctl was to start and stop since the last time.
+calls() {
+  grep -vE 'is-enabled|is-active|daemon-reload|preset' "$SYSTEM/calls"
+  : >"$SYSTEM/calls"
+}
+
 # Lists the system's files and folders, but those in which dpkg itself keeps its books.
 listing() {
   (cd "$SYSTEM" && find . \( -path ./var/lib/dpkg -o -path ./var/log -o -path ./var/cache -o -path ./tmp -o -path ./proc \) \
@@ -229,16 +249,40 @@ start_installed() {
   stop_server
 
   # Instances and the socket, enabled as `systemctl enable` does it.
-  mkdir -p "$SYSTEM"/var/lib/private/{ssechat-8081,ssechat-other} "$SYSTEM/etc/systemd/system/sockets.target.wants"
+  mkdir -p "$SYSTEM"/var/lib/private/{ssechat-8081,ssechat-backup} "$SYSTEM/etc/systemd/system/sockets.target.wants"
   touch "$SYSTEM/var/lib/private/ssechat-8081/chat.journal"
   ln -s private/ssechat-8081 "$SYSTEM/var/lib/ssechat-8081"
   ln -s /lib/systemd/system/ssechat@.service "${wants%/*}/ssechat@8081.service"
   ln -s /lib/systemd/system/ssechat.socket "$SYSTEM/etc/systemd/system/sockets.target.wants/ssechat.socket"
   run -0 in_dpkg -P ssechat
-  rmdir "$SYSTEM/var/lib/private/ssechat-other" # no instance's: it is another program's folder
+  rmdir "$SYSTEM/var/lib/private/ssechat-backup" # not the folder of an instance
   same "$(state)" ''
   listing >after
   diff before after
+}
+
+@test "in the long form: systemd starts the service, restarts it after an upgrade, and stops it after its socket" {
+  [ "${LONG:-}" = 1 ] || return 0
+  make_system
+  pretend_systemd
+  cp "$DEB" "$SYSTEM/package.deb"
+  DEBIAN_FRONTEND=noninteractive chroot "$SYSTEM" apt-get install -y --no-install-recommends ./package.deb
+  same "$(state)" 'install ok installed'
+  same "$(calls)" '--quiet --system start ssechat.service'
+  install_deb "$NEXT"
+  same "$(calls)" "--quiet --system restart ssechat.service
+try-restart ssechat@*.service"
+  run -0 in_dpkg -r ssechat
+  same "$(calls)" "stop ssechat.socket ssechat-backup.timer ssechat@*.service
+stop ssechat.service"
+
+  # An administrator who has disabled the service keeps it so.
+  install_deb "$NEXT"
+  sed -i 's/echo enabled/echo disabled; exit 1/' "$SYSTEM/usr/bin/systemctl"
+  sed -i 's/^esac/*is-active*) exit 3 ;;\n&/' "$SYSTEM/usr/bin/systemctl"
+  calls >/dev/null
+  install_deb "$NEXT"
+  same "$(calls)" 'try-restart ssechat@*.service'
 }
 
 # ---- Other processors ----
