@@ -124,7 +124,7 @@ anchors() {
 }
 
 @test "every file, function and constant that the documents name exists in the source" {
-  local name
+  local name option
   cd "$ROOT"
   while IFS= read -r name; do
     [ -e "$name" ] || compgen -G "$name" >/dev/null || {
@@ -139,6 +139,8 @@ anchors() {
     }
   done < <(grep -ohE '`[a-z_]+\(\)`' README.md docs/*.md | tr -d '`()' | sort -u)
   while IFS= read -r name; do
+    option=${name#SSECHAT_} option=--${option//_/-}
+    [[ $name == SSECHAT_* ]] && help_lines | grep -qE "^${option,,} " && continue # a variable
     grep -rqw "$name" --include=*.[ch] . || {
       printf 'there is no constant %s\n' "$name" >&2
       return 1
