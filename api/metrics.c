@@ -24,7 +24,7 @@
 #include "base/print.h"
 #include "base/process.h"
 #include "base/uri.h"
-#include "hub/figures.h"
+#include "hub/survey.h"
 #include "net/limits.h"
 #include "net/reply.h"
 #include "net/tally.h"
@@ -113,19 +113,18 @@ static void add_histogram(
 
 static void add_hub(struct buffer *out)
 {
-    struct figures f;
-    figures_read(hub, &f);
-    add(out, "ssechat_rooms", "gauge", "Rooms that have streams or messages.", f.rooms);
-    add(out, "ssechat_messages_total", "counter", "Messages that were published.", f.published);
+    struct survey s = survey_hub(hub);
+    add(out, "ssechat_rooms", "gauge", "Rooms that have streams or messages.", s.rooms);
+    add(out, "ssechat_messages_total", "counter", "Messages that were published.", s.published);
     add(out, "ssechat_deliveries_total", "counter",
-        "Streams in the room of each published message, summed.", f.delivered);
+        "Streams in the room of each published message, summed.", s.delivered);
     add(out, "ssechat_history_messages", "gauge", "Messages held for readers that come later.",
-        f.held);
-    add(out, "ssechat_history_bytes", "gauge", "Bytes of these messages.", f.held_bytes);
+        s.messages);
+    add(out, "ssechat_history_bytes", "gauge", "Bytes of these messages.", s.bytes);
     add(out, "ssechat_blocked_streams", "gauge",
-        "Streams whose clients read more slowly than messages come.", f.blocked);
+        "Streams whose clients read more slowly than messages come.", s.blocked);
     add(out, "ssechat_lag_bytes", "gauge",
-        "The most bytes of one room that a blocked stream has still to get.", f.lag);
+        "The most bytes of one room that a blocked stream has still to get.", survey_lag(hub));
 }
 
 static void add_connections(struct buffer *out)

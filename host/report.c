@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "base/print.h"
 #include "base/process.h"
-#include "hub/figures.h"
 #include "hub/survey.h"
 #include "net/limits.h"
 
@@ -45,17 +44,16 @@ static void log_totals(
     const struct hub *hub, const struct keeper *keeper, int64_t started_ms, size_t described)
 {
     char journal[NUMBER_BYTES];
-    struct figures f;
+    struct survey s = survey_hub(hub);
     struct process p;
-    figures_read(hub, &f);
     process_read(&p);
     log_always("report uptime_s=%lld connections=%u streams=%u blocked=%u lag=%llu rooms=%zu "
                "rooms_left_out=%zu messages=%llu published=%llu deliveries=%llu histories=%llu "
                "resident=%llu journal=%s log_dropped=%llu",
         (long long)(clock_mono_ms() - started_ms) / 1000, limits_connections(), limits_streams(),
-        f.blocked, (unsigned long long)f.lag, f.rooms, f.rooms - described,
-        (unsigned long long)f.held, (unsigned long long)f.published,
-        (unsigned long long)f.delivered, (unsigned long long)survey_memory(hub),
+        s.blocked, (unsigned long long)survey_lag(hub), s.rooms, s.rooms - described,
+        (unsigned long long)s.messages, (unsigned long long)s.published,
+        (unsigned long long)s.delivered, (unsigned long long)survey_memory(hub),
         (unsigned long long)p.resident, journal_bytes(keeper, journal),
         (unsigned long long)log_dropped());
 }

@@ -127,7 +127,7 @@ struct hub {
     unsigned pending;              /* pending messages: in the batch, or with the keeper */
     uint64_t held;                 /* bytes in all rings */
     uint64_t messages;             /* entries in all rings */
-    uint64_t published, delivered; /* since the start: see figures.h */
+    uint64_t published, delivered; /* since the start: see survey.h */
     size_t limit;                  /* bytes per ring: --history, or more until restore_end */
     bool restoring;
     bool clock_behind; /* it was logged that the clock is behind the ids */

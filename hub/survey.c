@@ -10,8 +10,50 @@
 
 struct survey survey_hub(const struct hub *hub)
 {
-    return (struct survey) { hub->rooms.count, hub->messages };
+    return (struct survey) {
+        .rooms = hub->rooms.count,
+        .messages = hub->messages,
+        .bytes = hub->held,
+        .published = hub->published,
+        .delivered = hub->delivered,
+        .blocked = hub->blocked,
+    };
 }
+
+/* ==== Lag ==================================================================================== */
+
+static uint64_t lag_of(const struct member *m)
+{
+    return m->room->ring.head - m->cursor;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Walks the lists of blocked streams: of each room or, for streams that wait for their turn, the
+ * hub's. There are other streams in that list, which replay a lot. The lag is looked up, not kept,
+ * because it changes with each message and each send, and hardly anything asks for it. */
+uint64_t survey_lag(const struct hub *hub)
+{
+    uint64_t lag = 0;
+    if (hub->blocked == 0)
+        return 0;
+    for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;) {
+        const struct room *room = CONTAINER(n, struct room, node);
+        for (const struct link *l = room->blocked.next; l != &room->blocked; l = l->next)
+            lag = larger(lag, lag_of(CONST_CONTAINER(l, struct member, link)));
+    }
+    for (const struct link *l = hub->behind.next; l != &hub->behind; l = l->next) {
+        const struct stream *stream = CONST_CONTAINER(l, struct member, link)->stream;
+        for (const struct member *m = &stream->first; m != NULL; m = m->also)
+            lag = larger(lag, lag_of(m));
+    }
+    return lag;
+}
+
+/* ==== Rooms ================================================================================== */
 
 /* Returns whether `a` comes before `b`. */
 static bool is_before(const struct room *a, const struct room *b)
@@ -34,9 +76,8 @@ static size_t insert(const struct room *top[SURVEY_ROOMS], size_t count, const s
 
 static void count_reader(struct room_survey *s, const struct member *m)
 {
-    uint64_t lag = m->room->ring.head - m->cursor;
     s->blocked += m->stream->blocked;
-    s->lag = lag > s->lag ? lag : s->lag;
+    s->lag = larger(s->lag, lag_of(m));
 }
 
 /* Counts the blocked readers of the rooms in `top`. They are in the list of each of their rooms or,

@@ -1,4 +1,4 @@
-/* survey.h - what the hub holds at this moment, for a person who looks into the server. */
+/* survey.h - the hub in numbers, for monitoring and for a person who looks into the server. */
 
 #ifndef SURVEY_H
 #define SURVEY_H
@@ -10,11 +10,23 @@ struct hub;
 
 struct survey {
     size_t rooms;
-    uint64_t messages; /* in all rings */
+    uint64_t messages, bytes; /* in all rings, and the bytes of their frames */
+
+    /* Since the start: messages that have entered a ring, without those that were restored, and the
+     * streams that were in the message's room at that time, summed over these messages. So an event
+     * for a thousand streams counts as a thousand deliveries even while they are being sent. */
+    uint64_t published, delivered;
+
+    unsigned blocked; /* streams that wait until their sockets take more */
 };
 
 /* Costs nothing: the hub keeps these numbers. */
 struct survey survey_hub(const struct hub *hub);
+
+/* Returns the most bytes of one room that a blocked stream has still to get; a stream is ended when
+ * they exceed the room's history. Costs a look at each room and each blocked stream, if there are
+ * blocked streams. */
+uint64_t survey_lag(const struct hub *hub);
 
 /* The most rooms that are looked at in detail: a few thousand lines of a log help no reader. */
 enum { SURVEY_ROOMS = 50 };

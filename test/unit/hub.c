@@ -38,9 +38,9 @@
 #include "base/print.h"
 #include "driver.h"
 #include "frames.h"
-#include "hub/figures.h"
 #include "hub/restore.h"
 #include "hub/room.h"
+#include "hub/survey.h"
 #include "store/inside.h"
 #include "store/journal.h"
 #include "store/memory.h"
@@ -2309,10 +2309,8 @@ static bool is_settled(void)
  * a stream that is in the wrong list, or in none, shows here. */
 static void check_blocked(void)
 {
-    struct figures f;
     unsigned blocked = 0;
     uint64_t lag = 0;
-    figures_read(w.hub, &f);
     for (const struct reader *r = w.readers; r < w.readers + w.reader_count; r++) {
         bool counts = r->joined && !r->poll && r->blocked;
         blocked += counts;
@@ -2320,8 +2318,8 @@ static void check_blocked(void)
             if (m->room->ring.head - m->cursor > lag)
                 lag = m->room->ring.head - m->cursor;
     }
-    check(f.blocked == blocked, "the figures count the blocked streams");
-    check(f.lag == lag, "the lag is the largest of a blocked stream");
+    check(survey_hub(w.hub).blocked == blocked, "the hub counts the blocked streams");
+    check(survey_lag(w.hub) == lag, "the lag is the largest of a blocked stream");
 }
 
 /* Serves up to `count` streams. If the hub then has nothing to do, no stream may be due, and each
