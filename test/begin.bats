@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # "From nothing to a public chat in ten minutes" (docs/begin.md): its commands, run in their order on the
 # package with real proxies; and the backup of the journal, which is a unit. The tests of the commands must run
-# as root: test/box/run changes what the machine is, for itself.
+# as root: test/begin/run changes what the machine is, for itself.
 # shellcheck disable=SC2016,SC2153,SC2154
 #
 # seconds: 70
@@ -26,7 +26,7 @@ setup_file() {
 # Runs the page's commands with one of the two proxies.
 page() { # PROXY
   command -v "$1" >/dev/null || PATH=$PATH:/usr/sbin
-  run "$ROOT/test/box/run" "$DEB" "$1"
+  run "$ROOT/test/begin/run" "$DEB" "$1"
   printf '%s\n' "$output"
   same "$status" 0
   [[ $output =~ ^3[0-9]\ commands$ ]]
@@ -44,7 +44,7 @@ page() { # PROXY
   cp -r "$ROOT/docs" "$ROOT/test" .
   mkdir dist build && cp -r "$ROOT/dist" . && cp "$SSECHAT" .
   sed -i 's/-backup.timer/-copy.timer/' docs/begin.md
-  run test/box/run "$DEB" caddy
+  run test/begin/run "$DEB" caddy
   same "$status" 1
   contains "$output" 'does not know'
 }
@@ -54,12 +54,19 @@ page() { # PROXY
 # Runs the command of ssechat-backup.service, in the folder `lib` instead of /var/lib, as systemd does: it
 # replaces the specifiers, and $$ by a dollar sign.
 backup() { # [DAYS]
+  KEEP_DAYS=${1:-14} backup_with env
+}
+
+# The same, with a program that executes it: backup_with PROGRAM [argument...].
+backup_with() {
   local script words=()
   mkdir -p lib/ssechat-backup
   script=$(sed -e ':more' -e '/\\$/{N;s/\\\n *//;b more' -e '}' "$ROOT/dist/ssechat-backup.service" |
     sed -n 's/^ExecStart=//p' | sed "s,%S,$PWD/lib,g; s,%%,%,g; s,/usr/bin/ssechat,$SSECHAT,; s/\\\$\\\$/\$/g")
   eval "words=($script)"
-  KEEP_DAYS=${1:-14} SSECHAT_JOURNAL=$PWD/lib/ssechat/chat.journal run "${words[@]}"
+  export KEEP_DAYS=${KEEP_DAYS:-14} SSECHAT_JOURNAL=$PWD/lib/ssechat/chat.journal
+  run "$@" "${words[@]}"
+  unset SSECHAT_JOURNAL
 }
 
 copy_today() {
@@ -143,6 +150,28 @@ copies() {
   same "$status" 1
   cmp good "$(copy_today)"
   [ -e lib/ssechat-backup/chat-old.journal ]
+}
+
+@test "systemd finds nothing wrong with the units of the backup, and their exposure is 1.5 or less" {
+  sed "s|/usr/bin/ssechat|$SSECHAT|" "$ROOT/dist/ssechat-backup.service" >ssechat-backup.service
+  cp "$ROOT/dist/ssechat-backup.timer" .
+  run -0 systemd-analyze verify --man=no ./ssechat-backup.service ./ssechat-backup.timer
+  same "$output" ''
+  run -0 systemd-analyze security --offline=true --no-pager --threshold=15 ./ssechat-backup.service
+  printf '# %s\n' "$(tail -n 1 <<<"$output" | tr -cd 'A-Za-z0-9 .:@-')" >&3
+}
+
+@test "the unit of the backup allows every system call that the backup makes" {
+  start_chat
+  accepts '{"message":"kept"}'
+  mkdir -p lib/ssechat-backup
+  touch -d '40 days ago' lib/ssechat-backup/chat-old.journal
+  backup_with strace -f -c -S name -o calls
+  same "$status" 0
+  [ ! -e lib/ssechat-backup/chat-old.journal ]
+  awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { print $NF }' calls | sort >called
+  between "$(wc -l <called)" 20 100
+  same "$(comm -23 called <("$ROOT/test/lib/units.py" names "$ROOT/dist/ssechat-backup.service" | sort))" ''
 }
 
 @test "the timer starts the backup each day, also on a machine that was off" {

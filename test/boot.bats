@@ -318,6 +318,29 @@ END
 
 # ---- Upgrade and end ----
 
+@test "the backup: the timer waits, its service copies the journal, and the server goes back to the copy" {
+  local before
+  run -0 in_box systemctl enable --now ssechat-backup.timer
+  contains "$(in_box systemctl list-timers --no-pager)" ssechat-backup.service
+  before=$(held)
+  run -0 in_box systemctl start ssechat-backup
+  run -0 in_box journalctl -u ssechat-backup -o cat --no-pager
+  contains "$output" 'damaged 0'
+  show "$(in_box ls -l /var/lib/ssechat-backup/ | tail -n 1)"
+  in_post 'after the copy'
+  contains "$(held)" 'after the copy'
+  # As docs/begin.md says.
+  sed -n '/^systemctl stop ssechat$/,/^```$/p' "$ROOT/docs/begin.md" | grep -v '^```' >"$BOX/root/restore"
+  run -0 in_box sh -e /root/restore
+  same "$(held)" "$before"
+  in_post 'after the restore'
+  same "$(held)" "$before after the restore"
+  run -0 in_box systemd-analyze security --no-pager --threshold=15 ssechat-backup
+  in_box systemctl disable --now ssechat-backup.timer
+  run -0 in_box sh -e /root/restore # for the tests that follow
+  rm -r "${BOX:?}/root/restore" "${BOX:?}"/var/lib/{private/,}ssechat-backup
+}
+
 @test "an upgrade restarts the server: a reader comes back to all messages" {
   local before
   before=$(property MainPID)
