@@ -355,13 +355,15 @@ END
   same "$(held http://127.0.0.1:8081)" one
 }
 
-@test "removal stops the server and keeps messages and settings; a purge leaves nothing" {
+@test "removal stops the server and keeps messages and settings; a purge leaves only the backup" {
   run -0 in_box dpkg -r ssechat
   run ! in_curl http://127.0.0.1:8080/healthz
   [ -s "${BOX:?}/var/lib/private/ssechat/chat.journal" ]
   [ -s "${BOX:?}/etc/default/ssechat" ]
   run -0 in_box dpkg -P ssechat
-  rm -r "${BOX:?}/etc/ssechat" "${BOX:?}/etc/default/ssechat-8082" # the administrator's own files
+  # The copies of the backup stay, and what the administrator has made.
+  compgen -G "${BOX:?}/var/lib/private/ssechat-backup/chat-*.journal"
+  rm -r "${BOX:?}"/var/lib/{private/,}ssechat-backup "${BOX:?}/etc/ssechat" "${BOX:?}/etc/default/ssechat-8082"
   run -0 in_box find / -xdev -name '*ssechat*' -not -path '/proc/*' -not -path '/sys/*' -not -path '/root/*'
   same "$(grep -v -e /var/lib/systemd/ -e /run/systemd/ <<<"$output")" ''
   run -0 in_box systemctl is-system-running
