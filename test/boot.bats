@@ -168,16 +168,6 @@ commented() {
   same "$(held)" first
 }
 
-@test "the backup copies the journal while the server runs" {
-  in_box systemctl start ssechat-backup
-  same "$(property Result ssechat-backup)" success
-  run -0 in_box bash -c 'ssechat journal export /var/lib/ssechat-backup/chat-*.journal'
-  same "$(jq -r .message <<<"$output")" first
-  in_post second
-  in_box systemctl restart ssechat # the folder still belongs to the server
-  same "$(held)" 'first second'
-}
-
 # ---- It is watched ----
 
 @test "a server that is stopped is restarted by the watchdog, and one that is killed too" {
@@ -196,7 +186,7 @@ commented() {
   in_box bash -c "kill -s KILL $(property MainPID)"
   await_property NRestarts '^2$'
   await_property ActiveState '^active$'
-  same "$(held)" 'first second'
+  same "$(held)" first
   remove_drop_in ssechat.service
 }
 
@@ -287,7 +277,7 @@ END
   in_box systemctl enable --now ssechat.socket
   same "$(property ActiveState)" inactive
   same "$(in_box stat -c '%A %G' /run/ssechat.sock)" 'srw-rw---- www-data'
-  same "$(held)" 'first second'
+  same "$(held)" first
   same "$(property ActiveState)" active
   same "$(in_curl --unix-socket /run/ssechat.sock http://localhost/healthz)" '{"status":"ok"}'
   before=$(property MainPID)
@@ -308,7 +298,7 @@ END
   in_box systemctl enable --now ssechat@8081 ssechat@8082
   in_post one http://127.0.0.1:8081
   in_post two http://127.0.0.1:8082
-  same "$(held http://127.0.0.1:8081) $(held http://127.0.0.1:8082) $(held)" 'one two first second'
+  same "$(held http://127.0.0.1:8081) $(held http://127.0.0.1:8082) $(held)" 'one two first'
   same "$(find "${BOX:?}"/var/lib/private -name chat.journal -printf '%P\n' | sort | xargs)" \
     'ssechat-8081/chat.journal ssechat-8082/chat.journal ssechat/chat.journal'
   run -0 in_box systemd-analyze security --no-pager --threshold=15 ssechat@8081
@@ -338,7 +328,7 @@ END
   run -0 in_box systemd-analyze security --no-pager --threshold=15 ssechat-backup
   in_box systemctl disable --now ssechat-backup.timer
   run -0 in_box sh -e /root/restore # for the tests that follow
-  rm -r "${BOX:?}/root/restore" "${BOX:?}"/var/lib/{private/,}ssechat-backup
+  rm "${BOX:?}/root/restore"
 }
 
 @test "an upgrade restarts the server: a reader comes back to all messages" {
@@ -351,7 +341,7 @@ END
   contains "$(tail -n 5 stream)" retry:
   await_property ActiveState '^active$'
   [ "$(property MainPID)" != "$before" ]
-  same "$(held)" 'first second'
+  same "$(held)" first
   same "$(held http://127.0.0.1:8081)" one
 }
 
