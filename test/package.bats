@@ -249,13 +249,13 @@ start_installed() {
   stop_server
 
   # Instances and the socket, enabled as `systemctl enable` does it.
-  mkdir -p "$SYSTEM"/var/lib/private/{ssechat-8081,ssechat-backup} "$SYSTEM/etc/systemd/system/sockets.target.wants"
+  mkdir -p "$SYSTEM"/var/lib/private/{ssechat-8081,ssechat-backup,ssechat-2026-11-27} "$SYSTEM/etc/systemd/system/sockets.target.wants"
   touch "$SYSTEM/var/lib/private/ssechat-8081/chat.journal"
   ln -s private/ssechat-8081 "$SYSTEM/var/lib/ssechat-8081"
   ln -s /lib/systemd/system/ssechat@.service "${wants%/*}/ssechat@8081.service"
   ln -s /lib/systemd/system/ssechat.socket "$SYSTEM/etc/systemd/system/sockets.target.wants/ssechat.socket"
   run -0 in_dpkg -P ssechat
-  rmdir "$SYSTEM/var/lib/private/ssechat-backup" # not the folder of an instance
+  rmdir "$SYSTEM"/var/lib/private/{ssechat-backup,ssechat-2026-11-27} # not folders of instances
   same "$(state)" ''
   listing >after
   diff before after
