@@ -197,7 +197,7 @@ static const struct command probe_command = {
     "\n"
     "Asks a server whether it is well, and exits with 0 if it is. Otherwise it says why\n"
     "not, and exits with 1. URL is http://127.0.0.1:8080 if it is left out; other\n"
-    "examples are http://[::1]:8080/healthz, unix:/run/ssechat/socket and unix:@name.\n",
+    "examples are http://[::1]:8080/healthz, unix:/run/ssechat/chat.sock and unix:@name.\n",
     "",
 };
 
