@@ -58,7 +58,8 @@ ssize_t output_send(struct client *c, struct span bytes, int flags)
 
 ssize_t output_send_pieces(struct client *c, struct iovec *pieces, int count, int flags)
 {
-    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (size_t)count };
+    /* The count is a size_t with glibc, and an int with musl: this type fits both. */
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = (unsigned short)count };
     return note_sent(c, accepted(sendmsg(c->fd, &message, flags | MSG_NOSIGNAL)));
 }
 
