@@ -36,7 +36,8 @@ value() {
   local unit files=()
   for unit in "$ROOT"/dist/*.{service,socket,timer}; do
     unit=${unit##*/}
-    # The program is the one in this tree, and an instance has a name.
+    # The path of the program is this tree's, because verify looks whether it exists; and the copy of
+    # an instance's unit has the name of an instance.
     sed "s|/usr/bin/ssechat|$ROOT/ssechat|" "$ROOT/dist/$unit" >"${unit/@/@8081}"
     files+=("./${unit/@/@8081}")
   done
@@ -63,7 +64,7 @@ value() {
   for unit in "${UNITS[@]}"; do
     run -0 systemd-analyze security --offline=true --no-pager --threshold=15 "$unit"
     printf '# %s\n' "$(tail -n 1 <<<"$output" | tr -cd 'A-Za-z0-9 .:@')" >&3
-    # Without one of its confinements, the unit is over the limit, and over it without all.
+    # The check can fail: without some of its confinements, the unit is over the limit.
     sed -e '/^Protect/d' -e '/^Private/d' "$unit" >"${unit##*/}"
     run systemd-analyze security --offline=true --no-pager --threshold=15 "${unit##*/}"
     [ "$status" != 0 ]
@@ -133,21 +134,35 @@ names() {
   cat traces/* | awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { print $NF }' | sort -u
 }
 
-# Checks that the calls in the tables are in the lists of both units. Writes them to the file `called`.
+# Checks that the calls in the tables are in the lists of both units, and that there are tables of as
+# many calls as the server makes at the least. Writes the calls to the file `called`.
 check_calls() {
   local unit
   names >called
   printf '# %s system calls by %s processes\n' "$(wc -l <called)" "$(find traces -type f | wc -l)" >&3
+  between "$(wc -l <called)" 60 200
   for unit in "${UNITS[@]}"; do
     same "$(comm -23 called <("$ROOT/test/lib/units.py" names "$unit" | sort))" ''
   done
+}
+
+# Prints how many tests have passed, as "3 of 4".
+results() { # TAP...
+  awk '/^1\.\./ { planned += substr($0, 4) } /^ok/ && !/# skip/ { ok++ } END { print ok + 0, "of", planned + 0 }' "$@"
+}
+
+# Checks that PERCENT of the tests have passed.
+passed() { # PERCENT TAP...
+  local ok planned
+  read -r ok _ planned < <(results "${@:2}")
+  ((planned > 0 && ok * 100 >= planned * $1))
 }
 
 # Tests of other suites: options, signals, the drain, the service manager, unix sockets, files, the
 # journal with compaction and damage, tokens, metrics, and few descriptors.
 SELECTION=(
   'server.bats --help|--check warns|descriptors'
-  'signals.bats terminal|report says what'
+  'signals.bats terminal|whatever --log-level says'
   'systemd.bats manager is told|an abstract socket|queue is full the server|during the drain'
   'sockets.bats group that|abstract socket'
   'www.bats range|gzip|link'
@@ -161,7 +176,15 @@ SELECTION=(
   traced
   for row in "${SELECTION[@]}"; do
     suite "$PWD/traced" "${row%% *}" -f "${row#* }" >"${row%%.*}.tap" 2>&1 || true
-    [ "$(grep -c '^ok' "${row%%.*}.tap")" -gt 0 ]
+    passed 100 "${row%%.*}.tap" || {
+      cat "${row%%.*}.tap"
+      return 1
+    }
+    # Each alternative of the row is the name of a test.
+    tr '|' '\n' <<<"${row#* }" | while read -r expected; do
+      grep -q "^ok .*$expected" "${row%%.*}.tap" || echo "$row: $expected"
+    done >missing
+    same "$(<missing)" ''
   done
   # The commands.
   head -c 32 /dev/zero | tr '\0' k >key && chmod 600 key
@@ -182,19 +205,25 @@ SELECTION=(
   done
 }
 
-@test "every system call of all suites is in the units' list" {
+@test "in the long form: every system call of all suites is in the units' list" {
   [ "${LONG:-}" = 1 ] || return 0 # 25 minutes
-  local file
+  local file few=()
   traced
   for file in "$ROOT"/test/*.bats; do
     file=${file##*/}
     case $file in
-    # These measure, build or lint; they start no server of their own, or none with $SSECHAT.
+    # These measure, build or lint; they start no server of their own, or none with $SSECHAT; or they
+    # trace it themselves, which strace does not allow twice.
     units.bats | boot.bats | binary.bats | layers.bats | release.bats | package.bats | valgrind.bats) continue ;;
+    container.bats | kernel.bats | syscalls.bats) continue ;;
     esac
-    suite "$PWD/traced" "$file" >tap 2>&1 || true
-    printf '# %s: %s of %s passed under strace\n' "$file" "$(grep -c '^ok' tap)" "$(sed -n 's/^1\.\.//p' tap)" >&3
+    # Other suites have a few tests that measure or trace; these fail here.
+    suite "$PWD/traced" "$file" >"$file.tap" 2>&1 || true
+    printf '# %s: %s passed under strace\n' "$file" "$(results "$file.tap")" >&3
+    passed 66 "$file.tap" || few+=("$file")
   done
+  same "${few[*]}" ''
+  passed 90 ./*.tap
   check_calls
 }
 
