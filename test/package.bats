@@ -80,9 +80,9 @@ END
   cmp root/usr/bin/ssechat source/ssechat
   cmp root/usr/bin/ssechat-doctor "$ROOT/dist/ssechat-doctor"
   cmp root/etc/default/ssechat "$ROOT/dist/ssechat.default"
-  for file in ssechat.service ssechat.socket ssechat@.service; do
-    cmp "root/lib/systemd/system/$file" "$ROOT/dist/$file"
-  done
+  mkdir units
+  cp "$ROOT"/dist/*.{service,socket,timer} units
+  diff -r root/lib/systemd/system units
   same "$(zcat root/usr/share/doc/ssechat/changelog.gz)" "$(<"$ROOT/CHANGELOG.md")"
   (cd root && md5sum -c --quiet <(dpkg-deb --ctrl-tarfile "$DEB" | tar -xO ./md5sums))
 }
