@@ -101,15 +101,15 @@ static void add_socket(int fd, const char *name)
 }
 
 /* Reads a variable that only a service manager should set. */
-static unsigned long long read_count(const char *name, const char *text, unsigned long long max)
+static int read_count(const char *name, const char *text)
 {
     unsigned long long number;
-    if (!span_number(span_of(text), max, &number))
+    if (!span_number(span_of(text), INT32_MAX, &number))
         log_exit(EXIT_USAGE,
-            "%s: \"%s\" is not a number up to %llu; the service manager sets this variable, so "
-            "remove it elsewhere",
-            name, text, max);
-    return number;
+            "%s: \"%s\" is not a number; the service manager sets this variable, so remove it "
+            "elsewhere",
+            name, text);
+    return (int)number;
 }
 
 /* Ignores sockets for another process, as sd_listen_fds(3) does: a shell that was started by the
@@ -122,13 +122,18 @@ void systemd_take_sockets(void)
     unsetenv("LISTEN_PIDFDID");
     if (pid == NULL || fds == NULL)
         return;
-    if (read_count("LISTEN_PID", pid, INT32_MAX) != (unsigned long long)getpid()) {
+    if (read_count("LISTEN_PID", pid) != getpid()) {
         log_line(LOG_WARN,
             "sockets ignored=1 reason=\"LISTEN_PID is another process; in a script, start ssechat "
             "with exec\"");
         return;
     }
-    int count = (int)read_count("LISTEN_FDS", fds, SOCKETS_MAX);
+    int count = read_count("LISTEN_FDS", fds);
+    if (count > SOCKETS_MAX)
+        log_exit(EXIT_USAGE,
+            "LISTEN_FDS: %d sockets are too many; there can be %d, so leave out some of the "
+            "ListenStream= lines",
+            count, SOCKETS_MAX);
     for (int fd = FIRST_SOCKET; fd < FIRST_SOCKET + count; fd++) {
         const char *name = named ? next_name(&names) : "unknown";
         if (name == NULL)

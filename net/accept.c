@@ -172,8 +172,8 @@ static void start_client(int fd, const struct sockaddr *address, const struct li
 
 /* Accepts until the backlog is empty, but at most `most` times, so that a flood of connections does
  * not keep existing clients waiting. accept4 makes the socket non-blocking in the same call; the
- * socket inherits all other options from the listener (listen.c). Connections that
- * are older than these options come first, until the backlog of an inherited socket is empty. */
+ * socket inherits all other options from the listener (listen.c). Connections that are older than
+ * these options come first, until the backlog of an inherited socket is empty. */
 static void accept_clients(struct listener *listener, int most)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -226,9 +226,11 @@ int64_t accept_next_ms(void)
 
 /* Accepts pending connections first, because the kernel resets the connections in a closed
  * listener's backlog, although their clients see them as established. The service manager keeps an
- * inherited socket open, with its backlog. */
+ * inherited socket open, with its backlog; close(2) would then not remove the socket from epoll,
+ * which would report the backlog in every turn of the drain. */
 void accept_end(void)
 {
+    watch(EPOLL_CTL_DEL);
     for (size_t i = 0; i < listener_count; i++) {
         if (!listeners[i].inherited)
             accept_clients(&listeners[i], ACCEPTS_LAST);

@@ -391,6 +391,24 @@ announced() {
   same "$(<answer)" '{"status":"ok"}'
 }
 
+@test "in a drain, a connection that waits at a socket of the manager costs the server no turns" {
+  local first next turns
+  activated 1 --notify "$PWD/notify" --out told --keep --listen 4 -- --drain 2
+  exec {first}<>"/dev/tcp/127.0.0.1/$PORT"
+  printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n' >&"$first"
+  ask /healthz # the server has read the half request before this
+  strace -e trace=epoll_wait,epoll_pwait -o calls -p "$SERVER_PID" 2>attached 3>&- &
+  eventually '[ -s attached ]'
+  kill -s TERM "$SERVER_PID"
+  eventually 'grep -q "drain streams=" "$SERVER_LOG"'
+  exec {next}<>"/dev/tcp/127.0.0.1/$PORT"
+  eventually '! kill -0 "$SERVER_PID"'
+  wait "$!" || true
+  exec {first}>&- {next}>&-
+  turns=$(wc -l <calls)
+  between "$turns" 1 100
+}
+
 @test "what is no listening stream socket is refused in one sentence" {
   local what
   for what in udp connected; do
@@ -507,6 +525,7 @@ wrong() {
   local value
   for value in x -1 1x ' 1' 17 99999999999999999999; do
     wrong LISTEN_FDS --listen 4 --env "LISTEN_FDS=$value"
+    [ "$value" != 17 ] || contains "$(<err)" '17 sockets are too many'
   done
   wrong LISTEN_FDS --listen 4 --env LISTEN_FDS=2
   for value in x -1 99999999999999999999; do

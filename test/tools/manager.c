@@ -9,6 +9,7 @@
  *     --watchdog MS     WATCHDOG_USEC and WATCHDOG_PID
  *     --listen WHAT     pass a socket: 4, 6 (on loopback, with a free port), unix:PATH; or what a
  *                       server cannot use: udp, connected
+ *     --keep            keep the sockets open, as a service manager does (needs --notify)
  *     --names NAMES     LISTEN_FDNAMES
  *     --env NAME=VALUE  overrides a variable that the options above set; NAME= removes it
  *
@@ -24,7 +25,7 @@
 enum { SOCKETS_MAX = 32, FIRST_FD = 3, FILES_ABOVE = 100 };
 
 static const char *notify, *out, *hold;
-static bool full;
+static bool full, keep;
 static int sockets[SOCKETS_MAX], socket_count;
 static const char *overrides[SOCKETS_MAX];
 static int override_count;
@@ -105,7 +106,7 @@ __attribute__((noreturn)) static void read_messages(int fd, pid_t program)
 {
     int64_t begin_us = now_us();
     int end = (int)syscall(SYS_pidfd_open, program, 0);
-    for (int i = 0; i < socket_count; i++)
+    for (int i = 0; i < socket_count && !keep; i++)
         close(sockets[i]);
     int file = open(out, O_WRONLY | O_CREAT | O_APPEND, 0600);
     if (end < 0 || file < 0 || dup2(file, STDOUT_FILENO) < 0)
@@ -237,10 +238,12 @@ int main(int argc, char **argv)
 {
     int i = 1;
     while (i + 1 < argc && strncmp(argv[i], "--", 2) == 0) {
-        full = full || strcmp(argv[i], "--full") == 0;
-        if (strcmp(argv[i], "--full") != 0)
+        bool is_full = strcmp(argv[i], "--full") == 0, is_keep = strcmp(argv[i], "--keep") == 0;
+        full = full || is_full;
+        keep = keep || is_keep;
+        if (!is_full && !is_keep)
             read_option(argv[i], argv[i + 1]);
-        i += strcmp(argv[i], "--full") == 0 ? 1 : 2;
+        i += is_full || is_keep ? 1 : 2;
     }
     if (i >= argc || (notify == NULL) != (out == NULL) || (full && hold == NULL))
         fail("usage: manager [OPTION...] PROGRAM [ARGUMENT...]");
