@@ -303,8 +303,8 @@ static void open_listeners(struct server *s, unsigned descriptors)
 {
     const struct options *o = &s->options;
     peers_start();
-    if (o->net.access_log && !request_log_start(descriptors))
-        fail("memory");
+    if (o->net.access_log)
+        request_log_start();
     client_start(&o->net, s->hub, s->epoll);
     accept_start(&o->net, s->epoll);
     routes_start(&o->net, s->hub, s->keeper);

@@ -47,7 +47,8 @@ uint64_t log_dropped(void);
 
 /* Writes `text` in quotes into `out`, then a NUL. Visible ASCII and spaces are copied; quotes,
  * backslashes and all other bytes become \xHH. Cuts the text to fit into `size`, which is at least
- * 3. Returns `out`. */
+ * 3; LOG_QUOTED_BYTES has room for every text of up to `n` bytes. Returns `out`. */
+#define LOG_QUOTED_BYTES(n) (4 * (n) + 4)
 const char *log_quote(struct span text, char *out, size_t size);
 
 /* Writes one sentence for the operator, "ssechat: ...", to standard error and exits with `code`:

@@ -16,7 +16,7 @@
 #include "hub/survey.h"
 #include "net/limits.h"
 
-enum { NAME_BYTES = 4 * 64 + 3, ID_BYTES = 44, NUMBER_BYTES = 24 }; /* of a quoted name, an id */
+enum { NAME_BYTES = LOG_QUOTED_BYTES(64), ID_BYTES = 44, NUMBER_BYTES = 24 };
 
 static void log_room(const struct room_survey *r)
 {

@@ -1,8 +1,8 @@
 /* request_log.c - gathers what the line of a request says, and writes it.
  *
  * What is gathered is in a table by descriptor, not in struct client: a server without --access-log
- * pays no byte for it, and a server with it 128 bytes a descriptor, in pages that the kernel makes
- * when they are used.
+ * pays no byte for it. With it, the table grows with the largest descriptor that was used, by 128
+ * bytes for each; the limit of descriptors can be a thousand million in a container.
  *
  * A line has nothing that could be a secret: no query (which can carry a token), no field of a
  * head, no text. The path is quoted and cut. The address is complete; the limits count the /64 of
@@ -23,7 +23,7 @@
 
 #include <stdlib.h>
 
-enum { METHOD_BYTES = 8, PATH_BYTES = 80 };
+enum { METHOD_BYTES = 8, PATH_BYTES = 80, FIRST_ENTRIES = 64 };
 
 struct entry {
     int64_t begin_us;
@@ -37,20 +37,31 @@ struct entry {
     char path[PATH_BYTES];
 };
 
-static struct entry *entries; /* by descriptor; NULL without --access-log */
+static bool on;
+static struct entry *entries; /* by descriptor */
 static unsigned count;        /* 0 without --access-log */
 
-bool request_log_start(unsigned descriptors)
+void request_log_start(void)
 {
-    entries = calloc(descriptors, sizeof *entries);
-    if (entries == NULL)
-        return false;
-    count = descriptors;
+    on = true;
     output_log();
-    return true;
 }
 
-/* Returns the entry of a descriptor; NULL without --access-log. */
+/* Makes the table large enough for a descriptor. If there is no memory, it stays as it is. */
+static void grow(unsigned fd)
+{
+    unsigned larger = count > 0 ? count : FIRST_ENTRIES;
+    while (larger <= fd)
+        larger *= 2;
+    struct entry *grown = realloc(entries, larger * sizeof *entries);
+    if (grown == NULL)
+        return;
+    memset(grown + count, 0, (larger - count) * sizeof *entries);
+    entries = grown;
+    count = larger;
+}
+
+/* Returns the entry of a descriptor; NULL without --access-log, or if there was no memory. */
 static struct entry *find(int fd)
 {
     return (unsigned)fd < count ? &entries[fd] : NULL;
@@ -58,6 +69,8 @@ static struct entry *find(int fd)
 
 void request_log_connect(int fd, const struct sockaddr *socket)
 {
+    if (on && (unsigned)fd >= count)
+        grow((unsigned)fd);
     struct entry *e = find(fd);
     if (e == NULL)
         return;
@@ -123,7 +136,7 @@ void request_log_sent(int fd, size_t bytes)
 void request_log_end(const struct client *c)
 {
     struct entry *e = find(c->fd);
-    char address[ADDRESS_TEXT_BYTES] = "-", path[PATH_BYTES * 4 + 8] = "-";
+    char address[ADDRESS_TEXT_BYTES] = "-", path[LOG_QUOTED_BYTES(PATH_BYTES)] = "-";
     if (e == NULL || (!e->has_head && e->status[0] == '\0'))
         return;
     if (e->has_address)

@@ -10,10 +10,11 @@
 
 #include "net/client.h"
 
-/* Turns the log on, for descriptors below `descriptors`. Returns false if out of memory. */
-bool request_log_start(unsigned descriptors);
+/* Turns the log on. */
+void request_log_start(void);
 
-/* Remembers the address of a new connection; that of a trusted proxy is not shown. */
+/* Remembers the address of a new connection; that of a trusted proxy is not shown. If there is no
+ * memory for it, the connection's requests have no line. */
 void request_log_connect(int fd, const struct sockaddr *socket);
 
 /* Remembers the address that a trusted proxy gives for a request. */

@@ -178,6 +178,16 @@ rooms() {
   exec {slow}>&-
 }
 
+@test "the report shows long names in full" {
+  local long
+  long=$(printf 'é%.0s' {1..31}) # 62 bytes, and 2 more
+  start_server
+  accepts "{\"room\":\"${long}é\",\"message\":\"x\"}"
+  accepts "{\"room\":\"${long}ê\",\"message\":\"x\"}"
+  report 3
+  same "$(rooms | grep -o 'xa[0-9a-f]"' | sort | tr '\n' ' ')" 'xa9" xaa" '
+}
+
 @test "the report of many rooms has a bounded length, and says how many it leaves out" {
   local i
   start_server --max-rooms 0
