@@ -121,8 +121,8 @@ static void add_hub(struct buffer *out)
     add(out, "ssechat_history_messages", "gauge", "Messages held for readers that come later.",
         s.messages);
     add(out, "ssechat_history_bytes", "gauge", "Bytes of these messages.", s.bytes);
-    add(out, "ssechat_blocked_streams", "gauge",
-        "Streams whose clients read more slowly than messages come.", s.blocked);
+    add(out, "ssechat_blocked_streams", "gauge", "Streams that wait until their clients read.",
+        s.blocked);
     add(out, "ssechat_lag_bytes", "gauge",
         "The most bytes of one room that a blocked stream has still to get.", survey_lag(hub));
 }

@@ -265,9 +265,13 @@ void log_exit(int code, const char *format, ...)
     va_start(args, format);
     print_list(sentence, sizeof sentence, format, args);
     va_end(args);
-    for (char *c = sentence; *c != '\0'; c++) /* a value in it can have line ends */
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
+    for (unsigned char *c = (unsigned char *)sentence; *c != '\0'; c++) {
+        bool is_c1 = c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0; /* in UTF-8 */
+        if (*c < ' ' || *c == 0x7f || is_c1)
             *c = '?';
+        if (is_c1)
+            c[1] = '?';
+    }
     priority[write_priority(priority, sizeof priority, LOG_ERROR)] = '\0';
     if (print_can(STDERR_FILENO, EXIT_WAIT_MS))
         print_line(STDERR_FILENO, "%sssechat: %s\n", priority, sentence);

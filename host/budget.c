@@ -13,6 +13,7 @@
 #include "host/budget.h"
 
 #include "base/print.h"
+#include "host/field.h"
 #include "net/limits.h"
 
 #include <fcntl.h>
@@ -21,8 +22,6 @@
 #include <unistd.h>
 
 enum {
-    KIB = 1024,
-    MIB = 1024 * 1024,
     AMOUNT_BYTES = 24,
     STREAM_BYTES = 5 * KIB,
     TEXT_MAX_BYTES = 4096, /* a path, and the files of the kernel that are read here */

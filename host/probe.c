@@ -75,8 +75,7 @@ static void read_url(struct target *t, const char *url)
     if (url[4] != ':')
         log_exit(EXIT_USAGE,
             "probe: %s: probe speaks no TLS, which is the proxy's part; ask the server itself, "
-            "such "
-            "as http://127.0.0.1:8080, or use `curl -f` to ask through the proxy",
+            "such as http://127.0.0.1:8080, or use `curl -f` to ask through the proxy",
             url);
     if (!read_authority(t, authority))
         log_exit(EXIT_USAGE,

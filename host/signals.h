@@ -3,7 +3,7 @@
  *      SIGTERM, SIGINT, SIGQUIT   drain; a second one ends the wait
  *      SIGHUP                     with a controlling terminal at the start: drain, because the
  *                                 terminal was closed; ignored at the start (nohup(1)): ignored;
- *                                 otherwise a reload, as systemctl(1) requests it
+ *                                 otherwise a reload (Type=notify-reload in systemd.service(5))
  *      SIGUSR1                    a report in the log
  *      SIGUSR2                    an upgrade
  *      SIGCHLD                    a child has ended, and is reaped here

@@ -61,6 +61,7 @@ static void reset_at_close(const struct client *c, enum outcome why)
 
 void connection_end(const struct client *c, enum outcome why)
 {
+    must(is_gone(why));
     ends[why - GONE_RESET]++;
     request_log_end(c);
     log_close(c, why);

@@ -67,7 +67,7 @@ const char *endpoint_parse(const char *text, struct endpoint *endpoint)
         return parse_unix(text + 5, endpoint);
     const char *colon = strrchr(text, ':');
     if (colon == NULL || !span_number(span_of(colon + 1), 65535, &port))
-        return "an address looks like 127.0.0.1:8080, [::1]:8080 or unix:/path";
+        return "an address looks like 127.0.0.1:8080, [::1]:8080, unix:/path or unix:@name";
     bool v6 = text[0] == '[' && colon > text + 1 && colon[-1] == ']';
     size_t len = (size_t)(colon - text) - (v6 ? 2 : 0);
     if (len >= sizeof host)

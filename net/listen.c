@@ -244,7 +244,7 @@ static int get_option(int fd, int option)
     return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
 }
 
-/* Returns what is wrong with an inherited socket, for the author of its unit; NULL if nothing is.
+/* Returns what is wrong with an inherited socket, for the author of its unit; NULL if it is good.
  */
 static const char *find_fault(int fd)
 {
