@@ -28,15 +28,35 @@
 #include <unistd.h>
 
 static unsigned files_closed;
+
+static enum outcome flush_file(struct client *c);
+
+/* ==== Counting =============================================================================== */
+
 static uint64_t sent_bytes; /* to all clients */
 static bool logs;           /* bytes also count for the lines of --access-log */
 
-static enum outcome flush_file(struct client *c);
-static ssize_t note_sent(const struct client *c, ssize_t sent);
-static ssize_t send_noted(const struct client *c, struct span bytes, int flags);
+static ssize_t note_sent(const struct client *c, ssize_t sent)
+{
+    if (logs && sent > 0)
+        request_log_sent(c->fd, (size_t)sent);
+    return sent;
+}
 
-/* Reads the result of a send. If the kernel is short of memory, the socket counts as full, because
- * the shortage may pass and the client can stay. */
+uint64_t output_sent_bytes(void)
+{
+    return sent_bytes;
+}
+
+void output_log(void)
+{
+    logs = true;
+}
+
+/* ==== Sending ================================================================================ */
+
+/* Counts what a send has sent, and returns it. If the kernel is short of memory, the socket counts
+ * as full, because the shortage may pass and the client can stay. */
 static ssize_t accepted(ssize_t sent)
 {
     if (sent < 0)
@@ -49,6 +69,13 @@ static ssize_t accepted(ssize_t sent)
 static ssize_t send_bytes(const struct client *c, struct span bytes, int flags)
 {
     return accepted(send(c->fd, bytes.at, bytes.len, flags | MSG_NOSIGNAL));
+}
+
+/* Is not inlined, because each delivery would then save a register for it: five instructions. */
+__attribute__((noinline)) static ssize_t send_noted(
+    const struct client *c, struct span bytes, int flags)
+{
+    return note_sent(c, send_bytes(c, bytes, flags));
 }
 
 ssize_t output_send(struct client *c, struct span bytes, int flags)
@@ -253,31 +280,6 @@ enum outcome output_file(struct client *c, struct span head, int file, uint64_t 
 unsigned output_files_closed(void)
 {
     return files_closed;
-}
-
-uint64_t output_sent_bytes(void)
-{
-    return sent_bytes;
-}
-
-/* Passes the result of a send on. */
-static ssize_t note_sent(const struct client *c, ssize_t sent)
-{
-    if (logs && sent > 0)
-        request_log_sent(c->fd, (size_t)sent);
-    return sent;
-}
-
-/* Is not inlined, because each delivery would then save a register for it: five instructions. */
-__attribute__((noinline)) static ssize_t send_noted(
-    const struct client *c, struct span bytes, int flags)
-{
-    return note_sent(c, send_bytes(c, bytes, flags));
-}
-
-void output_log(void)
-{
-    logs = true;
 }
 
 /* ==== Before a body ========================================================================== */
