@@ -396,12 +396,12 @@ ask_metrics() {
 
 @test "closes: streams that the ring has overrun" {
   local slow i
-  metrics_server --history 16K
+  metrics_server --history 128K
   exec {slow}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'GET /events HTTP/1.1\r\nHost: h\r\n\r\n' >&"$slow"
   becomes ssechat_streams 1
-  for i in {1..400}; do
-    accepts "{\"data\":\"$i $(times 7000 x)\"}"
+  for i in {1..100}; do
+    accepts "{\"data\":\"$i $(times 60000 x)\"}"
     [ "$(closed overrun)" = 0 ] || break
   done
   becomes 'ssechat_closes_total{reason="overrun"}' 1
@@ -421,7 +421,7 @@ ask_metrics() {
   between "$(closed descriptors)" 1 200
   local PORT=${METRICS##*:}
   connect 'GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n'
-  sleep 0.2 # so that the request has begun
+  scrape >page # the server has read the half request before this
   kill "$SERVER_PID"
   eventually 'grep -q "^info: drain " "$SERVER_LOG"'
   printf '\r\n' >&"$CONNECTION"
@@ -434,21 +434,21 @@ with_few() {
 }
 
 @test "closes: clients that read nothing until their time is over, or their token expires" {
-  local i token
+  local token
   (umask 077 && printf 0123456789abcdef0123456789abcdef >key)
   mkdir site
   head -c 20000000 /dev/zero >site/file
   metrics_server --www site --key key --history 8M
   token=$("$SSECHAT" token --key key --rooms '*' --publish)
+  printf '{"event":"x","data":"%s"}' "$(times 60000 x)" >body
+  curl -sS -m 60 -o answers -H "Authorization: Bearer $token" -H 'Content-Type: application/json' -d @body "$URL/messages?[1-80]"
   connect 'GET /file HTTP/1.1\r\nHost: h\r\n\r\n'
-  connect "GET /events?access_token=$("$SSECHAT" token --key key --rooms '*' --ttl 10) HTTP/1.1\r\nHost: h\r\n\r\n"
-  for i in {1..60}; do
-    accepts "{\"event\":\"x\",\"data\":\"$(times 60000 x)\"}" -H "Authorization: Bearer $token"
-    [ "$(value ssechat_blocked_streams)" = 0 ] || break
-  done
+  # The history is more than the sockets take, so that the stream is blocked long before its token expires.
+  connect "GET /events?history=80&access_token=$("$SSECHAT" token --key key --rooms '*' --ttl 10) HTTP/1.1\r\nHost: h\r\n\r\n"
+  becomes ssechat_blocked_streams 1
   same "$(value ssechat_blocked_streams) $(closed token) $(closed stalled)" '1 0 0'
   becomes 'ssechat_closes_total{reason="token"}' 1
-  becomes 'ssechat_closes_total{reason="stalled"}' 1
+  is_sanitized || becomes 'ssechat_closes_total{reason="stalled"}' 1 # after half a minute: one build waits for it
 }
 
 # ---- Lag, the journal, the log ------------------------------------------------------------------
@@ -511,7 +511,7 @@ with_few() {
   same "$(value ssechat_journal_bytes)" "$(stat -c %s "$JOURNAL")"
 }
 
-@test "lines of the log that nobody reads are counted" {
+@test "lines of the log that are not read are counted" {
   local pipe
   mkfifo pipe
   exec {pipe}<>pipe
@@ -637,7 +637,7 @@ with_few() {
   between "$(cost)" 1 1999
 }
 
-@test "a monitor that reads nothing, or never ends its request, delays no one" {
+@test "a monitor that reads nothing, or never ends its request, delays no other client" {
   local i
   metrics_server
   listen stream ''
