@@ -156,6 +156,7 @@ address=127.0.0.1 method=HEAD path="/rooms" status=200'
   local etag
   mkdir site
   head -c 3000000 /dev/zero >site/big
+  truncate -s 100000000 site/huge # far more than the sockets take
   start_server --access-log --www site
   curl -s -i "$URL/big" >answer
   last_is "address=127.0.0.1 method=GET path=\"/big\" status=200 bytes=$(wc -c <answer)"
@@ -165,9 +166,9 @@ address=127.0.0.1 method=HEAD path="/rooms" status=200'
   etag=$(sed -n 's/^ETag: \(.*\)\r/\1/p' answer)
   curl -s -i -H "If-None-Match: $etag" "$URL/big" >answer
   last_is "address=127.0.0.1 method=GET path=\"/big\" status=304 bytes=$(wc -c <answer)"
-  run curl -s -m 1 --limit-rate 1000 -o /dev/null "$URL/big"
+  run curl -s -i -m 1 --limit-rate 1000 -o answer "$URL/huge"
   await_lines 4
-  between "$(lines | sed -n '4s/.*status=200 bytes=//p')" 1 3001000
+  between "$(lines | sed -n '4s/.*"\/huge" status=200 bytes=//p')" "$(wc -c <answer)" 50000000
 }
 
 @test "100 Continue counts, too" {
@@ -204,8 +205,8 @@ address=127.0.0.1 method=HEAD path="/rooms" status=200'
 @test "without --trust-proxy the address is the connection's, whatever the client sends" {
   start_server --access-log
   ask /healthz -H 'X-Forwarded-For: 192.0.2.1'
-  last_is "$(lines | sed -n '/^address=127.0.0.1 method=GET path="\/healthz" status=200/p')"
   await_lines 1
+  contains "$(lines)" 'address=127.0.0.1 method=GET path="/healthz" status=200 bytes='
 }
 
 @test "the clients of a unix socket have no address, unless their proxy names them" {
