@@ -14,12 +14,8 @@ load lib/journal
 
 # ---- The page ----
 
-# Sets DEB to the package, which is built once.
 setup_file() {
-  local source=$BATS_FILE_TMPDIR/source
-  copy_source "$source"
-  DEB=$source/$(make_deb "$source")
-  [ -s "$DEB" ]
+  shared_deb
   export DEB
 }
 

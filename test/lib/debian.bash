@@ -68,3 +68,20 @@ copy_source() { # FOLDER
 make_deb() { # FOLDER [VARIABLE=VALUE...]
   env -u MAKEFLAGS -u MAKELEVEL -u CC -u CFLAGS make -s -C "$1" deb "${@:2}"
 }
+
+# Sets DEB_SOURCE to a copy of the source, and DEB to the package that was built in it. Suites that run
+# together (test/run) share it.
+shared_deb() {
+  local folder=${TEST_RUN:-$BATS_FILE_TMPDIR}/deb lock
+  mkdir -p "$folder"
+  exec {lock}>"$folder/lock"
+  flock "$lock"
+  DEB_SOURCE=$folder/source
+  if [ ! -s "$folder/name" ]; then
+    rm -rf "$DEB_SOURCE"
+    copy_source "$DEB_SOURCE" && make_deb "$DEB_SOURCE" >"$folder/name.new" {lock}>&- && mv "$folder/name"{.new,} || return
+  fi
+  exec {lock}>&-
+  DEB=$DEB_SOURCE/$(<"$folder/name")
+  [ -s "$DEB" ]
+}
