@@ -83,7 +83,7 @@ named_defaults() { # reads the part
     "$("$SSECHAT" --help | sed -n '1,/^$/s/^\(usage:\| *\) *\(ssechat.*\)/\2/p')"
 }
 
-@test "messages, files and signals that the manual names exist in the program" {
+@test "messages and signals that the manual names exist in the program" {
   local words name
   while IFS= read -r words; do
     words=${words//\\(dq/\"} words=${words%% ...*} words=${words%%=*}
@@ -99,6 +99,62 @@ named_defaults() { # reads the part
       return 1
     }
   done
+}
+
+@test "files that the manual names are installed, named by a unit, or made by the program; no other file is made" {
+  local name
+  run -0 env -u MAKEFLAGS -u MAKELEVEL make -s -C "$ROOT" -o ssechat DESTDIR="$PWD/root" PREFIX=/usr install
+  {
+    find root -printf '/%P/\n'
+    sed -E -e 's,%S,/var/lib,g' -e 's,^#?(LoadCredential=key|EnvironmentFile)[:=]-?(.*),\2/,' \
+      -e 's,^RuntimeDirectory=(.*),/run/\1/,' -e 's,.*=(/var/lib/[^ ;]*),\1/,' "$ROOT"/dist/*.service
+  } >places
+  # Suffixes are the last argument of a format or a call: "%s.damaged-%08x", path_with(…, ".lock").
+  grep -ohE '(path_with\(.*, "|"%s)(\.[a-z]+|~)|\? "[a-z]+" : "[a-z]+";' "$ROOT"/store/{aside,claim,compact}.c "$ROOT/net/listen.c" |
+    sed -nE -e 's/.*"(%s)?([.~][a-z]*)$/\2/p' -e 's/^\? "([a-z]+)" : "([a-z]+)";/.\1\n.\2/p' | sort -u >suffixes
+  for name in $(section ssechat FILES | sed -nE '/^\.It /{s/\.It //;s/(Ar|Ns) ([A-Z]+ )*//g;s/Pa|,//gp}'); do
+    case $name in
+    /*) grep -qF "${name%/}/" places ;;
+    [.~]*)
+      grep -qxF -- "${name%-}" suffixes && sed -i "\\|^${name%-}\$|d" suffixes
+      ;;
+    esac || {
+      printf 'nothing makes the file %s\n' "$name" >&2
+      return 1
+    }
+  done
+  same "$(<suffixes)" ''
+}
+
+@test "the manual's exit statuses are those of the program" {
+  same "$(section ssechat 'EXIT STATUS' | sed -n 's/^\.It //p' | xargs)" '0 1 2'
+  start_server --journal journal
+  accepts '{"message":"kept"}'
+  run -0 "$SSECHAT" probe "$URL"
+  run -1 "$SSECHAT" --listen "127.0.0.1:$PORT"
+  stop_server # a signal, and 0
+  run -1 "$SSECHAT" probe "$URL"
+  run -0 "$SSECHAT" journal check journal
+  sed -i 's/kept/KEPT/' journal
+  run -1 "$SSECHAT" journal check journal
+  run -2 "$SSECHAT" --nothing
+  run -2 "$SSECHAT" --max-rooms x
+}
+
+@test "the manual's examples run" {
+  # Those with systemctl and journalctl are in docs/begin.md, whose commands begin.bats runs. What the
+  # others print does not matter, but a stream must begin.
+  section ssechat EXAMPLES | sed 's/\\e$/\\/' | awk '
+    /^\.Bd -literal/ { fence = "```console\n"; block = begin = 1; next }
+    /^\.Ed/ { if (!fence) print "```"; block = 0 }
+    !block || /^(systemctl|journalctl) / { next }
+    { printf "%s", fence; fence = "" }
+    begin { command = $0; printf "$ " }
+    { print; begin = !/\\$/ }
+    begin && command !~ /^ssechat --/ { print command ~ /^curl -N/ ? "retry: 1" : "…" }' |
+    sed 's,/var/lib/ssechat/,,; s,^\$ ssechat ,$ ./ssechat ,' >examples.md
+  run -0 "$ROOT/test/commands" "$PWD/examples.md"
+  contains "$output" ' commands'
 }
 
 @test "the pages name the version of the program, and the folder of the examples" {
