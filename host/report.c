@@ -5,7 +5,8 @@
  *      room name="news" streams=4 blocked=0 messages=100 bytes=21000 newest=... lag=0
  *
  * The totals come first, because a full pipe drops the last lines. The report is made at once, in
- * the turn in which the signal arrives: a few dozen writes, each about as long as one send. */
+ * the turn in which the signal arrives: at most a few hundred writes, each about as long as one
+ * send. */
 
 #include "host/report.h"
 

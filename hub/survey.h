@@ -28,8 +28,9 @@ struct survey survey_hub(const struct hub *hub);
  * blocked streams. */
 uint64_t survey_lag(const struct hub *hub);
 
-/* The most rooms that are looked at in detail: a few thousand lines of a log help no reader. */
-enum { SURVEY_ROOMS = 50 };
+/* The most rooms that are looked at in detail: more than --max-rooms allows by default. Thousands
+ * of lines would help no reader of a log, and fill its pipe. */
+enum { SURVEY_ROOMS = 300 };
 
 struct room_survey {
     struct span name;

@@ -191,17 +191,17 @@ rooms() {
 @test "the report of many rooms has a bounded length, and says how many it leaves out" {
   local i
   start_server --max-rooms 0
-  for i in {1..80}; do
+  for i in {1..400}; do
     printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' \
       $((26 + ${#i})) "{\"room\":\"r$i\",\"message\":\"x\"}"
   done >posts
   printf 'GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >>posts
-  same "$(timeout 60 bash -c 'exec 4<>/dev/tcp/127.0.0.1/"$1"; cat posts >&4; cat <&4' - "$PORT" | grep -c '^HTTP/1.1 201')" 80
-  listen stream room=r80
-  report 51
-  contains "$(<"$SERVER_LOG")" ' rooms=80 rooms_left_out=30 messages=80 '
-  same "$(rooms | wc -l)" 50
-  contains "$(rooms | head -n 1)" 'name="r80" streams=1 '
+  same "$(timeout 60 bash -c 'exec 4<>/dev/tcp/127.0.0.1/"$1"; cat posts >&4; cat <&4' - "$PORT" | grep -c '^HTTP/1.1 201')" 400
+  listen stream room=r400
+  report 301
+  contains "$(<"$SERVER_LOG")" ' rooms=400 rooms_left_out=100 messages=400 '
+  same "$(rooms | wc -l)" 300
+  contains "$(rooms | head -n 1)" 'name="r400" streams=1 '
 }
 
 # ---- The others ----
