@@ -15,10 +15,8 @@ load lib/debian
 load lib/box
 
 setup_file() {
-  local source=$BATS_FILE_TMPDIR/source
   [ "$(id -u)" = 0 ] || skip 'only root can boot a container'
-  copy_source "$source"
-  DEB=$source/$(make_deb "$source")
+  shared_deb
   mkdir "$BATS_FILE_TMPDIR/box"
   debian_system "$BATS_FILE_TMPDIR/box" '' systemd-sysv,curl
   cp "$DEB" "$BATS_FILE_TMPDIR/box/root/ssechat.deb"
@@ -260,12 +258,19 @@ END
   in_box systemctl restart ssechat
 }
 
+# Checks that a proxy's user can connect to a socket, and another user cannot.
+is_for_www_data() { # PATH
+  local connect=(curl -sS -m 30 --unix-socket "$1" http://localhost/healthz)
+  same "$(in_box setpriv --reuid www-data --regid www-data --clear-groups "${connect[@]}")" '{"status":"ok"}'
+  run -7 in_box setpriv --reuid nobody --regid nogroup --clear-groups "${connect[@]}"
+}
+
 @test "a unix socket of the server, for the group of a proxy" {
   in_box groupadd -f www-data
   drop_in ssechat.service proxy <<<$'[Service]\nGroup=www-data\nEnvironment=SSECHAT_LISTEN=unix:/run/ssechat/chat.sock?mode=0660'
   in_box systemctl restart ssechat
   same "$(in_box stat -c '%A %G' /run/ssechat/chat.sock)" 'srw-rw---- www-data'
-  same "$(in_curl --unix-socket /run/ssechat/chat.sock http://localhost/healthz)" '{"status":"ok"}'
+  is_for_www_data /run/ssechat/chat.sock
   remove_drop_in ssechat.service
   in_box systemctl restart ssechat
 }
@@ -279,7 +284,7 @@ END
   same "$(in_box stat -c '%A %G' /run/ssechat.sock)" 'srw-rw---- www-data'
   same "$(held)" first
   same "$(property ActiveState)" active
-  same "$(in_curl --unix-socket /run/ssechat.sock http://localhost/healthz)" '{"status":"ok"}'
+  is_for_www_data /run/ssechat.sock
   before=$(property MainPID)
   # Not one of the requests during the restart is refused.
   in_box systemctl --no-block restart ssechat
@@ -345,9 +350,13 @@ END
   same "$(held http://127.0.0.1:8081)" one
 }
 
-@test "removal stops the server and keeps messages and settings; a purge leaves only the backup" {
+@test "removal stops all servers and keeps messages and settings; a purge leaves only the backup" {
+  same "$(held http://127.0.0.1:8082)" two
   run -0 in_box dpkg -r ssechat
-  run ! in_curl http://127.0.0.1:8080/healthz
+  for port in 8080 8081 8082; do
+    run -7 in_curl "http://127.0.0.1:$port/healthz"
+  done
+  same "$(in_box systemctl list-units --no-legend --state=active 'ssechat*')" ''
   [ -s "${BOX:?}/var/lib/private/ssechat/chat.journal" ]
   [ -s "${BOX:?}/etc/default/ssechat" ]
   run -0 in_box dpkg -P ssechat
