@@ -124,7 +124,7 @@ END
 
 # Runs a suite on another server: suite SERVER SUITE [bats options].
 suite() {
-  SSECHAT=$1 UNIT=$UNIT TOOLS=$TOOLS LONG='' CI='' timeout 900 \
+  SSECHAT=$1 UNIT=$UNIT TOOLS=$TOOLS LONG='' CI='' timeout 300 \
     bats --tap "${@:3}" "$ROOT/test/$2" </dev/null 3>&-
 }
 
