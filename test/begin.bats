@@ -4,7 +4,7 @@
 # as root: test/begin/run changes what the machine is, for itself.
 # shellcheck disable=SC2016,SC2153,SC2154
 #
-# seconds: 70
+# seconds: 60
 # build: plain
 
 bats_require_minimum_version 1.5.0
