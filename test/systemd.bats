@@ -129,7 +129,7 @@ STOPPING=1|STATUS=draining: 0 connections'
 @test "READY=1 comes when the journal is loaded and the listener is open" {
   local i
   journal_server --history 1M
-  for i in {1..100}; do
+  for i in {1..30}; do
     bulk 50000
     same "$STATUS" 201
   done
@@ -392,7 +392,9 @@ announced() {
 
 @test "in a drain, a connection that waits at a socket of the manager costs the server no turns" {
   local first next turns
-  activated 1 --notify "$PWD/notify" --out told --keep --listen 4 -- --drain 2
+  # The server ends while strace looks, which its search for leaks cannot bear.
+  ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+    activated 1 --notify "$PWD/notify" --out told --keep --listen 4 -- --drain 2
   exec {first}<>"/dev/tcp/127.0.0.1/$PORT"
   printf 'GET /healthz HTTP/1.1\r\nHost: a\r\n' >&"$first"
   ask /healthz # the server has read the half request before this
