@@ -131,7 +131,7 @@ suite() {
 # Prints the names of all calls in the tables.
 names() {
   eventually '! pgrep -f "^strace -D.*$PWD/traces/" >/dev/null'
-  cat traces/* | awk '$1 ~ /^[0-9.]+$/ && $NF != "total" { print $NF }' | sort -u
+  cat traces/* | awk '$1 ~ /^[0-9.]+$/ && $NF ~ /^[a-z_0-9]+$/ && $NF != "total" { print $NF }' | sort -u
 }
 
 # Checks that the calls in the tables are in the lists of both units, and that there are tables of as
