@@ -37,20 +37,28 @@ debian_unpack() {
   rm -r "$apt"
 }
 
+# Makes a minimal Debian: debian_bootstrap TAR RELEASE PACKAGES. The mounts of debootstrap are private,
+# so that one that is interrupted leaves none.
+debian_bootstrap() {
+  local mirror
+  mirror=$(debian_mirror) || return
+  rm -rf "$1.root"
+  unshare --mount debootstrap --variant=minbase ${3:+"--include=$3"} "$2" "$1.root" "$mirror" >"$1.log" || return
+  tar -C "$1.root" --numeric-owner -cf "$1.part" . && mv "$1.part" "$1" || return
+  rm -rf "$1.root"
+}
+
 # Unpacks a minimal Debian into FOLDER: debian_system FOLDER [RELEASE [PACKAGE,PACKAGE...]]. It is made
-# once, and kept in build/debian.
+# once, and kept in build/debian; suites that run at the same time wait for each other.
 debian_system() {
-  local kept mirror release=${2:-} packages=${3:-}
+  local kept release=${2:-} packages=${3:-}
   [ -n "$release" ] || release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
   kept=$(realpath "${BASH_SOURCE[0]%/*}/../..")/build/debian/$release${packages:+-${packages//,/-}}.tar
-  if [ ! -e "$kept" ]; then
-    mirror=$(debian_mirror) || return
-    mkdir -p "${kept%/*}"
-    rm -rf "$kept.root"
-    debootstrap --variant=minbase ${packages:+"--include=$packages"} "$release" "$kept.root" "$mirror" >"$kept.log" || return
-    tar -C "$kept.root" --numeric-owner -cf "$kept.part" . && mv "$kept.part" "$kept" || return
-    rm -rf "$kept.root"
-  fi
+  mkdir -p "${kept%/*}"
+  (
+    flock 8
+    [ -e "$kept" ] || debian_bootstrap "$kept" "$release" "$packages"
+  ) 8>"$kept.lock" || return
   tar -C "$1" --numeric-owner -xf "$kept"
 }
 
