@@ -156,7 +156,7 @@ with_storage() { # buildah|podman ARGUMENTS...
       umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
     fi
     program=$1
-    exec "$program" --storage-driver vfs --root "$PWD/storage" --runroot "$PWD/run" "${@:2}"
+    exec "$program" --storage-driver vfs --root "$PWD/storage" --runroot "$RUN" "${@:2}"
   ' bash "$@" 3>&- 2>errors || {
     cat errors
     return 1
@@ -165,6 +165,7 @@ with_storage() { # buildah|podman ARGUMENTS...
 
 teardown() {
   [ ! -d storage ] || with_storage podman rm -f -t 0 chat || true
+  [ -z "${RUN:-}" ] || rm -rf "$RUN"
   stop_all
 }
 
@@ -175,6 +176,8 @@ teardown() {
   same "$(sed -n 's/^FROM \([^ ]*\) AS build$/\1/p' "$ROOT/dist/Dockerfile")" debian:12
   mkdir debian
   debian_system debian bookworm # 12
+  export RUN
+  RUN=$(mktemp -d /tmp/run.XXXXXX) # podman accepts only a short name
   base=$(with_storage buildah from scratch)
   with_storage buildah add -q "$base" debian /
   with_storage buildah commit -q --rm "$base" docker.io/library/debian:12
