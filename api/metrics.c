@@ -1,6 +1,6 @@
 /* metrics.c - formats the metrics as text (Prometheus exposition format 0.0.4).
  *
- *      # HELP ssechat_streams Streams and long polls that are open now.
+ *      # HELP ssechat_streams Streams and long polls that are open.
  *      # TYPE ssechat_streams gauge
  *      ssechat_streams 1234
  *

@@ -1,4 +1,4 @@
-/* survey.h - the hub in numbers, for monitoring and for a person who looks into the server. */
+/* survey.h - statistics of the hub, for the metrics and for the report in the log. */
 
 #ifndef SURVEY_H
 #define SURVEY_H

@@ -277,7 +277,7 @@ try-restart ssechat@*.service"
   same "$(calls)" "stop ssechat.socket ssechat-backup.timer ssechat@*.service
 stop ssechat.service"
 
-  # An administrator who has disabled the service keeps it so.
+  # A service that was disabled stays disabled after an upgrade.
   install_deb "$NEXT"
   sed -i 's/echo enabled/echo disabled; exit 1/' "$SYSTEM/usr/bin/systemctl"
   sed -i 's/^esac/*is-active*) exit 3 ;;\n&/' "$SYSTEM/usr/bin/systemctl"
