@@ -48,7 +48,8 @@ COMPILE   = $(FLAGS) $(DEPFLAGS)
 # then make another binary of the same source.
 SOURCES := $(sort $(filter-out test/%,$(wildcard *.c */*.c)))
 OBJECTS := $(SOURCES:%.c=$B/%.o) $B/www/www.o
-PAGE    := $(patsubst %,build/%.gz,$(filter-out www/www.S,$(wildcard www/*)))
+WWW     := $(sort $(filter-out www/www.S,$(wildcard www/*)))
+PAGE    := $(WWW:%=build/%.gz) build/www/list
 UNITS   := $(basename $(notdir $(wildcard test/unit/*.c)))
 TOOLS   := $(filter-out disk faults,$(basename $(notdir $(wildcard test/tools/*.c)))) havoc
 
@@ -76,6 +77,11 @@ $B/www/www.o: www/www.S $(PAGE) $B/flags
 build/www/%.gz: www/%
 	@mkdir -p $(@D)
 	gzip -9nc $< > $@
+
+# Changes only if a file is added or removed.
+build/www/list: FORCE
+	@mkdir -p $(@D)
+	@printf 'page %s\n' $(WWW:www/%=%) | cmp -s - $@ || printf 'page %s\n' $(WWW:www/%=%) > $@
 
 # Drivers of the modules that do no I/O, and the benchmark of the hub, which uses no sockets.
 $B/unit/%: test/unit/%.c $B/libssechat.a $B/flags

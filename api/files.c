@@ -29,13 +29,12 @@
 
 /* ==== The page in the binary ================================================================= */
 
-/* The beginning and the end of each file in the binary, from www/www.S. */
-#define PAGE(name) extern const char page_##name[], page_##name##_end[];
-PAGE(index)
-PAGE(style)
-PAGE(chat)
-PAGE(icon)
-#undef PAGE
+/* The paths of the page's files, where each file ends, and their bytes: see www/www.S. */
+extern const char page_paths[], page_bytes[];
+extern const uint32_t page_ends[];
+
+static struct page_file *files; /* in the order of page_paths; never freed */
+static size_t count;
 
 /* Makes an entity tag with FNV-1a, a hash function that takes a few lines of code. The same bytes
  * give the same tag in every process, so that a browser's copy stays valid across restarts. The
@@ -48,12 +47,28 @@ static void tag(struct span bytes, const char *form, char *etag, size_t size)
     print_into(etag, size, "\"%016llx%s\"", (unsigned long long)hash, form);
 }
 
-/* Fills in the gzip form and both tags when a file is first requested. The two forms need different
- * strong tags, because their bytes differ (RFC 9110 8.8.3.3); a cache that mixed them up would send
- * gzip to a client that cannot read it. */
-static void read_page(struct page_file *file, const char *begin, const char *end)
+/* Lists the files, but does not read them: until the first request for a file, its bytes need not
+ * be in memory. */
+bool files_start(void)
 {
-    file->gzip = (struct span) { begin, (size_t)(end - begin) };
+    const char *path = page_paths;
+    for (; *path != '\0'; path += strlen(path) + 1)
+        count++;
+    files = calloc(count, sizeof *files);
+    path = page_paths;
+    for (size_t i = 0; files != NULL && i < count; i++, path += strlen(path) + 1) {
+        uint32_t begin = i > 0 ? page_ends[i - 1] : 0;
+        files[i].path = span_of(path);
+        files[i].gzip = (struct span) { page_bytes + begin, page_ends[i] - begin };
+    }
+    return files != NULL;
+}
+
+/* Makes both tags when a file is first requested. The two forms need different strong tags, because
+ * their bytes differ (RFC 9110 8.8.3.3); a cache that mixed them up would send gzip to a client
+ * that cannot read it. */
+static void make_tags(struct page_file *file)
+{
     tag(file->gzip, "", file->etag, sizeof file->etag);
     tag(file->gzip, "-gz", file->gzip_etag, sizeof file->gzip_etag);
 }
@@ -70,27 +85,20 @@ static void unpack(struct page_file *file)
     file->plain = (struct span) { plain, size };
 }
 
-/* Searches linearly, because there are only four files. */
+/* Searches linearly, because there are only some twenty files. Browsers ask for /favicon.ico, also
+ * for documents that name another icon or none. */
 const struct page_file *files_find(struct span path, bool plain)
 {
-    static const struct {
-        const char *path, *other_path, *type, *begin, *end;
-    } pages[] = {
-        { "/", "/index.html", "text/html; charset=utf-8", page_index, page_index_end },
-        { "/style.css", "/style.css", "text/css; charset=utf-8", page_style, page_style_end },
-        { "/chat.js", "/chat.js", "text/javascript; charset=utf-8", page_chat, page_chat_end },
-        { "/icon.svg", "/favicon.ico", "image/svg+xml", page_icon, page_icon_end },
-    };
-    enum { COUNT = sizeof pages / sizeof pages[0] };
-    static struct page_file files[COUNT];
-    for (size_t i = 0; i < COUNT; i++) {
+    if (span_equal(path, SPAN("/")))
+        path = SPAN("/index.html");
+    else if (span_equal(path, SPAN("/favicon.ico")))
+        path = SPAN("/icon.svg");
+    for (size_t i = 0; i < count; i++) {
         struct page_file *file = &files[i];
-        if (!span_equal(span_of(pages[i].path), path) &&
-            !span_equal(span_of(pages[i].other_path), path))
+        if (!span_equal(path, file->path))
             continue;
-        if (file->type == NULL)
-            read_page(file, pages[i].begin, pages[i].end);
-        file->type = pages[i].type;
+        if (file->etag[0] == '\0')
+            make_tags(file);
         if (plain && file->plain.at == NULL)
             unpack(file);
         return file;

@@ -9,10 +9,13 @@
 
 /* One file of the page in the binary. The plain and the gzip form have different entity tags. */
 struct page_file {
-    const char *type;
+    struct span path; /* "/index.html" */
     struct span plain, gzip;
     char etag[24], gzip_etag[24];
 };
+
+/* Call this once, before files_find. Returns false if out of memory. */
+bool files_start(void);
 
 /* Returns the page's file at `path` ("/" is the index), or NULL if there is none. If `plain` is
  * set, unpacks the plain form first; its `at` stays NULL if out of memory. The result stays valid

@@ -27,8 +27,11 @@ static int www = -1; /* the folder of --www, opened once; -1: the page in the bi
 
 void page_start(const char *folder)
 {
-    if (folder == NULL)
+    if (folder == NULL) {
+        if (!files_start())
+            log_exit(EXIT_SYSTEM, "out of memory while listing the page's files");
         return;
+    }
     www = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (www < 0)
         log_exit(EXIT_SYSTEM, "--www %s: %s", folder, strerror(errno));
@@ -93,7 +96,7 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
     struct buffer *out = begin_file(c, 200, gzip ? file->gzip_etag : file->etag, fields);
     if (out == NULL)
         return;
-    buffer_printf(out, "Content-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", file->type,
+    buffer_printf(out, "Content-Type: %s\r\n%sContent-Length: %zu\r\n\r\n", files_type(file->path),
         gzip ? "Content-Encoding: gzip\r\n" : "", body.len);
     answer_send(c, answer_is_head(c) ? (struct span) { NULL, 0 } : body);
 }

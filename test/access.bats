@@ -225,7 +225,7 @@ until_ms() {
 
 @test "the page, /healthz and OPTIONS need no token, and a wrong method or path is reported even without one" {
   start_server --key key --cors https://a.example
-  for path in / /index.html /chat.js /style.css /icon.svg /healthz; do
+  for path in / /index.html /style.css /icon.svg /healthz; do
     ask "$path"
     same "$path $STATUS $(field WWW-Authenticate)" "$path 200 "
     ask "$path" -I

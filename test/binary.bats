@@ -3,7 +3,7 @@
 # clean copy of the tree, as a user's first `make` does, and inspects it with readelf. No build may
 # print anything, so a warning is a failure.
 #
-# seconds: 40
+# seconds: 50
 # build: plain
 # shellcheck disable=SC2030,SC2031
 
@@ -114,6 +114,31 @@ starts() {
   build CC=clang CFLAGS='-O1 -Werror'
   find . -name '*.o' ! -name www.o -newer mark >after
   diff before after
+}
+
+# Prints what a server answers at PATH: the status, or with 200 the body.
+answer_of() { # PATH
+  ./ssechat --listen 127.0.0.1:0 >log 2>&1 3>&- &
+  local server=$! status
+  until grep -q '^listening on ' log; do sleep 0.05; done
+  status=$(curl -s -m 10 -o body -w '%{http_code}' "$(sed -n 's/^listening on //p' log)$1")
+  kill "$server"
+  wait "$server"
+  if [ "$status" = 200 ]; then cat body; else echo "$status"; fi
+}
+
+@test "a file that is put into www/ is in the binary, and one that is removed is not" {
+  printf 'body {}' >www/2.more-files.css
+  build
+  [ "$(answer_of /2.more-files.css)" = 'body {}' ]
+  [ "$(answer_of /style.css)" = "$(<www/style.css)" ]
+  printf 'p {}' >www/2.more-files.css
+  build
+  [ "$(answer_of /2.more-files.css)" = 'p {}' ]
+  rm www/2.more-files.css
+  build CC=clang
+  [ "$(answer_of /2.more-files.css)" = 404 ]
+  [ "$(answer_of /style.css)" = "$(<www/style.css)" ]
 }
 
 @test "the user's flags come after the Makefile's own and replace its defaults" {

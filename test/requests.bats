@@ -19,7 +19,7 @@ statuses() {
   local path get unsaid
   start_server
   accepts '{"message":"x"}'
-  for path in / /index.html /style.css /chat.js /messages '/messages?limit=1' /rooms /healthz /nothing '/messages?limit=x'; do
+  for path in / /index.html /style.css /messages '/messages?limit=1' /rooms /healthz /nothing '/messages?limit=x'; do
     unsaid='^Date'
     case $path in /messages | /messages*limit=1 | /rooms) unsaid='^Date\|^Content-Length' ;; esac
     ask "$path"

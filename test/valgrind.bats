@@ -114,7 +114,7 @@ finds_nothing() {
 @test "valgrind finds nothing in the built-in page, a unix socket and refused options" {
   start_server --listen "unix:$PWD/socket" --listen 127.0.0.1:0 --room a --room b
   ask / -H 'Accept-Encoding: gzip'
-  ask /chat.js -H "If-None-Match: $(field ETag)"
+  ask /style.css -H "If-None-Match: $(field ETag)"
   ask /healthz --unix-socket socket
   ask '/events?room=c'
   same "$STATUS" 403

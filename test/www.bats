@@ -9,38 +9,55 @@ load lib/helper
 
 # ---- The page in the binary ----
 
-PAGES='/ /index.html /style.css /chat.js /icon.svg'
+# Prints the paths of the page: every file of www/ but the one that puts them into the binary.
+page_files() {
+  local file
+  echo /
+  for file in "$ROOT"/www/*; do
+    [[ $file == *.S ]] || echo "/${file##*/}"
+  done
+}
 
-@test "the page's files have their media types" {
+@test "every file of www/ is served, with its media type" {
   local path type
   start_server
-  while read -r path type; do
+  for path in $(page_files); do
+    case $path in
+      / | *.html) type='text/html; charset=utf-8' ;;
+      *.css) type='text/css; charset=utf-8' ;;
+      *.js) type='text/javascript; charset=utf-8' ;;
+      *.svg) type='image/svg+xml' ;;
+    esac
     ask "$path"
     same "$STATUS $path $(field Content-Type)" "200 $path $type"
     same "$(field Content-Length)" "$(wc -c <answer.body)"
-  done <<'END'
-/ text/html; charset=utf-8
-/index.html text/html; charset=utf-8
-/style.css text/css; charset=utf-8
-/chat.js text/javascript; charset=utf-8
-/icon.svg image/svg+xml
-END
+    [ "$path" = / ] || cmp answer.body "$ROOT/www$path"
+  done
+  ask /
+  cmp answer.body "$ROOT/www/index.html"
+  ask /favicon.ico
+  same "$(field Content-Type)" 'image/svg+xml'
+  cmp answer.body "$ROOT/www/icon.svg"
+  ask /www.S
+  is_problem 404
 }
 
-@test "the files that the page refers to exist" {
+@test "the files that the page and its scripts refer to exist" {
   local path
   start_server
-  ask /
   while read -r path; do
-    ask "/${path#/}"
+    ask "/${path#./}"
     same "$path $STATUS" "$path 200"
-  done < <(grep -oE '(src|href)="[^"#:]+"' <<<"$BODY" | cut -d '"' -f 2)
+  done < <(
+    grep -oE '(src|href)="[^"#:]+"' "$ROOT/www/index.html" | cut -d '"' -f 2
+    grep -hoE "(from|import) *\(?'[^']+'" "$ROOT"/www/*.js | cut -d "'" -f 2
+  )
 }
 
 @test "the page's files have the fields for caching and security" {
   local path
   start_server
-  for path in $PAGES; do
+  for path in $(page_files); do
     ask "$path"
     same "$(field Cache-Control)" no-cache
     same "$(field X-Content-Type-Options)" nosniff
@@ -57,7 +74,7 @@ END
 @test "the gzip form of a file unpacks to the same bytes and has its own ETag" {
   local path tag
   start_server
-  for path in $PAGES; do
+  for path in $(page_files); do
     ask "$path"
     cp answer.body plain
     tag=$(field ETag)
@@ -94,29 +111,29 @@ END
 @test "If-None-Match gets 304 without a body if it has the ETag of the requested form" {
   local plain zipped value
   start_server
-  ask /chat.js
+  ask /style.css
   plain=$(field ETag)
-  ask /chat.js -H 'Accept-Encoding: gzip'
+  ask /style.css -H 'Accept-Encoding: gzip'
   zipped=$(field ETag)
   for value in "$plain" "W/$plain" "\"x\", $plain" '*'; do
-    ask /chat.js -H "If-None-Match: $value"
+    ask /style.css -H "If-None-Match: $value"
     same "$STATUS$BODY" 304
     same "$(field ETag)" "$plain"
     contains "$(field Vary)" Accept-Encoding
     same "$(field Cache-Control)" no-cache
   done
-  ask /chat.js -H "If-None-Match: $zipped" -H 'Accept-Encoding: gzip'
+  ask /style.css -H "If-None-Match: $zipped" -H 'Accept-Encoding: gzip'
   same "$STATUS $(field ETag)" "304 $zipped"
-  ask /chat.js -H "If-None-Match: $zipped"
+  ask /style.css -H "If-None-Match: $zipped"
   same "$STATUS" 200
-  ask /chat.js -H "If-None-Match: $plain" -H 'Accept-Encoding: gzip'
+  ask /style.css -H "If-None-Match: $plain" -H 'Accept-Encoding: gzip'
   same "$STATUS" 200
-  ask /chat.js -H 'If-None-Match: "x"'
+  ask /style.css -H 'If-None-Match: "x"'
   same "$STATUS" 200
-  ask /chat.js -I -H "If-None-Match: $plain"
+  ask /style.css -I -H "If-None-Match: $plain"
   same "$STATUS" 304
   # The connection continues after a 304.
-  same "$(raw "GET /chat.js HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" | tail -n 1)" \
+  same "$(raw "GET /style.css HTTP/1.1\r\nHost: h\r\nIf-None-Match: *\r\n\r\nGET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" | tail -n 1)" \
     '{"status":"ok"}'
 }
 
@@ -571,8 +588,8 @@ END
 @test "the page in the binary is always sent complete" {
   local complete
   start_server
-  ask /chat.js
+  ask /style.css
   complete="200 $(field Content-Length) $(field ETag)"
-  ask /chat.js -r 0-1
+  ask /style.css -r 0-1
   same "$STATUS $(field Content-Length) $(field ETag)$(field Accept-Ranges)" "$complete"
 }

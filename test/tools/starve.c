@@ -354,7 +354,7 @@ static void ask_for_pages(void)
 {
     ask_for_metrics();
     gets("/", 200);
-    is(exchange("GET /chat.js HTTP/1.1\r\nAccept-Encoding: gzip\r\n" END), 200, "a script");
+    is(exchange("GET /style.css HTTP/1.1\r\nAccept-Encoding: gzip\r\n" END), 200, "gzip");
     is(exchange("HEAD /style.css HTTP/1.1\r\n" END), 200, "HEAD");
     is(exchange("GET /style.css HTTP/1.1\r\nIf-None-Match: *\r\n" END), 304, "a style");
     is(exchange("OPTIONS /messages HTTP/1.1\r\nOrigin: https://a.example\r\n"

@@ -43,7 +43,7 @@ static const char *const targets[] = {
     "/",
     "/index.html",
     "/style.css",
-    "/chat.js",
+    "/favicon.ico",
     "/icon.svg",
     "/nothing",
     "/folder/file.txt",
