@@ -79,11 +79,13 @@ static struct buffer *begin_file(struct client *c, int status, const char *etag,
 }
 
 /* Answers with a file of the chat page. The Content-Security-Policy allows only the page's own
- * files: even if a message got into the page as markup, a script in it would not run.
- * frame-ancestors keeps other sites from showing the page in a frame, where they could steal
- * clicks. Cross-Origin-Opener-Policy takes the handle of the page's window away from a site that
- * opened it, which could otherwise change the address while the user reads. The body stays valid,
- * in the binary or in files.c, so it is sent without a copy. */
+ * files: even if a message got into the page as markup, a script in it would not run. With trusted
+ * types, a string cannot even become markup or a script's address: the browser throws, except for
+ * the one policy `worker`, with which the page names its shared worker. frame-ancestors keeps other
+ * sites from showing the page in a frame, where they could steal clicks.
+ * Cross-Origin-Opener-Policy takes the handle of the page's window away from a site that opened it,
+ * which could otherwise change the address while the user reads. The body stays valid, in the
+ * binary or in files.c, so it is sent without a copy. */
 static void answer_page_file(struct client *c, const struct page_file *file, bool gzip)
 {
     struct span body = gzip ? file->gzip : file->plain;
@@ -92,7 +94,8 @@ static void answer_page_file(struct client *c, const struct page_file *file, boo
                          "Cross-Origin-Opener-Policy: same-origin\r\n"
                          "Content-Security-Policy: default-src 'none'; script-src 'self'; "
                          "style-src 'self'; img-src 'self'; connect-src 'self'; "
-                         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'\r\n";
+                         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+                         "require-trusted-types-for 'script'; trusted-types worker\r\n";
     struct buffer *out = begin_file(c, 200, gzip ? file->gzip_etag : file->etag, fields);
     if (out == NULL)
         return;

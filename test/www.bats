@@ -64,9 +64,9 @@ page_files() {
     same "$(field Referrer-Policy)" no-referrer
     same "$(field Cross-Origin-Opener-Policy)" same-origin
     contains "$(field Vary)" Accept-Encoding
-    contains "$(field Content-Security-Policy)" "default-src 'none'"
-    contains "$(field Content-Security-Policy)" "frame-ancestors 'none'"
-    lacks "$(field Content-Security-Policy)" unsafe
+    same "$(field Content-Security-Policy)" "default-src 'none'; script-src 'self'; style-src 'self';$(
+    ) img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none';$(
+    ) require-trusted-types-for 'script'; trusted-types worker"
     [[ $(field ETag) =~ ^\"[^\"]+\"$ ]]
   done
 }
