@@ -68,16 +68,19 @@ static struct buffer *begin_stream(struct client *c)
 /* Answers a request for a stream when the server has no place for one. The status is still 200: an
  * EventSource that gets an error status gives up and never reconnects ("Processing model" in the
  * HTML Standard), so a short overload would cost the page its stream for good. When a 200 ends, the
- * EventSource waits for the time in `retry:` and comes back. The event `busy` gives the reason to
- * pages that want to show it. The client has joined no room and does not count as a stream. */
+ * EventSource waits for the time in `retry:` and comes back. The event `busy` gives the reason and
+ * the time to pages that want to show them. The client has joined no room and does not count as a
+ * stream. */
 static void busy(struct client *c, const char *reason)
 {
     bool chunked = !exchange_request(c)->http10;
     exchange_set_closing(c);
     struct buffer *out = begin_stream(c);
-    frame_retry(out, random_spread(BUSY_RETRY_MS, BUSY_SPREAD_MS), chunked);
+    uint64_t retry_ms = random_spread(BUSY_RETRY_MS, BUSY_SPREAD_MS);
+    frame_retry(out, retry_ms, chunked);
     size_t frame = frame_begin(out, chunked);
-    buffer_printf(out, "event: busy\ndata: {\"reason\":\"%s\"}\n", reason);
+    buffer_printf(out, "event: busy\ndata: {\"reason\":\"%s\",\"retry\":%llu}\n", reason,
+        (unsigned long long)retry_ms);
     frame_end(out, frame, chunked);
     if (chunked)
         buffer_add(out, SPAN("0\r\n\r\n"));
@@ -87,8 +90,10 @@ static void busy(struct client *c, const char *reason)
 /* Writes `ready`, with the id `newest`, and the presence of each room. With that id even a client
  * that is cut off before its first message can resume. `heartbeat` is the number of seconds of
  * silence after which a heartbeat comes (0: never): a client that hears nothing for much longer can
- * consider its connection dead. */
-static void add_ready(struct buffer *out, struct stream *stream, struct id newest)
+ * consider its connection dead. `retry` is the number of the line `retry:`, which an EventSource
+ * keeps to itself: a page that tells its user when it comes back has to reconnect by itself. */
+static void add_ready(
+    struct buffer *out, struct stream *stream, struct id newest, uint64_t retry_ms)
 {
     size_t frame = frame_begin(out, stream->chunked);
     buffer_add(out, SPAN("id: "));
@@ -97,8 +102,8 @@ static void add_ready(struct buffer *out, struct stream *stream, struct id newes
     stream_add_online(stream, out);
     buffer_add(out, SPAN("],\"time\":\""));
     time_add(out, clock_unix_ms());
-    buffer_printf(
-        out, "\",\"heartbeat\":%llu}\n", (unsigned long long)(settings->heartbeat_ms / 1000));
+    buffer_printf(out, "\",\"heartbeat\":%llu,\"retry\":%llu}\n",
+        (unsigned long long)(settings->heartbeat_ms / 1000), (unsigned long long)retry_ms);
     frame_end(out, frame, stream->chunked);
     stream_add_presence(stream, out);
 }
@@ -160,12 +165,13 @@ static void begin(struct client *c, const struct parameters *p, const struct sta
 {
     struct stream *stream = exchange_reader(c);
     struct buffer *out = begin_stream(c);
-    frame_retry(out, random_spread(settings->retry_ms, settings->retry_ms / 2), stream->chunked);
+    uint64_t retry_ms = random_spread(settings->retry_ms, settings->retry_ms / 2);
+    frame_retry(out, retry_ms, stream->chunked);
     enum gap gap;
     bool replay = stream_seek(hub, stream, start, out, &gap);
     replays[gap] += start->since == SINCE_ID || start->since == SINCE_UNKNOWN;
     size_t hold = out->len;
-    add_ready(out, stream, history_newest(hub, start, p->rooms, p->room_count));
+    add_ready(out, stream, history_newest(hub, start, p->rooms, p->room_count), retry_ms);
     answer_stream(c, replay ? hold : out->len);
 }
 

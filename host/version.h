@@ -3,6 +3,6 @@
 #ifndef VERSION_H
 #define VERSION_H
 
-#define SSECHAT_VERSION "0.2.0"
+#define SSECHAT_VERSION "0.3.0"
 
 #endif

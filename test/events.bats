@@ -102,14 +102,15 @@ said() {
   [ "$(tr ' ' '\n' <<<"$values" | sort -u | wc -l)" -gt 3 ]
 }
 
-@test "ready carries the newest id, the rooms, the time and the heartbeat" {
+@test "ready carries the newest id, the rooms, the time, the heartbeat and the retry time" {
   start_server --heartbeat 7
   say lobby hello
   listen stream 'room=lobby,garden'
-  same "$(events_of stream ready '.data | keys_unsorted')" '["rooms","time","heartbeat"]'
+  same "$(events_of stream ready '.data | keys_unsorted')" '["rooms","time","heartbeat","retry"]'
   same "$(events_of stream ready .data.rooms)" \
     '[{"room":"lobby","online":1},{"room":"garden","online":1}]'
   same "$(events_of stream ready .data.heartbeat)" 7
+  same "$(events_of stream ready .data.retry)" "$(events stream | jq 'select(.retry).retry')"
   same "$(events_of stream ready '.data.time | test("^\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z$")')" true
   same "$(events_of stream ready .id)" "\"$ID\""
 }
@@ -621,8 +622,10 @@ is_busy() {
   printf '%s\n' "$BODY" >busy
   printf '\n' >>busy
   same "$(names busy)" 'retry busy'
-  same "$(events_of busy busy .data)" "{\"reason\":\"$1\"}"
-  between "$(events busy | jq 'select(.retry).retry')" 10000 30000
+  local retry
+  retry=$(events busy | jq 'select(.retry).retry')
+  between "$retry" 10000 30000
+  same "$(events_of busy busy .data)" "{\"reason\":\"$1\",\"retry\":$retry}"
 }
 
 # Prints the blocks of a stream that have no data. Some libraries make an empty message of such a

@@ -19,8 +19,10 @@ is_busy() {
   same "$STATUS $(field Content-Type)" '200 text/event-stream; charset=utf-8'
   printf '%s\n\n' "$BODY" >busy
   same "$(names busy)" 'retry busy'
-  same "$(events_of busy busy .data)" "{\"reason\":\"$1\"}"
-  between "$(events busy | jq 'select(.retry).retry')" 10000 30000
+  local retry
+  retry=$(events busy | jq 'select(.retry).retry')
+  between "$retry" 10000 30000
+  same "$(events_of busy busy .data)" "{\"reason\":\"$1\",\"retry\":$retry}"
 }
 
 # Checks that the last answer is a 429 that says when to try again.
