@@ -61,7 +61,7 @@ online() {
 # Checks that the last answer is a stream that was refused, because its address has too many.
 is_busy() {
   contains "$STATUS $(field Content-Type)" '200 text/event-stream'
-  contains "$BODY" 'data: {"reason":"address"}'
+  contains "$BODY" 'data: {"reason":"address",'
 }
 
 # Prints the texts of the messages in a file, in order.
@@ -596,7 +596,7 @@ reconnects() {
   # Caddy's answer is empty. The others say when to come back, in an event that the server knows.
   open_stream away ''
   await_end "$CLIENT_PID"
-  [ "$1" = caddy ] || same "$(names away) $(jq -r .data.reason <<<"$(events_of away busy)")" 'retry busy starting'
+  [ "$1" = caddy ] || same "$(names away) $(jq -r '.data | "\(.reason) \(.retry)"' <<<"$(events_of away busy)")" 'retry busy starting 3000'
   start_again --journal "$PWD/journal" --retry 100
   eventually 'post "{\"message\":\"two\"}" -H "Idempotency-Key: two"; [[ $STATUS = 20[01] ]]'
   wait_until 'texts.length > 1'
