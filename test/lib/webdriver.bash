@@ -147,6 +147,64 @@ type_text() {
   webdriver POST "/element/$element/value" "$(jq -n --arg text "$2" '{text: $text}')" >/dev/null
 }
 
+# ---- Elements, by role and name, as assistive technology finds them ----
+
+# Prints the browser's number of the visible element with this role and name. NAME can be empty.
+named() { # ROLE NAME
+  local root
+  root=$(devtools DOM.getDocument '{"depth": 0}' | jq .root.nodeId) || return
+  devtools Accessibility.queryAXTree "$(jq -nc --argjson root "$root" --arg role "$1" --arg name "$2" \
+    '{nodeId: $root, role: $role} + if $name == "" then {} else {accessibleName: $name} end')" |
+    jq -er 'first(.nodes[] | select(.ignored | not) | .backendDOMNodeId)'
+}
+
+wait_for_named() { # ROLE NAME
+  eventually "named $(printf '%q %q' "$1" "$2")" || {
+    printf 'there is no %s named %s\n' "$1" "$2" >&2
+    return 1
+  }
+}
+
+# Clicks the element with this role and name.
+click_named() { # ROLE NAME
+  local object
+  wait_for_named "$1" "$2" || return
+  object=$(devtools DOM.resolveNode "{\"backendNodeId\": $(named "$1" "$2")}" | jq -c .object.objectId) || return
+  devtools Runtime.callFunctionOn "{\"objectId\": $object, \"functionDeclaration\": \"function () { this.click(); }\"}" \
+    >/dev/null
+}
+
+# Prints the role and the name of the element that has the focus, such as "textbox Message".
+focused() {
+  devtools Accessibility.getFullAXTree '{}' | jq -r '[.nodes[]
+      | select(any(.properties[]?; .name == "focused" and .value.value))][-1]
+    | .role.value + " " + (.name.value // "")'
+}
+
+# ---- The keyboard ----
+
+# The names of keys, and the code points that WebDriver has for them.
+WEBDRIVER_KEYS='{"Backspace": "\ue003", "Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Control": "\ue009",
+  "Alt": "\ue00a", "Escape": "\ue00c", "Space": " ", "PageUp": "\ue00e", "PageDown": "\ue00f", "End": "\ue010",
+  "Home": "\ue011", "Left": "\ue012", "Up": "\ue013", "Right": "\ue014", "Down": "\ue015", "Delete": "\ue017"}'
+
+# Presses keys, whatever has the focus: press Tab Shift+Tab Enter 'a text'. Types what is no key.
+press() {
+  press_often 1 "$@"
+}
+
+# Presses the keys COUNT times. After each key, the page has time to draw.
+press_often() { # COUNT KEYS...
+  webdriver POST /actions "$(jq -nc --argjson count "$1" --argjson names "$WEBDRIVER_KEYS" '
+    def strike: map({type: "keyDown", value: .}) + (reverse | map({type: "keyUp", value: .}));
+    def strokes: split("+") as $chord
+      | if ($chord | length > 0 and all(in($names))) then [$chord | map($names[.]) | strike]
+        elif ($chord | length > 1 and (.[:-1] | all(in($names)))) then [$chord | map($names[.] // .) | strike]
+        else split("") | map([.] | strike) end;
+    {actions: [{type: "key", id: "keyboard", actions: [range($count) as $i | $ARGS.positional[] | strokes[]
+      | . + [{type: "pause", duration: 40}]] | add}]}' --args -- "${@:2}")" >/dev/null
+}
+
 # ---- Scripts ----
 
 # Runs the body of a JavaScript function in the page; further arguments are the function's
