@@ -222,6 +222,10 @@ fuzz: $(PAGE)
 	        build/fuzz/corpus-$$unit $$seeds || exit 1; \
 	done
 
+# Makes pictures of the chat page in its states, in build/screenshots.
+screenshots: ssechat
+	bats -f '^screenshots' test/page_look.bats
+
 # Kills the server 500 times while clients publish and read.
 torture: ssechat build/tools/torture
 	build/tools/torture --server ./ssechat --rounds 500 --seconds 1800
@@ -258,6 +262,10 @@ bench-boxes: ssechat build/bench/load build/tools/crowd
 
 bench-scrape: ssechat build/tools/crowd
 	test/bench/scrape
+
+# SERVER=PATH names another build of the server, whose page is measured.
+bench-page: ssechat build/tools/crowd
+	test/bench/page $(SERVER)
 
 # ==== Checks of the source =======================================================================
 
@@ -371,6 +379,7 @@ help:
 	@echo 'make format       formats the C files with clang-format'
 	@echo 'make coverage     reports which lines the suite runs'
 	@echo 'make fuzz         runs libFuzzer on the parsers, FUZZ_SECONDS=60 each'
+	@echo 'make screenshots  makes pictures of the chat page in build/screenshots'
 	@echo 'make torture      kills the server 500 times while clients publish and read'
 	@echo 'make bench        compares ssechat with a bare epoll loop and other servers: test/bench/RESULTS.md'
 	@echo '                  bench-hub: no sockets; bench-instructions: callgrind'
@@ -378,12 +387,13 @@ help:
 	@echo '                  bench-slow: what waits for a slow disk; SERVER=build/disk/ssechat'
 	@echo '                  bench-scrape: what a scrape of the metrics costs'
 	@echo '                  bench-boxes: memory on small machines, and the times of starts: docs/machines.md'
+	@echo '                  bench-page: what a burst of messages costs the page, in a browser; first message'
 	@echo '                  bench-abuse: what requests cost, and what others notice of hostile clients'
 
 FORCE:
 .PHONY: all units tools debug valgrind small tests tests-debug test quick check check-debug check-cross long \
-        coverage fuzz torture bench bench-hub bench-journal bench-slow bench-abuse bench-boxes \
-        bench-instructions bench-scrape \
+        coverage fuzz torture screenshots bench bench-hub bench-journal bench-slow bench-abuse bench-boxes \
+        bench-instructions bench-page bench-scrape \
         lint format run install uninstall dist deb clean help FORCE
 .SECONDARY:
 

@@ -208,12 +208,12 @@ open_browser() {
 shows_the_page() {
   start_behind "$1"
   open_page "$URL/"
-  wait_until 'document.querySelector("#naming").open'
+  wait_until 'document.querySelector("#status").dataset.state === "connected"'
   type_text '#name' "ann$ENTER"
-  wait_until 'document.querySelector("#people .me")'
   type_text '#text' "hello$ENTER"
-  wait_until '!document.querySelector("#outbox").firstElementChild'
-  wait_until '[...document.querySelectorAll("#log .bubble")].some((b) => b.textContent === "hello")'
+  wait_until '!document.querySelector("#pending").firstElementChild'
+  wait_until '[...document.querySelectorAll("#rows .text")].some((text) => text.textContent === "hello")'
+  wait_until 'document.querySelector("#people .person")?.textContent.includes("ann")'
   same "$(script 'return performance.getEntriesByType("navigation")[0].nextHopProtocol')" h2
   # Twelve streams besides the page's, and a POST among them.
   script 'window.texts = [];

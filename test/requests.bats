@@ -228,7 +228,7 @@ END
 200 /%72%6F%6fms
 200 /%6dessages?limit=1
 200 /h%65althz
-200 /chat%2Ejs
+200 /style%2Ecss
 404 /%2Frooms
 404 /rooms%2F
 404 /room%2573
