@@ -64,19 +64,6 @@ static struct http_part part_of(struct span s, const char *bytes)
 
 /* ---- Fields and lists in fields -------------------------------------------------------------- */
 
-bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
-    unsigned *cursor, struct span *value)
-{
-    unsigned i = *cursor;
-    while (i < r->field_count && r->fields[i].name != name)
-        i++;
-    *cursor = i + 1;
-    if (i >= r->field_count)
-        return false;
-    *value = http_span(r->fields[i].value, bytes);
-    return true;
-}
-
 struct span http_find(const struct http_request *r, enum http_field name, const char *bytes)
 {
     unsigned i = 0;

@@ -140,8 +140,18 @@ static inline bool http_has(const struct http_request *r, enum http_field name)
 }
 
 /* Gets the next field `name`; `*cursor` starts at 0. Returns false at the end. */
-bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
-    unsigned *cursor, struct span *value);
+static inline bool http_next(const struct http_request *r, enum http_field name, const char *bytes,
+    unsigned *cursor, struct span *value)
+{
+    unsigned i = *cursor;
+    while (i < r->field_count && r->fields[i].name != name)
+        i++;
+    *cursor = i + 1;
+    if (i >= r->field_count)
+        return false;
+    *value = http_span(r->fields[i].value, bytes);
+    return true;
+}
 
 /* Returns the value of the first field `name`, or a span with `at` NULL if the request has none.
  * The parser has refused any request that repeats a field that is not a list (RFC 9110 5.3). */

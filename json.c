@@ -227,7 +227,9 @@ static bool name_is(struct span raw, struct span name)
 /* Reads a number, which stays text (RFC 8259 6). The next step checks what follows it. */
 static const char *take_number(struct span *rest)
 {
-    scan_take(rest, '-');
+    if (!scan_take(rest, '-') && (rest->len == 0 || !scan_is_digit(rest->at[0])))
+        return "a value is missing; a value begins with a double quote, a digit, a minus, "
+               "[, {, true, false or null";
     if (scan_take(rest, '0')) {
         if (rest->len > 0 && scan_is_digit(rest->at[0]))
             return "a number has a leading zero; remove it";
@@ -254,30 +256,11 @@ static const char *take_word(struct span *rest, struct span word)
     return NULL;
 }
 
-/* Returns the type of a checked value, which its first byte determines. */
-static enum json_type type_of(char first)
-{
-    switch (first) {
-    case '{':
-        return JSON_OBJECT;
-    case '[':
-        return JSON_ARRAY;
-    case '"':
-        return JSON_STRING;
-    case 't':
-    case 'f':
-        return JSON_BOOLEAN;
-    case 'n':
-        return JSON_NULL;
-    }
-    return JSON_NUMBER;
-}
-
 /* Notes the end of a value, at any level. At level 1 it can be the value of a wanted field. */
-static const char *end_value(struct walk *w)
+static inline const char *end_value(struct walk *w, enum json_type type)
 {
     if (w->depth == 1 && w->wanted != NULL) {
-        w->wanted->type = type_of(w->value[0]);
+        w->wanted->type = type;
         w->wanted->raw = (struct span) { w->value, (size_t)(w->rest.at - w->value) };
     }
     w->expected = w->depth > 0 ? EXPECT_NEXT : EXPECT_END;
@@ -300,42 +283,39 @@ static const char *open_bracket(struct walk *w, bool object)
  * is itself a value, which ends here. */
 static const char *close_bracket(struct walk *w)
 {
+    enum json_type type = (w->objects & 1) != 0 ? JSON_OBJECT : JSON_ARRAY;
     scan_skip(&w->rest, 1);
     w->depth--;
     w->objects >>= 1;
-    return end_value(w);
+    return end_value(w, type);
 }
 
 /* Reads a scalar, or enters an object or array. */
 static const char *step_value(struct walk *w)
 {
     const char *problem;
+    const char first = w->rest.at[0];
+    enum json_type type = JSON_STRING;
     if (w->depth == 1)
         w->value = w->rest.at;
-    switch (w->rest.at[0]) {
-    case '{':
-        return open_bracket(w, true);
-    case '[':
-        return open_bracket(w, false);
-    case '"':
+    if (first == '"') {
         problem = take_string(&w->rest);
-        break;
-    case 't':
+    } else if (first == '{' || first == '[') {
+        return open_bracket(w, first == '{');
+    } else if (first == 't') {
+        type = JSON_BOOLEAN;
         problem = take_word(&w->rest, SPAN("true"));
-        break;
-    case 'f':
+    } else if (first == 'f') {
+        type = JSON_BOOLEAN;
         problem = take_word(&w->rest, SPAN("false"));
-        break;
-    case 'n':
+    } else if (first == 'n') {
+        type = JSON_NULL;
         problem = take_word(&w->rest, SPAN("null"));
-        break;
-    default:
-        if (w->rest.at[0] != '-' && !scan_is_digit(w->rest.at[0]))
-            return "a value is missing; a value begins with a double quote, a digit, a minus, "
-                   "[, {, true, false or null";
+    } else {
+        type = JSON_NUMBER;
         problem = take_number(&w->rest);
     }
-    return problem != NULL ? problem : end_value(w);
+    return problem != NULL ? problem : end_value(w, type);
 }
 
 /* Compares a member's name with the wanted names. The search is linear, because a caller wants only

@@ -85,7 +85,7 @@ enum field { FIELD_MESSAGE, FIELD_DATA, FIELD_EVENT, FIELD_ROOM, FIELD_NAME, FIE
 
 /* Decodes a string in place. `null` means the same as an absent field: `at` is NULL for both, but
  * not for an empty string. Returns NULL or an error message; so do read_json and check_message. */
-static const char *read_text(struct json_field *field, struct span *text)
+static inline const char *read_text(struct json_field *field, struct span *text)
 {
     *text = (struct span) { NULL, 0 };
     if (field->type == JSON_ABSENT || field->type == JSON_NULL)

@@ -102,7 +102,7 @@ void date_http(uint64_t seconds, char out[DATE_HTTP_BYTES + 1])
 
 /* Writes ".000Z". Clamps the milliseconds too: date_of clamps only the seconds, so the last second
  * would otherwise repeat its milliseconds forever. */
-static void put_milliseconds(char *out, uint64_t ms)
+static inline void put_milliseconds(char *out, uint64_t ms)
 {
     unsigned rest = ms > last_second * 1000 + 999 ? 999 : (unsigned)(ms % 1000);
     *out++ = '.';

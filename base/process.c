@@ -29,7 +29,7 @@ static void read_memory(struct process *p)
     for (int i = 0; i < 2 && span_split(&rest, ' ', &piece); i++)
         if (!span_number(piece, UINT64_MAX, &pages[i]))
             return;
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t page = (uint64_t)getpagesize();
     p->virtual = pages[0] * page;
     p->resident = pages[1] * page;
 }

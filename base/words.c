@@ -35,7 +35,7 @@ static bool is_text_char(char c)
 /* Returns whether every byte of a word is a text character (SWAR, as in bytes.c). Without its
  * highest bit a byte cannot carry into the next one, so each addition sets that bit exactly in the
  * bytes that are not `\t`, not DEL, or not below ' '. Bytes from 0x80 on are text anyway. */
-static bool is_text_word(uint64_t word)
+static inline bool is_text_word(uint64_t word)
 {
     const uint64_t ones = 0x0101010101010101, highs = ones << 7;
     uint64_t low = word & ~highs;

@@ -150,9 +150,11 @@ static int read_status(struct span answer)
 static struct span read_detail(char *answer)
 {
     struct json_field detail = { .name = SPAN("detail") };
-    char *body = strstr(answer, "\r\n\r\n");
-    if (body == NULL || json_find(span_of(body + 4), &detail, 1) != NULL ||
-        detail.type != JSON_STRING)
+    struct span body = span_of(answer), line;
+    while (span_split(&body, '\n', &line) && line.len > 1) {
+        /* The head, up to the line that is empty but for its CR. */
+    }
+    if (body.at == NULL || json_find(body, &detail, 1) != NULL || detail.type != JSON_STRING)
         return SPAN("");
     char *text = span_bytes(detail.raw);
     return (struct span) { text, json_decode(detail.raw, text) };

@@ -19,6 +19,7 @@
 #include "hub/history.h"
 
 #include "base/print.h"
+#include "base/sort.h"
 #include "hub/room.h"
 #include "json.h"
 
@@ -208,14 +209,14 @@ bool history_page(const struct hub *hub, const struct page_query *q, struct buff
 
 /* ==== The rooms ============================================================================== */
 
-/* Orders rooms by the bytes of their names, as presence does, whatever the locale. */
-static int compare_rooms(const void *a, const void *b)
+/* For sort_pointers: orders rooms by the bytes of their names, as presence does, whatever the
+ * locale. */
+static bool is_before(const void *a, const void *b)
 {
-    const struct room *left = *(const struct room *const *)a;
-    const struct room *right = *(const struct room *const *)b;
+    const struct room *left = a, *right = b;
     size_t len = left->name_len < right->name_len ? left->name_len : right->name_len;
     int order = memcmp(left->name, right->name, len);
-    return order != 0 ? order : left->name_len - right->name_len;
+    return order != 0 ? order < 0 : left->name_len < right->name_len;
 }
 
 /* What the list of rooms is made for: the reader, and the rooms found so far. */
@@ -252,7 +253,7 @@ static bool find_rooms(const struct hub *hub, struct listing *l)
     }
     if (more)
         l->count = used;
-    qsort(l->rooms, l->count, sizeof *l->rooms, compare_rooms);
+    sort_pointers(l->rooms, l->count, is_before);
     return more;
 }
 

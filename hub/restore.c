@@ -10,6 +10,7 @@
 
 #include "hub/restore.h"
 
+#include "base/sort.h"
 #include "hub/room.h"
 
 #include <stdlib.h>
@@ -100,12 +101,10 @@ static uint64_t newest_ms(const struct room *room)
     return ring_empty(ring) ? 0 : ring_entry(ring, ring->next - 1)->time_ms;
 }
 
-/* For qsort(3): orders rooms by their newest message, oldest first; empty rooms come first. */
-static int compare_age(const void *a, const void *b)
+/* For sort_pointers: orders rooms by their newest message, oldest first; empty rooms come first. */
+static bool is_older(const void *a, const void *b)
 {
-    uint64_t left = newest_ms(*(const struct room *const *)a);
-    uint64_t right = newest_ms(*(const struct room *const *)b);
-    return (left > right) - (left < right);
+    return newest_ms(a) < newest_ms(b);
 }
 
 /* Adds an interval, or extends the last one if a start without a message separates them: no reader
@@ -200,7 +199,7 @@ bool restore_end(struct hub *hub, struct restore_excess *excess)
     hub->limit = (size_t)hub->settings->history;
     for (struct node *n = NULL; (n = table_walk(&hub->rooms, n)) != NULL;)
         rooms[i++] = CONTAINER(n, struct room, node);
-    qsort(rooms, count, sizeof *rooms, compare_age);
+    sort_pointers(rooms, count, is_older);
     now_ms = count > 0 ? newest_ms(rooms[count - 1]) : 0;
     now_ms = now_ms < hub->unix_ms ? now_ms : hub->unix_ms;
     for (i = 0; i < count && fits; i++) { /* the last `max` rooms that count stay */

@@ -104,14 +104,14 @@ static size_t with_spare(uint64_t entries)
     return (size_t)(entries + entries / 4) + ENTRIES_SPARE;
 }
 
-static bool reach_entries(struct ring *r, uint64_t needed)
+static inline bool reach_entries(struct ring *r, uint64_t needed)
 {
     return needed <= r->entry_capacity || move_entries(r, with_spare(needed));
 }
 
 /* Doubles the capacity until `needed` bytes fit. Returns false if they exceed the limit, or memory
  * is short; then the ring is unchanged. */
-static bool reach(struct ring *r, uint64_t needed)
+static inline bool reach(struct ring *r, uint64_t needed)
 {
     if (needed <= r->capacity)
         return true;

@@ -435,7 +435,7 @@ static void parse_head(struct client *c)
 
 /* Parses a body; a chunked body is decoded in place, which shrinks in->len. Returns whether the
  * request is complete. */
-static bool parse_body(struct client *c)
+static inline bool parse_body(struct client *c)
 {
     struct input *in = c->in;
     int n = http_parse_body(&in->request, in->bytes, &in->len);

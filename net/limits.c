@@ -209,7 +209,7 @@ uint64_t limits_source(const struct peer *peer)
 }
 
 /* Returns how long the allowance of an address takes to pay for a post of this many bytes. */
-static int64_t post_us(uint64_t bytes)
+static inline int64_t post_us(uint64_t bytes)
 {
     const uint64_t second_us = 1000000;
     uint64_t units = bytes / LIMITS_POST_BYTES, rest = bytes % LIMITS_POST_BYTES;

@@ -57,7 +57,7 @@ void output_log(void)
 
 /* Counts what a send has sent, and returns it. If the kernel is short of memory, the socket counts
  * as full, because the shortage may pass and the client can stay. */
-static ssize_t accepted(ssize_t sent)
+static inline ssize_t accepted(ssize_t sent)
 {
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR || errno == ENOBUFS || errno == ENOMEM ? 0 : -1;

@@ -381,16 +381,12 @@ bool record_read(struct span bytes, struct record *r)
 
 bool record_next_unused(struct span *unused, struct interval *interval)
 {
-    struct span item, after;
-    while (unused->len > 0 && span_split(unused, ',', &item)) {
-        const char *dots = memmem(item.at, item.len, "..", 2);
-        if (dots == NULL)
-            continue;
-        after = (struct span) { item.at, (size_t)(dots - item.at) };
-        if (id_parse(after, &interval->after) &&
-            id_parse(span_skip(item, after.len + 2), &interval->before))
+    struct span item, after, between; /* "AFTER..BEFORE": nothing between the points */
+    while (unused->len > 0 && span_split(unused, ',', &item))
+        if (span_split(&item, '.', &after) && span_split(&item, '.', &between) &&
+            between.len == 0 && id_parse(after, &interval->after) &&
+            id_parse(item, &interval->before))
             return true;
-    }
     return false;
 }
 

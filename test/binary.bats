@@ -68,13 +68,13 @@ starts() {
   [[ $output == *'listening on http://127.0.0.1:'* ]]
 }
 
-@test "the default binary is static and hardened, and has at most 266,000 bytes with musl" {
+@test "the default binary is static and hardened, and has at most 266,240 bytes with musl" {
   build CFLAGS='-O2 -Werror'
   is_static ssechat
   is_hardened ssechat
   starts ./ssechat
   printf '# %s bytes\n' "$(size ssechat)"
-  [ "$(size ssechat)" -le 266000 ]
+  [ "$(size ssechat)" -le 266240 ]
   # The documents name its size.
   local kib=$((($(size ssechat) + 512) / 1024)) file named
   for file in README.md docs/costs.md; do
@@ -84,14 +84,14 @@ starts() {
   done
 }
 
-@test "make small builds a binary of at most 220,000 bytes, with no memory both writable and executable" {
+@test "make small builds a binary of at most 238,000 bytes, with no memory both writable and executable" {
   build small
   [ ! -e ssechat ]
   is_static build/small/ssechat
   is_never_both build/small/ssechat
   starts build/small/ssechat
   printf '# %s bytes\n' "$(size build/small/ssechat)"
-  [ "$(size build/small/ssechat)" -le 220000 ]
+  [ "$(size build/small/ssechat)" -le 238000 ]
 }
 
 @test "a build with STATIC=-static-pie is static, hardened and position independent" {
@@ -149,4 +149,15 @@ answer_of() { # PATH
   run -0 grep -e '-o ssechat ' commands
   [[ $output == *' -O3 -fno-stack-protector '*' -L/mine -o ssechat '* ]]
   [[ $output != *' -O2 '* && $output != *' -s '* ]]
+}
+
+@test "folders that need no speed are compiled for size, if the user wants no other level than -O2" {
+  clean_make -n CC=gcc >commands
+  run -0 grep -e '-o build/host/options.o ' commands
+  [[ $output == *' -Os '* && $output != *' -O2 '* ]]
+  run -0 grep -e '-o build/hub.o ' commands
+  [[ $output == *' -O2 '* && $output != *' -Os '* ]]
+  clean_make -n CC=gcc CFLAGS='-g -O3' >commands
+  run -0 grep -e '-o build/host/options.o ' commands
+  [[ $output == *' -g -O3 '* && $output != *' -Os '* ]]
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# bytes.c, words.c, print.c, scan.h and date.c, through their driver: the code that replaces larger
-# parts of libc, such as printf and the calendar. Each function is compared with its counterpart in
-# libc.
+# bytes.c, words.c, print.c, scan.h, date.c and sort.c, through their driver: the code that replaces
+# larger parts of libc, such as printf and the calendar. Each function is compared with its
+# counterpart in libc.
 
 # shellcheck disable=SC2154
 bats_require_minimum_version 1.5.0
@@ -41,6 +41,10 @@ same_as_libc() { # MODE
 
 @test "texts are equal when memcmp and strncasecmp say so, whichever byte differs" {
   same_as_libc equal
+}
+
+@test "pointers are sorted as qsort sorts them, with few comparisons in any order" {
+  same_as_libc sort
 }
 
 @test "a field's value is text without control characters, and each class has the characters of its RFC" {

@@ -1,6 +1,6 @@
-/* bytes.c - a driver for bytes.c, words.c, print.c, scan.h and date.c. It compares them with the
- * functions of libc that they replace: memchr(3), memcmp(3), strncasecmp(3), printf(3), isdigit(3),
- * strtoull(3) and gmtime(3).
+/* bytes.c - a driver for bytes.c, words.c, print.c, scan.h, date.c and sort.c. It compares them
+ * with the functions of libc that they replace: memchr(3), memcmp(3), strncasecmp(3), printf(3),
+ * isdigit(3), strtoull(3), gmtime(3) and qsort(3).
  *
  *     bytes print      formats texts with values, in places of every size
  *     bytes format F   formats one text: a conversion that print.h does not name calls abort
@@ -9,6 +9,8 @@
  *                      and later times
  *     bytes find       finds every byte, in texts of up to 40 bytes that end where memory ends
  *     bytes equal      compares texts of up to 20 bytes that differ in one byte, in every way
+ *     bytes sort       sorts every text of up to 7 of 4 bytes, and thousands of numbers in
+ *                      several orders
  *     bytes words      looks for every byte at every place of a field's value; lists the classes
  *
  *     bytes must       fails a must(), which prints a line and calls abort
@@ -21,6 +23,7 @@
 #include "base/date.h"
 #include "base/print.h"
 #include "base/scan.h"
+#include "base/sort.h"
 #include "base/words.h"
 #include "driver.h"
 
@@ -188,6 +191,43 @@ static void compare_change(uint64_t from_ms, uint64_t ms)
 
 static const uint64_t end_of_time = 253402300800; /* the first second of the year 10000 */
 
+static size_t compared; /* how often is_less was called */
+
+static bool is_less(const void *a, const void *b)
+{
+    compared++;
+    return *(const unsigned *)a < *(const unsigned *)b;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    unsigned left = *(const unsigned *)a, right = *(const unsigned *)b;
+    return (left > right) - (left < right);
+}
+
+/* Sorts pointers to the numbers, and the numbers with qsort. Each pointer must stay in the array,
+ * so the numbers that the sorted pointers lead to are the sorted numbers. */
+static void compare_sort(const unsigned *numbers, size_t count)
+{
+    const unsigned **pointers = (const unsigned **)bytes_new(count * sizeof *pointers);
+    unsigned *sorted = (unsigned *)bytes_new(count * sizeof *sorted);
+    size_t levels = 0, i;
+    for (i = 0; i < count; i++) {
+        pointers[i] = &numbers[i];
+        sorted[i] = numbers[i];
+    }
+    while (count >> levels > 0)
+        levels++;
+    compared = 0;
+    sort_pointers(pointers, count, is_less);
+    check(compared <= 2 * count * levels, "sorting compares at most about 2 n log n times");
+    qsort(sorted, count, sizeof *sorted, compare_numbers);
+    for (i = 0; i < count; i++)
+        check(*pointers[i] == sorted[i], "sort_pointers agrees with qsort");
+    free(pointers);
+    free(sorted);
+}
+
 #ifdef FUZZ
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
@@ -207,6 +247,10 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     compare_find((const char *)data, size, (char)data[sizeof number]);
     compare_equal((const char *)data, (const char *)data + size / 2, size / 2);
     compare_text((const char *)data, size);
+    unsigned numbers[sizeof text];
+    for (size_t i = 0; i < len; i++)
+        numbers[i] = (unsigned char)text[i];
+    compare_sort(numbers, len);
     return 0;
 }
 
@@ -328,6 +372,27 @@ static void check_words(void)
     }
 }
 
+static void check_sort(void)
+{
+    enum { LETTERS = 4, SHORT = 7, LONG = 5000 };
+    static unsigned numbers[LONG];
+    for (size_t count = 0; count <= SHORT; count++)
+        for (unsigned all = 0; all < 1u << 2 * count; all++) {
+            for (size_t i = 0; i < count; i++)
+                numbers[i] = all >> 2 * i & (LETTERS - 1);
+            compare_sort(numbers, count);
+        }
+    for (unsigned step = 0; step < LONG; step += 499) /* equal, rising, several times rising */
+        for (size_t count = 100; count <= LONG; count += 700) {
+            for (size_t i = 0; i < count; i++)
+                numbers[i] = (unsigned)(i * (step + 1) % (step > 0 ? count : 1));
+            compare_sort(numbers, count);
+            for (size_t i = 0; i < count; i++)
+                numbers[i] = (unsigned)(count - i);
+            compare_sort(numbers, count);
+        }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "print") == 0)
@@ -342,6 +407,8 @@ int main(int argc, char **argv)
         check_find();
     else if (argc == 2 && strcmp(argv[1], "equal") == 0)
         check_equal();
+    else if (argc == 2 && strcmp(argv[1], "sort") == 0)
+        check_sort();
     else if (argc == 2 && strcmp(argv[1], "words") == 0)
         check_words();
     else if (argc == 2 && strcmp(argv[1], "must") == 0)
