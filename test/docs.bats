@@ -82,6 +82,10 @@ END
   wait_until 'shown.includes("It rains")'
 }
 
+@test "the reading guide lists each file of the page once" {
+  same "$(blocks text "$ROOT/docs/reading.md" | grep -o '^www/[^ ]*' | sort)" "$(cd "$ROOT" && printf '%s\n' www/* | sort)"
+}
+
 # ---- Signals ----
 
 @test "the operating manual and the manual page list the signals that the program handles" {
