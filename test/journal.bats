@@ -575,14 +575,14 @@ post_until_compacted() {
 }
 
 @test "messages that arrive during a compaction are kept" {
-  "$TOOLS/journal_probe" large "$JOURNAL" 16 broken
-  journal_server --history 32M --log-level info
+  "$TOOLS/journal_probe" large "$JOURNAL" 64 broken
+  journal_server --history 128M --log-level info
   "$TOOLS/journal_probe" posts "$PORT" "$SERVER_LOG" compacted=1
   newest >before
   local count
   count=$(grep -c 'while it compacts' "$JOURNAL")
   [ "$count" -gt 0 ]
-  restart_server --history 32M
+  restart_server --history 128M
   newest | diff before -
   same "$(grep -c 'while it compacts' "$JOURNAL")" "$count"
   lacks "$(<"$SERVER_LOG")" damaged
