@@ -406,15 +406,10 @@ TOO_LARGE='The message is too large.'
 
 # ---- Without storage ----
 
-# Runs code in each page that is opened from now on, before its own.
-before_each_page() {
-  devtools Page.addScriptToEvaluateOnNewDocument "$(jq -n --arg source "$1" '{$source}')" >/dev/null
-}
-
 @test "a browser whose storage is switched off or full still sends" {
   start_server
   browser
-  before_each_page '
+  before_loading '
     const off = { get() { throw new DOMException("off", "SecurityError"); } };
     for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, off);'
   join_chat ann
@@ -422,7 +417,7 @@ before_each_page() {
   shows one
   outbox_is_empty
   browser
-  before_each_page 'Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };'
+  before_loading 'Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };'
   join_chat ben
   say two
   shows one two

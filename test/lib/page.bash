@@ -30,11 +30,6 @@ open_chat_tab() {
   open_chat "$@"
 }
 
-# Runs a script in each page that this tab loads from now on, before the page's own.
-before_loading() {
-  devtools Page.addScriptToEvaluateOnNewDocument "$(jq -nc --arg source "$1" '{source: $source}')" >/dev/null
-}
-
 # Waits until the page is connected and shows the history of its room.
 is_loaded() {
   wait_until "$CONNECTED && document.querySelector('#log').ariaBusy === 'false'"
