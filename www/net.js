@@ -20,7 +20,7 @@ const policy = globalThis.trustedTypes?.createPolicy('worker', {
 
 export function createNet(options, handlers) {
   let { token = '', name = '', rooms = ['lobby'] } = options;
-  const { version = VERSION, refresh } = options;
+  const { refresh } = options;
   const events = new Set(options.events ?? EVENTS);
   const entries = new Map();
   let port = null;
@@ -45,7 +45,7 @@ export function createNet(options, handlers) {
   function sharedWorker() {
     try {
       const address = policy?.createScriptURL('worker.js') ?? 'worker.js';
-      const worker = new SharedWorker(address, { type: 'module', name: `ssechat ${version} ${token}` });
+      const worker = new SharedWorker(address, { type: 'module', name: `ssechat ${VERSION} ${token}` });
       worker.onerror = () => { if (worker.port === port) joinPage(); };
       return worker.port;
     } catch {

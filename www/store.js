@@ -131,7 +131,7 @@ export function createStore({ getStorage, scope, tab, now = Date.now }) {
     },
 
     takeBack(key) {
-      for (const owner of owners()) forget(key, owner);
+      for (const owner of [tab, ...owners()]) forget(key, owner);
     },
 
     adopt: (lastTab) => owners()

@@ -207,6 +207,13 @@ test('what a full storage does not take is in the memory of the tab', () => {
   assert.deepEqual(keys(JSON.parse(storage.getItem('/ ann outbox:one')).slice(1)), ['a', 'b']);
 });
 
+test('an entry can be taken back without a storage', () => {
+  const store = createStore({ getStorage: () => null, scope: '', tab: 'one' });
+  store.keep(entry('a'));
+  store.takeBack('a');
+  assert.deepEqual(store.waiting(), []);
+});
+
 test('spoilt lists count as empty', () => {
   const { one, storage } = tabs();
   for (const spoilt of ['{', '7', 'null', '{"a":1}', '"text"', '[null,7,{"key":1}]']) {
