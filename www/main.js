@@ -220,6 +220,7 @@ window.addEventListener('storage', (event) => {
   composer.changed(key, event.oldValue);
   if (key === 'name') net.setName(composer.name());
   if (key === 'hidden') log.redraw();
+  if (key === 'notifications') showNotifications();
   if (key === 'rooms') rooms.join(room);
   if (key.startsWith('read:')) conversations.readElsewhere(key.slice('read:'.length));
   drawCounts();
@@ -228,7 +229,7 @@ window.addEventListener('storage', (event) => {
 setInterval(() => {
   if (store.waiting().length) store.beat();
   for (const entry of store.adopt()) net.send(entry);
-  sending.show();
+  if (sending.last()) sending.show();
 }, BEAT_MS);
 setInterval(() => { if (!document.hidden) loadRooms(); }, ROOMS_MS);
 
