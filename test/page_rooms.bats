@@ -8,13 +8,8 @@
 
 load lib/helper
 load lib/webdriver
-load lib/page
 load lib/token
-
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  webdriver_start
-}
+load lib/page
 
 # Prints the names of the rooms that are joined, as a JSON list; the one that is shown has a *.
 joined() {
@@ -217,6 +212,20 @@ scroll_to() {
   enter_room lobby
   enter_room dev
   same "$(script 'return document.querySelectorAll("#rows .unread").length')" 0
+}
+
+@test "more unread messages than are loaded at once are counted, too" {
+  start_server
+  publish 1 130
+  browser
+  # A browser that was closed after the tenth message, and is opened again: no worker has counted.
+  open_page "$URL/icon.svg"
+  script 'localStorage["ssechat /  rooms"] = JSON.stringify(["lobby"]);
+    localStorage["ssechat /  read:lobby"] = arguments[0];' "$(curl -sf "$URL/messages?limit=130" | jq -r '.messages[9].id')" >/dev/null
+  open_page "$URL/#dev"
+  wait_until 'document.title === "(120) dev · ssechat"'
+  click_room lobby
+  wait_until 'document.title === "lobby · ssechat"'
 }
 
 # Presence comes when it changes, not when the page shows another room.

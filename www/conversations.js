@@ -99,7 +99,11 @@ export function createConversations({ api, store, isReading, shown, on }) {
 
   async function loadPage(conversation, after) {
     const { state, room } = conversation;
-    const page = await api.history(room, after ? { after, limit: MANY } : { limit: PAGE });
+    const read = store.get(`read:${room}`);
+    let page = await api.history(room, after ? { after, limit: MANY } : { limit: PAGE });
+    if (!after && read && page.more && isBefore(read, page.oldest)) {
+      page = await api.history(room, { limit: MANY });   // to count what is unread
+    }
     if (page.gap && after === conversation.newest()) {
       tell('inserted', conversation, conversation.addGap({ after, reason: 'expired' }));
     }
