@@ -24,17 +24,6 @@ resize() { # WIDTH HEIGHT
   wait_until 'innerWidth === +arguments[0]' "$1"
 }
 
-# Hides the tab, as another window in front of it does, and shows it again.
-hide() {
-  webdriver POST /window/minimize '{}' >/dev/null
-  wait_until document.hidden
-}
-
-unhide() {
-  webdriver POST /window/rect '{"width": 1200, "height": 800}' >/dev/null
-  wait_until '!document.hidden'
-}
-
 numbers() { # FROM TO
   seq "$1" "$2" | jq -Rnc '[inputs]'
 }
@@ -141,7 +130,7 @@ no_drift() {
   same "$(conversation)" "$(numbers 21 170)"
 }
 
-@test "a reader who scrolls to the top gets older messages, up to the first one" {
+@test "scrolling to the top loads older messages, up to the first one" {
   start_server
   publish 1 230
   browser

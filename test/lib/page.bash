@@ -30,6 +30,17 @@ open_chat_tab() {
   open_chat "$@"
 }
 
+# Hides all tabs of the browser, as another window in front of it does, and shows the last one again.
+hide() {
+  webdriver POST /window/minimize '{}' >/dev/null
+  wait_until document.hidden
+}
+
+unhide() {
+  webdriver POST /window/rect '{"width": 1200, "height": 800}' >/dev/null
+  wait_until '!document.hidden'
+}
+
 # Waits until the page is connected and shows the history of its room.
 is_loaded() {
   wait_until "$CONNECTED && document.querySelector('#log').ariaBusy === 'false'"
@@ -180,15 +191,23 @@ watch_page() {
       return row.querySelector(".text").textContent;
     };
     seen.stay = () => { stays = true; seen.leftEnd = 0; };
-    const afterFrame = new MessageChannel();
-    afterFrame.port2.onmessage = () => {
+    const look = () => {
       if (row) seen.drift = Math.max(seen.drift, row.isConnected ? Math.abs(topOf(row) - top) : Infinity);
       const { scrollHeight, clientHeight, scrollTop } = $("#scroller");
       if (stays && scrollHeight - clientHeight - scrollTop > 2) seen.leftEnd += 1;
     };
+    // A frame is painted when the observers of sizes have run, and this one runs after those of the page,
+    // which are older. A task after the frame could see what the next one corrects.
+    const probe = document.createElement("i");
+    probe.style.cssText = "position: fixed; visibility: hidden; height: 1px; width: 1px";
+    addEventListener("load", () => {
+      document.body.append(probe);
+      new ResizeObserver(look).observe(probe);
+      eachFrame();
+    });
     const eachFrame = () => {
       requestAnimationFrame(eachFrame);
-      afterFrame.port1.postMessage(0);
+      probe.style.width = probe.style.width === "1px" ? "2px" : "1px";
     };
     const rowsChanged = (records) => {
       seen.parts.push(idsOf());
@@ -204,7 +223,6 @@ watch_page() {
       if (!$("#rows")) return;
       observer.disconnect();
       new MutationObserver(rowsChanged).observe($("#rows"), { childList: true });
-      requestAnimationFrame(eachFrame);
     }).observe(document, { childList: true, subtree: true });
   }'
 }
