@@ -15,11 +15,6 @@ teardown() {
   stop_all
 }
 
-# Prints the fenced blocks of one kind in a document.
-blocks() { # KIND FILE
-  awk -v begin="\`\`\`$1" '/^```/ { inside = $0 == begin; next } inside' "$2"
-}
-
 # Prints the rows of the table below a heading, one per line, without its header.
 rows() { # HEADING FILE
   awk -v heading="$1" '

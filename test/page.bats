@@ -105,8 +105,8 @@ is_visible() {
   click '#rename'
   press Backspace Enter
   wait_until 'document.querySelector("#name").checkVisibility()'
-  say 'who am I?'
-  shows 'who am I?'
+  say 'without a name'
+  shows 'without a name'
   outbox_is_empty
   same "$(curl -sf "$URL/messages" | jq -r '.messages[0].name')" anonymous
 }

@@ -1,8 +1,6 @@
 #!/usr/bin/env bats
-# The audit of pages finds what makes them hard to use for people who do not see them, see them badly,
-# have no mouse, read another language or have a small screen. These tests plant faults in a small page
-# and check that the audit finds each of them, and nothing in the page without them. page_states.bats
-# audits the chat page.
+# The accessibility audit of lib/audit.js: these tests plant faults in a small page, and check that the
+# audit finds each of them, and nothing in the page without them. page_states.bats audits the chat page.
 #
 # seconds: 60
 # build: plain

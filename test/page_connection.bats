@@ -279,7 +279,7 @@ start_gate() {
   post_as bob three
   shows one two mine three
   same "$(rows)" '["one","two","gap: Some messages were missed: the server was restarted.","mine","three"]'
-  # What the page loads anew has no gap.
+  # A page that is loaded again has missed nothing since, so it shows no gap.
   reload_page
   shows mine three
   same "$(rows)" '["mine","three"]'

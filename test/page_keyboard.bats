@@ -12,11 +12,6 @@ load lib/token
 load lib/page
 load lib/views
 
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  webdriver_start
-}
-
 # Presses Tab until the focus is on the element with this role and name: tab_to ROLE NAME.
 tab_to() {
   key_to Tab "$@"

@@ -11,19 +11,8 @@ load lib/token
 load lib/page
 load lib/views
 
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
+setup_file() {
   export FONTCONFIG_FILE=$ROOT/test/lib/fonts.conf
-  webdriver_start
-}
-
-# A user with a name in a conversation, which she began before.
-talk() {
-  server_with_talk "$@"
-  join_chat ann
-  say_more ann 'One is fine.'
-  reload_page
-  is_loaded
 }
 
 # Keeps a screenshot: shot NAME [VIEW WORD...]. The caret, which blinks, is not in it.

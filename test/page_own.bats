@@ -5,34 +5,20 @@
 
 load lib/helper
 load lib/webdriver
-
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  webdriver_start
-}
-
-teardown() {
-  webdriver_stop
-  stop_all
-}
-
-# Prints the blocks of one kind in the document.
-blocks() { # KIND
-  awk -v begin="\`\`\`$1" '/^```/ { inside = $0 == begin; next } inside' "$ROOT/docs/page.md"
-}
+load lib/page
 
 # Does what the document says: copies the modules from a server with the built-in page, and serves
 # the example beside them.
 start_own_page() {
   start_server
   local commands
-  commands=$(blocks console | sed -n "s/^\\$ //p" | sed "s|http://127.0.0.1:8080|$URL|g")
+  commands=$(blocks console "$ROOT/docs/page.md" | sed -n "s/^\\$ //p" | sed "s|http://127.0.0.1:8080|$URL|g")
   contains "$commands" 'stream.js'
   (eval "$commands")
   stop_server
   cmp page/stream.js "$ROOT/www/stream.js"
   cmp page/outbox.js "$ROOT/www/outbox.js"
-  blocks html >page/index.html
+  blocks html "$ROOT/docs/page.md" >page/index.html
   start_server --www page "$@"
 }
 

@@ -40,17 +40,6 @@ slow_click() {
         {type: "pause", duration: 500}, {type: "pointerUp", button: 0}]}]}')" >/dev/null
 }
 
-# Hides all tabs of the browser, as another window in front of it does, and shows the last one again.
-hide() {
-  webdriver POST /window/minimize '{}' >/dev/null
-  wait_until document.hidden
-}
-
-unhide() {
-  webdriver POST /window/rect '{"width": 1200, "height": 800}' >/dev/null
-  wait_until '!document.hidden'
-}
-
 # ---- People ----
 
 @test "those who are here are listed, and those who have written; the reader is not a button" {

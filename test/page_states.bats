@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
-# The audit of the chat page in its states: it can be used by people who do not see it, see it badly, have
-# no mouse, read another language or have a small screen. lib/audit.js says what is audited, and
+# The accessibility audit of the chat page, in each of its states. lib/audit.js says what is audited, and
 # page_audit.bats shows that it finds faults.
 #
 # seconds: 300
@@ -12,11 +11,6 @@ load lib/audit
 load lib/token
 load lib/page
 load lib/views
-
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  webdriver_start
-}
 
 # Brings the page into a state with a function, in each language, and audits it in these views.
 audit_state() { # FUNCTION VIEW...
@@ -40,17 +34,13 @@ FEW=('desktop+' 'low' 'forced still' 'dark small')
 
 # A user with a name, and a bit of everything: several people, own messages, a mention, a link, code, an
 # event that is open.
-talk() {
-  server_with_talk "$@"
-  join_chat ann
-  say_more ann 'One is fine.'
-  reload_page
-  is_loaded
+open_talk() {
+  talk "$@"
   click '.event summary'
 }
 
 @test "the audit finds nothing in a conversation, at its end and further up" {
-  audit_state talk "${ALL[@]}"
+  audit_state open_talk "${ALL[@]}"
   audit_state old_talk "${FEW[@]}"
 }
 
@@ -150,7 +140,7 @@ blank() {
 }
 
 gap() {
-  talk --retry 200
+  open_talk --retry 200
   stop_server
   start_again
   wait_until "$CONNECTED && document.querySelector('#rows .gap')"
@@ -278,7 +268,7 @@ hidden() {
 @test "the audit finds nothing when the browser's text is twice as large" {
   # shellcheck disable=SC2034 # for browser()
   BROWSER_FLAGS=("--blink-settings=defaultFontSize=32,defaultFixedFontSize=26")
-  audit_state talk 'desktop+' 'dark phone+'
+  audit_state open_talk 'desktop+' 'dark phone+'
   audit_state failing desktop phone
   audit_state drawer phone+
   audit_state asking desktop phone

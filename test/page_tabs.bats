@@ -11,15 +11,10 @@
 
 load lib/helper
 load lib/webdriver
-load lib/page
 load lib/token
+load lib/page
 
 BEFORE=
-
-setup() {
-  cd "$BATS_TEST_TMPDIR" || return
-  webdriver_start
-}
 
 # Opens COUNT tabs of one browser; TABS has their handles. BEFORE runs in each before the page.
 open_tabs() { # COUNT

@@ -245,11 +245,6 @@ wait_for_question() {
   wait_until 'document.querySelector("#switching").open'
 }
 
-# Prints the label of the element that the keyboard acts on.
-focused() {
-  script 'return document.activeElement.textContent'
-}
-
 token_in_use() {
   script 'return sessionStorage.token'
 }
@@ -271,7 +266,7 @@ token_in_use() {
     contains "$(script 'return document.querySelector("#switching").innerText')" \
       'You are signed in as ann, the link is for bob.'
     same "$(token_in_use)" "$ann"
-    same "$(focused)" 'Keep mine'
+    same "$(focused)" 'button Keep mine'
     press Enter
     wait_until '!document.querySelector("#switching").open'
     say "still ann at $path"
@@ -324,7 +319,7 @@ token_in_use() {
   follow_link "$(sign --sub bob --rooms lobby --publish)"
   wait_for_question
   press Shift+Tab
-  same "$(focused)" Switch
+  same "$(focused)" 'button Switch'
   press Enter
   wait_for_people bob
 }

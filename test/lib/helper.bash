@@ -451,3 +451,10 @@ events_of() {
   events "$1" | jq -c --arg name "$2" \
     'select(.event == $name) | .data = (.data as $text | try ($text | fromjson) catch $text) | '"${3:-.}"
 }
+
+# ---- Documents ----
+
+# Prints the fenced blocks of one kind in a document.
+blocks() { # KIND FILE
+  awk -v begin="\`\`\`$1" '/^```/ { inside = $0 == begin; next } inside' "$2"
+}

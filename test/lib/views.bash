@@ -76,3 +76,12 @@ say_more() { # NAME TEXT
   script 'const key = Object.keys(localStorage).find((name) => name.endsWith(" mine"));
     localStorage[key] = JSON.stringify([...JSON.parse(arguments[0]), ...JSON.parse(localStorage[key])]);' "$ids" >/dev/null
 }
+
+# Joins a conversation that the user began before: talk [options of the server].
+talk() {
+  server_with_talk "$@"
+  join_chat ann
+  say_more ann 'One is fine.'
+  reload_page
+  is_loaded
+}
