@@ -241,7 +241,7 @@ function auditHeadings(nodes) {
   }
 }
 
-// Text outside of all landmarks is skipped by readers who go from landmark to landmark.
+// A screen reader's jump from landmark to landmark skips text outside of all landmarks.
 function auditLandmarks(runs) {
   const mains = [...document.querySelectorAll('main, [role=main]')].filter(isVisible).length;
   if (mains !== 1) fault(document.body, 'does not have one main', mains);
