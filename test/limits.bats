@@ -813,7 +813,7 @@ rooms() {
   start_server --max-streams-per-ip 64 --trust-proxy 127.0.0.1
   read_rooms 256 -H "$(by 192.0.2.1)"
   same "$(cat rooms* | grep -cx 'event: ready')" 4
-  same "$(cat rooms* | grep -c '^data: {"reason":"rooms",')" 12
+  same "$(cat rooms* | grep -cxE 'data: \{"reason":"rooms","retry":[0-9]+\}')" 12
   ask '/messages?room=x999&wait=1' -H "$(by 192.0.2.1)"
   is_too_much
   listen lobby '' -H "$(by 192.0.2.1)"

@@ -61,7 +61,7 @@ online() {
 # Checks that the last answer is a stream that was refused, because its address has too many.
 is_busy() {
   contains "$STATUS $(field Content-Type)" '200 text/event-stream'
-  contains "$BODY" 'data: {"reason":"address",'
+  [[ $BODY =~ data:\ \{\"reason\":\"address\",\"retry\":[0-9]+\} ]]
 }
 
 # Prints the texts of the messages in a file, in order.
