@@ -68,13 +68,13 @@ starts() {
   [[ $output == *'listening on http://127.0.0.1:'* ]]
 }
 
-@test "the default binary is static and hardened, and has at most 266,240 bytes with musl" {
+@test "the default binary is static and hardened, and has at most 266,000 bytes with musl" {
   build CFLAGS='-O2 -Werror'
   is_static ssechat
   is_hardened ssechat
   starts ./ssechat
   printf '# %s bytes\n' "$(size ssechat)"
-  [ "$(size ssechat)" -le 266240 ]
+  [ "$(size ssechat)" -le 266000 ]
   # The documents name its size.
   local kib=$((($(size ssechat) + 512) / 1024)) file named
   for file in README.md docs/costs.md; do
