@@ -362,7 +362,7 @@ void frame_to_json(struct buffer *out, struct span payload, enum message_kind ki
     buffer_add(out, SPAN(",\"event\":"));
     json_string_add(out, event);
     buffer_add(out, SPAN(",\"data\":"));
-    if (kind == MESSAGE_TEXT) {
+    if (kind != MESSAGE_JSON) {
         text_to_json(out, rest);
     } else {
         take_line(&rest, SPAN("data: "), &value);

@@ -1167,7 +1167,7 @@ static void add_element(struct buffer *out, const struct post *post, struct span
     struct span frame = buffer_span(&post->frame);
     frame_to_json(out,
         (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
-        post->m.kind, room, post->id, post->time_ms);
+        post->kind, room, post->id, post->time_ms);
 }
 
 /* Returns the id from which a reader with this start continues when it has everything in these
