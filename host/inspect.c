@@ -1,12 +1,13 @@
 /* inspect.c - `ssechat journal check` and `ssechat journal export`.
  *
  * A journal says in its order what happened: a room that was forgotten can have messages again, a
- * file that was joined with another can repeat messages. So the file is read twice: the first pass
- * notes up to which message each room is forgotten, the second takes the messages that are left.
- * Memory is needed for the rooms, not for the messages. */
+ * file that was joined with another can repeat messages. So the first pass follows the records as
+ * the hub does at a start, and notes for each room which messages it has in the end: 32 bytes for
+ * each, wherever --history ends. The second pass, for the export, prints these. */
 
 #include "host/inspect.h"
 
+#include "base/crc32.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/print.h"
@@ -22,12 +23,20 @@
 
 enum { FLUSH_BYTES = 65536 }; /* how much is printed at a time */
 
+/* A message that its room has. */
+struct held {
+    struct id id;
+    uint64_t offset; /* of its record */
+    uint32_t sum;    /* CRC-32 of its payload */
+    enum message_kind kind;
+};
+
 /* A room of the file. */
 struct seen {
     struct node node;
-    struct id forgotten; /* messages up to this one are forgotten */
-    bool has_messages;
-    struct id newest; /* of the messages that were taken so far; 0-0 if none */
+    struct id lost;    /* messages up to this one are gone */
+    struct held *held; /* by id */
+    size_t count, capacity;
     size_t len;
     char name[];
 };
@@ -38,9 +47,10 @@ struct inspection {
     int fd;
     uint64_t size;
     struct table rooms;
-    uint64_t version, records, messages, older, missing, rooms_used;
+    struct id lost; /* what a new room begins with */
+    struct buffer scratch;
+    uint64_t version, records, older, missing;
     uint64_t damaged, stretches, first_damage, torn;
-    struct id first, last; /* the smallest and the greatest id of a message */
 };
 
 /* Ends the command. */
@@ -63,7 +73,7 @@ static struct seen *room_of(struct inspection *all, struct span name)
     struct seen *room = malloc(sizeof *room + name.len);
     if (room == NULL)
         refuse(all, strerror(errno));
-    *room = (struct seen) { .node.hash = table_hash(name, 0), .len = name.len };
+    *room = (struct seen) { .node.hash = table_hash(name, 0), .lost = all->lost, .len = name.len };
     memcpy(room->name, name.at, name.len);
     if (!table_add(&all->rooms, &room->node))
         refuse(all, strerror(errno));
@@ -74,12 +84,13 @@ static void free_rooms(struct inspection *all)
 {
     for (struct node *n; (n = table_walk(&all->rooms, NULL)) != NULL;) {
         table_remove(&all->rooms, n);
+        free(CONTAINER(n, struct seen, node)->held);
         free(CONTAINER(n, struct seen, node));
     }
     table_free(&all->rooms);
 }
 
-/* ==== The two passes ========================================================================= */
+/* ==== The first pass ========================================================================= */
 
 /* Opens the file, and refuses one that is no journal. */
 static void open_journal(struct inspection *all, const char *path)
@@ -102,7 +113,67 @@ static void open_journal(struct inspection *all, const char *path)
         refuse(all, "it is not a journal of ssechat");
 }
 
-/* Notes the first pass' facts of a record. */
+static void note_damage(struct inspection *all, const struct piece *piece)
+{
+    if (all->stretches == 0)
+        all->first_damage = piece->offset;
+    all->stretches++;
+    all->damaged += piece->len;
+}
+
+/* Returns how many messages of the room are up to `id`. */
+static size_t count_until(const struct seen *room, struct id id)
+{
+    size_t low = 0, high = room->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (id_before(id, room->held[middle].id))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+/* Notes a message. One that is not newer than those before it is a repetition if the room has it or
+ * has lost it, and otherwise damage, as for hub_append. */
+static void note_message(struct inspection *all, const struct piece *piece)
+{
+    const struct stored *m = &piece->record.message;
+    struct seen *room = room_of(all, m->room);
+    struct span payload = frame_renew(&all->scratch, m->payload, m->kind);
+    struct held new = { m->id, piece->offset, crc32(0, payload), m->kind };
+    size_t until = count_until(room, m->id);
+    if (room->count > 0 && !id_before(room->held[room->count - 1].id, m->id)) {
+        const struct held *held = until > 0 ? &room->held[until - 1] : NULL;
+        if (held != NULL
+                ? id_equal(held->id, new.id) && held->sum == new.sum && held->kind == new.kind
+                : !id_before(room->lost, m->id))
+            all->older++;
+        else
+            note_damage(all, piece);
+        return;
+    }
+    if (room->count == room->capacity) {
+        room->capacity = room->capacity > 0 ? 2 * room->capacity : 16;
+        room->held = realloc(room->held, room->capacity * sizeof *room->held);
+        if (room->held == NULL)
+            refuse(all, strerror(errno));
+    }
+    room->held[room->count++] = new;
+}
+
+static void note_forgotten(struct inspection *all, const struct record *record)
+{
+    struct seen *room = room_of(all, record->message.room);
+    size_t gone = count_until(room, record->lost);
+    room->count -= gone;
+    if (gone > 0)
+        memmove(room->held, room->held + gone, room->count * sizeof *room->held);
+    id_raise(&room->lost, record->lost);
+    id_raise(&all->lost, record->lost);
+}
+
 static void note_record(struct inspection *all, const struct piece *piece)
 {
     const struct record *record = &piece->record;
@@ -111,16 +182,14 @@ static void note_record(struct inspection *all, const struct piece *piece)
         all->version = record->version;
     if (record->type == RECORD_OTHER || all->version > RECORD_VERSION)
         refuse(all, "a newer version of ssechat wrote it; use that version");
-    if (record->type == RECORD_FORGOTTEN)
-        id_raise(&room_of(all, record->message.room)->forgotten, record->lost);
-}
-
-static void note_damage(struct inspection *all, const struct piece *piece)
-{
-    if (all->stretches == 0)
-        all->first_damage = piece->offset;
-    all->stretches++;
-    all->damaged += piece->len;
+    if (record->type == RECORD_HUB)
+        id_raise(&all->lost, record->lost);
+    else if (record->type == RECORD_ROOM)
+        id_raise(&room_of(all, record->message.room)->lost, record->lost);
+    else if (record->type == RECORD_FORGOTTEN)
+        note_forgotten(all, record);
+    else if (record->type == RECORD_MESSAGE)
+        note_message(all, piece);
 }
 
 static void first_pass(struct inspection *all)
@@ -143,47 +212,10 @@ static void first_pass(struct inspection *all)
     reader_end(&r);
 }
 
-/* Returns whether a message is left: its room was not forgotten after it, and it is not repeated.
- */
-static bool is_left(struct inspection *all, const struct piece *piece)
-{
-    struct seen *room = room_of(all, piece->record.message.room);
-    struct id id = piece->record.message.id;
-    if (!id_before(room->forgotten, id))
-        return false;
-    if (!id_before(room->newest, id)) {
-        all->older++;
-        return false;
-    }
-    all->rooms_used += !room->has_messages;
-    room->has_messages = true;
-    room->newest = id;
-    if (all->messages == 0 || id_before(id, all->first))
-        all->first = id;
-    id_raise(&all->last, id);
-    all->messages++;
-    return true;
-}
-
-/* Calls `take`, unless it is NULL, for each message that is left. */
-static void second_pass(struct inspection *all,
-    void (*take)(struct inspection *, const struct stored *m, void *context), void *context)
-{
-    struct reader r;
-    struct piece piece;
-    reader_begin(&r, all->fd, all->size);
-    while (reader_next(&r, &piece) < PIECE_END)
-        if (piece.type == PIECE_RECORD && piece.record.type == RECORD_MESSAGE &&
-            is_left(all, &piece) && take != NULL)
-            take(all, &piece.record.message, context);
-    if (reader_error(&r) != NULL)
-        refuse(all, reader_error(&r));
-    reader_end(&r);
-}
-
 static void close_journal(struct inspection *all)
 {
     free_rooms(all);
+    buffer_free(&all->scratch);
     close(all->fd);
 }
 
@@ -220,14 +252,26 @@ static void add_id(struct buffer *out, const char *name, struct id id)
 static void print_facts(const struct inspection *all)
 {
     struct buffer out = { 0 };
+    uint64_t rooms = 0, messages = 0;
+    struct id first = { UINT64_MAX, 0 }, last = { 0, 0 };
+    for (struct node *n = NULL; (n = table_walk(&all->rooms, n)) != NULL;) {
+        const struct seen *room = CONTAINER(n, struct seen, node);
+        if (room->count == 0)
+            continue;
+        rooms++;
+        messages += room->count;
+        if (id_before(room->held[0].id, first))
+            first = room->held[0].id;
+        id_raise(&last, room->held[room->count - 1].id);
+    }
     add_fact(&out, "version", all->version);
     add_fact(&out, "bytes", all->size);
     add_fact(&out, "records", all->records);
-    add_fact(&out, "rooms", all->rooms_used);
-    add_fact(&out, "messages", all->messages);
-    if (all->messages > 0) {
-        add_id(&out, "first", all->first);
-        add_id(&out, "last", all->last);
+    add_fact(&out, "rooms", rooms);
+    add_fact(&out, "messages", messages);
+    if (messages > 0) {
+        add_id(&out, "first", first);
+        add_id(&out, "last", last);
     }
     add_fact(&out, "older", all->older);
     add_fact(&out, "missing", all->missing);
@@ -246,43 +290,49 @@ int inspect_check(const char *path)
     struct inspection all;
     open_journal(&all, path);
     first_pass(&all);
-    second_pass(&all, NULL, NULL);
     print_facts(&all);
     close_journal(&all);
     return all.damaged > 0 || all.missing > 0 ? EXIT_SYSTEM : 0;
 }
 
-/* What inspect_export prints. */
-struct export
+/* Returns whether this is the record of a message that its room has in the end. */
+static bool is_held(struct inspection *all, const struct piece *piece)
 {
-    const char *room;
-    struct buffer out, scratch;
-};
+    const struct seen *room = room_of(all, piece->record.message.room);
+    size_t until = count_until(room, piece->record.message.id);
+    return until > 0 && room->held[until - 1].offset == piece->offset;
+}
 
-static void export_message(struct inspection *all, const struct stored *m, void *context)
+static void export_message(struct inspection *all, struct buffer *out, const struct stored *m)
 {
-    struct export *e = context;
-    (void)all;
-    if (e->room != NULL && !span_equal(span_of(e->room), m->room))
-        return;
-    struct span payload = frame_renew(&e->scratch, m->payload, m->kind);
-    frame_to_json(&e->out, payload, m->kind, m->room, m->id, m->time_ms);
-    buffer_add(&e->out, SPAN("\n"));
-    e->out.failed |= e->scratch.failed;
-    if (e->out.len > FLUSH_BYTES || e->out.failed)
-        flush(&e->out);
+    struct span payload = frame_renew(&all->scratch, m->payload, m->kind);
+    frame_to_json(out, payload, m->kind, m->room, m->id, m->time_ms);
+    buffer_add(out, SPAN("\n"));
+    out->failed |= all->scratch.failed;
+    if (out->len > FLUSH_BYTES || out->failed)
+        flush(out);
 }
 
 int inspect_export(const char *path, const char *room)
 {
     struct inspection all;
-    struct export e = { .room = room };
+    struct buffer out = { 0 };
+    struct reader r;
+    struct piece piece;
     open_journal(&all, path);
     first_pass(&all);
-    second_pass(&all, export_message, &e);
-    flush(&e.out);
-    buffer_free(&e.out);
-    buffer_free(&e.scratch);
+    reader_begin(&r, all.fd, all.size);
+    while (reader_next(&r, &piece) < PIECE_END) {
+        const struct stored *m = &piece.record.message;
+        if (piece.type == PIECE_RECORD && piece.record.type == RECORD_MESSAGE &&
+            (room == NULL || span_equal(span_of(room), m->room)) && is_held(&all, &piece))
+            export_message(&all, &out, m);
+    }
+    if (reader_error(&r) != NULL)
+        refuse(&all, reader_error(&r));
+    reader_end(&r);
+    flush(&out);
+    buffer_free(&out);
     close_journal(&all);
     return 0;
 }
