@@ -40,6 +40,7 @@ enum { MEMORY_PER_BYTE = 3 };
 /* What was found so far. */
 struct replay {
     struct journal *j;
+    bool knows_history; /* how much the rings held that the messages come from */
     uint64_t messages;
     uint64_t repeated; /* messages that the rooms had, or had dropped, already */
     uint64_t missing;  /* records that were taken out */
@@ -53,21 +54,28 @@ static const char no_memory[] = "there is not enough memory for its contents";
 /* ==== Records ================================================================================ */
 
 /* Restores the state of the hub, which replaces what an earlier record said of unused ids. */
-static void restore_hub(struct hub *hub, const struct record *r)
+static void restore_hub(struct replay *all, const struct record *r)
 {
+    struct hub *hub = all->j->hub;
     struct interval interval;
     struct span unused = r->unused;
     bool newest = restore_state(hub, r->start, r->last, r->lost);
     restore_history(hub, r->history);
+    all->knows_history |= r->history > 0;
     while (newest && record_next_unused(&unused, &interval))
         restore_unused(hub, interval.after, interval.before);
 }
 
-/* Appends a message to its room. Returns false if its id is not after the room's newest, although
+/* Appends a message to its room. If no state precedes the first one, as in version 1 or after
+ * damage, the rings take the whole file, so that what exceeds --history can be reported. Returns
+ * false if its id is not after the room's newest, although
  * it is no repetition; that counts as damage. A message that is too large for the history is not
  * damage; it has become a gap. */
 static bool restore_message(struct replay *all, const struct record *r)
 {
+    if (!all->knows_history)
+        restore_history(all->j->hub, all->j->size * MEMORY_PER_BYTE);
+    all->knows_history = true;
     enum append result = hub_append(all->j->hub, &r->message);
     if (result == APPEND_NO_MEMORY)
         claim_refuse(all->j->path, no_memory);
@@ -98,7 +106,7 @@ static bool restore_record(struct replay *all, const struct piece *piece)
     case RECORD_SNAPSHOT:
         break;
     case RECORD_HUB:
-        restore_hub(hub, r);
+        restore_hub(all, r);
         break;
     case RECORD_ROOM:
         if (!restore_room(hub, r->message.room, r->lost))
@@ -209,8 +217,6 @@ static uint64_t read_pieces(struct replay *all, struct reader *r)
     uint64_t good = 0;
     while (reader_next(r, &piece) != PIECE_ERROR) {
         all->missing += piece.missing;
-        if (piece.offset == 0 && r->version == 0) /* version 1 does not say what was held */
-            restore_history(all->j->hub, r->size * MEMORY_PER_BYTE);
         bool fine = piece.type == PIECE_RECORD && restore_record(all, &piece);
         if (piece.type == PIECE_TORN)
             cut_off(all, &piece);
