@@ -155,12 +155,12 @@ static void settle(struct journal *j, int error)
 
 static void begin_sync(struct journal *j, int fd, enum phase phase);
 
-/* Does what the end of a sync is for. */
+/* Does what the end of a sync is for. A new file that cannot be synced does the old one no harm. */
 static void end_sync(struct journal *j, int error)
 {
     enum phase phase = j->phase;
     j->phase = PHASE_IDLE;
-    if (j->trouble == TROUBLE_STUCK && error == 0)
+    if (j->trouble == TROUBLE_STUCK && (error == 0 || phase == PHASE_SYNC_NEW))
         trouble_end(j);
     if (phase == PHASE_SETTLE)
         settle(j, error);

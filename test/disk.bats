@@ -179,6 +179,22 @@ syncs() {
   same "$(texts)" 'one two four'
 }
 
+@test "a stuck sync of a compaction that fails at last leaves the journal as good as before" {
+  "$TOOLS/journal_probe" large "$JOURNAL" 1 broken # so it is rewritten at once
+  disk sync_delay_us=1000000
+  disk_server --history 8M
+  begun 0 # the sync of the new file
+  disk stuck=1
+  eventually '! is_well'
+  is_unwell 'does not finish a sync'
+  disk sync_error=5 sync_one_in=1 stuck=0
+  eventually is_well
+  is_well
+  contains "$(jq -r .warning <<<"$BODY")" 'syncing the new file: '
+  disk sync_one_in=0 sync_delay_us=0
+  say one
+}
+
 @test "a key that is repeated while the first message settles shares its result" {
   local before
   disk_server
