@@ -98,15 +98,15 @@ int aside_stretches(
 
 /* Tries names until one is free: PATH.WORD-20261126T144031Z, then the same with -2, -3 and so on.
  */
-static int new_name(const struct journal *j, const char *word, uint64_t unix_ms, char *path,
+static int new_name(const struct journal *j, const char *from, const char *word, char *path,
     int (*give)(const char *from, const char *to))
 {
     char rest[16] = "";
-    struct date d = date_of(unix_ms / 1000);
+    struct date d = date_of(j->hub->unix_ms / 1000);
     for (int i = 2; i < NAMES_MAX; i++) {
         print_into(path, ASIDE_PATH_BYTES, "%s.%s-%04u%02u%02uT%02u%02u%02uZ%s", j->path, word,
             d.year, d.month, d.day, d.hour, d.minute, d.second, rest);
-        if (give(j->path, path) == 0)
+        if (give(from, path) == 0)
             return 0;
         if (errno != EEXIST)
             return errno;
@@ -115,9 +115,9 @@ static int new_name(const struct journal *j, const char *word, uint64_t unix_ms,
     return EEXIST;
 }
 
-int aside_link(const struct journal *j, const char *word, uint64_t unix_ms, char *path)
+int aside_link(const struct journal *j, const char *word, char *path)
 {
-    return new_name(j, word, unix_ms, path, link);
+    return new_name(j, j->path, word, path, link);
 }
 
 /* Renames, unless that would replace a file. */
@@ -131,7 +131,7 @@ static int rename_to_new(const char *from, const char *to)
     return rename(from, to);
 }
 
-int aside_move(const struct journal *j, const char *word, uint64_t unix_ms, char *path)
+int aside_move(const struct journal *j, const char *from, const char *word, char *path)
 {
-    return new_name(j, word, unix_ms, path, rename_to_new);
+    return new_name(j, from, word, path, rename_to_new);
 }

@@ -20,9 +20,9 @@ int aside_stretches(
 
 /* Keeps the file that the journal's name refers to under the name PATH.WORD-TIME as well, and
  * writes that name to `path`. Returns 0 or an errno. */
-int aside_link(const struct journal *j, const char *word, uint64_t unix_ms, char *path);
+int aside_link(const struct journal *j, const char *word, char *path);
 
-/* Gives whatever has the journal's name the name PATH.WORD-TIME instead. */
-int aside_move(const struct journal *j, const char *word, uint64_t unix_ms, char *path);
+/* Gives whatever has the name `from` the name PATH.WORD-TIME instead. */
+int aside_move(const struct journal *j, const char *from, const char *word, char *path);
 
 #endif

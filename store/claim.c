@@ -158,6 +158,29 @@ static void check_mount(const char *path)
 #endif
 }
 
+bool claim_is_used(const struct journal *j, const char *path)
+{
+    int fd = is_at(j->fd, path) ? -1 : open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool used = fd >= 0 && !claim_lock(fd) && (errno == EAGAIN || errno == EACCES);
+    if (fd >= 0)
+        close(fd);
+    return used;
+}
+
+void claim_clear(const struct journal *j)
+{
+    struct stat st;
+    struct reader r;
+    int fd = open(j->new_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    reader_begin(&r, fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0);
+    if (reader_is_journal(&r) && !claim_is_used(j, j->new_path))
+        unlink(j->new_path);
+    reader_end(&r);
+    close(fd);
+}
+
 int claim_folder(struct journal *j)
 {
     int folder = open(j->folder_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

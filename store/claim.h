@@ -20,6 +20,13 @@ bool claim_is_same(const struct stat *a, const struct stat *b);
 /* Opens the journal's folder again, which may have been replaced. Returns 0 or an errno. */
 int claim_folder(struct journal *j);
 
+/* Returns whether another process uses the file of this name as its journal. */
+bool claim_is_used(const struct journal *j, const char *path);
+
+/* Removes the new file of an interrupted compaction, which was never renamed. A file that is no
+ * journal, or another server's, is left alone. */
+void claim_clear(const struct journal *j);
+
 /* Aborts the startup, because a newer version wrote the file. */
 __attribute__((noreturn)) void claim_refuse_newer(const char *path, uint64_t version);
 

@@ -276,19 +276,24 @@ static int end_child(struct journal *j)
     return status >= 0 ? status : ECANCELED;
 }
 
+/* Closes and removes the new file, if this process has made one. */
+static void drop_new(struct journal *j)
+{
+    if (j->new_fd >= 0)
+        close(j->new_fd);
+    if (j->made)
+        unlink(j->new_path);
+    j->new_fd = -1;
+    j->made = j->written = false;
+}
+
 void compact_stop(struct journal *j)
 {
-    bool begun = j->child != 0 || j->written || j->new_fd >= 0;
     if (j->child != 0) {
         kill(j->child, SIGKILL);
         end_child(j);
     }
-    if (j->new_fd >= 0)
-        close(j->new_fd);
-    if (begun)
-        unlink(j->new_path);
-    j->new_fd = -1;
-    j->written = false;
+    drop_new(j);
 }
 
 /* Notes the child, and adds the pipe to the keeper's epoll set. Closing the pipe's only descriptor
@@ -305,13 +310,36 @@ static bool watch_child(struct journal *j, pid_t child, int ended)
     return false;
 }
 
+static void log_kept(const char *path, const struct stat *st)
+{
+    char quoted[ASIDE_PATH_BYTES + 64];
+    log_line(LOG_WARN, "journal kept=%s bytes=%llu",
+        log_quote(span_of(path), quoted, sizeof quoted), (unsigned long long)st->st_size);
+}
+
+/* Opens the new file, and makes it unless it is to get `more`. Another program's file of that name
+ * is moved aside. */
+static int open_new(struct journal *j, bool more)
+{
+    struct stat found;
+    char path[ASIDE_PATH_BYTES];
+    int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (more ? 0 : O_CREAT | O_EXCL);
+    int fd = open(j->new_path, flags, 0600);
+    if (fd < 0 && errno == EEXIST && !claim_is_used(j, j->new_path) &&
+        lstat(j->new_path, &found) == 0 && aside_move(j, j->new_path, "found", path) == 0) {
+        log_kept(path, &found);
+        fd = open(j->new_path, flags, 0600);
+    }
+    j->made |= fd >= 0;
+    return fd;
+}
+
 /* Forks a child that writes a new file or, if `more`, appends to it. The loop waits for the fork,
  * which takes longer the more memory the server has mapped. Returns 0 if the child is running and
  * watched; otherwise an errno, and no descriptor is left open. */
 static int start_child(struct journal *j, bool more)
 {
-    int file =
-        open(j->new_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (more ? 0 : O_TRUNC), 0600);
+    int file = open_new(j, more);
     off_t end = file >= 0 ? lseek(file, 0, SEEK_END) : -1;
     struct handover h = { -1, -1, -1, { -1, -1 }, { -1, -1 } };
     if (end >= 0)
@@ -338,10 +366,7 @@ static int start_child(struct journal *j, bool more)
 static int give_up(struct journal *j, const char *step, int error)
 {
     trouble_warn(j, step, error);
-    if (j->new_fd >= 0)
-        close(j->new_fd);
-    j->new_fd = -1;
-    unlink(j->new_path);
+    drop_new(j);
     j->compact_ms =
         j->mono_ms + (trouble_needs_rewrite(j->trouble) ? TROUBLE_RETRY_MS : COMPACT_RETRY_MS);
     return -1;
@@ -441,18 +466,17 @@ int compact_finish(struct journal *j)
 static int keep_beside(struct journal *j)
 {
     struct stat ours, named;
-    char path[ASIDE_PATH_BYTES], quoted[ASIDE_PATH_BYTES + 64];
+    char path[ASIDE_PATH_BYTES];
     bool there = lstat(j->path, &named) == 0, gone = j->trouble == TROUBLE_GONE;
     bool own = there && fstat(j->fd, &ours) == 0 && claim_is_same(&ours, &named);
     if (!there || (own && !gone && !j->keep_old))
         return 0;
     const char *word = own && !gone ? "old" : "found";
-    int error = aside_link(j, word, j->hub->unix_ms, path);
+    int error = aside_link(j, word, path);
     if (error != 0 && (gone || !own))
-        error = aside_move(j, word, j->hub->unix_ms, path);
+        error = aside_move(j, j->path, word, path);
     if (error == 0)
-        log_line(LOG_WARN, "journal kept=%s bytes=%llu",
-            log_quote(span_of(path), quoted, sizeof quoted), (unsigned long long)named.st_size);
+        log_kept(path, &named);
     return error;
 }
 
@@ -466,6 +490,8 @@ int compact_replace(struct journal *j, int error)
         return start_again(j);
     if ((error = claim_folder(j)) != 0)
         return give_up(j, "opening the folder", error);
+    if (claim_is_used(j, j->path))
+        return give_up(j, "another ssechat uses a file of its name; end one of the two", EAGAIN);
     if ((error = keep_beside(j)) != 0)
         return give_up(j, "keeping the old file beside the new one", error);
     if (rename(j->new_path, j->path) < 0)
@@ -476,6 +502,7 @@ int compact_replace(struct journal *j, int error)
     close(j->fd);
     j->fd = j->new_fd;
     j->new_fd = -1;
+    j->made = false;
     j->size = j->compacted = j->new_size;
     j->damaged = j->keep_old = j->state_due = false;
     j->tail = 0;

@@ -447,7 +447,7 @@ static void journal_close(struct keeper *keeper)
 static void begin_file(struct journal *j)
 {
     struct stat st;
-    unlink(j->new_path); /* of an interrupted compaction, which was never renamed */
+    claim_clear(j);
     if (fstat(j->fd, &st) < 0 || fchmod(j->fd, 0600) < 0 || fsync(j->folder) < 0)
         claim_refuse(j->path, strerror(errno));
     j->tail = (uint64_t)st.st_size - j->size;

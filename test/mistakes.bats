@@ -147,6 +147,7 @@ END
     done
     printf ':00000000 {"room":"lobby","kind":"text"}\nid: 1600000000001-0\ndata: damaged\n\n'
     printf ':00000000 {"room":"lobby","kind":"text"}\nid: 1600000000002-0\ndata: fine\n\n'
+    printf ':00000000 {"room":"lobby","kind":"note"}\nid: 1600000000003-0\ndata: one\ndata: "two"\n\n'
   } | "$TOOLS/journal_probe" sign | sed 's/damaged/changed/' >"$JOURNAL"
   grep -c '"kind":"poll"' "$JOURNAL" >before
   journal_server --room-ttl 36500d
@@ -156,8 +157,11 @@ END
   same "$(grep -c '"room":"lobby","kind":"poll","key":"k[0-9]*","options":\["x","y"\]}' "$JOURNAL")" 300
   restart_server --room-ttl 36500d
   lacks "$(<"$SERVER_LOG")" damaged=
-  same "$(served | jq -c 'select(.event == "poll") | .data' | wc -l)" 300
-  listen stream 'history=2'
+  # What their data means is not known, so in JSON it is a string.
+  same "$(served | jq -c 'select(.event == "poll") | .data | fromjson.n' | wc -l)" 300
+  same "$(served | tail -n 1 | jq -c .data)" '"one\n\"two\""'
+  same "$("$SSECHAT" journal export "$JOURNAL" | tail -n 1)" "$(served | tail -n 1)"
+  listen stream 'history=3'
   same "$(grep -c '^event: poll' stream)" 1
   # The key is known, too.
   refuses 422 '{"message":"x"}' -H 'Idempotency-Key: k7'
@@ -323,6 +327,74 @@ END
   same "$(texts)" two
 }
 
+# Writes records from standard input to the journal, with their CRCs.
+sign_records() {
+  "$TOOLS/journal_probe" sign >"$JOURNAL"
+}
+
+@test "a forgotten record counts for the messages before it, whichever their ids" {
+  sign_records <<'END'
+:00000000 {"ssechat":"journal","version":2}
+
+:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
+
+:00000000 {"n":2,"room":"lobby","kind":"text"}
+id: 1600000000100-0
+data: one
+
+:00000000 {"n":3,"room":"lobby","forgotten":"1600000000100-0"}
+
+:00000000 {"ssechat":"journal","version":2}
+
+:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
+
+:00000000 {"n":2,"room":"lobby","kind":"text"}
+id: 1600000000050-0
+data: two
+
+:00000000 {"n":3,"room":"lobby","kind":"text"}
+id: 1600000000150-0
+data: three
+
+END
+  same "$("$SSECHAT" journal export "$JOURNAL" | jq -r .data | paste -sd ' ')" 'two three'
+  same "$("$SSECHAT" journal check "$JOURNAL" | grep -e messages -e first -e older | paste -sd ' ')" \
+    'messages 2 first 1600000000050-0 older 0'
+  journal_server --room-ttl 36500d
+  same "$(texts)" 'two three'
+}
+
+@test "an older message that is no repetition is damage, for journal check too" {
+  local status=0
+  sign_records <<'END'
+:00000000 {"ssechat":"journal","version":2}
+
+:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
+
+:00000000 {"n":2,"room":"lobby","kind":"text"}
+id: 1600000000005-0
+data: five
+
+:00000000 {"ssechat":"journal","version":2}
+
+:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
+
+:00000000 {"n":2,"room":"lobby","kind":"text"}
+id: 1600000000002-0
+data: two
+
+:00000000 {"n":3,"room":"lobby","kind":"text"}
+id: 1600000000005-0
+data: five
+
+END
+  "$SSECHAT" journal check "$JOURNAL" >facts || status=$?
+  same "$status" 1
+  same "$(grep -e messages -e older -e damaged facts | paste -sd ' ')" 'messages 1 older 1 damaged 78'
+  journal_server --room-ttl 36500d
+  contains "$(<"$SERVER_LOG")" 'damaged=78 '
+}
+
 @test "many damaged records cost one file and one line in the log" {
   "$TOOLS/journal_probe" large "$JOURNAL" 4
   awk '/^event: bulk/ && ++n % 2 { sub("bulk", "bulX") } { print }' "$JOURNAL" >damaged
@@ -477,6 +549,33 @@ END
   [ "$(served | wc -l)" -gt "$left" ]
 }
 
+damage_state() {
+  sed -i 's/"start":"1/"start":"2/' "$JOURNAL"
+}
+
+@test "a smaller --history is reported even if the record that says the former one is lost" {
+  local i spoil left
+  journal_server
+  for ((i = 0; i < 150; i++)); do
+    bulk 1000
+    same "$STATUS" 201
+  done
+  crash_server
+  cp "$JOURNAL" before
+  for spoil in damage_state 'take_out "start"'; do
+    cp before "$JOURNAL"
+    rm -f journal.old-*
+    $spoil
+    cp "$JOURNAL" spoilt
+    journal_server --history 16K
+    left=$(served | wc -l)
+    contains "$(grep dropped= "$SERVER_LOG")" "dropped=$((150 - left)) "
+    compacted # because of the damage
+    head -c "$(stat -c %s spoilt)" "$(kept old)" | cmp - spoilt
+    crash_server
+  done
+}
+
 @test "a smaller --max-rooms is reported with numbers, and the old file is kept beside the new one" {
   local i
   journal_server
@@ -564,6 +663,57 @@ written_again() {
   mv copy "$JOURNAL"
   written_again
   same "$(kept found | wc -l)" 1
+}
+
+@test "a file with the name of the journal's next one is kept" {
+  echo precious >"$JOURNAL.new"
+  journal_server
+  say one
+  same "$(<"$JOURNAL.new")" precious
+  rm "$JOURNAL" # so it is written again
+  written_again
+  same "$(cat "$(kept found)")" precious
+  [ ! -e "$JOURNAL.new" ]
+  # The new file of a compaction that a crash has interrupted is removed.
+  crash_server
+  head -n 2 "$JOURNAL" >"$JOURNAL.new"
+  journal_server
+  [ ! -e "$JOURNAL.new" ]
+}
+
+@test "a journal that has the name of another one's next file is left to its server" {
+  local other=$JOURNAL
+  JOURNAL=$other.new
+  journal_server
+  say new
+  JOURNAL=$other
+  journal_server
+  say one
+  rm "$JOURNAL"
+  eventually "grep -q 'compacted=0' '$SERVER_LOG'"
+  is_unwell 'was removed'
+  same "$("$SSECHAT" journal export "$JOURNAL.new" | jq -r .message)" new
+  same "$(kept found)" ''
+}
+
+@test "two servers with one journal, whose files were both removed: the second has it, the first refuses" {
+  local first_url first_log first_pid
+  journal_server
+  say one
+  first_url=$URL first_log=$SERVER_LOG first_pid=$SERVER_PID
+  kill -s STOP "$first_pid" # otherwise it would write the file again at once
+  rm "$JOURNAL" "$JOURNAL.lock"
+  journal_server
+  local URL=$URL
+  kill -s CONT "$first_pid"
+  eventually "grep -q 'another ssechat uses a file of its name' '$first_log'"
+  URL=$first_url is_unwell 'another file has taken its name'
+  URL=$first_url refuses_for_now 503 two
+  is_well
+  say three
+  same "$(kept found)" ''
+  restart_server
+  same "$(texts)" three
 }
 
 @test "a journal that is cut off or appended to while the server runs is written again" {
