@@ -157,14 +157,28 @@ static bool fit(struct hub *hub, struct room *room, struct restore_excess *exces
     return ring_shrink(ring, hub->limit);
 }
 
-/* Frees a room that is empty or one too many, or makes it silent. It has been silent since its
- * newest message, at `now_ms` by the messages' own times: the clock can be wrong at one start, and
- * days ahead, which must not cost a room its history. */
+/* Makes a room silent since its newest message, at `now_ms` by the messages' own times: the clock
+ * can be wrong at one start, and days ahead, which must not cost a room its history. Not longer
+ * than the grace allows: it may have had streams all the time. */
+static void make_silent(
+    struct hub *hub, struct room *room, uint64_t now_ms, struct restore_excess *excess)
+{
+    uint64_t newest = newest_ms(room), ttl = hub->settings->room_ttl_ms;
+    uint64_t most = ttl > RESTORE_GRACE_MS ? ttl - RESTORE_GRACE_MS : 0;
+    uint64_t silent = newest < now_ms ? now_ms - newest : 0;
+    room_release(hub, room);
+    room->silent_ms -= (int64_t)(silent < most ? silent : most);
+    if (silent < ttl)
+        return;
+    excess->silent++;
+    excess->silent_messages += room->ring.next - room->ring.first;
+}
+
+/* Frees a room that is empty or one too many, or makes it silent. */
 static bool settle_room(
     struct hub *hub, struct room *room, bool stays, uint64_t now_ms, struct restore_excess *excess)
 {
-    uint64_t newest = newest_ms(room);
-    if (!stays && newest > 0) {
+    if (!stays && newest_ms(room) > 0) {
         excess->rooms++;
         excess->room_messages += room->ring.next - room->ring.first;
     } else if (!fit(hub, room, excess)) {
@@ -176,9 +190,7 @@ static bool settle_room(
     }
     if (hub->damage)
         id_raise(&room->lost, hub->lost);
-    room_release(hub, room);
-    if (newest < now_ms)
-        room->silent_ms -= (int64_t)(now_ms - newest);
+    make_silent(hub, room, now_ms, excess);
     return true;
 }
 

@@ -41,7 +41,12 @@ void restore_forgotten(struct hub *hub, struct span name, struct id lost);
 struct restore_excess {
     uint64_t messages, bytes; /* over --history, in rooms that stay */
     uint64_t rooms, room_messages;
+    uint64_t silent, silent_messages; /* rooms that stay, but will be forgotten after the grace */
 };
+
+/* How long a room stays at least after a start, unless --room-ttl is shorter: its readers are not
+ * back yet, and the operator can correct a --room-ttl. */
+enum { RESTORE_GRACE_MS = 10 * 60 * 1000 };
 
 /* Ends restoring: applies --history, and frees empty rooms and those over --max-rooms, the longest
  * silent first. Returns false if out of memory. */

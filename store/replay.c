@@ -206,6 +206,11 @@ static void report_excess(struct journal *j, const struct restore_excess *excess
             "journal dropped=%llu rooms=%llu hint=\"they are more than --max-rooms; the first "
             "rewrite keeps the old file beside the new one\"",
             (unsigned long long)excess->room_messages, (unsigned long long)excess->rooms);
+    if (excess->silent > 0)
+        log_line(LOG_WARN,
+            "journal silent=%llu rooms=%llu hint=\"silent for longer than --room-ttl: they will "
+            "be forgotten unless they are used\"",
+            (unsigned long long)excess->silent_messages, (unsigned long long)excess->silent);
     j->keep_old |= excess->messages > 0 || excess->rooms > 0;
 }
 

@@ -1166,8 +1166,8 @@ static void add_element(struct buffer *out, const struct post *post, struct span
 {
     struct span frame = buffer_span(&post->frame);
     frame_to_json(out,
-        (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES },
-        post->kind, room, post->id, post->time_ms);
+        (struct span) { frame.at + FRAME_LEAD_BYTES, frame.len - FRAME_ENVELOPE_BYTES }, post->kind,
+        room, post->id, post->time_ms);
 }
 
 /* Returns the id from which a reader with this start continues when it has everything in these
@@ -2588,10 +2588,11 @@ static void draw_settings(void)
     static struct span only[] = { SPAN_INIT("lobby"), SPAN_INIT("ab") };
     static const size_t histories[] = { 16384, 16384, 32768, 262144 };
     static const unsigned max_rooms[] = { 0, 3, 6, PLACES };
+    static const uint64_t ttls_ms[] = { 3000, 60000, 60000, 2 * RESTORE_GRACE_MS };
     w.settings = (struct hub_settings) {
         .history = histories[draw(4)],
         .max_rooms = max_rooms[draw(4)],
-        .room_ttl_ms = chance(2) ? 3000 : 60000,
+        .room_ttl_ms = ttls_ms[draw(4)],
     };
     if (chance(8)) /* the hub leaves it to its caller to refuse other rooms; a log can have them */
         w.settings.allowed = (struct spans) { only, 2 };

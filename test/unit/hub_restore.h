@@ -355,7 +355,15 @@ static void settle_place(
         raise_id(&place->excuse, w.last);
     }
     release(place);
-    place->silent_ms -= newest_ms < now_ms ? (int64_t)(now_ms - newest_ms) : 0;
+    int64_t ttl_ms = (int64_t)w.settings.room_ttl_ms;
+    int64_t silent_ms = newest_ms < now_ms ? (int64_t)(now_ms - newest_ms) : 0;
+    if (silent_ms >= ttl_ms) {
+        excess->silent++;
+        excess->silent_messages += place->posts.count - place->first;
+    }
+    if (silent_ms > ttl_ms - RESTORE_GRACE_MS)
+        silent_ms = ttl_ms > RESTORE_GRACE_MS ? ttl_ms - RESTORE_GRACE_MS : 0;
+    place->silent_ms -= silent_ms;
 }
 
 /* Settles all places. Those over the limit are chosen before any is removed. Sets `*sure` to false
@@ -418,6 +426,9 @@ static void restore_rest(void)
     check(
         !sure || (excess.rooms == expected.rooms && excess.room_messages == expected.room_messages),
         "restore_end counts the rooms that exceed the limit");
+    check(!sure || (excess.silent == expected.silent &&
+                       excess.silent_messages == expected.silent_messages),
+        "restore_end counts the rooms that were silent for longer than their time to live");
 }
 
 /* ==== What is missing ======================================================================== */
