@@ -210,7 +210,7 @@ END
 @test "an event's name may not be a name that the server or the browser uses" {
   local name
   start_server
-  for name in ready gap presence heartbeat busy open error; do
+  for name in ready gap presence heartbeat busy delete mute open error; do
     refuses 400 "{\"event\":\"$name\",\"data\":1}"
     ask "/messages?event=$name" -H 'Content-Type: application/octet-stream' --data-raw x
     is_problem 400
