@@ -327,35 +327,32 @@ END
   same "$(texts)" two
 }
 
-# Writes records from standard input to the journal, with their CRCs.
-sign_records() {
-  "$TOOLS/journal_probe" sign >"$JOURNAL"
+# Writes a journal with the records that standard input lists: first, text TIME TEXT, forgotten TIME.
+make_journal() {
+  local record time text n=0
+  while read -r record time text; do
+    case $record in
+    first)
+      n=1
+      printf ':00000000 {"ssechat":"journal","version":2}\n\n'
+      printf ':00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}\n\n'
+      ;;
+    text)
+      printf ':00000000 {"n":%d,"room":"lobby","kind":"text"}\nid: 1600000000%s-0\ndata: %s\n\n' $((++n)) "$time" "$text"
+      ;;
+    forgotten) printf ':00000000 {"n":%d,"room":"lobby","forgotten":"1600000000%s-0"}\n\n' $((++n)) "$time" ;;
+    esac
+  done | "$TOOLS/journal_probe" sign >"$JOURNAL"
 }
 
 @test "a forgotten record counts for the messages before it, whichever their ids" {
-  sign_records <<'END'
-:00000000 {"ssechat":"journal","version":2}
-
-:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
-
-:00000000 {"n":2,"room":"lobby","kind":"text"}
-id: 1600000000100-0
-data: one
-
-:00000000 {"n":3,"room":"lobby","forgotten":"1600000000100-0"}
-
-:00000000 {"ssechat":"journal","version":2}
-
-:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
-
-:00000000 {"n":2,"room":"lobby","kind":"text"}
-id: 1600000000050-0
-data: two
-
-:00000000 {"n":3,"room":"lobby","kind":"text"}
-id: 1600000000150-0
-data: three
-
+  make_journal <<'END'
+first
+text 100 one
+forgotten 100
+first
+text 050 two
+text 150 three
 END
   same "$("$SSECHAT" journal export "$JOURNAL" | jq -r .data | paste -sd ' ')" 'two three'
   same "$("$SSECHAT" journal check "$JOURNAL" | grep -e messages -e first -e older | paste -sd ' ')" \
@@ -366,27 +363,12 @@ END
 
 @test "an older message that is no repetition is damage, for journal check too" {
   local status=0
-  sign_records <<'END'
-:00000000 {"ssechat":"journal","version":2}
-
-:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
-
-:00000000 {"n":2,"room":"lobby","kind":"text"}
-id: 1600000000005-0
-data: five
-
-:00000000 {"ssechat":"journal","version":2}
-
-:00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}
-
-:00000000 {"n":2,"room":"lobby","kind":"text"}
-id: 1600000000002-0
-data: two
-
-:00000000 {"n":3,"room":"lobby","kind":"text"}
-id: 1600000000005-0
-data: five
-
+  make_journal <<'END'
+first
+text 005 five
+first
+text 002 two
+text 005 five
 END
   "$SSECHAT" journal check "$JOURNAL" >facts || status=$?
   same "$status" 1
