@@ -535,6 +535,10 @@ damage_state() {
   sed -i 's/"start":"1/"start":"2/' "$JOURNAL"
 }
 
+take_out_state() {
+  take_out '"start"'
+}
+
 @test "a smaller --history is reported even if the record that says the former one is lost" {
   local i spoil left
   journal_server
@@ -544,7 +548,7 @@ damage_state() {
   done
   crash_server
   cp "$JOURNAL" before
-  for spoil in damage_state 'take_out "start"'; do
+  for spoil in damage_state take_out_state; do
     cp before "$JOURNAL"
     rm -f journal.old-*
     $spoil
