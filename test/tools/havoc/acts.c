@@ -248,7 +248,7 @@ static void settle_file(void)
         struct contents contents;
         must_refuse = file_is_rubbish();
         file_scan(&contents);
-        is_empty = contents.count == 0;
+        is_empty = contents.records == 0;
         if (contents.cut_snapshot)
             file_set_damaged(true);
         check_breach(&contents, (struct id) { clock_force(), 0 });

@@ -207,6 +207,7 @@ void file_scan(struct contents *contents)
         const char *next = i + 1 < count ? b.at + begins[i + 1] : at; /* a torn tail is left out */
         contents->count +=
             read_record(b.at + begins[i], next, &contents->top, &contents->ids[contents->count]);
+        contents->records += b.at[begins[i]] == ':';
         contents->cut_snapshot = is_in_snapshot(b.at + begins[i], contents->cut_snapshot);
     }
     qsort(contents->ids, contents->count, sizeof *contents->ids, compare_two);

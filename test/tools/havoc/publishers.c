@@ -14,7 +14,8 @@ enum {
     UNWELL_MS = 1000, /* /healthz tells of refusals at the latest after this */
     STUCK_MS = 6000,  /* from then on a stuck sync must not keep a POST waiting */
     STUCK_ANSWER_MS = 2000,
-    IMPATIENT = 3, /* publishers that do not wait for a stuck sync, but post something new */
+    LATE_MS = 9000, /* a head may take 10 s */
+    IMPATIENT = 3,  /* publishers that do not wait for a stuck sync, but post something new */
     POST_MAX = 6000,
 };
 
@@ -125,6 +126,15 @@ static void take_refused(struct publisher *p)
     }
 }
 
+/* Takes a 408. A server that must sync in its loop reads nothing meanwhile, so a head can be late
+ * through no fault of its client, which posts again. */
+static void take_late(const struct publisher *p)
+{
+    if (disk_blocked_us(p->sent_us) < p->sent_us + LATE_MS * 1000)
+        broken("message %u was late, although the server was not blocked: %s", p->post.message,
+            p->answer.bytes);
+}
+
 /* Takes an answer. */
 static void take_answer(struct publisher *p)
 {
@@ -140,6 +150,9 @@ static void take_answer(struct publisher *p)
     case 507:
         take_refused(p);
         pause_us = 5000 + below(&p->random, 50000);
+        break;
+    case 408:
+        take_late(p);
         break;
     default:
         broken("message %u in room r%u got an answer that it must not get: %s", p->post.message,
