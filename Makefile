@@ -41,9 +41,9 @@ LINK     ?= -Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack,--build-id=sha1 
 COMPACT  := -fno-align-functions -fno-tree-vectorize \
             $(if $(findstring clang,$(CC)),,-fno-align-loops -fno-align-jumps -fno-align-labels \
             -fno-inline-functions -fno-move-loop-invariants -fno-tree-pre -freorder-blocks-algorithm=simple)
-# In these folders -O2 means -Os: next to what their code waits for, such as a disk, or computes, such
+# In these folders and files -O2 means -Os: next to what their code waits for, such as a disk, or computes, such
 # as a signature, the difference does not show.
-COLD     := auth/% host/% store/%
+COLD     := auth/% host/% store/% api/metrics% hub/restore%
 POSITION := $(if $(filter -static,$(STATIC)),-fno-pie)$(if $(filter -static-pie,$(STATIC)),-fPIE)
 LINKING  := $(STATIC) $(LINK) $(LDFLAGS)
 FLAGS    := $(CC) $(OURS) $(COMPACT) $(POSITION) $(HARDEN) $(CPPFLAGS) $(CFLAGS)

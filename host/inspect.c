@@ -2,8 +2,8 @@
  *
  * A journal says in its order what happened: a room that was forgotten can have messages again, a
  * file that was joined with another can repeat messages. So the first pass follows the records as
- * the hub does at a start, and notes for each room which messages it has in the end: 32 bytes for
- * each, wherever --history ends. The second pass, for the export, prints these. */
+ * the hub does at a start, and notes for each room which messages it has in the end, wherever
+ * --history ends: up to 64 bytes for each. The second pass, for the export, prints these. */
 
 #include "host/inspect.h"
 
@@ -47,10 +47,10 @@ struct inspection {
     int fd;
     uint64_t size;
     struct table rooms;
-    struct id lost; /* what a new room begins with */
+    struct id lost, lost_before; /* what a new room begins with; before the last state */
     struct buffer scratch;
     uint64_t version, records, older, missing;
-    uint64_t damaged, stretches, first_damage, torn;
+    uint64_t damaged, stretches, first_damage, damage_end, torn;
 };
 
 /* Ends the command. */
@@ -61,8 +61,8 @@ __attribute__((noreturn)) static void refuse(const struct inspection *all, const
 
 /* ==== Rooms ================================================================================== */
 
-/* Finds a room, or adds it. */
-static struct seen *room_of(struct inspection *all, struct span name)
+/* Finds a room, or adds one that begins with `lost`. */
+static struct seen *room_of(struct inspection *all, struct span name, struct id lost)
 {
     struct node *n = table_find(&all->rooms, table_hash(name, 0));
     for (; n != NULL; n = table_find_next(n)) {
@@ -73,20 +73,24 @@ static struct seen *room_of(struct inspection *all, struct span name)
     struct seen *room = malloc(sizeof *room + name.len);
     if (room == NULL)
         refuse(all, strerror(errno));
-    *room = (struct seen) { .node.hash = table_hash(name, 0), .lost = all->lost, .len = name.len };
+    *room = (struct seen) { .node.hash = table_hash(name, 0), .lost = lost, .len = name.len };
     memcpy(room->name, name.at, name.len);
     if (!table_add(&all->rooms, &room->node))
         refuse(all, strerror(errno));
     return room;
 }
 
+static void free_room(struct inspection *all, struct seen *room)
+{
+    table_remove(&all->rooms, &room->node);
+    free(room->held);
+    free(room);
+}
+
 static void free_rooms(struct inspection *all)
 {
-    for (struct node *n; (n = table_walk(&all->rooms, NULL)) != NULL;) {
-        table_remove(&all->rooms, n);
-        free(CONTAINER(n, struct seen, node)->held);
-        free(CONTAINER(n, struct seen, node));
-    }
+    for (struct node *n; (n = table_walk(&all->rooms, NULL)) != NULL;)
+        free_room(all, CONTAINER(n, struct seen, node));
     table_free(&all->rooms);
 }
 
@@ -117,7 +121,8 @@ static void note_damage(struct inspection *all, const struct piece *piece)
 {
     if (all->stretches == 0)
         all->first_damage = piece->offset;
-    all->stretches++;
+    all->stretches += all->stretches == 0 || all->damage_end != piece->offset;
+    all->damage_end = piece->offset + piece->len;
     all->damaged += piece->len;
 }
 
@@ -140,7 +145,7 @@ static size_t count_until(const struct seen *room, struct id id)
 static void note_message(struct inspection *all, const struct piece *piece)
 {
     const struct stored *m = &piece->record.message;
-    struct seen *room = room_of(all, m->room);
+    struct seen *room = room_of(all, m->room, all->lost);
     struct span payload = frame_renew(&all->scratch, m->payload, m->kind);
     struct held new = { m->id, piece->offset, crc32(0, payload), m->kind };
     size_t until = count_until(room, m->id);
@@ -165,13 +170,15 @@ static void note_message(struct inspection *all, const struct piece *piece)
 
 static void note_forgotten(struct inspection *all, const struct record *record)
 {
-    struct seen *room = room_of(all, record->message.room);
+    struct seen *room = room_of(all, record->message.room, all->lost);
     size_t gone = count_until(room, record->lost);
     room->count -= gone;
     if (gone > 0)
         memmove(room->held, room->held + gone, room->count * sizeof *room->held);
     id_raise(&room->lost, record->lost);
     id_raise(&all->lost, record->lost);
+    if (room->count == 0)
+        free_room(all, room);
 }
 
 static void note_record(struct inspection *all, const struct piece *piece)
@@ -182,10 +189,11 @@ static void note_record(struct inspection *all, const struct piece *piece)
         all->version = record->version;
     if (record->type == RECORD_OTHER || all->version > RECORD_VERSION)
         refuse(all, "a newer version of ssechat wrote it; use that version");
-    if (record->type == RECORD_HUB)
+    if (record->type == RECORD_HUB) {
+        all->lost_before = all->lost;
         id_raise(&all->lost, record->lost);
-    else if (record->type == RECORD_ROOM)
-        id_raise(&room_of(all, record->message.room)->lost, record->lost);
+    } else if (record->type == RECORD_ROOM)
+        id_raise(&room_of(all, record->message.room, all->lost_before)->lost, record->lost);
     else if (record->type == RECORD_FORGOTTEN)
         note_forgotten(all, record);
     else if (record->type == RECORD_MESSAGE)
@@ -298,7 +306,7 @@ int inspect_check(const char *path)
 /* Returns whether this is the record of a message that its room has in the end. */
 static bool is_held(struct inspection *all, const struct piece *piece)
 {
-    const struct seen *room = room_of(all, piece->record.message.room);
+    const struct seen *room = room_of(all, piece->record.message.room, all->lost);
     size_t until = count_until(room, piece->record.message.id);
     return until > 0 && room->held[until - 1].offset == piece->offset;
 }

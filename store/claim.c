@@ -112,8 +112,7 @@ bool claim_lock(int fd)
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
-/* Returns whether a descriptor is of the file that the path refers to. */
-static bool is_at(int fd, const char *path)
+bool claim_is_at(int fd, const char *path)
 {
     struct stat open_file, named;
     return fstat(fd, &open_file) == 0 && stat(path, &named) == 0 &&
@@ -130,14 +129,14 @@ static void take_locks(struct journal *j)
         claim_refuse(j->path, strerror(errno));
     for (int waited_ms = 0;; waited_ms += LOCK_PAUSE_MS) {
         bool locked = claim_lock(j->lock) && claim_lock(j->fd);
-        if (locked && is_at(j->fd, j->path))
+        if (locked && claim_is_at(j->fd, j->path))
             return;
         if (!locked && errno != EAGAIN && errno != EACCES)
             claim_refuse(j->path, strerror(errno));
         if (waited_ms >= LOCK_WAIT_MS)
             claim_refuse(j->path, "another ssechat uses this journal; give each one its own");
         nanosleep(&pause, NULL);
-        if (!is_at(j->fd, j->path)) {
+        if (!claim_is_at(j->fd, j->path)) {
             close(j->fd);
             j->fd = open_file(j->path, O_CREAT, &j->size);
         }
@@ -160,22 +159,28 @@ static void check_mount(const char *path)
 
 bool claim_is_used(const struct journal *j, const char *path)
 {
-    int fd = is_at(j->fd, path) ? -1 : open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool used = fd >= 0 && !claim_lock(fd) && (errno == EAGAIN || errno == EACCES);
+    if (claim_is_at(j->fd, path))
+        return false;
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool refused = (fd < 0 || !claim_lock(fd)) && (errno == EAGAIN || errno == EACCES);
     if (fd >= 0)
         close(fd);
-    return used;
+    return refused;
 }
 
+/* A snapshot without its end was never a journal. */
 void claim_clear(const struct journal *j)
 {
     struct stat st;
     struct reader r;
+    struct piece piece;
     int fd = open(j->new_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &st) < 0)
         return;
-    reader_begin(&r, fd, fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0);
-    if (reader_is_journal(&r) && !claim_is_used(j, j->new_path))
+    reader_begin(&r, fd, (uint64_t)st.st_size);
+    while (S_ISREG(st.st_mode) && reader_next(&r, &piece) < PIECE_END)
+        continue;
+    if (S_ISREG(st.st_mode) && (r.size == 0 || piece.missing > 0) && !claim_is_used(j, j->new_path))
         unlink(j->new_path);
     reader_end(&r);
     close(fd);

@@ -20,11 +20,15 @@ bool claim_is_same(const struct stat *a, const struct stat *b);
 /* Opens the journal's folder again, which may have been replaced. Returns 0 or an errno. */
 int claim_folder(struct journal *j);
 
-/* Returns whether another process uses the file of this name as its journal. */
+/* Returns whether a descriptor is of the file that the path refers to. */
+bool claim_is_at(int fd, const char *path);
+
+/* Returns whether another process uses the file of this name as its journal, or another user owns
+ * it. */
 bool claim_is_used(const struct journal *j, const char *path);
 
-/* Removes the new file of an interrupted compaction, which was never renamed. A file that is no
- * journal, or another server's, is left alone. */
+/* Removes the new file of an interrupted compaction, which was never renamed. Any other file of
+ * that name is left alone, until a compaction needs the name. */
 void claim_clear(const struct journal *j);
 
 /* Aborts the startup, because a newer version wrote the file. */

@@ -236,11 +236,11 @@ static int open_again(const struct journal *j)
 }
 
 /* Opens everything before the fork, while a failure still costs only this attempt. */
-static struct handover prepare_child(const struct journal *j, int file, bool more)
+static struct handover prepare_child(const struct journal *j, bool more)
 {
     struct handover h = { .journal = -1, .closed = { -1, -1 }, .ended = { -1, -1 } };
     bool piped = pipe2(h.closed, O_CLOEXEC) == 0 && pipe2(h.ended, O_CLOEXEC) == 0;
-    h.file = copy_for_child(file);
+    h.file = copy_for_child(j->new_fd);
     h.alive = piped ? copy_for_child(h.ended[1]) : -1;
     if (more)
         h.journal = open_again(j);
@@ -276,15 +276,15 @@ static int end_child(struct journal *j)
     return status >= 0 ? status : ECANCELED;
 }
 
-/* Closes and removes the new file, if this process has made one. */
+/* Removes and closes the new file, unless its name is another file's by now. If it cannot be
+ * removed, it stays ours. */
 static void drop_new(struct journal *j)
 {
-    if (j->new_fd >= 0)
-        close(j->new_fd);
-    if (j->made)
-        unlink(j->new_path);
+    j->written = false;
+    if (j->new_fd < 0 || (claim_is_at(j->new_fd, j->new_path) && unlink(j->new_path) < 0))
+        return;
+    close(j->new_fd);
     j->new_fd = -1;
-    j->made = j->written = false;
 }
 
 void compact_stop(struct journal *j)
@@ -317,21 +317,26 @@ static void log_kept(const char *path, const struct stat *st)
         log_quote(span_of(path), quoted, sizeof quoted), (unsigned long long)st->st_size);
 }
 
-/* Opens the new file, and makes it unless it is to get `more`. Another program's file of that name
- * is moved aside. */
-static int open_new(struct journal *j, bool more)
+/* Makes the new file, and locks it, so that it is ours until it has the journal's name. Another
+ * program's file of that name is moved aside; ours is there if it could not be removed. Returns
+ * false with errno set if that is not possible. */
+static bool make_new(struct journal *j)
 {
+    const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     struct stat found;
     char path[ASIDE_PATH_BYTES];
-    int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (more ? 0 : O_CREAT | O_EXCL);
-    int fd = open(j->new_path, flags, 0600);
-    if (fd < 0 && errno == EEXIST && !claim_is_used(j, j->new_path) &&
-        lstat(j->new_path, &found) == 0 && aside_move(j, j->new_path, "found", path) == 0) {
-        log_kept(path, &found);
-        fd = open(j->new_path, flags, 0600);
+    drop_new(j);
+    if (j->new_fd >= 0)
+        return ftruncate(j->new_fd, 0) == 0;
+    j->new_fd = open(j->new_path, flags, 0600);
+    if (j->new_fd < 0 && errno == EEXIST) {
+        bool moved = !claim_is_used(j, j->new_path) && lstat(j->new_path, &found) == 0 &&
+                     aside_move(j, j->new_path, "found", path) == 0;
+        if (moved)
+            log_kept(path, &found);
+        j->new_fd = open(j->new_path, flags, 0600);
     }
-    j->made |= fd >= 0;
-    return fd;
+    return j->new_fd >= 0 && claim_lock(j->new_fd);
 }
 
 /* Forks a child that writes a new file or, if `more`, appends to it. The loop waits for the fork,
@@ -339,11 +344,10 @@ static int open_new(struct journal *j, bool more)
  * watched; otherwise an errno, and no descriptor is left open. */
 static int start_child(struct journal *j, bool more)
 {
-    int file = open_new(j, more);
-    off_t end = file >= 0 ? lseek(file, 0, SEEK_END) : -1;
+    off_t end = more || make_new(j) ? lseek(j->new_fd, 0, SEEK_END) : -1;
     struct handover h = { -1, -1, -1, { -1, -1 }, { -1, -1 } };
     if (end >= 0)
-        h = prepare_child(j, file, more);
+        h = prepare_child(j, more);
     bool ready = end >= 0 && (!more || h.journal >= 0) && h.file >= 0 && h.alive >= 0;
     pid_t parent = getpid(), child = ready ? child_fork() : -1;
     int error = errno;
@@ -351,7 +355,7 @@ static int start_child(struct journal *j, bool more)
         become_child(parent, h.journal, h.file, h.alive);
         run_child(j, end, more);
     }
-    close_all((int[]) { file, h.journal, h.file, h.alive, h.closed[1], h.ended[1] }, 6);
+    close_all((int[]) { h.journal, h.file, h.alive, h.closed[1], h.ended[1] }, 5);
     if (child > 0)
         await_closed(h.closed[0]);
     close_all((int[]) { h.closed[0], child < 0 ? h.ended[0] : -1 }, 2);
@@ -372,12 +376,26 @@ static int give_up(struct journal *j, const char *step, int error)
     return -1;
 }
 
+/* Gives up if another server has the journal's name, because its file was removed. Both would lose
+ * messages if each took the name from the other. */
+static bool is_taken(struct journal *j)
+{
+    if (!claim_is_used(j, j->path))
+        return false;
+    give_up(j, "another ssechat has taken its name; end that one first", EEXIST);
+    return true;
+}
+
 void compact_start(struct journal *j)
 {
+    if (is_taken(j))
+        return;
     j->from_rings = trouble_needs_rewrite(j->trouble);
     int error = start_child(j, false);
+    const char *step = error == EEXIST ? "another program uses FILE.new"
+                                       : "starting the process that writes the new file";
     if (error != 0)
-        give_up(j, "starting the process that writes the new file", error);
+        give_up(j, step, error);
 }
 
 void compact_continue(struct journal *j)
@@ -427,8 +445,8 @@ static int start_again(struct journal *j)
     return -1;
 }
 
-/* Appends what the children have not copied. The new file gets its lock before its name, and its
- * sync even with --sync none, because the old one may have been on the disk for a long time. */
+/* Appends what the children have not copied. The new file gets its sync even with --sync none,
+ * because the old one may have been on the disk for a long time. */
 int compact_finish(struct journal *j)
 {
     size_t len = (size_t)(j->size - j->copied);
@@ -438,10 +456,9 @@ int compact_finish(struct journal *j)
         return start_again(j);
     char *to = buffer_reserve(&rest, len + 1);
     j->written = false;
-    j->new_fd = open(j->new_path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
-    off_t end = j->new_fd >= 0 && to != NULL ? lseek(j->new_fd, 0, SEEK_END) : -1;
+    off_t end = to != NULL ? lseek(j->new_fd, 0, SEEK_END) : -1;
     ssize_t n = end >= 0 ? pread(j->fd, to, len, (off_t)j->copied) : -1;
-    if (n < 0 || !claim_lock(j->new_fd))
+    if (n < 0)
         error = errno;
     else if ((size_t)n < len)
         error = EIO;
@@ -490,8 +507,10 @@ int compact_replace(struct journal *j, int error)
         return start_again(j);
     if ((error = claim_folder(j)) != 0)
         return give_up(j, "opening the folder", error);
-    if (claim_is_used(j, j->path))
-        return give_up(j, "another ssechat uses a file of its name; end one of the two", EAGAIN);
+    if (is_taken(j))
+        return -1;
+    if (!claim_is_at(j->new_fd, j->new_path))
+        return give_up(j, "another program has taken FILE.new", EEXIST);
     if ((error = keep_beside(j)) != 0)
         return give_up(j, "keeping the old file beside the new one", error);
     if (rename(j->new_path, j->path) < 0)
@@ -502,7 +521,6 @@ int compact_replace(struct journal *j, int error)
     close(j->fd);
     j->fd = j->new_fd;
     j->new_fd = -1;
-    j->made = false;
     j->size = j->compacted = j->new_size;
     j->damaged = j->keep_old = j->state_due = false;
     j->tail = 0;
@@ -544,7 +562,7 @@ static bool is_short(const struct journal *j)
  * once. */
 bool compact_is_due(const struct journal *j)
 {
-    if (j->child != 0 || j->written || j->new_fd >= 0)
+    if (j->child != 0 || j->written)
         return false;
     return trouble_needs_rewrite(j->trouble) || j->damaged || is_short(j) ||
            (j->size > COMPACT_MIN_BYTES && j->size / 2 > j->hub->held &&

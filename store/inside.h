@@ -65,10 +65,9 @@ struct journal {
     bool keep_old;   /* the file has what the rings do not: keep it beside the new one */
     pid_t child;     /* writes the new file; 0 if there is none */
     int child_ended; /* the read end of a pipe, which reports the end of the child */
-    bool made;       /* the new file is there, and this process has made it */
     bool written;    /* the children are done */
     bool from_rings; /* the first child was started because the file is not to be trusted */
-    int new_fd;      /* the new file while it replaces the old one; -1 otherwise */
+    int new_fd;      /* the new file, locked; -1 if there is none */
     uint64_t new_size;
     uint64_t copied;    /* the new file has everything up to here once the child is done */
     int64_t compact_ms; /* when a compaction may start; a failed one postpones it */

@@ -66,11 +66,11 @@ static void restore_hub(struct replay *all, const struct record *r)
         restore_unused(hub, interval.after, interval.before);
 }
 
-/* Appends a message to its room. If no state precedes the first one, as in version 1 or after
- * damage, the rings take the whole file, so that what exceeds --history can be reported. Returns
- * false if its id is not after the room's newest, although
- * it is no repetition; that counts as damage. A message that is too large for the history is not
- * damage; it has become a gap. */
+/* Appends a message to its room. If no state is known that says how much was held, as in version 1
+ * or after damage, the rings take the whole file, so that what exceeds --history can be reported.
+ * Returns false if the id is not after the room's newest, although the message is no repetition;
+ * that counts as damage. A message that is too large for the history is not damage; it has become a
+ * gap. */
 static bool restore_message(struct replay *all, const struct record *r)
 {
     if (!all->knows_history)
@@ -222,6 +222,8 @@ static uint64_t read_pieces(struct replay *all, struct reader *r)
     uint64_t good = 0;
     while (reader_next(r, &piece) != PIECE_ERROR) {
         all->missing += piece.missing;
+        if (piece.missing > 0 || piece.type == PIECE_DAMAGED) /* it may have been a state */
+            all->knows_history = false;
         bool fine = piece.type == PIECE_RECORD && restore_record(all, &piece);
         if (piece.type == PIECE_TORN)
             cut_off(all, &piece);

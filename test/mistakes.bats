@@ -327,54 +327,62 @@ END
   same "$(texts)" two
 }
 
-# Writes a journal with the records that standard input lists: first, text TIME TEXT, forgotten TIME.
+# Writes a journal with the records that standard input lists: `first [LOST]` (a first record and a
+# state), `lost TIME [ROOM]`, `forgotten TIME [ROOM]`, `TIME TEXT [ROOM]`.
 make_journal() {
-  local record time text n=0
-  while read -r record time text; do
-    case $record in
+  local word text room n=0 id=1600000000
+  while read -r word text room; do
+    case $word in
     first)
       n=1
       printf ':00000000 {"ssechat":"journal","version":2}\n\n'
-      printf ':00000000 {"n":1,"start":"1600000000000-0","last":"1600000000000-0","lost":"1600000000000-0"}\n\n'
+      printf ':00000000 {"n":1,"start":"%s000-0","last":"%s000-0","lost":"%s-0"}\n\n' "$id" "$id" "$id${text:-000}"
       ;;
-    text)
-      printf ':00000000 {"n":%d,"room":"lobby","kind":"text"}\nid: 1600000000%s-0\ndata: %s\n\n' $((++n)) "$time" "$text"
+    lost | forgotten)
+      printf ':00000000 {"n":%d,"room":"%s","%s":"%s-0"}\n\n' $((++n)) "${room:-lobby}" "$word" "$id$text"
       ;;
-    forgotten) printf ':00000000 {"n":%d,"room":"lobby","forgotten":"1600000000%s-0"}\n\n' $((++n)) "$time" ;;
+    *)
+      printf ':00000000 {"n":%d,"room":"%s","kind":"text"}\nid: %s-0\ndata: %s\n\n' $((++n)) "${room:-lobby}" "$id$word" "$text"
+      ;;
     esac
   done | "$TOOLS/journal_probe" sign >"$JOURNAL"
 }
 
-@test "a forgotten record counts for the messages before it, whichever their ids" {
-  make_journal <<'END'
-first
-text 100 one
-forgotten 100
-first
-text 050 two
-text 150 three
-END
-  same "$("$SSECHAT" journal export "$JOURNAL" | jq -r .data | paste -sd ' ')" 'two three'
-  same "$("$SSECHAT" journal check "$JOURNAL" | grep -e messages -e first -e older | paste -sd ' ')" \
-    'messages 2 first 1600000000050-0 older 0'
+# Makes a journal, and checks that `journal check` and `export` find the same as a start, and this:
+# finds MESSAGES OLDER DAMAGED STRETCHES.
+finds() {
+  local status=0 room
+  make_journal
+  "$SSECHAT" journal check "$JOURNAL" >facts || status=$?
+  same "$(sed -nE 's/^(messages|older|damaged) //p; s/^damage begins .* in ([0-9]+) places/\1/p' facts | paste -sd ' ')" "$*"
+  same "$status" $(($3 > 0))
+  for room in lobby other; do
+    "$SSECHAT" journal export "$JOURNAL" --room "$room" | jq -r .data | paste -sd ' ' >"$room"
+  done
   journal_server --room-ttl 36500d
-  same "$(texts)" 'two three'
+  same "$(sed -nE 's/.* damaged=([0-9]+) .* stretches=([0-9]+) .*/\1 \2/p' "$SERVER_LOG")" \
+    "$([ "$3" = 0 ] || echo "$3 $4")"
+  same "$(texts)" "$(<lobby)"
+  same "$(texts other)" "$(<other)"
+  stop_server
+  rm -f "$JOURNAL"*
 }
 
-@test "an older message that is no repetition is damage, for journal check too" {
-  local status=0
-  make_journal <<'END'
-first
-text 005 five
-first
-text 002 two
-text 005 five
-END
-  "$SSECHAT" journal check "$JOURNAL" >facts || status=$?
-  same "$status" 1
-  same "$(grep -e messages -e older -e damaged facts | paste -sd ' ')" 'messages 1 older 1 damaged 78'
-  journal_server --room-ttl 36500d
-  contains "$(<"$SERVER_LOG")" 'damaged=78 '
+@test "journal check and export find what a start finds, in whatever was joined" {
+  # A room is forgotten with the messages before the record, whichever their ids.
+  finds 2 0 0 <<<$'first\n100 one\nforgotten 100\nfirst\n050 two\n150 three'
+  finds 1 0 0 <<<$'first\n100 one other\n110 two\nforgotten 110'
+  # A repetition is no damage, an older message is; what is adjacent is one stretch.
+  finds 1 1 78 1 <<<$'first\n005 five\nfirst\n002 two\n005 five'
+  finds 1 0 79 1 <<<$'first\n005 five\nfirst\n005 size'
+  finds 1 0 235 1 <<<$'first\n005 five\nfirst\n001 one\n002 two\n003 four'
+  finds 2 0 158 2 <<<$'first\n005 five\nfirst\n001 one1\n006 six\n002 two2'
+  # What the room has lost is a repetition.
+  finds 1 1 0 <<<$'first\n005 one\nforgotten 005\n100 two\n005 one'
+  finds 1 1 0 <<<$'first 100\n150 one\n050 two'
+  finds 1 1 0 <<<$'first\nlost 100\n150 one\n050 two'
+  finds 1 0 78 1 <<<$'first 100\nlost 001\n150 one\n050 two'
+  finds 1 1 0 <<<$'first\n005 one\nforgotten 005\n100 two other\nforgotten 100 other\n150 three\n050 four'
 }
 
 @test "many damaged records cost one file and one line in the log" {
@@ -531,16 +539,24 @@ END
   [ "$(served | wc -l)" -gt "$left" ]
 }
 
-damage_state() {
+damage_states() {
   sed -i 's/"start":"1/"start":"2/' "$JOURNAL"
 }
 
-take_out_state() {
+damage_last_state() {
+  tac "$JOURNAL" | sed '0,/"start":"1/s//"start":"2/' | tac >damaged
+  mv damaged "$JOURNAL"
+}
+
+take_out_states() {
   take_out '"start"'
 }
 
 @test "a smaller --history is reported even if the record that says the former one is lost" {
   local i spoil left
+  journal_server --history 16K
+  say first
+  crash_server
   journal_server
   for ((i = 0; i < 150; i++)); do
     bulk 1000
@@ -548,14 +564,14 @@ take_out_state() {
   done
   crash_server
   cp "$JOURNAL" before
-  for spoil in damage_state take_out_state; do
+  for spoil in damage_states damage_last_state take_out_states; do
     cp before "$JOURNAL"
     rm -f journal.old-*
     $spoil
     cp "$JOURNAL" spoilt
     journal_server --history 16K
     left=$(served | wc -l)
-    contains "$(grep dropped= "$SERVER_LOG")" "dropped=$((150 - left)) "
+    contains "$(grep dropped= "$SERVER_LOG")" "dropped=$((151 - left)) "
     compacted # because of the damage
     head -c "$(stat -c %s spoilt)" "$(kept old)" | cmp - spoilt
     crash_server
@@ -652,49 +668,94 @@ written_again() {
 }
 
 @test "a file with the name of the journal's next one is kept" {
-  echo precious >"$JOURNAL.new"
-  journal_server
-  say one
+  local found
+  for found in 'echo precious' "$TOOLS/journal_probe sign" "cat old"; do
+    rm -f "$JOURNAL"*
+    echo ':00000000 {"ssechat":"journal","version":2}' | $found >"$JOURNAL.new"
+    cp "$JOURNAL.new" precious
+    journal_server
+    say one
+    cmp "$JOURNAL.new" precious
+    rm "$JOURNAL" # so it is written again
+    written_again
+    cmp "$(kept found)" precious
+    [ ! -e "$JOURNAL.new" ]
+    crash_server
+    cp "$JOURNAL" old
+  done
+}
+
+@test "a file that takes the name of the journal's next one is kept, and does not become the journal" {
+  "$TOOLS/journal_probe" large "$JOURNAL" 1 broken # so it is rewritten at once
+  disk sync_delay_us=1000000
+  disk_server --history 8M
+  echo precious >other
+  [ -e "$JOURNAL.new" ]
+  mv other "$JOURNAL.new"
+  eventually "grep -q 'another program has taken FILE.new' '$SERVER_LOG'"
   same "$(<"$JOURNAL.new")" precious
-  rm "$JOURNAL" # so it is written again
-  written_again
-  same "$(cat "$(kept found)")" precious
+  disk sync_delay_us=0
+  say one
+  restart_server --history 8M
+  same "$(served | wc -l)" 256
+}
+
+@test "a new file that cannot be removed is used again" {
+  disk_server
+  say one
+  disk sync_error=5 sync_one_in=1 unlink_error=13 unlink_one_in=1
+  rm "$JOURNAL"
+  eventually "[ \"\$(disk | sed -n 's/^unlink_failed=//p')\" -ge 3 ]" # one a second
+  same "$(kept found)" ''
+  disk sync_one_in=0 unlink_one_in=0
+  eventually is_well
+  say two
   [ ! -e "$JOURNAL.new" ]
+  restart_server
+  same "$(texts)" 'one two'
 }
 
 @test "a journal that has the name of another one's next file is left to its server" {
-  local other=$JOURNAL
+  local other=$JOURNAL log
   JOURNAL=$other.new
   journal_server
+  log=$SERVER_LOG
   say new
   JOURNAL=$other
   journal_server
   say one
   rm "$JOURNAL"
-  eventually "grep -q 'compacted=0' '$SERVER_LOG'"
+  eventually "grep -q 'another program uses FILE.new' '$SERVER_LOG'"
   is_unwell 'was removed'
   same "$("$SSECHAT" journal export "$JOURNAL.new" | jq -r .message)" new
   same "$(kept found)" ''
+  lacks "$(<"$log")" trouble=
 }
 
-@test "two servers with one journal, whose files were both removed: the second has it, the first refuses" {
-  local first_url first_log first_pid
+@test "two servers with one journal, whose files were removed: the second has it, the first waits" {
+  local first_url first_log first_pid second_pid
   journal_server
   say one
   first_url=$URL first_log=$SERVER_LOG first_pid=$SERVER_PID
   kill -s STOP "$first_pid" # otherwise it would write the file again at once
   rm "$JOURNAL" "$JOURNAL.lock"
   journal_server
+  second_pid=$SERVER_PID
   local URL=$URL
   kill -s CONT "$first_pid"
-  eventually "grep -q 'another ssechat uses a file of its name' '$first_log'"
+  eventually "grep -q 'another ssechat has taken its name' '$first_log'"
   URL=$first_url is_unwell 'another file has taken its name'
   URL=$first_url refuses_for_now 503 two
   is_well
   say three
   same "$(kept found)" ''
-  restart_server
-  same "$(texts)" three
+  # Once the second one has ended, the first one keeps the file, and writes its own again.
+  stop_server TERM "$second_pid"
+  URL=$first_url
+  eventually is_well
+  say four
+  same "$("$SSECHAT" journal export "$(kept found)" | jq -r .message)" three
+  same "$(texts)" 'one four'
 }
 
 @test "a journal that is cut off or appended to while the server runs is written again" {
