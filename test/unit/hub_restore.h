@@ -478,15 +478,18 @@ static void recount(struct id loaded)
     }
     for (size_t i = 0; i < w.all.count; i++) {
         struct post *post = w.all.at[i];
+        struct place *place = place_of(post);
         bool cut = w.cut_from < post->order && post->order <= w.cut_to;
         bool newer = id_before(loaded, post->id);
+        if (post->entered && !post->marked && place->exists && !id_before(place->lost, post->id))
+            raise_id(&place->dropped, post->id); /* the log knows of it, even if it was cut off */
         if (!post->entered || post->undone || post->marked)
             continue;
         post->undone = cut || newer;
         if (cut && newer && id_before(post->id, w.last))
             see(w.undone, &w.undone_count, post->id);
         if (!cut)
-            raise_id(&place_of(post)->dropped, newer ? w.last : post->id);
+            raise_id(&place->dropped, newer ? w.last : post->id);
     }
 }
 
