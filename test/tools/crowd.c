@@ -213,7 +213,8 @@ static void end(struct stream *s)
 {
     close(s->fd);
     s->fd = -1;
-    s->busy = !s->ready && s->ended && has_text(s, "event: busy\ndata: {\"reason\":\"full\",\"retry\":");
+    s->busy =
+        !s->ready && s->ended && has_text(s, "event: busy\ndata: {\"reason\":\"full\",\"retry\":");
     busy += s->busy;
     closed += !s->busy;
 }
