@@ -168,22 +168,23 @@ bool claim_is_used(const struct journal *j, const char *path)
     return refused;
 }
 
-/* A snapshot without its end was never a journal. */
+/* Another server's journal of that name has a lock beside it. What is left must go now: on a small
+ * disk there is no space for a compaction beside it. */
 void claim_clear(const struct journal *j)
 {
     struct stat st;
     struct reader r;
-    struct piece piece;
+    char *lock = path_with(j->new_path, ".lock");
     int fd = open(j->new_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return;
-    reader_begin(&r, fd, (uint64_t)st.st_size);
-    while (S_ISREG(st.st_mode) && reader_next(&r, &piece) < PIECE_END)
-        continue;
-    if (S_ISREG(st.st_mode) && (r.size == 0 || piece.missing > 0) && !claim_is_used(j, j->new_path))
-        unlink(j->new_path);
-    reader_end(&r);
-    close(fd);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && access(lock, F_OK) < 0) {
+        reader_begin(&r, fd, (uint64_t)st.st_size);
+        if (reader_is_journal(&r))
+            unlink(j->new_path);
+        reader_end(&r);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(lock);
 }
 
 int claim_folder(struct journal *j)

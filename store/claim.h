@@ -27,8 +27,8 @@ bool claim_is_at(int fd, const char *path);
  * it. */
 bool claim_is_used(const struct journal *j, const char *path);
 
-/* Removes the new file of an interrupted compaction, which was never renamed. Any other file of
- * that name is left alone, until a compaction needs the name. */
+/* Removes the new file of an interrupted compaction, which was never renamed. A file of that name
+ * that is no journal, or another server's, is left alone until a compaction needs the name. */
 void claim_clear(const struct journal *j);
 
 /* Aborts the startup, because a newer version wrote the file. */
