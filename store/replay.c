@@ -191,26 +191,25 @@ static void cut_off(struct replay *all, const struct piece *piece)
 
 /* ==== The whole file ========================================================================= */
 
+/* Says what an option costs, if it is anything. */
+static void report(
+    const char *what, uint64_t messages, const char *unit, uint64_t count, const char *why)
+{
+    if (count > 0)
+        log_line(LOG_WARN, "journal %s=%llu %s=%llu hint=\"%s\"", what,
+            (unsigned long long)messages, unit, (unsigned long long)count, why);
+}
+
 /* Says what no longer fits, because an option has become smaller. The file still has it, until it
  * is rewritten; then it is kept beside the new one. */
 static void report_excess(struct journal *j, const struct restore_excess *excess)
 {
-    if (excess->messages > 0)
-        log_line(LOG_WARN,
-            "journal dropped=%llu bytes=%llu hint=\"they do not fit into --history; the first "
-            "rewrite "
-            "keeps the old file beside the new one\"",
-            (unsigned long long)excess->messages, (unsigned long long)excess->bytes);
-    if (excess->rooms > 0)
-        log_line(LOG_WARN,
-            "journal dropped=%llu rooms=%llu hint=\"they are more than --max-rooms; the first "
-            "rewrite keeps the old file beside the new one\"",
-            (unsigned long long)excess->room_messages, (unsigned long long)excess->rooms);
-    if (excess->silent > 0)
-        log_line(LOG_WARN,
-            "journal silent=%llu rooms=%llu hint=\"silent for longer than --room-ttl: they will "
-            "be forgotten unless they are used\"",
-            (unsigned long long)excess->silent_messages, (unsigned long long)excess->silent);
+    report("dropped", excess->messages, "bytes", excess->bytes,
+        "over --history; the first rewrite keeps the old file");
+    report("dropped", excess->room_messages, "rooms", excess->rooms,
+        "over --max-rooms; the first rewrite keeps the old file");
+    report("silent", excess->silent_messages, "rooms", excess->silent,
+        "over --room-ttl; they are forgotten soon, unless they are used");
     j->keep_old |= excess->messages > 0 || excess->rooms > 0;
 }
 
