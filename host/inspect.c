@@ -59,6 +59,14 @@ __attribute__((noreturn)) static void refuse(const struct inspection *all, const
     log_exit(EXIT_SYSTEM, "%s: %s", all->path, why);
 }
 
+/* Ends the command if the file could not be read. */
+static void end_reading(const struct inspection *all, struct reader *r)
+{
+    if (reader_error(r) != NULL)
+        refuse(all, reader_error(r));
+    reader_end(r);
+}
+
 /* ==== Rooms ================================================================================== */
 
 /* Finds a room, or adds one that begins with `lost`. */
@@ -110,9 +118,7 @@ static void open_journal(struct inspection *all, const char *path)
     all->size = (uint64_t)st.st_size;
     reader_begin(&r, all->fd, all->size);
     bool ours = reader_is_journal(&r);
-    if (reader_error(&r) != NULL)
-        refuse(all, reader_error(&r));
-    reader_end(&r);
+    end_reading(all, &r);
     if (!ours)
         refuse(all, "it is not a journal of ssechat");
 }
@@ -215,9 +221,7 @@ static void first_pass(struct inspection *all)
             all->torn = piece.len;
     }
     all->missing += piece.missing;
-    if (reader_error(&r) != NULL)
-        refuse(all, reader_error(&r));
-    reader_end(&r);
+    end_reading(all, &r);
 }
 
 static void close_journal(struct inspection *all)
@@ -244,12 +248,7 @@ static void flush(struct buffer *out)
     buffer_clear(out);
 }
 
-/* Appends a line: a word, then its value. */
-static void add_fact(struct buffer *out, const char *name, uint64_t value)
-{
-    buffer_printf(out, "%s %llu\n", name, (unsigned long long)value);
-}
-
+/* Appends a line: a word, then the id. */
 static void add_id(struct buffer *out, const char *name, struct id id)
 {
     buffer_printf(out, "%s ", name);
@@ -272,19 +271,16 @@ static void print_facts(const struct inspection *all)
             first = room->held[0].id;
         id_raise(&last, room->held[room->count - 1].id);
     }
-    add_fact(&out, "version", all->version);
-    add_fact(&out, "bytes", all->size);
-    add_fact(&out, "records", all->records);
-    add_fact(&out, "rooms", rooms);
-    add_fact(&out, "messages", messages);
+    buffer_printf(&out, "version %llu\nbytes %llu\nrecords %llu\nrooms %llu\nmessages %llu\n",
+        (unsigned long long)all->version, (unsigned long long)all->size,
+        (unsigned long long)all->records, (unsigned long long)rooms, (unsigned long long)messages);
     if (messages > 0) {
         add_id(&out, "first", first);
         add_id(&out, "last", last);
     }
-    add_fact(&out, "older", all->older);
-    add_fact(&out, "missing", all->missing);
-    add_fact(&out, "damaged", all->damaged);
-    add_fact(&out, "torn", all->torn);
+    buffer_printf(&out, "older %llu\nmissing %llu\ndamaged %llu\ntorn %llu\n",
+        (unsigned long long)all->older, (unsigned long long)all->missing,
+        (unsigned long long)all->damaged, (unsigned long long)all->torn);
     if (all->stretches > 0)
         buffer_printf(&out, "damage begins at byte %llu, in %llu places\n",
             (unsigned long long)all->first_damage, (unsigned long long)all->stretches);
@@ -336,9 +332,7 @@ int inspect_export(const char *path, const char *room)
             (room == NULL || span_equal(span_of(room), m->room)) && is_held(&all, &piece))
             export_message(&all, &out, m);
     }
-    if (reader_error(&r) != NULL)
-        refuse(&all, reader_error(&r));
-    reader_end(&r);
+    end_reading(&all, &r);
     flush(&out);
     buffer_free(&out);
     close_journal(&all);
