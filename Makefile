@@ -41,8 +41,8 @@ LINK     ?= -Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack,--build-id=sha1 
 COMPACT  := -fno-align-functions -fno-tree-vectorize \
             $(if $(findstring clang,$(CC)),,-fno-align-loops -fno-align-jumps -fno-align-labels \
             -fno-inline-functions -fno-move-loop-invariants -fno-tree-pre -freorder-blocks-algorithm=simple)
-# In these folders and files -O2 means -Os: next to what their code waits for, such as a disk, or computes, such
-# as a signature, the difference does not show.
+# In these folders and files -O2 means -Os: next to what their code waits for, such as a disk, or
+# computes, such as a signature, the difference does not show.
 COLD     := auth/% host/% store/% api/metrics% hub/restore%
 POSITION := $(if $(filter -static,$(STATIC)),-fno-pie)$(if $(filter -static-pie,$(STATIC)),-fPIE)
 LINKING  := $(STATIC) $(LINK) $(LDFLAGS)
@@ -158,7 +158,8 @@ FUZZ     := B=build/fuzz $(BARE) CC='$(FUZZ_CC)' \
             LDFLAGS='-fsanitize=fuzzer -fno-sanitize-recover=all'
 # The smallest binary has no padding, and constants share pages with code.
 SMALL    := B=build/small HARDEN= CFLAGS='-Os' LDFLAGS='-s' \
-            LINK='-Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none,--gc-sections'
+            LINK='-Wl,-z,noseparate-code,-z,norelro,-z,common-page-size=512,--build-id=none \
+                  -Wl,--gc-sections,--sort-section=alignment'
 
 # The compressed page is made before anything else, because all builds share it.
 debug: $(PAGE)
