@@ -251,8 +251,7 @@ struct contents {
     struct id *ids;
     size_t count;
     struct id top;
-    size_t
-        records; /* that begin at a line's start: in the middle of a line the server finds none */
+    size_t records; /* that begin a line: the server finds no others */
     size_t bytes;
     bool cut_snapshot; /* it ends within a snapshot, which the server notices (docs/journal.md) */
 };
