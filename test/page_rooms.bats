@@ -222,6 +222,12 @@ scroll_to() {
   open_page "$URL/icon.svg"
   script 'localStorage["ssechat /  rooms"] = JSON.stringify(["lobby"]);
     localStorage["ssechat /  read:lobby"] = arguments[0];' "$(curl -sf "$URL/messages?limit=130" | jq -r '.messages[9].id')" >/dev/null
+  # The history comes last: nothing else draws the count.
+  before_loading 'const ask = window.fetch;
+    window.fetch = async (url, ...rest) => {
+      if (url.startsWith("messages?room=lobby")) await new Promise((resolve) => setTimeout(resolve, 1000));
+      return ask(url, ...rest);
+    }'
   open_page "$URL/#dev"
   wait_until 'document.title === "(120) dev · ssechat"'
   click_room lobby

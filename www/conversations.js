@@ -113,6 +113,7 @@ export function createConversations({ api, store, isReading, shown, on }) {
     state.loaded = true;
     tellNames(page.items);
     tell('loaded', conversation);
+    on.counted();
   }
 
   async function load(conversation) {

@@ -60,6 +60,7 @@ const conversations = createConversations({
     inserted: log.inserted,
     prepended: log.prepended,
     loaded() { log.loaded(); people.draw(); },
+    counted: drawCounts,
     names(names) { net.listen(names); },
     unread(item) {
       if (item.message.includes('@')
