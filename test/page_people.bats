@@ -62,6 +62,20 @@ slow_click() {
   same "$(people)" '["bob: you","dave: away"]'
 }
 
+@test "authors of older messages are listed once these are loaded" {
+  start_server
+  post_as dave 'I was here'
+  publish 1 60
+  browser
+  join_chat ann
+  wait_for_message 60
+  wait_for_people ann
+  same "$(people)" '["ann: you","bob: away"]'
+  script 'document.querySelector("#scroller").scrollTop = 0' >/dev/null
+  wait_for_message 'I was here'
+  wait_until '[...document.querySelectorAll("#people .person")].some((person) => person.innerText.includes("dave"))'
+}
+
 @test "Mention writes to a person, behind what is in the box" {
   start_server
   post_as 'dave of old' hello

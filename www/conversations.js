@@ -60,7 +60,7 @@ export function createConversations({ api, store, isReading, shown, on }) {
     if (conversation === shown()) on[what](...rest);
   }
 
-  const tellNames = (items) => on.names(items.map(({ event }) => event).filter(Boolean));
+  const tellPage = (items) => on.page(items.map(({ event }) => event).filter(Boolean));
 
   function of(room) {
     if (!rooms.has(room)) rooms.set(room, createConversation(room));
@@ -111,9 +111,8 @@ export function createConversations({ api, store, isReading, shown, on }) {
     if (!after) state.more = page.more;
     else if (page.more) state.missing = page.newest;
     state.loaded = true;
-    tellNames(page.items);
+    tellPage(page.items);
     tell('loaded', conversation);
-    on.counted();
   }
 
   async function load(conversation) {
@@ -203,7 +202,7 @@ export function createConversations({ api, store, isReading, shown, on }) {
       const page = await api.history(conversation.room, { before, limit: PAGE });
       if (before !== conversation.oldest()) return;   // it was trimmed meanwhile
       conversation.state.more = page.more;
-      tellNames(page.items);
+      tellPage(page.items);
       tell('prepended', conversation, conversation.prepend(page.items));
     },
   };

@@ -60,8 +60,7 @@ const conversations = createConversations({
     inserted: log.inserted,
     prepended: log.prepended,
     loaded() { log.loaded(); people.draw(); },
-    counted: drawCounts,
-    names(names) { net.listen(names); },
+    page(events) { net.listen(events); drawCounts(); },
     unread(item) {
       if (item.message.includes('@')
         && pieces(item.message, { me: composer.name() }).some(({ mine }) => mine)) notifier.mention(item);
