@@ -214,6 +214,25 @@ all_count() {
   all_count 0
 }
 
+@test "a tab that is not at the end counts no longer what another tab has read" {
+  start_server
+  publish 1 60
+  open_tabs 2
+  script 'document.querySelector("#scroller").scrollTop = 0' >/dev/null
+  wait_until '!document.querySelector("#newer").hidden'
+  go_to_tab "${TABS[0]}"
+  hide_tab true
+  post_as bob new
+  all_count 1 lobby-1
+  go_to_tab "${TABS[1]}"
+  wait_until 'document.querySelector("#newer").textContent === "1 new message"'
+  go_to_tab "${TABS[0]}"
+  hide_tab false
+  all_count 0
+  go_to_tab "${TABS[1]}"
+  wait_until 'document.querySelector("#newer").textContent === "Newest message"'
+}
+
 # The room is empty when it is left, so there is no message up to which it was read.
 @test "a tab that opens later counts what is unread as the others do" {
   start_server

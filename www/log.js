@@ -227,7 +227,7 @@ export function createLog({ $, contextOf, onRead, onTop, sending }) {
         else scroll.toBottom();
       });
     },
-    toEnd,
+    toEnd, showButtons,
     pinned: scroll.pinned,
   };
 }

@@ -119,6 +119,7 @@ function drawCounts() {
     countsTimer = 0;
     if (isReading(shown())) conversations.mark(shown());
     notifier.setUnread(conversations.allUnread(), room);
+    log.showButtons();
     rooms.draw();
     people.draw();
   }, COUNTS_MS);
