@@ -6,6 +6,7 @@ const MANY = 500;
 const KEPT = 1000;
 const AGAIN_MS = 2000;
 
+// '' is before every id.
 const isBefore = (a, b) =>
   (parseInt(a, 10) - parseInt(b, 10) || a.length - b.length || (a < b ? -1 : 1)) < 0;
 
@@ -79,9 +80,8 @@ export function createConversations({ api, store, isReading, shown, on }) {
   function countUnread({ room, state }, item) {
     if (item.message === undefined || isReading(of(room))) return false;
     const read = store.get(`read:${room}`);
-    if ((read && !isBefore(read, item.id)) || store.isMine(item.id)
-      || store.isHidden(item.name)) return false;
-    if (!state.unread) state.unreadFrom = item.id;
+    if (!isBefore(read, item.id) || store.isMine(item.id) || store.isHidden(item.name)) return false;
+    if (!state.unread || isBefore(item.id, state.unreadFrom)) state.unreadFrom = item.id;
     state.unread += 1;
     return true;
   }
@@ -126,8 +126,8 @@ export function createConversations({ api, store, isReading, shown, on }) {
       try {
         await loadPage(conversation, after);
       } catch {
-        state.missing ||= after;
-        await new Promise((resolve) => { setTimeout(resolve, ms); });
+        state.missing = after || state.missing;
+        await new Promise((resolve) => { state.wake = resolve; setTimeout(resolve, ms); });
         ms = Math.min(ms * (1.5 + Math.random()), 60_000);
       }
     }
@@ -139,23 +139,23 @@ export function createConversations({ api, store, isReading, shown, on }) {
     forget: (room) => rooms.delete(room),
     allUnread: () => store.rooms().reduce((sum, room) => sum + unread(room), 0),
 
-    // An empty room is read, too: what comes into it is new, also after a reload.
+    // An empty room is read, too: what comes into it is new. Another tab can have read more.
     mark({ room, state, newest }) {
       const last = newest() || (state.loaded ? '0-0' : '');
-      if (last && store.get(`read:${room}`) !== last) store.set(`read:${room}`, last);
+      if (isBefore(store.get(`read:${room}`), last)) store.set(`read:${room}`, last);
     },
 
     readElsewhere(room) {
       const conversation = rooms.get(room);
       const read = store.get(`read:${room}`);
-      if (conversation && read && !isBefore(read, conversation.newest() || read)) {
-        conversation.state.unread = 0;
-      }
+      if (conversation && !isBefore(read, conversation.newest())) conversation.state.unread = 0;
     },
 
+    // A room can be unlisted, or the list can have failed.
     loadUnread(listed) {
-      for (const { room, newest } of listed) {
-        if (rooms.has(room) && store.get(`read:${room}`) !== newest) load(of(room));
+      for (const [room, conversation] of rooms) {
+        const { newest } = listed.find((entry) => entry.room === room) ?? {};
+        if (store.get(`read:${room}`) !== newest) load(conversation);
       }
     },
 
@@ -174,10 +174,12 @@ export function createConversations({ api, store, isReading, shown, on }) {
     },
 
     ready(names) {
+      names.forEach(of);
       for (const conversation of rooms.values()) {
         const { state, room } = conversation;
         if (state.live && !names.includes(room)) state.missing ||= conversation.newest();
         state.live = names.includes(room);
+        state.wake?.();
       }
     },
 
