@@ -197,6 +197,18 @@ failure() {
   shows hello
 }
 
+@test "a link with a new token of the same user answers the question" {
+  start_guarded
+  browser
+  sign_in "$(sign --sub ann --rooms lobby --publish --ttl 5s)" ann
+  is_asked
+  script 'location.hash = "#token=" + arguments[0]' "$(sign --sub ann --rooms lobby --publish)" >/dev/null
+  wait_until '!document.querySelector("#asking").open'
+  wait_until "$CONNECTED"
+  say 'after'
+  shows 'after'
+}
+
 @test "a page whose token expires asks for another, resumes where it was, and sends what waited" {
   start_guarded
   browser

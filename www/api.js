@@ -59,6 +59,7 @@ export function createSession({ $, onToken }) {
   try { token = sessionStorage.getItem('token') ?? ''; } catch { /* it is switched off */ }
 
   function use(text) {
+    $.asking.close();
     token = text;
     try { sessionStorage.setItem('token', token); } catch { /* it is forgotten */ }
   }
@@ -89,7 +90,6 @@ export function createSession({ $, onToken }) {
       $.token.select();
       return;
     }
-    $.asking.close();
     use(text);
     onToken();
   });
