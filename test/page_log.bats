@@ -130,6 +130,39 @@ no_drift() {
   same "$(conversation)" "$(numbers 21 170)"
 }
 
+@test "what the button says of one room, it does not say of another" {
+  start_server
+  publish 1 120
+  publish 1 120 '"room":"dev","name":"bob","message":"#"'
+  browser
+  open_chat
+  enter_room dev
+  enter_room lobby
+  devtools Network.enable '{}' >/dev/null
+  devtools Network.setBlockedURLs '{"urls": ["*/messages?*"]}'
+  click '#older'
+  wait_until 'document.querySelector("#older").innerText === "Load older · The server does not answer."'
+  devtools Network.setBlockedURLs '{"urls": []}'
+  enter_room dev
+  same "$(script 'return document.querySelector("#older").textContent')" 'Load older'
+}
+
+@test "while one room waits for older messages, another can load its own" {
+  start_server
+  publish 1 120
+  publish 1 120 '"room":"dev","name":"bob","message":"#"'
+  browser 1200 2800
+  before_loading 'const ask = window.fetch;
+    window.fetch = (url, ...rest) => (/room=lobby.*before=/.test(url) ? new Promise(() => {}) : ask(url, ...rest));'
+  open_chat
+  enter_room dev
+  enter_room lobby
+  click '#older'
+  enter_room dev
+  click '#older'
+  wait_until 'document.querySelectorAll("#rows .row").length === 100'
+}
+
 @test "scrolling to the top loads older messages, up to the first one" {
   start_server
   publish 1 230

@@ -250,6 +250,18 @@ SHOWN='["one","from ann","two @ann"]'
     '[[true,"@ann mine","@bob"],[true,"@ann mine","@bob"],[false],[false,"@bob"]]'
 }
 
+@test "a new name is marked in messages that were there before it" {
+  start_server
+  post_as eve 'hello @ann'
+  browser
+  open_chat
+  local marked='[...document.querySelectorAll("#rows .mentioned .mine")].map((mention) => mention.textContent).join()'
+  wait_for_message 'hello @ann'
+  same "$(script "return $marked")" ''
+  type_text '#name' "ann$ENTER"
+  wait_until "$marked === '@ann'"
+}
+
 # ---- Title and icon ----
 
 @test "title and icon tell what is unread, in all rooms; own messages and events do not count" {

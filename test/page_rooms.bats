@@ -105,6 +105,16 @@ unread_in() {
   wait_until '[...document.querySelectorAll("#offered a")].length === 1'
 }
 
+@test "the list of rooms is asked for again when the page is looked at" {
+  start_server
+  browser
+  open_chat
+  hide
+  post_as bob 'tea?' tea
+  unhide
+  wait_until 'document.querySelector("#offered a .clip")?.textContent === "tea"'
+}
+
 # The list can contain what a room or a person is called, so it shows the text and nothing else.
 @test "odd names work in the address, the list, messages and after a reload" {
   start_server --max-rooms 1000
@@ -437,6 +447,22 @@ scroll_to() {
   wait_for_room_error 'secret: You have no permission'
   click '#side .menu'
   in_room lobby
+}
+
+@test "on a phone, the room that is shown already can be chosen in the drawer" {
+  start_server
+  browser
+  devtools Emulation.setDeviceMetricsOverride '{"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": true}'
+  open_chat
+  local address
+  for address in '' '#lobby'; do
+    script 'history.replaceState(null, "", location.pathname + arguments[0])' "$address" >/dev/null
+    click 'header .menu'
+    wait_until 'document.querySelector("#main").inert'
+    click '#rooms a'
+    wait_until '!document.querySelector("#main").inert && !document.querySelector("#side").checkVisibility()'
+    in_room lobby
+  done
 }
 
 # ---- Events ----

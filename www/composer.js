@@ -132,6 +132,7 @@ export function createComposer({ $, store, signedName, onSend, onName, lastOwn }
       if (key === 'name' && !signedName) {
         name = store.get('name');
         showName();
+        onName(name);
       } else if (key === `draft:${room}` && $.text.value === (old ?? '')) {
         showDraft();
       }

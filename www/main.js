@@ -59,7 +59,7 @@ const conversations = createConversations({
   on: {
     inserted: log.inserted,
     prepended: log.prepended,
-    loaded() { log.loaded(); people.draw(); },
+    loaded: log.loaded,
     page(events) { net.listen(events); drawCounts(); },
     unread(item) {
       if (item.message.includes('@')
@@ -83,6 +83,7 @@ function show(next) {
   $.title.textContent = room;
   composer.show(room);
   log.show(shown());
+  showOlder();
   sending.show();
   conversations.load(shown());
   drawCounts();
@@ -91,22 +92,27 @@ function show(next) {
 
 function follow() {
   const next = roomOfAddress(firstRoom);
+  if ($.main.inert) $.side.hidePopover();   // :popover-open is newer
   if (next === room || location.hash.startsWith('#token=')) return;
   stopReading();
-  if ($.main.inert) $.side.hidePopover();   // older browsers lack :popover-open
   if (rooms.join(next)) show(next);
   else history.replaceState(null, '', hrefOf(room));
 }
 window.addEventListener('hashchange', follow);
 
-let loadingOlder = false;      // the button is not disabled, which would take its focus away
+let loadingOlder = null;       // the button is not disabled, which would take its focus away
 
 async function loadOlder() {
-  if (loadingOlder) return;
-  loadingOlder = true;
-  const failure = await conversations.loadOlder(shown()).catch((error) => error);
+  const mine = shown();
+  if (loadingOlder === mine) return;
+  loadingOlder = mine;
+  const failure = await conversations.loadOlder(mine).catch((error) => error);
+  if (loadingOlder === mine) showOlder(failure);
+}
+
+function showOlder(failure) {
+  loadingOlder = null;
   $.older.textContent = t('older') + (failure ? ` · ${whyText(failure)}` : '');
-  loadingOlder = false;
 }
 
 $.older.addEventListener('click', loadOlder);
@@ -140,13 +146,13 @@ function stopReading() {
 
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) stopReading();
-  else onRead();
+  else { onRead(); loadRooms(); }
 });
 
 const composer = createComposer({
   $, store, signedName,
   onSend(text, name) { stopReading(); sending.send(text, name); },
-  onName(name) { net.setName(name); people.draw(); },
+  onName(name) { net.setName(name); people.draw(); log.redraw(); },
   lastOwn: () => sending.last()
     ?? shown().items.findLast((item) => store.isMine(item.id))?.message,
 });
@@ -164,7 +170,7 @@ const people = createPeople({
 });
 
 const rooms = createRooms({
-  $, api, store, current: () => room, unread: conversations.unread, onRooms,
+  $, api, store, current: () => room, unread: conversations.unread, onRooms, onLink: follow,
 });
 
 const notifier = createNotifier({
@@ -202,7 +208,6 @@ const net = createNet({
   gap: conversations.takeGap,
   presence: people.show,
   ready(ready) {
-    for (const name of store.rooms()) conversations.of(name);
     conversations.ready(ready.rooms.map((entry) => entry.room));
     conversations.load(shown());
     loadRooms();
@@ -219,7 +224,6 @@ window.addEventListener('storage', (event) => {
   const key = store.changed(event.key);
   if (!key) return;
   composer.changed(key, event.oldValue);
-  if (key === 'name') net.setName(composer.name());
   if (key === 'hidden') log.redraw();
   if (key === 'notifications') showNotifications();
   if (key === 'rooms') rooms.join(room);

@@ -44,7 +44,7 @@ function isPressed(list, draw) {
   return pressed;
 }
 
-export function createRooms({ $, api, store, current, unread, onRooms }) {
+export function createRooms({ $, api, store, current, unread, onRooms, onLink }) {
   let listed = [];
   let drawn = '';
 
@@ -122,6 +122,7 @@ export function createRooms({ $, api, store, current, unread, onRooms }) {
 
   // The drawer covers the conversation, which must not get the focus then.
   $.side.addEventListener('beforetoggle', ({ newState }) => { $.main.inert = newState === 'open'; });
+  $.side.addEventListener('click', ({ target }) => { if (target.closest('a')) onLink(); });
 
   return {
     draw, join, leave,
