@@ -982,14 +982,14 @@ orders_again() { # TOKEN DATA ID
   local i body connections=() tokens
   start_server --key key --journal journal
   tokens=("$(token_of eve)" "$(token_of shop)")
-  kill -s STOP "$SERVER_PID"
+  suspend_server
   for i in {0..3}; do
     body="{\"event\":\"sold\",\"data\":$((i % 2))}"
     exec {connections[i]}<>"/dev/tcp/127.0.0.1/$PORT"
     printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nConnection: close\r\n%s\r\nContent-Length: %s\r\n\r\n%s' \
       "$(bearer "${tokens[i % 2]}")" "${#body}" "$body" >&"${connections[i]}"
   done
-  kill -s CONT "$SERVER_PID"
+  resume_server
   for i in {0..3}; do
     timeout 20 cat <&"${connections[i]}" >"answer.$i"
     exec {connections[i]}>&-

@@ -195,9 +195,9 @@ began() { # TIMES
     COMMANDS[$name-silent]=${COMMANDS[$name]}
     follow "$name-silent" "$PAYLOADS/silent?client=$name"
   done
-  kill -s STOP "$SERVER_PID"
+  suspend_server
   sleep 60
-  kill -s CONT "$SERVER_PID"
+  resume_server
   for name in $CLIENT_NAMES; do
     eventually "[ \"\$(grep -c '\"ready\"' $name.out)\" -ge 2 ] || { cat $name.out $name.err; false; }"
   done

@@ -291,8 +291,7 @@ fill_with_controls() { # COUNT
     while read -r answer <&"$fd" && [ "$answer" != '{"status":"ok"}' ]; do :; done
     fds+=("$fd")
   done
-  kill -STOP "$SERVER_PID"
-  eventually 'grep -q "^State:.T" "/proc/$SERVER_PID/status"'
+  suspend_server
   # cat sends a request at once. printf would send line by line, and the lines could arrive in several
   # turns.
   printf "$request$(by 10.0.0.1)"'\r\n\r\n{"message":"x"}' >many
@@ -301,7 +300,7 @@ fill_with_controls() { # COUNT
     cat many >&"${fds[i]}"
   done
   cat one >&"${fds[19]}"
-  kill -CONT "$SERVER_PID"
+  resume_server
   for fd in "${fds[@]}"; do
     read -r answer <&"$fd"
     same "$(tr -d '\r' <<<"$answer")" 'HTTP/1.1 201 Created'
@@ -319,14 +318,13 @@ fill_with_controls() { # COUNT
   connect fd
   printf 'GET /messages?limit=1 HTTP/1.1\r\nHost: a\r\n\r\n' >&"$fd"
   eventually '[ "$(ss -tnH "sport = :$PORT" | awk "{ s += \$3 } END { print (s > 10000) }")" = 1 ]'
-  kill -STOP "$SERVER_PID"
-  eventually 'grep -q "^State:.T" "/proc/$SERVER_PID/status"'
+  suspend_server
   cat <&"$fd" >answers 3>&- & # so that the socket has room when the server looks
   CLIENTS+=("$!")
   eventually '[ "$(ss -tnH "sport = :$PORT" | awk "{ s += \$3 } END { print s + 0 }")" = 0 ]'
   begin=$SECONDS
   kill "$SERVER_PID"
-  kill -CONT "$SERVER_PID"
+  resume_server
   exec {fd}>&-
   eventually '! is_running "$SERVER_PID"'
   between $((SECONDS - begin)) 0 30

@@ -74,13 +74,15 @@ check_trace() {
   same "$(check_trace)" '30 answers 30 ids'
 }
 
-@test "a hundred messages that arrive in one turn cost one sync" {
-  traced_server io_submit --journal "$JOURNAL"
+# A turn handles requests for two milliseconds, so on a slow machine a hundred are several turns.
+@test "messages that arrive in one turn cost one sync" {
+  traced_server '?epoll_wait,epoll_pwait,io_submit' --journal "$JOURNAL"
   say first
   local before
   before=$(calls io_submit)
   same "$("$TOOLS/journal_probe" burst "$PORT" "$SERVER_PID" 100)" 100
-  same "$(calls io_submit)" $((before + 1))
+  between $(($(calls io_submit) - before)) 1 25
+  same "$(awk '/^epoll_p?wait/ { syncs = 0 } /^io_submit/ && ++syncs > most { most = syncs } END { print most }' trace)" 1
   same "$(served | wc -l)" 101
   restart_server
   same "$(served | wc -l)" 101

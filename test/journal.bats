@@ -862,11 +862,11 @@ clock() {
   until [ "$line" = '{"rooms":[],"more":false}' ]; do
     read -r -t 10 line <&"$connection"
   done
-  kill -s STOP "$SERVER_PID"
+  suspend_server
   printf 'POST /messages HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n%s' \
     '{"message":"last"}' >&"$connection"
   kill -s TERM "$SERVER_PID"
-  kill -s CONT "$SERVER_PID"
+  resume_server
   contains "$(timeout 10 cat <&"$connection")" 'HTTP/1.1 201 '
   exec {connection}>&-
   stop_server TERM

@@ -633,13 +633,13 @@ END
   local i connections=()
   start_server
   listen stream ''
-  kill -s STOP "$SERVER_PID"
+  suspend_server
   for i in {1..5}; do
     exec {connections[i]}<>"/dev/tcp/127.0.0.1/$PORT"
     printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nConnection: close\r\nContent-Length: 15\r\n\r\n{"message":"%s"}' \
       "$([ "$i" = 5 ] && printf y || printf x)" >&"${connections[i]}"
   done
-  kill -s CONT "$SERVER_PID"
+  resume_server
   for i in {1..5}; do
     timeout 20 cat <&"${connections[i]}" >"answer.$i"
     exec {connections[i]}>&-

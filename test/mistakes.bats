@@ -975,14 +975,14 @@ written_again() {
   journal_server
   bulk 60000
   before=$(awk '/^VmRSS/ { print $2 }' "/proc/$SERVER_PID/status")
-  kill -s STOP "$SERVER_PID"
+  suspend_server
   for i in {1..100}; do
     curl -sS -o /dev/null -m 30 -H 'Content-Type: application/json' --data-binary @bulk.60000 \
       "$URL/messages" 3>&- &
     pids+=("$!")
   done
   sleep 0.5
-  kill -s CONT "$SERVER_PID"
+  resume_server
   wait "${pids[@]}"
   eventually 'is_well'
   after=$(awk '/^VmRSS/ { print $2 }' "/proc/$SERVER_PID/status")

@@ -157,12 +157,12 @@ retry_is_faster() {
   join_chat ann
   say before
   outbox_is_empty
-  kill -STOP "$SERVER_PID"
+  suspend_server
   post_as bob meanwhile &
   wait_for_status 'Reconnecting…'
   say mine
   wait_for_pending mine
-  kill -CONT "$SERVER_PID"
+  resume_server
   wait "$!"
   is_connected
   wait_for_message meanwhile

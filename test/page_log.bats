@@ -553,11 +553,11 @@ no_drift() {
   watch_page
   open_chat
   same "$(script 'return document.querySelector("#pending").ariaLive')" off
-  kill -STOP "$SERVER_PID"
+  suspend_server
   say hello
   wait_for_pending hello
   same "$(script 'return seen.spoken.join()')" ''
-  kill -CONT "$SERVER_PID"
+  resume_server
   outbox_is_empty
   wait_for_message hello
   same "$(script 'return seen.spoken.join()')" hello

@@ -285,12 +285,12 @@ waits_because() {
   start_gate
   browser
   join_chat ann
-  kill -STOP "$SERVER_PID"
+  suspend_server
   say 'no answer'
   wait_for_pending sending
   waits_because 'The server does not answer.'
   same "$(script "return $CONNECTED")" true
-  kill -CONT "$SERVER_PID"
+  resume_server
   shows 'no answer'
   outbox_is_empty
   gate '507 1'

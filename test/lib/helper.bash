@@ -175,6 +175,19 @@ is_running() {
   kill -0 "$1" 2>/dev/null
 }
 
+# Suspends the server. What arrives from now on, it finds in one turn after `resume_server`: a
+# signal takes a moment to arrive, and until then epoll_wait returns with what came first. SIGSTOP is
+# bit 18 of the pending signals.
+suspend_server() {
+  kill -s STOP "$SERVER_PID"
+  eventually 'awk "/^State:/ { stopped = \$2 ~ /^[Tt]/ } /^ShdPnd:/ { pending = \$2 ~ /[4-7c-f]....\$/ }
+    END { exit !stopped || pending }" "/proc/$SERVER_PID/status"'
+}
+
+resume_server() {
+  kill -s CONT "$SERVER_PID"
+}
+
 # Sends a signal to a server and checks that the server exits with 0: stop_server [SIGNAL [PID]], by
 # default TERM to the server that was started last. Kills the server after 60 seconds.
 stop_server() {

@@ -635,22 +635,33 @@ static int post(char *out, size_t size, const char *text)
         len, body);
 }
 
-/* Waits until the kernel shows the process as stopped: a signal takes a moment to arrive. */
-static void await_stopped(pid_t pid)
+/* Returns whether the process has stopped. A traced one stops at each system call, too: it is
+ * SIGSTOP that has stopped it if the signal is pending no longer. */
+static bool has_stopped(pid_t pid)
 {
-    char path[64], line[512] = "", state = '?';
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    for (int tries = 0; tries < 5000 && state != 'T' && state != 't'; tries++) {
-        FILE *stat = fopen(path, "re");
-        if (stat == NULL || fgets(line, sizeof line, stat) == NULL)
-            fail("there is no process %d", pid);
-        fclose(stat);
-        const char *end = strrchr(line, ')');
-        state = end != NULL ? end[2] : '?';
+    char path[64], line[512], state = '?';
+    unsigned long long pending = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *status = fopen(path, "re");
+    if (status == NULL)
+        fail("there is no process %d", pid);
+    while (fgets(line, sizeof line, status) != NULL) {
+        (void)sscanf(line, "State: %c", &state);
+        (void)sscanf(line, "ShdPnd: %llx", &pending);
+    }
+    fclose(status);
+    return (state == 'T' || state == 't') && (pending >> (SIGSTOP - 1) & 1) == 0;
+}
+
+/* Stops the process. Until the signal has arrived, epoll_wait can return with what came first. */
+static void stop(pid_t pid)
+{
+    kill(pid, SIGSTOP);
+    for (int tries = 0; !has_stopped(pid); tries++) {
+        if (tries == 5000)
+            fail("process %d did not stop within 5 seconds", pid);
         sleep_us(1000);
     }
-    if (state != 'T' && state != 't')
-        fail("process %d did not stop within 5 seconds", pid);
 }
 
 /* Sends all POSTs while the server is stopped, so that it finds them in one turn of its loop, as
@@ -669,8 +680,7 @@ static void run_burst(int port, pid_t pid, unsigned count)
             fail("connection %u: no answer to GET /healthz", i);
     }
     /* While the server is stopped, the kernel buffers the requests. */
-    kill(pid, SIGSTOP);
-    await_stopped(pid);
+    stop(pid);
     for (unsigned i = 0; i < count; i++) {
         snprintf(text, sizeof text, "burst %04u", i);
         int len = post(request, sizeof request, text);
