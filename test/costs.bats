@@ -35,6 +35,17 @@ posts() { # COUNT [curl options]
   cat statuses.* | sort | uniq -c | xargs
 }
 
+# The same, but the posts wait for the server, so that they all come at once.
+posts_at_once() { # COUNT [curl options]
+  suspend_server
+  posts "$@" >counts &
+  local pid=$!
+  eventually '[ "$(ss -tnH "sport = :$PORT" | awk "\$2 > 0" | wc -l)" = '"$1 ]"
+  resume_server
+  wait "$pid"
+  cat counts
+}
+
 # Prints the status and the length of an answer, which is in answer.body.
 size() { # PATH [curl options]
   curl -sS -m 60 -o answer.body -w '%{http_code} %{size_download}' "${@:2}" "$URL$1"
@@ -49,7 +60,7 @@ size() { # PATH [curl options]
     listen "reader$i"
   done
   printf '{"data":"%s"}' "$(times 64000 z)" >body
-  same "$(posts 20 --interface 127.0.0.2)" '1 201 19 429'
+  same "$(posts_at_once 20 --interface 127.0.0.2)" '1 201 19 429'
   between "$(sed -n 's/^Retry-After: \([0-9]*\).*/\1/p' head.* | sort -n | tail -n 1)" 1 4
   accepts '{"data":"the end"}'
   for i in {1..8}; do
@@ -64,7 +75,7 @@ size() { # PATH [curl options]
   printf '{"data":"%s"}' "$(times 8181 z)" >body # 8,192 bytes: 2 of the 4 that may come at once
   same "$(posts 3)" '2 201 1 429'
   printf '{"data":"z"}' >body
-  same "$(posts 6 --interface 127.0.0.2)" '4 201 2 429'
+  same "$(posts_at_once 6 --interface 127.0.0.2)" '4 201 2 429'
   printf '{"data":"%s"}' "$(times 60000 z)" >body # never more than all of it
   same "$(posts 2 --interface 127.0.0.3)" '1 201 1 429'
   # An allowance is for all posts of the address together, and Retry-After says when to come back.
@@ -79,7 +90,7 @@ size() { # PATH [curl options]
   start_server --post-rate 1
   printf '{"data":"%s"}' "$(times 16000 z)" >body
   same "$(posts 1 -H 'Transfer-Encoding: chunked')" '1 201'
-  printf '{"data":"z"}' >body
+  printf '{"data":"%s"}' "$(times 12000 z)" >body
   same "$(posts 1)" '1 429'
   # 1 unit was counted before the body: the second post owes a burst.
   printf '{"data":"%s"}' "$(times 60000 z)" >body
@@ -88,6 +99,7 @@ size() { # PATH [curl options]
   # A body that turns out to be wrong is counted like any other.
   printf '{"data":"%s"' "$(times 16000 z)" >body
   same "$(posts 1 --interface 127.0.0.3 -H 'Transfer-Encoding: chunked')" '1 400'
+  printf '{"data":"%s"}' "$(times 12000 z)" >body
   same "$(posts 1 --interface 127.0.0.3)" '1 429'
 }
 

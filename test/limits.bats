@@ -838,7 +838,7 @@ rooms() {
 @test "a share is free again when the room is gone" {
   local eve
   eve=$(by 192.0.2.1)
-  start_server --max-streams-per-ip 64 --max-rooms 4 --room-ttl 1 --trust-proxy 127.0.0.1
+  start_server --max-streams-per-ip 64 --max-rooms 4 --room-ttl 5 --trust-proxy 127.0.0.1
   listen one 'room=a' -H "$eve"
   ask '/events?room=b' -H "$eve"
   is_busy rooms
@@ -851,7 +851,7 @@ rooms() {
 }
 
 @test "a room stops counting when it holds no messages, even if it has streams" {
-  start_server --max-rooms 1 --room-ttl 1
+  start_server --max-rooms 1 --room-ttl 5
   accepts '{"room":"a","message":"x"}'
   refuses 503 '{"room":"b","message":"x"}'
   ask '/events?room=b'

@@ -468,7 +468,7 @@ finds() {
 
 @test "a room that was forgotten stays forgotten, also when it is used again" {
   local old
-  journal_server --room-ttl 1s
+  journal_server --room-ttl 5s
   say old k1 passing
   old=$ID
   say old k2 gone

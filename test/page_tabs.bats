@@ -349,7 +349,7 @@ leave_and_return() { # STREAMS
   open_chat_tab '/#dev'
   type_text '#name' "ann$ENTER"
   wait_for_people ann
-  same "$(online)" 1
+  eventually '[ "$(online)" = 1 ]'
   go_to_tab "${TABS[0]}"
   webdriver POST /back '{}' >/dev/null
   shows before meanwhile

@@ -206,7 +206,7 @@ STOPPING=1|STATUS=draining: 0 connections'
   managed --watchdog 200 -- --journal "$JOURNAL"
   accepts '{"message":"kept"}'
   strace -f -p "$SERVER_PID" -o trace -e trace=fdatasync,sendto,exit_group \
-    -e inject=fdatasync:delay_enter=500000 2>tracing 3>&- &
+    -e inject=fdatasync:delay_enter=3000000 2>tracing 3>&- &
   CLIENTS+=("$!")
   eventually 'grep -q attached tracing'
   rm journal
@@ -462,7 +462,7 @@ announced() {
   activated 1 --listen 4 --listen "unix:$PWD/socket" -- --journal "$JOURNAL"
   accepts '{"message":"kept"}'
   strace -f -p "$SERVER_PID" -o trace -e trace=fdatasync,exit_group \
-    -e inject=fdatasync:delay_enter=500000 2>tracing 3>&- &
+    -e inject=fdatasync:delay_enter=3000000 2>tracing 3>&- &
   CLIENTS+=("$!")
   eventually 'grep -q attached tracing'
   rm journal
