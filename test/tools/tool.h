@@ -165,6 +165,19 @@ static inline int end_child(pid_t pid, int signal)
     fail("the server did not end within %d seconds of the signal", TOOL_START_MS / 1000);
 }
 
+/* Counts the lines of a server's log that contain the text; 0 if there is no log. */
+static inline unsigned count_lines(const char *path, const char *text)
+{
+    FILE *log = fopen(path, "re");
+    char line[4096];
+    unsigned count = 0;
+    while (log != NULL && fgets(line, sizeof line, log) != NULL)
+        count += strstr(line, text) != NULL;
+    if (log != NULL)
+        fclose(log);
+    return count;
+}
+
 /* ---- Connections ---- */
 
 /* Opens a blocking connection to 127.0.0.1 with a limit on every wait. Returns -1 if nothing

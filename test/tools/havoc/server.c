@@ -126,12 +126,5 @@ const char *server_refusal(void)
 
 unsigned server_count_log(const char *text)
 {
-    FILE *log = fopen(log_path, "re");
-    char line[4096];
-    unsigned count = 0;
-    while (log != NULL && fgets(line, sizeof line, log) != NULL)
-        count += strstr(line, text) != NULL;
-    if (log != NULL)
-        fclose(log);
-    return count;
+    return count_lines(log_path, text);
 }
