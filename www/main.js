@@ -92,7 +92,7 @@ function show(next) {
 
 function follow() {
   const next = roomOfAddress(firstRoom);
-  if ($.main.inert) $.side.hidePopover();   // :popover-open is newer
+  if ($.main.inert) $.side.hidePopover();   // older browsers lack :popover-open
   if (next === room || location.hash.startsWith('#token=')) return;
   stopReading();
   if (rooms.join(next)) show(next);
