@@ -90,7 +90,7 @@ size() { # PATH [curl options]
   start_server --post-rate 1
   printf '{"data":"%s"}' "$(times 16000 z)" >body
   same "$(posts 1 -H 'Transfer-Encoding: chunked')" '1 201'
-  printf '{"data":"%s"}' "$(times 12000 z)" >body
+  printf '{"data":"z"}' >body
   same "$(posts 1)" '1 429'
   # 1 unit was counted before the body: the second post owes a burst.
   printf '{"data":"%s"}' "$(times 60000 z)" >body
@@ -99,7 +99,6 @@ size() { # PATH [curl options]
   # A body that turns out to be wrong is counted like any other.
   printf '{"data":"%s"' "$(times 16000 z)" >body
   same "$(posts 1 --interface 127.0.0.3 -H 'Transfer-Encoding: chunked')" '1 400'
-  printf '{"data":"%s"}' "$(times 12000 z)" >body
   same "$(posts 1 --interface 127.0.0.3)" '1 429'
 }
 

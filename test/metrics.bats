@@ -335,11 +335,10 @@ ask_metrics() {
   listen three '' -H "$(by 192.0.2.2)"
   ask /events -H "$(by 192.0.2.3)" # the server is full
   same "$(refused_for stream) $(refused_for post)" '3 0'
-  for i in {1..40}; do
+  for i in {1..4}; do
     post '{"message":"x"}' -H "$(by 192.0.2.4)"
-    [ "$STATUS" = 201 ] || break
   done
-  same "$STATUS" 429
+  refuses 429 '{"message":"x"}' -H "$(by 192.0.2.4)"
   same "$(refused_for post) $(refused_for room)" '1 0'
   accepts '{"room":"a","message":"x"}' -H "$(by 192.0.2.5)"
   refuses 429 '{"room":"b","message":"x"}' -H "$(by 192.0.2.5)"
@@ -478,17 +477,16 @@ with_few() {
 }
 
 @test "the journal: its size, its syncs, its trouble" {
-  local count long
+  local count
   with_metrics disk_server
   say one
   same "$(value ssechat_journal_bytes)" "$(stat -c %s "$JOURNAL")"
   count=$(value ssechat_journal_sync_seconds_count)
   between "$count" 1 5
-  long=$(longer ssechat_journal_sync_seconds 0.25)
   disk sync_delay_us=300000
   say two
   same "$(value ssechat_journal_sync_seconds_count)" $((count + 1))
-  same "$(longer ssechat_journal_sync_seconds 0.25)" $((long + 1))
+  same "$(longer ssechat_journal_sync_seconds 0.25)" 1
   between "$(whole "$(value ssechat_journal_sync_seconds_sum) * 1000")" 300 60000
   same "$(value ssechat_journal_bytes)" "$(stat -c %s "$JOURNAL")"
   same "$(value ssechat_journal_failing)" 0

@@ -106,7 +106,7 @@ while True: c.sendall(b"X: " + b"y" * 1000 + b"\r\n")'
   probe 1 "$FAKE: status 500" "$FAKE"
   fake <<<'c.sendall(b"HTTP/1.1 503 No\r\n\r\n{\"detail\":")
 c.recv(1)'
-  probe 1 "$FAKE: status 503" "$FAKE" --timeout 5
+  probe 1 "$FAKE: status 503" "$FAKE" --timeout 1
   fake <<<'import time
 for b in b"HTTP/1.1 200 OK\r\n\r\n": c.sendall(bytes([b])); time.sleep(0.01)'
   probe 0 '' "$FAKE"
